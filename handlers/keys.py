@@ -1,0 +1,151 @@
+"""API keys of the session's user."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import AfterValidator
+
+from handlers.schema import (
+    BODY_ERRORS,
+    KEEP_THE_KEY,
+    SESSION_ERRORS,
+    Answer,
+    Body,
+    FreshKey,
+    KeyName,
+    Message,
+    PlanLimits,
+    RequiredText,
+    Success,
+    ends,
+    errors,
+    required,
+)
+from shared.api_keys import DEFAULT_NAME, KeyState
+from shared.app import Function
+from shared.auth import Ready, SessionUser
+from shared.clock import Instant
+from shared.errors import NotFound, ValidationFailed
+from shared.plans import PLANS, Tier
+from shared.rows import ApiKey
+
+routes = APIRouter(tags=["API keys"])
+
+
+class CreateKey(Body):
+    name: KeyName | None = None
+    test: bool | None = None
+    expires_at: str | None = None
+
+
+class RenameKey(Body):
+    name: Annotated[KeyName, AfterValidator(required)]
+
+
+class VerifyKey(Body):
+    key: RequiredText
+
+
+class KeyAnswer(Answer):
+    id: str
+    prefix: str
+    masked_key: str
+    name: str
+    usage_count: int
+    last_used_at: Instant | None
+    is_active: bool
+    created_at: Instant
+    expires_at: Instant | None
+
+
+class KeyList(Success):
+    keys: list[KeyAnswer]
+
+
+class OneKey(Success):
+    key: KeyAnswer
+
+
+class CreatedKey(Success):
+    key: FreshKey
+    warning: str
+
+
+class VerifiedKey(Answer):
+    valid: bool
+    code: KeyState
+    key_id: str | None
+    user_id: str | None
+    tier: Tier | None
+    expires_at: Instant | None
+    limits: PlanLimits | None
+
+
+@routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
+@routes.post("/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
+async def create_key(user: SessionUser, services: Ready, body: CreateKey) -> CreatedKey:
+    """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
+    expires_at = ends("expiresAt", body.expires_at) if body.expires_at is not None else None
+    if expires_at is not None and expires_at <= services.clock():
+        raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
+    new = await services.keys.create(user, name=body.name or DEFAULT_NAME, test=bool(body.test), expires_at=expires_at)
+    return CreatedKey(success=True, key=FreshKey.of(new), warning=KEEP_THE_KEY)
+
+
+@routes.get("/api/keys", responses=errors(*SESSION_ERRORS))
+@routes.get("/api/v1/dashboard/keys", responses=errors(*SESSION_ERRORS))
+async def list_keys(user: SessionUser, services: Ready) -> KeyList:
+    """All keys, newest first, revoked ones included."""
+    keys = await services.api_key_rows.of(user.id)
+    return KeyList(success=True, keys=[_answer(key, services) for key in keys])
+
+
+@routes.post("/api/keys/verify", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
+async def verify_key(user: SessionUser, body: VerifyKey, services: Ready) -> VerifiedKey:
+    """What a key of one's own would be answered now. Spends nothing."""
+    found = await services.keys.verify(user, body.key)
+    return VerifiedKey(
+        valid=found.state is KeyState.VALID,
+        code=found.state,
+        key_id=found.key.id if found.key else None,
+        user_id=found.key.user_id if found.key else None,
+        tier=user.tier if found.key else None,
+        expires_at=found.key.expires_at if found.key else None,
+        limits=PlanLimits.of(PLANS[user.tier]) if found.key else None,
+    )
+
+
+@routes.get("/api/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
+async def get_key(user: SessionUser, key_id: str, services: Ready) -> OneKey:
+    return OneKey(success=True, key=_answer(await services.keys.load(user, key_id), services))
+
+
+@routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound))
+async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: Ready) -> OneKey:
+    return OneKey(success=True, key=_answer(await services.keys.rename(user, key_id, body.name), services))
+
+
+@routes.delete("/api/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
+@routes.delete("/api/v1/dashboard/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
+@routes.post("/api/keys/{key_id}/revoke", responses=errors(*SESSION_ERRORS, NotFound))
+async def revoke_key(user: SessionUser, key_id: str, services: Ready) -> Message:
+    """End a key for good, in force at once."""
+    await services.keys.revoke(user, key_id)
+    return Message(success=True, message="API key revoked successfully")
+
+
+def _answer(key: ApiKey, services: Ready) -> KeyAnswer:
+    return KeyAnswer(
+        id=key.id,
+        prefix=key.prefix,
+        masked_key=f"{key.prefix}***...{key.last_six}",
+        name=key.name,
+        usage_count=key.usage_count,
+        last_used_at=key.last_used_at,
+        is_active=key.is_active(services.clock()),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+    )
+
+
+handler = Function(routes, title="API keys")

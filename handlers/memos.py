@@ -1,0 +1,202 @@
+"""Voices, memos and their audio."""
+
+import hashlib
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Response
+from pydantic import Field
+
+from handlers.schema import (
+    BODY_ERRORS,
+    KEY_ERRORS,
+    Answer,
+    Body,
+    Cursor,
+    From,
+    Limit,
+    Message,
+    RequiredText,
+    To,
+    VoiceName,
+    at_most,
+    errors,
+    voice_named,
+    window,
+)
+from shared.app import Function
+from shared.audio import MEDIA_TYPE, requested_part, simulated_audio
+from shared.auth import AnyCaller, CallingKey, ClientAddress, Ready
+from shared.clock import Instant
+from shared.errors import (
+    DailyLimitExceeded,
+    InvalidVoice,
+    MemoNotFound,
+    MonthlyLimitExceeded,
+    NotFound,
+    SessionExpired,
+    TooManyAttempts,
+)
+from shared.memos import MAX_CHARACTERS, Draft
+from shared.rows import Memo
+from shared.speech import VOICES
+
+routes = APIRouter(tags=["memos"])
+
+CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
+MEMO: Final = "/api/v1/memo/{memo_id}"
+
+
+class CreateMemo(Body):
+    text: Annotated[RequiredText, at_most(MAX_CHARACTERS)]
+    voice: VoiceName
+    title: Annotated[str, at_most(200)] | None = None
+
+
+class CreateDemo(Body):
+    text: Annotated[RequiredText, at_most(1000)]
+    voice: VoiceName
+
+
+class RetitleMemo(Body):
+    title: Annotated[str, at_most(200)] | None = Field(description="null clears the title")
+
+
+class VoiceAnswer(Answer):
+    id: str
+    name: str
+    gender: str
+    description: str
+
+
+class VoiceList(Answer):
+    voices: list[VoiceAnswer]
+
+
+class AudioAnswer(Answer):
+    url: str
+    duration: float
+    format: str
+
+
+class MemoAnswer(Answer):
+    id: str
+    text: str
+    title: str | None
+    voice: VoiceAnswer
+    audio: AudioAnswer
+    character_count: int
+    created_at: Instant
+
+
+class MemoPage(Answer):
+    memos: list[MemoAnswer]
+    has_more: bool
+    next_cursor: str | None
+
+
+@routes.get("/api/v1/voices", responses=errors())
+async def list_voices() -> VoiceList:
+    return VoiceList(voices=[VoiceAnswer.model_validate(voice) for voice in VOICES.values()])
+
+
+@routes.post("/api/v1/demo", status_code=201, responses=errors(*BODY_ERRORS, InvalidVoice, TooManyAttempts))
+async def create_demo(body: CreateDemo, address: ClientAddress, services: Ready) -> MemoAnswer:
+    """A simulated memo that is not kept."""
+    memo = await services.memos.demo(Draft(text=body.text, voice=VOICES[body.voice]), address=address)
+    return _answer(memo, services)
+
+
+@routes.post(
+    "/api/v1/memo",
+    status_code=201,
+    responses=errors(*BODY_ERRORS, InvalidVoice, *KEY_ERRORS, DailyLimitExceeded, MonthlyLimitExceeded),
+)
+async def create_memo(key: CallingKey, body: CreateMemo, services: Ready, response: Response) -> MemoAnswer:
+    """Say a text. The owner is charged one memo."""
+    draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None)
+    memo, allowance = await services.memos.make(key, draft)
+    response.headers.update(allowance.headers())
+    return _answer(memo, services)
+
+
+@routes.get(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
+async def get_memo(caller: AnyCaller, memo_id: str, services: Ready) -> MemoAnswer:
+    return _answer(await services.memo_rows.load(caller.user_id, memo_id), services)
+
+
+@routes.patch(MEMO, responses=errors(*BODY_ERRORS, *CALLER_ERRORS, MemoNotFound))
+async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, services: Ready) -> MemoAnswer:
+    """Set the title, or clear it."""
+    memo = await services.memo_rows.load(caller.user_id, memo_id)
+    return _answer(await services.memo_rows.retitle(memo, body.title or None), services)
+
+
+@routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
+async def delete_memo(caller: AnyCaller, memo_id: str, services: Ready) -> Message:
+    """Delete the memo. What it counted towards limits and usage stays."""
+    await services.memo_rows.delete(await services.memo_rows.load(caller.user_id, memo_id))
+    return Message(success=True, message="Memo deleted successfully")
+
+
+@routes.get("/api/v1/memos", responses=errors(*BODY_ERRORS, InvalidVoice, *CALLER_ERRORS))
+async def list_memos(
+    caller: AnyCaller,
+    services: Ready,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    voice: str | None = None,
+    since: From = None,
+    until: To = None,
+) -> MemoPage:
+    """The owner's memos, newest first. With `voice` a page may be short while `hasMore` is true."""
+    voice_id = None if voice is None else voice_named(voice).id
+    scope = ("memos", caller.user_id, voice_id, since, until)
+    bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
+    page = await services.memo_rows.page(caller.user_id, bounds, voice=voice_id)
+    return MemoPage(
+        memos=[_answer(memo, services) for memo in page.rows],
+        has_more=page.after is not None,
+        next_cursor=services.cursors.seal(scope, page.after),
+    )
+
+
+@routes.head("/audio/{file}", include_in_schema=False)
+@routes.get("/audio/{file}", response_class=Response, responses=errors(NotFound))
+async def get_audio(
+    file: str,
+    asked: Annotated[str | None, Header(alias="Range")] = None,
+    known: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    unless_changed: Annotated[str | None, Header(alias="If-Range")] = None,
+) -> Response:
+    """The audio of a memo, to whoever has its URL."""
+    audio = simulated_audio(file)
+    if audio is None:
+        raise NotFound("Audio not found")
+    etag = f'"{hashlib.sha256(file.encode()).hexdigest()[:32]}"'
+    headers = {"etag": etag, "accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
+    if known is not None and (known.strip() == "*" or etag in known):
+        return Response(status_code=304, headers=headers)
+    part = requested_part(asked if unless_changed in (None, etag) else None, len(audio))
+    if part is None:
+        return Response(status_code=416, headers=headers | {"content-range": f"bytes */{len(audio)}"})
+    if part.end - part.start == len(audio):
+        return Response(audio, media_type=MEDIA_TYPE, headers=headers)
+    headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{part.total}"
+    return Response(audio[part.start : part.end], status_code=206, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _answer(memo: Memo, services: Ready) -> MemoAnswer:
+    return MemoAnswer(
+        id=memo.id,
+        text=memo.text,
+        title=memo.title,
+        voice=VoiceAnswer.model_validate(VOICES[memo.voice]),
+        audio=AudioAnswer(
+            url=services.settings.public_url + memo.audio_url, duration=memo.duration_seconds, format="mp3"
+        ),
+        character_count=memo.character_count,
+        created_at=memo.created_at,
+    )
+
+
+handler = Function(routes, title="memos")

@@ -1,0 +1,180 @@
+"""Tiers, and the caller's plan."""
+
+from fastapi import APIRouter
+
+from handlers.schema import SESSION_ERRORS, Answer, PlanFeatures, PlanLimits, Success, errors
+from shared.app import Function
+from shared.auth import Ready, SessionUser
+from shared.clock import Instant
+from shared.errors import ValidationFailed
+from shared.plans import PLANS, Difference, Plan, Tier, compare, plan_named
+from shared.rows import SubscriptionStatus
+
+routes = APIRouter(tags=["plans"])
+
+
+class TierAnswer(Answer):
+    name: Tier
+    display_name: str
+    description: str
+    price: int | None
+    highlighted: bool
+    limits: PlanLimits
+    features: PlanFeatures
+
+
+class TierList(Success):
+    tiers: list[TierAnswer]
+
+
+class OneTier(Success):
+    tier: TierAnswer
+
+
+class Billing(Answer):
+    stripe_enabled: bool
+    can_upgrade: bool
+    can_manage_subscription: bool
+
+
+class SubscriptionDetails(Answer):
+    tier: Tier
+    tier_name: str
+    price: int | None
+    status: SubscriptionStatus
+    limits: PlanLimits
+    features: PlanFeatures
+    stripe_customer_id: str | None
+    stripe_subscription_id: str | None
+    current_period_start: Instant | None
+    current_period_end: Instant | None
+    cancel_at_period_end: bool
+    billing: Billing
+
+
+class Subscriber(Answer):
+    id: str
+    email: str
+    created_at: Instant
+
+
+class SubscriptionAnswer(Success):
+    subscription: SubscriptionDetails
+    user: Subscriber
+    billing: Billing
+
+
+class TierSummary(Answer):
+    name: Tier
+    display_name: str
+    price: int | None
+
+
+class Change(Answer):
+    feature: str
+    current: int | str | bool
+    target: int | str | bool
+    improvement: bool
+
+
+class Comparison(Answer):
+    is_upgrade: bool
+    is_downgrade: bool
+    is_same_tier: bool
+    current_tier: TierSummary
+    target_tier: TierSummary
+    changes: list[Change]
+
+
+class CheckoutOptions(Answer):
+    stripe_enabled: bool
+    checkout_available: bool
+    portal_available: bool
+
+
+class ComparisonAnswer(Success):
+    comparison: Comparison
+    billing: CheckoutOptions
+
+
+@routes.get("/api/v1/billing/tiers", responses=errors())
+async def list_tiers() -> TierList:
+    return TierList(success=True, tiers=[_tier(plan) for plan in PLANS.values()])
+
+
+@routes.get("/api/v1/billing/tiers/{tier}", responses=errors(ValidationFailed))
+async def get_tier(tier: str) -> OneTier:
+    return OneTier(success=True, tier=_tier(plan_named(tier)))
+
+
+@routes.get("/api/v1/billing/subscription", responses=errors(*SESSION_ERRORS))
+async def get_subscription(user: SessionUser, services: Ready) -> SubscriptionAnswer:
+    """The caller's plan. Payment is not part of this release, so nothing can be bought or managed yet."""
+    found = await services.subscriptions.of(user.id)
+    plan = PLANS[user.tier]
+    billing = Billing(stripe_enabled=False, can_upgrade=False, can_manage_subscription=False)
+    return SubscriptionAnswer(
+        success=True,
+        subscription=SubscriptionDetails(
+            tier=plan.tier,
+            tier_name=plan.display_name,
+            price=plan.price,
+            status=found.status if found else SubscriptionStatus.ACTIVE,
+            limits=PlanLimits.of(plan),
+            features=PlanFeatures.model_validate(plan.features),
+            stripe_customer_id=found.stripe_customer_id if found else None,
+            stripe_subscription_id=found.stripe_subscription_id if found else None,
+            current_period_start=found.current_period_start if found else None,
+            current_period_end=found.current_period_end if found else None,
+            cancel_at_period_end=found.cancel_at_period_end if found else False,
+            billing=billing,
+        ),
+        user=Subscriber(id=user.id, email=user.email, created_at=user.created_at),
+        billing=billing,
+    )
+
+
+@routes.get("/api/v1/billing/compare/{tier}", responses=errors(ValidationFailed, *SESSION_ERRORS))
+async def compare_tiers(user: SessionUser, tier: str) -> ComparisonAnswer:
+    """The caller's plan beside another."""
+    current, target = PLANS[user.tier], plan_named(tier)
+    return ComparisonAnswer(
+        success=True,
+        comparison=Comparison(
+            is_upgrade=target.rank > current.rank,
+            is_downgrade=target.rank < current.rank,
+            is_same_tier=target.rank == current.rank,
+            current_tier=_summary(current),
+            target_tier=_summary(target),
+            changes=[_change(difference) for difference in compare(current, target)],
+        ),
+        billing=CheckoutOptions(stripe_enabled=False, checkout_available=False, portal_available=False),
+    )
+
+
+def _tier(plan: Plan) -> TierAnswer:
+    return TierAnswer(
+        name=plan.tier,
+        display_name=plan.display_name,
+        description=plan.description,
+        price=plan.price,
+        highlighted=plan.highlighted,
+        limits=PlanLimits.of(plan),
+        features=PlanFeatures.model_validate(plan.features),
+    )
+
+
+def _summary(plan: Plan) -> TierSummary:
+    return TierSummary(name=plan.tier, display_name=plan.display_name, price=plan.price)
+
+
+def _change(difference: Difference) -> Change:
+    return Change(
+        feature=difference.feature,
+        current="unlimited" if difference.current is None else difference.current,
+        target="unlimited" if difference.target is None else difference.target,
+        improvement=difference.improvement,
+    )
+
+
+handler = Function(routes, title="plans")

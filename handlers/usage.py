@@ -1,0 +1,177 @@
+"""What an owner has used, and what is left."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+
+from handlers.schema import (
+    KEY_ERRORS,
+    SESSION_ERRORS,
+    Answer,
+    Cursor,
+    From,
+    Limit,
+    PlanFeatures,
+    PlanLimits,
+    Success,
+    To,
+    Unlimited,
+    errors,
+    or_unlimited,
+    window,
+)
+from shared.app import Function
+from shared.auth import AnyCaller, Ready, SessionUser
+from shared.clock import Instant
+from shared.errors import InvalidInput, SessionExpired, ValidationFailed
+from shared.limits import Allowance
+from shared.plans import PLANS, Tier
+from shared.rows import Action, Role
+
+routes = APIRouter(tags=["usage"])
+
+CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
+
+
+class LogAnswer(Answer):
+    """The key's name and prefix are those it had when this happened."""
+
+    id: str
+    action: Action
+    metadata: dict[str, Any]
+    created_at: Instant
+    api_key_id: str | None
+    api_key_name: str | None
+    api_key_prefix: str | None
+
+
+class LogPage(Answer):
+    logs: list[LogAnswer]
+    has_more: bool
+    next_cursor: str | None
+
+
+class AllowanceAnswer(Answer):
+    limit: int | Unlimited
+    used: int
+    remaining: int | Unlimited
+    reset_at: Instant
+
+
+class LimitsAnswer(Answer):
+    tier: Tier
+    daily: AllowanceAnswer
+    monthly: AllowanceAnswer
+    chars_per_memo: int | Unlimited
+    max_api_keys: int
+
+
+class Account(Answer):
+    id: str
+    email: str
+    tier: Tier
+    tier_name: str
+    role: Role
+    created_at: Instant
+    updated_at: Instant
+
+
+class TierInfo(Answer):
+    limits: PlanLimits
+    features: PlanFeatures
+
+
+class TierChoice(Answer):
+    name: Tier
+    display_name: str
+    price: int | None
+    highlighted: bool
+
+
+class AccountAnswer(Success):
+    account: Account
+    tier_info: TierInfo
+    available_tiers: list[TierChoice]
+    upgrade_url: str
+
+
+@routes.get("/api/v1/usage", responses=errors(ValidationFailed, InvalidInput, *CALLER_ERRORS))
+async def list_usage(
+    caller: AnyCaller,
+    services: Ready,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    action: Annotated[str | None, Query(description="Only this action")] = None,
+    since: From = None,
+    until: To = None,
+) -> LogPage:
+    """What happened, newest first. With an `action` a page may be short while `hasMore` is true."""
+    kind = None if action is None else _action(action)
+    scope = ("usage", caller.user_id, kind, since, until)
+    bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
+    page = await services.usage_logs.page(caller.user_id, bounds, action=kind)
+    return LogPage(
+        logs=[LogAnswer.model_validate(log) for log in page.rows],
+        has_more=page.after is not None,
+        next_cursor=services.cursors.seal(scope, page.after),
+    )
+
+
+@routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
+async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
+    """What is left of today and of this month, over all keys of the owner."""
+    user = caller.user or await services.users.load(caller.user_id)
+    quota = await services.quotas.used(user, services.clock())
+    limits = PLANS[user.tier].limits
+    return LimitsAnswer(
+        tier=user.tier,
+        daily=_allowance(quota.day),
+        monthly=_allowance(quota.month),
+        chars_per_memo=or_unlimited(limits.chars_per_memo),
+        max_api_keys=limits.max_api_keys,
+    )
+
+
+@routes.get("/api/v1/dashboard/account", responses=errors(*SESSION_ERRORS))
+async def get_account(user: SessionUser, services: Ready) -> AccountAnswer:
+    """The account, its plan, and the plans there are."""
+    plan = PLANS[user.tier]
+    return AccountAnswer(
+        success=True,
+        account=Account(
+            id=user.id,
+            email=user.email,
+            tier=user.tier,
+            tier_name=plan.display_name,
+            role=user.role,
+            created_at=user.created_at,
+            updated_at=user.updated_at,
+        ),
+        tier_info=TierInfo(limits=PlanLimits.of(plan), features=PlanFeatures.model_validate(plan.features)),
+        available_tiers=[
+            TierChoice(name=plan.tier, display_name=plan.display_name, price=plan.price, highlighted=plan.highlighted)
+            for plan in PLANS.values()
+        ],
+        upgrade_url=f"{services.settings.public_url}/api/v1/billing/tiers",
+    )
+
+
+def _action(name: str) -> Action:
+    try:
+        return Action(name)
+    except ValueError:
+        raise ValidationFailed(
+            f"Invalid action: {name}", details={"field": "action", "validOptions": [action.value for action in Action]}
+        ) from None
+
+
+def _allowance(allowance: Allowance) -> AllowanceAnswer:
+    return AllowanceAnswer(
+        limit=or_unlimited(allowance.limit),
+        used=allowance.used,
+        remaining=or_unlimited(allowance.remaining),
+        reset_at=allowance.resets_at,
+    )
+
+
+handler = Function(routes, title="usage")

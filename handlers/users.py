@@ -1,0 +1,144 @@
+"""Accounts: sign-up, login, logout, the caller's own account, and passwords."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+
+from handlers.schema import (
+    BODY_ERRORS,
+    KEEP_THE_KEY,
+    SESSION_ERRORS,
+    Answer,
+    Body,
+    Email,
+    FreshKey,
+    Message,
+    NewPassword,
+    RequiredText,
+    Success,
+    errors,
+)
+from shared.app import Function
+from shared.auth import COOKIE, ClientAddress, Ready, SessionUser, given_credential
+from shared.clock import Instant
+from shared.credentials import SESSION_LIFE, Session
+from shared.errors import Conflict, TooManyAttempts, WrongPassword
+from shared.plans import Tier
+from shared.rows import Role
+
+routes = APIRouter(tags=["accounts"])
+
+
+class SignUp(Body):
+    email: Email
+    password: NewPassword
+
+
+class LogIn(Body):
+    email: Email
+    password: RequiredText
+
+
+class ChangePassword(Body):
+    current_password: RequiredText
+    new_password: NewPassword
+
+
+class UserAnswer(Answer):
+    id: str
+    email: str
+    tier: Tier
+    role: Role
+    email_verified: bool
+    created_at: Instant
+    updated_at: Instant
+
+
+class SignedUp(Success):
+    user: UserAnswer
+    token: str
+    expires_at: Instant
+    api_key: FreshKey
+    warning: str
+
+
+class LoggedIn(Success):
+    user: UserAnswer
+    token: str
+    expires_at: Instant
+
+
+class Me(Success):
+    user: UserAnswer
+
+
+class PasswordChanged(Message):
+    token: str
+    expires_at: Instant
+
+
+@routes.post("/api/v1/auth/signup", status_code=201, responses=errors(*BODY_ERRORS, Conflict, TooManyAttempts))
+async def sign_up(body: SignUp, address: ClientAddress, services: Ready, response: Response) -> SignedUp:
+    """Open an account, with a first API key and a session."""
+    account = await services.accounts.sign_up(body.email, body.password, address=address)
+    _set_cookie(response, account.session, secure=services.settings.production)
+    return SignedUp(
+        success=True,
+        user=UserAnswer.model_validate(account.user),
+        token=account.session.token,
+        expires_at=account.session.expires_at,
+        api_key=FreshKey.of(account.api_key),
+        warning=KEEP_THE_KEY,
+    )
+
+
+@routes.post("/api/v1/auth/login", responses=errors(*BODY_ERRORS, WrongPassword, TooManyAttempts))
+async def log_in(body: LogIn, address: ClientAddress, services: Ready, response: Response) -> LoggedIn:
+    """Begin a session."""
+    user, session = await services.accounts.log_in(body.email, body.password, address=address)
+    _set_cookie(response, session, secure=services.settings.production)
+    return LoggedIn(
+        success=True, user=UserAnswer.model_validate(user), token=session.token, expires_at=session.expires_at
+    )
+
+
+@routes.post("/api/v1/auth/logout", responses=errors())
+async def log_out(request: Request, services: Ready, response: Response) -> Message:
+    """End the session, if there is one, and clear the cookie."""
+    await services.accounts.log_out(given_credential(request))
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=services.settings.production)
+    return Message(success=True, message="Logged out")
+
+
+@routes.get("/api/v1/auth/me", responses=errors(*SESSION_ERRORS))
+async def me(user: SessionUser) -> Me:
+    """The account of the session."""
+    return Me(success=True, user=UserAnswer.model_validate(user))
+
+
+@routes.post(
+    "/api/v1/auth/change-password",
+    responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword),
+)
+async def change_password(
+    user: SessionUser, body: ChangePassword, services: Ready, response: Response
+) -> PasswordChanged:
+    """Change the password, end all sessions, and begin a new one."""
+    session = await services.accounts.change_password(user, current=body.current_password, new=body.new_password)
+    _set_cookie(response, session, secure=services.settings.production)
+    return PasswordChanged(success=True, message="Password changed", token=session.token, expires_at=session.expires_at)
+
+
+def _set_cookie(response: Response, session: Session, *, secure: bool) -> None:
+    same_site: Literal["lax"] = "lax"
+    response.set_cookie(
+        COOKIE,
+        session.token,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        httponly=True,
+        samesite=same_site,
+        secure=secure,
+    )
+
+
+handler = Function(routes, title="accounts")

@@ -1,0 +1,309 @@
+"""The composition root: from a resource's routes to a Lambda function, and from errors to answers.
+
+Importing builds the FastAPI app and nothing else. The first event reads the environment, opens the store, verifies its
+tables and builds the services; if that fails it is answered 503, and the next event tries again.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from mangum import Mangum
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match, Route
+
+from shared import VERSION
+from shared.edge import (
+    App,
+    Edge,
+    Gate,
+    Receive,
+    Scope,
+    Send,
+    envelope,
+    request_id,
+    request_id_from,
+    standard_headers,
+)
+from shared.errors import (
+    AgentTalkError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    ValidationFailed,
+)
+from shared.memory import MemoryStore
+from shared.memory_file import shared_rows
+from shared.services import Services
+from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.store import Store, StoreUnavailable
+from shared.tables import TABLES
+from shared.validation import refusal
+
+EXPOSED_HEADERS: Final = (
+    "X-Request-Id",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+)
+
+_log = logging.getLogger("agent_talk.app")
+
+BuildServices = Callable[[Settings], Services]
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings choose. Raises SettingsError."""
+    match settings.store:
+        case StoreChoice.MEMORY:
+            return MemoryStore(rows=shared_rows(settings.memory_file) if settings.memory_file else None)
+        case StoreChoice.MICRO:
+            raise SettingsError(["the HYPR Micro store is not part of this release yet: set AGENT_TALK_STORE=memory"])
+        case StoreChoice.DYNAMODB:
+            raise SettingsError(["the DynamoDB store is not part of this release yet: set AGENT_TALK_STORE=memory"])
+
+
+def build_services(settings: Settings) -> Services:
+    return Services.on(open_store(settings), settings)
+
+
+class Function:
+    """One resource's routes as a Lambda function: `handler(event, context)`; `asgi` is the same for any ASGI server.
+
+    `answers_outages`: the routes see to an unusable store themselves.
+    """
+
+    def __init__(
+        self,
+        routes: APIRouter,
+        *,
+        title: str,
+        answers_outages: bool = False,
+        environ: Mapping[str, str] = os.environ,
+        build: BuildServices = build_services,
+    ) -> None:
+        self.routes = routes
+        self.title = title
+        self.answers_outages = answers_outages
+        self.app = FastAPI(
+            title=f"Agent Talk: {title}",
+            version=VERSION,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            redirect_slashes=False,
+            exception_handlers=_EXCEPTION_HANDLERS,
+        )
+        self.app.include_router(routes)
+        self.app.state.function = self
+        self.began_at = 0.0
+        """When the first event came, on the monotonic clock."""
+
+        self._environ = environ
+        self._build = build
+        self._services: Services | None = None
+        self._starting = asyncio.Lock()
+        self._chain: App | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._mangum: Mangum | None = None
+
+    def with_environment(self, environ: Mapping[str, str], build: BuildServices = build_services) -> "Function":
+        """The same routes in a container of their own."""
+        return Function(
+            self.routes, title=self.title, answers_outages=self.answers_outages, environ=environ, build=build
+        )
+
+    async def services(self) -> Services:
+        """Built and verified once. Raises ServiceUnavailable."""
+        async with self._starting:
+            if self._services is None:
+                self._services = await self._start()
+                self.app.state.services = self._services
+        return self._services
+
+    @property
+    def store_choice(self) -> StoreChoice:
+        """The store that the environment asks for, whether it can be used or not."""
+        return chosen_store(self._environ)
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._chain is None:
+            self.began_at = time.monotonic()
+            self._chain = self._build_chain()
+        stage = _stage(scope)
+        if stage is not None:
+            scope["root_path"] = stage
+        await self._chain(scope, receive, send)
+
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        """Answer an API Gateway event: an HTTP API's (payload 2.0) or a REST API's (1.0)."""
+        if not _is_http(event):
+            return self._refuse(event, "This function answers HTTP events from API Gateway")
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, and what the services hold lives on one
+        if self._mangum is None:
+            self._mangum = Mangum(self.asgi, lifespan="off")
+        try:
+            return self._mangum(event, context)
+        except Exception:  # noqa: BLE001 what escapes here is Mangum's reading of the event: our own never does
+            _log.warning("the event could not be read", exc_info=True)
+            return self._refuse(event, "The request could not be read: it is not valid Unicode")
+
+    def close(self) -> None:
+        """Give back the event loop. A Lambda container never ends this way; a test does."""
+        if self._loop is not None:
+            asyncio.set_event_loop(None)
+            self._loop.close()
+            self._loop = self._mangum = None
+
+    async def _start(self) -> Services:
+        try:
+            settings = Settings.from_env(self._environ)
+            configure_logging(settings.log_level)
+            for warning in settings.warnings:
+                _log.warning(warning)
+            services = self._build(settings)
+            await services.store.verify(TABLES)
+        except SettingsError as exc:
+            configure_logging("INFO")
+            _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
+            raise ServiceUnavailable from exc
+        except StoreUnavailable as exc:
+            _log.exception("cannot serve: the store is not ready")
+            raise ServiceUnavailable from exc
+        return services
+
+    def _build_chain(self) -> App:
+        try:
+            origins = Settings.from_env(self._environ).cors_origins
+        except SettingsError:
+            origins = ()  # `_start` tells what is wrong
+
+        async def nothing() -> None:
+            """The routes ask for the services themselves."""
+
+        gate: Any = Gate(self.app, ready=nothing if self.answers_outages else self.services)
+        cors = CORSMiddleware(
+            gate,
+            allow_origins=origins if self._production else ("*",),
+            allow_credentials=self._production,
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"),
+            expose_headers=EXPOSED_HEADERS,
+        )
+        return Edge(cors, production=self._production)
+
+    @property
+    def _production(self) -> bool:
+        return self._environ.get("AGENT_TALK_ENV") == "production"
+
+    def _refuse(self, event: Any, message: str) -> dict[str, Any]:
+        """An answer in API Gateway's form to what never becomes a request."""
+        _log.info(
+            "refused an event", extra={"event_keys": sorted(map(str, event)) if isinstance(event, dict) else None}
+        )
+        headers = standard_headers(request_id_from(None), production=self._production)
+        return {
+            "statusCode": ValidationFailed.status,
+            "headers": headers | {"content-type": "application/json"},
+            "body": json.dumps(envelope(ValidationFailed(message))),
+            "isBase64Encoded": False,
+        }
+
+
+def configure_logging(level: str) -> None:
+    """One JSON line a record, with the request's id; for the service's own loggers only."""
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
+
+    logger = logging.getLogger("agent_talk")
+    logger.setLevel(level)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(LambdaPowertoolsFormatter(utc=True, use_rfc3339=True, json_default=str))
+        handler.addFilter(_add_request_id)
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    return True
+
+
+def _is_http(event: Any) -> bool:
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    return isinstance(context, dict) and ("http" in context or "httpMethod" in event)
+
+
+def _stage(scope: Scope) -> str | None:
+    """The stage that begins the path of an HTTP API's event, unless it is the unnamed one."""
+    event = scope.get("aws.event", {})
+    stage = f"/{event.get('requestContext', {}).get('stage')}"
+    named = event.get("version") == "2.0" and stage != "/$default"
+    return stage if named and f"{scope['path']}/".startswith(f"{stage}/") else None
+
+
+def _answer(error: AgentTalkError) -> JSONResponse:
+    return JSONResponse(envelope(error), status_code=error.status, headers=error.headers)
+
+
+async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, AgentTalkError)
+    return _answer(exc)
+
+
+async def _on_outage(_: Request, exc: Exception) -> JSONResponse:
+    _log.error("the store is unavailable", exc_info=exc)
+    return _answer(ServiceUnavailable())
+
+
+async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)
+    return _answer(refusal(exc.errors()))
+
+
+async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
+    """FastAPI's own: no such route, no such method, a body that cannot be decoded."""
+    assert isinstance(exc, HTTPException)
+    match exc.status_code:
+        case 404:
+            return _answer(NotFound("The requested resource was not found"))
+        case 405:
+            return _answer(MethodNotAllowed("Method not allowed", headers={"Allow": _allowed(request)}))
+        case _:
+            return _answer(ValidationFailed("Request body is not valid JSON"))
+
+
+async def _on_unexpected(_: Request, __: Exception) -> JSONResponse:
+    """The answer only: the exception goes on to the edge, which logs it."""
+    return _answer(InternalError())
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes of this path; the router's own answer knows the first one's only."""
+    methods: set[str] = set()
+    function: Function = request.app.state.function
+    for route in function.routes.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
+
+
+_EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
+    AgentTalkError: _on_domain_error,
+    StoreUnavailable: _on_outage,
+    RequestValidationError: _on_invalid_request,
+    HTTPException: _on_http_error,
+    Exception: _on_unexpected,
+}

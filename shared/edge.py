@@ -1,0 +1,165 @@
+"""The outermost layer of every answer, as plain ASGI: request ids, security headers, body sizes, and the last resort.
+
+Edge (id, headers, log line, what escaped) → CORS → Gate (store ready? body small enough?) → FastAPI
+"""
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from shared.errors import AgentTalkError, InternalError, PayloadTooLarge
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_log = logging.getLogger("agent_talk.requests")
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request being served, for log lines."""
+
+
+def envelope(error: AgentTalkError) -> dict[str, object]:
+    """The body that tells a client of an error."""
+    details = {"details": error.details} if error.details else {}
+    return {"error": {"code": error.code, "message": error.message, **details}}
+
+
+def standard_headers(request_id: str, *, production: bool) -> dict[str, str]:
+    """What every answer carries."""
+    headers = {
+        "x-request-id": request_id,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "strict-origin-when-cross-origin",
+        "content-security-policy": API_POLICY,
+    }
+    if production:
+        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+    return headers
+
+
+def request_id_from(given: str | None) -> str:
+    """The caller's, if it has the form of one; else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+async def send_error(send: Send, error: AgentTalkError) -> None:
+    body = json.dumps(envelope(error)).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+    await send({"type": "http.response.start", "status": error.status, "headers": _raw(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Edge:
+    def __init__(self, app: App, *, production: bool) -> None:
+        self._app = app
+        self._production = production
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next(
+            (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-request-id"), None
+        )
+        context = request_id.set(request_id_from(given))
+        began = time.perf_counter()
+        status: int | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = {name.lower() for name, _ in message["headers"]}
+                added = _raw(standard_headers(request_id.get() or "", production=self._production))
+                message["headers"] = [*message["headers"], *((name, value) for name, value in added if name not in own)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:  # noqa: BLE001 the last resort
+            _log.exception("the request failed", extra=_line(scope, 500, began))
+            if status is None:
+                await send_error(send_with_headers, InternalError())
+        else:
+            _log.info("request", extra=_line(scope, status, began))
+        finally:
+            request_id.reset(context)
+
+
+class Gate:
+    """Lets a request through when `ready` does not raise, with a body of at most 1 MiB.
+
+    The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
+    always could omit that; an absent one counts as an empty object, so that what is missing in it is told by name.
+    """
+
+    def __init__(self, app: App, *, ready: Callable[[], Awaitable[object]]) -> None:
+        self._app = app
+        self._ready = ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._ready()
+            body = await _read(receive)
+        except AgentTalkError as error:
+            await send_error(send, error)
+            return
+        if scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
+            body = body or b"{}"
+            headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-type"]
+            scope["headers"] = [*headers, (b"content-type", b"application/json")]
+        sent = False
+
+        async def receive_read() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_read, send)
+
+
+async def _read(receive: Receive) -> bytes:
+    """Raises PayloadTooLarge."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"Request body exceeds {MAX_BODY_BYTES} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _line(scope: Scope, status: int | None, began: float) -> dict[str, object]:
+    """What a log line says of a request. The route's template stands for the path, which may hold anything."""
+    return {
+        "method": scope["method"],
+        "route": getattr(scope.get("route"), "path", None),
+        "status": status,
+        "duration_ms": round((time.perf_counter() - began) * 1000, 1),
+    }

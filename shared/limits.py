@@ -1,0 +1,240 @@
+"""Limits on counters: memos a day and a month, and attempts in a window.
+
+A request is counted before it is known to be admitted; whoever finds the counter above the limit gives it back. So no
+more than the limit get through, whatever runs at once, and a refusal costs no more than an admission.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Final
+
+from shared.clock import Clock, iso, next_day, next_month
+from shared.credentials import pseudonym
+from shared.errors import DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
+from shared.plans import PLANS, TEST_MEMOS_PER_DAY
+from shared.rows import IssuedKey, Role, User
+from shared.settings import AttemptLimits
+from shared.store import Store, StoreError
+from shared.together import together
+
+LOGIN_WINDOW: Final = timedelta(minutes=15)
+HOUR: Final = timedelta(hours=1)
+
+_log = logging.getLogger("agent_talk.limits")
+
+
+class Charge:
+    """Counters raised for one request, which are given back if it comes to nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._taken: list[str] = []
+
+    async def take(self, counter: str, *, ends_at: datetime | None = None) -> int:
+        """Returns the counter's value, this request included."""
+        value = await self._store.increment(counter, ends_at=ends_at)
+        self._taken.append(counter)
+        return value
+
+    async def give_back(self) -> None:
+        """Never raises: what cannot be given back stays counted, and is logged."""
+        taken, self._taken = self._taken, []
+        await together(*(self._give_back(counter) for counter in taken))
+
+    async def _give_back(self, counter: str) -> None:
+        try:
+            await self._store.increment(counter, -1)
+        except StoreError:
+            _log.exception("a count could not be given back", extra={"counter": counter})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """`used` of `limit` memos in a window. A limit of None: none."""
+
+    limit: int | None
+    used: int
+    resets_at: datetime
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.used)
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "X-RateLimit-Limit": _or_unlimited(self.limit),
+            "X-RateLimit-Remaining": _or_unlimited(self.remaining),
+            "X-RateLimit-Reset": str(int(self.resets_at.timestamp())),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """An owner's memos in the current UTC day and calendar month."""
+
+    day: Allowance
+    month: Allowance
+
+
+class Quotas:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def count(self, charge: Charge, key: IssuedKey, at: datetime) -> Callable[[User], Quota]:
+        """Count one memo. What it is measured by follows from the owner, who is read meanwhile."""
+        if key.is_test:
+            day = await charge.take(f"testcalls:{key.user_id}:{at:%Y-%m-%d}", ends_at=next_day(at))
+            return lambda _: _quota(TEST_MEMOS_PER_DAY, None, day, 0, at)
+        day, month = await together(
+            charge.take(f"calls:{key.user_id}:{at:%Y-%m-%d}", ends_at=next_day(at)),
+            charge.take(f"calls:{key.user_id}:{at:%Y-%m}", ends_at=next_month(at)),
+        )
+        return lambda user: _quota(*_limits(user), day, month, at)
+
+    async def used(self, user: User, at: datetime) -> Quota:
+        counters = await self._store.counters(f"calls:{user.id}:{at:%Y-%m}")
+        day, month = (counters.get(f"calls:{user.id}:{window}", 0) for window in (f"{at:%Y-%m-%d}", f"{at:%Y-%m}"))
+        return _quota(*_limits(user), day, month, at)
+
+    async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
+        """How many memos this key can make now; None: any number."""
+        if key.is_test:
+            counter = f"testcalls:{user.id}:{at:%Y-%m-%d}"
+            return max(0, TEST_MEMOS_PER_DAY - (await self._store.counters(counter)).get(counter, 0))
+        quota = await self.used(user, at)
+        return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
+
+
+def check(quota: Quota, at: datetime) -> None:
+    """Raises MonthlyLimitExceeded or DailyLimitExceeded when the last memo counted is beyond its limit.
+
+    The month first: who is told to come back tomorrow shall not be refused tomorrow.
+    """
+    for allowance, error in ((quota.month, MonthlyLimitExceeded), (quota.day, DailyLimitExceeded)):
+        if allowance.limit is not None and allowance.used > allowance.limit:
+            retry_after_s = max(1, ceil((allowance.resets_at - at).total_seconds()))
+            raise error(
+                limit=allowance.limit,
+                used=allowance.used - 1,
+                resets_at=iso(allowance.resets_at),
+                headers=quota.day.headers() | {"Retry-After": str(retry_after_s)},
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt, counted from `begin` on, until it is forgiven."""
+
+    store: Store
+    charge: Charge
+    counter: str
+    limit: int
+    window_ends_at: datetime
+    clock: Clock
+
+    async def begin(self) -> None:
+        """Raises TooManyAttempts."""
+        if await self.charge.take(self.counter, ends_at=self.window_ends_at) > self.limit:
+            await self.refuse()
+
+    async def forgive(self) -> None:
+        """It does not count after all. Never raises."""
+        await self.charge.give_back()
+
+    async def refuse(self) -> None:
+        await self.charge.give_back()
+        raise TooManyAttempts(retry_after_s=_seconds(self.window_ends_at - self.clock()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginAttempt(Attempt):
+    """`counter` is an account's at an address; `of_address` begins the names of all accounts' there."""
+
+    of_address: str
+    address_limit: int
+
+    async def check_address(self) -> None:
+        """Raises TooManyAttempts when all accounts together have failed too often from this address.
+
+        The attempt is counted before the sum is read, so at most `address_limit` attempts see a sum within the limit.
+        """
+        if sum((await self.store.counters(self.of_address)).values()) > self.address_limit:
+            await self.refuse()
+
+
+class Attempts:
+    """Attempts in fixed windows, by client address. Addresses and accounts are pseudonyms in the counters' names."""
+
+    def __init__(self, store: Store, limits: AttemptLimits, *, secret: str, clock: Clock) -> None:
+        self._store = store
+        self._limits = limits
+        self._secret = secret
+        self._clock = clock
+
+    def sign_up(self, address: str) -> Attempt:
+        return self._hourly("signup", address, self._limits.signups_per_address)
+
+    def demo(self, address: str) -> Attempt:
+        return self._hourly("demo", address, self._limits.demos_per_address)
+
+    def log_in(self, address: str, account: str) -> LoginAttempt:
+        """Failed logins count; others are forgiven."""
+        window, ends_at = _window(self._clock(), LOGIN_WINDOW)
+        of_address = f"attempts:login:{window}:{self._pseudonym(address)}:"
+        return LoginAttempt(
+            store=self._store,
+            charge=Charge(self._store),
+            counter=of_address + self._pseudonym(account),
+            limit=self._limits.failed_logins_per_account,
+            window_ends_at=ends_at,
+            clock=self._clock,
+            of_address=of_address,
+            address_limit=self._limits.failed_logins_per_address,
+        )
+
+    def _hourly(self, what: str, address: str, limit: int) -> Attempt:
+        window, ends_at = _window(self._clock(), HOUR)
+        return Attempt(
+            store=self._store,
+            charge=Charge(self._store),
+            counter=f"attempts:{what}:{window}:{self._pseudonym(address)}",
+            limit=limit,
+            window_ends_at=ends_at,
+            clock=self._clock,
+        )
+
+    def _pseudonym(self, text: str) -> str:
+        return pseudonym(self._secret, text)
+
+
+def _limits(user: User) -> tuple[int | None, int | None]:
+    """Memos a day and a month; admins have no limit."""
+    if user.role is Role.ADMIN:
+        return None, None
+    limits = PLANS[user.tier].limits
+    return limits.calls_per_day, limits.calls_per_month
+
+
+def _quota(day_limit: int | None, month_limit: int | None, day: int, month: int, at: datetime) -> Quota:
+    return Quota(
+        day=Allowance(limit=day_limit, used=day, resets_at=next_day(at)),
+        month=Allowance(limit=month_limit, used=month, resets_at=next_month(at)),
+    )
+
+
+def _or_unlimited(limit: int | None) -> str:
+    return "unlimited" if limit is None else str(limit)
+
+
+def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
+    """The window's name, which sorts by time, and its end."""
+    seconds = int(length.total_seconds())
+    start = datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, UTC)
+    return f"{start:%Y%m%dT%H%M}", start + length
+
+
+def _seconds(span: timedelta) -> int:
+    return max(1, ceil(span.total_seconds()))

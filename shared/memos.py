@@ -1,0 +1,178 @@
+"""Making memos: a key's owner is charged, text becomes speech, and the memo is kept."""
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.clock import Clock, Ids, next_day
+from shared.errors import DailyLimitExceeded, InvalidCredential, ValidationFailed
+from shared.limits import Allowance, Attempts, Charge, Quotas, check
+from shared.plans import PLANS
+from shared.rows import Action, IssuedKey, Memo, User
+from shared.speech import SimulatedSpeech, Synthesizer, Voice, characters
+from shared.store import Store, StoreError
+from shared.tables import ApiKeys, Memos, Users, uses_counter
+from shared.together import together
+from shared.usage import UsageRecorder
+
+MAX_CHARACTERS: Final = 100_000
+"""A memo's text, on any plan."""
+
+_KEYS_REMEMBERED: Final = 1024
+
+_log = logging.getLogger("agent_talk.memos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    text: str
+    voice: Voice
+    title: str | None = None
+
+
+class MemoService:
+    """`speech` speaks for live keys; test keys and demos are simulated."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        users: Users,
+        keys: ApiKeys,
+        memos: Memos,
+        quotas: Quotas,
+        attempts: Attempts,
+        recorder: UsageRecorder,
+        speech: Synthesizer,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._store = store
+        self._users = users
+        self._keys = keys
+        self._memos = memos
+        self._quotas = quotas
+        self._attempts = attempts
+        self._recorder = recorder
+        self._speech = speech
+        self._clock = clock
+        self._ids = ids
+        self._simulated = SimulatedSpeech()
+        self._marked: OrderedDict[str, datetime] = OrderedDict()
+
+    async def make(self, key: IssuedKey, draft: Draft) -> tuple[Memo, Allowance]:
+        """Make a memo and keep it. Returns it with what is left of the day's limit.
+
+        Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed when the text is too long for the plan, and
+        SpeechFailed; then nothing is charged and nothing is kept.
+        """
+        at = self._clock()
+        charge = Charge(self._store)
+        try:
+            quota_of, user = await together(self._quotas.count(charge, key, at), self._users.get(key.user_id))
+            if user is None:
+                raise InvalidCredential("Invalid API key")
+            quota = quota_of(user)
+            check(quota, at)
+            _check_length(draft, user)
+            memo = await self._speak(draft, user.id, at, self._simulated if key.is_test else self._speech)
+            await self._keep(memo, key, charge)
+        except DailyLimitExceeded as exc:
+            await charge.give_back()
+            await self._record_refusal(key, at, exc)
+            raise
+        except BaseException:
+            await charge.give_back()
+            raise
+        return memo, quota.day
+
+    async def demo(self, draft: Draft, *, address: str) -> Memo:
+        """A simulated memo that is not kept. Raises TooManyAttempts."""
+        await self._attempts.demo(address).begin()
+        return await self._speak(draft, "demo", self._clock(), self._simulated)
+
+    async def _speak(self, draft: Draft, user_id: str, at: datetime, speech: Synthesizer) -> Memo:
+        spoken = await speech.speak(draft.text, draft.voice)
+        return Memo(
+            id=self._ids.mint(at),
+            user_id=user_id,
+            text=draft.text,
+            audio_url=spoken.audio_url,
+            duration_seconds=spoken.duration_seconds,
+            voice=draft.voice.id,
+            character_count=characters(draft.text),
+            title=draft.title,
+            created_at=at,
+        )
+
+    async def _keep(self, memo: Memo, key: IssuedKey, charge: Charge) -> None:
+        metadata = {
+            "memoId": memo.id,
+            "voice": memo.voice,
+            "characters": memo.character_count,
+            "audioSeconds": memo.duration_seconds,
+            "test": key.is_test,
+        }
+        try:
+            await together(
+                self._memos.add(memo),
+                charge.take(uses_counter(key)),
+                self._recorder.record(
+                    Action.MEMO_CREATED,
+                    user_id=memo.user_id,
+                    at=memo.created_at,
+                    key=key,
+                    metadata=metadata,
+                    log_id=memo.id,
+                ),
+                self._mark_used(key, memo.created_at),
+            )
+        except BaseException:
+            await together(self._discard(memo), self._recorder.retract_memo(memo.user_id, memo.id))
+            raise
+
+    async def _discard(self, memo: Memo) -> None:
+        """A memo that failed half-way may be there all the same: its owner was told that it is not."""
+        try:
+            await self._memos.delete(memo)
+        except StoreError:
+            _log.exception("a memo that failed could not be removed", extra={"memo_id": memo.id})
+
+    async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
+        """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""
+        minute = at.replace(second=0, microsecond=0)
+        if self._marked.get(key.id) == minute:
+            return
+        self._marked[key.id] = minute
+        self._marked.move_to_end(key.id)
+        if len(self._marked) > _KEYS_REMEMBERED:
+            self._marked.popitem(last=False)
+        try:
+            await self._keys.mark_used(key.user_id, key.id, minute)
+        except StoreError:
+            _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
+
+    async def _record_refusal(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> None:
+        """Record the first refusal of a window."""
+        try:
+            refused = await self._store.increment(
+                f"refused:{key.user_id}:{refusal.window}:{at:%Y-%m-%d}", ends_at=next_day(at)
+            )
+        except StoreError:
+            _log.exception("a refusal could not be counted", extra={"user_id": key.user_id})
+            return
+        if refused == 1:
+            await self._recorder.record(
+                Action.ERROR_RATE_LIMIT, user_id=key.user_id, at=at, key=key, metadata={"code": refusal.code}
+            )
+
+
+def _check_length(draft: Draft, user: User) -> None:
+    limit, provided = PLANS[user.tier].limits.chars_per_memo, characters(draft.text)
+    if limit is not None and provided > limit:
+        raise ValidationFailed(
+            f"Text exceeds the {limit} characters of the {user.tier} tier",
+            details={"field": "text", "limit": limit, "provided": provided, "tier": user.tier.value},
+        )

@@ -1,0 +1,80 @@
+"""What a function works with, built once a container from its settings."""
+
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+
+from shared.accounts import Accounts
+from shared.api_keys import KeyService
+from shared.clock import Clock, Ids, utc_now
+from shared.credentials import Passwords, Sessions
+from shared.cursors import Cursors
+from shared.limits import Attempts, Quotas
+from shared.memos import MemoService
+from shared.settings import Settings
+from shared.speech import SimulatedSpeech
+from shared.store import Store
+from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
+from shared.usage import UsageRecorder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    settings: Settings
+    store: Store
+    clock: Clock
+    accounts: Accounts
+    keys: KeyService
+    memos: MemoService
+    quotas: Quotas
+    cursors: Cursors
+    users: Users
+    api_key_rows: ApiKeys
+    memo_rows: Memos
+    usage_logs: UsageLogs
+    subscriptions: Subscriptions
+
+    @classmethod
+    def on(
+        cls, store: Store, settings: Settings, *, passwords: Passwords | None = None, clock: Clock = utc_now
+    ) -> "Services":
+        """Everything on one store."""
+        ids = Ids()
+        users, keys, memos, logs = Users(store), ApiKeys(store), Memos(store), UsageLogs(store)
+        quotas, recorder = Quotas(store), UsageRecorder(logs, ids)
+        attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
+        return cls(
+            settings=settings,
+            store=store,
+            clock=clock,
+            accounts=Accounts(
+                users=users,
+                keys=keys,
+                passwords=passwords or Passwords(PasswordHasher()),
+                sessions=Sessions(settings.session_secret, clock),
+                attempts=attempts,
+                recorder=recorder,
+                clock=clock,
+                ids=ids,
+            ),
+            keys=KeyService(keys=keys, quotas=quotas, recorder=recorder, clock=clock),
+            memos=MemoService(
+                store=store,
+                users=users,
+                keys=keys,
+                memos=memos,
+                quotas=quotas,
+                attempts=attempts,
+                recorder=recorder,
+                speech=SimulatedSpeech(),
+                clock=clock,
+                ids=ids,
+            ),
+            quotas=quotas,
+            cursors=Cursors(settings.session_secret),
+            users=users,
+            api_key_rows=keys,
+            memo_rows=memos,
+            usage_logs=logs,
+            subscriptions=Subscriptions(store),
+        )

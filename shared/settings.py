@@ -1,0 +1,166 @@
+"""What the environment decides: every variable, its default and its unit; all that is wrong with it is told at once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class StoreChoice(StrEnum):
+    MEMORY = "memory"
+    MICRO = "micro"
+    DYNAMODB = "dynamodb"
+
+
+class SettingsError(Exception):
+    """What is wrong with the environment, a sentence each, naming the variables."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptLimits:
+    """How many attempts of a kind a window admits: 15 minutes for failed logins, an hour for the rest."""
+
+    failed_logins_per_account: int = 10
+    failed_logins_per_address: int = 100
+    signups_per_address: int = 20
+    demos_per_address: int = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    store: StoreChoice = StoreChoice.MEMORY
+    production: bool = False
+    session_secret: str = field(default=DEVELOPMENT_SECRET, repr=False)
+    public_url: str = "http://localhost:8000"
+    cors_origins: tuple[str, ...] = ()
+    memory_file: Path | None = None
+    attempts: AttemptLimits = field(default_factory=AttemptLimits)
+    log_level: str = "INFO"
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Raises SettingsError with all that is wrong."""
+        read = _Reader(env)
+        production = read.choice("AGENT_TALK_ENV", ("development", "production"), default="development") == "production"
+        settings = cls(
+            store=StoreChoice(read.choice("AGENT_TALK_STORE", tuple(StoreChoice), default=chosen_store(env))),
+            production=production,
+            session_secret=_session_secret(read, production=production),
+            public_url=_public_url(read, production=production),
+            cors_origins=tuple(read.words("CORS_ORIGINS")),
+            memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
+            attempts=AttemptLimits(
+                failed_logins_per_account=read.count("FAILED_LOGINS_PER_ACCOUNT", default=10),
+                failed_logins_per_address=read.count("FAILED_LOGINS_PER_ADDRESS", default=100),
+                signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=20),
+                demos_per_address=read.count("DEMOS_PER_ADDRESS", default=60),
+            ),
+            log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
+            warnings=tuple(read.warnings),
+        )
+        _check_store(read, settings)
+        if read.problems:
+            raise SettingsError(read.problems)
+        return settings
+
+
+def chosen_store(env: Mapping[str, str]) -> StoreChoice:
+    """The store that the environment asks for, as far as it can be told; memory when it asks for none."""
+    named = env.get("AGENT_TALK_STORE", "")
+    if named in tuple(StoreChoice):
+        return StoreChoice(named)
+    if env.get("HYPR_MODE") == "production" or env.get("HYPR_URL") or env.get("HYPERMICRO_API_KEY"):
+        return StoreChoice.MICRO
+    return StoreChoice.MEMORY
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them. An empty variable counts as unset."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.in_lambda = "AWS_LAMBDA_FUNCTION_NAME" in env and not env.get("IS_LOCAL")
+
+    def choice(self, name: str, options: tuple[str, ...], *, default: str) -> str:
+        value = self.env.get(name) or default
+        if value in options:
+            return value
+        self.problems.append(f"{name} must be one of {', '.join(options)}, not {value!r}")
+        return default
+
+    def count(self, name: str, *, default: int) -> int:
+        value = self.env.get(name) or str(default)
+        if value.isascii() and value.isdigit() and int(value) > 0:
+            return int(value)
+        self.problems.append(f"{name} must be a whole number above 0, not {value!r}")
+        return default
+
+    def words(self, name: str) -> list[str]:
+        words = [word.strip().rstrip("/") for word in self.env.get(name, "").split(",") if word.strip()]
+        self.problems.extend(
+            f"{name}: {word!r} is not an origin like https://example.org" for word in words if not _is_origin(word)
+        )
+        return words
+
+
+def _is_origin(text: str) -> bool:
+    parts = urlsplit(text)
+    return (
+        parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.path or parts.query or parts.fragment)
+    )
+
+
+def _session_secret(read: _Reader, *, production: bool) -> str:
+    secret = read.env.get("SESSION_SECRET", "")
+    if not secret:
+        if production:
+            read.problems.append("SESSION_SECRET is required in production")
+        elif read.in_lambda:
+            read.warnings.append("SESSION_SECRET is not set: anyone can forge sessions")
+        return DEVELOPMENT_SECRET
+    if len(secret.encode()) < 32:
+        read.problems.append("SESSION_SECRET must be at least 32 bytes")
+    if production and secret == DEVELOPMENT_SECRET:
+        read.problems.append("SESSION_SECRET must not be the development secret in production")
+    return secret
+
+
+def _public_url(read: _Reader, *, production: bool) -> str:
+    url = read.env.get("PUBLIC_URL", "").rstrip("/")
+    if not url:
+        if production:
+            read.problems.append("PUBLIC_URL is required in production")
+        return "http://localhost:8000"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        read.problems.append(f"PUBLIC_URL must be an absolute http(s) URL, not {url!r}")
+    return url
+
+
+def _check_store(read: _Reader, settings: Settings) -> None:
+    if settings.store is not StoreChoice.MEMORY:
+        if settings.memory_file:
+            read.problems.append(f"AGENT_TALK_MEMORY_FILE is set, but AGENT_TALK_STORE is {settings.store}")
+        return
+    if not read.in_lambda:
+        return
+    if not read.env.get("AGENT_TALK_STORE"):
+        read.problems.append(
+            "no store is configured: set AGENT_TALK_STORE, or HYPR_URL and HYPERMICRO_API_KEY (in Lambda, every "
+            "container would keep its own rows in memory and lose them)"
+        )
+    elif settings.production:
+        read.problems.append("AGENT_TALK_STORE=memory cannot serve production in Lambda: each container loses its rows")
