@@ -36,14 +36,14 @@ def envelope(error: AgentTalkError) -> dict[str, object]:
     return {"error": {"code": error.code, "message": error.message, **details}}
 
 
-def standard_headers(request_id: str, *, production: bool) -> dict[str, str]:
-    """What every answer carries."""
+def standard_headers(request_id: str, *, production: bool, policy: str = API_POLICY) -> dict[str, str]:
+    """What every answer carries. `policy` is its Content-Security-Policy."""
     headers = {
         "x-request-id": request_id,
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         "referrer-policy": "strict-origin-when-cross-origin",
-        "content-security-policy": API_POLICY,
+        "content-security-policy": policy,
     }
     if production:
         headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -63,9 +63,10 @@ async def send_error(send: Send, error: AgentTalkError) -> None:
 
 
 class Edge:
-    def __init__(self, app: App, *, production: bool) -> None:
+    def __init__(self, app: App, *, production: bool, policy: str = API_POLICY) -> None:
         self._app = app
         self._production = production
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,7 +84,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = {name.lower() for name, _ in message["headers"]}
-                added = _raw(standard_headers(request_id.get() or "", production=self._production))
+                added = _raw(standard_headers(request_id.get() or "", production=self._production, policy=self._policy))
                 message["headers"] = [*message["headers"], *((name, value) for name, value in added if name not in own)]
             await send(message)
 

@@ -386,7 +386,7 @@ class UsageLogs:
         total, window = 0, Window(limit=1000)
         while True:
             page = await _newest(self._store, USAGE_LOGS, f"{user_id}.events", window)
-            total += sum(row.document["action"] == action for row in page.rows)
+            total += [row.document["action"] for row in page.rows].count(action)
             if page.after is None:
                 return total
             window = Window(limit=1000, after=page.after)

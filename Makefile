@@ -1,0 +1,47 @@
+# Every target sets up what it needs in .venv, from the hash-locked requirements.
+PYTHON ?= python3
+PORT ?= 8000
+PY := .venv/bin/python
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock invoke bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
+	@$(PY) -m local run --port $(PORT)
+
+test: $(READY) ## Run the tests
+	$(PY) -m pytest
+
+check: $(READY) ## Check everything: format, lint, types, tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(READY) ## Format the code
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
+	@$(PY) -m local invoke $(FUNCTION) $(EVENT)
+
+bench: $(READY) ## Measure, and print ratios against a floor of the same run
+	@$(PY) -m bench
+
+lock: $(READY) ## Renew the locked requirements from pyproject.toml
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## Remove what was built
+	rm -rf .venv .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis

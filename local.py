@@ -1,0 +1,157 @@
+"""Local use: all functions behind one gateway, or one function invoked with one event.
+
+    python -m local run [--host 127.0.0.1] [--port 8000]
+    python -m local invoke users tests/events/signup.json
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi_offline import FastAPIOffline
+from starlette.routing import BaseRoute, Match
+
+from handlers import health, keys, memos, subscriptions, usage, users
+from shared import VERSION
+from shared.app import Function, open_store
+from shared.edge import App, Edge, Receive, Scope, Send
+from shared.services import Services
+from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.store import Store
+
+FUNCTIONS: Final = {
+    "users": users.handler,
+    "keys": keys.handler,
+    "memos": memos.handler,
+    "usage": usage.handler,
+    "subscriptions": subscriptions.handler,
+    "health": health.handler,
+}
+
+MEMORY_FILE: Final = ".local/memory.json"
+"""Where successive invocations keep their rows, unless AGENT_TALK_MEMORY_FILE says otherwise."""
+
+DOCS_POLICY: Final = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+DOCS_PATHS: Final = ("/docs", "/openapi.json", "/static-offline-docs")
+
+
+class Gateway:
+    """Sends a request to the function that has its path, as API Gateway does; to health, if none has."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self._functions = functions
+        self._docs = Edge(_documentation(functions), production=False, policy=DOCS_POLICY)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._serving(scope)(scope, receive, send)
+
+    def _serving(self, scope: Scope) -> App:
+        if scope["path"].startswith(DOCS_PATHS):
+            return self._docs
+        for function in self._functions.values():
+            if any(_has_path(route, scope) for route in function.routes.routes):
+                return function.asgi
+        return self._functions["health"].asgi
+
+
+def local_gateway(environ: Mapping[str, str], store: Store) -> Gateway:
+    """All functions on one store, each with services of its own."""
+    return Gateway(
+        {
+            name: function.with_environment(environ, lambda settings: Services.on(store, settings))
+            for name, function in FUNCTIONS.items()
+        }
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m local", description="Agent Talk on this machine.")
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="serve all functions", description="Serve all functions behind one gateway.")
+    run.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    run.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    run.set_defaults(command=_run)
+    invoke = commands.add_parser(
+        "invoke",
+        help="invoke one function with one event",
+        description="Invoke one function with one event, and print its answer. Rows are kept in a file between invocations.",
+    )
+    invoke.add_argument("function", choices=sorted(FUNCTIONS))
+    invoke.add_argument("event", help="a JSON file with an API Gateway event; - for standard input")
+    invoke.set_defaults(command=_invoke)
+    options = parser.parse_args(arguments)
+    status: int = options.command(options)
+    return status
+
+
+def _run(options: argparse.Namespace) -> int:
+    url = f"http://localhost:{options.port}"
+    environ = {"PUBLIC_URL": url, **os.environ}
+    try:
+        settings = Settings.from_env(environ)
+        store = open_store(settings)
+    except SettingsError as exc:
+        print(*exc.problems, sep="\n", file=sys.stderr)
+        return 2
+    print(_welcome(url, settings), flush=True)
+    uvicorn.run(
+        local_gateway(environ, store),
+        host=options.host,
+        port=options.port,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    return 0
+
+
+def _invoke(options: argparse.Namespace) -> int:
+    environ = {"IS_LOCAL": "true", **os.environ}
+    if chosen_store(environ) is StoreChoice.MEMORY:
+        environ.setdefault("AGENT_TALK_MEMORY_FILE", MEMORY_FILE)
+    try:
+        event = json.loads(sys.stdin.read() if options.event == "-" else Path(options.event).read_text())
+    except (OSError, ValueError) as exc:
+        print(f"cannot read the event: {exc}", file=sys.stderr)
+        return 2
+    function = FUNCTIONS[options.function].with_environment(environ)
+    print(json.dumps(function(event, None), indent=2))
+    function.close()
+    return 0
+
+
+def _documentation(functions: Mapping[str, Function]) -> FastAPIOffline:
+    """Every route on one page. It only documents: requests go to the functions."""
+    app = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None)
+    for function in functions.values():
+        app.include_router(function.routes)
+    return app
+
+
+def _has_path(route: BaseRoute, scope: Scope) -> bool:
+    return route.matches(scope)[0] is not Match.NONE
+
+
+def _welcome(url: str, settings: Settings) -> str:
+    kept = f"in {settings.memory_file}" if settings.memory_file else "until you stop it"
+    return f"""Agent Talk {VERSION} answers on {url}, its rows are in {settings.store} ({kept}).
+Documentation: {url}/docs
+
+Try, in another terminal:
+
+  curl -s {url}/api/v1/auth/signup -d '{{"email": "me@example.org", "password": "correct horse"}}'
+  export KEY=at_live_...     # apiKey.key of the answer
+  curl -s {url}/api/v1/memo -H "Authorization: Bearer $KEY" -d '{{"text": "Hello, world", "voice": "rachel"}}'
+  curl -s {url}/api/v1/memos -H "Authorization: Bearer $KEY"
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
