@@ -1,7 +1,7 @@
 """Local use: all functions behind one gateway, or one function invoked with one event.
 
-    python -m local run [--host 127.0.0.1] [--port 8000]
-    python -m local invoke users tests/events/signup.json
+python -m local run [--host 127.0.0.1] [--port 8000]
+python -m local invoke users tests/events/signup.json
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import BaseRoute, Match
 
@@ -36,8 +37,11 @@ FUNCTIONS: Final = {
 MEMORY_FILE: Final = ".local/memory.json"
 """Where successive invocations keep their rows, unless AGENT_TALK_MEMORY_FILE says otherwise."""
 
-DOCS_POLICY: Final = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-DOCS_PATHS: Final = ("/docs", "/openapi.json", "/static-offline-docs")
+DOCS_POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+)
+DOCS_PATHS: Final = ("/docs", "/openapi.json")
+DOCS_ASSETS: Final = "/static-offline-docs/"
 
 
 class Gateway:
@@ -51,7 +55,7 @@ class Gateway:
         await self._serving(scope)(scope, receive, send)
 
     def _serving(self, scope: Scope) -> App:
-        if scope["path"].startswith(DOCS_PATHS):
+        if scope["path"] in DOCS_PATHS or scope["path"].startswith(DOCS_ASSETS):
             return self._docs
         for function in self._functions.values():
             if any(_has_path(route, scope) for route in function.routes.routes):
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     invoke = commands.add_parser(
         "invoke",
         help="invoke one function with one event",
-        description="Invoke one function with one event, and print its answer. Rows are kept in a file between invocations.",
+        description="Invoke one function with one event, and print its answer. Rows are kept in a file in between.",
     )
     invoke.add_argument("function", choices=sorted(FUNCTIONS))
     invoke.add_argument("event", help="a JSON file with an API Gateway event; - for standard input")
@@ -127,9 +131,9 @@ def _invoke(options: argparse.Namespace) -> int:
     return 0
 
 
-def _documentation(functions: Mapping[str, Function]) -> FastAPIOffline:
+def _documentation(functions: Mapping[str, Function]) -> App:
     """Every route on one page. It only documents: requests go to the functions."""
-    app = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None)
+    app: FastAPI = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None)
     for function in functions.values():
         app.include_router(function.routes)
     return app

@@ -17,8 +17,8 @@ from handlers.schema import (
     PlanLimits,
     RequiredText,
     Success,
-    ends,
     errors,
+    expiry,
     required,
 )
 from shared.api_keys import DEFAULT_NAME, KeyState
@@ -85,7 +85,7 @@ class VerifiedKey(Answer):
 @routes.post("/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def create_key(user: SessionUser, services: Ready, body: CreateKey) -> CreatedKey:
     """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
-    expires_at = ends("expiresAt", body.expires_at) if body.expires_at is not None else None
+    expires_at = expiry("expiresAt", body.expires_at) if body.expires_at is not None else None
     if expires_at is not None and expires_at <= services.clock():
         raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
     new = await services.keys.create(user, name=body.name or DEFAULT_NAME, test=bool(body.test), expires_at=expires_at)

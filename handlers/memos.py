@@ -68,6 +68,9 @@ class VoiceAnswer(Answer):
     description: str
 
 
+VOICE_ANSWERS: Final = {voice.id: VoiceAnswer.model_validate(voice) for voice in VOICES.values()}
+
+
 class VoiceList(Answer):
     voices: list[VoiceAnswer]
 
@@ -96,7 +99,7 @@ class MemoPage(Answer):
 
 @routes.get("/api/v1/voices", responses=errors())
 async def list_voices() -> VoiceList:
-    return VoiceList(voices=[VoiceAnswer.model_validate(voice) for voice in VOICES.values()])
+    return VoiceList(voices=list(VOICE_ANSWERS.values()))
 
 
 @routes.post("/api/v1/demo", status_code=201, responses=errors(*BODY_ERRORS, InvalidVoice, TooManyAttempts))
@@ -190,7 +193,7 @@ def _answer(memo: Memo, services: Ready) -> MemoAnswer:
         id=memo.id,
         text=memo.text,
         title=memo.title,
-        voice=VoiceAnswer.model_validate(VOICES[memo.voice]),
+        voice=VOICE_ANSWERS[memo.voice],
         audio=AudioAnswer(
             url=services.settings.public_url + memo.audio_url, duration=memo.duration_seconds, format="mp3"
         ),

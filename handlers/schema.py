@@ -236,6 +236,12 @@ def ends(field: str, text: str) -> datetime:
     return _moments(field, text)[1]
 
 
+def expiry(field: str, text: str) -> datetime:
+    """The time that is meant, UTC; a date is meant with its whole day. Raises ValidationFailed."""
+    first, after = _moments(field, text)
+    return after if after - first == timedelta(days=1) else first
+
+
 def window(*, limit: int, after: str | None, since: str | None = None, until: str | None = None) -> Window:
     """A page's bounds from its query. Raises ValidationFailed."""
     if not 1 <= limit <= 100:
@@ -278,4 +284,4 @@ VoiceName = Annotated[str, Field(min_length=1), AfterValidator(_voice_id)]
 Limit = Annotated[int, Query(description="Rows on a page, 1 to 100")]
 Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before")]
 From = Annotated[str | None, Query(alias="from", description="ISO 8601; a date means its first moment, UTC")]
-To = Annotated[str | None, Query(description="ISO 8601, inclusive; a date means its whole day, UTC")]
+To = Annotated[str | None, Query(alias="to", description="ISO 8601, inclusive; a date means its whole day, UTC")]

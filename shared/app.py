@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
@@ -157,8 +158,7 @@ class Function:
         try:
             return self._mangum(event, context)
         except Exception:  # noqa: BLE001 what escapes here is Mangum's reading of the event: our own never does
-            _log.warning("the event could not be read", exc_info=True)
-            return self._refuse(event, "The request could not be read: it is not valid Unicode")
+            return self._refuse(event, "The request could not be read: it is not valid Unicode or base64")
 
     def close(self) -> None:
         """Give back the event loop. A Lambda container never ends this way; a test does."""
@@ -210,10 +210,11 @@ class Function:
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
         """An answer in API Gateway's form to what never becomes a request."""
-        _log.info(
-            "refused an event", extra={"event_keys": sorted(map(str, event)) if isinstance(event, dict) else None}
-        )
-        headers = standard_headers(request_id_from(None), production=self._production)
+        context = request_id.set(request_id_from(_given_request_id(event)))
+        keys = sorted(map(str, event)) if isinstance(event, dict) else None
+        _log.warning("refused an event", exc_info=sys.exc_info()[0] is not None, extra={"event_keys": keys})
+        headers = standard_headers(request_id.get() or "", production=self._production)
+        request_id.reset(context)
         return {
             "statusCode": ValidationFailed.status,
             "headers": headers | {"content-type": "application/json"},
@@ -244,6 +245,12 @@ def _add_request_id(record: logging.LogRecord) -> bool:
 def _is_http(event: Any) -> bool:
     context = event.get("requestContext") if isinstance(event, dict) else None
     return isinstance(context, dict) and ("http" in context or "httpMethod" in event)
+
+
+def _given_request_id(event: Any) -> str | None:
+    headers = event.get("headers") if isinstance(event, dict) else None
+    given = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
+    return str(given["x-request-id"]) if "x-request-id" in given else None
 
 
 def _stage(scope: Scope) -> str | None:

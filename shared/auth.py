@@ -40,7 +40,8 @@ def given_credential(request: Request) -> str | None:
     return token or request.cookies.get(COOKIE) or None
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
+    """A coroutine only so that FastAPI calls it here, and not in a thread."""
     found: Services = request.app.state.services
     return found
 
@@ -84,7 +85,7 @@ async def _caller(
     return Caller(user_id=user.id, user=user)
 
 
-def _address(request: Request) -> str:
+async def _address(request: Request) -> str:
     return request.client.host if request.client and request.client.host else "unknown"
 
 

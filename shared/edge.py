@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from shared.errors import AgentTalkError, InternalError, PayloadTooLarge
+from shared.errors import AgentTalkError, InternalError, PayloadTooLarge, ValidationFailed
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
@@ -117,6 +117,7 @@ class Gate:
             return
         try:
             await self._ready()
+            _check_path(scope)
             body = await _read(receive)
         except AgentTalkError as error:
             await send_error(send, error)
@@ -135,6 +136,14 @@ class Gate:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, receive_read, send)
+
+
+def _check_path(scope: Scope) -> None:
+    """Raises ValidationFailed for a path that no answer could repeat."""
+    try:
+        scope["path"].encode()
+    except UnicodeEncodeError as exc:
+        raise ValidationFailed("The path is not valid Unicode") from exc
 
 
 async def _read(receive: Receive) -> bytes:

@@ -6,6 +6,7 @@ O(log n + page). Every verb yields to the event loop before it acts: callers rac
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -33,11 +34,11 @@ class Rows:
     """All that the store holds: documents by table and key, counters by name."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, SortedDict[tuple[str, str], str]] = {}
+        self.tables: defaultdict[str, SortedDict[tuple[str, str], str]] = defaultdict(SortedDict)
         self.counters: SortedDict[str, tuple[int, str | None]] = SortedDict()
 
     def table(self, table: Table) -> "SortedDict[tuple[str, str], str]":
-        return self.tables.setdefault(table.name, SortedDict())
+        return self.tables[table.name]
 
 
 class Session(Protocol):
@@ -123,8 +124,8 @@ class MemoryStore:
     ) -> Page[Row]:
         low, high = between or ("", "\x7f")
         low_open = False
+        Key(partition, after or "")  # or InvalidKey
         if after is not None:
-            Key(partition, after)
             if newest_first:
                 high = min(high, after)
             elif after >= low:

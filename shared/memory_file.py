@@ -7,9 +7,11 @@ a crash leaves the old rows or the new ones. The cost is the file's size for eve
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from sortedcontainers import SortedDict
 
@@ -21,20 +23,23 @@ def shared_rows(path: Path) -> Session:
     """Sessions on the rows in this file. Raises StoreNotReady when it holds something else, StoreUnavailable when it
     cannot be read or written."""
     kept = Rows()
-    version: tuple[int, int, int] | None = None
+    version: tuple[str, int, int, int] | None = None
 
     @contextmanager
     def session(*, writes: bool = False) -> Iterator[Rows]:
         nonlocal kept, version
         try:
-            with _locked(path):
-                if version is None or version != _version(path):
+            with _locked(path) as lock:
+                if version is None or version != _version(path, lock):
+                    version = None  # until the rows are safely read, or down, the file is the truth
                     kept = _read(path)
+                    version = _version(path, lock)
                 yield kept
                 if writes:
-                    version = None  # until the rows are safely down, the file is the truth
+                    version = None
+                    _announce(lock)
                     _replace(path, _written(kept))
-                version = _version(path)
+                    version = _version(path, lock)
         except OSError as exc:
             raise StoreUnavailable(f"memory file {path}: {exc.strerror}") from exc
 
@@ -42,19 +47,28 @@ def shared_rows(path: Path) -> Session:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("w") as lock:
+    with path.with_name(path.name + ".lock").open("a+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock
 
 
-def _version(path: Path) -> tuple[int, int, int] | None:
+def _announce(lock: TextIO) -> None:
+    """Say in the lock's file that the rows are about to be others: file systems reuse inodes, also within a tick of
+    their clock."""
+    lock.truncate(0)
+    lock.write(secrets.token_hex(8))
+    lock.flush()
+
+
+def _version(path: Path, lock: TextIO) -> tuple[str, int, int, int] | None:
+    lock.seek(0)
     try:
         stat = path.stat()
     except FileNotFoundError:
         return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return lock.read(), stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _read(path: Path) -> Rows:
@@ -62,7 +76,7 @@ def _read(path: Path) -> Rows:
     if not path.exists():
         return rows
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         for name, documents in content["tables"].items():
             rows.tables[name] = SortedDict(((partition, sort), text) for partition, sort, text in documents)
         rows.counters = SortedDict((name, (value, ends)) for name, value, ends in content["counters"])
@@ -87,7 +101,7 @@ def _written(rows: Rows) -> str:
 
 def _replace(path: Path, content: str) -> None:
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("w") as file:
+    with fresh.open("w", encoding="utf-8") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

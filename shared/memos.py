@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.clock import Clock, Ids, next_day
-from shared.errors import DailyLimitExceeded, InvalidCredential, ValidationFailed
+from shared.clock import Clock, Ids, next_day, next_month
+from shared.errors import DailyLimitExceeded, InvalidCredential, MonthlyLimitExceeded, ValidationFailed
 from shared.limits import Allowance, Attempts, Charge, Quotas, check
 from shared.plans import PLANS
 from shared.rows import Action, IssuedKey, Memo, User
@@ -156,10 +156,11 @@ class MemoService:
 
     async def _record_refusal(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> None:
         """Record the first refusal of a window."""
+        monthly = isinstance(refusal, MonthlyLimitExceeded)
+        window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
+        kind = "test" if key.is_test else "live"
         try:
-            refused = await self._store.increment(
-                f"refused:{key.user_id}:{refusal.window}:{at:%Y-%m-%d}", ends_at=next_day(at)
-            )
+            refused = await self._store.increment(f"refused:{key.user_id}:{kind}:{window}", ends_at=ends_at)
         except StoreError:
             _log.exception("a refusal could not be counted", extra={"user_id": key.user_id})
             return

@@ -54,7 +54,7 @@ class Settings:
         read = _Reader(env)
         production = read.choice("AGENT_TALK_ENV", ("development", "production"), default="development") == "production"
         settings = cls(
-            store=StoreChoice(read.choice("AGENT_TALK_STORE", tuple(StoreChoice), default=chosen_store(env))),
+            store=_store(read, production=production),
             production=production,
             session_secret=_session_secret(read, production=production),
             public_url=_public_url(read, production=production),
@@ -69,7 +69,6 @@ class Settings:
             log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
             warnings=tuple(read.warnings),
         )
-        _check_store(read, settings)
         if read.problems:
             raise SettingsError(read.problems)
         return settings
@@ -117,10 +116,16 @@ class _Reader:
 
 
 def _is_origin(text: str) -> bool:
-    parts = urlsplit(text)
-    return (
-        parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.path or parts.query or parts.fragment)
-    )
+    return _is_url(text) and not urlsplit(text).path
+
+
+def _is_url(text: str) -> bool:
+    """Whether this is an absolute http(s) URL without query and fragment."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that are no IPv6 address
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
 
 
 def _session_secret(read: _Reader, *, production: bool) -> str:
@@ -144,23 +149,23 @@ def _public_url(read: _Reader, *, production: bool) -> str:
         if production:
             read.problems.append("PUBLIC_URL is required in production")
         return "http://localhost:8000"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    if not _is_url(url):
         read.problems.append(f"PUBLIC_URL must be an absolute http(s) URL, not {url!r}")
     return url
 
 
-def _check_store(read: _Reader, settings: Settings) -> None:
-    if settings.store is not StoreChoice.MEMORY:
-        if settings.memory_file:
-            read.problems.append(f"AGENT_TALK_MEMORY_FILE is set, but AGENT_TALK_STORE is {settings.store}")
-        return
-    if not read.in_lambda:
-        return
-    if not read.env.get("AGENT_TALK_STORE"):
+def _store(read: _Reader, *, production: bool) -> StoreChoice:
+    store = StoreChoice(read.choice("AGENT_TALK_STORE", tuple(StoreChoice), default=chosen_store(read.env)))
+    if store is not StoreChoice.MEMORY:
+        if read.env.get("AGENT_TALK_MEMORY_FILE"):
+            read.problems.append(f"AGENT_TALK_MEMORY_FILE is set, but AGENT_TALK_STORE is {store}")
+    elif read.in_lambda and not read.env.get("AGENT_TALK_STORE"):
         read.problems.append(
             "no store is configured: set AGENT_TALK_STORE, or HYPR_URL and HYPERMICRO_API_KEY (in Lambda, every "
             "container would keep its own rows in memory and lose them)"
         )
-    elif settings.production:
+    elif read.in_lambda and production:
         read.problems.append("AGENT_TALK_STORE=memory cannot serve production in Lambda: each container loses its rows")
+    elif read.in_lambda:
+        read.warnings.append("AGENT_TALK_STORE=memory: each container keeps its own rows and loses them")
+    return store

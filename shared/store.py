@@ -153,7 +153,8 @@ class Store(Protocol):
         """Up to `limit` rows of a partition in the order of their sort parts, from behind `after` on; costs the page.
 
         `between` bounds the sort parts: low inclusive, high exclusive. Rows that stay are neither skipped nor repeated
-        over the pages when others come and go. `after` need not exist (any more).
+        over the pages when others come and go. `after` need not exist (any more). Raises InvalidKey when no row could
+        lie in `partition`, or behind `after`.
         """
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:

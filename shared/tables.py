@@ -413,11 +413,11 @@ class Subscriptions:
 
     async def create(self, subscription: Subscription) -> None:
         """Raises Conflict when the owner has one, or another owner has its Stripe ids."""
+        await self._claim_ids(subscription)
         try:
             await self._store.claim(SUBSCRIPTIONS, Key(subscription.user_id), subscription.document())
         except AlreadyExists as exc:
             raise Conflict("A subscription already exists") from exc
-        await self._claim_ids(subscription)
         await self._store.increment("subscriptions")
 
     async def change(self, user_id: str, change: Callable[[Subscription], Subscription]) -> Subscription:
@@ -428,11 +428,10 @@ class Subscriptions:
                 raise NotFound("Subscription not found")
             return change(Subscription.read(document)).document()
 
+        await self._claim_ids(Subscription.read(changed(await self._store.get(SUBSCRIPTIONS, Key(user_id)))))
         document = await self._store.update(SUBSCRIPTIONS, Key(user_id), changed)
         assert document is not None, "the change never deletes"
-        subscription = Subscription.read(document)
-        await self._claim_ids(subscription)
-        return subscription
+        return Subscription.read(document)
 
     async def delete(self, user_id: str) -> None:
         """Repeatable until done."""
@@ -446,9 +445,12 @@ class Subscriptions:
 
     async def _by(self, kind: str, stripe_id: str) -> Subscription | None:
         claim = await self._store.get(STRIPE_IDS, Key(kind, stripe_id)) if is_key_part(stripe_id) else None
-        return None if claim is None else await self.of(claim["user_id"])
+        subscription = None if claim is None else await self.of(claim["user_id"])
+        return subscription if subscription and Key(kind, stripe_id) in _stripe_keys(subscription) else None
 
     async def _claim_ids(self, subscription: Subscription) -> None:
+        """The ids come before the row that has them: a claim without its row is void to readers."""
+
         def change(claim: Document | None) -> Document:
             if claim is not None and claim["user_id"] != subscription.user_id:
                 raise Conflict("This Stripe id belongs to another account")

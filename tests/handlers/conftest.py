@@ -1,0 +1,42 @@
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from tests.handlers.world import Account, Logs, World, kept_logs
+
+NewWorld = Callable[..., World]
+
+
+@pytest.fixture
+def new_world() -> Iterator[NewWorld]:
+    """Makes worlds, and closes their functions."""
+    made: list[World] = []
+
+    def make(environ: Mapping[str, str] | None = None, *, seed: int | None = None) -> World:
+        made.append(World(environ, seed=seed))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def world(new_world: NewWorld) -> World:
+    return new_world()
+
+
+@pytest.fixture
+def ada(world: World) -> Account:
+    return world.sign_up("ada@example.org")
+
+
+@pytest.fixture
+def bob(world: World) -> Account:
+    return world.sign_up("bob@example.org")
+
+
+@pytest.fixture
+def logs() -> Iterator[Logs]:
+    with kept_logs() as logs:
+        yield logs

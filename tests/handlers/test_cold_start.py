@@ -1,0 +1,132 @@
+"""The first event in a container: services are built and the store is verified, once; until then, 503."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.events import LambdaContext, http_event
+from tests.handlers.world import Logs, World
+
+NewWorld = Callable[..., World]
+UNAVAILABLE = (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again.")
+IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos"}
+VOICES = "/api/v1/voices"
+
+
+def test_nothing_happens_before_the_first_event(world: World) -> None:
+    assert (world.built, world.store.verified) == ([], 0)
+
+
+def test_the_store_is_verified_exactly_once(world: World) -> None:
+    for _ in range(3):
+        assert world.get(VOICES).status == 200
+    assert (len(world.built), world.store.verified) == (1, 1)
+
+
+@pytest.mark.anyio
+async def test_first_events_at_once_verify_once(world: World) -> None:
+    import asyncio  # noqa: PLC0415
+
+    async with world.http("memos") as client:
+        answers = await asyncio.gather(*(client.get(VOICES) for _ in range(10)))
+    assert [answer.status_code for answer in answers] == [200] * 10
+    assert (len(world.built), world.store.verified) == (1, 1)
+
+
+@pytest.mark.parametrize("path", [VOICES, "/api/v1/memos", "/nothing"])
+def test_a_failed_verification_is_503_and_tried_again(world: World, path: str) -> None:
+    world.is_down = True
+    for attempt in (1, 2):
+        answer = world.handle("memos", http_event("GET", path))
+        assert answer.refusal == UNAVAILABLE
+        assert answer.error.keys() == {"code", "message"}
+        assert int(answer.headers["retry-after"]) > 0
+        assert world.store.verified == attempt
+    world.is_down = False
+    assert world.get(VOICES).status == 200
+    assert world.get(VOICES).status == 200
+    assert world.store.verified == 3
+
+
+def test_a_later_outage_is_never_an_answer_about_data(world: World) -> None:
+    account = world.sign_up()
+    memo = world.memo(account.key)
+    for path in (f"/api/v1/memo/{memo['id']}", "/api/v1/memos", "/api/v1/usage", "/api/v1/usage/limits"):
+        assert world.get(path, token=account.key).status == 200
+    world.get("/api/keys", token=account.session)
+    world.get("/api/v1/billing/subscription", token=account.session)
+    world.is_down = True
+    for method, path, token, body in (
+        ("GET", f"/api/v1/memo/{memo['id']}", account.key, None),
+        ("GET", "/api/v1/memos", account.key, None),
+        ("GET", "/api/v1/usage", account.session, None),
+        ("GET", "/api/v1/usage/limits", account.key, None),
+        ("GET", "/api/v1/dashboard/account", account.session, None),
+        ("GET", "/api/keys", account.session, None),
+        ("POST", "/api/keys", account.session, None),
+        ("DELETE", f"/api/keys/{account.key_id}", account.session, None),
+        ("GET", "/api/v1/auth/me", account.session, None),
+        ("POST", "/api/v1/auth/logout", account.session, None),
+        ("GET", "/api/v1/billing/subscription", account.session, None),
+        ("POST", "/api/v1/memo", account.key, '{"text": "Hi", "voice": "sam"}'),
+        ("POST", "/api/v1/demo", None, '{"text": "Hi", "voice": "sam"}'),
+        ("POST", "/api/v1/auth/login", None, '{"email": "a@example.org", "password": "12345678"}'),
+        ("POST", "/api/v1/auth/signup", None, '{"email": "a@example.org", "password": "12345678"}'),
+    ):
+        answer = world.send(method, path, token=token, body=body)
+        assert answer.refusal == UNAVAILABLE, path
+        assert int(answer.headers["retry-after"]) > 0
+    assert world.get("/api/v1/billing/tiers").status == 200
+    world.is_down = False
+    assert world.get("/api/v1/usage/limits", token=account.key).json["daily"]["used"] == 1
+
+
+def test_lambda_without_a_store_refuses_and_logs_the_variables(new_world: NewWorld, logs: Logs) -> None:
+    world = new_world({**IN_LAMBDA, "AGENT_TALK_STORE": ""})
+    assert world.get(VOICES).refusal == UNAVAILABLE
+    assert world.built == []
+    (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
+    for name in ("AGENT_TALK_STORE", "HYPR_URL", "HYPERMICRO_API_KEY"):
+        assert name in line["message"]
+
+
+def test_all_that_is_wrong_is_logged_at_once(new_world: NewWorld, logs: Logs) -> None:
+    world = new_world({**IN_LAMBDA, "AGENT_TALK_ENV": "production", "PUBLIC_URL": "", "LOG_LEVEL": "LOUD"})
+    assert world.get(VOICES).refusal == UNAVAILABLE
+    (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
+    for name in ("SESSION_SECRET", "PUBLIC_URL", "LOG_LEVEL", "AGENT_TALK_STORE"):
+        assert name in line["message"]
+
+
+@pytest.mark.parametrize("environ", [{"IS_LOCAL": "true", "AGENT_TALK_STORE": ""}, {"AGENT_TALK_STORE": "memory"}])
+def test_lambda_serves_from_memory_locally_or_when_told_to(new_world: NewWorld, environ: dict[str, str]) -> None:
+    world = new_world({**IN_LAMBDA, **environ})
+    assert world.get(VOICES).status == 200
+
+
+@pytest.mark.parametrize("store", ["micro", "dynamodb"])
+def test_a_store_that_is_not_there_yet_is_a_clear_error(new_world: NewWorld, logs: Logs, store: str) -> None:
+    world = new_world()
+    memos = world.functions["memos"].with_environment({"AGENT_TALK_STORE": store})
+    try:
+        given = memos(http_event("GET", VOICES), LambdaContext())
+    finally:
+        memos.close()
+    assert given["statusCode"] == 503
+    assert "is not part of this release yet" in logs.text
+
+
+def test_two_events_use_one_event_loop(world: World) -> None:
+    account = world.sign_up()
+    loops = len(world.loops)
+    for _ in range(3):
+        world.get("/api/v1/auth/me", token=account.session)
+    assert (loops, len(world.loops)) == (1, 1)
+
+
+def test_each_function_shares_nothing_with_the_others_but_the_store(world: World) -> None:
+    account = world.sign_up()
+    memo = world.memo(account.key)
+    assert world.get("/api/v1/usage", token=account.key).json["logs"][0]["id"] == memo["id"]
+    world.get("/api/keys", token=account.session)
+    assert len({id(services) for services in world.built}) == len(world.built) == 4

@@ -1,0 +1,440 @@
+"""What every function does alike: events, bodies, errors, headers, request ids and CORS."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.app import Function
+from shared.services import Services
+from shared.settings import Settings
+from tests.events import http_event, rest_event, schedule_event
+from tests.handlers.world import PASSWORD, PRODUCTION, Account, Answer, Logs, World
+
+NewWorld = Callable[..., World]
+
+SIGN_UP = "/api/v1/auth/signup"
+DEMO = "/api/v1/demo"
+MEMO = "/api/v1/memo"
+FUNCTIONS = ("users", "keys", "memos", "usage", "subscriptions", "health")
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "strict-origin-when-cross-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+NOT_JSON = (400, "VALIDATION_ERROR", "Request body is not valid JSON")
+BODIES = [
+    ("POST", SIGN_UP),
+    ("POST", "/api/v1/auth/login"),
+    ("POST", "/api/v1/auth/change-password"),
+    ("POST", "/api/keys"),
+    ("PATCH", "/api/keys/x"),
+    ("POST", "/api/keys/verify"),
+    ("POST", DEMO),
+    ("POST", MEMO),
+    ("PATCH", "/api/v1/memo/x"),
+]
+"""All routes that read a body."""
+
+
+def token_for(path: str, account: Account) -> str:
+    return account.key if path == MEMO else account.session
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+@pytest.mark.parametrize("body", ["{", "nope", '{"a": 1} x'])
+def test_a_body_that_is_no_json_is_refused(world: World, ada: Account, method: str, path: str, body: str) -> None:
+    answer = world.send(method, path, token=token_for(path, ada), body=body)
+    assert answer.refusal == NOT_JSON
+    assert "details" not in answer.error
+
+
+@pytest.mark.parametrize("body", ['{"a": }', "{'a': 1}", "\0", "[" * 100_000, '{"a":' * 100_000, "9" * 5000])
+def test_a_body_that_no_parser_takes_is_refused(world: World, body: str) -> None:
+    assert world.post(SIGN_UP, body=body).refusal == NOT_JSON
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b'{"email": "\xe9"}'])
+def test_a_body_that_is_no_utf_8_is_refused(world: World, body: bytes) -> None:
+    assert world.post(SIGN_UP, body=body).refusal[:2] == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("[]", "array"),
+        ('"text"', "string"),
+        ("7", "number"),
+        ("1e400", "number"),
+        ("true", "boolean"),
+        ("null", "null"),
+    ],
+)
+def test_json_that_is_no_object_is_refused(
+    world: World, ada: Account, method: str, path: str, body: str, kind: str
+) -> None:
+    answer = world.send(method, path, token=token_for(path, ada), body=body)
+    assert answer.refusal == (400, "INVALID_INPUT", "Invalid body: expected object")
+    assert answer.error["details"]["field"] == "body"
+    assert answer.error["details"]["providedType"] == kind
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("POST", SIGN_UP, "email"),
+        ("POST", SIGN_UP, "password"),
+        ("POST", "/api/v1/auth/login", "email"),
+        ("POST", "/api/v1/auth/login", "password"),
+        ("POST", "/api/v1/auth/change-password", "currentPassword"),
+        ("POST", "/api/keys", "name"),
+        ("POST", "/api/keys", "expiresAt"),
+        ("PATCH", "/api/keys/x", "name"),
+        ("POST", "/api/keys/verify", "key"),
+        ("POST", DEMO, "text"),
+        ("POST", DEMO, "voice"),
+        ("POST", MEMO, "text"),
+        ("POST", MEMO, "title"),
+        ("PATCH", "/api/v1/memo/x", "title"),
+    ],
+)
+@pytest.mark.parametrize("surrogate", ["\ud800", "ok \\udfff"])
+def test_lone_surrogates_in_any_field_are_refused(
+    world: World, ada: Account, method: str, path: str, field: str, surrogate: str
+) -> None:
+    fields = {"email": "a@example.org", "password": PASSWORD, "text": "Hello", "voice": "rachel"}
+    sent = json.dumps({name: value for name, value in fields.items() if name != field})[:-1]
+    answer = world.send(method, path, token=token_for(path, ada), body=f'{sent}, "{field}": "{surrogate}"}}')
+    assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
+
+
+def test_an_escaped_surrogate_pair_is_text(world: World) -> None:
+    answer = world.post(DEMO, body='{"text": "\\ud83d\\ude00", "voice": "rachel"}')
+    assert (answer.status, answer.json["text"], answer.json["characterCount"]) == (201, "\N{GRINNING FACE}", 2)
+
+
+def test_lone_surrogates_in_the_name_of_an_unknown_field_do_no_harm(world: World) -> None:
+    answer = world.post(DEMO, body='{"text": "Hi", "voice": "rachel", "\\ud800": "\\ud800"}')
+    assert answer.status in {201, 400}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        http_event("GET", "/api/v1/memo/\ud800"),
+        http_event("GET", "/api/v1/memos", query="cursor=\ud800"),
+        http_event("GET", "/api/v1/memos", headers={"authorization": "Bearer \ud800"}),
+        http_event("GET", "/api/v1/memos", cookies=["auth_token=\ud800"]),
+        http_event("GET", "/audio/\ud800"),
+        http_event("POST", "/api/v1/demo", body='{"text": "\ud800", "voice": "rachel"}'),
+        rest_event("GET", "/api/v1/memos", query={"cursor": "\ud800"}),
+        rest_event("POST", "/api/v1/demo", body='{"text": "\ud800", "voice": "rachel"}'),
+    ],
+    ids=["path", "query", "header", "cookie", "audio", "body", "rest query", "rest body"],
+)
+def test_raw_surrogates_anywhere_in_an_event_are_refused(world: World, ada: Account, event: dict[str, Any]) -> None:
+    event["headers"].setdefault("authorization", f"Bearer {ada.key}")
+    answer = world.handle("memos", event)
+    assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
+
+
+def test_fields_that_nobody_asked_for_are_ignored(world: World) -> None:
+    answer = world.post(DEMO, json={"text": "Hi", "voice": "rachel", "extra": {"deep": [1]}})
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "nonsense"])
+def test_a_body_counts_as_json_whatever_its_type_says(world: World, content_type: str) -> None:
+    answer = world.post(DEMO, body='{"text": "Hi", "voice": "rachel"}', headers={"content-type": content_type})
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_a_base64_body_is_decoded(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
+    answer = world.post(DEMO, body='{"text": "Grüße", "voice": "rachel"}'.encode(), rest=rest)
+    assert (answer.status, answer.json["text"]) == (201, "Grüße")
+
+
+def test_a_base64_body_that_is_none_is_refused(world: World) -> None:
+    event = http_event("POST", DEMO, body="a") | {"isBase64Encoded": True}
+    answer = world.handle("memos", event)
+    assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+def test_a_body_of_two_mebibytes_is_too_large(world: World, ada: Account, method: str, path: str) -> None:
+    answer = world.send(method, path, token=token_for(path, ada), body=json.dumps({"text": "x" * 2 * 1024 * 1024}))
+    assert answer.refusal == (413, "PAYLOAD_TOO_LARGE", "Request body exceeds 1048576 bytes")
+    assert "details" not in answer.error
+    assert SECURITY.items() <= answer.headers.items()
+
+
+@pytest.mark.parametrize(("size", "status"), [(1024 * 1024, 201), (1024 * 1024 + 1, 413)])
+def test_a_body_has_a_mebibyte_at_most(world: World, size: int, status: int) -> None:
+    body = '{"text": "Hi", "voice": "rachel"}'
+    assert world.post(DEMO, body=body + " " * (size - len(body))).status == status
+    assert world.post(DEMO, body=(body + " " * (size - len(body))).encode()).status == status
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    "event",
+    [
+        schedule_event(),
+        {},
+        None,
+        [],
+        "text",
+        7,
+        {"Records": [{"eventSource": "aws:sqs"}]},
+        {"requestContext": None},
+        {"requestContext": {"routeKey": "$connect", "eventType": "CONNECT"}},
+        {"requestContext": {"http": None}},
+        {"version": "2.0", "requestContext": {"http": {}}},
+        {"httpMethod": "GET", "requestContext": {}},
+    ],
+)
+def test_what_is_no_http_event_is_refused_in_the_envelope(world: World, function: str, event: Any) -> None:
+    answer = world.handle(function, event)
+    assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
+    assert SECURITY.items() <= answer.headers.items()
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (SIGN_UP, "POST"),
+        ("/api/v1/auth/login", "POST"),
+        ("/api/v1/auth/logout", "POST"),
+        ("/api/v1/auth/me", "GET"),
+        ("/api/v1/auth/change-password", "POST"),
+        ("/api/keys", "GET, POST"),
+        ("/api/keys/some-id", "DELETE, GET, PATCH"),
+        ("/api/keys/some-id/revoke", "POST"),
+        ("/api/v1/dashboard/keys", "GET, POST"),
+        ("/api/v1/dashboard/keys/some-id", "DELETE"),
+        ("/api/v1/voices", "GET"),
+        (DEMO, "POST"),
+        (MEMO, "POST"),
+        ("/api/v1/memo/some-id", "DELETE, GET, PATCH"),
+        ("/api/v1/memos", "GET"),
+        ("/audio/simulated-1.mp3", "GET, HEAD"),
+        ("/api/v1/usage", "GET"),
+        ("/api/v1/usage/limits", "GET"),
+        ("/api/v1/dashboard/account", "GET"),
+        ("/api/v1/billing/tiers", "GET"),
+        ("/api/v1/billing/tiers/pro", "GET"),
+        ("/api/v1/billing/subscription", "GET"),
+        ("/api/v1/billing/compare/pro", "GET"),
+        ("/health", "GET"),
+        ("/health/live", "GET"),
+        ("/health/ready", "GET"),
+        ("/health/detailed", "GET"),
+    ],
+)
+def test_a_wrong_method_is_told_all_that_are_right(world: World, path: str, allowed: str) -> None:
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", ")):
+        answer = world.send(method, path)
+        assert answer.status == 405
+        assert answer.headers["allow"] == allowed
+        assert answer.error == {"code": "METHOD_NOT_ALLOWED", "message": "Method not allowed"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_unknown_route_is_404_in_every_function(world: World, function: str) -> None:
+    for path in ("/", "/nothing", "/docs", "/openapi.json", "/redoc", "/api/v1", "/api/keys/", "/api//keys"):
+        answer = world.handle(function, http_event("GET", path))
+        assert answer.refusal == (404, "NOT_FOUND", "The requested resource was not found")
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "status"),
+    [
+        ("$default", "/api/v1/voices", 200),
+        ("dev", "/dev/api/v1/voices", 200),
+        ("api", "/api/api/v1/voices", 200),
+        ("dev", "/dev", 404),
+        ("dev", "/development/api/v1/voices", 404),
+        ("api", "/apiary/api/v1/voices", 404),
+        ("$default", "/dev/api/v1/voices", 404),
+        ("dev", "/api/v1/voices", 200),
+    ],
+)
+def test_a_named_stage_is_one_whole_segment(world: World, stage: str, path: str, status: int) -> None:
+    assert world.handle("memos", http_event("GET", path, stage=stage)).status == status
+
+
+def test_a_wrong_method_under_a_named_stage_is_told_all_that_are_right(world: World) -> None:
+    answer = world.handle("keys", http_event("PUT", "/dev/api/keys", stage="dev"))
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize("given", ["a", "A-z_09", "x" * 64])
+def test_a_callers_request_id_is_kept(world: World, given: str) -> None:
+    for path in ("/health", "/nothing", "/api/v1/auth/me"):
+        assert world.get(path, headers={"X-Request-Id": given}).headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a.b", "<script>", "\xe9", "a\n"])
+def test_another_request_id_is_replaced(world: World, given: str) -> None:
+    answer = world.get("/health", headers={"X-Request-Id": given})
+    assert answer.headers["x-request-id"] != given
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", answer.headers["x-request-id"])
+
+
+def test_new_request_ids_differ(world: World) -> None:
+    assert len({world.get("/health").headers["x-request-id"] for _ in range(5)}) == 5
+
+
+def test_a_request_that_cannot_be_read_keeps_its_request_id(world: World) -> None:
+    answer = world.post(DEMO, body='{"text": "\ud800"}', headers={"X-Request-Id": "mine"})
+    assert (answer.status, answer.headers["x-request-id"]) == (400, "mine")
+
+
+def kinds_of_answers(world: World, account: Account) -> list[Answer]:
+    origin = {"origin": "https://app.example.org"}
+    answers = [
+        world.get("/api/v1/voices", headers=origin),
+        world.post(DEMO, json={"text": "Hi", "voice": "sam"}, headers=origin),
+        world.get("/audio/simulated-1.mp3", headers=origin),
+        world.get("/audio/simulated-1.mp3", headers={**origin, "if-none-match": "*"}),
+        world.get("/audio/simulated-1.mp3", headers={**origin, "range": "bytes=99999-"}),
+        world.post(DEMO, body="{", headers=origin),
+        world.get("/api/v1/auth/me", headers=origin),
+        world.get("/nothing", headers=origin),
+        world.send("PUT", "/api/keys", headers=origin),
+        world.post(DEMO, body="x" * 1_100_000, headers=origin),
+        world.get(f"{MEMO}/{'0' * 32}", token=account.key, headers=origin),
+    ]
+    world.spend(account, 100)
+    answers.append(world.post(MEMO, token=account.key, json={"text": "Hi", "voice": "sam"}, headers=origin))
+    world.is_down = True
+    answers += [world.get(path, token=account.key, headers=origin) for path in ("/api/v1/memos", "/health")]
+    world.is_down = False
+    assert [answer.status for answer in answers] == [
+        200, 201, 200, 304, 416, 400, 401, 404, 405, 413, 404, 429, 503, 503,
+    ]  # fmt: skip
+    return answers
+
+
+def test_every_kind_of_answer_has_the_security_headers(world: World, ada: Account) -> None:
+    for answer in kinds_of_answers(world, ada):
+        assert SECURITY.items() <= answer.headers.items()
+        assert "x-request-id" in answer.headers
+        assert "strict-transport-security" not in answer.headers
+
+
+def test_production_demands_https(new_world: NewWorld) -> None:
+    world = new_world(PRODUCTION)
+    answers = [*kinds_of_answers(world, world.sign_up()), world.handle("users", {})]
+    for answer in answers:
+        assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
+
+
+def test_development_answers_any_origin_without_credentials(world: World, ada: Account) -> None:
+    for answer in kinds_of_answers(world, ada):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_production_answers_configured_origins_only(new_world: NewWorld) -> None:
+    world = new_world(PRODUCTION)
+    for answer in kinds_of_answers(world, world.sign_up()):
+        assert answer.headers["access-control-allow-origin"] == "https://app.example.org"
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert "Origin" in answer.headers["vary"]
+    for origin in ("https://evil.example.org", "https://app.example.org.evil.org", "http://app.example.org", "null"):
+        assert "access-control-allow-origin" not in world.get("/health", headers={"origin": origin}).headers
+
+
+def test_answers_expose_the_request_id_and_the_rate_limit_headers(world: World) -> None:
+    answer = world.get("/api/v1/voices", headers={"origin": "https://any.example.org"})
+    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+    assert {"x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"} <= exposed
+
+
+def preflight(world: World, path: str, origin: str, method: str) -> Answer:
+    return world.send(
+        "OPTIONS",
+        path,
+        headers={
+            "origin": origin,
+            "access-control-request-method": method,
+            "access-control-request-headers": "authorization, content-type, idempotency-key, x-request-id",
+        },
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_a_preflight_admits_what_the_api_takes(world: World, method: str) -> None:
+    for path in (MEMO, "/api/keys", "/api/v1/auth/me"):
+        answer = preflight(world, path, "https://any.example.org", method)
+        assert answer.status == 200
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert method in answer.headers["access-control-allow-methods"]
+        allowed = answer.headers["access-control-allow-headers"].lower()
+        assert all(name in allowed for name in ("authorization", "content-type", "idempotency-key", "x-request-id"))
+        assert SECURITY.items() <= answer.headers.items()
+
+
+def test_a_preflight_in_production_admits_configured_origins_only(new_world: NewWorld) -> None:
+    world = new_world(PRODUCTION)
+    good = preflight(world, MEMO, "https://admin.example.org", "POST")
+    assert (good.status, good.headers["access-control-allow-origin"]) == (200, "https://admin.example.org")
+    bad = preflight(world, MEMO, "https://evil.example.org", "POST")
+    assert bad.status == 400
+    assert "access-control-allow-origin" not in bad.headers
+
+
+def test_a_preflight_is_answered_during_an_outage(world: World) -> None:
+    world.is_down = True
+    assert preflight(world, MEMO, "https://any.example.org", "POST").status == 200
+
+
+def test_an_exception_in_a_route_is_an_envelope_that_tells_nothing(new_world: NewWorld, logs: Logs) -> None:
+    world = new_world()
+    account = world.sign_up()
+    broken = breaking(world)
+    try:
+        event = http_event(
+            "GET",
+            "/api/v1/auth/me",
+            headers={"authorization": f"Bearer {account.session}", "x-request-id": "mine", "origin": "https://a.org"},
+        )
+        given = broken(event, None)
+    finally:
+        broken.close()
+    assert given["statusCode"] == 500
+    assert json.loads(given["body"]) == {"error": {"code": "INTERNAL_ERROR", "message": "An unexpected error occurred"}}
+    assert SECURITY.items() <= given["headers"].items()
+    assert given["headers"]["x-request-id"] == "mine"
+    assert given["headers"]["access-control-allow-origin"] == "*"
+    (line,) = [line for line in logs.lines if "exploded" in json.dumps(line)]
+    assert (line["level"], line["request_id"]) == ("ERROR", "mine")
+
+
+def breaking(world: World) -> Function:
+    """The users function on the world's store, which explodes once the function has started."""
+
+    class Exploding(type(world.store)):  # type: ignore[misc] # a subclass of what the world has
+        async def get(self, *_: Any) -> Any:
+            raise RuntimeError("exploded at /secret/path")
+
+    def build(settings: Settings) -> Services:
+        return Services.on(Exploding(), settings, clock=world.clock)
+
+    return world.functions["users"].with_environment(world.environ, build)
+
+
+def test_every_log_line_of_a_request_has_its_id(world: World, logs: Logs) -> None:
+    world.get("/api/v1/voices", headers={"x-request-id": "first"})
+    world.get("/api/v1/auth/me", headers={"x-request-id": "second"})
+    assert [(line["request_id"], line["status"]) for line in logs.lines if line["message"] == "request"] == [
+        ("first", 200),
+        ("second", 401),
+    ]

@@ -1,0 +1,118 @@
+"""Health through whole events, and what answers paths that no function has."""
+
+from collections.abc import Callable
+
+import pytest
+
+from shared import VERSION
+from shared.tables import TABLES
+from tests.handlers.world import World
+
+NewWorld = Callable[..., World]
+NOTHING_HERE = (404, "NOT_FOUND", "The requested resource was not found")
+
+
+def test_health_tells_version_mode_and_time(world: World) -> None:
+    answer = world.get("/health", token="garbage")
+    assert answer.status == 200
+    assert answer.json == {
+        "status": "ok",
+        "service": "Agent Talk API",
+        "version": VERSION,
+        "timestamp": answer.json["timestamp"],
+        "ttsMode": "simulation",
+        "database": {"status": "ok", "mode": "memory"},
+    }
+    assert answer.json["timestamp"].endswith("Z")
+
+
+def test_an_outage_is_a_503_with_the_same_fields(world: World) -> None:
+    healthy = world.get("/health").json
+    world.is_down = True
+    answer = world.get("/health")
+    assert answer.status == 503
+    assert answer.json == healthy | {
+        "status": "error",
+        "timestamp": answer.json["timestamp"],
+        "database": {"status": "error", "mode": "memory"},
+    }
+
+
+def test_health_recovers_with_the_store(world: World) -> None:
+    world.is_down = True
+    assert world.get("/health").status == 503
+    world.is_down = False
+    assert world.get("/health").status == 200
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_the_process_is_alive_whatever_the_store_does(world: World, is_down: bool) -> None:  # noqa: FBT001
+    world.is_down = is_down
+    answer = world.get("/health/live")
+    assert answer.status == 200
+    assert answer.json.keys() == {"status", "timestamp", "uptime"}
+    assert answer.json["status"] == "alive"
+    assert answer.json["uptime"] >= 0
+
+
+def test_readiness_follows_the_store(world: World) -> None:
+    world.is_down = True
+    refused = world.get("/health/ready")
+    assert refused.status == 503
+    assert refused.json.keys() == {"status", "reason"}
+    assert refused.json["status"] == "not_ready"
+    world.is_down = False
+    answer = world.get("/health/ready")
+    assert answer.status == 200
+    assert answer.json.keys() == {"status", "timestamp"}
+    assert answer.json["status"] == "ready"
+
+
+def test_details_tell_of_database_and_audio(world: World) -> None:
+    answer = world.get("/health/detailed")
+    assert answer.status == 200
+    assert answer.json.keys() == {"status", "service", "version", "timestamp", "ttsMode", "database", "checks"}
+    database = answer.json["checks"]["database"]
+    assert database.keys() == {"status", "latency", "tables"}
+    assert (database["status"], database["tables"]) == ("ok", [table.name for table in TABLES])
+    assert database["latency"] >= 0
+    assert answer.json["checks"]["audio"]["status"] == "ok"
+
+
+def test_details_during_an_outage_are_a_503(world: World) -> None:
+    world.is_down = True
+    answer = world.get("/health/detailed")
+    assert (answer.status, answer.json["status"]) == (503, "error")
+    assert (answer.json["checks"]["database"]["status"], answer.json["checks"]["database"]["latency"]) == (
+        "error",
+        None,
+    )
+
+
+def test_health_answers_without_a_usable_environment(new_world: NewWorld) -> None:
+    world = new_world({"AGENT_TALK_STORE": "micro", "SESSION_SECRET": "short"})
+    answer = world.get("/health")
+    assert (answer.status, answer.json["database"]) == (503, {"status": "error", "mode": "micro"})
+    assert world.get("/health/live").status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/v1/nothing", "/health/", "//health", "/Health", "/%F0%9F%98%80", "/a/../b"]
+)
+def test_unknown_paths_are_answered_in_the_envelope(world: World, method: str, path: str) -> None:
+    answer = world.send(method, path)
+    assert answer.refusal == NOTHING_HERE
+    assert "details" not in answer.error
+
+
+def test_unknown_paths_are_answered_during_an_outage(world: World) -> None:
+    world.is_down = True
+    assert world.get("/nothing").refusal == NOTHING_HERE
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_health_answers_either_kind_of_event(world: World, rest: bool) -> None:  # noqa: FBT001
+    for path in ("/health", "/health/live", "/health/ready", "/health/detailed"):
+        assert world.get(path, rest=rest).status == 200
+    assert world.get("/nothing", rest=rest).refusal == NOTHING_HERE

@@ -1,0 +1,243 @@
+"""The OpenAPI document of each function, and whether the function keeps to it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from handlers import health, keys, memos, subscriptions, usage, users
+from tests.events import http_event
+from tests.handlers.world import PUBLIC_URL, World
+
+NewWorld = Callable[..., World]
+
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    name: function.app.openapi()
+    for name, function in {
+        "users": users.handler,
+        "keys": keys.handler,
+        "memos": memos.handler,
+        "usage": usage.handler,
+        "subscriptions": subscriptions.handler,
+        "health": health.handler,
+    }.items()
+}
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
+ERROR = {"$ref": "#/components/schemas/ErrorAnswer"}
+OWN_503 = {"/health", "/health/ready", "/health/detailed"}
+"""Their 503 is no error: it is an answer of its own."""
+
+EXAMPLES = 20
+CALLERS = ("session", "session", "session", "key", "nobody")
+
+every_document = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method]
+
+
+def reached(document: dict[str, Any], node: Any, seen: set[str]) -> set[str]:
+    """The names of all models below a part of the document."""
+    if isinstance(node, dict):
+        name = str(node.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            reached(document, document["components"]["schemas"][name], seen)
+        for value in node.values():
+            reached(document, value, seen)
+    elif isinstance(node, list):
+        for value in node:
+            reached(document, value, seen)
+    return seen
+
+
+def answer_models(document: dict[str, Any]) -> dict[str, Any]:
+    names: set[str] = set()
+    for _, _, operation in operations(document):
+        reached(document, operation["responses"], names)
+    return {name: document["components"]["schemas"][name] for name in sorted(names)}
+
+
+@every_document
+def test_every_error_is_the_envelope(name: str) -> None:
+    for path, method, operation in operations(DOCUMENTS[name]):
+        errors = {status: answer for status, answer in operation["responses"].items() if status[0] not in "23"}
+        assert {"500", "503", "default"} <= errors.keys(), (method, path)
+        for status, answer in errors.items():
+            if status == "503" and path in OWN_503:
+                continue
+            assert answer["content"] == {"application/json": {"schema": ERROR}}, (method, path, status)
+
+
+@every_document
+def test_nothing_speaks_of_fastapis_own_validation_errors(name: str) -> None:
+    text = json.dumps(DOCUMENTS[name])
+    assert "HTTPValidationError" not in text
+    assert '"422"' not in text
+
+
+@every_document
+def test_answers_have_no_free_form_objects_but_metadata(name: str) -> None:
+    def free(node: Any, trail: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if isinstance(node, dict):
+            if node.get("type") == "object" and "properties" not in node:
+                yield trail
+            for key, value in node.items():
+                yield from free(value, (*trail, key))
+        elif isinstance(node, list):
+            for value in node:
+                yield from free(value, trail)
+
+    found = {trail[-1] for model in answer_models(DOCUMENTS[name]).values() for trail in free(model, ())}
+    assert found <= {"metadata"}
+
+
+@every_document
+def test_every_answer_of_json_has_a_model(name: str) -> None:
+    for path, method, operation in operations(DOCUMENTS[name]):
+        for status, answer in operation["responses"].items():
+            for media in answer.get("content", {}).values():
+                if media:
+                    assert "$ref" in media["schema"], (method, path, status)
+
+
+@every_document
+def test_answer_models_have_no_defaults_and_all_their_fields(name: str) -> None:
+    for model_name, model in answer_models(DOCUMENTS[name]).items():
+        if "properties" not in model or model_name == "ErrorDetails":
+            continue
+        optional = {"details"} if model_name == "ErrorBody" else set()
+        assert set(model["properties"]) - set(model.get("required", ())) == optional, model_name
+        assert [field for field, of in model["properties"].items() if "default" in of] == [], model_name
+
+
+def test_operation_ids_are_unique_over_all_functions() -> None:
+    ids = [operation["operationId"] for document in DOCUMENTS.values() for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_path_belongs_to_one_function() -> None:
+    paths = [path for document in DOCUMENTS.values() for path in document["paths"]]
+    assert len(paths) == len(set(paths))
+
+
+@every_document
+def test_the_field_names_of_models_are_camel_case(name: str) -> None:
+    for model in DOCUMENTS[name].get("components", {}).get("schemas", {}).values():
+        for field in model.get("properties", {}):
+            assert re.fullmatch(r"[a-z][A-Za-z]*", field)
+
+
+class Prepared:
+    """A world with an account, two keys and a memo, for requests to find."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        account = world.sign_up("ada@example.org")
+        spare, _ = world.new_key(account, test=True)
+        self.tokens = {"session": account.session, "key": account.key, "nobody": None}
+        self.ids = {
+            "memo_id": world.memo(account.key)["id"],
+            "key_id": spare,
+            "tier": "pro",
+            "file": "simulated-9.mp3",
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (name, f"{method.upper()} {path}")
+        for name, document in DOCUMENTS.items()
+        for path, method, _ in operations(document)
+    ],
+)
+def test_an_operation_keeps_to_its_document(new_world: NewWorld, name: str, label: str) -> None:
+    """Whatever is asked, within the document or not, by nobody, by a session or by a key."""
+    prepared = Prepared(new_world())
+    method, _, path = label.partition(" ")
+    operation = schemathesis.openapi.from_dict(DOCUMENTS[name])[path][method]
+    cases = st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode])
+    seen: set[int] = set()
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(case=cases, who=st.sampled_from(CALLERS), known=st.sampled_from([True, True, False]))
+    def check(case: schemathesis.Case[Any], who: str, known: bool) -> None:  # noqa: FBT001 drawn
+        if known:
+            case.path_parameters = {name: prepared.ids[name] for name in case.path_parameters or {}}
+        answer = asked(prepared, name, case, who)
+        case.validate_response(answer, checks=CHECKS)
+        assert str(answer.status_code) in DOCUMENTS[name]["paths"][path][method.lower()]["responses"]
+        seen.add(answer.status_code)
+
+    check()
+    assert seen
+    assert method != "GET" or 200 in seen
+
+
+def asked(prepared: Prepared, function: str, case: schemathesis.Case[Any], who: str) -> httpx.Response:
+    """What a case, sent as an event, is answered."""
+    token = prepared.tokens[who]
+    sent = case.as_transport_kwargs(base_url=PUBLIC_URL)
+    sent["headers"] = {name: value for name, value in sent["headers"].items() if name.lower() != "authorization"}
+    sent["headers"] |= {"authorization": f"Bearer {token}"} if token else {}
+    request = requests.Request(**sent).prepare()
+    url = urlsplit(str(request.url))
+    body = request.body
+    assert body is None or isinstance(body, str | bytes)
+    event = http_event(
+        str(request.method),
+        url.path,
+        query=url.query,
+        headers={
+            name: value if isinstance(value, str) else value.decode("latin-1")
+            for name, value in request.headers.items()
+        },
+        body=body,
+    )
+    answer = prepared.world.handle(function, event)
+    response = httpx.Response(
+        answer.status,
+        headers=answer.headers,
+        content=answer.body,
+        request=httpx.Request(str(request.method), str(request.url)),
+    )
+    response.elapsed = timedelta()
+    return response

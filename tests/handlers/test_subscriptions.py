@@ -1,0 +1,211 @@
+"""Tiers and the caller's plan through whole events."""
+
+from typing import Any
+
+import pytest
+
+from shared.plans import Tier
+from shared.rows import Subscription, SubscriptionStatus
+from shared.tables import Subscriptions
+from tests.handlers.world import NOON, Account, World
+
+TIERS = "/api/v1/billing/tiers"
+SUBSCRIPTION = "/api/v1/billing/subscription"
+COMPARE = "/api/v1/billing/compare"
+
+
+def features(**own: Any) -> dict[str, Any]:
+    return {
+        "voices": "all",
+        "tts": "edge",
+        "priority": False,
+        "voiceCloning": False,
+        "customVoices": False,
+        "analytics": "basic",
+        "apiAccess": True,
+        "webhooks": False,
+        "customBranding": False,
+        "dedicatedSupport": False,
+        "slaPercentage": None,
+    } | own
+
+
+HOBBY = {
+    "name": "hobby",
+    "displayName": "Hobby",
+    "description": "Perfect for personal projects and experimentation",
+    "price": 0,
+    "highlighted": False,
+    "limits": {"callsPerDay": 100, "charsPerMemo": 5000, "maxApiKeys": 2, "maxConcurrent": 1},
+    "features": features(),
+}
+PRO = {
+    "name": "pro",
+    "displayName": "Pro",
+    "description": "For professionals and growing businesses",
+    "price": 19,
+    "highlighted": True,
+    "limits": {"callsPerDay": 1000, "charsPerMemo": 20000, "maxApiKeys": 10, "maxConcurrent": 5},
+    "features": features(tts="elevenlabs", analytics="advanced", slaPercentage=99.5, priority=True, webhooks=True),
+}
+ENTERPRISE = {
+    "name": "enterprise",
+    "displayName": "Enterprise",
+    "description": "For large-scale deployments with custom needs",
+    "price": None,
+    "highlighted": False,
+    "limits": {
+        "callsPerDay": "unlimited",
+        "charsPerMemo": "unlimited",
+        "maxApiKeys": 100,
+        "maxConcurrent": 50,
+    },
+    "features": features(
+        tts="any",
+        analytics="advanced",
+        slaPercentage=99.99,
+        priority=True,
+        webhooks=True,
+        voiceCloning=True,
+        customVoices=True,
+        customBranding=True,
+        dedicatedSupport=True,
+    ),
+}
+NO_BILLING = {"stripeEnabled": False, "canUpgrade": False, "canManageSubscription": False}
+
+
+def test_tiers_are_public_and_in_order(world: World) -> None:
+    answer = world.get(TIERS, token="garbage")
+    assert (answer.status, answer.json) == (200, {"success": True, "tiers": [HOBBY, PRO, ENTERPRISE]})
+
+
+@pytest.mark.parametrize(("name", "tier"), [("hobby", HOBBY), ("Pro", PRO), ("ENTERPRISE", ENTERPRISE)])
+def test_a_tier_is_found_in_any_case(world: World, name: str, tier: dict[str, Any]) -> None:
+    answer = world.get(f"{TIERS}/{name}")
+    assert (answer.status, answer.json) == (200, {"success": True, "tier": tier})
+
+
+@pytest.mark.parametrize("name", ["gold", "pro%20", "PR%C3%96"])
+def test_an_unknown_tier_is_told_with_those_there_are(world: World, ada: Account, name: str) -> None:
+    shown = {"pro%20": "pro ", "PR%C3%96": "PRÖ"}.get(name, name)
+    for path in (f"{TIERS}/{name}", f"{COMPARE}/{name}"):
+        answer = world.get(path, token=ada.session)
+        assert answer.refusal == (400, "VALIDATION_ERROR", f"Invalid tier: {shown}")
+        assert answer.error["details"]["validOptions"] == ["hobby", "pro", "enterprise"]
+
+
+def test_without_a_payment_the_subscription_is_the_plans(world: World, ada: Account) -> None:
+    answer = world.get(SUBSCRIPTION, token=ada.session)
+    created = world.get("/api/v1/auth/me", token=ada.session).json["user"]["createdAt"]
+    assert answer.status == 200
+    assert answer.json == {
+        "success": True,
+        "subscription": {
+            "tier": "hobby",
+            "tierName": "Hobby",
+            "price": 0,
+            "status": "active",
+            "limits": HOBBY["limits"],
+            "features": HOBBY["features"],
+            "stripeCustomerId": None,
+            "stripeSubscriptionId": None,
+            "currentPeriodStart": None,
+            "currentPeriodEnd": None,
+            "cancelAtPeriodEnd": False,
+            "billing": NO_BILLING,
+        },
+        "user": {"id": ada.id, "email": ada.email, "createdAt": created},
+        "billing": NO_BILLING,
+    }
+
+
+def test_a_paid_subscription_answers_its_row(world: World, ada: Account) -> None:
+    world.put_on(ada, Tier.PRO)
+    row = Subscription(
+        id="s1",
+        user_id=ada.id,
+        stripe_customer_id="cus_1",
+        stripe_subscription_id="sub_1",
+        tier=Tier.PRO,
+        status=SubscriptionStatus.PAST_DUE,
+        current_period_start=NOON,
+        current_period_end=NOON.replace(month=4),
+        cancel_at_period_end=True,
+        created_at=NOON,
+        updated_at=NOON,
+    )
+    world.run(Subscriptions(world.store).create(row))
+    answer = world.get(SUBSCRIPTION, token=ada.session).json["subscription"]
+    assert answer == {
+        "tier": "pro",
+        "tierName": "Pro",
+        "price": 19,
+        "status": "past_due",
+        "limits": PRO["limits"],
+        "features": PRO["features"],
+        "stripeCustomerId": "cus_1",
+        "stripeSubscriptionId": "sub_1",
+        "currentPeriodStart": "2026-03-02T12:00:00.000Z",
+        "currentPeriodEnd": "2026-04-02T12:00:00.000Z",
+        "cancelAtPeriodEnd": True,
+        "billing": NO_BILLING,
+    }
+
+
+def test_a_better_plan_is_compared_feature_by_feature(world: World, ada: Account) -> None:
+    answer = world.get(f"{COMPARE}/Pro", token=ada.session)
+    assert answer.status == 200
+    assert answer.json == {
+        "success": True,
+        "comparison": {
+            "isUpgrade": True,
+            "isDowngrade": False,
+            "isSameTier": False,
+            "currentTier": {"name": "hobby", "displayName": "Hobby", "price": 0},
+            "targetTier": {"name": "pro", "displayName": "Pro", "price": 19},
+            "changes": [
+                {"feature": "Daily API Calls", "current": 100, "target": 1000, "improvement": True},
+                {"feature": "Characters per Memo", "current": 5000, "target": 20000, "improvement": True},
+                {"feature": "TTS Engine", "current": "edge", "target": "elevenlabs", "improvement": True},
+                {"feature": "Priority Processing", "current": False, "target": True, "improvement": True},
+                {"feature": "Voice Cloning", "current": False, "target": False, "improvement": False},
+            ],
+        },
+        "billing": {"stripeEnabled": False, "checkoutAvailable": False, "portalAvailable": False},
+    }
+
+
+def test_no_limit_compares_as_unlimited(world: World, ada: Account) -> None:
+    world.put_on(ada, Tier.ENTERPRISE)
+    comparison = world.get(f"{COMPARE}/hobby", token=ada.session).json["comparison"]
+    assert (comparison["isUpgrade"], comparison["isDowngrade"], comparison["isSameTier"]) == (False, True, False)
+    assert comparison["currentTier"] == {"name": "enterprise", "displayName": "Enterprise", "price": None}
+    assert comparison["changes"] == [
+        {"feature": "Daily API Calls", "current": "unlimited", "target": 100, "improvement": False},
+        {"feature": "Characters per Memo", "current": "unlimited", "target": 5000, "improvement": False},
+        {"feature": "TTS Engine", "current": "any", "target": "edge", "improvement": False},
+        {"feature": "Priority Processing", "current": True, "target": False, "improvement": False},
+        {"feature": "Voice Cloning", "current": True, "target": False, "improvement": False},
+    ]
+
+
+def test_the_same_plan_improves_nothing(world: World, ada: Account) -> None:
+    comparison = world.get(f"{COMPARE}/HOBBY", token=ada.session).json["comparison"]
+    assert (comparison["isUpgrade"], comparison["isDowngrade"], comparison["isSameTier"]) == (False, False, True)
+    assert {change["improvement"] for change in comparison["changes"]} == {False}
+
+
+@pytest.mark.parametrize("path", [SUBSCRIPTION, f"{COMPARE}/pro"])
+def test_ones_own_plan_takes_nothing_but_a_session(world: World, ada: Account, path: str) -> None:
+    assert world.get(path).refusal[:2] == (401, "MISSING_API_KEY")
+    assert world.get(path, token=ada.key).refusal[:2] == (401, "INVALID_API_KEY")
+    assert world.get(path, cookies=[f"auth_token={ada.session}"]).status == 200
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_plans_answer_either_kind_of_event(world: World, ada: Account, rest: bool) -> None:  # noqa: FBT001
+    assert len(world.get(TIERS, rest=rest).json["tiers"]) == 3
+    assert world.get(f"{TIERS}/pro", rest=rest).json["tier"] == PRO
+    assert world.get(SUBSCRIPTION, token=ada.session, rest=rest).json["user"]["id"] == ada.id
+    assert world.get(f"{COMPARE}/pro", token=ada.session, rest=rest).status == 200

@@ -1,0 +1,325 @@
+"""All functions on one store and one clock, as API Gateway sees them: a path, an event, an answer."""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, TypeVar
+
+import httpx
+from argon2 import PasswordHasher
+
+from handlers import health, keys, memos, subscriptions, usage, users
+from shared.app import configure_logging
+from shared.credentials import Passwords
+from shared.memory import MemoryStore, Pause
+from shared.plans import Tier
+from shared.rows import Role, User
+from shared.services import Services
+from shared.settings import Settings
+from shared.store import StoreUnavailable, Table
+from shared.tables import Users
+from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
+from tests.support import FakeClock, seeded_pause
+
+PUBLIC_URL: Final = "https://api.example.org"
+NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
+"""A Monday, in the ISO week 2026-W10."""
+
+PASSWORD: Final = "correct horse battery"
+
+PRODUCTION: Final = {
+    "AGENT_TALK_ENV": "production",
+    "SESSION_SECRET": "s" * 32,
+    "CORS_ORIGINS": "https://app.example.org, https://admin.example.org",
+}
+
+_FUNCTIONS: Final = {
+    "users": users.handler,
+    "keys": keys.handler,
+    "memos": memos.handler,
+    "usage": usage.handler,
+    "subscriptions": subscriptions.handler,
+    "health": health.handler,
+}
+
+_ROUTES: Final = (
+    ("/api/v1/auth", "users"),
+    ("/api/keys", "keys"),
+    ("/api/v1/dashboard/keys", "keys"),
+    ("/api/v1/voices", "memos"),
+    ("/api/v1/demo", "memos"),
+    ("/api/v1/memo", "memos"),
+    ("/audio", "memos"),
+    ("/api/v1/usage", "usage"),
+    ("/api/v1/dashboard/account", "usage"),
+    ("/api/v1/billing", "subscriptions"),
+)
+"""Which function has the paths that begin so; all others are the health function's."""
+
+T = TypeVar("T")
+
+
+class CheapHasher(PasswordHasher):
+    """Argon2id at its cheapest, which remembers how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.checks: list[str | bytes] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 argon2's name for it
+        self.checks.append(hash)
+        return super().verify(hash, password)
+
+
+class WatchedStore(MemoryStore):
+    """Remembers what it was asked to verify, and on which event loops."""
+
+    verified = 0
+
+    async def verify(self, tables: Sequence[Table]) -> None:
+        self.verified += 1
+        await super().verify(tables)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    cookies: tuple[str, ...]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        answer = self.json
+        assert answer.keys() == {"error"}
+        return answer["error"]
+
+    @property
+    def refusal(self) -> tuple[int, str, str]:
+        return self.status, self.error["code"], self.error["message"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    id: str
+    email: str
+    session: str
+    key: str
+    key_id: str
+
+
+class World:
+    """`seed` chooses how the store's verbs interleave; while `is_down`, the store answers nothing."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None, *, seed: int | None = None) -> None:
+        self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
+        self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
+        self.hasher = CheapHasher()
+        self.is_down = False
+        self.loops: set[int] = set()
+        self.built: list[Services] = []
+        self._yield: Pause = (lambda: asyncio.sleep(0)) if seed is None else seeded_pause(seed)
+        self.store = WatchedStore(pause=self._pause, clock=self.clock)
+        self.functions = {
+            name: function.with_environment(self.environ, self._build) for name, function in _FUNCTIONS.items()
+        }
+        self._accounts = 0
+
+    def handle(self, function: str, event: Any) -> Answer:
+        """What a function answers an event with."""
+        given = self.functions[function](event, LambdaContext())
+        headers = {name.lower(): value for name, value in given["headers"].items()}
+        cookies = given.get("cookies") or ([headers["set-cookie"]] if "set-cookie" in headers else [])
+        for name, values in (given.get("multiValueHeaders") or {}).items():
+            if name.lower() == "set-cookie":
+                cookies = values
+            headers.setdefault(name.lower(), ", ".join(values))
+        body = given["body"] or ""
+        return Answer(
+            status=given["statusCode"],
+            headers=headers,
+            cookies=tuple(cookies),
+            body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: str | bytes | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Sequence[str] = (),
+        query: Query = (),
+        source_ip: str = SOURCE_IP,
+        rest: bool = False,
+    ) -> Answer:
+        """One request. `token` is sent as a bearer; `json` None means no body; `rest` makes it a REST API's event."""
+        build = rest_event if rest else http_event
+        event: Event = build(
+            method,
+            path,
+            query=query,
+            headers={**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})},
+            cookies=cookies,
+            body=body if json is None else _dumped(json),
+            source_ip=source_ip,
+        )
+        return self.handle(function_of(path), event)
+
+    def get(self, path: str, **how: Any) -> Answer:
+        return self.send("GET", path, **how)
+
+    def post(self, path: str, **how: Any) -> Answer:
+        return self.send("POST", path, **how)
+
+    def patch(self, path: str, **how: Any) -> Answer:
+        return self.send("PATCH", path, **how)
+
+    def delete(self, path: str, **how: Any) -> Answer:
+        return self.send("DELETE", path, **how)
+
+    def sign_up(self, email: str | None = None, password: str = PASSWORD) -> Account:
+        """A new account, from an address of its own."""
+        self._accounts += 1
+        email = email or f"user{self._accounts}@example.org"
+        answer = self.post(
+            "/api/v1/auth/signup",
+            json={"email": email, "password": password},
+            source_ip=f"198.51.100.{self._accounts % 250}",
+        )
+        assert answer.status == 201, answer
+        return account_of(answer.json)
+
+    def new_key(self, account: Account, **fields: Any) -> tuple[str, str]:
+        """The id and the secret of one more key."""
+        answer = self.post("/api/keys", token=account.session, json=fields)
+        assert answer.status == 201, answer
+        return answer.json["key"]["id"], answer.json["key"]["key"]
+
+    def memo(self, key: str, text: str = "Hello there", voice: str = "rachel", **fields: Any) -> Any:
+        answer = self.post("/api/v1/memo", token=key, json={"text": text, "voice": voice, **fields})
+        assert answer.status == 201, answer
+        return answer.json
+
+    def put_on(self, account: Account, tier: Tier, role: Role = Role.USER) -> None:
+        """What a payment or an administrator does."""
+
+        def change(user: User) -> User:
+            return user.model_copy(update={"tier": tier, "role": role})
+
+        self.run(Users(self.store).change(account.id, change))
+
+    def disturb(self, pause: Pause) -> None:
+        """Let every verb of the store wait for this, or fail by it, from now on."""
+        self._yield = pause
+
+    def later(self, **by: float) -> None:
+        self.clock.advance(timedelta(**by))
+
+    def spend(self, account: Account, day: int, month: int = 0) -> None:
+        """Count memos that were made before, on other days of the month too."""
+        at = self.clock.at
+        self.run(self.store.increment(f"calls:{account.id}:{at:%Y-%m-%d}", day))
+        self.run(self.store.increment(f"calls:{account.id}:{at:%Y-%m}", day + month))
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """To the end, on a loop of its own."""
+        return asyncio.run(coroutine)
+
+    def http(self, function: str, token: str | None = None) -> httpx.AsyncClient:
+        """A client of the function's ASGI interface, for requests at the same time."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.functions[function].asgi, client=(SOURCE_IP, 443)),
+            base_url=PUBLIC_URL,
+            headers={"authorization": f"Bearer {token}"} if token else {},
+        )
+
+    def close(self) -> None:
+        for function in self.functions.values():
+            function.close()
+
+    def _build(self, settings: Settings) -> Services:
+        services = Services.on(self.store, settings, passwords=Passwords(self.hasher), clock=self.clock)
+        self.built.append(services)
+        return services
+
+    async def _pause(self) -> None:
+        self.loops.add(id(asyncio.get_running_loop()))
+        if self.is_down:
+            raise StoreUnavailable("the store is down")
+        await self._yield()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """What the service has written to its log, and what anything else has, at any level."""
+
+    stream: io.StringIO = field(default_factory=io.StringIO)
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "\n".join([self.stream.getvalue(), *self.others])
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+
+@contextmanager
+def kept_logs() -> Iterator[Logs]:
+    logs = Logs()
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            fields = {name: value for name, value in vars(record).items() if name != "exc_info"}  # `format` shows it
+            logs.others.append(f"{self.format(record)} {fields}")
+
+    configure_logging("DEBUG")
+    own = logging.getLogger("agent_talk").handlers[0]
+    assert isinstance(own, logging.StreamHandler)
+    root, keep = logging.getLogger(), Keep()
+    level, stream = root.level, own.setStream(logs.stream)
+    root.addHandler(keep)
+    logging.getLogger("agent_talk").addHandler(keep)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield logs
+    finally:
+        root.setLevel(level)
+        logging.getLogger("agent_talk").removeHandler(keep)
+        root.removeHandler(keep)
+        if stream is not None:
+            own.setStream(stream)
+
+
+def function_of(path: str) -> str:
+    return next((name for prefix, name in _ROUTES if path.startswith(prefix)), "health")
+
+
+def account_of(answer: Any) -> Account:
+    return Account(
+        id=answer["user"]["id"],
+        email=answer["user"]["email"],
+        session=answer["token"],
+        key=answer["apiKey"]["key"],
+        key_id=answer["apiKey"]["id"],
+    )
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value)

@@ -1,0 +1,187 @@
+"""What several tests need: a clock that obeys, seeded schedules, stores that count or fail, cheap passwords."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final, TypeVar
+
+from argon2 import PasswordHasher
+from hypothesis import settings
+
+from shared.clock import Clock
+from shared.credentials import Passwords
+from shared.memory import MemoryStore, Pause
+from shared.store import Change, Document, Key, Page, Row, Store, StoreUnavailable, Table
+
+T = TypeVar("T")
+
+NOON: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+"""A Monday."""
+
+SECRET: Final = "a secret of tests, which is long enough"
+
+
+repeatable: Final = settings(derandomize=True, database=None, deadline=None, max_examples=50)
+"""Examples that are the same in every run, on a machine of any speed."""
+
+
+class FakeClock:
+    """Tells the same time until it is told to go on; with a `tick` it goes on by itself at every look."""
+
+    def __init__(self, at: datetime = NOON, *, tick: timedelta = timedelta()) -> None:
+        self.at = at
+        self._tick = tick
+
+    def __call__(self) -> datetime:
+        now, self.at = self.at, self.at + self._tick
+        return now
+
+    def advance(self, by: timedelta) -> None:
+        self.at += by
+
+
+def seeded(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 a schedule is to be repeatable, not secret
+
+
+def seeded_pause(seed: int) -> Pause:
+    """Yields to the event loop a random number of times, the same ones for the same seed."""
+    random = seeded(seed)
+
+    async def pause() -> None:
+        for _ in range(random.randrange(4)):
+            await asyncio.sleep(0)
+
+    return pause
+
+
+def racing_store(seed: int, clock: Clock | None = None) -> MemoryStore:
+    return MemoryStore(pause=seeded_pause(seed), clock=clock or FakeClock())
+
+
+def cheap_passwords() -> Passwords:
+    return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+async def outcomes(calls: Iterable[Awaitable[T]]) -> tuple[list[T], list[Exception]]:
+    """What calls that ran at once returned, and what they raised."""
+    returned: list[T] = []
+    raised: list[Exception] = []
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, Exception):
+            raised.append(result)
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            returned.append(result)
+    return returned, raised
+
+
+class Intercepted:
+    """A store whose every call passes through `_carry_out`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 for those who count
+        return await call()
+
+    async def get(self, table: Table, key: Key) -> Document | None:
+        return await self._carry_out("get", lambda: self._store.get(table, key))
+
+    async def add(self, table: Table, key: Key, document: Document) -> None:
+        await self._carry_out("add", lambda: self._store.add(table, key, document))
+
+    async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
+        await self._carry_out("extend", lambda: self._store.extend(table, key, field, value))
+
+    async def put(self, table: Table, key: Key, document: Document) -> None:
+        await self._carry_out("put", lambda: self._store.put(table, key, document))
+
+    async def claim(self, table: Table, key: Key, document: Document) -> None:
+        await self._carry_out("claim", lambda: self._store.claim(table, key, document))
+
+    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
+        return await self._carry_out("update", lambda: self._store.update(table, key, change))
+
+    async def delete(self, table: Table, key: Key) -> None:
+        await self._carry_out("delete", lambda: self._store.delete(table, key))
+
+    async def page(
+        self,
+        table: Table,
+        partition: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        newest_first: bool = False,
+        between: tuple[str, str] | None = None,
+    ) -> Page[Row]:
+        return await self._carry_out(
+            "page",
+            lambda: self._store.page(
+                table, partition, after=after, limit=limit, newest_first=newest_first, between=between
+            ),
+        )
+
+    async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
+        return await self._carry_out("increment", lambda: self._store.increment(counter, by, ends_at=ends_at))
+
+    async def counters(self, prefix: str) -> Mapping[str, int]:
+        return await self._carry_out("counters", lambda: self._store.counters(prefix))
+
+    async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
+        return await self._carry_out("scan", lambda: self._store.scan(table, after=after, limit=limit))
+
+    async def verify(self, tables: Sequence[Table]) -> None:
+        await self._carry_out("verify", lambda: self._store.verify(tables))
+
+
+class CountingStore(Intercepted):
+    """Counts the calls of each verb."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.calls: Counter[str] = Counter()
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
+        self.calls[verb] += 1
+        return await call()
+
+
+class FailingStore(Intercepted):
+    """Raises StoreUnavailable for the call number `at`, counted from 0.
+
+    With `lost` that call is carried out, and only its answer is lost. With `for_good` no later call is carried out
+    either: to the store, the caller crashed.
+    """
+
+    def __init__(self, store: Store, *, at: int, lost: bool = False, for_good: bool = False) -> None:
+        super().__init__(store)
+        self._at = at
+        self._lost = lost
+        self._for_good = for_good
+        self._seen = 0
+
+    @property
+    def failed(self) -> bool:
+        return self._seen > self._at
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
+        number, self._seen = self._seen, self._seen + 1
+        if number == self._at and self._lost:
+            await call()
+        if number == self._at or (number > self._at and self._for_good):
+            raise StoreUnavailable(f"call {number} ({verb}) was not answered")
+        return await call()
+
+
+def refuse(document: Document | None) -> Document | None:
+    """A change that refuses."""
+    raise Refused(document)
+
+
+class Refused(Exception):
+    """What a change raises to refuse."""

@@ -1,0 +1,325 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from shared.accounts import SignedUp
+from shared.api_keys import NewKey
+from shared.credentials import SESSION_LIFE
+from shared.errors import Conflict, InvalidCredential, KeyRevoked, SessionExpired, TooManyAttempts, WrongPassword
+from shared.memory import MemoryStore
+from shared.rows import Action, User
+from shared.services import Services
+from shared.settings import AttemptLimits, Settings
+from shared.store import Store, StoreUnavailable, Table
+from shared.tables import API_KEYS, EMAILS, KEY_RINGS, USERS, Users, Window
+from tests.support import SECRET, CountingStore, FailingStore, FakeClock, cheap_passwords, outcomes, racing_store
+
+pytestmark = pytest.mark.anyio
+
+EMAIL = "ada@example.org"
+PASSWORD = "correct horse"
+ADDRESS = "1.2.3.4"
+
+SIGN_UP_CALLS = 10
+"""More calls of the store than a sign-up makes, so that a failure of each is tried, and of none."""
+
+failures = pytest.mark.parametrize("for_good", [False, True], ids=["one call fails", "the function crashes"])
+answers = pytest.mark.parametrize("lost", [False, True], ids=["not carried out", "answer lost"])
+
+
+def services_on(store: Store, clock: FakeClock | None = None) -> Services:
+    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
+    return Services.on(store, settings, passwords=cheap_passwords(), clock=clock or FakeClock())
+
+
+@pytest.fixture
+def seed() -> int:
+    return 0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(seed: int, clock: FakeClock) -> MemoryStore:
+    return racing_store(seed, clock)
+
+
+@pytest.fixture
+def services(store: MemoryStore, clock: FakeClock) -> Services:
+    return services_on(store, clock)
+
+
+async def signed_up(services: Services, email: str = EMAIL) -> SignedUp:
+    return await services.accounts.sign_up(email, PASSWORD, address=ADDRESS)
+
+
+async def assert_whole(services: Services) -> User:
+    """There is one account, which can log in and has one key on its ring, which its check knows."""
+    user, session = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+    assert (await services.accounts.check_session(session.token))[0] == user
+    assert (await services.users.page(Window())).rows == [user]
+    (key,) = await services.api_key_rows.of(user.id)
+    checked = await services.api_key_rows.check(key.key_hash)
+    assert checked is not None
+    assert (checked.user_id, checked.id) == (user.id, key.id)
+    return user
+
+
+class TestSignUp:
+    async def test_a_sign_up_is_a_whole_account(self, services: Services) -> None:
+        made = await signed_up(services)
+        assert await assert_whole(services) == made.user
+        assert (await services.keys.check(made.api_key.secret)).user_id == made.user.id
+        assert await services.users.count() == 1
+        logs = (await services.usage_logs.page(made.user.id, Window(), action=Action.USER_SIGNUP)).rows
+        assert [log.metadata["keyId"] for log in logs] == [made.api_key.key.id]
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_of_sign_ups_at_once_one_succeeds_and_nothing_of_the_others_is_left(
+        self, services: Services, store: MemoryStore
+    ) -> None:
+        returned, raised = await outcomes(signed_up(services) for _ in range(50))
+        assert (len(returned), {type(error) for error in raised}) == (1, {Conflict})
+        assert (await assert_whole(services)) == returned[0].user
+        assert await services.users.count() == 1
+        assert [len((await store.scan(table)).rows) for table in _tables()] == [1, 1, 1, 1]
+
+    async def test_an_address_that_is_taken_costs_an_attempt_and_an_outage_does_not(
+        self, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        services = services_on(store, clock)
+        await signed_up(services)
+        with pytest.raises(Conflict):
+            await signed_up(services)
+        down = services_on(FailingStore(store, at=2), clock)
+        with pytest.raises(StoreUnavailable):
+            await signed_up(down, "bob@example.org")
+        assert list((await store.counters("attempts:signup:")).values()) == [2]
+
+    @failures
+    @answers
+    @pytest.mark.parametrize("at", range(SIGN_UP_CALLS))
+    async def test_an_interrupted_sign_up_leaves_the_address_free_or_the_account_whole(
+        self, store: MemoryStore, at: int, *, lost: bool, for_good: bool
+    ) -> None:
+        failing = services_on(FailingStore(store, at=at, lost=lost, for_good=for_good))
+        returned, raised = await outcomes([signed_up(failing)])
+        assert {type(error) for error in raised} <= {StoreUnavailable}
+        healthy = services_on(store)
+        again, refused = await outcomes([signed_up(healthy)])
+        assert {type(error) for error in refused} <= {Conflict}
+        assert len(returned) + len(again) <= 1
+        assert lost or len(returned) + len(again) == 1
+        await assert_whole(healthy)
+
+    @pytest.mark.parametrize("at", range(SIGN_UP_CALLS))
+    async def test_whichever_call_is_refused_a_sign_up_says_so_or_is_done_and_a_repeat_settles_it(
+        self, store: MemoryStore, at: int
+    ) -> None:
+        returned, raised = await outcomes([signed_up(services_on(FailingStore(store, at=at)))])
+        assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
+        services = services_on(store)
+        if not returned:
+            assert list((await store.counters("attempts:signup:")).values()) in ([], [0])
+            returned = [await signed_up(services)]
+        assert await assert_whole(services) == returned[0].user
+
+    async def test_every_call_of_a_sign_up_is_tried(self, store: MemoryStore) -> None:
+        counting = CountingStore(store)
+        await signed_up(services_on(counting))
+        assert counting.calls.total() <= SIGN_UP_CALLS
+
+    async def test_a_void_claim_is_replaced(self, services: Services, store: MemoryStore) -> None:
+        made = await signed_up(services)
+        await Users(store).discard(made.user)
+        again = await signed_up(services)
+        assert await assert_whole(services) == again.user
+
+
+class TestLogIn:
+    async def test_unknown_address_and_wrong_password_cannot_be_told_apart(self, services: Services) -> None:
+        await signed_up(services)
+        told = []
+        for email, password in ((EMAIL, "wrong"), ("bob@example.org", PASSWORD)):
+            with pytest.raises(WrongPassword) as caught:
+                await services.accounts.log_in(email, password, address=ADDRESS)
+            told.append((caught.value.message, caught.value.details, caught.value.headers))
+        assert told[0] == told[1]
+
+    async def test_both_cost_the_store_the_same_calls(self, store: MemoryStore) -> None:
+        await signed_up(services_on(store))
+        calls = []
+        for email in (EMAIL, "bob@example.org"):
+            counting = CountingStore(store)
+            with pytest.raises(WrongPassword):
+                await services_on(counting).accounts.log_in(email, "wrong", address=ADDRESS)
+            calls.append(counting.calls)
+        assert calls[0] == calls[1]
+
+    async def test_right_logins_are_never_used_up_and_wrong_ones_are(self, services: Services) -> None:
+        await signed_up(services)
+        for _ in range(15):
+            await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+        for _ in range(10):
+            with pytest.raises(WrongPassword):
+                await services.accounts.log_in(EMAIL, "wrong", address=ADDRESS)
+        with pytest.raises(TooManyAttempts):
+            await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+
+    @pytest.mark.parametrize("at", range(8))
+    async def test_an_outage_is_no_wrong_password_and_costs_no_attempt(self, store: MemoryStore, at: int) -> None:
+        await signed_up(services_on(store))
+        failing = FailingStore(store, at=at)
+        returned, raised = await outcomes([services_on(failing).accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)])
+        assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
+        if not returned:
+            assert sum((await store.counters("attempts:login:")).values()) == 0
+        await services_on(store).accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+
+
+class TestSessions:
+    async def test_a_check_is_one_read(self, store: MemoryStore) -> None:
+        made = await signed_up(services_on(store))
+        counting = CountingStore(store)
+        await services_on(counting).accounts.check_session(made.session.token)
+        assert counting.calls == {"get": 1}
+
+    async def test_logging_out_ends_that_session_alone(self, services: Services) -> None:
+        first = (await signed_up(services)).session
+        _, second = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+        await services.accounts.log_out(first.token)
+        with pytest.raises(SessionExpired):
+            await services.accounts.check_session(first.token)
+        await services.accounts.check_session(second.token)
+
+    @pytest.mark.parametrize("token", [None, "", "no token"])
+    async def test_logging_out_without_a_session_is_fine(self, services: Services, token: str | None) -> None:
+        made = await signed_up(services)
+        await services.accounts.log_out(token)
+        await services.accounts.check_session(made.session.token)
+
+    async def test_logging_out_twice_is_fine(self, services: Services) -> None:
+        token = (await signed_up(services)).session.token
+        await services.accounts.log_out(token)
+        await services.accounts.log_out(token)
+        with pytest.raises(SessionExpired):
+            await services.accounts.check_session(token)
+
+    async def test_an_outage_is_no_end_of_a_session(self, store: MemoryStore) -> None:
+        token = (await signed_up(services_on(store))).session.token
+        with pytest.raises(StoreUnavailable):
+            await services_on(FailingStore(store, at=0)).accounts.check_session(token)
+        with pytest.raises(StoreUnavailable):
+            await services_on(FailingStore(store, at=1)).accounts.log_out(token)
+        await services_on(store).accounts.check_session(token)
+
+    async def test_a_session_of_a_deleted_user_is_no_credential(self, services: Services) -> None:
+        made = await signed_up(services)
+        await services.users.delete(made.user)
+        with pytest.raises(InvalidCredential):
+            await services.accounts.check_session(made.session.token)
+
+    async def test_sessions_end_by_themselves(self, services: Services, clock: FakeClock) -> None:
+        token = (await signed_up(services)).session.token
+        clock.advance(SESSION_LIFE + timedelta(seconds=1))
+        with pytest.raises(SessionExpired):
+            await services.accounts.check_session(token)
+
+
+class TestPasswords:
+    async def test_a_changed_password_ends_every_session_but_the_new_one(self, services: Services) -> None:
+        made = await signed_up(services)
+        new = await services.accounts.change_password(made.user, current=PASSWORD, new="another horse")
+        with pytest.raises(SessionExpired):
+            await services.accounts.check_session(made.session.token)
+        await services.accounts.check_session(new.token)
+        with pytest.raises(WrongPassword):
+            await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+        await services.accounts.log_in(EMAIL, "another horse", address=ADDRESS)
+
+    async def test_a_wrong_current_password_changes_nothing(self, services: Services) -> None:
+        made = await signed_up(services)
+        with pytest.raises(WrongPassword):
+            await services.accounts.change_password(made.user, current="wrong", new="another horse")
+        await services.accounts.check_session(made.session.token)
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_of_changes_at_once_one_stands(self, services: Services) -> None:
+        made = await signed_up(services)
+        returned, raised = await outcomes(
+            services.accounts.change_password(made.user, current=PASSWORD, new=f"new password {n}") for n in range(8)
+        )
+        assert (len(returned), {type(error) for error in raised}) == (1, {WrongPassword})
+        await services.accounts.check_session(returned[0].token)
+
+
+class TestKeys:
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_of_keys_made_at_once_with_room_for_one_one_is_made(self, services: Services) -> None:
+        made = await signed_up(services)
+        returned, raised = await outcomes(_create(services, made.user) for _ in range(20))
+        assert (len(returned), len(raised)) == (1, 19)
+        assert len(await services.api_key_rows.of(made.user.id)) == 2
+        await services.keys.check(returned[0].secret)
+
+    @pytest.mark.parametrize("at", range(5))
+    @answers
+    async def test_whichever_call_fails_a_key_is_made_or_a_repeat_makes_one(
+        self, store: MemoryStore, at: int, *, lost: bool
+    ) -> None:
+        user = (await signed_up(services_on(store))).user
+        returned, raised = await outcomes([_create(services_on(FailingStore(store, at=at, lost=lost)), user)])
+        assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
+        services = services_on(store)
+        shown = len(await services.api_key_rows.of(user.id))
+        if not returned and shown == 1:
+            returned = [await _create(services, user)]
+        for new in returned:
+            await services.keys.check(new.secret)
+        assert len(await services.api_key_rows.of(user.id)) == 2
+        assert returned or lost
+
+    @pytest.mark.parametrize("at", range(6))
+    @answers
+    @failures
+    async def test_whichever_call_fails_a_repeated_revocation_revokes(
+        self, store: MemoryStore, at: int, *, lost: bool, for_good: bool
+    ) -> None:
+        made = await signed_up(services_on(store))
+        failing = services_on(FailingStore(store, at=at, lost=lost, for_good=for_good))
+        returned, raised = await outcomes([failing.keys.revoke(made.user, made.api_key.key.id)])
+        assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
+        services = services_on(store)
+        if returned:
+            with pytest.raises(KeyRevoked):
+                await services.keys.check(made.api_key.secret)
+        await services.keys.revoke(made.user, made.api_key.key.id)
+        with pytest.raises(KeyRevoked):
+            await services.keys.check(made.api_key.secret)
+        assert await services.api_key_rows.count(made.user.id, FakeClock()()) == 0
+
+    async def test_an_outage_is_no_bad_key(self, store: MemoryStore) -> None:
+        made = await signed_up(services_on(store))
+        with pytest.raises(StoreUnavailable):
+            await services_on(FailingStore(store, at=0)).keys.check(made.api_key.secret)
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_a_revocation_among_uses_holds(self, services: Services) -> None:
+        made = await signed_up(services)
+        checks = [services.keys.check(made.api_key.secret) for _ in range(100)]
+        (_, raised), _ = await asyncio.gather(outcomes(checks), services.keys.revoke(made.user, made.api_key.key.id))
+        assert {type(error) for error in raised} <= {KeyRevoked}
+        with pytest.raises(KeyRevoked):
+            await services.keys.check(made.api_key.secret)
+
+
+async def _create(services: Services, user: User) -> NewKey:
+    return await services.keys.create(user, name="Another", test=False, expires_at=None)
+
+
+def _tables() -> list[Table]:
+    return [USERS, EMAILS, API_KEYS, KEY_RINGS]

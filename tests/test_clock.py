@@ -1,0 +1,97 @@
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.clock import Ids, first_id, is_id, iso, next_day, next_month, utc_now
+from tests.support import NOON, repeatable
+
+_TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 it gets its zone
+
+
+def test_now_is_utc_and_whole_milliseconds() -> None:
+    now = utc_now()
+    assert (now.tzinfo, now.microsecond % 1000) == (UTC, 0)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (datetime(2026, 11, 23, 22, 30, 56, 120_000, UTC), "2026-11-23T22:30:56.120Z"),
+        (datetime(2026, 11, 23, tzinfo=UTC), "2026-11-23T00:00:00.000Z"),
+        (datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), "2025-12-31T23:30:00.000Z"),
+    ],
+)
+def test_times_are_written_in_utc_with_milliseconds(at: datetime, expected: str) -> None:
+    assert iso(at) == expected
+
+
+@repeatable
+@given(_TIMES, _TIMES)
+def test_written_times_sort_as_times_do(one: datetime, other: datetime) -> None:
+    assert (iso(one) <= iso(other)) or one > other
+
+
+@pytest.mark.parametrize(
+    ("at", "day", "month"),
+    [
+        ("2026-11-23T12:00:00", "2026-11-24", "2026-12-01"),
+        ("2026-11-30T23:59:59.999", "2026-12-01", "2026-12-01"),
+        ("2026-12-31T00:00:00", "2027-01-01", "2027-01-01"),
+        ("2028-02-28T10:00:00", "2028-02-29", "2028-03-01"),
+        ("2026-01-31T10:00:00", "2026-02-01", "2026-02-01"),
+        ("2026-11-23T00:00:00", "2026-11-24", "2026-12-01"),
+    ],
+)
+def test_days_and_months_end_at_utc_midnight(at: str, day: str, month: str) -> None:
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    assert next_day(moment) == datetime.fromisoformat(day).replace(tzinfo=UTC)
+    assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)
+
+
+def test_an_id_is_a_uuid_of_version_7() -> None:
+    minted = UUID(Ids().mint(NOON))
+    assert (minted.version, minted.variant) == (7, "specified in RFC 4122")
+    assert minted.int >> 80 == int(NOON.timestamp() * 1000)
+
+
+def test_ids_of_one_millisecond_ascend() -> None:
+    ids = Ids()
+    minted = [ids.mint(NOON) for _ in range(4096)]
+    assert minted == sorted(set(minted))
+
+
+def test_ids_of_two_minters_at_one_time_differ() -> None:
+    assert Ids().mint(NOON) != Ids().mint(NOON)
+
+
+def test_ids_stay_unique_and_true_to_their_time_when_the_clock_goes_back() -> None:
+    ids = Ids()
+    earlier = NOON - timedelta(milliseconds=5)
+    minted = [ids.mint(at) for _ in range(50) for at in (NOON, earlier)]
+    assert len(set(minted)) == 100
+    assert all(first_id(earlier) <= one < first_id(earlier + timedelta(milliseconds=1)) for one in minted[1::2])
+
+
+def test_more_ids_than_a_millisecond_can_count_stay_unique_and_true_to_their_time() -> None:
+    ids = Ids()
+    minted = [ids.mint(NOON) for _ in range(5000)]
+    assert len(set(minted)) == 5000
+    assert all(first_id(NOON) <= one < first_id(NOON + timedelta(milliseconds=1)) for one in minted)
+
+
+@repeatable
+@given(_TIMES)
+def test_the_first_id_of_a_time_parts_what_was_minted_before_from_the_rest(at: datetime) -> None:
+    whole = at.replace(microsecond=at.microsecond // 1000 * 1000)
+    assert first_id(whole) <= Ids().mint(at) < first_id(whole + timedelta(milliseconds=1))
+    assert is_id(first_id(at))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0" * 31, "0" * 33, "g" * 32, "A" * 32, "0" * 32 + "\n", "\u0660" * 32, f"{UUID(int=0)}"]
+)
+def test_what_could_not_have_been_minted_is_no_id(text: str) -> None:
+    assert not is_id(text)

@@ -1,0 +1,176 @@
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from argon2 import PasswordHasher
+
+from shared.credentials import (
+    LIVE_PREFIX,
+    SESSION_LIFE,
+    TEST_PREFIX,
+    Passwords,
+    Sessions,
+    digest,
+    is_api_key,
+    mint_api_key,
+    pseudonym,
+    same_digest,
+)
+from shared.errors import InvalidCredential, SessionExpired
+from shared.rows import User
+from tests.support import NOON, SECRET, FakeClock, cheap_passwords
+from tests.test_tables import a_user
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def sessions(clock: FakeClock) -> Sessions:
+    return Sessions(SECRET, clock)
+
+
+@pytest.fixture
+def user() -> User:
+    return a_user()
+
+
+@pytest.mark.parametrize(("test", "prefix"), [(False, LIVE_PREFIX), (True, TEST_PREFIX)])
+def test_a_minted_key_has_its_prefix_and_the_form_of_a_key(*, test: bool, prefix: str) -> None:
+    key = mint_api_key(test=test)
+    assert key.startswith(prefix)
+    assert len(key) == len(prefix) + 43
+    assert is_api_key(key)
+
+
+def test_minted_keys_differ() -> None:
+    assert len({mint_api_key(test=False) for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "at_live_",
+        "at_live_" + "a" * 42,
+        "at_live_" + "a" * 44,
+        "at_prod_" + "a" * 43,
+        "AT_LIVE_" + "a" * 43,
+        " at_live_" + "a" * 43,
+        "at_live_" + "a" * 43 + "\n",
+        "at_live_" + "é" * 43,
+        "at_live_" + "=" * 43,
+    ],
+)
+def test_what_has_not_the_form_of_a_key_is_none(text: str) -> None:
+    assert not is_api_key(text)
+
+
+def test_a_digest_is_sha_256_in_hexadecimal() -> None:
+    assert digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert same_digest(digest("abc"), digest("abc"))
+    assert not same_digest(digest("abc"), digest("abd"))
+
+
+def test_a_pseudonym_is_constant_and_meaningless_without_the_secret() -> None:
+    assert pseudonym(SECRET, "ada@example.org") == pseudonym(SECRET, "ada@example.org")
+    assert pseudonym(SECRET, "ada@example.org") != pseudonym("other", "ada@example.org")
+    assert pseudonym(SECRET, "a") != pseudonym(SECRET, "b")
+    assert "ada" not in pseudonym(SECRET, "ada@example.org")
+
+
+class _CountingHasher(PasswordHasher):
+    verified = 0
+
+    def verify(self, *args: Any, **kwargs: Any) -> Any:
+        self.verified += 1
+        return super().verify(*args, **kwargs)
+
+
+@pytest.mark.anyio
+class TestPasswords:
+    @pytest.mark.parametrize("password", ["correct horse", "", "pässwörd 👩", "x" * 128, "\x00"])
+    async def test_a_password_fits_its_hash_and_no_other_does(self, password: str) -> None:
+        passwords = cheap_passwords()
+        password_hash = await passwords.hash(password)
+        assert await passwords.verify(password_hash, password)
+        assert not await passwords.verify(password_hash, password + "x")
+
+    async def test_a_hash_is_salted_argon2id_and_does_not_show_the_password(self) -> None:
+        passwords = cheap_passwords()
+        one, other = await passwords.hash("canary"), await passwords.hash("canary")
+        assert one != other
+        assert one.startswith("$argon2id$")
+        assert "canary" not in one
+
+    async def test_an_unknown_account_costs_the_same_work_and_fits_nothing(self) -> None:
+        hasher = _CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
+        passwords = Passwords(hasher)
+        known = await passwords.hash("right")
+        assert not await passwords.verify(None, "wrong")
+        assert hasher.verified == 1
+        assert not await passwords.verify(known, "wrong")
+        assert hasher.verified == 2
+
+    async def test_an_unknown_account_fits_not_even_the_empty_password(self) -> None:
+        assert not await cheap_passwords().verify(None, "")
+
+    @pytest.mark.parametrize("broken", ["", "not a hash", "$2b$12$bcrypt"])
+    async def test_a_broken_hash_fits_nothing(self, broken: str) -> None:
+        assert not await cheap_passwords().verify(broken, "password")
+
+
+class TestSessions:
+    def test_a_session_says_whose_it_is_and_lives_7_days(self, sessions: Sessions, user: User) -> None:
+        session = sessions.begin(user)
+        claims = sessions.read(session.token)
+        assert (claims.user_id, claims.version) == (user.id, user.session_version)
+        assert claims.expires_at == session.expires_at == NOON + SESSION_LIFE
+
+    def test_two_sessions_have_ids_of_their_own(self, sessions: Sessions, user: User) -> None:
+        ids = {sessions.read(sessions.begin(user).token).session_id for _ in range(2)}
+        assert len(ids) == 2
+
+    def test_a_session_ends_at_its_end(self, sessions: Sessions, clock: FakeClock, user: User) -> None:
+        token = sessions.begin(user).token
+        clock.advance(SESSION_LIFE - timedelta(milliseconds=1))
+        assert sessions.read(token).user_id == user.id
+        clock.advance(timedelta(milliseconds=1))
+        with pytest.raises(SessionExpired):
+            sessions.read(token)
+
+    def test_the_token_is_in_no_repr(self, sessions: Sessions, user: User) -> None:
+        session = sessions.begin(user)
+        assert session.token not in repr(session)
+
+    @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é", "\ud800", "at_live_" + "a" * 43, "." * 5000])
+    def test_what_is_no_token_is_refused(self, sessions: Sessions, token: str) -> None:
+        with pytest.raises(InvalidCredential):
+            sessions.read(token)
+
+    def test_a_token_of_another_secret_is_refused(self, clock: FakeClock, sessions: Sessions, user: User) -> None:
+        with pytest.raises(InvalidCredential):
+            sessions.read(Sessions("another secret of tests, also long", clock).begin(user).token)
+
+    def test_a_token_with_any_part_changed_is_refused(self, sessions: Sessions, user: User) -> None:
+        parts = sessions.begin(user).token.split(".")
+        for changed in range(3):
+            tampered = [part[:5] + ("A" if part[5] != "A" else "B") + part[6:] for part in parts]
+            token = ".".join(tampered[n] if n == changed else parts[n] for n in range(3))
+            with pytest.raises(InvalidCredential):
+                sessions.read(token)
+
+    def test_an_unsigned_token_is_refused(self, sessions: Sessions, user: User) -> None:
+        claims = {"sub": user.id, "sid": "s", "ver": 1, "exp": 4_000_000_000}
+        with pytest.raises(InvalidCredential):
+            sessions.read(jwt.encode(claims, None, algorithm="none"))
+
+    @pytest.mark.parametrize("missing", ["sub", "sid", "ver", "exp"])
+    def test_a_token_without_a_claim_is_refused(self, sessions: Sessions, user: User, missing: str) -> None:
+        claims = {"sub": user.id, "sid": "s", "ver": 1, "exp": 4_000_000_000}
+        del claims[missing]
+        with pytest.raises(InvalidCredential):
+            sessions.read(jwt.encode(claims, SECRET, algorithm="HS256"))

@@ -1,0 +1,288 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
+from shared.limits import Attempt, Attempts, Charge, LoginAttempt, Quota, Quotas, check
+from shared.plans import TEST_MEMOS_PER_DAY, Tier
+from shared.rows import IssuedKey, Role, User
+from shared.settings import AttemptLimits
+from shared.store import Store, StoreUnavailable
+from tests.support import NOON, SECRET, FailingStore, FakeClock, outcomes, racing_store
+from tests.test_tables import a_key, a_user
+
+pytestmark = pytest.mark.anyio
+
+LIMITS = AttemptLimits(
+    failed_logins_per_account=3, failed_logins_per_address=7, signups_per_address=4, demos_per_address=2
+)
+
+
+@pytest.fixture
+def seed() -> int:
+    return 0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(seed: int, clock: FakeClock) -> Store:
+    return racing_store(seed, clock)
+
+
+@pytest.fixture
+def attempts(store: Store, clock: FakeClock) -> Attempts:
+    return Attempts(store, LIMITS, secret=SECRET, clock=clock)
+
+
+async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
+    """What a memo does, as far as limits see it."""
+    charge = Charge(store)
+    quota = (await Quotas(store).count(charge, key, at))(user)
+    try:
+        check(quota, at)
+    except AgentTalkError:
+        await charge.give_back()
+        raise
+    return quota
+
+
+async def spent(store: Store, user: User, times: int, at: datetime = NOON) -> None:
+    await store.increment(f"calls:{user.id}:{at:%Y-%m-%d}", times)
+    await store.increment(f"calls:{user.id}:{at:%Y-%m}", times)
+
+
+class TestQuotas:
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_memos_at_once_never_pass_the_day(self, store: Store) -> None:
+        user = a_user()
+        await spent(store, user, 60)
+        returned, raised = await outcomes(spend(store, user, a_key(user.id)) for _ in range(200))
+        assert {type(error) for error in raised} == {DailyLimitExceeded}
+        assert len(returned) <= 40
+        quota = await Quotas(store).used(user, NOON)
+        assert quota.day.used == 60 + len(returned)
+
+    async def test_each_of_the_last_memos_is_admitted(self, store: Store) -> None:
+        user = a_user()
+        await spent(store, user, 60)
+        returned, _ = await outcomes(spend(store, user, a_key(user.id)) for _ in range(40))
+        assert sorted(quota.day.used for quota in returned) == list(range(61, 101))
+
+    async def test_a_refusal_tells_limit_use_and_when_to_come_back(self, store: Store) -> None:
+        user = a_user()
+        await spent(store, user, 100)
+        with pytest.raises(DailyLimitExceeded) as caught:
+            await spend(store, user, a_key(user.id))
+        assert caught.value.details == {"limit": 100, "used": 100, "resetAt": "2026-11-24T00:00:00.000Z"}
+        assert caught.value.headers == {
+            "X-RateLimit-Limit": "100",
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": str(int(datetime(2026, 11, 24, tzinfo=UTC).timestamp())),
+            "Retry-After": str(12 * 3600),
+        }
+
+    async def test_the_limit_is_the_owners_over_all_keys(self, store: Store) -> None:
+        user = a_user()
+        await spent(store, user, 98)
+        for key in (a_key(user.id), a_key(user.id)):
+            await spend(store, user, key)
+        with pytest.raises(DailyLimitExceeded):
+            await spend(store, user, a_key(user.id))
+
+    async def test_one_owners_use_is_not_anothers(self, store: Store) -> None:
+        ada, bob = a_user(), a_user("bob@example.org")
+        await spent(store, ada, 100)
+        assert (await spend(store, bob, a_key(bob.id))).day.used == 1
+
+    async def test_a_new_utc_day_begins_at_midnight_with_nothing_used(self, store: Store) -> None:
+        user = a_user()
+        last = datetime(2026, 11, 23, 23, 59, 59, 999_000, UTC)
+        await spent(store, user, 100, last)
+        with pytest.raises(DailyLimitExceeded) as caught:
+            await spend(store, user, a_key(user.id), last)
+        assert caught.value.headers["Retry-After"] == "1"
+        quota = await spend(store, user, a_key(user.id), last + timedelta(milliseconds=1))
+        assert (quota.day.used, quota.month.used) == (1, 101)
+
+    async def test_a_new_month_begins_with_nothing_used(self, store: Store) -> None:
+        user = a_user()
+        last = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
+        await store.increment(f"calls:{user.id}:2026-11", 3000)
+        with pytest.raises(MonthlyLimitExceeded) as caught:
+            await spend(store, user, a_key(user.id), last)
+        assert caught.value.details == {"limit": 3000, "used": 3000, "resetAt": "2026-12-01T00:00:00.000Z"}
+        assert (await spend(store, user, a_key(user.id), last + timedelta(seconds=1))).month.used == 1
+
+    async def test_who_is_out_of_both_is_told_of_the_month(self, store: Store) -> None:
+        user = a_user()
+        await spent(store, user, 3000)
+        with pytest.raises(MonthlyLimitExceeded):
+            await spend(store, user, a_key(user.id))
+
+    @pytest.mark.parametrize("unlimited", [{"tier": Tier.ENTERPRISE}, {"role": Role.ADMIN}])
+    async def test_enterprise_and_admins_have_no_limit(self, store: Store, unlimited: dict[str, str]) -> None:
+        user = a_user().model_copy(update=unlimited)
+        await spent(store, user, 1_000_000)
+        quota = await spend(store, user, a_key(user.id))
+        assert (quota.day.remaining, quota.month.remaining) == (None, None)
+        assert quota.day.headers()["X-RateLimit-Limit"] == "unlimited"
+        assert quota.day.headers()["X-RateLimit-Remaining"] == "unlimited"
+        assert await Quotas(store).left(user, a_key(user.id), NOON) is None
+
+    async def test_pro_has_its_own_limit(self, store: Store) -> None:
+        user = a_user().model_copy(update={"tier": Tier.PRO})
+        await spent(store, user, 999)
+        assert (await spend(store, user, a_key(user.id))).day.remaining == 0
+        with pytest.raises(DailyLimitExceeded):
+            await spend(store, user, a_key(user.id))
+
+    async def test_test_keys_have_a_limit_of_their_own_and_spend_none_of_the_owners(self, store: Store) -> None:
+        user = a_user()
+        test = a_key(user.id, prefix="at_test_")
+        await spent(store, user, 100)
+        await store.increment(f"testcalls:{user.id}:2026-11-23", TEST_MEMOS_PER_DAY - 1)
+        assert await Quotas(store).left(user, test, NOON) == 1
+        assert (await spend(store, user, test)).day.remaining == 0
+        assert await Quotas(store).left(user, test, NOON) == 0
+        with pytest.raises(DailyLimitExceeded):
+            await spend(store, user, test)
+        assert (await Quotas(store).used(user, NOON)).day.used == 100
+
+    async def test_what_is_left_is_the_lesser_of_day_and_month(self, store: Store) -> None:
+        user = a_user()
+        key = a_key(user.id)
+        assert await Quotas(store).left(user, key, NOON) == 100
+        await spent(store, user, 30)
+        assert await Quotas(store).left(user, key, NOON) == 70
+        await store.increment(f"calls:{user.id}:2026-11", 2950)
+        assert await Quotas(store).left(user, key, NOON) == 20
+
+    async def test_more_used_than_the_limit_admits_leaves_nothing(self, store: Store) -> None:
+        user = a_user()
+        await spent(store, user, 500)  # before a downgrade
+        quota = await Quotas(store).used(user, NOON)
+        assert (quota.day.used, quota.day.remaining) == (500, 0)
+
+    async def test_what_is_given_back_is_given_back_once(self, store: Store) -> None:
+        charge = Charge(store)
+        await charge.take("c")
+        await charge.take("d")
+        await charge.give_back()
+        await charge.give_back()
+        assert [await store.increment(counter, 0) for counter in ("c", "d")] == [0, 0]
+
+    async def test_giving_back_to_a_store_that_is_down_raises_nothing(self, store: Store) -> None:
+        charge = Charge(FailingStore(store, at=1, for_good=True))
+        await charge.take("c")
+        await charge.give_back()
+        assert await store.increment("c", 0) == 1
+
+    async def test_what_was_not_taken_is_not_given_back(self, store: Store) -> None:
+        charge = Charge(FailingStore(store, at=0))
+        with pytest.raises(StoreUnavailable):
+            await charge.take("c")
+        await charge.give_back()
+        assert await store.increment("c", 0) == 0
+
+
+class TestHourlyAttempts:
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_attempts_at_once_never_pass_the_limit(self, attempts: Attempts) -> None:
+        returned, raised = await outcomes(attempts.sign_up("1.2.3.4").begin() for _ in range(30))
+        assert len(returned) <= LIMITS.signups_per_address
+        assert {type(error) for error in raised} == {TooManyAttempts}
+
+    async def test_each_kind_and_each_address_has_its_own_limit(self, attempts: Attempts) -> None:
+        for _ in range(LIMITS.signups_per_address):
+            await attempts.sign_up("1.2.3.4").begin()
+        with pytest.raises(TooManyAttempts):
+            await attempts.sign_up("1.2.3.4").begin()
+        await attempts.sign_up("1.2.3.5").begin()
+        for _ in range(LIMITS.demos_per_address):
+            await attempts.demo("1.2.3.4").begin()
+        with pytest.raises(TooManyAttempts):
+            await attempts.demo("1.2.3.4").begin()
+
+    async def test_a_window_ends_when_retry_after_says(self, attempts: Attempts, clock: FakeClock) -> None:
+        clock.at = NOON + timedelta(minutes=59, seconds=30, milliseconds=1)
+        for _ in range(LIMITS.demos_per_address):
+            await attempts.demo("1.2.3.4").begin()
+        with pytest.raises(TooManyAttempts) as caught:
+            await attempts.demo("1.2.3.4").begin()
+        assert caught.value.headers == {"Retry-After": "30"}
+        clock.advance(timedelta(seconds=29))
+        with pytest.raises(TooManyAttempts):
+            await attempts.demo("1.2.3.4").begin()
+        clock.advance(timedelta(seconds=1))
+        await attempts.demo("1.2.3.4").begin()
+
+    async def test_refusals_do_not_prolong_the_refusing(self, attempts: Attempts, store: Store) -> None:
+        for _ in range(20):
+            await outcomes([attempts.demo("1.2.3.4").begin()])
+        assert list((await store.counters("attempts:demo:")).values()) == [LIMITS.demos_per_address]
+
+    async def test_a_forgiven_attempt_does_not_count(self, attempts: Attempts) -> None:
+        for _ in range(10):
+            attempt: Attempt = attempts.sign_up("1.2.3.4")
+            await attempt.begin()
+            await attempt.forgive()
+        await attempts.sign_up("1.2.3.4").begin()
+
+    async def test_no_address_and_no_account_is_in_a_counters_name(self, attempts: Attempts, store: Store) -> None:
+        await attempts.sign_up("1.2.3.4").begin()
+        await attempts.log_in("1.2.3.4", "ada@example.org").begin()
+        names = " ".join(await store.counters("attempts:"))
+        assert names.count("attempts:") == 2
+        assert "1.2.3" not in names
+        assert "ada" not in names
+
+
+async def fail_login(attempts: Attempts, address: str, account: str) -> LoginAttempt:
+    attempt = attempts.log_in(address, account)
+    await attempt.begin()
+    await attempt.check_address()
+    return attempt
+
+
+class TestLoginAttempts:
+    async def test_failures_close_an_account_to_an_address_and_to_no_other(self, attempts: Attempts) -> None:
+        for _ in range(LIMITS.failed_logins_per_account):
+            await fail_login(attempts, "1.2.3.4", "ada")
+        with pytest.raises(TooManyAttempts):
+            await fail_login(attempts, "1.2.3.4", "ada")
+        await fail_login(attempts, "1.2.3.4", "bob")
+        await fail_login(attempts, "1.2.3.5", "ada")
+
+    async def test_failures_over_many_accounts_close_an_address(self, attempts: Attempts) -> None:
+        for number in range(LIMITS.failed_logins_per_address):
+            await fail_login(attempts, "1.2.3.4", f"account {number}")
+        with pytest.raises(TooManyAttempts):
+            await fail_login(attempts, "1.2.3.4", "one more")
+        await fail_login(attempts, "1.2.3.5", "one more")
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_guesses_at_once_never_pass_the_limits(self, attempts: Attempts) -> None:
+        of_one, _ = await outcomes(fail_login(attempts, "1.1.1.1", "ada") for _ in range(30))
+        assert len(of_one) <= LIMITS.failed_logins_per_account
+        of_many, _ = await outcomes(fail_login(attempts, "2.2.2.2", f"a{number}") for number in range(30))
+        assert len(of_many) <= LIMITS.failed_logins_per_address
+
+    async def test_a_login_that_succeeds_is_forgiven(self, attempts: Attempts) -> None:
+        for _ in range(20):
+            await (await fail_login(attempts, "1.2.3.4", "ada")).forgive()
+        await fail_login(attempts, "1.2.3.4", "ada")
+
+    async def test_a_window_lasts_15_minutes(self, attempts: Attempts, clock: FakeClock) -> None:
+        clock.at = NOON + timedelta(minutes=15) - timedelta(seconds=1)
+        for _ in range(LIMITS.failed_logins_per_account):
+            await fail_login(attempts, "1.2.3.4", "ada")
+        with pytest.raises(TooManyAttempts) as caught:
+            await fail_login(attempts, "1.2.3.4", "ada")
+        assert caught.value.headers == {"Retry-After": "1"}
+        clock.advance(timedelta(seconds=1))
+        await asyncio.gather(*(fail_login(attempts, "1.2.3.4", "ada") for _ in range(1)))

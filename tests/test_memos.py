@@ -1,0 +1,325 @@
+from datetime import timedelta
+
+import pytest
+
+from shared.accounts import SignedUp
+from shared.api_keys import KeyState
+from shared.clock import Ids
+from shared.errors import (
+    AgentTalkError,
+    DailyLimitExceeded,
+    InvalidCredential,
+    MonthlyLimitExceeded,
+    SpeechFailed,
+    TooManyAttempts,
+    ValidationFailed,
+)
+from shared.limits import Allowance, Attempts, Quotas
+from shared.memory import MemoryStore
+from shared.memos import Draft, MemoService
+from shared.plans import Tier
+from shared.rows import Action, IssuedKey, Memo, User
+from shared.services import Services
+from shared.settings import AttemptLimits
+from shared.speech import VOICES, Speech, Voice
+from shared.store import Store, StoreUnavailable
+from shared.tables import MEMOS, ApiKeys, Memos, UsageLogs, Users, Window
+from shared.usage import UsageRecorder
+from tests.support import NOON, SECRET, CountingStore, FailingStore, FakeClock, outcomes, racing_store
+from tests.test_accounts import services_on, signed_up
+
+pytestmark = pytest.mark.anyio
+
+DRAFT = Draft(text="Hello", voice=VOICES["adam"])
+
+MAKE_CALLS = 8
+"""More calls of the store than making a memo takes."""
+
+
+@pytest.fixture
+def seed() -> int:
+    return 0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(seed: int, clock: FakeClock) -> MemoryStore:
+    return racing_store(seed, clock)
+
+
+@pytest.fixture
+def services(store: MemoryStore, clock: FakeClock) -> Services:
+    return services_on(store, clock)
+
+
+@pytest.fixture
+async def ada(services: Services) -> SignedUp:
+    return await signed_up(services)
+
+
+async def make(services: Services, ada: SignedUp, draft: Draft = DRAFT) -> tuple[Memo, Allowance]:
+    return await services.memos.make(ada.api_key.key, draft)
+
+
+async def spend(store: Store, user: User, *, day: int = 0, month: int = 0) -> None:
+    await store.increment(f"calls:{user.id}:{NOON:%Y-%m-%d}", day)
+    await store.increment(f"calls:{user.id}:{NOON:%Y-%m}", month)
+
+
+async def assert_made(services: Services, ada: SignedUp, memos: list[Memo]) -> None:
+    """These memos are there, and each is charged and recorded once."""
+    made = (await services.memo_rows.page(ada.user.id, Window(limit=100))).rows
+    assert sorted(memo.id for memo in made) == sorted(memo.id for memo in memos)
+    quota = await services.quotas.used(ada.user, NOON)
+    assert (quota.day.used, quota.month.used) == (len(memos), len(memos))
+    (key,) = await services.api_key_rows.of(ada.user.id)
+    assert key.usage_count == len(memos)
+
+
+async def recorded(services: Services, ada: SignedUp, action: Action) -> list[str]:
+    return [log.id for log in (await services.usage_logs.page(ada.user.id, Window(limit=100), action=action)).rows]
+
+
+class _BrokenSpeech:
+    async def speak(self, text: str, voice: Voice) -> Speech:  # noqa: ARG002 it says nothing
+        raise SpeechFailed("the provider is down", details={"provider": "tests"})
+
+
+def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
+    ids = Ids()
+    return MemoService(
+        store=store,
+        users=Users(store),
+        keys=ApiKeys(store),
+        memos=Memos(store),
+        quotas=Quotas(store),
+        attempts=Attempts(store, AttemptLimits(), secret=SECRET, clock=clock),
+        recorder=UsageRecorder(UsageLogs(store), ids),
+        speech=_BrokenSpeech(),
+        clock=clock,
+        ids=ids,
+    )
+
+
+async def test_a_memo_is_kept_charged_and_recorded_once(services: Services, ada: SignedUp) -> None:
+    memo, day = await make(services, ada)
+    assert (day.used, day.remaining) == (1, 99)
+    await assert_made(services, ada, [memo])
+    assert await services.memo_rows.load(ada.user.id, memo.id) == memo
+    assert await recorded(services, ada, Action.MEMO_CREATED) == [memo.id]
+
+
+async def test_making_a_memo_takes_seven_calls_and_with_the_last_use_eight(store: MemoryStore, ada: SignedUp) -> None:
+    """As the table of the design says; the check of the key is one of them."""
+    counting = CountingStore(store)
+    counted = services_on(counting)
+    calls = []
+    for _ in range(2):
+        counting.calls.clear()
+        key = await counted.keys.check(ada.api_key.secret)
+        await counted.memos.make(key, DRAFT)
+        calls.append(counting.calls.total())
+    assert calls == [8, 7]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_memos_at_once_never_pass_the_limit_and_all_that_is_left_can_be_made(
+    store: MemoryStore, services: Services, ada: SignedUp
+) -> None:
+    await spend(store, ada.user, day=80, month=80)
+    returned, raised = await outcomes(make(services, ada) for _ in range(60))
+    assert {type(error) for error in raised} == {DailyLimitExceeded}
+    made = [memo for memo, _ in returned]
+    while len(made) < 20:  # a request that was counted and given back may have turned another away
+        made.append((await make(services, ada))[0])
+    with pytest.raises(DailyLimitExceeded):
+        await make(services, ada)
+    quota = await services.quotas.used(ada.user, NOON)
+    assert (quota.day.used, quota.month.used) == (100, 100)
+    assert len((await services.memo_rows.page(ada.user.id, Window(limit=100))).rows) == 20
+
+
+@pytest.mark.parametrize("at", range(MAKE_CALLS))
+async def test_whichever_call_is_refused_a_memo_is_made_or_costs_nothing_and_a_repeat_makes_it(
+    store: MemoryStore, services: Services, ada: SignedUp, at: int
+) -> None:
+    failing = services_on(FailingStore(store, at=at))
+    returned, raised = await outcomes([make(failing, ada)])
+    assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
+    await assert_made(services, ada, [memo for memo, _ in returned])
+    if not returned:
+        assert await recorded(services, ada, Action.MEMO_CREATED) == []
+        memo, day = await make(failing, ada)
+        assert day.used == 1
+        await assert_made(services, ada, [memo])
+
+
+@pytest.mark.parametrize("at", range(MAKE_CALLS))
+async def test_whichever_answer_is_lost_a_failed_memo_keeps_nothing_and_at_most_one_count_too_many(
+    store: MemoryStore, services: Services, ada: SignedUp, at: int
+) -> None:
+    returned, _ = await outcomes([make(services_on(FailingStore(store, at=at, lost=True)), ada)])
+    made = (await services.memo_rows.page(ada.user.id, Window())).rows
+    assert [memo.id for memo in made] == [memo.id for memo, _ in returned]
+    quota = await services.quotas.used(ada.user, NOON)
+    (key,) = await services.api_key_rows.of(ada.user.id)
+    too_many = [count - len(returned) for count in (quota.day.used, quota.month.used, key.usage_count)]
+    assert sorted(too_many) in ([0, 0, 0], [0, 0, 1])
+
+
+@pytest.mark.parametrize("at", range(MAKE_CALLS))
+async def test_wherever_the_function_crashes_no_memo_is_there_uncharged(
+    store: MemoryStore, services: Services, ada: SignedUp, at: int
+) -> None:
+    await outcomes([make(services_on(FailingStore(store, at=at, for_good=True)), ada)])
+    made = (await services.memo_rows.page(ada.user.id, Window())).rows
+    quota = await services.quotas.used(ada.user, NOON)
+    assert len(made) <= min(quota.day.used, quota.month.used) <= 1
+
+
+async def test_speech_that_fails_costs_nothing_and_keeps_nothing(
+    store: MemoryStore, services: Services, ada: SignedUp, clock: FakeClock
+) -> None:
+    with pytest.raises(SpeechFailed):
+        await memos_with_broken_speech(store, clock).make(ada.api_key.key, DRAFT)
+    await assert_made(services, ada, [])
+
+
+async def test_test_keys_and_demos_do_without_the_provider(
+    store: MemoryStore, services: Services, ada: SignedUp, clock: FakeClock
+) -> None:
+    broken = memos_with_broken_speech(store, clock)
+    test = await services.keys.create(ada.user, name="Test", test=True, expires_at=None)
+    memo, day = await broken.make(test.key, DRAFT)
+    assert (memo.audio_url, day.limit) == ("/audio/simulated-4.mp3", 1000)
+    assert (await broken.demo(DRAFT, address="1.2.3.4")).audio_url == "/audio/simulated-4.mp3"
+    assert (await services.quotas.used(ada.user, NOON)).day.used == 0
+
+
+async def test_a_text_too_long_for_the_plan_costs_nothing(services: Services, ada: SignedUp) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        await make(services, ada, Draft(text="👩" * 2501, voice=VOICES["adam"]))
+    assert caught.value.details == {"field": "text", "limit": 5000, "provided": 5002, "tier": "hobby"}
+    await assert_made(services, ada, [])
+    memo, _ = await make(services, ada, Draft(text="👩" * 2500, voice=VOICES["adam"]))
+    assert memo.character_count == 5000
+
+
+async def test_a_key_whose_owner_is_gone_is_no_credential_and_costs_nothing(
+    store: MemoryStore, services: Services, ada: SignedUp
+) -> None:
+    await services.users.delete(ada.user)
+    with pytest.raises(InvalidCredential):
+        await make(services, ada)
+    await assert_made(services, ada, [])
+    assert (await store.scan(MEMOS)).rows == []
+
+
+@pytest.mark.parametrize(
+    ("spent", "refusal", "code"),
+    [
+        ({"day": 100, "month": 100}, DailyLimitExceeded, "DAILY_LIMIT_EXCEEDED"),
+        ({"day": 1, "month": 3000}, MonthlyLimitExceeded, "MONTHLY_LIMIT_EXCEEDED"),
+    ],
+)
+async def test_the_first_refusal_of_a_window_is_recorded_and_no_other(
+    store: MemoryStore,
+    services: Services,
+    ada: SignedUp,
+    clock: FakeClock,
+    spent: dict[str, int],
+    refusal: type[AgentTalkError],
+    code: str,
+) -> None:
+    await spend(store, ada.user, **spent)
+    for _ in range(3):
+        with pytest.raises(refusal):
+            await make(services, ada)
+        clock.advance(timedelta(minutes=1))
+    logs = (await services.usage_logs.page(ada.user.id, Window(), action=Action.ERROR_RATE_LIMIT)).rows
+    assert [log.metadata for log in logs] == [{"code": code}]
+
+
+async def test_a_window_of_a_month_has_one_first_refusal(
+    store: MemoryStore, services: Services, ada: SignedUp, clock: FakeClock
+) -> None:
+    await spend(store, ada.user, month=3000)
+    for _ in range(3):
+        with pytest.raises(MonthlyLimitExceeded):
+            await make(services, ada)
+        clock.advance(timedelta(days=1))
+    assert len(await recorded(services, ada, Action.ERROR_RATE_LIMIT)) == 1
+
+
+async def test_refusals_of_live_and_of_test_keys_have_windows_of_their_own(
+    store: MemoryStore, services: Services, ada: SignedUp
+) -> None:
+    test = await services.keys.create(ada.user, name="Test", test=True, expires_at=None)
+    await spend(store, ada.user, day=100, month=100)
+    await store.increment(f"testcalls:{ada.user.id}:{NOON:%Y-%m-%d}", 1000)
+    for key in (test.key, ada.api_key.key):
+        with pytest.raises(DailyLimitExceeded):
+            await services.memos.make(key, DRAFT)
+    assert len(await recorded(services, ada, Action.ERROR_RATE_LIMIT)) == 2
+
+
+async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
+    store: MemoryStore, ada: SignedUp, clock: FakeClock
+) -> None:
+    counting = CountingStore(store)
+    services = services_on(counting, clock)
+    puts = []
+    for _ in range(4):
+        clock.advance(timedelta(seconds=30))
+        await make(services, ada)
+        puts.append(counting.calls["put"])
+    assert puts == [1, 2, 2, 3]
+    (key,) = await services.api_key_rows.of(ada.user.id)
+    assert key.last_used_at == NOON + timedelta(minutes=2)
+
+
+async def test_a_demo_keeps_nothing_and_is_limited_by_address(store: MemoryStore, services: Services) -> None:
+    for _ in range(60):
+        await services.memos.demo(DRAFT, address="1.2.3.4")
+    with pytest.raises(TooManyAttempts):
+        await services.memos.demo(DRAFT, address="1.2.3.4")
+    await services.memos.demo(DRAFT, address="1.2.3.5")
+    assert (await store.scan(MEMOS)).rows == []
+
+
+async def test_verifying_a_key_spends_nothing_and_says_what_a_memo_would_be_answered(
+    store: MemoryStore, services: Services, ada: SignedUp
+) -> None:
+    for _ in range(3):
+        assert (await services.keys.verify(ada.user, ada.api_key.secret)).state is KeyState.VALID
+    await assert_made(services, ada, [])
+    await spend(store, ada.user, day=100, month=100)
+    assert (await services.keys.verify(ada.user, ada.api_key.secret)).state is KeyState.LIMIT_EXCEEDED
+    await services.users.change(ada.user.id, lambda row: row.model_copy(update={"tier": Tier.PRO}))
+    pro = await services.users.load(ada.user.id)
+    assert (await services.keys.verify(pro, ada.api_key.secret)).state is KeyState.VALID
+    await services.keys.revoke(ada.user, ada.api_key.key.id)
+    assert (await services.keys.verify(ada.user, ada.api_key.secret)).state is KeyState.REVOKED
+
+
+async def test_a_key_of_another_owner_verifies_as_an_unknown_one(services: Services, ada: SignedUp) -> None:
+    bob = await signed_up(services, "bob@example.org")
+    foreign = await services.keys.verify(bob.user, ada.api_key.secret)
+    assert foreign == await services.keys.verify(bob.user, "at_live_" + "a" * 43)
+    assert foreign.state is KeyState.NOT_FOUND
+
+
+async def test_an_expired_key_makes_no_memo_and_says_that_it_expired(
+    services: Services, ada: SignedUp, clock: FakeClock
+) -> None:
+    new = await services.keys.create(ada.user, name="Short", test=False, expires_at=NOON + timedelta(seconds=1))
+    expiring: IssuedKey = await services.keys.check(new.secret)
+    assert expiring.expires_at == NOON + timedelta(seconds=1)
+    clock.advance(timedelta(seconds=1))
+    with pytest.raises(InvalidCredential, match="API key has expired"):
+        await services.keys.check(new.secret)
+    assert (await services.keys.verify(ada.user, new.secret)).state is KeyState.EXPIRED

@@ -1,0 +1,69 @@
+"""serverless.yml sends every path to the function that has it, and to no other."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fastapi.routing import APIRoute
+
+from local import FUNCTIONS
+from shared.app import Function
+
+CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "serverless.yml").read_text())
+DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
+
+
+def declared_paths(name: str) -> list[str]:
+    """The paths of a function's events; `*` is API Gateway's $default."""
+    return [event["httpApi"].removeprefix("ANY ") for event in DECLARED[name]["events"]]
+
+
+def test_every_function_is_declared_and_served_locally() -> None:
+    assert set(DECLARED) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_each_declared_handler_imports(name: str) -> None:
+    module, _, attribute = DECLARED[name]["handler"].rpartition(".")
+    assert isinstance(getattr(importlib.import_module(module.replace("/", ".")), attribute), Function)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_each_route_of_a_function_is_declared_for_it_and_nothing_else_is(name: str) -> None:
+    routes = {route.path for route in FUNCTIONS[name].routes.routes if isinstance(route, APIRoute)}
+    assert set(declared_paths(name)) - {"*"} == routes
+
+
+def test_no_path_is_declared_twice() -> None:
+    paths = [path for name in DECLARED for path in declared_paths(name)]
+    assert len(paths) == len(set(paths))
+
+
+def test_every_declared_path_takes_all_methods_so_that_its_function_answers_wrong_ones() -> None:
+    events = [event["httpApi"] for name in DECLARED for event in DECLARED[name]["events"]]
+    assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
+
+
+def test_the_default_route_goes_to_health() -> None:
+    assert [name for name in DECLARED if "*" in declared_paths(name)] == ["health"]
+
+
+def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> None:
+    assert CONFIGURATION["provider"]["memorySize"] >= 512
+    assert CONFIGURATION["provider"]["timeout"] < 30
+
+
+def test_every_setting_reaches_the_functions() -> None:
+    settings = (Path(__file__).parent.parent / "shared" / "settings.py").read_text()
+    local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
+    declared = set(CONFIGURATION["provider"]["environment"])
+    assert {name for name in declared if f'"{name}"' not in settings} == set()
+    assert {word for word in _variables(settings) if word not in declared | local_only} == set()
+
+
+def _variables(text: str) -> set[str]:
+    """The quoted words of a module that look like environment variables."""
+    words = text.replace("'", '"').split('"')[1::2]
+    return {word for word in words if "_" in word and word.isupper() and word.isidentifier()}

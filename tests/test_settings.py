@@ -1,0 +1,222 @@
+from pathlib import Path
+
+import pytest
+
+from shared.settings import DEVELOPMENT_SECRET, AttemptLimits, Settings, SettingsError, StoreChoice, chosen_store
+from tests.support import SECRET
+
+PRODUCTION = {
+    "AGENT_TALK_ENV": "production",
+    "AGENT_TALK_STORE": "dynamodb",
+    "SESSION_SECRET": SECRET,
+    "PUBLIC_URL": "https://api.example.org",
+}
+LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-users"}
+
+
+def problems(env: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(env)
+    return caught.value.problems
+
+
+def problem(env: dict[str, str]) -> str:
+    (only,) = problems(env)
+    return only
+
+
+def test_an_empty_environment_is_a_laptops() -> None:
+    assert Settings.from_env({}) == Settings(
+        store=StoreChoice.MEMORY,
+        production=False,
+        session_secret=DEVELOPMENT_SECRET,
+        public_url="http://localhost:8000",
+        cors_origins=(),
+        memory_file=None,
+        attempts=AttemptLimits(
+            failed_logins_per_account=10, failed_logins_per_address=100, signups_per_address=20, demos_per_address=60
+        ),
+        log_level="INFO",
+        warnings=(),
+    )
+
+
+def test_every_variable_is_read() -> None:
+    read = Settings.from_env(
+        {
+            "AGENT_TALK_STORE": "memory",
+            "AGENT_TALK_ENV": "production",
+            "SESSION_SECRET": SECRET,
+            "PUBLIC_URL": "https://api.example.org/v1/",
+            "CORS_ORIGINS": "https://a.example.org, http://localhost:3000/ ,",
+            "AGENT_TALK_MEMORY_FILE": "rows.json",
+            "FAILED_LOGINS_PER_ACCOUNT": "1",
+            "FAILED_LOGINS_PER_ADDRESS": "2",
+            "SIGNUPS_PER_ADDRESS": "3",
+            "DEMOS_PER_ADDRESS": "4",
+            "LOG_LEVEL": "DEBUG",
+        }
+    )
+    assert read == Settings(
+        store=StoreChoice.MEMORY,
+        production=True,
+        session_secret=SECRET,
+        public_url="https://api.example.org/v1",
+        cors_origins=("https://a.example.org", "http://localhost:3000"),
+        memory_file=Path("rows.json"),
+        attempts=AttemptLimits(
+            failed_logins_per_account=1, failed_logins_per_address=2, signups_per_address=3, demos_per_address=4
+        ),
+        log_level="DEBUG",
+    )
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    names = [
+        "AGENT_TALK_STORE",
+        "AGENT_TALK_ENV",
+        "SESSION_SECRET",
+        "PUBLIC_URL",
+        "CORS_ORIGINS",
+        "AGENT_TALK_MEMORY_FILE",
+        "FAILED_LOGINS_PER_ACCOUNT",
+        "LOG_LEVEL",
+        "HYPR_URL",
+        "HYPERMICRO_API_KEY",
+        "HYPR_MODE",
+    ]
+    assert Settings.from_env(dict.fromkeys(names, "")) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("env", "store"),
+    [
+        ({}, StoreChoice.MEMORY),
+        ({"HYPR_MODE": "development"}, StoreChoice.MEMORY),
+        ({"HYPR_MODE": "production"}, StoreChoice.MICRO),
+        ({"HYPR_URL": "http://micro.example.org"}, StoreChoice.MICRO),
+        ({"HYPERMICRO_API_KEY": "k"}, StoreChoice.MICRO),
+        ({"AGENT_TALK_STORE": "memory", "HYPR_URL": "http://micro.example.org"}, StoreChoice.MEMORY),
+        ({"AGENT_TALK_STORE": "dynamodb", "HYPR_MODE": "production"}, StoreChoice.DYNAMODB),
+        ({"AGENT_TALK_STORE": "micro"}, StoreChoice.MICRO),
+    ],
+)
+def test_the_store_is_named_or_follows_from_hypr_micros_variables(env: dict[str, str], store: StoreChoice) -> None:
+    assert Settings.from_env(env).store is store
+    assert chosen_store(env) is store
+
+
+def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway() -> None:
+    assert chosen_store({"AGENT_TALK_STORE": "postgres"}) is StoreChoice.MEMORY
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENT_TALK_STORE", "postgres"),
+        ("AGENT_TALK_STORE", "Memory"),
+        ("AGENT_TALK_ENV", "prod"),
+        ("LOG_LEVEL", "info"),
+        ("LOG_LEVEL", "TRACE"),
+        *(
+            (name, value)
+            for name in (
+                "FAILED_LOGINS_PER_ACCOUNT",
+                "FAILED_LOGINS_PER_ADDRESS",
+                "SIGNUPS_PER_ADDRESS",
+                "DEMOS_PER_ADDRESS",
+            )
+            for value in ("0", "-1", "1.5", "ten", "²", " 5")
+        ),
+        ("SESSION_SECRET", "x" * 31),
+        ("PUBLIC_URL", "api.example.org"),
+        ("PUBLIC_URL", "ftp://example.org"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://example.org?a=b"),
+        ("PUBLIC_URL", "https://[example"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "example.org"),
+        ("CORS_ORIGINS", "https://example.org/path"),
+        ("CORS_ORIGINS", "https://good.example.org,null"),
+        ("CORS_ORIGINS", "https://[example"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_its_name(name: str, value: str) -> None:
+    assert name in problem({name: value})
+
+
+def test_a_secret_is_measured_in_bytes() -> None:
+    assert Settings.from_env({"SESSION_SECRET": "é" * 16}).session_secret == "é" * 16
+
+
+@pytest.mark.parametrize("name", ["SESSION_SECRET", "PUBLIC_URL"])
+def test_production_requires_what_development_has_defaults_for(name: str) -> None:
+    assert name in problem({key: value for key, value in PRODUCTION.items() if key != name})
+
+
+def test_production_refuses_the_development_secret() -> None:
+    assert "SESSION_SECRET" in problem(PRODUCTION | {"SESSION_SECRET": DEVELOPMENT_SECRET})
+
+
+def test_production_with_all_it_requires_is_accepted() -> None:
+    settings = Settings.from_env(PRODUCTION | LAMBDA)
+    assert (settings.production, settings.store, settings.warnings) == (True, StoreChoice.DYNAMODB, ())
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"AGENT_TALK_ENV": "production", "SESSION_SECRET": SECRET, "PUBLIC_URL": "https://x.org"}]
+)
+def test_an_unset_store_is_refused_in_lambda_and_all_that_would_choose_one_is_named(env: dict[str, str]) -> None:
+    told = problem(LAMBDA | env)
+    assert all(name in told for name in ("AGENT_TALK_STORE", "HYPR_URL", "HYPERMICRO_API_KEY"))
+
+
+def test_an_unset_store_is_memory_in_a_local_invocation() -> None:
+    assert Settings.from_env(LAMBDA | {"IS_LOCAL": "true"}).store is StoreChoice.MEMORY
+
+
+def test_explicit_memory_is_refused_in_lambda_in_production() -> None:
+    assert "AGENT_TALK_STORE=memory" in problem(PRODUCTION | LAMBDA | {"AGENT_TALK_STORE": "memory"})
+
+
+def test_explicit_memory_works_in_lambda_outside_production_with_a_warning() -> None:
+    settings = Settings.from_env(LAMBDA | {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET})
+    assert settings.store is StoreChoice.MEMORY
+    (warning,) = settings.warnings
+    assert "AGENT_TALK_STORE=memory" in warning
+
+
+def test_a_default_secret_in_lambda_is_a_warning() -> None:
+    (warning,) = Settings.from_env(LAMBDA | {"AGENT_TALK_STORE": "micro"}).warnings
+    assert "SESSION_SECRET" in warning
+
+
+@pytest.mark.parametrize("store", ["micro", "dynamodb"])
+def test_a_memory_file_contradicts_another_store(store: str) -> None:
+    told = problem({"AGENT_TALK_STORE": store, "AGENT_TALK_MEMORY_FILE": "rows.json"})
+    assert "AGENT_TALK_MEMORY_FILE" in told
+    assert store in told
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    env = LAMBDA | {
+        "AGENT_TALK_ENV": "production",
+        "AGENT_TALK_STORE": "postgres",
+        "CORS_ORIGINS": "*",
+        "LOG_LEVEL": "LOUD",
+        "DEMOS_PER_ADDRESS": "0",
+        "SIGNUPS_PER_ADDRESS": "x",
+    }
+    told = problems(env)
+    names = ["AGENT_TALK_STORE", "SESSION_SECRET", "PUBLIC_URL", "CORS_ORIGINS", "LOG_LEVEL", "DEMOS", "SIGNUPS"]
+    for name in names:
+        assert any(name in line for line in told), name
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(env)
+    assert all(line in str(caught.value) for line in told)
+
+
+def test_the_secret_is_in_no_repr_and_in_no_problem() -> None:
+    canary = "canary-of-the-secret-in-the-settings"
+    assert canary not in repr(Settings.from_env({"SESSION_SECRET": canary}))
+    assert "short-canary" not in " ".join(problems({"SESSION_SECRET": "short-canary"}))
