@@ -25,6 +25,9 @@ TABLES: Final = (FACTS, CHANGING, REGISTERS)
 
 RACERS: Final = 50
 
+MOST_PAGES: Final = 10_000
+"""A walk that is longer than this has lost its way."""
+
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 ODD_VALUES: Final[dict[str, Any]] = {
@@ -69,12 +72,13 @@ async def walk(
     """All pages of a partition, one after the other."""
     found: list[tuple[str, Document]] = []
     after: str | None = None
-    while True:
+    for _ in range(MOST_PAGES):
         page = await store.page(table, partition, after=after, limit=limit, newest_first=newest_first)
         found += [(row.key.sort, row.document) for row in page.rows]
         after = page.after
         if after is None:
             return found
+    raise AssertionError("the pages do not end")
 
 
 async def add_numbered(store: Store, partition: str, count: int) -> list[str]:
@@ -502,7 +506,7 @@ class StoreContract:
             await store.add(FACTS, Key(prefix, name), {"name": name})
         found: list[str] = []
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = await store.page(FACTS, prefix, after=after, limit=random.randint(1, 7), newest_first=newest_first)
             assert all(row.document == {"name": row.key.sort} for row in page.rows)
             found, after = found + sorts(page), page.after
@@ -513,6 +517,7 @@ class StoreContract:
                 there[after] = False
             for name in random.sample(sorted(there), 8):
                 await _flip(store, prefix, name, there)
+        assert after is None
         assert found == sorted(set(found), reverse=newest_first)
         assert [name for name in found if name in staying] == sorted(staying, reverse=newest_first)
 
@@ -596,7 +601,7 @@ class StoreContract:
             await store.add(FACTS, Key(prefix, name), {"text": "x" * size})
         found: list[str] = []
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = await store.page(FACTS, prefix, after=after, limit=100, newest_first=newest_first)
             assert page.rows
             assert sum(len(json.dumps(row.document)) for row in page.rows) <= PAGE_BYTES
@@ -819,7 +824,7 @@ async def scanned(store: Store, table: Table, prefix: str, *, limit: int = 1000)
     """All rows of a table in the partitions of one test."""
     found: list[tuple[Key, Document]] = []
     after: str | None = None
-    while True:
+    for _ in range(MOST_PAGES):
         page = await store.scan(table, after=after, limit=limit)
         assert len(page.rows) <= limit
         assert len(page.rows) <= 1 or sum(len(json.dumps(row.document)) for row in page.rows) <= PAGE_BYTES * 1.1
@@ -827,6 +832,7 @@ async def scanned(store: Store, table: Table, prefix: str, *, limit: int = 1000)
         after = page.after
         if after is None:
             return found
+    raise AssertionError("the pages do not end")
 
 
 def counting_a(document: Document | None) -> Document:
