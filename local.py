@@ -19,9 +19,9 @@ from starlette.routing import BaseRoute, Match
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
-from shared.app import Function, open_store
+from shared.app import Function
 from shared.edge import App, Edge, Receive, Scope, Send
-from shared.services import Services
+from shared.services import Services, open_store
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.store import Store
 

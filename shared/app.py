@@ -42,11 +42,10 @@ from shared.errors import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
-from shared.services import Services
+from shared.logs import configure_logging
+from shared.services import Services, build_services
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
-from shared.store import Store, StoreUnavailable
+from shared.store import StoreUnavailable
 from shared.tables import TABLES
 from shared.validation import refusal
 
@@ -61,21 +60,6 @@ EXPOSED_HEADERS: Final = (
 _log = logging.getLogger("agent_talk.app")
 
 BuildServices = Callable[[Settings], Services]
-
-
-def open_store(settings: Settings) -> Store:
-    """The store that the settings choose. Raises SettingsError."""
-    match settings.store:
-        case StoreChoice.MEMORY:
-            return MemoryStore(rows=shared_rows(settings.memory_file) if settings.memory_file else None)
-        case StoreChoice.MICRO:
-            raise SettingsError(["the HYPR Micro store is not part of this release yet: set AGENT_TALK_STORE=memory"])
-        case StoreChoice.DYNAMODB:
-            raise SettingsError(["the DynamoDB store is not part of this release yet: set AGENT_TALK_STORE=memory"])
-
-
-def build_services(settings: Settings) -> Services:
-    return Services.on(open_store(settings), settings)
 
 
 class Function:
@@ -221,25 +205,6 @@ class Function:
             "body": json.dumps(envelope(ValidationFailed(message))),
             "isBase64Encoded": False,
         }
-
-
-def configure_logging(level: str) -> None:
-    """One JSON line a record, with the request's id; for the service's own loggers only."""
-    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
-
-    logger = logging.getLogger("agent_talk")
-    logger.setLevel(level)
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(LambdaPowertoolsFormatter(utc=True, use_rfc3339=True, json_default=str))
-        handler.addFilter(_add_request_id)
-        logger.addHandler(handler)
-        logger.propagate = False
-
-
-def _add_request_id(record: logging.LogRecord) -> bool:
-    record.request_id = request_id.get()
-    return True
 
 
 def _is_http(event: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 import jwt
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from shared.clock import Clock
 from shared.errors import InvalidCredential, SessionExpired
@@ -68,7 +68,7 @@ class Passwords:
     def _fits(self, password_hash: str | None, password: str) -> bool:
         try:
             self._hasher.verify(password_hash or self._dummy or "", password)
-        except (VerifyMismatchError, InvalidHashError):
+        except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None
 

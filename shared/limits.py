@@ -31,22 +31,22 @@ class Charge:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._taken: list[str] = []
+        self._taken: list[tuple[str, datetime | None]] = []
 
     async def take(self, counter: str, *, ends_at: datetime | None = None) -> int:
         """Returns the counter's value, this request included."""
         value = await self._store.increment(counter, ends_at=ends_at)
-        self._taken.append(counter)
+        self._taken.append((counter, ends_at))
         return value
 
     async def give_back(self) -> None:
         """Never raises: what cannot be given back stays counted, and is logged."""
         taken, self._taken = self._taken, []
-        await together(*(self._give_back(counter) for counter in taken))
+        await together(*(self._give_back(counter, ends_at) for counter, ends_at in taken))
 
-    async def _give_back(self, counter: str) -> None:
+    async def _give_back(self, counter: str, ends_at: datetime | None) -> None:
         try:
-            await self._store.increment(counter, -1)
+            await self._store.increment(counter, -1, ends_at=ends_at)
         except StoreError:
             _log.exception("a count could not be given back", extra={"counter": counter})
 

@@ -10,8 +10,10 @@ from shared.clock import Clock, Ids, utc_now
 from shared.credentials import Passwords, Sessions
 from shared.cursors import Cursors
 from shared.limits import Attempts, Quotas
+from shared.memory import MemoryStore
+from shared.memory_file import shared_rows
 from shared.memos import MemoService
-from shared.settings import Settings
+from shared.settings import Settings, SettingsError, StoreChoice
 from shared.speech import SimulatedSpeech
 from shared.store import Store
 from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
@@ -78,3 +80,18 @@ class Services:
             usage_logs=logs,
             subscriptions=Subscriptions(store),
         )
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings choose. Raises SettingsError."""
+    match settings.store:
+        case StoreChoice.MEMORY:
+            return MemoryStore(rows=shared_rows(settings.memory_file) if settings.memory_file else None)
+        case StoreChoice.MICRO:
+            raise SettingsError(["the HYPR Micro store is not part of this release yet: set AGENT_TALK_STORE=memory"])
+        case StoreChoice.DYNAMODB:
+            raise SettingsError(["the DynamoDB store is not part of this release yet: set AGENT_TALK_STORE=memory"])
+
+
+def build_services(settings: Settings) -> Services:
+    return Services.on(open_store(settings), settings)

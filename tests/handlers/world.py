@@ -15,8 +15,8 @@ import httpx
 from argon2 import PasswordHasher
 
 from handlers import health, keys, memos, subscriptions, usage, users
-from shared.app import configure_logging
 from shared.credentials import Passwords
+from shared.logs import configure_logging
 from shared.memory import MemoryStore, Pause
 from shared.plans import Tier
 from shared.rows import Role, User

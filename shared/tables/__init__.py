@@ -1,0 +1,46 @@
+"""The tables and the typed helpers over a store; `declared.py` says what lies where."""
+
+from shared.tables.api_keys import ApiKeys, key_id, key_not_found, uses_counter
+from shared.tables.declared import (
+    API_KEYS,
+    EMAILS,
+    KEY_RINGS,
+    KEY_USES,
+    LOGS_BY_DAY,
+    MEMOS,
+    STRIPE_IDS,
+    SUBSCRIPTIONS,
+    TABLES,
+    USAGE_LOGS,
+    USERS,
+)
+from shared.tables.lists import FILTERED_READ, Window
+from shared.tables.memos import Memos
+from shared.tables.subscriptions import Subscriptions
+from shared.tables.usage_logs import UsageLogs
+from shared.tables.users import ENDED_KEPT, Users
+
+__all__ = [
+    "API_KEYS",
+    "EMAILS",
+    "ENDED_KEPT",
+    "FILTERED_READ",
+    "KEY_RINGS",
+    "KEY_USES",
+    "LOGS_BY_DAY",
+    "MEMOS",
+    "STRIPE_IDS",
+    "SUBSCRIPTIONS",
+    "TABLES",
+    "USAGE_LOGS",
+    "USERS",
+    "ApiKeys",
+    "Memos",
+    "Subscriptions",
+    "UsageLogs",
+    "Users",
+    "Window",
+    "key_id",
+    "key_not_found",
+    "uses_counter",
+]

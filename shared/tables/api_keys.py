@@ -1,0 +1,146 @@
+"""API keys: a check document each, and their owner's key ring."""
+
+from datetime import datetime
+
+from shared.clock import iso
+from shared.errors import NotFound, ValidationFailed
+from shared.rows import ApiKey, IssuedKey
+from shared.store import Document, Key, Store
+from shared.tables.declared import API_KEYS, KEY_RINGS, KEY_USES
+from shared.together import together
+
+
+class ApiKeys:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def check(self, key_hash: str) -> IssuedKey | None:
+        """The key with this SHA-256, in one read."""
+        document = await self._store.get(API_KEYS, Key(key_id(key_hash)))
+        return None if document is None else IssuedKey.read(document)
+
+    async def of(self, user_id: str) -> list[ApiKey]:
+        """An owner's keys, newest first, revoked ones included."""
+        ring, uses, last = await together(
+            self._store.get(KEY_RINGS, Key(user_id)),
+            self._store.counters(f"uses:{user_id}:"),
+            self._store.page(KEY_USES, user_id, limit=1000),
+        )
+        last_used = {row.key.sort: row.document["at"] for row in last.rows}
+        return [
+            ApiKey.read(
+                entry
+                | {
+                    "usage_count": uses.get(f"uses:{user_id}:{entry['id']}", 0),
+                    "last_used_at": last_used.get(entry["id"]),
+                }
+            )
+            for entry in reversed(_entries(ring))
+        ]
+
+    async def get(self, user_id: str, api_key_id: str) -> ApiKey | None:
+        return next((key for key in await self.of(user_id) if key.id == api_key_id), None)
+
+    async def count(self, user_id: str, at: datetime) -> int:
+        """How many of an owner's keys are active."""
+        return _active(_entries(await self._store.get(KEY_RINGS, Key(user_id))), at)
+
+    async def begin_ring(self, key: IssuedKey) -> None:
+        """Write a new owner's first key. The owner must be new: nothing else may write this ring yet."""
+        await together(
+            self._store.add(API_KEYS, Key(key.id), key.document()),
+            self._store.add(KEY_RINGS, Key(key.user_id), {"keys": [_entry(key)]}),
+        )
+
+    async def discard_ring(self, key: IssuedKey) -> None:
+        """Undo `begin_ring`."""
+        await together(
+            self._store.delete(API_KEYS, Key(key.id)),
+            self._store.delete(KEY_RINGS, Key(key.user_id)),
+        )
+
+    async def create(self, key: IssuedKey, *, max_active: int) -> None:
+        """Put a key on its owner's ring. Raises ValidationFailed when `max_active` are there.
+
+        The check document comes first: the ring is the commit, and until then nobody has the key.
+        """
+
+        def change(ring: Document | None) -> Document:
+            entries = _entries(ring)
+            if _active(entries, key.created_at) >= max_active:
+                raise ValidationFailed(
+                    f"Maximum number of API keys ({max_active}) reached", details={"limit": max_active}
+                )
+            return {"keys": [*entries, _entry(key)]}
+
+        await self._store.add(API_KEYS, Key(key.id), key.document())
+        try:
+            await self._store.update(KEY_RINGS, Key(key.user_id), change)
+        except ValidationFailed:
+            await self._store.delete(API_KEYS, Key(key.id))
+            raise
+
+    async def rename(self, user_id: str, api_key_id: str, name: str, at: datetime) -> None:
+        """Raises NotFound."""
+        await self._change_entry(user_id, api_key_id, {"name": name, "updated_at": iso(at)})
+        await self._store.extend(API_KEYS, Key(api_key_id), "name", name)
+
+    async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey | None:
+        """End a key for good, in force at once. Returns it; None: it was revoked before. Raises NotFound.
+
+        The fact that every check sees comes first, then the ring. Repeatable until done.
+        """
+        ring = _entries(await self._store.get(KEY_RINGS, Key(user_id)))
+        entry = next((entry for entry in ring if entry["id"] == api_key_id), None)
+        if entry is None:
+            raise key_not_found()
+        if entry["revoked_at"] is not None:
+            return None
+        await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", iso(at))
+        revoked = {"revoked_at": iso(at), "updated_at": iso(at)}
+        return IssuedKey.read(entry) if await self._change_entry(user_id, api_key_id, revoked) else None
+
+    async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
+        await self._store.put(KEY_USES, Key(user_id, api_key_id), {"at": iso(minute)})
+
+    async def _change_entry(self, user_id: str, api_key_id: str, fields: Document) -> bool:
+        """Change one entry of a ring; a revoked one stays as it is, and False tells. Raises NotFound."""
+        changed = False
+
+        def change(ring: Document | None) -> Document:
+            nonlocal changed
+            entries = _entries(ring)
+            found = next((entry for entry in entries if entry["id"] == api_key_id), None)
+            if found is None:
+                raise key_not_found()
+            changed = "revoked_at" not in fields or found["revoked_at"] is None
+            return {"keys": [entry | fields if entry is found and changed else entry for entry in entries]}
+
+        await self._store.update(KEY_RINGS, Key(user_id), change)
+        return changed
+
+
+def key_id(key_hash: str) -> str:
+    """An API key's id: half of its SHA-256, in hexadecimal. Of 256 random bits this tells nothing."""
+    return key_hash[:32]
+
+
+def uses_counter(key: IssuedKey) -> str:
+    """Counts the memos made with a key."""
+    return f"uses:{key.user_id}:{key.id}"
+
+
+def key_not_found() -> NotFound:
+    return NotFound("API key not found")
+
+
+def _entry(key: IssuedKey) -> Document:
+    return key.document() | {"updated_at": iso(key.created_at)}
+
+
+def _entries(ring: Document | None) -> list[Document]:
+    return [] if ring is None else ring["keys"]
+
+
+def _active(entries: list[Document], at: datetime) -> int:
+    return sum(IssuedKey.read(entry).is_active(at) for entry in entries)

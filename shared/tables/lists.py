@@ -1,0 +1,67 @@
+"""Parts of lists, newest first: of one partition, filtered, or merged of several."""
+
+import heapq
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.clock import first_id
+from shared.store import Document, Page, Row, Store, Table
+
+FILTERED_READ: Final = 500
+"""A filtered page reads this many rows beyond its own before it ends early."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A part of a list, newest first. `since` is inclusive, `until` exclusive; None: open. `after` continues a page."""
+
+    limit: int = 20
+    after: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def between(self) -> tuple[str, str]:
+        return first_id(self.since) if self.since else "0", first_id(self.until) if self.until else "g"
+
+
+async def newest(
+    store: Store,
+    table: Table,
+    partition: str,
+    window: Window,
+    *,
+    keep: Callable[[Document], bool] | None = None,
+) -> Page[Row]:
+    """A page, newest first. With `keep` it reads on, once, for what a first read left unfilled."""
+
+    def read(after: str | None, limit: int) -> Awaitable[Page[Row]]:
+        return store.page(table, partition, after=after, limit=limit, newest_first=True, between=window.between)
+
+    page = await read(window.after, window.limit)
+    if keep is None:
+        return page
+    kept = [row for row in page.rows if keep(row.document)]
+    if page.after is None or len(kept) == window.limit:
+        return Page(rows=kept, after=page.after)
+    more = await read(page.after, FILTERED_READ)
+    for row in more.rows:
+        if keep(row.document):
+            kept.append(row)
+            if len(kept) == window.limit:
+                return Page(rows=kept, after=None if row is more.rows[-1] and more.after is None else row.key.sort)
+    return Page(rows=kept, after=more.after)
+
+
+def merged(pages: list[Page[Row]], limit: int) -> Page[Row]:
+    """One page of several, newest first. Behind where the first of them ends, nothing is known."""
+    known_to = max((page.after for page in pages if page.after is not None), default="")
+    rows = [
+        row
+        for row in heapq.merge(*(page.rows for page in pages), key=lambda row: row.key.sort, reverse=True)
+        if row.key.sort >= known_to
+    ]
+    more = known_to != "" or len(rows) > limit
+    return Page(rows=rows[:limit], after=rows[:limit][-1].key.sort if more and rows else None)

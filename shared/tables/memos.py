@@ -1,0 +1,49 @@
+"""Memos, by owner."""
+
+from shared.clock import is_id
+from shared.errors import MemoNotFound
+from shared.rows import Memo
+from shared.store import Key, Page, Store
+from shared.tables.declared import MEMOS
+from shared.tables.lists import Window, newest
+
+
+class Memos:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, user_id: str, memo_id: str) -> Memo | None:
+        document = await self._store.get(MEMOS, Key(user_id, memo_id)) if is_id(memo_id) else None
+        return None if document is None else Memo.read(document)
+
+    async def load(self, user_id: str, memo_id: str) -> Memo:
+        """Raises MemoNotFound."""
+        memo = await self.get(user_id, memo_id)
+        if memo is None:
+            raise MemoNotFound(memo_id)
+        return memo
+
+    async def page(self, user_id: str, window: Window, *, voice: str | None = None) -> Page[Memo]:
+        """An owner's memos, newest first. With `voice` a page may end early, before it is full."""
+        page = await newest(
+            self._store,
+            MEMOS,
+            user_id,
+            window,
+            keep=None if voice is None else lambda document: bool(document["voice"] == voice),
+        )
+        return Page(rows=[Memo.read(row.document) for row in page.rows], after=page.after)
+
+    async def count(self, user_id: str) -> int:
+        """How many memos the owner has made, deleted ones included."""
+        return sum((await self._store.counters(f"uses:{user_id}:")).values())
+
+    async def add(self, memo: Memo) -> None:
+        await self._store.add(MEMOS, Key(memo.user_id, memo.id), memo.document())
+
+    async def retitle(self, memo: Memo, title: str | None) -> Memo:
+        await self._store.extend(MEMOS, Key(memo.user_id, memo.id), "title", title)
+        return memo.model_copy(update={"title": title})
+
+    async def delete(self, memo: Memo) -> None:
+        await self._store.delete(MEMOS, Key(memo.user_id, memo.id))

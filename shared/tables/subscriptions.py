@@ -1,0 +1,82 @@
+"""Subscriptions, and the claims on their Stripe ids."""
+
+from collections.abc import Callable
+
+from shared.clock import is_id
+from shared.errors import Conflict, NotFound
+from shared.rows import Subscription
+from shared.store import AlreadyExists, Document, Key, Store, is_key_part
+from shared.tables.declared import STRIPE_IDS, SUBSCRIPTIONS
+
+
+class Subscriptions:
+    """A user has one at most; its Stripe ids are claimed, so that an event finds its owner by one read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def of(self, user_id: str) -> Subscription | None:
+        document = await self._store.get(SUBSCRIPTIONS, Key(user_id)) if is_id(user_id) else None
+        return None if document is None else Subscription.read(document)
+
+    async def by_customer(self, stripe_customer_id: str) -> Subscription | None:
+        return await self._by("customer", stripe_customer_id)
+
+    async def by_subscription(self, stripe_subscription_id: str) -> Subscription | None:
+        return await self._by("subscription", stripe_subscription_id)
+
+    async def count(self) -> int:
+        return (await self._store.counters("subscriptions")).get("subscriptions", 0)
+
+    async def create(self, subscription: Subscription) -> None:
+        """Raises Conflict when the owner has one, or another owner has its Stripe ids."""
+        await self._claim_ids(subscription)
+        try:
+            await self._store.claim(SUBSCRIPTIONS, Key(subscription.user_id), subscription.document())
+        except AlreadyExists as exc:
+            raise Conflict("A subscription already exists") from exc
+        await self._store.increment("subscriptions")
+
+    async def change(self, user_id: str, change: Callable[[Subscription], Subscription]) -> Subscription:
+        """Raises NotFound, Conflict, and what `change` raises."""
+
+        def changed(document: Document | None) -> Document:
+            if document is None:
+                raise NotFound("Subscription not found")
+            return change(Subscription.read(document)).document()
+
+        await self._claim_ids(Subscription.read(changed(await self._store.get(SUBSCRIPTIONS, Key(user_id)))))
+        document = await self._store.update(SUBSCRIPTIONS, Key(user_id), changed)
+        assert document is not None, "the change never deletes"
+        return Subscription.read(document)
+
+    async def delete(self, user_id: str) -> None:
+        """Repeatable until done."""
+        subscription = await self.of(user_id)
+        if subscription is None:
+            return
+        for key in _stripe_keys(subscription):
+            await self._store.delete(STRIPE_IDS, key)
+        await self._store.delete(SUBSCRIPTIONS, Key(user_id))
+        await self._store.increment("subscriptions", -1)
+
+    async def _by(self, kind: str, stripe_id: str) -> Subscription | None:
+        claim = await self._store.get(STRIPE_IDS, Key(kind, stripe_id)) if is_key_part(stripe_id) else None
+        subscription = None if claim is None else await self.of(claim["user_id"])
+        return subscription if subscription and Key(kind, stripe_id) in _stripe_keys(subscription) else None
+
+    async def _claim_ids(self, subscription: Subscription) -> None:
+        """The ids come before the row that has them: a claim without its row is void to readers."""
+
+        def change(claim: Document | None) -> Document:
+            if claim is not None and claim["user_id"] != subscription.user_id:
+                raise Conflict("This Stripe id belongs to another account")
+            return {"user_id": subscription.user_id}
+
+        for key in _stripe_keys(subscription):
+            await self._store.update(STRIPE_IDS, key, change)
+
+
+def _stripe_keys(subscription: Subscription) -> list[Key]:
+    ids = (("customer", subscription.stripe_customer_id), ("subscription", subscription.stripe_subscription_id))
+    return [Key(kind, stripe_id) for kind, stripe_id in ids if stripe_id is not None]

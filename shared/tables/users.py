@@ -1,0 +1,127 @@
+"""Users, and the claims on their addresses."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from shared.clock import is_id
+from shared.errors import Conflict, NotFound
+from shared.rows import ENDED, User
+from shared.store import Document, Key, Page, Store
+from shared.tables.declared import EMAILS, USERS
+from shared.tables.lists import Window, newest
+from shared.together import together
+
+ENDED_KEPT: Final = 20
+"""How many sessions that have ended by themselves a user's row may carry before they are dropped."""
+
+
+class Users:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, user_id: str) -> User | None:
+        document = await self._store.get(USERS, _user_key(user_id)) if is_id(user_id) else None
+        return None if document is None else User.read(document)
+
+    async def load(self, user_id: str) -> User:
+        """Raises NotFound."""
+        user = await self.get(user_id)
+        if user is None:
+            raise NotFound("User not found")
+        return user
+
+    async def by_email(self, email: str) -> User | None:
+        user_id = await self.id_by_email(email)
+        user = None if user_id is None else await self.get(user_id)
+        return user if user and user.email == email else None
+
+    async def id_by_email(self, email: str) -> str | None:
+        """Whom the address is claimed for. The claim is void if that user is absent."""
+        claim = await self._store.get(EMAILS, _email_key(email))
+        return None if claim is None else claim["user_id"]
+
+    async def page(self, window: Window) -> Page[User]:
+        """All users, newest first. Those whose sign-up was not completed are skipped."""
+        page = await newest(self._store, USERS, "all", window)
+        users = [User.read(row.document) for row in page.rows]
+        claims = await together(*(self.id_by_email(user.email) for user in users))
+        return Page(
+            rows=[user for user, claimed in zip(users, claims, strict=True) if claimed == user.id], after=page.after
+        )
+
+    async def count(self) -> int:
+        return (await self._store.counters("users")).get("users", 0)
+
+    async def add(self, user: User) -> None:
+        """Write the row. Nobody can reach it until `claim_email`."""
+        await self._store.add(USERS, _user_key(user.id), user.document())
+
+    async def claim_email(self, user: User, *, void: str | None = None) -> None:
+        """Make the user known by its address: the commit of a sign-up. `void` is a user id whose claim may be replaced.
+
+        Raises Conflict.
+        """
+
+        def change(claim: Document | None) -> Document:
+            if claim is not None and claim["user_id"] not in (void, user.id):
+                raise Conflict("An account with this email already exists")
+            return {"user_id": user.id}
+
+        await self._store.update(EMAILS, _email_key(user.email), change)
+
+    async def counted(self) -> None:
+        await self._store.increment("users")
+
+    async def discard(self, user: User) -> None:
+        """Remove a row whose address was never claimed."""
+        await self._store.delete(USERS, _user_key(user.id))
+
+    async def change(self, user_id: str, change: Callable[[User], User]) -> User:
+        """Change a user. Raises NotFound, and what `change` raises."""
+
+        def changed(document: Document | None) -> Document:
+            if document is None:
+                raise NotFound("User not found")
+            before, after = User.read(document), change(User.read(document))
+            kept = {field: value for field, value in document.items() if field.startswith(ENDED)}
+            return after.document() | (kept if after.session_version == before.session_version else {})
+
+        document = await self._store.update(USERS, _user_key(user_id), changed)
+        assert document is not None, "the change never deletes"
+        return User.read(document)
+
+    async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
+        """End one session, which would have ended by itself at `ends_at`. Both are epoch seconds."""
+        await self._store.extend(USERS, _user_key(user.id), ENDED + session_id, ends_at)
+        over = [ENDED + ended for ended, end in user.ended_sessions.items() if end < now]
+        if len(over) >= ENDED_KEPT:  # the row is read at every check: drop what has ended by itself
+            await self._store.update(USERS, _user_key(user.id), lambda row: row and _without(row, over))
+
+    async def delete(self, user: User) -> None:
+        """Free the address, then forget the user. Repeatable until done."""
+        existed = False
+
+        def claim_of_another(claim: Document | None) -> Document | None:
+            return claim if claim and claim["user_id"] != user.id else None
+
+        def gone(row: Document | None) -> None:
+            nonlocal existed
+            existed = row is not None
+
+        await self._store.update(EMAILS, _email_key(user.email), claim_of_another)
+        await self._store.update(USERS, _user_key(user.id), gone)
+        if existed:
+            await self._store.increment("users", -1)
+
+
+def _user_key(user_id: str) -> Key:
+    return Key("all", user_id)
+
+
+def _email_key(email: str) -> Key:
+    return Key(hashlib.sha256(f"email:{email}".encode()).hexdigest())
+
+
+def _without(row: Document, fields: list[str]) -> Document:
+    return {field: value for field, value in row.items() if field not in fields}
