@@ -29,6 +29,18 @@ _log = logging.getLogger("agent_talk.requests")
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being served, for log lines."""
 
+REQUEST_S: Final = 12.0
+"""A request's time: below the functions' 15 s, so that an outage is answered and not cut off."""
+
+ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
+"""When the time of the request being served is up, on the monotonic clock."""
+
+
+def time_left_s() -> float:
+    """Seconds until the request being served must be answered."""
+    ends = ends_at.get()
+    return REQUEST_S if ends is None else ends - time.monotonic()
+
 
 def envelope(error: AgentTalkError) -> dict[str, object]:
     """The body that tells a client of an error."""
@@ -76,6 +88,7 @@ class Edge:
             (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-request-id"), None
         )
         context = request_id.set(request_id_from(given))
+        deadline = ends_at.set(time.monotonic() + REQUEST_S)
         began = time.perf_counter()
         status: int | None = None
 
@@ -98,6 +111,7 @@ class Edge:
             _log.info("request", extra=_line(scope, status, began))
         finally:
             request_id.reset(context)
+            ends_at.reset(deadline)
 
 
 class Gate:

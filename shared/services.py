@@ -9,6 +9,7 @@ from shared.api_keys import KeyService
 from shared.clock import Clock, Ids, utc_now
 from shared.credentials import Passwords, Sessions
 from shared.cursors import Cursors
+from shared.edge import time_left_s
 from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
@@ -88,10 +89,25 @@ def open_store(settings: Settings) -> Store:
         case StoreChoice.MEMORY:
             return MemoryStore(rows=shared_rows(settings.memory_file) if settings.memory_file else None)
         case StoreChoice.MICRO:
-            raise SettingsError(["the HYPR Micro store is not part of this release yet: set AGENT_TALK_STORE=memory"])
+            return _micro_store(settings)
         case StoreChoice.DYNAMODB:
             raise SettingsError(["the DynamoDB store is not part of this release yet: set AGENT_TALK_STORE=memory"])
 
 
 def build_services(settings: Settings) -> Services:
     return Services.on(open_store(settings), settings)
+
+
+def _micro_store(settings: Settings) -> Store:
+    """Its connections live as long as the container. httpx, half a second to import, is for those who chose it."""
+    from shared.connections import http_client  # noqa: PLC0415
+    from shared.micro import MicroClient  # noqa: PLC0415
+    from shared.micro_address import Direct, Platform  # noqa: PLC0415
+    from shared.micro_store import MicroStore  # noqa: PLC0415
+
+    server: Direct | Platform
+    if settings.hypr_platform_url:
+        server = Platform(url=settings.hypr_platform_url, app_slug=settings.hypr_app_slug)
+    else:
+        server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
+    return MicroStore(MicroClient(http_client(), server), time_left_s=time_left_s)

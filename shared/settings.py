@@ -44,6 +44,10 @@ class Settings:
     public_url: str = "http://localhost:8000"
     cors_origins: tuple[str, ...] = ()
     memory_file: Path | None = None
+    hypr_url: str = ""
+    hypermicro_api_key: str = field(default="", repr=False)
+    hypr_platform_url: str = ""
+    hypr_app_slug: str = ""
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
     log_level: str = "INFO"
     warnings: tuple[str, ...] = ()
@@ -60,6 +64,10 @@ class Settings:
             public_url=_public_url(read, production=production),
             cors_origins=tuple(read.words("CORS_ORIGINS")),
             memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
+            hypr_url=read.url("HYPR_URL"),
+            hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
+            hypr_platform_url=read.url("HYPR_PLATFORM_URL"),
+            hypr_app_slug=env.get("HYPR_APP_SLUG", ""),
             attempts=AttemptLimits(
                 failed_logins_per_account=read.count("FAILED_LOGINS_PER_ACCOUNT", default=10),
                 failed_logins_per_address=read.count("FAILED_LOGINS_PER_ADDRESS", default=100),
@@ -107,6 +115,13 @@ class _Reader:
         self.problems.append(f"{name} must be a whole number above 0, not {value!r}")
         return default
 
+    def url(self, name: str) -> str:
+        """Without a slash at its end; empty when it is unset."""
+        url = self.env.get(name, "").rstrip("/")
+        if url and not _is_url(url):
+            self.problems.append(f"{name} must be an absolute http(s) URL, not {url!r}")
+        return url
+
     def words(self, name: str) -> list[str]:
         words = [word.strip().rstrip("/") for word in self.env.get(name, "").split(",") if word.strip()]
         self.problems.extend(
@@ -144,18 +159,16 @@ def _session_secret(read: _Reader, *, production: bool) -> str:
 
 
 def _public_url(read: _Reader, *, production: bool) -> str:
-    url = read.env.get("PUBLIC_URL", "").rstrip("/")
-    if not url:
-        if production:
-            read.problems.append("PUBLIC_URL is required in production")
-        return "http://localhost:8000"
-    if not _is_url(url):
-        read.problems.append(f"PUBLIC_URL must be an absolute http(s) URL, not {url!r}")
-    return url
+    url = read.url("PUBLIC_URL")
+    if not url and production:
+        read.problems.append("PUBLIC_URL is required in production")
+    return url or "http://localhost:8000"
 
 
 def _store(read: _Reader, *, production: bool) -> StoreChoice:
     store = StoreChoice(read.choice("AGENT_TALK_STORE", tuple(StoreChoice), default=chosen_store(read.env)))
+    if store is StoreChoice.MICRO:
+        _check_micro(read)
     if store is not StoreChoice.MEMORY:
         if read.env.get("AGENT_TALK_MEMORY_FILE"):
             read.problems.append(f"AGENT_TALK_MEMORY_FILE is set, but AGENT_TALK_STORE is {store}")
@@ -169,3 +182,18 @@ def _store(read: _Reader, *, production: bool) -> StoreChoice:
     elif read.in_lambda:
         read.warnings.append("AGENT_TALK_STORE=memory: each container keeps its own rows and loses them")
     return store
+
+
+def _check_micro(read: _Reader) -> None:
+    """A server of one's own, or one behind the platform's proxy: whole, and not both."""
+    ways = (("HYPR_URL", "HYPERMICRO_API_KEY"), ("HYPR_PLATFORM_URL", "HYPR_APP_SLUG"))
+    begun = [way for way in ways if any(read.env.get(name) for name in way)]
+    if len(begun) == len(ways):
+        read.problems.append("HYPR_URL and HYPERMICRO_API_KEY contradict HYPR_PLATFORM_URL and HYPR_APP_SLUG")
+    elif not begun:
+        read.problems.append("HYPR Micro needs HYPR_URL and HYPERMICRO_API_KEY, or HYPR_PLATFORM_URL and HYPR_APP_SLUG")
+    else:
+        read.problems.extend(f"{name} is missing" for name in begun[0] if not read.env.get(name))
+    for name in ("HYPERMICRO_API_KEY", "HYPR_APP_SLUG"):
+        if any(not "!" <= character <= "~" for character in read.env.get(name, "")):
+            read.problems.append(f"{name} has characters that no header can carry")

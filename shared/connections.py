@@ -1,0 +1,145 @@
+"""HTTP connections that survive a container's freeze.
+
+Between two invocations Lambda may stop a container for any time. The server meanwhile closes its side (HYPR Micro after
+5 s idle), and a request written to such a connection fails in a way that leaves open whether it was processed. So a
+connection is reused only while the server surely keeps it:
+
+- httpcore drops what has been idle for 2 s, by the monotonic clock;
+- a freeze may stop that clock. The wall clock has then run ahead of it: more than 1 s, and the whole pool is dropped.
+
+Together they bound a reused connection's true idle time by 3 s, for every connection of the pool and not just the last
+one used. After any failure the pool is dropped as well: its other connections are no better, and a retry must get a new
+one. What remains is a freeze that strikes while a request is under way.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+KEEPALIVE_S: Final = 2.0
+CONNECT_S: Final = 2.0
+FREEZE_S: Final = 1.0
+"""Clocks that part by more say that the container was frozen. Slewing moves both; a step of the wall clock costs one
+needless reconnection."""
+
+OpenPool = Callable[[], httpx.AsyncBaseTransport]
+
+
+def http_client(*, connections: int = 20) -> httpx.AsyncClient:
+    """The client that `MicroClient` should be given: one per container and event loop, closed by its owner.
+
+    It holds at most `connections` connections, and as many again while a dropped pool finishes its requests. It opens
+    none before the first request, follows no redirects, and uses no proxy named by the environment.
+    """
+    tls = httpx.create_ssl_context()
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE_S
+    )
+    transport = FreshConnections(lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits))
+    return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5.0, connect=CONNECT_S))
+
+
+@dataclass(eq=False)
+class _Pool:
+    transport: httpx.AsyncBaseTransport
+    lead_s: float
+    """By how much the wall clock led when the pool was opened."""
+    in_flight: int = 0
+
+
+class FreshConnections(httpx.AsyncBaseTransport):
+    """Sends through a pool of connections, and through a new pool after a freeze or a failure.
+
+    httpx has no public way to expire a pool's idle connections, and closing a client fails its requests in flight.
+    Replacing the transport below it needs neither: a dropped pool is closed when its last request is done.
+    """
+
+    def __init__(
+        self,
+        open_pool: OpenPool,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._open_pool = open_pool
+        self._monotonic = monotonic
+        self._wall = wall
+        self._pool: _Pool | None = None
+        self._draining: set[_Pool] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        pool = await self._living_pool()
+        pool.in_flight += 1
+        try:
+            answer = await pool.transport.handle_async_request(request)
+        except BaseException as exc:
+            if not isinstance(exc, httpx.PoolTimeout):
+                self._drop(pool)
+            await self._done(pool)
+            raise
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        stream = _Stream(answer.stream, failed=lambda: self._drop(pool), closed=lambda: self._done(pool))
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=stream, extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        pools = [*self._draining, *([self._pool] if self._pool else [])]
+        self._pool = None
+        self._draining.clear()
+        for pool in pools:
+            await pool.transport.aclose()
+
+    async def _living_pool(self) -> _Pool:
+        lead_s = self._wall() - self._monotonic()
+        old = self._pool
+        if old is not None and abs(lead_s - old.lead_s) > FREEZE_S:
+            self._drop(old)
+        # Set before the first await: requests sent together share the new pool.
+        pool = self._pool = self._pool or _Pool(self._open_pool(), lead_s)
+        if old is not None and old is not pool:
+            await self._close_if_done(old)
+        return pool
+
+    def _drop(self, pool: _Pool) -> None:
+        if self._pool is pool:
+            self._pool = None
+            self._draining.add(pool)
+
+    async def _done(self, pool: _Pool) -> None:
+        pool.in_flight -= 1
+        await self._close_if_done(pool)
+
+    async def _close_if_done(self, pool: _Pool) -> None:
+        if pool in self._draining and pool.in_flight == 0:
+            self._draining.discard(pool)
+            await pool.transport.aclose()
+
+
+class _Stream(httpx.AsyncByteStream):
+    """An answer's body that tells the pool when it failed and when it is closed."""
+
+    def __init__(
+        self, inner: httpx.AsyncByteStream, *, failed: Callable[[], None], closed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._inner = inner
+        self._failed = failed
+        self._closed = closed
+        self._open = True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._inner:
+                yield chunk
+        except BaseException:
+            self._failed()
+            raise
+
+    async def aclose(self) -> None:
+        if self._open:
+            self._open = False
+            try:
+                await self._inner.aclose()
+            finally:
+                await self._closed()

@@ -1,0 +1,290 @@
+"""HYPR Micro on the wire: documents, ranges, counters and databases, typed, over one funnel.
+
+What can go wrong, and what is then known about the request: `micro_errors`. A request with unknown outcome may also be
+carried out much later: it is settled by reading, never by sending it again.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import httpx
+
+from shared.connections import CONNECT_S
+from shared.micro_address import Direct, Platform, segment
+from shared.micro_errors import (
+    DeadlinePassed,
+    ForeignServer,
+    MicroError,
+    NoAnswer,
+    NotFound,
+    Overloaded,
+    Unreachable,
+    bounded,
+    refusal,
+    unsent_or_unanswered,
+)
+
+WAITS: Final = 3
+"""So often a request is sent again because the server asked to wait: each sending counts against the daily plan."""
+
+MIN_WAIT_S: Final = 0.1
+
+COUNTERS: Final = "__cache"
+"""The server's own database below the counters; readable by range, and never to be written to."""
+
+_log = logging.getLogger("agent_talk.micro")
+
+T = TypeVar("T")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    key: str
+    value: Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    name: str
+    value: int
+
+
+class MicroClient:
+    """One HYPR Micro server. Give it `connections.http_client()`; other clients lose the promise about freezes.
+
+    Every call ends by `deadline`, a time of the injected monotonic clock, and at the latest `timeout_s` after it began.
+    Choose it below the Lambda function's own. Within it a call
+
+    - is sent once more, on a new connection, if there was none, or if it only reads and was not answered;
+    - waits and is sent again, up to three times, if the server answers 429 or 503 with a `Retry-After` that fits.
+
+    A write that was sent and not answered raises NoAnswer. Keys are logged and stand in errors, so they hold no secret.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        server: Direct | Platform,
+        *,
+        timeout_s: float = 8.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._http = http
+        self._server = server
+        self._timeout_s = timeout_s
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    def deadline(self, budget_s: float) -> float:
+        """The time `budget_s` from now, for the `deadline` of several calls that share a budget."""
+        return self._monotonic() + budget_s
+
+    async def create(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
+        """Raises AlreadyExists. Not atomic: several concurrent creates of one key can succeed; the last one stands."""
+        segment(key)
+        body = {"key": key, "value": value}
+        await self._request("POST", f"{_database(database)}/docs", _ok, body=body, deadline=deadline)
+
+    async def get(self, database: str, key: str, *, deadline: float | None = None) -> Json | None:
+        """The document; None: absent."""
+        path = f"{_database(database)}/docs/{segment(key)}"
+        try:
+            return await self._request("GET", path, _value, repeatable=True, deadline=deadline)
+        except NotFound:
+            return None
+
+    async def replace(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
+        """Write the whole document over the one that is there; the last writer wins. Raises NotFound."""
+        path = f"{_database(database)}/docs/{segment(key)}"
+        await self._request("PUT", path, _ok, body={"value": value}, deadline=deadline)
+
+    async def delete(self, database: str, key: str, *, deadline: float | None = None) -> None:
+        """Raises NotFound. A `replace` under way may bring the document back."""
+        await self._request("DELETE", f"{_database(database)}/docs/{segment(key)}", _ok, deadline=deadline)
+
+    async def query(
+        self,
+        database: str,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int = 1000,
+        reverse: bool = False,
+        deadline: float | None = None,
+    ) -> list[Document]:
+        """Up to `limit` (1 to 10000) documents in byte order of their keys, from `start` inclusive to `end` exclusive.
+
+        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To go on behind
+        a key, start at the key + NUL, or in reverse at the key itself and skip it. Fewer than `limit`: that is all.
+        """
+        body = _range(start, end, limit, reverse=reverse)
+        path = f"{_database(database)}/query"
+        return await self._request("POST", path, _documents, body=body, repeatable=True, deadline=deadline)
+
+    async def increment(self, counter: str, by: int = 1, *, deadline: float | None = None) -> int:
+        """Add, atomically, and return the sum. An absent counter is 0. The only atomic operation there is."""
+        path = f"/api/cache/{segment(counter)}/increment"
+        return await self._request("POST", path, _number, body={"by": by}, deadline=deadline)
+
+    async def get_counter(self, counter: str, *, deadline: float | None = None) -> int | None:
+        """None: absent."""
+        path = f"/api/cache/{segment(counter)}"
+        return await self._request("GET", path, _found, repeatable=True, deadline=deadline)
+
+    async def counters(
+        self,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int = 1000,
+        reverse: bool = False,
+        deadline: float | None = None,
+    ) -> list[Counter]:
+        """Counters in the byte order of their names; bounds and limit as in `query`."""
+        body = _range(start, end, limit, reverse=reverse)
+        path = f"{_database(COUNTERS)}/query"
+        return await self._request("POST", path, _counters, body=body, repeatable=True, deadline=deadline)
+
+    async def delete_counter(self, counter: str, *, deadline: float | None = None) -> bool:
+        """Whether it was there. Never delete a counter that decides something: it would start over at 1."""
+        return await self._request("DELETE", f"/api/cache/{segment(counter)}", _deleted, deadline=deadline)
+
+    async def databases(self, *, deadline: float | None = None) -> list[str]:
+        """The databases that were created, sorted. Those only written to or read take a slot, and are not listed."""
+        return await self._request("GET", "/api/dbs", _names, repeatable=True, deadline=deadline)
+
+    async def create_database(self, database: str, *, deadline: float | None = None) -> None:
+        """Raises DatabaseExists, DatabasesFull."""
+        await self._request("POST", _database(database), _ok, deadline=deadline)
+
+    async def health(self, *, deadline: float | None = None) -> str:
+        """The server's version. Needs no key, so it says nothing about it."""
+        return await self._request("GET", "/health", _version, repeatable=True, deadline=deadline)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Any], T],
+        *,
+        body: Json | None = None,
+        repeatable: bool = False,
+        deadline: float | None = None,
+    ) -> T:
+        content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        ends_at = self._monotonic() + self._timeout_s
+        ends_at = ends_at if deadline is None else min(ends_at, deadline)
+        again, waits = True, WAITS
+        while True:
+            try:
+                return await self._attempt(method, path, content, read, ends_at=ends_at)
+            except MicroError as error:
+                if isinstance(error, Overloaded):
+                    wait_s = max(MIN_WAIT_S, error.retry_after_s) if error.retry_after_s is not None else math.inf
+                    if waits == 0 or self._monotonic() + wait_s >= ends_at:
+                        raise
+                    waits -= 1
+                    await self._sleep(wait_s)
+                elif isinstance(error, Unreachable) or (repeatable and isinstance(error, NoAnswer)):
+                    if not again or self._monotonic() >= ends_at:
+                        raise
+                    again = False
+                else:
+                    raise
+
+    async def _attempt(
+        self, method: str, path: str, content: bytes | None, read: Callable[[Any], T], *, ends_at: float
+    ) -> T:
+        began = self._monotonic()
+        left_s = ends_at - began
+        if left_s <= 0:
+            raise DeadlinePassed(f"no time left for {method} {path}")
+        headers = {**self._server.headers, **({} if content is None else {"Content-Type": "application/json"})}
+        said = "abandoned"
+        try:
+            # httpx bounds each step, not their sum.
+            async with asyncio.timeout(left_s):
+                answer = await self._http.request(
+                    method,
+                    self._server.root + path,
+                    content=content,
+                    headers=headers,
+                    timeout=httpx.Timeout(left_s, connect=min(left_s, CONNECT_S)),
+                    follow_redirects=False,
+                )
+            said = str(answer.status_code)
+        except (httpx.RequestError, TimeoutError) as exc:
+            said = type(exc).__name__
+            raise unsent_or_unanswered(exc) from exc
+        finally:
+            _log.debug("%s %s: %s in %.1f ms", method, path, said, 1000 * (self._monotonic() - began))
+        if not answer.is_success:
+            raise refusal(answer, redact=self._server.redact)
+        try:
+            return read(json.loads(answer.content))
+        except (KeyError, TypeError, ValueError) as exc:
+            shown = bounded(answer, redact=self._server.redact)
+            raise ForeignServer("unexpected shape", status=answer.status_code, body=shown) from exc
+
+
+def _database(name: str) -> str:
+    return f"/api/dbs/{segment(name)}"
+
+
+def _range(start: str | None, end: str | None, limit: int, *, reverse: bool) -> Json:
+    bounds = {"startKey": start, "endKey": end}
+    return {**{name: key for name, key in bounds.items() if key is not None}, "limit": limit, "reverse": reverse}
+
+
+def _as(kind: type[T], value: Any) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, received {type(value).__name__}")
+    return value
+
+
+def _ok(answer: Any) -> None:
+    if answer["ok"] is not True:
+        raise ValueError("not ok")
+
+
+def _value(answer: Any) -> Json:
+    return _as(dict, answer["value"])
+
+
+def _documents(answer: Any) -> list[Document]:
+    return [Document(key=_as(str, doc["key"]), value=_as(dict, doc["value"])) for doc in _as(list, answer["docs"])]
+
+
+def _counters(answer: Any) -> list[Counter]:
+    return [Counter(name=_as(str, doc["key"]), value=_as(int, doc["value"])) for doc in _as(list, answer["docs"])]
+
+
+def _number(answer: Any) -> int:
+    return _as(int, answer["value"])
+
+
+def _found(answer: Any) -> int | None:
+    return _as(int, answer["value"]) if _as(bool, answer["found"]) else None
+
+
+def _deleted(answer: Any) -> bool:
+    return _as(bool, answer["deleted"])
+
+
+def _names(answer: Any) -> list[str]:
+    return [_as(str, name) for name in _as(list, answer["databases"])]
+
+
+def _version(answer: Any) -> str:
+    if answer["status"] != "ok":
+        raise ValueError("not ok")
+    return _as(str, answer["version"])

@@ -1,0 +1,134 @@
+"""What each operation of the design's table costs on HYPR Micro: requests, and how many of them wait for one another."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from local import FUNCTIONS, Gateway
+from shared.services import Services
+from shared.settings import Settings
+from shared.tables import TABLES
+from tests.store_world import StoreWorld, store_world
+from tests.support import FakeClock, cheap_passwords
+
+pytestmark = pytest.mark.anyio
+
+ACCOUNT: Final = {"email": "me@example.org", "password": "correct horse"}
+MEMO: Final = {"text": "Hello", "voice": "rachel"}
+
+
+@dataclass(kw_only=True)
+class Api:
+    """All functions on one stand-in, with what a request cost. Rows settle before it: nothing is remembered of them."""
+
+    world: StoreWorld
+    http: httpx.AsyncClient
+    clock: FakeClock
+    store_clock: Any
+
+    async def cost(self, method: str, path: str, **request: Any) -> tuple[int, int]:
+        self.store_clock.advance(5)
+        with self.world.recorder.measure() as cost:
+            answer = await self.http.request(method, path, **request)
+        assert answer.status_code in (200, 201), answer.text
+        return cost.requests, cost.depth
+
+
+@asynccontextmanager
+async def micro_api() -> AsyncIterator[Api]:
+    async with store_world() as world:
+        container = await world.container()
+        await container.store.verify(TABLES)
+        clock = FakeClock()
+
+        def build(settings: Settings) -> Services:
+            return Services.on(container.store, settings, passwords=cheap_passwords(), clock=clock)
+
+        functions = {name: function.with_environment({}, build) for name, function in FUNCTIONS.items()}
+        transport = httpx.ASGITransport(Gateway(functions))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            for path in ("/health", "/api/v1/voices", "/api/v1/usage", "/api/keys", "/api/v1/auth/me"):
+                await http.get(path)  # cold starts verify, and are not what is measured
+            yield Api(world=world, http=http, clock=clock, store_clock=container.clock)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with micro_api() as api:
+        yield api
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    session: dict[str, str]
+    key: dict[str, str]
+    key_id: str
+
+
+@pytest.fixture
+async def owner(api: Api) -> Owner:
+    account = (await api.http.post("/api/v1/auth/signup", json=ACCOUNT)).json()
+    api.http.cookies.clear()
+    return Owner(
+        session={"Authorization": f"Bearer {account['token']}"},
+        key={"Authorization": f"Bearer {account['apiKey']['key']}"},
+        key_id=account["apiKey"]["id"],
+    )
+
+
+async def test_a_session_is_checked_by_one_request(api: Api, owner: Owner) -> None:
+    assert await api.cost("GET", "/api/v1/auth/me", headers=owner.session) == (1, 1)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/memos", "/api/v1/memos?limit=100"])
+async def test_an_api_key_is_checked_by_one_request_and_a_page_of_memos_is_one_more(
+    api: Api, owner: Owner, path: str
+) -> None:
+    for _ in range(30):
+        await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+        api.clock.advance(timedelta(milliseconds=1))
+    assert await api.cost("GET", path, headers=owner.key) == (2, 2)
+
+
+@pytest.mark.parametrize("query", ["", "?action=memo_created", "?action=user_signup"])
+async def test_a_page_of_usage_logs_is_at_most_three_requests_two_deep(api: Api, owner: Owner, query: str) -> None:
+    await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+    requests, depth = await api.cost("GET", f"/api/v1/usage{query}", headers=owner.key)
+    assert (requests <= 3, depth) == (True, 2)
+
+
+async def test_a_memo_is_seven_requests_three_deep_and_one_more_once_a_minute(api: Api, owner: Owner) -> None:
+    await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (7, 3)
+    api.clock.advance(timedelta(minutes=1))
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (8, 3)
+
+
+async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) -> None:
+    await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+    assert await api.cost("GET", "/api/keys", headers=owner.session) == (4, 2)
+
+
+async def test_a_login_is_at_most_seven_requests_four_deep(api: Api, owner: Owner) -> None:
+    requests, depth = await api.cost("POST", "/api/v1/auth/login", json=ACCOUNT)
+    assert (requests <= 7, depth <= 4) == (True, True), (requests, depth)
+
+
+async def test_a_sign_up_is_at_most_fourteen_requests_eight_deep(api: Api) -> None:
+    requests, depth = await api.cost("POST", "/api/v1/auth/signup", json=ACCOUNT)
+    assert (requests <= 14, depth <= 8) == (True, True), (requests, depth)
+
+
+async def test_making_a_key_is_at_most_ten_requests_eight_deep(api: Api, owner: Owner) -> None:
+    requests, depth = await api.cost("POST", "/api/keys", json={}, headers=owner.session)
+    assert (requests <= 10, depth <= 8) == (True, True), (requests, depth)
+
+
+async def test_revoking_a_key_is_at_most_ten_requests_eight_deep(api: Api, owner: Owner) -> None:
+    requests, depth = await api.cost("DELETE", f"/api/keys/{owner.key_id}", headers=owner.session)
+    assert (requests <= 10, depth <= 8) == (True, True), (requests, depth)

@@ -1,0 +1,204 @@
+"""The wire client: what it sends, and what it makes of answers."""
+
+import asyncio
+import logging
+
+import httpx
+import pytest
+
+from shared.micro import Counter, Document, MicroClient
+from shared.micro_address import Direct, Platform
+from shared.micro_errors import (
+    AlreadyExists,
+    DatabaseExists,
+    DatabasesFull,
+    ForeignServer,
+    NotFound,
+    ServerFailed,
+    UnsafeSegment,
+)
+from tests.micro_world import world
+from tests.standin import KEY, StandIn
+from tests.standin_network import (
+    CLOSED,
+    HTML,
+    StandInTransport,
+    always,
+    answer,
+    nth,
+)
+from tests.standin_steps import Gate
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_documents_are_created_read_replaced_and_deleted() -> None:
+    async with world() as w:
+        await w.client.create("users", "u1", {"n": 1})
+        assert await w.client.get("users", "u1") == {"n": 1}
+        with pytest.raises(AlreadyExists):
+            await w.client.create("users", "u1", {"n": 2})
+        await w.client.replace("users", "u1", {"n": 3})
+        assert await w.client.get("users", "u1") == {"n": 3}
+        await w.client.delete("users", "u1")
+        assert await w.client.get("users", "u1") is None
+        with pytest.raises(NotFound):
+            await w.client.replace("users", "u1", {})
+        with pytest.raises(NotFound):
+            await w.client.delete("users", "u1")
+
+
+async def test_a_range_is_read_in_byte_order_and_continued_behind_its_last_key() -> None:
+    async with world() as w:
+        for key in ("é", "a!2", "b", "a!1", "a!3", "\U0001f600", "\uffff"):
+            await w.client.create("memos", key, {"k": key})
+        page = await w.client.query("memos", start="a!", end='a"', limit=2)
+        assert page == [Document(key="a!1", value={"k": "a!1"}), Document(key="a!2", value={"k": "a!2"})]
+        rest = await w.client.query("memos", start="a!2\0")
+        assert [document.key for document in rest] == ["a!3", "b", "é", "\uffff", "\U0001f600"]
+
+
+async def test_a_reverse_range_runs_from_its_high_start_inclusive_to_its_low_end_exclusive() -> None:
+    async with world() as w:
+        for key in ("a", "b", "c", "d"):
+            await w.client.create("memos", key, {})
+        page = await w.client.query("memos", start="c", end="a", limit=5, reverse=True)
+        assert [document.key for document in page] == ["c", "b"]
+
+
+async def test_counters_are_incremented_read_listed_and_deleted() -> None:
+    async with world() as w:
+        assert await w.client.get_counter("users:x") is None
+        assert await w.client.increment("users:x", 5) == 5
+        assert await w.client.increment("users:x", -2) == 3
+        assert await w.client.get_counter("users:x") == 3
+        assert await w.client.counters(start="users:", end="users;") == [Counter(name="users:x", value=3)]
+        assert await w.client.counters(reverse=True, limit=1) == [Counter(name="users:x", value=3)]
+        assert await w.client.delete_counter("users:x")
+        assert not await w.client.delete_counter("users:x")
+
+
+async def test_databases_are_created_once_and_fill_up() -> None:
+    async with world() as w:
+        for number in range(6):
+            await w.client.create_database(f"d{number}")
+        with pytest.raises(DatabaseExists):
+            await w.client.create_database("d0")
+        for full in (w.client.create_database("d6"), w.client.get("mistyped", "k"), w.client.create("d6", "k", {})):
+            with pytest.raises(DatabasesFull):
+                await full
+        assert await w.client.databases() == ["d0", "d1", "d2", "d3", "d4", "d5"]
+
+
+async def test_health_tells_the_version() -> None:
+    async with world() as w:
+        assert await w.client.health() == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    "key", ["a/b", "a b", "a%2Fb", "%", "ü", "a?b#c", "x@y.z", "\U0001f600", "...", "+", "~", "\n"]
+)
+async def test_every_key_that_is_let_through_is_addressed_exactly(key: str) -> None:
+    async with world() as w:
+        await w.client.create("users", key, {"k": key})
+        await w.client.replace("users", key, {"k": key, "n": 2})
+        assert await w.client.get("users", key) == {"k": key, "n": 2}
+        await w.client.delete("users", key)
+        assert await w.client.increment(key) == 1
+        assert await w.client.get_counter(key) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "..", "a\0b", "\ud800", "a" * 1025, "é" * 990, "a" * 1000 + "\U0001f600" * 13],
+    ids=["empty", "dot", "dots", "NUL", "surrogate", "1025 characters", "1980 bytes", "1026 UTF-16 units"],
+)
+async def test_what_no_path_can_carry_is_refused_before_anything_is_sent(text: str) -> None:
+    async with world() as w:
+        with w.recorder.measure() as cost:
+            for call in (
+                w.client.get("users", text),
+                w.client.create("users", text, {}),
+                w.client.replace("users", text, {}),
+                w.client.delete("users", text),
+                w.client.increment(text),
+                w.client.query(text),
+                w.client.create_database(text),
+            ):
+                with pytest.raises(UnsafeSegment):
+                    await call
+        assert cost.requests == 0
+
+
+@pytest.mark.parametrize("value", [{"x": float("nan")}, {"x": "\ud800"}], ids=["NaN", "surrogate"])
+async def test_what_json_cannot_carry_is_refused_before_anything_is_sent(value: dict[str, object]) -> None:
+    async with world() as w:
+        with w.recorder.measure() as cost, pytest.raises(ValueError, match=r"JSON|surrogates"):
+            await w.client.create("users", "k", value)
+        assert cost.requests == 0
+
+
+async def test_direct_mode_sends_the_key_and_platform_mode_the_slug_under_the_proxys_path() -> None:
+    sent: list[httpx.Request] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={"value": 1})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(note), follow_redirects=True) as http:
+        await MicroClient(http, Direct(url="https://micro:7070/base/", api_key=KEY)).increment("a/b")
+        await MicroClient(http, Platform(url="https://platform", app_slug="talk")).increment("a/b")
+    direct, platform = sent
+    assert str(direct.url) == "https://micro:7070/base/api/cache/a%2Fb/increment"
+    assert (direct.headers["Authorization"], "X-App-Slug" in direct.headers) == (f"Bearer {KEY}", False)
+    assert str(platform.url) == "https://platform/proxy/hypermicro/api/cache/a%2Fb/increment"
+    assert (platform.headers["X-App-Slug"], "Authorization" in platform.headers) == ("talk", False)
+
+
+async def test_the_key_stays_out_of_logs_reprs_and_errors(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="agent_talk.micro")
+    async with world() as w:
+        w.strike(always(answer(500, f"you sent Authorization: Bearer {KEY}")))
+        with pytest.raises(ServerFailed) as failed:
+            await w.client.increment("c")
+        w.strike(always(answer(200, f"you sent Authorization: Bearer {KEY}")))
+        with pytest.raises(ForeignServer) as foreign:
+            await w.client.increment("c")
+        w.strike(always(HTML))
+        with pytest.raises(ForeignServer):
+            await w.client.increment("c")
+        told = [repr(w.client), repr(Direct(url="http://micro", api_key=KEY)), caplog.text]
+        told += [text for caught in (failed, foreign) for text in (str(caught.value), repr(caught.value))]
+        assert not any(KEY in text for text in told)
+        assert "[key]" in failed.value.body
+
+
+async def test_each_sending_is_one_debug_line_with_its_path_and_result(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as w:
+        caplog.set_level(logging.DEBUG, logger="agent_talk.micro")
+        caplog.clear()
+        w.strike(nth(1, CLOSED))
+        await w.client.get("users", "old")
+        lines = [record.getMessage() for record in caplog.records if record.name == "agent_talk.micro"]
+    assert lines == [
+        "GET /api/dbs/users/docs/old: RemoteProtocolError in 0.0 ms",
+        "GET /api/dbs/users/docs/old: 200 in 0.0 ms",
+    ]
+
+
+async def test_a_cancelled_call_passes_the_cancellation_on() -> None:
+    gate = Gate()
+    async with httpx.AsyncClient(transport=StandInTransport(StandIn(schedule=gate))) as http:
+        client = MicroClient(http, Direct(url="http://micro", api_key=KEY))
+        write = asyncio.create_task(client.increment("c"))
+        await gate.settle()
+        write.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await write
+        await gate.open()
+
+
+async def test_the_callers_client_stays_open() -> None:
+    async with httpx.AsyncClient(transport=StandInTransport(StandIn())) as http:
+        await MicroClient(http, Direct(url="http://micro", api_key=KEY)).health()
+        assert not http.is_closed

@@ -1,0 +1,185 @@
+"""What the wire client does when answers fail: what it repeats, waits for and gives up."""
+
+import httpx
+import pytest
+
+from shared.micro import MicroClient
+from shared.micro_address import Direct
+from shared.micro_errors import (
+    DeadlinePassed,
+    ForeignServer,
+    MicroError,
+    NoAnswer,
+    Outcome,
+    Overloaded,
+    ServerFailed,
+    Unreachable,
+    WrongKey,
+)
+from tests.micro_world import READS, Call, every_read, every_write, world
+from tests.standin import KEY, StandIn
+from tests.standin_network import (
+    BUSY,
+    CLOSED,
+    CUT,
+    EVERY_FAULT,
+    HANGS,
+    LIMITED,
+    LOST,
+    REFUSED,
+    UNAVAILABLE,
+    Fault,
+    StandInTransport,
+    always,
+    answer,
+    none,
+    nth,
+    slow,
+)
+from tests.standin_steps import Gate
+
+pytestmark = pytest.mark.anyio
+
+
+@every_read
+async def test_a_wrong_key_is_told_apart(read: Call) -> None:
+    async with world(api_key="wrong") as w:
+        if read is READS["health"]:
+            assert await w.client.health() == "1.0.0"
+        else:
+            with pytest.raises(WrongKey):
+                await read(w.client)
+
+
+@every_read
+@pytest.mark.parametrize("body", ["<html>", "[]", "null", "{}", '{"ok": true}', '{"value": "x", "found": 1}'])
+async def test_an_answer_of_unexpected_shape_is_a_foreign_server(read: Call, body: str) -> None:
+    async with world() as w:
+        w.strike(always(answer(200, body)))
+        with pytest.raises(ForeignServer) as caught:
+            await read(w.client)
+        assert (caught.value.status, caught.value.body) == (200, body)
+        assert caught.value.__cause__ is not None
+
+
+@every_read
+@pytest.mark.parametrize("fault", [REFUSED, CLOSED, LOST, CUT], ids=["refused", "closed", "lost", "cut"])
+async def test_a_read_without_an_answer_is_sent_once_more(read: Call, fault: Fault) -> None:
+    async with world() as w:
+        w.strike(nth(1, fault))
+        with w.recorder.measure() as cost:
+            await read(w.client)
+        assert cost.requests == 2
+
+
+@every_read
+async def test_a_read_is_not_sent_a_third_time(read: Call) -> None:
+    async with world() as w:
+        w.strike(always(CLOSED))
+        with w.recorder.measure() as cost, pytest.raises(NoAnswer) as caught:
+            await read(w.client)
+        assert cost.requests == 2
+        assert isinstance(caught.value.__cause__, httpx.RemoteProtocolError)
+
+
+@every_write
+@pytest.mark.parametrize("fault", [CLOSED, LOST, CUT, HANGS], ids=["closed", "lost", "cut", "hangs"])
+async def test_a_write_that_was_sent_and_not_answered_is_never_sent_again(write: Call, fault: Fault) -> None:
+    async with world() as w:
+        w.strike(nth(1, fault))
+        with w.recorder.measure() as cost, pytest.raises(NoAnswer):
+            await write(w.client)
+        assert cost.requests == 1
+
+
+@every_write
+async def test_a_write_that_found_no_connection_is_sent_once_more(write: Call) -> None:
+    async with world() as w:
+        w.strike(nth(1, REFUSED))
+        with w.recorder.measure() as cost:
+            await write(w.client)
+        assert cost.requests == 2
+        w.strike(always(REFUSED))
+        with pytest.raises(Unreachable):
+            await write(w.client)
+
+
+@every_write
+@pytest.mark.parametrize("fault", [BUSY, LIMITED], ids=["503", "429"])
+async def test_a_request_waits_as_long_as_the_server_asks_and_is_sent_again(write: Call, fault: Fault) -> None:
+    async with world() as w:
+        w.strike(nth(1, fault))
+        await write(w.client)
+        assert w.clock.slept == [1.0]
+
+
+async def test_a_wait_that_does_not_fit_into_the_deadline_is_not_begun() -> None:
+    async with world(timeout_s=8.0) as w:
+        w.strike(always(answer(429, retry_after="8")))
+        with pytest.raises(Overloaded) as caught:
+            await w.client.increment("c")
+        assert (caught.value.retry_after_s, w.clock.slept) == (8.0, [])
+
+
+async def test_a_server_that_keeps_asking_to_wait_is_asked_four_times() -> None:
+    async with world() as w:
+        w.strike(always(answer(503, retry_after="0")))
+        with w.recorder.measure() as cost, pytest.raises(Overloaded):
+            await w.client.get("users", "old")
+        assert cost.requests == 4
+        assert w.clock.slept == [0.1, 0.1, 0.1]
+
+
+async def test_503_without_retry_after_is_not_sent_again() -> None:
+    async with world() as w:
+        w.strike(nth(1, UNAVAILABLE))
+        with pytest.raises(ServerFailed):
+            await w.client.get("users", "old")
+
+
+@every_read
+async def test_no_call_outlasts_its_budget(read: Call) -> None:
+    async with world(timeout_s=8.0) as w:
+        w.strike(always(HANGS))
+        began = w.clock.monotonic()
+        with w.recorder.measure() as cost, pytest.raises(NoAnswer):
+            await read(w.client)
+        assert (w.clock.monotonic() - began, cost.requests) == (8.0, 1)
+
+
+async def test_calls_can_share_a_deadline() -> None:
+    async with world(timeout_s=8.0) as w:
+        w.strike(always(slow(2.0)))
+        deadline = w.client.deadline(5.0)
+        began = w.clock.monotonic()
+        for _ in range(2):
+            await w.client.get("users", "old", deadline=deadline)
+        with pytest.raises(NoAnswer):
+            await w.client.get("users", "old", deadline=deadline)
+        with w.recorder.measure() as cost, pytest.raises(DeadlinePassed):
+            await w.client.increment("c", deadline=deadline)
+        assert (w.clock.monotonic() - began, cost.requests) == (5.0, 0)
+
+
+async def test_a_server_that_never_answers_is_given_up_by_the_event_loops_clock_too() -> None:
+    gate = Gate()
+    async with httpx.AsyncClient(transport=StandInTransport(StandIn(schedule=gate))) as http:
+        client = MicroClient(http, Direct(url="http://micro", api_key=KEY), timeout_s=0.01)
+        with pytest.raises(NoAnswer) as caught:
+            await client.increment("c")
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        await gate.open()
+
+
+@pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
+async def test_whatever_goes_wrong_a_call_succeeds_or_raises_a_micro_error_that_tells_the_truth(fault: Fault) -> None:
+    async with world() as w:
+        w.strike(nth(1, fault))
+        try:
+            await w.client.increment("c")
+            expected = {2}
+        except MicroError as error:
+            expected = {1} if error.outcome is Outcome.NOT_PROCESSED else {1, 2}
+        w.strike(none)
+        await Gate().settle()
+        assert await w.client.get_counter("c") in expected
