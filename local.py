@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     url = f"http://localhost:{options.port}"
-    environ = {"PUBLIC_URL": url, **os.environ}
+    environ = {"PUBLIC_URL": url} | _environment()
     try:
         settings = Settings.from_env(environ)
         store = open_store(settings)
@@ -117,7 +117,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _invoke(options: argparse.Namespace) -> int:
-    environ = {"IS_LOCAL": "true", **os.environ}
+    environ = {"IS_LOCAL": "true"} | _environment()
     if chosen_store(environ) is StoreChoice.MEMORY:
         environ.setdefault("AGENT_TALK_MEMORY_FILE", MEMORY_FILE)
     try:
@@ -129,6 +129,11 @@ def _invoke(options: argparse.Namespace) -> int:
     print(json.dumps(function(event, None), indent=2))
     function.close()
     return 0
+
+
+def _environment() -> dict[str, str]:
+    """The variables that are set: an empty one is not."""
+    return {name: value for name, value in os.environ.items() if value}
 
 
 def _documentation(functions: Mapping[str, Function]) -> App:

@@ -25,7 +25,7 @@ from shared.api_keys import DEFAULT_NAME, KeyState
 from shared.app import Function
 from shared.auth import Ready, SessionUser
 from shared.clock import Instant
-from shared.errors import NotFound, ValidationFailed
+from shared.errors import NotFound
 from shared.plans import PLANS, Tier
 from shared.rows import ApiKey
 
@@ -83,12 +83,13 @@ class VerifiedKey(Answer):
 
 @routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 @routes.post("/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
-async def create_key(user: SessionUser, services: Ready, body: CreateKey) -> CreatedKey:
+async def create_key(user: SessionUser, services: Ready, body: CreateKey | None = None) -> CreatedKey:
     """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
-    expires_at = expiry("expiresAt", body.expires_at) if body.expires_at is not None else None
-    if expires_at is not None and expires_at <= services.clock():
-        raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
-    new = await services.keys.create(user, name=body.name or DEFAULT_NAME, test=bool(body.test), expires_at=expires_at)
+    wanted = body or CreateKey()
+    expires_at = None if wanted.expires_at is None else expiry("expiresAt", wanted.expires_at)
+    new = await services.keys.create(
+        user, name=wanted.name or DEFAULT_NAME, test=bool(wanted.test), expires_at=expires_at
+    )
     return CreatedKey(success=True, key=FreshKey.of(new), warning=KEEP_THE_KEY)
 
 

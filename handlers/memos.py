@@ -33,6 +33,7 @@ from shared.errors import (
     MemoNotFound,
     MonthlyLimitExceeded,
     NotFound,
+    RangeNotSatisfiable,
     SessionExpired,
     TooManyAttempts,
 )
@@ -44,6 +45,10 @@ routes = APIRouter(tags=["memos"])
 
 CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
 MEMO: Final = "/api/v1/memo/{memo_id}"
+
+
+class AudioResponse(Response):
+    media_type = MEDIA_TYPE
 
 
 class CreateMemo(Body):
@@ -153,7 +158,7 @@ async def list_memos(
 ) -> MemoPage:
     """The owner's memos, newest first. With `voice` a page may be short while `hasMore` is true."""
     voice_id = None if voice is None else voice_named(voice).id
-    scope = ("memos", caller.user_id, voice_id, since, until)
+    scope = ("memos", caller.user_id, voice_id, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
     page = await services.memo_rows.page(caller.user_id, bounds, voice=voice_id)
     return MemoPage(
@@ -163,8 +168,16 @@ async def list_memos(
     )
 
 
-@routes.head("/audio/{file}", include_in_schema=False)
-@routes.get("/audio/{file}", response_class=Response, responses=errors(NotFound))
+@routes.get(
+    "/audio/{file}",
+    response_class=Response,
+    responses=errors(NotFound, RangeNotSatisfiable)
+    | {
+        200: {"description": "The whole file", "content": {MEDIA_TYPE: {}}},
+        206: {"description": "The part that was asked for", "content": {MEDIA_TYPE: {}}},
+        304: {"description": "The client has it already"},
+    },
+)
 async def get_audio(
     file: str,
     asked: Annotated[str | None, Header(alias="Range")] = None,
@@ -178,14 +191,14 @@ async def get_audio(
     etag = f'"{hashlib.sha256(file.encode()).hexdigest()[:32]}"'
     headers = {"etag": etag, "accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
     if known is not None and (known.strip() == "*" or etag in known):
-        return Response(status_code=304, headers=headers)
+        return AudioResponse(status_code=304, headers=headers)
     part = requested_part(asked if unless_changed in (None, etag) else None, len(audio))
     if part is None:
-        return Response(status_code=416, headers=headers | {"content-range": f"bytes */{len(audio)}"})
+        raise RangeNotSatisfiable(length=len(audio))
     if part.end - part.start == len(audio):
-        return Response(audio, media_type=MEDIA_TYPE, headers=headers)
+        return AudioResponse(audio, headers=headers)
     headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{part.total}"
-    return Response(audio[part.start : part.end], status_code=206, media_type=MEDIA_TYPE, headers=headers)
+    return AudioResponse(audio[part.start : part.end], status_code=206, headers=headers)
 
 
 def _answer(memo: Memo, services: Ready) -> MemoAnswer:

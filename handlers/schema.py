@@ -1,7 +1,6 @@
 """What request and answer models share: camelCase, the error envelope, pages, and the types of their fields."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 from fastapi import Query
@@ -112,7 +111,9 @@ BODY_ERRORS: Final = (ValidationFailed, MissingField, InvalidInput)
 """What any route with a body can answer."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_END: Final = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+_LAST_DAY: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_MOMENT: Final = timedelta(milliseconds=1)
 
 Unlimited = Literal["unlimited"]
 
@@ -173,7 +174,7 @@ class FreshKey(Answer):
 def _too_long(max_length: int, provided: int) -> PydanticCustomError:
     return PydanticCustomError(
         "VALIDATION_ERROR",
-        "Must be at most {maxLength} characters",
+        "must have at most {maxLength} characters",
         {"maxLength": max_length, "provided": provided},
     )
 
@@ -182,7 +183,10 @@ def at_most(max_length: int) -> AfterValidator:
     """A bound on a text's length in UTF-16 code units."""
 
     def check(text: str) -> str:
-        provided = characters(text)
+        try:
+            provided = characters(text)
+        except UnicodeEncodeError as exc:
+            raise PydanticCustomError("string_unicode", "is not valid Unicode text") from exc
         if provided > max_length:
             raise _too_long(max_length, provided)
         return text
@@ -194,15 +198,21 @@ def _email(text: str) -> str:
     email = text.strip().lower()
     if characters(email) > 254:
         raise _too_long(254, characters(email))
-    local, _, domain = email.rpartition("@")
-    if not local or "." not in domain.strip(".") or any(c.isspace() or not c.isprintable() for c in email):
-        raise PydanticCustomError("VALIDATION_ERROR", "Invalid email address")
+    local, _, domain = email.partition("@")
+    if (
+        not local
+        or "@" in domain
+        or "" in domain.split(".")
+        or "." not in domain
+        or any(c.isspace() or not c.isprintable() for c in email)
+    ):
+        raise PydanticCustomError("VALIDATION_ERROR", "must be an email address")
     return email
 
 
 def _password(text: str) -> str:
     if characters(text) < 8:
-        raise PydanticCustomError("VALIDATION_ERROR", "Password must be at least 8 characters")
+        raise PydanticCustomError("VALIDATION_ERROR", "must have at least 8 characters")
     if characters(text) > 128:
         raise _too_long(128, characters(text))
     return text
@@ -239,13 +249,15 @@ def ends(field: str, text: str) -> datetime:
 def expiry(field: str, text: str) -> datetime:
     """The time that is meant, UTC; a date is meant with its whole day. Raises ValidationFailed."""
     first, after = _moments(field, text)
-    return after if after - first == timedelta(days=1) else first
+    return first if after - first == _MOMENT else after
 
 
 def window(*, limit: int, after: str | None, since: str | None = None, until: str | None = None) -> Window:
     """A page's bounds from its query. Raises ValidationFailed."""
     if not 1 <= limit <= 100:
-        raise ValidationFailed("limit must be between 1 and 100", details={"field": "limit"})
+        raise ValidationFailed(
+            "limit must be between 1 and 100", details={"field": "limit", "limit": 100, "provided": limit}
+        )
     start, end = since and begins("from", since), until and ends("to", until)
     if start and end and start >= end:
         raise ValidationFailed("from must not be after to", details={"field": "from"})
@@ -253,14 +265,15 @@ def window(*, limit: int, after: str | None, since: str | None = None, until: st
 
 
 def _moments(field: str, text: str) -> tuple[datetime, datetime]:
+    """From and up to where, exclusive."""
     try:
-        if _DATE.fullmatch(text):
-            midnight = max(datetime.fromisoformat(text).replace(tzinfo=UTC), _EPOCH)
-            return midnight, midnight + timedelta(days=1)
+        if "T" not in text and " " not in text:
+            day = max(datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)), _EPOCH)
+            return day, day + timedelta(days=1) if day < _LAST_DAY else _END
         at = datetime.fromisoformat(text)
         at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         at = max(at.replace(microsecond=at.microsecond // 1000 * 1000), _EPOCH)
-        return at, at + timedelta(milliseconds=1)
+        return at, at + _MOMENT
     except (ValueError, OverflowError):
         raise ValidationFailed(
             f"Invalid {field}: expected an ISO 8601 date or time", details={"field": field}

@@ -23,7 +23,7 @@ from handlers.schema import (
 from shared.app import Function
 from shared.auth import AnyCaller, Ready, SessionUser
 from shared.clock import Instant
-from shared.errors import InvalidInput, SessionExpired, ValidationFailed
+from shared.errors import InvalidCredential, InvalidInput, SessionExpired, ValidationFailed
 from shared.limits import Allowance
 from shared.plans import PLANS, Tier
 from shared.rows import Action, Role
@@ -107,7 +107,7 @@ async def list_usage(
 ) -> LogPage:
     """What happened, newest first. With an `action` a page may be short while `hasMore` is true."""
     kind = None if action is None else _action(action)
-    scope = ("usage", caller.user_id, kind, since, until)
+    scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
     page = await services.usage_logs.page(caller.user_id, bounds, action=kind)
     return LogPage(
@@ -120,7 +120,9 @@ async def list_usage(
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
     """What is left of today and of this month, over all keys of the owner."""
-    user = caller.user or await services.users.load(caller.user_id)
+    user = caller.user or await services.users.get(caller.user_id)
+    if user is None:
+        raise InvalidCredential("Invalid API key")
     quota = await services.quotas.used(user, services.clock())
     limits = PLANS[user.tier].limits
     return LimitsAnswer(

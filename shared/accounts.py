@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.api_keys import DEFAULT_NAME, NewKey, new_key
 from shared.clock import Clock, Ids
 from shared.credentials import Claims, Passwords, Session, Sessions
-from shared.errors import AgentTalkError, Conflict, InvalidCredential, SessionExpired, WrongPassword
+from shared.errors import AgentTalkError, Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
 from shared.limits import Attempts
 from shared.plans import Tier
 from shared.rows import Action, Role, User
@@ -111,7 +111,7 @@ class Accounts:
             return
         try:
             user, claims = await self.check_session(token)
-        except (InvalidCredential, SessionExpired):
+        except Unauthenticated:
             return
         await self._users.end_session(
             user, claims.session_id, ends_at=int(claims.expires_at.timestamp()), now=int(self._clock().timestamp())

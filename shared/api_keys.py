@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.clock import Clock
 from shared.credentials import LIVE_PREFIX, TEST_PREFIX, digest, is_api_key, mint_api_key, same_digest
-from shared.errors import InvalidCredential, KeyRevoked
+from shared.errors import InvalidCredential, KeyRevoked, ValidationFailed
 from shared.limits import Quotas
 from shared.plans import PLANS
 from shared.rows import Action, ApiKey, IssuedKey, User
@@ -89,8 +89,11 @@ class KeyService:
         return Verification(state=KeyState.VALID, key=key)
 
     async def create(self, user: User, *, name: str, test: bool, expires_at: datetime | None) -> NewKey:
-        """Raises ValidationFailed when the owner has as many active keys as the tier admits."""
-        new = new_key(user.id, name=name, at=self._clock(), test=test, expires_at=expires_at)
+        """Raises ValidationFailed when the owner has as many active keys as the tier admits, or the end is past."""
+        at = self._clock()
+        if expires_at is not None and expires_at <= at:
+            raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
+        new = new_key(user.id, name=name, at=at, test=test, expires_at=expires_at)
         await self._keys.create(new.key, max_active=PLANS[user.tier].limits.max_api_keys)
         await self._recorder.record(Action.KEY_CREATED, user_id=user.id, at=new.key.created_at, key=new.key)
         return new

@@ -5,6 +5,7 @@ tables and builds the services; if that fails it is answered 503, and the next e
 """
 
 import asyncio
+import binascii
 import json
 import logging
 import os
@@ -18,10 +19,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from mangum import Mangum
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from shared import VERSION
+from shared.cors import Cors
 from shared.edge import (
     App,
     Edge,
@@ -48,14 +49,6 @@ from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.store import StoreUnavailable
 from shared.tables import TABLES
 from shared.validation import refusal
-
-EXPOSED_HEADERS: Final = (
-    "X-Request-Id",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-    "Retry-After",
-)
 
 _log = logging.getLogger("agent_talk.app")
 
@@ -139,10 +132,13 @@ class Function:
         asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, and what the services hold lives on one
         if self._mangum is None:
             self._mangum = Mangum(self.asgi, lifespan="off")
+        whole = event | {name: event.get(name) or empty for name, empty in (("headers", {}), ("rawQueryString", ""))}
         try:
-            return self._mangum(event, context)
-        except Exception:  # noqa: BLE001 what escapes here is Mangum's reading of the event: our own never does
+            return self._mangum(whole, context)
+        except (UnicodeError, binascii.Error):
             return self._refuse(event, "The request could not be read: it is not valid Unicode or base64")
+        except Exception:  # noqa: BLE001 what escapes here is Mangum's reading of the event: our own never does
+            return self._refuse(event, "The request could not be read: the event is not as API Gateway sends it")
 
     def close(self) -> None:
         """Give back the event loop. A Lambda container never ends this way; a test does."""
@@ -178,14 +174,7 @@ class Function:
             """The routes ask for the services themselves."""
 
         gate: Any = Gate(self.app, ready=nothing if self.answers_outages else self.services)
-        cors = CORSMiddleware(
-            gate,
-            allow_origins=origins if self._production else ("*",),
-            allow_credentials=self._production,
-            allow_methods=("GET", "POST", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"),
-            expose_headers=EXPOSED_HEADERS,
-        )
+        cors: Any = Cors(gate, origins=origins, production=self._production)
         return Edge(cors, production=self._production)
 
     @property
@@ -194,6 +183,8 @@ class Function:
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
         """An answer in API Gateway's form to what never becomes a request."""
+        if self._services is None:
+            configure_logging("INFO")
         context = request_id.set(request_id_from(_given_request_id(event)))
         keys = sorted(map(str, event)) if isinstance(event, dict) else None
         _log.warning("refused an event", exc_info=sys.exc_info()[0] is not None, extra={"event_keys": keys})
@@ -221,7 +212,7 @@ def _given_request_id(event: Any) -> str | None:
 def _stage(scope: Scope) -> str | None:
     """The stage that begins the path of an HTTP API's event, unless it is the unnamed one."""
     event = scope.get("aws.event", {})
-    stage = f"/{event.get('requestContext', {}).get('stage')}"
+    stage = f"/{event.get('requestContext', {}).get('stage') or '$default'}"
     named = event.get("version") == "2.0" and stage != "/$default"
     return stage if named and f"{scope['path']}/".startswith(f"{stage}/") else None
 
@@ -269,7 +260,7 @@ def _allowed(request: Request) -> str:
     for route in function.routes.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
-    return ", ".join(sorted(methods))
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 _EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {

@@ -38,8 +38,8 @@ LOOKS: Final = 3
 
 RECENT_S: Final = 1.0
 RECENT_ROWS: Final = 16
-TIDYING_S: Final = 1.0
-"""What cannot be tidied away in this time stays until the next change."""
+SWEEPING_S: Final = 1.0
+"""What cannot be swept away in this time stays until the next change."""
 
 UNANSWERED: Final = 3
 """After so many requests without an answer a change gives up."""
@@ -144,7 +144,9 @@ class Ballots:
             proposal = _propose(call, pile)
             if not proposal.changed:
                 return _answered(proposal, pile) if certain else None
-        ballot = await self._client.increment(call.row.counter, deadline=call.deadline)
+        ballot, _ = await together(
+            self._client.increment(call.row.counter, deadline=call.deadline), self._sweep(call, pile)
+        )
         if pile.ballot != ballot - 1:
             pile, proposal = await self._below(call, ballot), None
             if pile.ballot >= ballot:
@@ -161,7 +163,10 @@ class Ballots:
         final = await self._decide(call, proposal.under(ballot))
         if final is None:
             return None
-        return _answered(proposal, await self._tidy(call, pile, final))
+        stands = Pile(versions=[*pile.versions, final], extensions=pile.extensions)
+        if final.text is None:  # of a deleted row nothing stays that was in it
+            await self._sweep(call, stands)
+        return _answered(proposal, stands)
 
     async def _after_others(self, call: _Call, pile: Pile) -> Pile:
         """The pile once no other writer is known to be at it, or after a while."""
@@ -204,20 +209,24 @@ class Ballots:
         try:
             await self._client.replace(database, key, final.value(), deadline=call.deadline)
         except NotFound:
-            _log.debug("%s was built upon and tidied away", key)
+            _log.debug("%s was built upon and swept away", key)
         return final
 
     async def _latest(self, row: Address, ballot: int, *, deadline: float) -> int:  # noqa: ARG002 -- tests break it
         """The last ballot that was drawn."""
         return await self._client.get_counter(row.counter, deadline=deadline) or 0
 
-    async def _tidy(self, call: _Call, pile: Pile, final: Version) -> Pile:
-        """Delete what the version has replaced, as far as it goes; returns what is then known to stand."""
-        row = call.row
-        keys = [row.version(version.ballot) for version in pile.versions]
+    async def _sweep(self, call: _Call, pile: Pile) -> None:
+        """Delete what the newest final version has replaced, as far as it goes.
+
+        What a change replaces is swept by the next one, beside its ballot: so nobody waits for it.
+        """
+        row, final = call.row, pile.final
+        if final is None:
+            return
+        keys = [row.version(version.ballot) for version in pile.versions if version.ballot < final.ballot]
         keys += [row.extension(each.stamp) for each in pile.extensions if each.stamp in final.folded]
-        await remove(self._client, row.database, keys, deadline=min(call.deadline, self._now() + TIDYING_S))
-        return Pile(versions=[final], extensions=[each for each in pile.extensions if each.stamp not in final.folded])
+        await remove(self._client, row.database, keys, deadline=min(call.deadline, self._now() + SWEEPING_S))
 
     @asynccontextmanager
     async def _turn(self, row: Address, *, deadline: float) -> AsyncIterator[None]:

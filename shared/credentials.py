@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import jwt
 from argon2 import PasswordHasher
@@ -20,6 +20,8 @@ from shared.rows import User
 LIVE_PREFIX: Final = "at_live_"
 TEST_PREFIX: Final = "at_test_"
 SESSION_LIFE: Final = timedelta(days=7)
+
+T = TypeVar("T")
 
 _API_KEY = re.compile(r"at_(live|test)_[A-Za-z0-9_-]{43}")
 
@@ -118,13 +120,20 @@ class Sessions:
                 options={"require": ["sub", "sid", "ver", "exp"], "verify_exp": False, "verify_iat": False},
             )
             read = Claims(
-                user_id=claims["sub"],
-                session_id=claims["sid"],
-                version=claims["ver"],
+                user_id=_typed(claims["sub"], str),
+                session_id=_typed(claims["sid"], str),
+                version=_typed(claims["ver"], int),
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC),
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError) as exc:
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as exc:
             raise InvalidCredential("Invalid session or API key") from exc
         if read.expires_at <= self._clock():
             raise SessionExpired("Session has expired")
         return read
+
+
+def _typed(value: object, kind: type[T]) -> T:
+    """Raises TypeError unless it is of this very type."""
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}")
+    return value

@@ -91,6 +91,9 @@ class Edge:
         deadline = ends_at.set(time.monotonic() + REQUEST_S)
         began = time.perf_counter()
         status: int | None = None
+        head = scope["method"] == "HEAD"
+        if head:  # whatever answers GET answers HEAD, without the body
+            scope["method"] = "GET"
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -99,6 +102,8 @@ class Edge:
                 own = {name.lower() for name, _ in message["headers"]}
                 added = _raw(standard_headers(request_id.get() or "", production=self._production, policy=self._policy))
                 message["headers"] = [*message["headers"], *((name, value) for name, value in added if name not in own)]
+            elif head:
+                message["body"] = b""
             await send(message)
 
         try:

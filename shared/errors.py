@@ -60,24 +60,38 @@ class InvalidInput(AgentTalkError):
         )
 
 
+class RangeNotSatisfiable(ValidationFailed):
+    """No byte of a file of this length lies in the range that was asked for."""
+
+    status = 416
+
+    def __init__(self, *, length: int) -> None:
+        super().__init__("Range not satisfiable", headers={"Content-Range": f"bytes */{length}"})
+
+
 class InvalidVoice(AgentTalkError):
     status = 400
     code = "INVALID_VOICE"
 
 
-class MissingCredential(AgentTalkError):
+class Unauthenticated(AgentTalkError):
+    """Nobody is known to be calling."""
+
     status = 401
-    code = "MISSING_API_KEY"
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
 
 
-class InvalidCredential(MissingCredential):
+class MissingCredential(Unauthenticated):
+    code = "MISSING_API_KEY"
+
+
+class InvalidCredential(Unauthenticated):
     code = "INVALID_API_KEY"
 
 
-class SessionExpired(MissingCredential):
+class SessionExpired(Unauthenticated):
     """The session is past its end: its seven days are over, it was logged out, or the password has changed since."""
 
     code = "EXPIRED_TOKEN"
@@ -136,7 +150,7 @@ class PayloadTooLarge(AgentTalkError):
 
 
 class DailyLimitExceeded(AgentTalkError):
-    """`limit` and `used` are memos in the current window, which ends at `resets_at`."""
+    """`limit` and `used` are memos in the window that ends at `resets_at`; refusals under way are among `used`."""
 
     status = 429
     code = "DAILY_LIMIT_EXCEEDED"

@@ -17,6 +17,7 @@ def configure_logging(level: str) -> None:
         handler.addFilter(_add_request_id)
         logger.addHandler(handler)
         logger.propagate = False
+    logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:

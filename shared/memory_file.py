@@ -101,8 +101,13 @@ def _written(rows: Rows) -> str:
 
 def _replace(path: Path, content: str) -> None:
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8") as file:
+    with open(fresh, "w", encoding="utf-8", opener=_private) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def _private(path: str, flags: int) -> int:
+    """For its owner's eyes: password hashes are among the rows."""
+    return os.open(path, flags, 0o600)

@@ -152,6 +152,7 @@ class MemoService:
         try:
             await self._keys.mark_used(key.user_id, key.id, minute)
         except StoreError:
+            self._marked.pop(key.id, None)
             _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
 
     async def _record_refusal(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> None:

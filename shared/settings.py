@@ -55,6 +55,7 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Raises SettingsError with all that is wrong."""
+        env = {name: value for name, value in env.items() if value}
         read = _Reader(env)
         production = read.choice("AGENT_TALK_ENV", ("development", "production"), default="development") == "production"
         settings = cls(
@@ -110,7 +111,7 @@ class _Reader:
 
     def count(self, name: str, *, default: int) -> int:
         value = self.env.get(name) or str(default)
-        if value.isascii() and value.isdigit() and int(value) > 0:
+        if value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0:
             return int(value)
         self.problems.append(f"{name} must be a whole number above 0, not {value!r}")
         return default
@@ -123,7 +124,7 @@ class _Reader:
         return url
 
     def words(self, name: str) -> list[str]:
-        words = [word.strip().rstrip("/") for word in self.env.get(name, "").split(",") if word.strip()]
+        words = [word.strip().rstrip("/").lower() for word in self.env.get(name, "").split(",") if word.strip()]
         self.problems.extend(
             f"{name}: {word!r} is not an origin like https://example.org" for word in words if not _is_origin(word)
         )
@@ -131,7 +132,7 @@ class _Reader:
 
 
 def _is_origin(text: str) -> bool:
-    return _is_url(text) and not urlsplit(text).path
+    return _is_url(text) and not urlsplit(text).path and "@" not in text
 
 
 def _is_url(text: str) -> bool:
@@ -140,7 +141,8 @@ def _is_url(text: str) -> bool:
         parts = urlsplit(text)
     except ValueError:  # brackets that are no IPv6 address
         return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
+    plain = text.isascii() and text.isprintable() and " " not in text
+    return plain and parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
 
 
 def _session_secret(read: _Reader, *, production: bool) -> str:

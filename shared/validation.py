@@ -36,10 +36,11 @@ def refusal(errors: Sequence[Mapping[str, Any]]) -> AgentTalkError:
     if kind in _EXPECTED:
         return InvalidInput(field, expected=_EXPECTED[kind], provided=_json_type(given))
     if kind in _CODES:
-        return _CODES[kind](error["msg"], details={"field": field} | error.get("ctx", {}))
+        said = error["msg"] if kind == InvalidVoice.code else f"{field} {error['msg']}"
+        return _CODES[kind](said, details={"field": field} | error.get("ctx", {}))
     if kind == "string_unicode":
         return ValidationFailed(f"{field} is not valid Unicode text", details={"field": field})
-    return ValidationFailed(f"Invalid {field}: {error['msg']}", details={"field": field})
+    return ValidationFailed(f"Invalid {field}", details={"field": field})
 
 
 def _json_type(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What each operation of the design's table costs on HYPR Micro: requests, and how many of them wait for one another."""
+"""What operations cost on HYPR Micro: requests, and how many of them wait for one another."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -114,7 +114,8 @@ async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) 
     assert await api.cost("GET", "/api/keys", headers=owner.session) == (4, 2)
 
 
-async def test_a_login_is_at_most_seven_requests_four_deep(api: Api, owner: Owner) -> None:
+@pytest.mark.usefixtures("owner")
+async def test_a_login_is_at_most_seven_requests_four_deep(api: Api) -> None:
     requests, depth = await api.cost("POST", "/api/v1/auth/login", json=ACCOUNT)
     assert (requests <= 7, depth <= 4) == (True, True), (requests, depth)
 

@@ -34,19 +34,20 @@ class TestMicroStore(StoreContract):
             yield store
 
 
-@pytest.mark.skipif(not LIVE_URL, reason="MICRO_URL names no server")
-class TestMicroStoreOnALiveServer(StoreContract):
-    @pytest.fixture
-    async def client(self) -> AsyncIterator[MicroClient]:
-        async with http_client() as http:
-            yield MicroClient(http, Direct(url=LIVE_URL, api_key=LIVE_KEY), timeout_s=30.0)
+if LIVE_URL:
 
-    @pytest.fixture
-    async def store(self, client: MicroClient, prefix: str) -> AsyncIterator[Store]:
-        store = MicroStore(client, timeout_s=30.0)
-        await store.verify(CONTRACT_TABLES)
-        yield store
-        await clean(client, prefix)
+    class TestMicroStoreOnALiveServer(StoreContract):
+        @pytest.fixture
+        async def client(self) -> AsyncIterator[MicroClient]:
+            async with http_client() as http:
+                yield MicroClient(http, Direct(url=LIVE_URL, api_key=LIVE_KEY), timeout_s=30.0)
+
+        @pytest.fixture
+        async def store(self, client: MicroClient, prefix: str) -> AsyncIterator[Store]:
+            store = MicroStore(client, timeout_s=30.0)
+            await store.verify(CONTRACT_TABLES)
+            yield store
+            await clean(client, prefix)
 
 
 async def clean(client: MicroClient, prefix: str) -> None:
@@ -109,9 +110,15 @@ BUDGETS: Final[Mapping[str, Case]] = {
     "claim": Case(verb=claimed, requests=5, depth=5),
     "claim what was read to be absent": Case(verb=claimed, before=[read], recent=True, requests=4, depth=4),
     "claim what is taken": Case(verb=lambda s: refused(claimed(s)), before=[claimed], requests=1, depth=1),
-    "update": Case(verb=lambda s: s.update(CHANGING, C, counted), before=[claimed], requests=6, depth=6),
+    "update": Case(verb=lambda s: s.update(CHANGING, C, counted), before=[claimed], requests=5, depth=5),
+    "update again": Case(
+        verb=lambda s: s.update(CHANGING, C, counted),
+        before=[claimed, lambda s: s.update(CHANGING, C, counted)],
+        requests=6,
+        depth=5,
+    ),
     "update what was just read": Case(
-        verb=lambda s: s.update(CHANGING, C, counted), before=[read, claimed], recent=True, requests=5, depth=5
+        verb=lambda s: s.update(CHANGING, C, counted), before=[read, claimed], recent=True, requests=4, depth=4
     ),
     "refuse an update": Case(
         verb=lambda s: refused(s.update(CHANGING, C, refusing)), before=[claimed], requests=1, depth=1
@@ -287,7 +294,7 @@ async def test_a_trail_remembers_64_changes(documents: int) -> None:
         container = await world.container()
         for _ in range(documents):
             await container.store.update(CHANGING, C, counted)
-        (document,) = await container.client.query("users")
+        *_, document = await container.client.query("users")
         assert document.value["trail"] == list(range(1, documents + 1))[-64:]
 
 

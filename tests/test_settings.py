@@ -13,6 +13,9 @@ PRODUCTION = {
 }
 LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-users"}
 
+DIRECT = {"HYPR_URL": "http://micro.example.org", "HYPERMICRO_API_KEY": "k"}
+PLATFORM = {"HYPR_PLATFORM_URL": "https://platform.example.org", "HYPR_APP_SLUG": "app", "AGENT_TALK_STORE": "micro"}
+
 
 def problems(env: dict[str, str]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
@@ -93,17 +96,39 @@ def test_an_empty_variable_is_an_unset_one() -> None:
     [
         ({}, StoreChoice.MEMORY),
         ({"HYPR_MODE": "development"}, StoreChoice.MEMORY),
-        ({"HYPR_MODE": "production"}, StoreChoice.MICRO),
-        ({"HYPR_URL": "http://micro.example.org"}, StoreChoice.MICRO),
-        ({"HYPERMICRO_API_KEY": "k"}, StoreChoice.MICRO),
+        ({"HYPR_MODE": "production"} | PLATFORM, StoreChoice.MICRO),
+        (DIRECT, StoreChoice.MICRO),
         ({"AGENT_TALK_STORE": "memory", "HYPR_URL": "http://micro.example.org"}, StoreChoice.MEMORY),
         ({"AGENT_TALK_STORE": "dynamodb", "HYPR_MODE": "production"}, StoreChoice.DYNAMODB),
-        ({"AGENT_TALK_STORE": "micro"}, StoreChoice.MICRO),
+        ({"AGENT_TALK_STORE": "micro"} | DIRECT, StoreChoice.MICRO),
+        ({"AGENT_TALK_STORE": "micro"} | PLATFORM, StoreChoice.MICRO),
     ],
 )
 def test_the_store_is_named_or_follows_from_hypr_micros_variables(env: dict[str, str], store: StoreChoice) -> None:
     assert Settings.from_env(env).store is store
     assert chosen_store(env) is store
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"AGENT_TALK_STORE": "micro"}, ["HYPR_URL", "HYPERMICRO_API_KEY", "HYPR_PLATFORM_URL", "HYPR_APP_SLUG"]),
+        ({"HYPR_MODE": "production"}, ["HYPR_URL", "HYPERMICRO_API_KEY", "HYPR_PLATFORM_URL", "HYPR_APP_SLUG"]),
+        ({"HYPR_URL": "http://micro.example.org"}, ["HYPERMICRO_API_KEY is missing"]),
+        ({"HYPERMICRO_API_KEY": "k"}, ["HYPR_URL is missing"]),
+        ({"AGENT_TALK_STORE": "micro", "HYPR_APP_SLUG": "app"}, ["HYPR_PLATFORM_URL is missing"]),
+        (DIRECT | PLATFORM, ["contradict"]),
+        (DIRECT | {"HYPERMICRO_API_KEY": "a key"}, ["HYPERMICRO_API_KEY has characters"]),
+        (DIRECT | {"HYPR_URL": "micro.example.org"}, ["HYPR_URL must be an absolute"]),
+    ],
+)
+def test_hypr_micro_is_told_wholly_and_one_way(env: dict[str, str], named: list[str]) -> None:
+    told = problem(env)
+    assert [name for name in named if name not in told] == []
+
+
+def test_hypr_micros_key_is_in_no_repr() -> None:
+    assert "k3y-of-micro" not in repr(Settings.from_env(DIRECT | {"HYPERMICRO_API_KEY": "k3y-of-micro"}))
 
 
 def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway() -> None:
@@ -187,13 +212,13 @@ def test_explicit_memory_works_in_lambda_outside_production_with_a_warning() -> 
 
 
 def test_a_default_secret_in_lambda_is_a_warning() -> None:
-    (warning,) = Settings.from_env(LAMBDA | {"AGENT_TALK_STORE": "micro"}).warnings
+    (warning,) = Settings.from_env(LAMBDA | DIRECT).warnings
     assert "SESSION_SECRET" in warning
 
 
 @pytest.mark.parametrize("store", ["micro", "dynamodb"])
 def test_a_memory_file_contradicts_another_store(store: str) -> None:
-    told = problem({"AGENT_TALK_STORE": store, "AGENT_TALK_MEMORY_FILE": "rows.json"})
+    told = problem({"AGENT_TALK_STORE": store, "AGENT_TALK_MEMORY_FILE": "rows.json"} | DIRECT)
     assert "AGENT_TALK_MEMORY_FILE" in told
     assert store in told
 

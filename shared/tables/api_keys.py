@@ -1,6 +1,8 @@
 """API keys: a check document each, and their owner's key ring."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 from shared.clock import iso
 from shared.errors import NotFound, ValidationFailed
@@ -8,6 +10,9 @@ from shared.rows import ApiKey, IssuedKey
 from shared.store import Document, Key, Store
 from shared.tables.declared import API_KEYS, KEY_RINGS, KEY_USES
 from shared.together import together
+
+RING: Final = 500
+"""So many keys a ring keeps; of more, those that are over are forgotten, the oldest first. Revoked stays revoked."""
 
 
 class ApiKeys:
@@ -24,15 +29,14 @@ class ApiKeys:
         ring, uses, last = await together(
             self._store.get(KEY_RINGS, Key(user_id)),
             self._store.counters(f"uses:{user_id}:"),
-            self._store.page(KEY_USES, user_id, limit=1000),
+            self._last_uses(user_id),
         )
-        last_used = {row.key.sort: row.document["at"] for row in last.rows}
         return [
             ApiKey.read(
                 entry
                 | {
                     "usage_count": uses.get(f"uses:{user_id}:{entry['id']}", 0),
-                    "last_used_at": last_used.get(entry["id"]),
+                    "last_used_at": last.get(entry["id"]),
                 }
             )
             for entry in reversed(_entries(ring))
@@ -71,7 +75,7 @@ class ApiKeys:
                 raise ValidationFailed(
                     f"Maximum number of API keys ({max_active}) reached", details={"limit": max_active}
                 )
-            return {"keys": [*entries, _entry(key)]}
+            return {"keys": _kept([*entries, _entry(key)], key.created_at)}
 
         await self._store.add(API_KEYS, Key(key.id), key.document())
         try:
@@ -82,7 +86,7 @@ class ApiKeys:
 
     async def rename(self, user_id: str, api_key_id: str, name: str, at: datetime) -> None:
         """Raises NotFound."""
-        await self._change_entry(user_id, api_key_id, {"name": name, "updated_at": iso(at)})
+        await self._change_entry(user_id, api_key_id, lambda entry: entry | {"name": name, "updated_at": iso(at)})
         await self._store.extend(API_KEYS, Key(api_key_id), "name", name)
 
     async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey | None:
@@ -97,26 +101,39 @@ class ApiKeys:
         if entry["revoked_at"] is not None:
             return None
         await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", iso(at))
-        revoked = {"revoked_at": iso(at), "updated_at": iso(at)}
-        return IssuedKey.read(entry) if await self._change_entry(user_id, api_key_id, revoked) else None
+
+        def revoke(entry: Document) -> Document:
+            return entry if entry["revoked_at"] else entry | {"revoked_at": iso(at), "updated_at": iso(at)}
+
+        return IssuedKey.read(entry) if await self._change_entry(user_id, api_key_id, revoke) else None
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
         await self._store.put(KEY_USES, Key(user_id, api_key_id), {"at": iso(minute)})
 
-    async def _change_entry(self, user_id: str, api_key_id: str, fields: Document) -> bool:
-        """Change one entry of a ring; a revoked one stays as it is, and False tells. Raises NotFound."""
+    async def _last_uses(self, user_id: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        after = None
+        while True:
+            page = await self._store.page(KEY_USES, user_id, after=after, limit=1000)
+            found |= {row.key.sort: row.document["at"] for row in page.rows}
+            if page.after is None:
+                return found
+            after = page.after
+
+    async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> bool:
+        """Change one entry of a ring; False: the change left it as it was. Raises NotFound."""
         changed = False
 
-        def change(ring: Document | None) -> Document:
+        def change_ring(ring: Document | None) -> Document:
             nonlocal changed
-            entries = _entries(ring)
-            found = next((entry for entry in entries if entry["id"] == api_key_id), None)
-            if found is None:
+            before = _entries(ring)
+            if all(entry["id"] != api_key_id for entry in before):
                 raise key_not_found()
-            changed = "revoked_at" not in fields or found["revoked_at"] is None
-            return {"keys": [entry | fields if entry is found and changed else entry for entry in entries]}
+            after = [change(entry) if entry["id"] == api_key_id else entry for entry in before]
+            changed = after != before
+            return {"keys": after}
 
-        await self._store.update(KEY_RINGS, Key(user_id), change)
+        await self._store.update(KEY_RINGS, Key(user_id), change_ring)
         return changed
 
 
@@ -144,3 +161,10 @@ def _entries(ring: Document | None) -> list[Document]:
 
 def _active(entries: list[Document], at: datetime) -> int:
     return sum(IssuedKey.read(entry).is_active(at) for entry in entries)
+
+
+def _kept(entries: list[Document], at: datetime) -> list[Document]:
+    """A ring of a bounded size: without the oldest of the keys that are over, beyond `RING`."""
+    over = [entry for entry in entries if not IssuedKey.read(entry).is_active(at)] if len(entries) > RING else []
+    dropped = {entry["id"] for entry in over[: len(entries) - RING]}
+    return [entry for entry in entries if entry["id"] not in dropped]

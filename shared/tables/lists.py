@@ -1,7 +1,7 @@
 """Parts of lists, newest first: of one partition, filtered, or merged of several."""
 
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,7 @@ from shared.clock import first_id
 from shared.store import Document, Page, Row, Store, Table
 
 FILTERED_READ: Final = 500
-"""A filtered page reads this many rows beyond its own before it ends early."""
+"""A filtered page reads this many rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +35,13 @@ async def newest(
     *,
     keep: Callable[[Document], bool] | None = None,
 ) -> Page[Row]:
-    """A page, newest first. With `keep` it reads on, once, for what a first read left unfilled."""
-
-    def read(after: str | None, limit: int) -> Awaitable[Page[Row]]:
-        return store.page(table, partition, after=after, limit=limit, newest_first=True, between=window.between)
-
-    page = await read(window.after, window.limit)
-    if keep is None:
-        return page
-    kept = [row for row in page.rows if keep(row.document)]
-    if page.after is None or len(kept) == window.limit:
+    """A page, newest first, in one read. With `keep` it may end early, before it is full."""
+    read = window.limit if keep is None else FILTERED_READ
+    page = await store.page(table, partition, after=window.after, limit=read, newest_first=True, between=window.between)
+    kept = [row for row in page.rows if keep is None or keep(row.document)]
+    if len(kept) <= window.limit:
         return Page(rows=kept, after=page.after)
-    more = await read(page.after, FILTERED_READ)
-    for row in more.rows:
-        if keep(row.document):
-            kept.append(row)
-            if len(kept) == window.limit:
-                return Page(rows=kept, after=None if row is more.rows[-1] and more.after is None else row.key.sort)
-    return Page(rows=kept, after=more.after)
+    return Page(rows=kept[: window.limit], after=kept[window.limit - 1].key.sort)
 
 
 def merged(pages: list[Page[Row]], limit: int) -> Page[Row]:

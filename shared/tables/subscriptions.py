@@ -51,14 +51,16 @@ class Subscriptions:
         return Subscription.read(document)
 
     async def delete(self, user_id: str) -> None:
-        """Repeatable until done."""
-        subscription = await self.of(user_id)
-        if subscription is None:
-            return
-        for key in _stripe_keys(subscription):
-            await self._store.delete(STRIPE_IDS, key)
-        await self._store.delete(SUBSCRIPTIONS, Key(user_id))
-        await self._store.increment("subscriptions", -1)
+        """Its Stripe ids' claims are void from then on."""
+        existed = False
+
+        def gone(row: Document | None) -> None:
+            nonlocal existed
+            existed = row is not None
+
+        await self._store.update(SUBSCRIPTIONS, Key(user_id), gone)
+        if existed:
+            await self._store.increment("subscriptions", -1)
 
     async def _by(self, kind: str, stripe_id: str) -> Subscription | None:
         claim = await self._store.get(STRIPE_IDS, Key(kind, stripe_id)) if is_key_part(stripe_id) else None
@@ -66,15 +68,20 @@ class Subscriptions:
         return subscription if subscription and Key(kind, stripe_id) in _stripe_keys(subscription) else None
 
     async def _claim_ids(self, subscription: Subscription) -> None:
-        """The ids come before the row that has them: a claim without its row is void to readers."""
-
-        def change(claim: Document | None) -> Document:
-            if claim is not None and claim["user_id"] != subscription.user_id:
-                raise Conflict("This Stripe id belongs to another account")
-            return {"user_id": subscription.user_id}
-
+        """The ids come before the row that has them: a claim whose row lacks the id is void, and may be replaced."""
         for key in _stripe_keys(subscription):
-            await self._store.update(STRIPE_IDS, key, change)
+            await self._claim(key, subscription.user_id)
+
+    async def _claim(self, key: Key, user_id: str) -> None:
+        claim = await self._store.get(STRIPE_IDS, key)
+        void = claim if claim and await self._by(key.partition, key.sort) is None else None
+
+        def change(now: Document | None) -> Document:
+            if now is not None and now["user_id"] != user_id and now != void:
+                raise Conflict("This Stripe id belongs to another account")
+            return {"user_id": user_id}
+
+        await self._store.update(STRIPE_IDS, key, change)
 
 
 def _stripe_keys(subscription: Subscription) -> list[Key]:

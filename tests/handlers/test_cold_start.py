@@ -104,7 +104,7 @@ def test_lambda_serves_from_memory_locally_or_when_told_to(new_world: NewWorld, 
     assert world.get(VOICES).status == 200
 
 
-@pytest.mark.parametrize("store", ["micro", "dynamodb"])
+@pytest.mark.parametrize("store", ["dynamodb"])
 def test_a_store_that_is_not_there_yet_is_a_clear_error(new_world: NewWorld, logs: Logs, store: str) -> None:
     world = new_world()
     memos = world.functions["memos"].with_environment({"AGENT_TALK_STORE": store})

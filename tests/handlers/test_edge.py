@@ -71,7 +71,6 @@ def test_a_body_that_is_no_utf_8_is_refused(world: World, body: bytes) -> None:
         ("7", "number"),
         ("1e400", "number"),
         ("true", "boolean"),
-        ("null", "null"),
     ],
 )
 def test_json_that_is_no_object_is_refused(
@@ -81,6 +80,12 @@ def test_json_that_is_no_object_is_refused(
     assert answer.refusal == (400, "INVALID_INPUT", "Invalid body: expected object")
     assert answer.error["details"]["field"] == "body"
     assert answer.error["details"]["providedType"] == kind
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in BODIES if path != "/api/keys"])
+def test_null_is_no_object_where_a_body_is_required(world: World, ada: Account, method: str, path: str) -> None:
+    answer = world.send(method, path, token=token_for(path, ada), body="null")
+    assert answer.refusal == (400, "INVALID_INPUT", "Invalid body: expected object")
 
 
 @pytest.mark.parametrize(
@@ -211,30 +216,30 @@ def test_what_is_no_http_event_is_refused_in_the_envelope(world: World, function
         (SIGN_UP, "POST"),
         ("/api/v1/auth/login", "POST"),
         ("/api/v1/auth/logout", "POST"),
-        ("/api/v1/auth/me", "GET"),
+        ("/api/v1/auth/me", "GET, HEAD"),
         ("/api/v1/auth/change-password", "POST"),
-        ("/api/keys", "GET, POST"),
-        ("/api/keys/some-id", "DELETE, GET, PATCH"),
+        ("/api/keys", "GET, HEAD, POST"),
+        ("/api/keys/some-id", "DELETE, GET, HEAD, PATCH"),
         ("/api/keys/some-id/revoke", "POST"),
-        ("/api/v1/dashboard/keys", "GET, POST"),
+        ("/api/v1/dashboard/keys", "GET, HEAD, POST"),
         ("/api/v1/dashboard/keys/some-id", "DELETE"),
-        ("/api/v1/voices", "GET"),
+        ("/api/v1/voices", "GET, HEAD"),
         (DEMO, "POST"),
         (MEMO, "POST"),
-        ("/api/v1/memo/some-id", "DELETE, GET, PATCH"),
-        ("/api/v1/memos", "GET"),
+        ("/api/v1/memo/some-id", "DELETE, GET, HEAD, PATCH"),
+        ("/api/v1/memos", "GET, HEAD"),
         ("/audio/simulated-1.mp3", "GET, HEAD"),
-        ("/api/v1/usage", "GET"),
-        ("/api/v1/usage/limits", "GET"),
-        ("/api/v1/dashboard/account", "GET"),
-        ("/api/v1/billing/tiers", "GET"),
-        ("/api/v1/billing/tiers/pro", "GET"),
-        ("/api/v1/billing/subscription", "GET"),
-        ("/api/v1/billing/compare/pro", "GET"),
-        ("/health", "GET"),
-        ("/health/live", "GET"),
-        ("/health/ready", "GET"),
-        ("/health/detailed", "GET"),
+        ("/api/v1/usage", "GET, HEAD"),
+        ("/api/v1/usage/limits", "GET, HEAD"),
+        ("/api/v1/dashboard/account", "GET, HEAD"),
+        ("/api/v1/billing/tiers", "GET, HEAD"),
+        ("/api/v1/billing/tiers/pro", "GET, HEAD"),
+        ("/api/v1/billing/subscription", "GET, HEAD"),
+        ("/api/v1/billing/compare/pro", "GET, HEAD"),
+        ("/health", "GET, HEAD"),
+        ("/health/live", "GET, HEAD"),
+        ("/health/ready", "GET, HEAD"),
+        ("/health/detailed", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_told_all_that_are_right(world: World, path: str, allowed: str) -> None:
@@ -242,7 +247,8 @@ def test_a_wrong_method_is_told_all_that_are_right(world: World, path: str, allo
         answer = world.send(method, path)
         assert answer.status == 405
         assert answer.headers["allow"] == allowed
-        assert answer.error == {"code": "METHOD_NOT_ALLOWED", "message": "Method not allowed"}
+        if method != "HEAD":
+            assert answer.error == {"code": "METHOD_NOT_ALLOWED", "message": "Method not allowed"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -271,7 +277,7 @@ def test_a_named_stage_is_one_whole_segment(world: World, stage: str, path: str,
 
 def test_a_wrong_method_under_a_named_stage_is_told_all_that_are_right(world: World) -> None:
     answer = world.handle("keys", http_event("PUT", "/dev/api/keys", stage="dev"))
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, POST")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.mark.parametrize("given", ["a", "A-z_09", "x" * 64])
@@ -438,3 +444,17 @@ def test_every_log_line_of_a_request_has_its_id(world: World, logs: Logs) -> Non
         ("first", 200),
         ("second", 401),
     ]
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/v1/voices", "/api/v1/billing/tiers", "/audio/simulated-10.mp3"])
+def test_head_is_answered_as_get_without_the_body(world: World, path: str) -> None:
+    head, get = world.send("HEAD", path), world.send("GET", path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+def test_a_preflight_that_is_refused_is_told_so_in_the_envelope(new_world: NewWorld) -> None:
+    asked = {"origin": "https://evil.example.org", "access-control-request-method": "GET"}
+    answer = new_world(PRODUCTION).send("OPTIONS", "/api/v1/voices", headers=asked)
+    assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
+    assert "access-control-allow-origin" not in answer.headers
