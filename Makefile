@@ -1,11 +1,12 @@
 # Every target sets up what it needs in .venv, from the hash-locked requirements.
 PYTHON ?= python3
 PORT ?= 8000
+MICRO_PORT ?= 7070
 PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock invoke bench clean
+.PHONY: help run test check format lock invoke bench clean micro test-micro prove
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +36,15 @@ format: $(READY) ## Format the code
 
 invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
 	@$(PY) -m local invoke $(FUNCTION) $(EVENT)
+
+micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
+	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development
+
+test-micro: $(READY) ## Show everything on a real HYPR Micro server; MICRO_CHECKOUT names its checkout, with its packages installed
+	@$(PY) -m tests.live
+
+prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows
+	@$(PY) -m tests.prove
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m bench

@@ -149,8 +149,11 @@ def _has_path(route: BaseRoute, scope: Scope) -> bool:
 
 
 def _welcome(url: str, settings: Settings) -> str:
-    kept = f"in {settings.memory_file}" if settings.memory_file else "until you stop it"
-    return f"""Agent Talk {VERSION} answers on {url}, its rows are in {settings.store} ({kept}).
+    if settings.store is StoreChoice.MICRO:
+        kept = f"HYPR Micro at {settings.hypr_url or settings.hypr_platform_url}"
+    else:
+        kept = str(settings.memory_file or "memory, until you stop it")
+    return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Documentation: {url}/docs
 
 Try, in another terminal:
