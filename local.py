@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
     environ = {"PUBLIC_URL": url} | _environment()
     try:
         settings = Settings.from_env(environ)
-        store = open_store(settings)
+        store = open_store(settings).store
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
         return 2

@@ -141,8 +141,10 @@ class Function:
             return self._refuse(event, "The request could not be read: the event is not as API Gateway sends it")
 
     def close(self) -> None:
-        """Give back the event loop. A Lambda container never ends this way; a test does."""
+        """Give back the event loop, and what was opened on it. A Lambda container never ends this way; others do."""
         if self._loop is not None:
+            if self._services is not None:
+                self._loop.run_until_complete(self._services.close())
             asyncio.set_event_loop(None)
             self._loop.close()
             self._loop = self._mangum = None
@@ -154,13 +156,13 @@ class Function:
             for warning in settings.warnings:
                 _log.warning(warning)
             services = self._build(settings)
-            await services.store.verify(TABLES)
+            await _verify(services)
         except SettingsError as exc:
             configure_logging("INFO")
             _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
             raise ServiceUnavailable from exc
         except StoreUnavailable as exc:
-            _log.exception("cannot serve: the store is not ready")
+            _log.error("cannot serve: %s", exc)
             raise ServiceUnavailable from exc
         return services
 
@@ -196,6 +198,15 @@ class Function:
             "body": json.dumps(envelope(ValidationFailed(message))),
             "isBase64Encoded": False,
         }
+
+
+async def _verify(services: Services) -> None:
+    """Raises StoreUnavailable, and then leaves nothing open: the next event opens it anew."""
+    try:
+        await services.store.verify(TABLES)
+    except BaseException:
+        await services.close()
+        raise
 
 
 def _is_http(event: Any) -> bool:

@@ -1,5 +1,6 @@
 """What a function works with, built once a container from its settings."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from argon2 import PasswordHasher
@@ -20,6 +21,12 @@ from shared.store import Store
 from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
 from shared.usage import UsageRecorder
 
+Close = Callable[[], Awaitable[None]]
+
+
+async def _nothing_to_close() -> None:
+    """Memory has no connections."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
@@ -36,12 +43,19 @@ class Services:
     memo_rows: Memos
     usage_logs: UsageLogs
     subscriptions: Subscriptions
+    close: Close
 
     @classmethod
     def on(
-        cls, store: Store, settings: Settings, *, passwords: Passwords | None = None, clock: Clock = utc_now
+        cls,
+        store: Store,
+        settings: Settings,
+        *,
+        passwords: Passwords | None = None,
+        clock: Clock = utc_now,
+        close: Close = _nothing_to_close,
     ) -> "Services":
-        """Everything on one store."""
+        """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
         users, keys, memos, logs = Users(store), ApiKeys(store), Memos(store), UsageLogs(store)
         quotas, recorder = Quotas(store), UsageRecorder(logs, ids)
@@ -80,25 +94,36 @@ class Services:
             memo_rows=memos,
             usage_logs=logs,
             subscriptions=Subscriptions(store),
+            close=close,
         )
 
 
-def open_store(settings: Settings) -> Store:
+@dataclass(frozen=True, kw_only=True)
+class OpenedStore:
+    """A store, and what its opener must await when it is done with it."""
+
+    store: Store
+    close: Close = _nothing_to_close
+
+
+def open_store(settings: Settings) -> OpenedStore:
     """The store that the settings choose. Raises SettingsError."""
     match settings.store:
         case StoreChoice.MEMORY:
-            return MemoryStore(rows=shared_rows(settings.memory_file) if settings.memory_file else None)
+            rows = shared_rows(settings.memory_file) if settings.memory_file else None
+            return OpenedStore(store=MemoryStore(rows=rows))
         case StoreChoice.MICRO:
-            return _micro_store(settings)
+            return _open_micro(settings)
         case StoreChoice.DYNAMODB:
-            raise SettingsError(["the DynamoDB store is not part of this release yet: set AGENT_TALK_STORE=memory"])
+            raise SettingsError(["the DynamoDB store is not part of this release yet: choose memory or micro"])
 
 
 def build_services(settings: Settings) -> Services:
-    return Services.on(open_store(settings), settings)
+    opened = open_store(settings)
+    return Services.on(opened.store, settings, close=opened.close)
 
 
-def _micro_store(settings: Settings) -> Store:
+def _open_micro(settings: Settings) -> OpenedStore:
     """Its connections live as long as the container. httpx, half a second to import, is for those who chose it."""
     from shared.connections import http_client  # noqa: PLC0415
     from shared.micro import MicroClient  # noqa: PLC0415
@@ -110,4 +135,5 @@ def _micro_store(settings: Settings) -> Store:
         server = Platform(url=settings.hypr_platform_url, app_slug=settings.hypr_app_slug)
     else:
         server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
-    return MicroStore(MicroClient(http_client(), server), time_left_s=time_left_s)
+    http = http_client()
+    return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
