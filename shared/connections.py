@@ -10,8 +10,12 @@ connection is reused only while the server surely keeps it:
 Together they bound a reused connection's true idle time by 3 s, for every connection of the pool and not just the last
 one used. After any failure the pool is dropped as well: its other connections are no better, and a retry must get a new
 one. What remains is a freeze that strikes while a request is under way.
+
+Requests take turns before they come to the pool, which looks through all that wait in it for each that comes and goes:
+with some hundred waiting that took longer than the server does.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -28,17 +32,17 @@ needless reconnection."""
 OpenPool = Callable[[], httpx.AsyncBaseTransport]
 
 
-def http_client(*, connections: int = 20) -> httpx.AsyncClient:
+def http_client(*, connections: int = 8) -> httpx.AsyncClient:
     """The client that `MicroClient` should be given: one per container and event loop, closed by its owner.
 
-    It holds at most `connections` connections, and as many again while a dropped pool finishes its requests. It opens
-    none before the first request, follows no redirects, and uses no proxy named by the environment.
+    It sends at most `connections` requests at once; a container, which serves one event at a time, needs four. It opens
+    no connection before the first request, follows no redirects, and uses no proxy named by the environment.
     """
     tls = httpx.create_ssl_context()
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE_S
     )
-    transport = FreshConnections(lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits))
+    transport = FreshConnections(lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits), at_once=connections)
     return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5.0, connect=CONNECT_S))
 
 
@@ -61,16 +65,31 @@ class FreshConnections(httpx.AsyncBaseTransport):
         self,
         open_pool: OpenPool,
         *,
+        at_once: int,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._open_pool = open_pool
+        self._turns = asyncio.Semaphore(at_once)
         self._monotonic = monotonic
         self._wall = wall
         self._pool: _Pool | None = None
         self._draining: set[_Pool] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises PoolTimeout when its turn does not come in time."""
+        try:
+            async with asyncio.timeout(request.extensions.get("timeout", {}).get("pool")):
+                await self._turns.acquire()
+        except TimeoutError as exc:
+            raise httpx.PoolTimeout("too many requests are under way", request=request) from exc
+        try:
+            return await self._send(request)
+        except BaseException:
+            self._turns.release()
+            raise
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         pool = await self._living_pool()
         pool.in_flight += 1
         try:
@@ -81,7 +100,7 @@ class FreshConnections(httpx.AsyncBaseTransport):
             await self._done(pool)
             raise
         assert isinstance(answer.stream, httpx.AsyncByteStream)
-        stream = _Stream(answer.stream, failed=lambda: self._drop(pool), closed=lambda: self._done(pool))
+        stream = _Stream(answer.stream, failed=lambda: self._drop(pool), closed=lambda: self._answered(pool))
         return httpx.Response(answer.status_code, headers=answer.headers, stream=stream, extensions=answer.extensions)
 
     async def aclose(self) -> None:
@@ -106,6 +125,10 @@ class FreshConnections(httpx.AsyncBaseTransport):
         if self._pool is pool:
             self._pool = None
             self._draining.add(pool)
+
+    async def _answered(self, pool: _Pool) -> None:
+        self._turns.release()
+        await self._done(pool)
 
     async def _done(self, pool: _Pool) -> None:
         pool.in_flight -= 1

@@ -45,10 +45,12 @@ class _Broken(httpx.AsyncByteStream):
 class Pools:
     """Opens the given pools, one after the other."""
 
-    def __init__(self, *pools: Pool) -> None:
+    def __init__(self, *pools: Pool, at_once: int = 20) -> None:
         self.clock = ManualClock()
         self._left = list(pools)
-        self.transport = FreshConnections(self._open, monotonic=self.clock.monotonic, wall=self.clock.wall)
+        self.transport = FreshConnections(
+            self._open, at_once=at_once, monotonic=self.clock.monotonic, wall=self.clock.wall
+        )
         self.http = httpx.AsyncClient(transport=self.transport)
 
     def _open(self) -> Pool:
@@ -140,6 +142,22 @@ async def test_a_dropped_pool_finishes_its_requests_before_it_is_closed() -> Non
         hold.set()
         assert (await slow).status_code == 200
         assert old.closed
+
+
+async def test_requests_take_turns_and_no_failure_keeps_one() -> None:
+    hold = asyncio.Event()
+    pools = Pools(Pool(httpx.ReadError("reset")), Pool(breaks=True), Pool(hold=hold), at_once=1)
+    async with pools.http as http:
+        for _ in range(2):
+            with pytest.raises(httpx.ReadError):
+                await http.get("http://micro/")
+        first = asyncio.create_task(http.get("http://micro/"))
+        await asyncio.sleep(0)
+        with pytest.raises(httpx.PoolTimeout):
+            await http.get("http://micro/", timeout=httpx.Timeout(5.0, pool=0))
+        second = asyncio.create_task(http.get("http://micro/"))
+        hold.set()
+        assert ((await first).status_code, (await second).status_code) == (200, 200)
 
 
 async def test_the_recommended_client_follows_no_redirect_and_reads_no_proxy_from_the_environment() -> None:
