@@ -1,0 +1,64 @@
+"""Show on the real HYPR Micro server what only it can show: `python -m tests.live [--server-dir DIR] [what ...]`."""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from tests.live import contract, idle, kills, races, scale
+
+WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
+    "contract": ("the contract suite of stores", contract.run),
+    "races": ("the races of the first issue, through two gateways", races.run),
+    "kills": ("kill -9 of the server 20 times, and of a gateway 5 times, under load", kills.run),
+    "idle": ("50 calls, each after 1 to 10 s frozen", idle.run),
+    "scale": ("100,000 keys and memos beside 10, in requests and time", scale.run),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.live",
+        description="Show promises on the real HYPR Micro server, started from a checkout with its packages installed.",
+        epilog="\n".join(f"{name:9} {about}" for name, (about, _) in WHAT.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", nargs="*", metavar="what", help=f"any of {', '.join(WHAT)} (default: all)")
+    parser.add_argument(
+        "--server-dir", default=os.environ.get("MICRO_CHECKOUT"), help="the server's checkout (default: MICRO_CHECKOUT)"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.what).difference(WHAT):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if not options.server_dir or not (Path(options.server_dir) / "src" / "index.ts").is_file():
+        parser.error("name a checkout of HYPR Micro: set MICRO_CHECKOUT, or give --server-dir")
+    outcomes = {name: _shown(name, Path(options.server_dir).resolve()) for name in options.what or WHAT}
+    print("\n" + "\n".join(f"{'ok' if good else 'FAILED':7}{name}" for name, good in outcomes.items()), flush=True)
+    return 0 if all(outcomes.values()) else 1
+
+
+def _shown(name: str, checkout: Path) -> bool:
+    about, run = WHAT[name]
+    print(f"{name}: {about}", flush=True)
+    began = time.monotonic()
+    try:
+        asyncio.run(_awaited(run(checkout)))
+    except Exception:  # noqa: BLE001 one failure does not hide the rest
+        traceback.print_exc()
+        print(f"{name}: FAILED after {time.monotonic() - began:.0f} s", flush=True)
+        return False
+    print(f"{name}: ok in {time.monotonic() - began:.0f} s", flush=True)
+    return True
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Many users with keys and memos, written as the service writes them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+
+from local import FUNCTIONS, Gateway
+from shared.api_keys import NewKey, new_key
+from shared.clock import Ids, iso, utc_now
+from shared.plans import Tier
+from shared.rows import Action, Memo, Role, UsageLog, User
+from shared.services import Services
+from shared.settings import Settings
+from shared.store import Key, Store
+from shared.tables import (
+    API_KEYS,
+    KEY_RINGS,
+    TABLES,
+    ApiKeys,
+    Memos,
+    UsageLogs,
+    Users,
+    uses_counter,
+)
+from tests.support import cheap_passwords
+
+AT_ONCE: Final = 16
+UNLIMITED: Final = {"SIGNUPS_PER_ADDRESS": "1000000", "LOG_LEVEL": "ERROR"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    user: User
+    secrets: list[str] = field(repr=False)
+
+
+async def fill(store: Store, *, users: int, keys: int, memos: int, told: Callable[[str], Any] = print) -> list[Owner]:
+    """So many users with so many keys and memos each: the n-th memo was made by the n-th key, in turn.
+
+    All has its logs, its counters and its claims; of a user's keys the first has a last use.
+    """
+    await store.verify(TABLES)
+    began, filled, turns = time.monotonic(), list[Owner](), asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with turns:
+            filled.append(await _owner(store, number, keys=keys, memos=memos))
+            if len(filled) % 100 == 0:
+                told(f"  {len(filled)} of {users} users after {time.monotonic() - began:.0f} s")
+
+    await asyncio.gather(*(one(number) for number in range(users)))
+    return filled
+
+
+async def _owner(store: Store, number: int, *, keys: int, memos: int) -> Owner:
+    now, ids = utc_now(), Ids()
+    user = User(
+        id=ids.mint(now),
+        email=f"{number}@example.org",
+        password_hash="",
+        tier=Tier.ENTERPRISE,
+        role=Role.USER,
+        email_verified=True,
+        session_version=1,
+        created_at=now,
+        updated_at=now,
+    )
+    issued = [new_key(user.id, name=f"Key {each}", at=now) for each in range(keys)]
+    ring = [each.key.document() | {"updated_at": iso(now)} for each in issued]
+    await Users(store).add(user)
+    await store.add(KEY_RINGS, Key(user.id), {"keys": ring})
+    for each in issued:
+        await store.add(API_KEYS, Key(each.key.id), each.key.document())
+    await Users(store).claim_email(user)
+    await Users(store).counted()
+    for made in range(memos):
+        at = now - timedelta(seconds=memos - made)
+        await _memo(store, ids.mint(at), issued[made % keys], at)
+    await store.increment(f"calls:{user.id}:{now:%Y-%m-%d}", memos)
+    await store.increment(f"calls:{user.id}:{now:%Y-%m}", memos)
+    await ApiKeys(store).mark_used(user.id, issued[0].key.id, now.replace(second=0, microsecond=0))
+    return Owner(user=user, secrets=[each.secret for each in issued])
+
+
+async def _memo(store: Store, memo_id: str, made_with: NewKey, at: datetime) -> None:
+    key = made_with.key
+    text = f"{memo_id}: the build is green, and the release notes are ready to read."
+    memo = Memo(
+        id=memo_id,
+        user_id=key.user_id,
+        text=text,
+        audio_url="/audio/simulated-60.mp3",
+        duration_seconds=6.0,
+        voice="rachel",
+        character_count=len(text),
+        title=None,
+        created_at=at,
+    )
+    log = UsageLog(
+        id=memo_id,
+        user_id=key.user_id,
+        api_key_id=key.id,
+        api_key_name=key.name,
+        api_key_prefix=key.prefix,
+        action=Action.MEMO_CREATED,
+        metadata={"memoId": memo_id, "voice": "rachel", "characters": len(text), "audioSeconds": 6.0, "test": False},
+        created_at=at,
+    )
+    await Memos(store).add(memo)
+    await UsageLogs(store).add(log)
+    await store.increment(uses_counter(key))
+
+
+@asynccontextmanager
+async def api_on(store: Store) -> AsyncIterator[httpx.AsyncClient]:
+    """All functions on that store, warm, in this process. Passwords are hashed cheaply: they are not to be measured."""
+
+    def build(settings: Settings) -> Services:
+        return Services.on(store, settings, passwords=cheap_passwords())
+
+    functions = {name: function.with_environment(UNLIMITED, build) for name, function in FUNCTIONS.items()}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(Gateway(functions)), base_url="http://localhost"
+    ) as http:
+        for path in ("/health", "/api/v1/voices", "/api/v1/usage", "/api/keys", "/api/v1/auth/me"):
+            await http.get(path)
+        yield http

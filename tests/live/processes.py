@@ -1,0 +1,126 @@
+"""The server and the gateways as processes that can be killed, frozen and started again."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+MICRO_KEY: Final = "a-key-for-the-live-tests-only"
+START_S: Final = 30.0
+HOST: Final = "127.0.0.1"
+
+
+class Process:
+    """One child on one port of this machine. It has started when it answers `ready`."""
+
+    def __init__(self, command: list[str], *, cwd: Path, env: Mapping[str, str], port: int, ready: str) -> None:
+        self.url = f"http://{HOST}:{port}"
+        self._command = command
+        self._cwd = cwd
+        self._env = {**os.environ, **env}
+        self._ready = ready
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._child = subprocess.Popen(  # noqa: ASYNC220 it is ended where no loop runs any more
+            self._command,
+            cwd=self._cwd,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(START_S), httpx.AsyncClient(trust_env=False) as http:
+            while True:
+                try:
+                    await http.get(self.url + self._ready, timeout=5)
+                except httpx.HTTPError:
+                    if self._child.poll() is not None:
+                        raise RuntimeError(f"{self._command} ended") from None
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    def kill(self) -> None:
+        """As `kill -9` does. Waits until the kernel has closed its sockets."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._child is not None
+        self._child.send_signal(number)
+
+
+@contextmanager
+def micro_server(checkout: Path) -> Iterator[Process]:
+    """The public server, not yet started, on data of its own that go with it."""
+    data = Path(tempfile.mkdtemp(prefix="micro-"))
+    port = free_port()
+    server = Process(
+        ["node", "--import", "tsx", "src/index.ts"],
+        cwd=checkout,
+        env={
+            "PORT": str(port),
+            "HOST": HOST,
+            "LMDB_PATH": str(data / "lmdb"),
+            "STORAGE_PATH": str(data / "storage"),
+            "API_KEYS": MICRO_KEY,
+        },
+        port=port,
+        ready="/health",
+    )
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def gateway(server_url: str) -> Iterator[Process]:
+    """All functions on that server, not yet started. Attempts are hardly limited: all come from one address."""
+    port = free_port()
+    process = Process(
+        [sys.executable, "-m", "local", "run", "--host", HOST, "--port", str(port)],
+        cwd=ROOT,
+        env={
+            "AGENT_TALK_STORE": "micro",
+            "HYPR_URL": server_url,
+            "HYPERMICRO_API_KEY": MICRO_KEY,
+            "SIGNUPS_PER_ADDRESS": "1000000",
+            "FAILED_LOGINS_PER_ACCOUNT": "1000000",
+            "FAILED_LOGINS_PER_ADDRESS": "1000000",
+            "LOG_LEVEL": "CRITICAL",
+        },
+        port=port,
+        ready="/api/v1/voices",
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind((HOST, 0))
+        port: int = one.getsockname()[1]
+        return port

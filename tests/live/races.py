@@ -1,0 +1,102 @@
+"""The races of the first issue, over HTTP through two processes."""
+
+import asyncio
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_of, sign_up, somebody
+from tests.live.processes import gateway, micro_server
+
+ROUNDS = 5
+
+
+async def run(checkout: Path) -> None:
+    with micro_server(checkout) as server:
+        await server.start()
+        with gateway(server.url) as one, gateway(server.url) as two:
+            await asyncio.gather(one.start(), two.start())
+            front = Front(one.url, two.url)
+            try:
+                for number in range(ROUNDS):
+                    print(f"  round {number + 1}: {await _round(front)}", flush=True)
+            finally:
+                await front.close()
+
+
+async def _round(front: Front) -> str:
+    return "; ".join([await _memos(front), await _sign_ups(front), await _keys(front), await _revocation(front)])
+
+
+async def _newcomer(front: Front) -> Person:
+    person = somebody()
+    reply = await sign_up(front, person)
+    assert reply.status == 201, reply
+    return person
+
+
+async def _memos(front: Front) -> str:
+    person = await _newcomer(front)
+    calls = (front.send("POST", "/api/v1/memo", token=person.key, json=MEMO) for _ in range(200))
+    statuses = _statuses(await asyncio.gather(*calls))
+    assert statuses == {201: 100, 429: 100}, statuses
+    assert len(await memos_of(front, person)) == 100
+    return f"200 memos with 100 left {_told(statuses)}"
+
+
+async def _sign_ups(front: Front) -> str:
+    person = somebody()
+    replies = await asyncio.gather(*(sign_up(front, person) for _ in range(50)))
+    statuses = _statuses(replies)
+    assert statuses == {201: 1, 409: 49}, statuses
+    account = {"email": person.email, "password": PASSWORD}
+    login = await front.send("POST", "/api/v1/auth/login", json=account)
+    assert (login.status, login.body["user"]["id"]) == (200, person.id)
+    memo = await front.send("POST", "/api/v1/memo", token=person.key, json=MEMO)
+    assert memo.status == 201, memo
+    return f"50 sign-ups {_told(statuses)}"
+
+
+async def _keys(front: Front) -> str:
+    person = await _newcomer(front)
+    calls = (front.send("POST", "/api/keys", token=person.session, json={}) for _ in range(20))
+    statuses = _statuses(await asyncio.gather(*calls))
+    assert statuses == {201: 1, 400: 19}, statuses
+    keys = await front.send("GET", "/api/keys", token=person.session)
+    assert sum(key["isActive"] for key in keys.body["keys"]) == 2
+    return f"20 keys at limit 2 {_told(statuses)}"
+
+
+async def _revocation(front: Front) -> str:
+    person = await _newcomer(front)
+    used = asyncio.Event()
+
+    async def use(times: int) -> list[Reply]:
+        replies = list[Reply]()
+        for _ in range(times):
+            replies.append(await front.send("POST", "/api/v1/memo", token=person.key, json=MEMO))
+            used.set()
+        return replies
+
+    async def revoke() -> Reply:
+        await used.wait()
+        return await front.send("DELETE", f"/api/keys/{person.key_id}", token=person.session)
+
+    revoked, around = await asyncio.gather(revoke(), asyncio.gather(*(use(15) for _ in range(4))))
+    assert revoked.status == 200, revoked
+    replies = [*chain(*around), *await use(10)]
+    statuses = _statuses(replies)
+    assert set(statuses) == {201, 403}, statuses
+    after = [reply.status for reply in replies if reply.began > revoked.ended]
+    assert len(after) >= 10
+    assert set(after) == {403}, after
+    assert len(await memos_of(front, person)) == statuses[201]
+    return f"70 uses around a revocation {_told(statuses)}, of {len(after)} sent after it none 201"
+
+
+def _statuses(replies: list[Reply]) -> Counter[int]:
+    return Counter(reply.status for reply in replies)
+
+
+def _told(statuses: Counter[int]) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))

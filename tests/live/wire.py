@@ -1,0 +1,110 @@
+"""Two ways to the real server that the service does not have: one is measured, one is fast."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from shared.connections import KEEPALIVE_S, FreshConnections
+from shared.micro import Json, MicroClient
+from shared.micro_address import Direct
+from shared.micro_errors import refusal
+from tests.live.processes import MICRO_KEY
+from tests.standin_network import Recorder
+from tests.standin_steps import identify
+
+CONNECTIONS: Final = 8
+STREAMS: Final = 16
+
+T = TypeVar("T")
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """The service's own connections, with a network of this latency, one way and back, in front of them."""
+
+    def __init__(self, recorder: Recorder, *, latency_s: float = 0.0) -> None:
+        limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEPALIVE_S)
+        self._inner = FreshConnections(lambda: httpx.AsyncHTTPTransport(limits=limits), at_once=CONNECTIONS)
+        self._recorder = recorder
+        self._latency_s = latency_s
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        seen = identify(request.method, request.url.raw_path.partition(b"?")[0].decode())
+        with self._recorder.request(seen.route):
+            if self._latency_s:
+                await asyncio.sleep(self._latency_s)
+            return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@asynccontextmanager
+async def measured_client(url: str, recorder: Recorder, *, latency_s: float = 0.0) -> AsyncIterator[MicroClient]:
+    async with httpx.AsyncClient(transport=Wire(recorder, latency_s=latency_s)) as http:
+        yield MicroClient(http, Direct(url=url, api_key=MICRO_KEY))
+
+
+class BulkClient(MicroClient):
+    """Sends plain HTTP over open sockets: several times as fast as httpx, and without its care. For filling and scans.
+
+    No retries, no deadlines; `close` when done.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, server: Direct) -> None:
+        super().__init__(http, server, timeout_s=600)
+        self._at = urlsplit(server.root)
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in server.headers.items())
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._turns = asyncio.Semaphore(STREAMS)
+        self._redact = server.redact
+
+    async def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+            await writer.wait_closed()
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Any], T],
+        *,
+        body: Json | None = None,
+        repeatable: bool = False,  # noqa: ARG002 nothing is repeated
+        deadline: float | None = None,  # noqa: ARG002 filling may take its time
+    ) -> T:
+        content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._at.netloc}\r\n{self._headers}"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        async with self._turns:
+            stream = self._idle.pop() if self._idle else await self._open()
+            reader, writer = stream
+            writer.write(head.encode() + content)
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
+            length = next(int(line.removeprefix("content-length:")) for line in lines if line.startswith("content-le"))
+            answered = await reader.readexactly(length)
+            self._idle.append(stream)
+        status = int(lines[0].split()[1])
+        if status not in (200, 201):
+            raise refusal(httpx.Response(status, content=answered), redact=self._redact)
+        return read(json.loads(answered))
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._at.hostname, self._at.port, limit=2**24)
+
+
+@asynccontextmanager
+async def bulk_client(url: str) -> AsyncIterator[BulkClient]:
+    async with httpx.AsyncClient() as http:
+        client = BulkClient(http, Direct(url=url, api_key=MICRO_KEY))
+        try:
+            yield client
+        finally:
+            await client.close()
