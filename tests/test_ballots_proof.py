@@ -13,7 +13,7 @@ from tests.support import seeded
 pytestmark = pytest.mark.anyio
 
 CHUNKS = 4
-SCHEDULES = {2: 30, 3: 12}
+SCHEDULES = {2: 54, 3: 22}
 """By the number of clients, and per chunk."""
 
 
