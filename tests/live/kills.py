@@ -103,10 +103,9 @@ class _Site:
         longest_s = max(reply.took_s for reply in replies)
         assert longest_s < REQUEST_S + SLACK_S, f"an answer took {longest_s:.1f} s"
         told = _told(replies)
-        settled_s = await self._settle(load, self.front)
         return (
             f"{told}; {len(down)} x 503 while it was down; longest answer {longest_s:.1f} s; served again after"
-            f" {recovery_s:.2f} s; what was interrupted, within {settled_s:.1f} s"
+            f" {recovery_s:.2f} s; {await self._settle(load, self.front)}"
         )
 
     async def _kill_gateway(self, load: Load, killed: Process, other: Process) -> str:
@@ -119,13 +118,10 @@ class _Site:
         assert 503 not in {reply.status for reply in replies}, _told(replies)
         longest_s = max(reply.took_s for reply in replies)
         front = Front(other.url)
-        settled_s = await self._settle(load, front)
+        settled = await self._settle(load, front)
         await front.close()
         await killed.start()
-        return (
-            f"the other answered {_told(replies)}; longest answer {longest_s:.1f} s; what was interrupted, within"
-            f" {settled_s:.1f} s"
-        )
+        return f"the other answered {_told(replies)}; longest answer {longest_s:.1f} s; {settled}"
 
     async def _recovery_s(self) -> float:
         """How long after the server's start all gateways serve again."""
@@ -138,12 +134,13 @@ class _Site:
         assert took_s < RECOVERY_S, f"the gateways were back after {took_s:.1f} s"
         return took_s
 
-    async def _settle(self, load: Load, front: Front) -> float:
-        """Check whoever has acted. Returns the longest time, in seconds, that something was blocked."""
+    async def _settle(self, load: Load, front: Front) -> str:
+        """Check whoever has acted, and finish what was interrupted."""
+        unanswered = sum(ledger.unanswered for ledger in load.acted)
         took_s = max(await _each(load.acted, lambda ledger: settle(front, ledger, self.store)))
         assert took_s < BLOCKED_S, f"something was blocked for {took_s:.1f} s"
         load.idle += load.acted
-        return took_s
+        return f"{unanswered} unanswered writes were settled, each within {took_s:.1f} s"
 
 
 @asynccontextmanager

@@ -47,6 +47,12 @@ class Ledger:
         """So many were acknowledged."""
         return self.signed_up + len(self.memos) + len(self.deleted) + len(self.keys) + len(self.revoked)
 
+    @property
+    def unanswered(self) -> int:
+        """So many may have happened or not."""
+        parts = (self.unanswered_memos, self.unanswered_deletions, self.unanswered_revocations)
+        return (not self.signed_up) + sum(map(len, parts)) + self.unanswered_keys
+
     def joined(self, reply: Reply) -> None:
         """The sign-up was acknowledged."""
         self.signed_up = True

@@ -13,6 +13,8 @@ from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_on, si
 
 ACTORS: Final = 8
 STEPS: Final = 15
+OLD: Final = 0.6
+"""The share of people who have acted before."""
 AFTER_OUTAGE_S: Final = 1.0
 MOST_MEMOS: Final = 60
 """Below the day's limit, so that nobody of the load may ever be refused for it."""
@@ -42,7 +44,7 @@ class Load:
 
     async def _act(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            old = self._random.random() < 0.4 and self.idle
+            old = self._random.random() < OLD and self.idle
             ledger = self.idle.pop(self._random.randrange(len(self.idle))) if old else Ledger(person=somebody())
             self.acted.append(ledger)
             if not ledger.signed_up:
