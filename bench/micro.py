@@ -138,7 +138,7 @@ async def _table(client: MicroClient, recorder: Recorder, ours: Ours, baseline: 
     secret = owners[-1].secrets[-1]
     print(f"{USERS * KEYS:,} keys, {USERS * MEMOS:,} memos, {LATENCY_S * 1000:.0f} ms of latency\n")
     print(
-        "| operation | ours | requests | in a row | x floor | list and filter | requests | in a row | x floor | saved |"
+        "| operation | ours | requests | in a row | x floor | list and filter | requests | in a row | x floor | ours is faster |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, one, other in (
