@@ -38,10 +38,11 @@ async def _newcomer(front: Front) -> Person:
 async def _memos(front: Front) -> str:
     person = await _newcomer(front)
     calls = (front.send("POST", "/api/v1/memo", token=person.key, json=MEMO) for _ in range(200))
-    statuses = _statuses(await asyncio.gather(*calls))
+    replies = await asyncio.gather(*calls)
+    statuses = _statuses(replies)
     assert statuses == {201: 100, 429: 100}, statuses
     assert len(await memos_of(front, person)) == 100
-    return f"200 memos with 100 left {_told(statuses)}"
+    return f"200 memos with 100 left {_told(statuses)} within {_longest_s(replies):.1f} s"
 
 
 async def _sign_ups(front: Front) -> str:
@@ -54,17 +55,18 @@ async def _sign_ups(front: Front) -> str:
     assert (login.status, login.body["user"]["id"]) == (200, person.id)
     memo = await front.send("POST", "/api/v1/memo", token=person.key, json=MEMO)
     assert memo.status == 201, memo
-    return f"50 sign-ups {_told(statuses)}"
+    return f"50 sign-ups {_told(statuses)} within {_longest_s(replies):.1f} s"
 
 
 async def _keys(front: Front) -> str:
     person = await _newcomer(front)
     calls = (front.send("POST", "/api/keys", token=person.session, json={}) for _ in range(20))
-    statuses = _statuses(await asyncio.gather(*calls))
+    replies = await asyncio.gather(*calls)
+    statuses = _statuses(replies)
     assert statuses == {201: 1, 400: 19}, statuses
     keys = await front.send("GET", "/api/keys", token=person.session)
     assert sum(key["isActive"] for key in keys.body["keys"]) == 2
-    return f"20 keys at limit 2 {_told(statuses)}"
+    return f"20 keys at limit 2 {_told(statuses)} within {_longest_s(replies):.1f} s"
 
 
 async def _revocation(front: Front) -> str:
@@ -100,3 +102,7 @@ def _statuses(replies: list[Reply]) -> Counter[int]:
 
 def _told(statuses: Counter[int]) -> str:
     return ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+
+
+def _longest_s(replies: list[Reply]) -> float:
+    return max(reply.took_s for reply in replies)
