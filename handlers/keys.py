@@ -18,8 +18,8 @@ from handlers.schema import (
     RequiredText,
     Success,
     errors,
-    expiry,
     required,
+    up_to,
 )
 from shared.api_keys import DEFAULT_NAME, KeyState
 from shared.app import Function
@@ -86,7 +86,7 @@ class VerifiedKey(Answer):
 async def create_key(user: SessionUser, services: Ready, body: CreateKey | None = None) -> CreatedKey:
     """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
     wanted = body or CreateKey()
-    expires_at = None if wanted.expires_at is None else expiry("expiresAt", wanted.expires_at)
+    expires_at = None if wanted.expires_at is None else up_to("expiresAt", wanted.expires_at)
     new = await services.keys.create(
         user, name=wanted.name or DEFAULT_NAME, test=bool(wanted.test), expires_at=expires_at
     )

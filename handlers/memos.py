@@ -6,8 +6,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
+from handlers.memo_answers import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
 from handlers.schema import (
     BODY_ERRORS,
+    CALLER_ERRORS,
     KEY_ERRORS,
     Answer,
     Body,
@@ -26,7 +28,6 @@ from handlers.schema import (
 from shared.app import Function
 from shared.audio import MEDIA_TYPE, requested_part, simulated_audio
 from shared.auth import AnyCaller, CallingKey, ClientAddress, Ready
-from shared.clock import Instant
 from shared.errors import (
     DailyLimitExceeded,
     InvalidVoice,
@@ -34,7 +35,6 @@ from shared.errors import (
     MonthlyLimitExceeded,
     NotFound,
     RangeNotSatisfiable,
-    SessionExpired,
     TooManyAttempts,
 )
 from shared.memos import MAX_CHARACTERS, Draft
@@ -43,7 +43,6 @@ from shared.speech import VOICES
 
 routes = APIRouter(tags=["memos"])
 
-CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
 MEMO: Final = "/api/v1/memo/{memo_id}"
 
 
@@ -66,34 +65,8 @@ class RetitleMemo(Body):
     title: Annotated[str, at_most(200)] | None = Field(description="null clears the title")
 
 
-class VoiceAnswer(Answer):
-    id: str
-    name: str
-    gender: str
-    description: str
-
-
-VOICE_ANSWERS: Final = {voice.id: VoiceAnswer.model_validate(voice) for voice in VOICES.values()}
-
-
 class VoiceList(Answer):
     voices: list[VoiceAnswer]
-
-
-class AudioAnswer(Answer):
-    url: str
-    duration: float
-    format: str
-
-
-class MemoAnswer(Answer):
-    id: str
-    text: str
-    title: str | None
-    voice: VoiceAnswer
-    audio: AudioAnswer
-    character_count: int
-    created_at: Instant
 
 
 class MemoPage(Answer):
@@ -202,17 +175,7 @@ async def get_audio(
 
 
 def _answer(memo: Memo, services: Ready) -> MemoAnswer:
-    return MemoAnswer(
-        id=memo.id,
-        text=memo.text,
-        title=memo.title,
-        voice=VOICE_ANSWERS[memo.voice],
-        audio=AudioAnswer(
-            url=services.settings.public_url + memo.audio_url, duration=memo.duration_seconds, format="mp3"
-        ),
-        character_count=memo.character_count,
-        created_at=memo.created_at,
-    )
+    return MemoAnswer.of(memo, public_url=services.settings.public_url)
 
 
 handler = Function(routes, title="memos")

@@ -1,5 +1,6 @@
 """What request and answer models share: camelCase, the error envelope, pages, and the types of their fields."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -106,6 +107,9 @@ SESSION_ERRORS: Final = (MissingCredential, InvalidCredential, SessionExpired)
 
 KEY_ERRORS: Final = (MissingCredential, InvalidCredential, KeyRevoked)
 """What a route that takes an API key can answer."""
+
+CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
+"""What a route that takes either can answer."""
 
 BODY_ERRORS: Final = (ValidationFailed, MissingField, InvalidInput)
 """What any route with a body can answer."""
@@ -218,6 +222,19 @@ def _password(text: str) -> str:
     return text
 
 
+def option(field: str, text: str, options: Sequence[str]) -> str:
+    """The text, if it is one of the options. Raises ValidationFailed, which names them."""
+    if text not in options:
+        raise ValidationFailed(f"Invalid {field}: {text}", details={"field": field, "validOptions": list(options)})
+    return text
+
+
+def too_long(field: str, most: str, *, limit: int, provided: int) -> ValidationFailed:
+    return ValidationFailed(
+        f"The range is too long: at most {most}", details={"field": field, "limit": limit, "provided": provided}
+    )
+
+
 def voice_named(requested: str) -> Voice:
     """The voice of this name, in any case. Raises InvalidVoice."""
     voice = VOICES.get(requested.lower())
@@ -246,8 +263,8 @@ def ends(field: str, text: str) -> datetime:
     return _moments(field, text)[1]
 
 
-def expiry(field: str, text: str) -> datetime:
-    """The time that is meant, UTC; a date is meant with its whole day. Raises ValidationFailed."""
+def up_to(field: str, text: str) -> datetime:
+    """The time that an ISO 8601 time means, or the end of the day that a date means, UTC. Raises ValidationFailed."""
     first, after = _moments(field, text)
     return first if after - first == _MOMENT else after
 

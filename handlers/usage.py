@@ -1,11 +1,12 @@
 """What an owner has used, and what is left."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from handlers import analytics, series
 from handlers.schema import (
-    KEY_ERRORS,
+    CALLER_ERRORS,
     SESSION_ERRORS,
     Answer,
     Cursor,
@@ -17,20 +18,21 @@ from handlers.schema import (
     To,
     Unlimited,
     errors,
+    option,
     or_unlimited,
     window,
 )
 from shared.app import Function
-from shared.auth import AnyCaller, Ready, SessionUser
+from shared.auth import AnyCaller, Caller, Ready, SessionUser
 from shared.clock import Instant
-from shared.errors import InvalidCredential, InvalidInput, SessionExpired, ValidationFailed
+from shared.errors import InvalidCredential, InvalidInput, ValidationFailed
 from shared.limits import Allowance
 from shared.plans import PLANS, Tier
-from shared.rows import Action, Role
+from shared.rows import Action, Role, User
+from shared.together import together
 
 routes = APIRouter(tags=["usage"])
-
-CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
+routes.routes += [*analytics.routes.routes, *series.routes.routes]  # an included router would hide their paths
 
 
 class LogAnswer(Answer):
@@ -76,6 +78,45 @@ class Account(Answer):
     updated_at: Instant
 
 
+class UsageCounts(Answer):
+    today: int
+    this_month: int
+    total: int
+
+
+class KeyCounts(Answer):
+    total: int
+    active: int
+    max_allowed: int
+
+
+class MemoCounts(Answer):
+    """Memos made with live keys, deleted ones too."""
+
+    total: int
+    total_characters: int
+
+
+class Stats(Answer):
+    usage: UsageCounts
+    api_keys: KeyCounts
+    memos: MemoCounts
+    rate_limit: AllowanceAnswer
+
+
+class PlanInBrief(Answer):
+    name: Tier
+    display_name: str
+    price: int | None
+    tts: str
+    priority: bool
+
+
+class StatsAnswer(Success):
+    stats: Stats
+    tier: PlanInBrief
+
+
 class TierInfo(Answer):
     limits: PlanLimits
     features: PlanFeatures
@@ -106,7 +147,7 @@ async def list_usage(
     until: To = None,
 ) -> LogPage:
     """What happened, newest first. With an `action` a page may be short while `hasMore` is true."""
-    kind = None if action is None else _action(action)
+    kind = None if action is None else Action(option("action", action, [each.value for each in Action]))
     scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
     page = await services.usage_logs.page(caller.user_id, bounds, action=kind)
@@ -120,9 +161,7 @@ async def list_usage(
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
     """What is left of today and of this month, over all keys of the owner."""
-    user = caller.user or await services.users.get(caller.user_id)
-    if user is None:
-        raise InvalidCredential("Invalid API key")
+    user = await _owner(caller, services)
     quota = await services.quotas.used(user, services.clock())
     limits = PLANS[user.tier].limits
     return LimitsAnswer(
@@ -131,6 +170,39 @@ async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
         monthly=_allowance(quota.month),
         chars_per_memo=or_unlimited(limits.chars_per_memo),
         max_api_keys=limits.max_api_keys,
+    )
+
+
+@routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
+async def get_stats(caller: AnyCaller, services: Ready) -> StatsAnswer:
+    """What a dashboard shows first."""
+    now = services.clock()
+    user, summary, keys = await together(
+        _owner(caller, services),
+        services.analytics.summary(caller.user_id),
+        services.api_key_rows.ring(caller.user_id),
+    )
+    quota = await services.quotas.used(user, now)
+    plan = PLANS[user.tier]
+    return StatsAnswer(
+        success=True,
+        stats=Stats(
+            usage=UsageCounts(today=summary.today, this_month=summary.this_month, total=summary.total.calls),
+            api_keys=KeyCounts(
+                total=len(keys),
+                active=sum(key.is_active(now) for key in keys),
+                max_allowed=plan.limits.max_api_keys,
+            ),
+            memos=MemoCounts(total=summary.total.calls, total_characters=summary.total.characters),
+            rate_limit=_allowance(quota.day),
+        ),
+        tier=PlanInBrief(
+            name=plan.tier,
+            display_name=plan.display_name,
+            price=plan.price,
+            tts=plan.features.tts,
+            priority=plan.features.priority,
+        ),
     )
 
 
@@ -158,13 +230,11 @@ async def get_account(user: SessionUser, services: Ready) -> AccountAnswer:
     )
 
 
-def _action(name: str) -> Action:
-    try:
-        return Action(name)
-    except ValueError:
-        raise ValidationFailed(
-            f"Invalid action: {name}", details={"field": "action", "validOptions": [action.value for action in Action]}
-        ) from None
+async def _owner(caller: Caller, services: Ready) -> User:
+    user = caller.user or await services.users.get(caller.user_id)
+    if user is None:
+        raise InvalidCredential("Invalid API key")
+    return user
 
 
 def _allowance(allowance: Allowance) -> AllowanceAnswer:

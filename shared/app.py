@@ -18,6 +18,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
@@ -51,6 +52,9 @@ from shared.tables import TABLES
 from shared.validation import refusal
 
 _log = logging.getLogger("agent_talk.app")
+
+TEXT: Final = [*DEFAULT_TEXT_MIME_TYPES, "application/x-ndjson"]
+"""Media types that are answered as text; all others are in base64."""
 
 BuildServices = Callable[[Settings], Services]
 
@@ -131,7 +135,7 @@ class Function:
             self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, and what the services hold lives on one
         if self._mangum is None:
-            self._mangum = Mangum(self.asgi, lifespan="off")
+            self._mangum = Mangum(self.asgi, lifespan="off", text_mime_types=TEXT)
         whole = event | {name: event.get(name) or empty for name, empty in (("headers", {}), ("rawQueryString", ""))}
         try:
             return self._mangum(whole, context)

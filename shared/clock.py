@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import PlainSerializer, WithJsonSchema
@@ -74,6 +74,16 @@ def is_id(text: str) -> bool:
 def first_id(at: datetime) -> str:
     """Below every id minted at or after this time, and above all that were minted before."""
     return f"{_ms(at) << 80:032x}"
+
+
+def minted_at(minted_id: str) -> datetime:
+    """When this id was minted, to the millisecond."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(minted_id[:12], 16))
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _ms(at: datetime) -> int:

@@ -7,12 +7,21 @@ from datetime import datetime
 from typing import Final
 
 from shared.clock import Clock, Ids, next_day, next_month
-from shared.errors import DailyLimitExceeded, InvalidCredential, MonthlyLimitExceeded, ValidationFailed
+from shared.errors import (
+    AgentTalkError,
+    DailyLimitExceeded,
+    InternalError,
+    InvalidCredential,
+    MonthlyLimitExceeded,
+    ServiceUnavailable,
+    SpeechFailed,
+    ValidationFailed,
+)
 from shared.limits import Allowance, Attempts, Charge, Quotas, check
 from shared.plans import PLANS
 from shared.rows import Action, IssuedKey, Memo, User
 from shared.speech import SimulatedSpeech, Synthesizer, Voice, characters
-from shared.store import Store, StoreError
+from shared.store import Store, StoreError, StoreUnavailable
 from shared.tables import ApiKeys, Memos, Users, uses_counter
 from shared.together import together
 from shared.usage import UsageRecorder
@@ -66,7 +75,7 @@ class MemoService:
         """Make a memo and keep it. Returns it with what is left of the day's limit.
 
         Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed when the text is too long for the plan, and
-        SpeechFailed; then nothing is charged and nothing is kept.
+        SpeechFailed; then nothing is charged and nothing is kept. What is not the caller's fault is recorded.
         """
         at = self._clock()
         charge = Charge(self._store)
@@ -81,10 +90,10 @@ class MemoService:
             await self._keep(memo, key, charge)
         except DailyLimitExceeded as exc:
             await charge.give_back()
-            await self._record_refusal(key, at, exc)
+            await self._record_refusal(key, draft, at, exc)
             raise
-        except BaseException:
-            await charge.give_back()
+        except BaseException as exc:
+            await together(charge.give_back(), self._record_failure(key, draft, at, exc))
             raise
         return memo, quota.day
 
@@ -155,7 +164,7 @@ class MemoService:
             self._marked.pop(key.id, None)
             _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
 
-    async def _record_refusal(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> None:
+    async def _record_refusal(self, key: IssuedKey, draft: Draft, at: datetime, refusal: DailyLimitExceeded) -> None:
         """Record the first refusal of a window."""
         monthly = isinstance(refusal, MonthlyLimitExceeded)
         window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
@@ -166,9 +175,32 @@ class MemoService:
             _log.exception("a refusal could not be counted", extra={"user_id": key.user_id})
             return
         if refused == 1:
-            await self._recorder.record(
-                Action.ERROR_RATE_LIMIT, user_id=key.user_id, at=at, key=key, metadata={"code": refusal.code}
-            )
+            await self._record(Action.ERROR_RATE_LIMIT, key, draft, at, code=refusal.code)
+
+    async def _record_failure(self, key: IssuedKey, draft: Draft, at: datetime, failure: BaseException) -> None:
+        """Record what answers 5xx, as a failed memo and as an error of its kind."""
+        match failure:
+            case AgentTalkError():
+                code = failure.code
+                if failure.status < 500:
+                    return
+            case StoreUnavailable():
+                code = ServiceUnavailable.code
+            case Exception():
+                code = InternalError.code
+            case _:  # cancelled
+                return
+        kind = Action.ERROR_TTS if isinstance(failure, SpeechFailed) else Action.ERROR_API
+        await together(*(self._record(action, key, draft, at, code=code) for action in (Action.MEMO_FAILED, kind)))
+
+    async def _record(self, action: Action, key: IssuedKey, draft: Draft, at: datetime, *, code: str) -> None:
+        metadata = {
+            "code": code,
+            "voice": draft.voice.id,
+            "characters": characters(draft.text),
+            "test": key.is_test,
+        }
+        await self._recorder.record(action, user_id=key.user_id, at=at, key=key, metadata=metadata)
 
 
 def _check_length(draft: Draft, user: User) -> None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher
 
 from shared.accounts import Accounts
+from shared.analytics import Analytics
 from shared.api_keys import KeyService
 from shared.clock import Clock, Ids, utc_now
 from shared.credentials import Passwords, Sessions
 from shared.cursors import Cursors
 from shared.edge import time_left_s
+from shared.export import Exports
+from shared.history import History
 from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
@@ -18,7 +21,7 @@ from shared.memos import MemoService
 from shared.settings import Settings, SettingsError, StoreChoice
 from shared.speech import SimulatedSpeech
 from shared.store import Store
-from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
+from shared.tables import ApiKeys, Memos, Rollups, Subscriptions, UsageLogs, Users
 from shared.usage import UsageRecorder
 
 Close = Callable[[], Awaitable[None]]
@@ -43,6 +46,8 @@ class Services:
     memo_rows: Memos
     usage_logs: UsageLogs
     subscriptions: Subscriptions
+    analytics: Analytics
+    exports: Exports
     close: Close
 
     @classmethod
@@ -59,6 +64,7 @@ class Services:
         ids = Ids()
         users, keys, memos, logs = Users(store), ApiKeys(store), Memos(store), UsageLogs(store)
         quotas, recorder = Quotas(store), UsageRecorder(logs, ids)
+        analytics = Analytics(History(logs=logs, rollups=Rollups(store), clock=clock), clock)
         attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
         return cls(
             settings=settings,
@@ -94,6 +100,8 @@ class Services:
             memo_rows=memos,
             usage_logs=logs,
             subscriptions=Subscriptions(store),
+            analytics=analytics,
+            exports=Exports(memos=memos, analytics=analytics, public_url=settings.public_url, clock=clock),
             close=close,
         )
 

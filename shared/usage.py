@@ -1,4 +1,4 @@
-"""Recording what happened. The figures that are summed from the records come with the analytics."""
+"""Recording what happened. What the records add up to: `history`."""
 
 import logging
 from datetime import datetime

@@ -241,7 +241,7 @@ async def test_the_first_refusal_of_a_window_is_recorded_and_no_other(
             await make(services, ada)
         clock.advance(timedelta(minutes=1))
     logs = (await services.usage_logs.page(ada.user.id, Window(), action=Action.ERROR_RATE_LIMIT)).rows
-    assert [log.metadata for log in logs] == [{"code": code}]
+    assert [log.metadata for log in logs] == [{"code": code, "voice": "adam", "characters": 5, "test": False}]
 
 
 async def test_a_window_of_a_month_has_one_first_refusal(

@@ -11,13 +11,16 @@ from shared.tables.declared import (
     STRIPE_IDS,
     SUBSCRIPTIONS,
     TABLES,
+    USAGE_DAYS,
     USAGE_LOGS,
+    USAGE_MONTHS,
     USERS,
 )
 from shared.tables.lists import FILTERED_READ, Window
 from shared.tables.memos import Memos
+from shared.tables.rollups import Day, Month, Rollups, month_name
 from shared.tables.subscriptions import Subscriptions
-from shared.tables.usage_logs import UsageLogs
+from shared.tables.usage_logs import Part, UsageLogs
 from shared.tables.users import ENDED_KEPT, Users
 
 __all__ = [
@@ -32,15 +35,22 @@ __all__ = [
     "STRIPE_IDS",
     "SUBSCRIPTIONS",
     "TABLES",
+    "USAGE_DAYS",
     "USAGE_LOGS",
+    "USAGE_MONTHS",
     "USERS",
     "ApiKeys",
+    "Day",
     "Memos",
+    "Month",
+    "Part",
+    "Rollups",
     "Subscriptions",
     "UsageLogs",
     "Users",
     "Window",
     "key_id",
     "key_not_found",
+    "month_name",
     "uses_counter",
 ]

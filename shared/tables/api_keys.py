@@ -45,9 +45,9 @@ class ApiKeys:
     async def get(self, user_id: str, api_key_id: str) -> ApiKey | None:
         return next((key for key in await self.of(user_id) if key.id == api_key_id), None)
 
-    async def count(self, user_id: str, at: datetime) -> int:
-        """How many of an owner's keys are active."""
-        return _active(_entries(await self._store.get(KEY_RINGS, Key(user_id))), at)
+    async def ring(self, user_id: str) -> list[IssuedKey]:
+        """An owner's keys, oldest first, without their uses."""
+        return [IssuedKey.read(entry) for entry in _entries(await self._store.get(KEY_RINGS, Key(user_id)))]
 
     async def begin_ring(self, key: IssuedKey) -> None:
         """Write a new owner's first key. The owner must be new: nothing else may write this ring yet."""

@@ -10,6 +10,8 @@
 | memos | owner / memo | facts, extended by `title` |
 | usage_logs | owner.memos or owner.events / log | facts |
 | logs_by_day | action.day / log | facts: copies of the events, over all owners |
+| usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
+| usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
@@ -28,6 +30,8 @@ KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes"
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
 LOGS_BY_DAY: Final = Table(name="logs_by_day", kind=Kind.FACTS, database="indexes")
+USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
+USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
 
@@ -40,6 +44,8 @@ TABLES: Final = (
     MEMOS,
     USAGE_LOGS,
     LOGS_BY_DAY,
+    USAGE_DAYS,
+    USAGE_MONTHS,
     SUBSCRIPTIONS,
     STRIPE_IDS,
 )

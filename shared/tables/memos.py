@@ -34,10 +34,6 @@ class Memos:
         )
         return Page(rows=[Memo.read(row.document) for row in page.rows], after=page.after)
 
-    async def count(self, user_id: str) -> int:
-        """How many memos the owner has made, deleted ones included."""
-        return sum((await self._store.counters(f"uses:{user_id}:")).values())
-
     async def add(self, memo: Memo) -> None:
         await self._store.add(MEMOS, Key(memo.user_id, memo.id), memo.document())
 

@@ -1,14 +1,21 @@
 """What happened, by owner, and by day over all owners."""
 
-from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 
 from shared.clock import is_id
 from shared.rows import Action, UsageLog
-from shared.store import Key, Page, Store
+from shared.store import Key, Page, Row, Store
 from shared.tables.declared import LOGS_BY_DAY, USAGE_LOGS
 from shared.tables.lists import Window, merged, newest
 from shared.together import together
+
+
+class Part(StrEnum):
+    """Where an owner's logs lie: memos made, and all other events."""
+
+    MEMOS = "memos"
+    EVENTS = "events"
 
 
 class UsageLogs:
@@ -19,61 +26,50 @@ class UsageLogs:
 
     async def add(self, log: UsageLog) -> None:
         if log.action is Action.MEMO_CREATED:
-            await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.memos", log.id), log.document())
+            await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{Part.MEMOS}", log.id), log.document())
             return
         await together(
-            self._store.add(USAGE_LOGS, Key(f"{log.user_id}.events", log.id), log.document()),
+            self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{Part.EVENTS}", log.id), log.document()),
             self._store.add(LOGS_BY_DAY, Key(f"{log.action}.{log.created_at:%Y-%m-%d}", log.id), log.document()),
         )
 
     async def get(self, user_id: str, log_id: str) -> UsageLog | None:
         if not is_id(log_id):
             return None
-        found = await together(
-            *(self._store.get(USAGE_LOGS, Key(f"{user_id}.{part}", log_id)) for part in ("memos", "events"))
-        )
+        found = await together(*(self._store.get(USAGE_LOGS, Key(f"{user_id}.{part}", log_id)) for part in Part))
         return next((UsageLog.read(document) for document in found if document is not None), None)
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
         """Forget a memo_created."""
-        await self._store.delete(USAGE_LOGS, Key(f"{user_id}.memos", log_id))
+        await self._store.delete(USAGE_LOGS, Key(f"{user_id}.{Part.MEMOS}", log_id))
 
     async def page(self, user_id: str, window: Window, *, action: Action | None = None) -> Page[UsageLog]:
         """An owner's logs, newest first. With an `action` other than memo_created a page may end early."""
         if action is None:
             page = merged(
                 await together(
-                    newest(self._store, USAGE_LOGS, f"{user_id}.memos", window),
-                    newest(self._store, USAGE_LOGS, f"{user_id}.events", window),
+                    newest(self._store, USAGE_LOGS, f"{user_id}.{Part.MEMOS}", window),
+                    newest(self._store, USAGE_LOGS, f"{user_id}.{Part.EVENTS}", window),
                 ),
                 window.limit,
             )
         elif action is Action.MEMO_CREATED:
-            page = await newest(self._store, USAGE_LOGS, f"{user_id}.memos", window)
+            page = await newest(self._store, USAGE_LOGS, f"{user_id}.{Part.MEMOS}", window)
         else:
             page = await newest(
                 self._store,
                 USAGE_LOGS,
-                f"{user_id}.events",
+                f"{user_id}.{Part.EVENTS}",
                 window,
                 keep=lambda document: bool(document["action"] == action),
             )
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
 
+    async def rows(self, user_id: str, part: Part, window: Window) -> Page[Row]:
+        """Documents of one part, newest first, for whoever only adds them up."""
+        return await newest(self._store, USAGE_LOGS, f"{user_id}.{part}", window)
+
     async def on_day(self, action: Action, day: datetime, window: Window) -> Page[UsageLog]:
         """Events of one kind on a UTC day over all owners, newest first; of any action but memo_created."""
         page = await newest(self._store, LOGS_BY_DAY, f"{action}.{day:%Y-%m-%d}", window)
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
-
-    async def count(self, user_id: str, action: Action) -> int:
-        """How often this happened to the owner. Reads the owner's events by pages, except for memo_created."""
-        if action is Action.MEMO_CREATED:
-            uses: Mapping[str, int] = await self._store.counters(f"uses:{user_id}:")
-            return sum(uses.values())
-        total, window = 0, Window(limit=1000)
-        while True:
-            page = await newest(self._store, USAGE_LOGS, f"{user_id}.events", window)
-            total += [row.document["action"] for row in page.rows].count(action)
-            if page.after is None:
-                return total
-            window = Window(limit=1000, after=page.after)

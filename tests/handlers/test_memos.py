@@ -242,7 +242,8 @@ def test_the_first_refusal_of_a_day_is_recorded_and_no_other(world: World, ada: 
     for _ in range(3):
         say(world, ada.key)
     logs = world.get("/api/v1/usage", token=ada.session, query={"action": "error_rate_limit"}).json["logs"]
-    assert [(log["apiKeyId"], log["metadata"]) for log in logs] == [(ada.key_id, {"code": "DAILY_LIMIT_EXCEEDED"})]
+    told = {"code": "DAILY_LIMIT_EXCEEDED", "voice": "rachel", "characters": 11, "test": False}
+    assert [(log["apiKeyId"], log["metadata"]) for log in logs] == [(ada.key_id, told)]
 
 
 @pytest.mark.parametrize("path", ["Bearer {}", "bearer {}", "BEARER  {}", "{}"])

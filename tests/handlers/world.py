@@ -57,6 +57,8 @@ _ROUTES: Final = (
     ("/api/v1/memo", "memos"),
     ("/audio", "memos"),
     ("/api/v1/usage", "usage"),
+    ("/api/v1/analytics", "usage"),
+    ("/api/v1/dashboard/stats", "usage"),
     ("/api/v1/dashboard/account", "usage"),
     ("/api/v1/billing", "subscriptions"),
 )

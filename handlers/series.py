@@ -1,0 +1,113 @@
+"""Series of calls and errors by the hour or day. The route is the usage function's."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+
+from handlers.schema import BODY_ERRORS, CALLER_ERRORS, Answer, begins, errors, option, too_long, up_to
+from shared.analytics import Bucket, Slot
+from shared.auth import AnyCaller, Ready
+from shared.clock import Instant
+from shared.errors import ValidationFailed
+from shared.figures import By, Counts
+from shared.summing import DAY
+
+routes = APIRouter(tags=["usage"])
+
+DEFAULT_DAYS: Final = 30
+
+LAST_YEAR: Final = 9999
+"""Python knows no year behind it, and a bucket of it would end there."""
+
+
+class Result(Answer):
+    """`audioSeconds` is the audio of the calls, to the millisecond."""
+
+    calls: int
+    characters: int
+    audio_seconds: float
+    errors: int
+
+
+class KeyResult(Result):
+    api_key_id: str | None
+
+
+class VoiceResult(Result):
+    voice: str | None
+
+
+class ActionResult(Result):
+    action: str
+
+
+class BucketAnswer(Answer):
+    """Ungrouped, one result; grouped, one for each group with activity in the bucket."""
+
+    start_time: Instant
+    end_time: Instant
+    results: list[KeyResult | VoiceResult | ActionResult | Result]
+
+
+class SeriesAnswer(Answer):
+    buckets: list[BucketAnswer]
+
+
+@routes.get("/api/v1/usage/series", responses=errors(*BODY_ERRORS, *CALLER_ERRORS))
+async def get_series(
+    caller: AnyCaller,
+    services: Ready,
+    start_time: Annotated[str | None, Query(alias="startTime", description="ISO 8601, inclusive")] = None,
+    end_time: Annotated[
+        str | None, Query(alias="endTime", description="ISO 8601, exclusive; a date means its whole day")
+    ] = None,
+    bucket: Annotated[str, Query(description="`1h` or `1d`")] = Bucket.DAY.value,
+    group_by: Annotated[str | None, Query(alias="groupBy", description="`key`, `voice` or `action`")] = None,
+) -> SeriesAnswer:
+    """Calls and errors by the hour (at most 168) or by the day (at most 366), in whole UTC hours or days."""
+    size = Bucket(option("bucket", bucket, [each.value for each in Bucket]))
+    group = None if group_by is None else By(option("groupBy", group_by, [each.value for each in By]))
+    now = services.clock()
+    end = up_to("endTime", end_time) if end_time else now
+    if end.year == LAST_YEAR:
+        raise ValidationFailed("endTime is too late", details={"field": "endTime"})
+    start = begins("startTime", start_time) if start_time else _default_start(end, size)
+    if start >= end:
+        raise ValidationFailed("startTime must be before endTime", details={"field": "startTime"})
+    count = size.spanning(start, end)
+    if count > size.at_most:
+        raise too_long("endTime", f"{size.at_most} buckets of {size}", limit=size.at_most, provided=count)
+    slots = await services.analytics.series(caller.user_id, start, end, bucket=size, group_by=group)
+    return SeriesAnswer(
+        buckets=[
+            BucketAnswer(start_time=slot.start, end_time=slot.end, results=_results(slot, group)) for slot in slots
+        ]
+    )
+
+
+def _default_start(end: datetime, bucket: Bucket) -> datetime:
+    """30 days before; by the hour, as many hours as a series may have."""
+    return bucket.ceiling(end) - min(bucket.at_most * bucket.length, DEFAULT_DAYS * DAY)
+
+
+def _results(slot: Slot, group_by: By | None) -> list[KeyResult | VoiceResult | ActionResult | Result]:
+    return [_result(name or None, counts, group_by) for name, counts in slot.groups.items()]
+
+
+def _result(name: str | None, counts: Counts, group_by: By | None) -> KeyResult | VoiceResult | ActionResult | Result:
+    figures: dict[str, Any] = {
+        "calls": counts.calls,
+        "characters": counts.characters,
+        "audio_seconds": counts.audio_seconds,
+        "errors": counts.errors,
+    }
+    match group_by:
+        case By.KEY:
+            return KeyResult(**figures, api_key_id=name)
+        case By.VOICE:
+            return VoiceResult(**figures, voice=name)
+        case By.ACTION:
+            return ActionResult(**figures, action=name or "")
+        case None:
+            return Result(**figures)

@@ -1,0 +1,250 @@
+"""Summing what is over: the days and months of an owner into documents, and the hours of a busy day.
+
+A day is summed ten minutes after its end, so that whoever still writes to it can finish. What is summed twice, by two
+containers at once, is written twice alike. Documents are written so that a mark never promises more than is there: the
+days of a step at once, then its months in order, then the mark.
+"""
+
+import logging
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Any, Final
+
+from shared.clock import midnight, minted_at
+from shared.figures import Figures
+from shared.store import Row, StoreError
+from shared.tables import Day, Month, Part, Rollups, UsageLogs, Window, month_name
+from shared.together import together
+
+GRACE: Final = timedelta(minutes=10)
+"""A request is answered within seconds: what it records is there by then, unless its container was frozen."""
+
+LOGS_READ: Final = 2000
+"""Logs a page: about as many as fit the store's 900 kB."""
+
+MONTHS_A_STEP: Final = 6
+"""What was left unsummed for long is summed in steps: a deadline loses one at most."""
+
+AT_ONCE: Final = 16
+"""Requests under way together; a container has 20 connections."""
+
+DAY: Final = timedelta(days=1)
+HOUR: Final = timedelta(hours=1)
+
+Hours = dict[datetime, Figures]
+"""Figures by the first moment of the hour. Those without activity are absent."""
+
+_log = logging.getLogger("agent_talk.summing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """What is over for an owner at one time. `born` is the day of the owner's first possible log."""
+
+    now: datetime
+    born: date
+
+    @classmethod
+    def of(cls, user_id: str, now: datetime) -> "Calendar":
+        return cls(now=now, born=minted_at(user_id).date())
+
+    @property
+    def open(self) -> date:
+        """The first day that may not be summed yet: today, or for ten minutes yesterday."""
+        return (self.now - GRACE).date()
+
+    @property
+    def open_month(self) -> date:
+        """The first day of its month. All months before are over."""
+        return self.open.replace(day=1)
+
+    def finished_months(self, first: date, last: date) -> list[str]:
+        """The months with documents among those of two days and all between."""
+        return [month_name(day) for day in months(max(first, self.born), min(last, self.open_month - DAY))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summed:
+    """`hours` holds all that happened from where its reader began until `until`; `marked`: a mark says so.
+
+    `hourly` are the documents of single hours that it met.
+    """
+
+    hours: Hours
+    until: datetime
+    marked: bool
+    hourly: Sequence[Day] = ()
+
+    @classmethod
+    def of(cls, documents: Sequence[Day], *, settled: date) -> "Summed":
+        """From documents in order. All days before `settled` are known to be summed; behind it, marks tell."""
+        days = [each for each in documents if each.hour is None]
+        last = max([settled - DAY, *(each.day for each in days if each.mark)])
+        hours = [each for each in documents if each.hour is not None and each.day > last]
+        until = max([midnight(last + DAY), *(_start(each) + HOUR for each in hours if each.mark)])
+        counted = [each for each in days if each.day <= last] + [each for each in hours if _start(each) < until]
+        return cls(
+            marked=any(each.mark for each in documents),
+            hourly=[each for each in documents if each.hour is not None],
+            hours={
+                midnight(each.day) + number * HOUR: figures
+                for each in counted
+                for number, figures in each.hours.items()
+            },
+            until=until,
+        )
+
+
+class Summing:
+    def __init__(self, *, logs: UsageLogs, rollups: Rollups, logs_read: int = LOGS_READ) -> None:
+        self._logs = logs
+        self._rollups = rollups
+        self._logs_read = logs_read
+
+    async def catch_up(self, user_id: str, calendar: Calendar, known: Summed | None) -> tuple[dict[str, Month], Summed]:
+        """Sum all that is over and was not summed. Returns the months that got documents, and what is known now.
+
+        `known`, if it reaches into the open month, tells where to begin; else that is read.
+        """
+        start, before = calendar.open_month, Figures()
+        if known is None or not known.marked or known.until <= midnight(calendar.open_month):
+            newest = await self._rollups.newest_month(user_id)
+            start = calendar.born if newest is None else _after_month(newest[0])
+            before = Figures() if newest is None else newest[1].up_to_its_end()
+            known = Summed.of(await self._rollups.days(user_id, start), settled=start)
+        made: dict[str, Month] = {}
+        hours, since = dict(known.hours), known.until
+        for first, last in _steps(start, calendar.open - DAY):
+            if midnight(last + DAY) > since:
+                fresh = await self.recount(user_id, since, midnight(last + DAY))
+                _add(hours, fresh)
+                await self._write_days(user_id, hours, since.date(), last, mark=last >= calendar.open_month)
+                since = midnight(last + DAY)
+            for day in months(first, min(last, calendar.open_month - DAY)):
+                month = Month(days=_days_of_month(hours, day), before=before)
+                await self._rollups.add_month(user_id, month_name(day), month)
+                made[month_name(day)] = month
+                before = month.up_to_its_end()
+        await self._forget(user_id, [each for each in known.hourly if each.day < calendar.open])
+        return made, Summed(hours=hours, until=since, marked=True)
+
+    async def sum_hours(self, user_id: str, calendar: Calendar, since: datetime, hours: Hours) -> None:
+        """Write the hours from `since` on that are over. `hours` has all that happened in them."""
+        end = (calendar.now - GRACE).replace(minute=0, second=0, microsecond=0)
+        if end <= since:
+            return
+        over = {hour: figures for hour, figures in hours.items() if since <= hour < end - HOUR}
+        await at_once(self._rollups.add_day(user_id, _hour(hour, figures)) for hour, figures in over.items())
+        last = end - HOUR
+        await self._rollups.add_day(user_id, replace(_hour(last, hours.get(last, Figures())), mark=True))
+
+    async def recount(self, user_id: str, since: datetime, until: datetime) -> Hours:
+        """What the logs from one moment to another, exclusive, add up to: the truth that documents are made of."""
+        hours: Hours = {}
+        await together(*(self._recount(user_id, part, since, until, hours) for part in Part))
+        return hours
+
+    async def _recount(self, user_id: str, part: Part, since: datetime, until: datetime, into: Hours) -> None:
+        window = Window(limit=self._logs_read, since=since, until=until)
+        page = await self._logs.rows(user_id, part, window)
+        record(page.rows, into)
+        if page.after is None:
+            return
+        # There is much: the rest, which is older, month by month at once.
+        last = minted_at(page.after)
+        for_months = [
+            replace(window, since=max(since, midnight(day)), until=min(until, midnight(_next_month(day))))
+            for day in months(since.date(), last.date())
+        ]
+        for_months[-1] = replace(for_months[-1], after=page.after)
+        await at_once(self._read_all(user_id, part, each, into) for each in for_months)
+
+    async def _read_all(self, user_id: str, part: Part, window: Window, into: Hours) -> None:
+        more = True
+        while more:
+            page = await self._logs.rows(user_id, part, window)
+            record(page.rows, into)
+            window, more = replace(window, after=page.after), page.after is not None
+
+    async def _write_days(self, user_id: str, hours: Hours, first: date, last: date, *, mark: bool) -> None:
+        """One document for each active day, and if `mark`, one for the last in any case, when all others are there."""
+        days = {day: Day(day=day, hours=parts) for day, parts in _by_day(hours).items() if first <= day <= last}
+        marked = replace(days.pop(last, Day(day=last, hours={})), mark=True) if mark else None
+        await at_once(self._rollups.add_day(user_id, day) for day in days.values())
+        if marked is not None:
+            await self._rollups.add_day(user_id, marked)
+
+    async def _forget(self, user_id: str, hours: Sequence[Day]) -> None:
+        """Their days have documents now. What cannot be deleted costs a few bytes, and no correctness."""
+        try:
+            await at_once(self._rollups.forget(user_id, each) for each in hours)
+        except StoreError:
+            _log.exception("sums of hours could not be deleted", extra={"user_id": user_id})
+
+
+def record(rows: Iterable[Row], into: Hours) -> None:
+    """Add logs to the hours that they happened in."""
+    for row in rows:
+        told = Figures()
+        told.record(row.document)
+        if told:
+            hour = datetime.fromisoformat(row.document["created_at"][:13]).replace(tzinfo=UTC)
+            into.setdefault(hour, Figures()).add(told)
+
+
+async def at_once(calls: Iterable[Awaitable[Any]]) -> None:
+    """Await all, some at a time; the others begin only when those have succeeded."""
+    waiting = iter(calls)
+    while some := list(islice(waiting, AT_ONCE)):
+        await together(*some)
+
+
+def months(first: date, last: date) -> Iterator[date]:
+    """The first days of the months from one day's to another's."""
+    month = first.replace(day=1)
+    while month <= last:
+        yield month
+        month = _next_month(month)
+
+
+def _steps(first: date, last: date) -> Iterator[tuple[date, date]]:
+    """The days from one to another, in steps that end with a month."""
+    waiting = months(first, last)
+    while some := list(islice(waiting, MONTHS_A_STEP)):
+        yield max(first, some[0]), min(last, _next_month(some[-1]) - DAY)
+
+
+def _by_day(hours: Hours) -> dict[date, dict[int, Figures]]:
+    days: dict[date, dict[int, Figures]] = {}
+    for hour, figures in hours.items():
+        if figures:
+            days.setdefault(hour.date(), {})[hour.hour] = figures
+    return days
+
+
+def _days_of_month(hours: Hours, month: date) -> dict[int, Figures]:
+    days = {day: parts for day, parts in _by_day(hours).items() if month <= day < _next_month(month)}
+    return {day.day: Figures.sum(parts.values()) for day, parts in days.items()}
+
+
+def _add(hours: Hours, more: Hours) -> None:
+    for hour, figures in more.items():
+        hours.setdefault(hour, Figures()).add(figures)
+
+
+def _hour(hour: datetime, figures: Figures) -> Day:
+    return Day(day=hour.date(), hour=hour.hour, hours={hour.hour: figures})
+
+
+def _start(document: Day) -> datetime:
+    return midnight(document.day) + (document.hour or 0) * HOUR
+
+
+def _next_month(month: date) -> date:
+    return (month.replace(day=1) + 31 * DAY).replace(day=1)
+
+
+def _after_month(name: str) -> date:
+    return _next_month(date(int(name[:4]), int(name[5:]), 1))
