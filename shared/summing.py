@@ -27,8 +27,8 @@ LOGS_READ: Final = 2000
 MONTHS_A_STEP: Final = 6
 """What was left unsummed for long is summed in steps: a deadline loses one at most."""
 
-AT_ONCE: Final = 16
-"""Requests under way together; a container has 20 connections."""
+AT_ONCE: Final = 8
+"""Requests under way together: as many as a container has connections."""
 
 DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
@@ -155,7 +155,7 @@ class Summing:
         # There is much: the rest, which is older, month by month at once.
         last = minted_at(page.after)
         for_months = [
-            replace(window, since=max(since, midnight(day)), until=min(until, midnight(_next_month(day))))
+            replace(window, since=max(since, midnight(day)), until=min(until, midnight(next_month(day))))
             for day in months(since.date(), last.date())
         ]
         for_months[-1] = replace(for_months[-1], after=page.after)
@@ -170,7 +170,7 @@ class Summing:
 
     async def _write_days(self, user_id: str, hours: Hours, first: date, last: date, *, mark: bool) -> None:
         """One document for each active day, and if `mark`, one for the last in any case, when all others are there."""
-        days = {day: Day(day=day, hours=parts) for day, parts in _by_day(hours).items() if first <= day <= last}
+        days = {day: Day(day=day, hours=parts) for day, parts in by_day(hours).items() if first <= day <= last}
         marked = replace(days.pop(last, Day(day=last, hours={})), mark=True) if mark else None
         await at_once(self._rollups.add_day(user_id, day) for day in days.values())
         if marked is not None:
@@ -206,17 +206,17 @@ def months(first: date, last: date) -> Iterator[date]:
     month = first.replace(day=1)
     while month <= last:
         yield month
-        month = _next_month(month)
+        month = next_month(month)
 
 
 def _steps(first: date, last: date) -> Iterator[tuple[date, date]]:
     """The days from one to another, in steps that end with a month."""
     waiting = months(first, last)
     while some := list(islice(waiting, MONTHS_A_STEP)):
-        yield max(first, some[0]), min(last, _next_month(some[-1]) - DAY)
+        yield max(first, some[0]), min(last, next_month(some[-1]) - DAY)
 
 
-def _by_day(hours: Hours) -> dict[date, dict[int, Figures]]:
+def by_day(hours: Hours) -> dict[date, dict[int, Figures]]:
     days: dict[date, dict[int, Figures]] = {}
     for hour, figures in hours.items():
         if figures:
@@ -225,7 +225,7 @@ def _by_day(hours: Hours) -> dict[date, dict[int, Figures]]:
 
 
 def _days_of_month(hours: Hours, month: date) -> dict[int, Figures]:
-    days = {day: parts for day, parts in _by_day(hours).items() if month <= day < _next_month(month)}
+    days = {day: parts for day, parts in by_day(hours).items() if month <= day < next_month(month)}
     return {day.day: Figures.sum(parts.values()) for day, parts in days.items()}
 
 
@@ -242,9 +242,9 @@ def _start(document: Day) -> datetime:
     return midnight(document.day) + (document.hour or 0) * HOUR
 
 
-def _next_month(month: date) -> date:
+def next_month(month: date) -> date:
     return (month.replace(day=1) + 31 * DAY).replace(day=1)
 
 
 def _after_month(name: str) -> date:
-    return _next_month(date(int(name[:4]), int(name[5:]), 1))
+    return next_month(date(int(name[:4]), int(name[5:]), 1))

@@ -11,20 +11,17 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.clock import Ids, midnight
+from shared.clock import midnight
 from shared.figures import By, Counts, Figures
 from shared.history import History
 from shared.memory import MemoryStore
-from shared.rows import Action, UsageLog
+from shared.rows import Action
 from shared.store import Store, StoreUnavailable
 from shared.summing import DAY, GRACE, HOUR
 from shared.tables import TABLES, Rollups, UsageLogs
 from tests.store_world import store_world
 from tests.support import FailingStore, FakeClock, racing_store, repeatable
-
-BORN: Final = datetime(2025, 11, 20, 22, 30, tzinfo=UTC)
-VOICES: Final = ("rachel", "sam")
-KEYS: Final = ("a" * 32, "b" * 32)
+from tests.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told
 
 
 @asynccontextmanager
@@ -44,19 +41,6 @@ STORES: Final[dict[str, Callable[[], AbstractAsyncContextManager[Store]]]] = {
     "memory": memory_store,
     "micro": micro_store,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Happens:
-    """A log, written `late` after what it tells of."""
-
-    action: Action
-    key: str
-    voice: str
-    characters: int
-    tenths: int
-    test: bool
-    late: timedelta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,59 +73,6 @@ HAPPENS: Final = st.builds(
 )
 ASKS: Final = st.builds(Asks, ago=st.integers(0, 100), days=st.integers(1, 400), errors=st.booleans())
 STEPS: Final = st.lists(st.tuples(PAUSES, st.one_of(HAPPENS, HAPPENS, ASKS)), min_size=1, max_size=40)
-
-
-class Owner:
-    """One owner's logs, as they are written and as a recount sees them."""
-
-    def __init__(self, store: Store, clock: FakeClock, **how: int) -> None:
-        self.clock = clock
-        self.ids = Ids()
-        self.id = self.ids.mint(clock.at)
-        self.logs = UsageLogs(store)
-        self.rollups = Rollups(store)
-        self.history = History(logs=self.logs, rollups=self.rollups, clock=clock, **how)
-        self.written: list[UsageLog] = []
-
-    async def log(self, happens: Happens) -> None:
-        at = max(self.clock.at - happens.late, BORN)
-        log = UsageLog(
-            id=self.ids.mint(at),
-            user_id=self.id,
-            api_key_id=happens.key,
-            action=happens.action,
-            metadata={
-                "voice": happens.voice,
-                "characters": happens.characters,
-                "audioSeconds": happens.tenths / 10,
-                "test": happens.test,
-            },
-            created_at=at,
-        )
-        self.written.append(log)
-        await self.logs.add(log)
-
-    def recount(self, first: datetime, end: datetime) -> dict[datetime, dict[tuple[By, str], Counts]]:
-        """By the hour, from the logs alone."""
-        hours: dict[datetime, dict[tuple[By, str], Counts]] = {}
-        for log in self.written:
-            if not first <= log.created_at < end:
-                continue
-            if log.action is Action.MEMO_CREATED and not log.metadata["test"]:
-                made = Counts(1, log.metadata["characters"], int(log.metadata["audioSeconds"] * 10 + 0.5) * 100, 0)
-            elif log.action.startswith("error_"):
-                made = Counts(0, 0, 0, 1)
-            else:
-                continue
-            hour = hours.setdefault(log.created_at.replace(minute=0, second=0, microsecond=0), {})
-            names = {By.ACTION: log.action.value, By.KEY: log.api_key_id or "", By.VOICE: log.metadata["voice"]}
-            for group in names.items():
-                hour[group] = Counts(*map(sum, zip(hour.get(group, Counts()), made, strict=True)))
-        return hours
-
-
-def told(figures: Figures) -> dict[tuple[By, str], Counts]:
-    return {(what, name): counts for what in By for name, counts in figures.by(what).items()}
 
 
 def by_day(hours: dict[datetime, dict[tuple[By, str], Counts]]) -> dict[date, dict[tuple[By, str], Counts]]:
@@ -223,21 +154,7 @@ def test_figures_equal_a_recount_of_the_logs(name: str) -> None:
     run()
 
 
-MEMO: Final = Happens(
-    action=Action.MEMO_CREATED, key=KEYS[0], voice="sam", characters=7, tenths=5, test=False, late=timedelta(0)
-)
-ERROR: Final = Happens(
-    action=Action.ERROR_TTS, key=KEYS[1], voice="sam", characters=7, tenths=5, test=False, late=timedelta(0)
-)
 ALL: Final = Asks(ago=0, days=400, errors=True)
-
-
-async def lived(owner: Owner, days: int, *, every: timedelta = timedelta(hours=7)) -> None:
-    """So many days go by with a memo now and then, and nobody asks."""
-    ends_at = owner.clock.at + timedelta(days=days)
-    while owner.clock.at < ends_at:
-        owner.clock.advance(every)
-        await owner.log(ERROR if owner.clock.at.hour == 3 else MEMO)
 
 
 @pytest.mark.anyio

@@ -1,0 +1,95 @@
+"""Counting summed days again, from their logs, and putting right what does not match.
+
+That is needed when a log came in after its day had been summed: from a container that was frozen for long while it
+wrote, or one whose clock was wrong.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from shared.clock import Clock, midnight
+from shared.figures import Figures
+from shared.summing import DAY, Calendar, Summing, by_day, months, next_month
+from shared.tables import Day, Month, Rollups, UsageLogs, month_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """One month's outcome. `wrong` are the names of the days and months whose figures did not match."""
+
+    month: str
+    days: int
+    wrong: Sequence[str]
+
+
+class Rebuilding:
+    """`repair`: write the right figures beside the wrong ones, which then count no more; else only compare."""
+
+    def __init__(self, *, logs: UsageLogs, rollups: Rollups, clock: Clock, repair: bool) -> None:
+        self._rollups = rollups
+        self._summing = Summing(logs=logs, rollups=rollups)
+        self._clock = clock
+        self._repair = repair
+
+    def months(self, user_id: str, first: date) -> list[str]:
+        """The months that `rebuild` yields: totals are carried from month to month, so all behind are looked at."""
+        calendar = Calendar.of(user_id, self._clock())
+        return [month_name(day) for day in months(max(first, calendar.born), calendar.open - DAY)]
+
+    async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[Checked]:
+        """Count the finished days from one to another again, inclusive. Can be interrupted, and begun again."""
+        calendar = Calendar.of(user_id, self._clock())
+        await self._summing.catch_up(user_id, calendar, None)
+        first, last = max(first, calendar.born), min(last, calendar.open - DAY)
+        before = await self._before(user_id, first)
+        for month in months(first, calendar.open - DAY):
+            end = min(next_month(month) - DAY, calendar.open - DAY)
+            stored = {
+                each.day: each for each in await self._rollups.days(user_id, month, end + DAY) if each.hour is None
+            }
+            since, until = max(first, month), min(last, end)
+            wrong, days = list[str](), {day: each.hours for day, each in stored.items()}
+            if since <= until:
+                counted = by_day(await self._summing.recount(user_id, midnight(since), midnight(until + DAY)))
+                wrong = await self._check_days(user_id, since, until, stored, counted)
+                days = {day: hours for day, hours in days.items() if not since <= day <= until} | counted
+            if month < calendar.open_month:
+                right = Month(
+                    days={day.day: Figures.sum(hours.values()) for day, hours in days.items() if any(hours.values())},
+                    before=before,
+                )
+                wrong += await self._check_month(user_id, month_name(month), right)
+                before = right.up_to_its_end()
+            yield Checked(month=month_name(month), days=max(0, (until - since).days + 1), wrong=wrong)
+
+    async def _before(self, user_id: str, first: date) -> Figures:
+        """All that was before the month of this day."""
+        name = month_name(first.replace(day=1) - DAY)
+        found = await self._rollups.months(user_id, name, name + "a")
+        return found[name].up_to_its_end() if name in found else Figures()
+
+    async def _check_days(
+        self,
+        user_id: str,
+        since: date,
+        until: date,
+        stored: Mapping[date, Day],
+        counted: Mapping[date, Mapping[int, Figures]],
+    ) -> list[str]:
+        wrong = []
+        for day in (since + number * DAY for number in range((until - since).days + 1)):
+            there, right = stored.get(day, Day(day=day, hours={})), counted.get(day, {})
+            if there.hours != right:
+                wrong.append(there.name)
+                if self._repair:
+                    await self._rollups.correct_day(user_id, Day(day=day, hours=right, mark=there.mark))
+        return wrong
+
+    async def _check_month(self, user_id: str, name: str, right: Month) -> list[str]:
+        stored = (await self._rollups.months(user_id, name, name + "a")).get(name)
+        if stored == right:
+            return []
+        if self._repair:
+            await self._rollups.correct_month(user_id, name, right)
+        return [name]
