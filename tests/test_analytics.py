@@ -1,0 +1,83 @@
+"""What figures say: shares that add up, and weeks and months across the borders of years."""
+
+from datetime import date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.analytics import Bucket, shares, week_name
+from shared.figures import By, Counts, Figures, packed, unpacked
+from tests.support import NOON, repeatable
+
+NAMES = st.text("abcdef", min_size=1, max_size=3)
+COUNTS = st.builds(
+    Counts,
+    calls=st.integers(0, 10**9),
+    characters=st.integers(0, 10**12),
+    audio_ms=st.integers(0, 10**12),
+    errors=st.integers(0, 10**6),
+)
+
+
+@repeatable
+@given(st.dictionaries(NAMES, st.integers(0, 10**9)))
+def test_percentages_have_one_decimal_and_add_up(counts: dict[str, int]) -> None:
+    found = shares(counts)
+    total = sum(counts.values())
+    assert {share.name: share.count for share in found} == {name: count for name, count in counts.items() if count}
+    assert round(sum(share.percentage for share in found), 6) == (100 if total else 0)
+    for share in found:
+        assert round(share.percentage, 1) == share.percentage
+        assert abs(share.percentage - 100 * share.count / total) < 0.1
+    assert [share.count for share in found] == sorted((share.count for share in found), reverse=True)
+
+
+def test_thirds_are_a_hundred_in_all() -> None:
+    assert [share.percentage for share in shares({"a": 1, "b": 1, "c": 1})] == [33.4, 33.3, 33.3]
+    assert [share.percentage for share in shares({"a": 1, "b": 2})] == [66.7, 33.3]
+
+
+@pytest.mark.parametrize(
+    ("day", "week"),
+    [
+        (date(2026, 3, 2), "2026-W10"),
+        (date(2024, 12, 30), "2025-W01"),
+        (date(2027, 1, 3), "2026-W53"),
+        (date(2023, 1, 1), "2022-W52"),
+    ],
+)
+def test_weeks_are_iso_weeks(day: date, week: str) -> None:
+    assert week_name(day) == week
+
+
+@repeatable
+@given(st.dictionaries(st.integers(0, 31), st.dictionaries(st.sampled_from(["kx", "vy", "az", "ab"]), COUNTS)))
+def test_figures_survive_being_packed(parts: dict[int, dict[str, Counts]]) -> None:
+    figures = {at: Figures(groups) for at, groups in parts.items() if groups}
+    assert unpacked(packed(figures)) == figures
+
+
+def test_the_same_figures_make_the_same_document() -> None:
+    one = Figures({"kx": Counts(1, 2, 3, 0), "vy": Counts(0, 0, 0, 1)})
+    other = Figures.sum([Figures({"vy": Counts(0, 0, 0, 1)}), Figures({"kx": Counts(1, 2, 3, 0)})])
+    assert (
+        packed({1: one, 0: Figures()})
+        == packed({1: other})
+        == {"groups": ["kx", "vy"], "parts": [[1, [0, 1, 2, 3], [1, 0, 0, 0, 1]]]}
+    )
+
+
+def test_a_sum_leaves_its_parts_alone() -> None:
+    one = Figures({"kx": Counts(calls=1)})
+    assert Figures.sum([one, one]).by(By.KEY) == {"x": Counts(calls=2)}
+    assert one.by(By.KEY) == {"x": Counts(calls=1)}
+
+
+@pytest.mark.parametrize("bucket", Bucket)
+def test_buckets_contain_the_time_asked_for(bucket: Bucket) -> None:
+    aligned = datetime(2026, 11, 23, tzinfo=NOON.tzinfo)
+    moment = timedelta(milliseconds=1)
+    assert bucket.spanning(aligned, aligned + 3 * bucket.length) == 3
+    assert bucket.spanning(aligned + moment, aligned + 3 * bucket.length) == 3
+    assert bucket.spanning(aligned, aligned + 3 * bucket.length + moment) == 4
