@@ -60,6 +60,7 @@ _ROUTES: Final = (
     ("/api/v1/analytics", "usage"),
     ("/api/v1/dashboard/stats", "usage"),
     ("/api/v1/dashboard/account", "usage"),
+    ("/usage", "usage"),
     ("/api/v1/billing", "subscriptions"),
 )
 """Which function has the paths that begin so; all others are the health function's."""
