@@ -6,6 +6,8 @@ const API = new URL("api/v1/", document.baseURI); // relative, so that it holds 
 const PATIENCE_MS = 30_000; // API Gateway gives up then
 const DAY_S = 86_400;
 
+const BARS = uPlot.paths.bars({ size: [0.75, 48] }); // so much of a day's room, at most so many pixels
+
 const ERROR_NAMES = {
   error_api: "The service failed",
   error_tts: "The speech provider failed",
@@ -40,6 +42,7 @@ const sections = [
 let key = null; // null: the session's cookie says who is calling
 let plots = []; // functions that draw the charts again
 let running = new AbortController(); // for everything that is asked on behalf of who is signed in
+const sizes = new ResizeObserver(() => redraw());
 
 // Asking
 
@@ -66,7 +69,7 @@ async function ask(path, { method = "GET", body, as = key, signal, read = (respo
 
 async function refusal(response) {
   const { error } = await response.json().catch(() => ({}));
-  const waits = response.status === 429 || response.status === 503 ? Number.parseInt(response.headers.get("Retry-After")) : NaN;
+  const waits = Number.parseInt(response.headers.get("Retry-After"), 10);
   return new Refused(error?.message ?? `The service answered ${response.status}`, {
     code: error?.code,
     status: response.status,
@@ -87,10 +90,9 @@ async function enter(as) {
   const { tier } = await ask("dashboard/stats", { as });
   key = as;
   running = new AbortController();
-  byId("who").textContent = `${tier.displayName} plan, ${as === null ? "by session" : "by API key"}`;
+  byId("who").textContent = `${tier.displayName} plan · ${as === null ? "session" : "API key"}`;
   show("usage");
-  byId("title").focus();
-  await load(sections);
+  load(sections);
 }
 
 async function enterWithCookie() {
@@ -101,7 +103,7 @@ async function enterWithCookie() {
     if (error.isOfCredential) return leave(error.isMissingCredential ? "" : error.message);
     show("unreachable");
     say("");
-    byId("unreachable-message").textContent = error.message;
+    byId("unreachable-message").textContent = why(error);
   }
 }
 
@@ -140,9 +142,10 @@ function onSubmit(formId, enterBy) {
     try {
       await enterBy(refuseField);
       form.reset();
+      byId("title").focus();
     } catch (error) {
       say("");
-      problem.textContent = error.message;
+      problem.textContent = why(error);
     } finally {
       form.ariaBusy = "false";
     }
@@ -178,7 +181,7 @@ byId("sign-out").addEventListener("click", async () => {
     try {
       await ask("auth/logout", { method: "POST" });
     } catch (error) {
-      say(`You are still signed in. ${error.message}`);
+      say(`You are still signed in. ${why(error)}`);
       return;
     }
   }
@@ -193,18 +196,17 @@ byId("try-again").addEventListener("click", enterWithCookie);
 
 const chosenDays = () => Number(document.querySelector("#range input:checked").value);
 
-/** Loads sections side by side, and tells screen readers how it went. */
+/** Loads sections side by side, and says how it went once nothing is being loaded any more. */
 async function load(some) {
   const { signal } = running;
   const days = chosenDays();
   say("Loading…");
-  const loaded = await Promise.all(some.map((section) => loadSection(section, days)));
-  if (signal.aborted || days !== chosenDays()) return;
-  const failed = loaded.filter((ok) => !ok).length;
-  say(failed ? `${failed} of ${some.length} parts could not be loaded.` : `The last ${days} days are shown.`);
+  await Promise.all(some.map((section) => loadSection(section, days)));
+  if (signal.aborted || document.querySelector("#usage [aria-busy=true]")) return;
+  const failed = sections.filter(({ id }) => byId(id).dataset.state === "failed").length;
+  say(failed ? `${failed} of ${sections.length} parts could not be loaded.` : `The last ${days} days are shown.`);
 }
 
-/** Whether it was loaded. */
 async function loadSection(section, days) {
   section.running?.abort();
   section.running = new AbortController();
@@ -214,12 +216,10 @@ async function loadSection(section, days) {
     const answer = await ask(section.path(days), { signal });
     section.draw(part(section.id, ".content"), answer.data ?? answer);
     setState(section.id, "ready");
-    return true;
   } catch (error) {
-    if (signal.aborted) return false;
+    if (signal.aborted) return;
     if (error.isOfCredential) leave(error.message);
-    else setState(section.id, "failed", error.message, () => load([section]));
-    return false;
+    else setState(section.id, "failed", why(error), () => load([section]));
   }
 }
 
@@ -239,7 +239,7 @@ function retryButton(element, retry) {
   const button = make("button", { type: "button", textContent: "Try again" });
   button.setAttribute("aria-describedby", element.getAttribute("aria-labelledby"));
   button.addEventListener("click", () => {
-    byId("title").focus(); // the button goes away
+    element.querySelector("h2").focus(); // the button goes away
     retry();
   });
   return button;
@@ -253,8 +253,9 @@ byId("download").addEventListener("click", async () => {
   say("Preparing the download…");
   try {
     const path = `analytics/export?days=${chosenDays()}&format=csv`;
-    const file = await ask(path, { signal, read: async (response) => ({ blob: await response.blob(), name: fileName(response) }) });
-    const link = make("a", { href: URL.createObjectURL(file.blob), download: file.name });
+    const read = async (response) => ({ blob: await response.blob(), name: fileName(response) });
+    const { blob, name } = await ask(path, { signal, read });
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), PATIENCE_MS);
     say("The file was downloaded.");
@@ -262,7 +263,7 @@ byId("download").addEventListener("click", async () => {
     if (signal.aborted) return;
     say("");
     if (error.isOfCredential) leave(error.message);
-    else byId("download-problem").textContent = error.message;
+    else byId("download-problem").textContent = why(error);
   }
 });
 
@@ -307,8 +308,10 @@ function drawLimits(content, { tier, daily, monthly, charsPerMemo, maxApiKeys })
 function limit(name, { limit: most, used, remaining, resetAt }) {
   const bounded = most !== "unlimited";
   const left = bounded ? `${number.format(remaining)} of ${number.format(most)} left` : "no limit";
-  const meter = () =>
-    make("meter", { min: 0, max: most, low: most * 0.8, high: most * 0.95, optimum: 0, value: used, ariaLabel: `${name}: used` });
+  const meter = () => {
+    const marks = { min: 0, max: most, low: most * 0.8, high: most * 0.95, optimum: 0, value: used };
+    return make("meter", { ...marks, ariaLabel: `${name}: used` });
+  };
   return make(
     "div",
     { className: "limit" },
@@ -320,33 +323,31 @@ function limit(name, { limit: most, used, remaining, resetAt }) {
 
 function drawDays(content, { daily }) {
   plots = [];
-  content.replaceChildren(
-    chart("Calls per day", "calls", daily),
-    chart("Characters per day", "characters", daily),
-  );
-  for (const plot of plots) plot();
+  sizes.disconnect();
+  content.replaceChildren(chart("Calls per day", "calls", daily), chart("Characters per day", "characters", daily));
 }
 
 /** A bar for each day, to look at with pointer or arrow keys, and the same as a table. */
 function chart(title, field, daily) {
+  const days = daily.map(({ date }) => Date.parse(date) / 1000);
   const values = daily.map((day) => day[field]);
   const total = values.reduce((sum, value) => sum + value, 0);
   const atRest = `${number.format(total)} ${field} in ${number.format(daily.length)} days`;
   const readout = make("span", { className: "readout", textContent: atRest });
-  const canvas = make("div", { className: "plot", tabIndex: 0, role: "slider", ariaLabel: `${title}, day` });
-  canvas.ariaValueMin = "1";
-  canvas.ariaValueMax = String(daily.length);
+  const area = make("div", { className: "plot", tabIndex: 0, role: "slider", ariaLabel: `${title}, day` });
+  area.ariaValueMin = "1";
+  area.ariaValueMax = String(daily.length);
   let plot = null;
 
   const look = (index) => {
     const told = index === null ? atRest : `${daily[index].date}: ${number.format(values[index])} ${field}`;
     readout.textContent = told;
-    canvas.ariaValueNow = String((index ?? daily.length - 1) + 1);
-    canvas.ariaValueText = told;
+    area.ariaValueNow = String((index ?? daily.length - 1) + 1);
+    area.ariaValueText = told;
   };
   look(null);
 
-  canvas.addEventListener("keydown", (event) => {
+  area.addEventListener("keydown", (event) => {
     const at = plot.cursor.idx ?? null;
     const last = daily.length - 1;
     const next = {
@@ -361,12 +362,13 @@ function chart(title, field, daily) {
     event.preventDefault();
     plot.setCursor({ left: plot.valToPos(plot.data[0][next], "x"), top: 0 });
   });
-  canvas.addEventListener("blur", () => plot.setCursor({ left: -10, top: -10 }));
+  area.addEventListener("blur", () => plot.setCursor({ left: -10, top: -10 }));
 
   plots.push(() => {
     plot?.destroy();
-    plot = new uPlot(options(canvas, `--${field}`, look), [daily.map(({ date }) => Date.parse(date) / 1000), values], canvas);
+    plot = new uPlot(options(area, `--${field}`, look), [days, values], area);
   });
+  sizes.observe(area); // which draws it, once it has a size
 
   const rows = daily.toReversed().map((day) => [day.date, number.format(day[field])]);
   const scroll = make("div", { className: "rows", tabIndex: 0, role: "group", ariaLabel: `${title}, table` });
@@ -375,7 +377,7 @@ function chart(title, field, daily) {
     "figure",
     {},
     make("figcaption", {}, make("span", { textContent: title }), readout),
-    canvas,
+    area,
     make("details", {}, make("summary", { textContent: `${title} as a table` }), scroll),
   );
 }
@@ -388,14 +390,20 @@ function options(element, colour, look) {
     width: element.clientWidth,
     height: element.clientHeight,
     legend: { show: false },
-    padding: [8, 0, 0, 0],
+    padding: [8, 24, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: {
       x: { time: false, range: (_, first, last) => [first - DAY_S / 2, last + DAY_S / 2] },
       y: { range: (_, __, most) => [0, Math.max(4, most * 1.05)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, splits: labelledDays, values: (_, days) => days.map((day) => dayName.format(day * 1000)) },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 28,
+        splits: labelledDays,
+        values: (_, days) => days.map((day) => dayName.format(day * 1000)),
+      },
       {
         ...axis,
         grid: { stroke: of("--line"), width: 1 },
@@ -404,7 +412,7 @@ function options(element, colour, look) {
         values: (_, counts) => counts.map((count) => short.format(count)),
       },
     ],
-    series: [{}, { fill: of(colour), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.75, 48] }) }],
+    series: [{}, { fill: of(colour), width: 0, points: { show: false }, paths: BARS }],
     hooks: { setCursor: [(plot) => look(plot.cursor.left < 0 ? null : plot.cursor.idx)] },
   };
 }
@@ -431,15 +439,19 @@ function drawVoices(content, voices) {
 }
 
 function drawErrors(content, { totalRequests, totalErrors, errorsByType }) {
+  const [failed, asked] = [totalErrors, totalRequests].map((count) => number.format(count));
   const told = totalErrors
-    ? `${number.format(totalErrors)} of ${number.format(totalRequests)} requests failed (${share.format(totalErrors / totalRequests)}).`
-    : `None in ${number.format(totalRequests)} requests.`;
+    ? `${failed} of ${asked} requests failed (${share.format(totalErrors / totalRequests)}).`
+    : totalRequests
+      ? `None in ${asked} requests.`
+      : "No requests in this range.";
   const rows = errorsByType.map(({ errorType, count, percentage }) => [
     ERROR_NAMES[errorType] ?? errorType,
     number.format(count),
     share.format(percentage / 100),
   ]);
-  content.replaceChildren(make("p", { textContent: told }), ...(rows.length ? [table(["Error", "Count", "Share"], rows)] : []));
+  const types = rows.length ? [table(["Error", "Count", "Share"], rows)] : [];
+  content.replaceChildren(make("p", { textContent: told }), ...types);
 }
 
 /** The first cell of a row is its header. */
@@ -465,6 +477,13 @@ function say(text) {
   byId("status").textContent = text;
 }
 
+/** What to tell of anything that was thrown: an answer of another shape than expected throws errors of the language. */
+function why(error) {
+  if (error instanceof Refused) return error.message;
+  console.error(error);
+  return "The service's answer was not understood.";
+}
+
 function sentence(text) {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
@@ -472,20 +491,19 @@ function sentence(text) {
 function inTime(seconds) {
   const unit = new Intl.RelativeTimeFormat("en");
   if (seconds < 120) return unit.format(seconds, "second");
-  return seconds < 7200 ? unit.format(Math.ceil(seconds / 60), "minute") : unit.format(Math.ceil(seconds / 3600), "hour");
+  if (seconds < 7200) return unit.format(Math.ceil(seconds / 60), "minute");
+  return unit.format(Math.ceil(seconds / 3600), "hour");
 }
 
 function momentOf(iso) {
   return `on ${dayName.format(new Date(iso))} at ${iso.slice(11, 16)} UTC`;
 }
 
-const redraw = () => plots.forEach((plot) => plot());
+function redraw() {
+  for (const plot of plots) plot();
+}
+
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-let resized = 0;
-addEventListener("resize", () => {
-  cancelAnimationFrame(resized);
-  resized = requestAnimationFrame(redraw);
-});
 
 byId("example").textContent = [
   `curl ${new URL("memo", API)} \\`,
