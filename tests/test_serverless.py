@@ -46,6 +46,14 @@ def test_every_declared_path_takes_all_methods_so_that_its_function_answers_wron
     assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
 
 
+def test_every_file_of_the_functions_is_packaged() -> None:
+    patterns = CONFIGURATION["package"]["patterns"]
+    root = Path(__file__).parent.parent
+    packaged = {path for pattern in patterns if pattern[0] != "!" for path in root.glob(pattern)}
+    files = {path for folder in ("handlers", "shared") for path in (root / folder).rglob("*") if path.is_file()}
+    assert {path for path in files if "__pycache__" not in path.parts} == packaged
+
+
 def test_the_default_route_goes_to_health() -> None:
     assert [name for name in DECLARED if "*" in declared_paths(name)] == ["health"]
 
