@@ -116,6 +116,7 @@ function leave(note) {
     setState(id, "loading");
     part(id, ".content").replaceChildren();
   }
+  if (!byId("usage").hidden) byId("title").focus(); // what had the focus goes away
   byId("nothing").hidden = true;
   byId("download-problem").textContent = "";
   show("sign-in");
@@ -186,7 +187,6 @@ byId("sign-out").addEventListener("click", async () => {
     }
   }
   leave("");
-  byId("title").focus();
   say("You are signed out.");
 });
 
