@@ -9,9 +9,9 @@ const DAY_S = 86_400;
 const BARS = uPlot.paths.bars({ size: [0.75, 48] }); // so much of a day's room, at most so many pixels
 
 const ERROR_NAMES = {
-  error_api: "The service failed",
-  error_tts: "The speech provider failed",
-  error_rate_limit: "A limit was reached",
+  api: "The service failed",
+  tts: "The speech provider failed",
+  "rate limit": "A limit was reached",
 };
 
 const number = new Intl.NumberFormat("en");
@@ -284,7 +284,7 @@ function drawSummary(content, all) {
     ["Calls in all", number.format(all.totalCalls)],
     ["Characters in all", number.format(all.totalCharacters)],
     ["Characters a call", decimal.format(all.avgCharactersPerCall)],
-    ["Most used voice", all.mostUsedVoice ?? "none"],
+    ["Most used voice", capitalized(all.mostUsedVoice ?? "none")],
   ];
   content.replaceChildren(
     ...tiles.map(([term, value]) =>
@@ -482,6 +482,10 @@ function why(error) {
   if (error instanceof Refused) return error.message;
   console.error(error);
   return "The service's answer was not understood.";
+}
+
+function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function sentence(text) {

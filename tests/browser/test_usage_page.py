@@ -339,7 +339,7 @@ def canned(page: Page, *, factor: int) -> None:
             "totalRequests": 1260 * factor,
             "totalErrors": 9 * factor,
             "errorRate": 0.7,
-            "errorsByType": [{"errorType": "error_tts", "count": 9, "percentage": 100.0}] * factor,
+            "errorsByType": [{"errorType": "tts", "count": 9, "percentage": 100.0}] * factor,
         },
     )
     answer(
