@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import pytest
@@ -22,7 +22,7 @@ from local import FUNCTIONS, Gateway
 from shared.memory import MemoryStore
 from shared.services import Services
 from shared.settings import Settings
-from tests.support import cheap_passwords
+from tests.support import FakeClock, cheap_passwords
 
 CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS: Final = (
@@ -35,6 +35,10 @@ FLAGS: Final = (
 )
 PATIENCE_MS: Final = 15_000  # of a machine that does much else
 EMAIL: Final = "ada@example.org"
+LIMIT: Final = 100
+CALLS: Final = (3, 5, 2, 8, LIMIT, 1, 4, 0, 6, 12)
+"""An owner's calls of each day, up to today: LIMIT is a day's on the plan of all newcomers."""
+
 PASSWORD: Final = "correct horse battery"
 OUTAGE: Final = {"error": {"code": "SERVICE_UNAVAILABLE", "message": "The service is temporarily unavailable"}}
 
@@ -50,12 +54,18 @@ class Owner:
 
 
 @pytest.fixture
-def origin() -> Iterator[str]:
+def clock() -> FakeClock:
+    """The services' clock starts with the browser's, and stands still."""
+    return FakeClock(datetime.now(UTC))
+
+
+@pytest.fixture
+def origin(clock: FakeClock) -> Iterator[str]:
     """Where the local gateway serves all functions, on a store of their own, with passwords that are cheap to check."""
-    store, passwords = MemoryStore(), cheap_passwords()
+    store, passwords = MemoryStore(clock=clock), cheap_passwords()
 
     def build(settings: Settings) -> Services:
-        return Services.on(store, settings, passwords=passwords)
+        return Services.on(store, settings, passwords=passwords, clock=clock)
 
     gateway = Gateway({name: function.with_environment({}, build) for name, function in FUNCTIONS.items()})
     server = uvicorn.Server(uvicorn.Config(gateway, port=0, log_config=None, lifespan="off", ws="none"))
@@ -97,7 +107,28 @@ def page(browser: Browser, origin: str) -> Iterator[Page]:
 
 
 @pytest.fixture
-def owner(origin: str) -> Owner:
+def newcomer(origin: str) -> Owner:
+    """Who has not made a memo yet."""
+    return signed_up(origin)
+
+
+@pytest.fixture
+def owner(origin: str, clock: FakeClock) -> Owner:
+    """Who has made `CALLS`, and was refused one more on the busiest day."""
+    clock.advance(timedelta(days=-len(CALLS)))
+    owner = signed_up(origin)
+    with httpx.Client(base_url=origin, headers={"authorization": f"Bearer {owner.key}"}) as client:
+        for calls in CALLS:
+            clock.advance(timedelta(days=1))
+            voices = ["adam", *["rachel"] * (calls - 1)][:calls]
+            made = [client.post("/api/v1/memo", json={"text": "Hello", "voice": voice}) for voice in voices]
+            assert [answer for answer in made if answer.status_code != 201] == []
+            if calls == LIMIT:
+                assert client.post("/api/v1/memo", json={"text": "Hello", "voice": "adam"}).status_code == 429
+    return owner
+
+
+def signed_up(origin: str) -> Owner:
     answer = httpx.post(f"{origin}/api/v1/auth/signup", json={"email": EMAIL, "password": PASSWORD})
     return Owner(email=EMAIL, key=answer.raise_for_status().json()["apiKey"]["key"])
 
@@ -145,7 +176,6 @@ def drawn_in(page: Page, chart: str, colour: str) -> bool:
 
 
 def test_all_is_shown_after_signing_in_by_keyboard_alone(page: Page, owner: Owner, tmp_path: Path) -> None:
-    full(page)
     page.goto("/usage")
     expect(page.get_by_role("heading", name="Sign in to see your usage")).to_be_visible()
     page.keyboard.press("Tab")  # past the link that skips to the content
@@ -155,11 +185,11 @@ def test_all_is_shown_after_signing_in_by_keyboard_alone(page: Page, owner: Owne
     page.keyboard.press("Enter")
     settled(page)
     expect(page.get_by_role("heading", level=1)).to_be_focused()
-    expect(page.get_by_role("region", name="Totals")).to_contain_text("Calls in all1,251")
-    expect(page.get_by_role("region", name="What is left")).to_contain_text("12 of 100 left")
+    expect(page.get_by_role("region", name="Totals")).to_contain_text("Calls in all141")
+    expect(page.get_by_role("region", name="What is left")).to_contain_text("88 of 100 left")
     expect(page.get_by_role("meter", name="Today")).to_be_visible()
-    expect(page.get_by_role("row", name="Rachel 1,251 100.0%")).to_be_visible()
-    expect(page.get_by_role("region", name="Errors")).to_contain_text("9 of 1,260 requests failed (0.7%)")
+    expect(page.get_by_role("row", name="Rachel 132 93.6%")).to_be_visible()
+    expect(page.get_by_role("region", name="Errors")).to_contain_text("1 of 142 requests failed (0.7%)")
     assert drawn_in(page, "Calls per day", "#1d5fd1")
     page.screenshot(path=tmp_path / "full.png", full_page=True)
     page.emulate_media(color_scheme="dark")
@@ -172,32 +202,30 @@ def test_all_is_shown_after_signing_in_by_keyboard_alone(page: Page, owner: Owne
 
 
 def test_the_charts_can_be_read_by_keyboard_and_as_tables(page: Page, owner: Owner) -> None:
-    full(page)
     enter(page, owner)
     settled(page)
     chart = page.get_by_role("slider", name="Calls per day")
     today, yesterday = (f"{datetime.now(UTC) - timedelta(days=ago):%Y-%m-%d}" for ago in (0, 1))
     chart.focus()
     page.keyboard.press("End")
-    expect(chart).to_have_attribute("aria-valuetext", f"{today}: 29 calls")
+    expect(chart).to_have_attribute("aria-valuetext", f"{today}: 12 calls")
     page.keyboard.press("ArrowLeft")
-    expect(chart).to_have_attribute("aria-valuetext", f"{yesterday}: 28 calls")
-    expect(page.get_by_text(f"{yesterday}: 28 calls")).to_be_visible()
+    expect(chart).to_have_attribute("aria-valuetext", f"{yesterday}: 6 calls")
+    expect(page.get_by_text(f"{yesterday}: 6 calls")).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     table = page.get_by_role("group", name="Calls per day, table")
     expect(table.get_by_role("row")).to_have_count(31)
-    expect(table.get_by_role("row").nth(1)).to_have_text(f"{today}29")
+    expect(table.get_by_role("row").nth(1)).to_have_text(f"{today}12")
 
 
 def test_another_range_is_asked_for_and_downloaded(page: Page, owner: Owner, tmp_path: Path) -> None:
-    full(page)
     enter(page, owner)
     settled(page)
     page.get_by_role("radio", name="30 days").focus()
     page.keyboard.press("ArrowRight")
     settled(page, "The last 90 days are shown.")
-    expect(page.get_by_text("calls in 90 days")).to_be_visible()
+    expect(page.get_by_text("141 calls in 90 days")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
     download.value.save_as(tmp_path / "usage.csv")
@@ -206,9 +234,10 @@ def test_another_range_is_asked_for_and_downloaded(page: Page, owner: Owner, tmp
     assert "# Daily Usage (Last 90 Days)" in (tmp_path / "usage.csv").read_text()
 
 
-def test_an_owner_without_memos_is_told_how_to_make_one(page: Page, owner: Owner, origin: str, tmp_path: Path) -> None:
-    empty(page)
-    enter(page, owner)
+def test_an_owner_without_memos_is_told_how_to_make_one(
+    page: Page, newcomer: Owner, origin: str, tmp_path: Path
+) -> None:
+    enter(page, newcomer)
     settled(page)
     expect(page.get_by_role("heading", name="No memos yet")).to_be_visible()
     expect(page.get_by_label("Example command")).to_contain_text(f"curl {origin}/api/v1/memo")
@@ -218,7 +247,6 @@ def test_an_owner_without_memos_is_told_how_to_make_one(page: Page, owner: Owner
 
 
 def test_each_part_shows_its_own_failure_and_can_be_asked_again(page: Page, owner: Owner, tmp_path: Path) -> None:
-    full(page)
     page.route(
         "**/analytics/charts?*", lambda route: route.fulfill(status=503, headers={"Retry-After": "30"}, json=OUTAGE)
     )
@@ -236,7 +264,6 @@ def test_each_part_shows_its_own_failure_and_can_be_asked_again(page: Page, owne
 
 def test_what_takes_long_is_said_to_be_loading(page: Page, owner: Owner, tmp_path: Path) -> None:
     waiting: list[Route] = []
-    full(page)
     page.route("**/analytics/voices", lambda route: waiting.append(route))  # noqa: PLW0108 Playwright marks what it calls
     enter(page, owner)
     voices = page.get_by_role("region", name="Voices")
@@ -244,15 +271,14 @@ def test_what_takes_long_is_said_to_be_loading(page: Page, owner: Owner, tmp_pat
     expect(voices).to_contain_text("Loading…")
     expect(page.get_by_role("status")).to_have_text("Loading…")
     page.screenshot(path=tmp_path / "loading.png", full_page=True)
-    waiting[0].fallback()
+    waiting[0].continue_()
     settled(page)
     expect(voices).to_have_attribute("aria-busy", "false")
 
 
-def test_a_session_lasts_until_it_is_signed_out(page: Page, owner: Owner) -> None:
-    full(page)
+def test_a_session_lasts_until_it_is_signed_out(page: Page, newcomer: Owner) -> None:
     page.goto("/usage")
-    page.get_by_label("E-mail address").fill(owner.email)
+    page.get_by_label("E-mail address").fill(newcomer.email)
     page.get_by_label("Password").fill("not the password")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert").filter(has_text="Invalid email or password")).to_be_visible()
@@ -269,95 +295,14 @@ def test_a_session_lasts_until_it_is_signed_out(page: Page, owner: Owner) -> Non
     expect(page.get_by_role("heading", name="Sign in to see your usage")).to_be_visible()
 
 
-def test_what_is_wrong_with_a_key_is_said_at_its_field(page: Page, owner: Owner) -> None:
-    full(page)
+def test_what_is_wrong_with_a_key_is_said_at_its_field(page: Page, newcomer: Owner) -> None:
     field = page.get_by_label("API key", exact=True)
     for key, told in [
         ("", "Enter an API key."),
         ("two words", "An API key has no spaces and no special characters."),
         ("at_live_" + "a" * 43, "Invalid API key."),
     ]:
-        enter(page, Owner(email=owner.email, key=key))
+        enter(page, Owner(email=newcomer.email, key=key))
         expect(page.get_by_role("alert").filter(has_text=told)).to_be_visible()
         expect(field).to_be_focused()
         expect(field).to_have_attribute("aria-invalid", "true")
-
-
-# CANNED
-
-
-def full(page: Page) -> None:
-    canned(page, factor=1)
-
-
-def empty(page: Page) -> None:
-    canned(page, factor=0)
-
-
-def canned(page: Page, *, factor: int) -> None:
-    def charts(route: Route) -> None:
-        days = int(route.request.url.rpartition("days=")[2])
-        now = datetime.now(UTC)
-        daily = [
-            {
-                "date": f"{now - timedelta(days=days - 1 - n):%Y-%m-%d}",
-                "calls": n * factor,
-                "characters": n * 100 * factor,
-            }
-            for n in range(days)
-        ]
-        route.fulfill(json={"success": True, "data": {"daily": daily, "days": days}})
-
-    def answer(path: str, data: Any) -> None:
-        page.route(f"**/api/v1/{path}", lambda route: route.fulfill(json={"success": True, "data": data}))
-
-    def stats(route: Route) -> None:
-        who = httpx.get(
-            route.request.url.replace("dashboard/stats", "usage/limits"), headers=route.request.all_headers()
-        )
-        if who.is_error:
-            route.fulfill(status=who.status_code, json=who.json())
-        else:
-            route.fulfill(json={"success": True, "stats": {}, "tier": {"name": "hobby", "displayName": "Hobby"}})
-
-    page.route("**/api/v1/dashboard/stats", stats)
-    page.route("**/api/v1/analytics/charts?*", charts)
-    used = {"limit": 100, "used": 88 * factor, "remaining": 100 - 88 * factor, "resetAt": "2026-01-01T00:00:00.000Z"}
-    page.route(
-        "**/api/v1/usage/limits",
-        lambda route: route.fulfill(
-            json={"tier": "hobby", "daily": used, "monthly": used, "charsPerMemo": 5000, "maxApiKeys": 2}
-        ),
-    )
-    answer(
-        "analytics/voices",
-        [{"voiceId": "rachel", "voiceName": "Rachel", "callCount": 1251, "percentage": 100.0}] * factor,
-    )
-    answer(
-        "analytics/errors?*",
-        {
-            "totalRequests": 1260 * factor,
-            "totalErrors": 9 * factor,
-            "errorRate": 0.7,
-            "errorsByType": [{"errorType": "tts", "count": 9, "percentage": 100.0}] * factor,
-        },
-    )
-    answer(
-        "analytics/summary",
-        {
-            "totalCalls": 1251 * factor,
-            "totalCharacters": 9999 * factor,
-            "avgCharactersPerCall": 8 * factor,
-            "mostUsedVoice": "Rachel" if factor else None,
-            "callsToday": 3 * factor,
-            "callsThisWeek": 4 * factor,
-            "callsThisMonth": 5 * factor,
-        },
-    )
-    page.route(
-        "**/api/v1/analytics/export?*",
-        lambda route: route.fulfill(
-            body="# Memo History\n# Daily Usage (Last 90 Days)\n",
-            headers={"content-disposition": 'attachment; filename="agent-talk-usage-2026-01-02.csv"'},
-        ),
-    )
