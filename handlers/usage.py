@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from handlers import analytics, page, series
+from handlers import analytics, series
+from handlers import page as usage_page
 from handlers.schema import (
     CALLER_ERRORS,
     SESSION_ERRORS,
@@ -32,7 +33,8 @@ from shared.rows import Action, Role, User
 from shared.together import together
 
 routes = APIRouter(tags=["usage"])
-routes.routes += [*analytics.routes.routes, *series.routes.routes, *page.routes.routes]  # an included router would hide their paths
+# An included router would hide its paths.
+routes.routes += [*analytics.routes.routes, *series.routes.routes, *usage_page.routes.routes]
 
 
 class LogAnswer(Answer):
