@@ -6,7 +6,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock invoke bench bench-micro clean micro test-micro prove
+.PHONY: help run test check format lock invoke bench bench-micro bench-usage clean micro test-micro prove
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time al
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m bench
+
+bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
+	@$(PY) -m bench.usage
 
 bench-micro: $(READY) ## Measure on a real HYPR Micro server behind a network; MICRO_CHECKOUT as above
 	@$(PY) -m bench.micro

@@ -60,35 +60,41 @@ async def fill(store: Store, *, users: int, keys: int, memos: int, told: Callabl
 
 async def _owner(store: Store, number: int, *, keys: int, memos: int) -> Owner:
     now, ids = utc_now(), Ids()
-    user = User(
-        id=ids.mint(now),
-        email=f"{number}@example.org",
-        password_hash="",
-        tier=Tier.ENTERPRISE,
-        role=Role.USER,
-        email_verified=True,
-        session_version=1,
-        created_at=now,
-        updated_at=now,
-    )
-    issued = [new_key(user.id, name=f"Key {each}", at=now) for each in range(keys)]
-    ring = [each.key.document() | {"updated_at": iso(now)} for each in issued]
-    await Users(store).add(user)
-    await store.add(KEY_RINGS, Key(user.id), {"keys": ring})
-    for each in issued:
-        await store.add(API_KEYS, Key(each.key.id), each.key.document())
-    await Users(store).claim_email(user)
-    await Users(store).counted()
+    user, issued = await open_account(store, number, keys=keys, at=now)
     for made in range(memos):
         at = now - timedelta(seconds=memos - made)
-        await _memo(store, ids.mint(at), issued[made % keys], at)
+        await keep_memo(store, ids.mint(at), issued[made % keys], at)
     await store.increment(f"calls:{user.id}:{now:%Y-%m-%d}", memos)
     await store.increment(f"calls:{user.id}:{now:%Y-%m}", memos)
     await ApiKeys(store).mark_used(user.id, issued[0].key.id, now.replace(second=0, microsecond=0))
     return Owner(user=user, secrets=[each.secret for each in issued])
 
 
-async def _memo(store: Store, memo_id: str, made_with: NewKey, at: datetime) -> None:
+async def open_account(store: Store, number: int, *, keys: int, at: datetime) -> tuple[User, list[NewKey]]:
+    user = User(
+        id=Ids().mint(at),
+        email=f"{number}@example.org",
+        password_hash="",
+        tier=Tier.ENTERPRISE,
+        role=Role.USER,
+        email_verified=True,
+        session_version=1,
+        created_at=at,
+        updated_at=at,
+    )
+    issued = [new_key(user.id, name=f"Key {each}", at=at) for each in range(keys)]
+    ring = [each.key.document() | {"updated_at": iso(at)} for each in issued]
+    await Users(store).add(user)
+    await store.add(KEY_RINGS, Key(user.id), {"keys": ring})
+    for each in issued:
+        await store.add(API_KEYS, Key(each.key.id), each.key.document())
+    await Users(store).claim_email(user)
+    await Users(store).counted()
+    return user, issued
+
+
+async def keep_memo(store: Store, memo_id: str, made_with: NewKey, at: datetime, *, voice: str = "rachel") -> UsageLog:
+    """The memo, its log and its key's use. Returns the log."""
     key = made_with.key
     text = f"{memo_id}: the build is green, and the release notes are ready to read."
     memo = Memo(
@@ -97,7 +103,7 @@ async def _memo(store: Store, memo_id: str, made_with: NewKey, at: datetime) -> 
         text=text,
         audio_url="/audio/simulated-60.mp3",
         duration_seconds=6.0,
-        voice="rachel",
+        voice=voice,
         character_count=len(text),
         title=None,
         created_at=at,
@@ -109,12 +115,13 @@ async def _memo(store: Store, memo_id: str, made_with: NewKey, at: datetime) -> 
         api_key_name=key.name,
         api_key_prefix=key.prefix,
         action=Action.MEMO_CREATED,
-        metadata={"memoId": memo_id, "voice": "rachel", "characters": len(text), "audioSeconds": 6.0, "test": False},
+        metadata={"memoId": memo_id, "voice": voice, "characters": len(text), "audioSeconds": 6.0, "test": False},
         created_at=at,
     )
     await Memos(store).add(memo)
     await UsageLogs(store).add(log)
     await store.increment(uses_counter(key))
+    return log
 
 
 @asynccontextmanager
