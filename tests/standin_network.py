@@ -57,11 +57,13 @@ class ManualClock:
 class Cost:
     """What was sent while it was measured. Measure one operation at a time.
 
-    `depth` is the longest chain of requests each of which was sent when the answer to the one before it was in.
+    `depth` is the longest chain of requests each of which was sent when the answer to the one before it was in;
+    `received` is the bytes of all answers.
     """
 
     routes: Counter[str] = field(default_factory=Counter)
     depth: int = 0
+    received: int = 0
     _answered_depth: int = 0
 
     @property
@@ -93,6 +95,10 @@ class Recorder:
             yield cost
         finally:
             self._costs.remove(cost)
+
+    def received(self, size: int) -> None:
+        for cost in self._costs:
+            cost.received += size
 
     @contextmanager
     def request(self, route: str) -> Iterator[None]:
@@ -214,7 +220,9 @@ class StandInTransport(httpx.AsyncBaseTransport):
         with self._recorder.request(seen.route):
             fault = self.faults(seen)
             if fault is None:
-                return await self._server.handle_async_request(request)
+                answer = await self._server.handle_async_request(request)
+                self._recorder.received(len(await answer.aread()))
+                return answer
             return await self._fail(request, fault)
 
     async def _fail(self, request: httpx.Request, fault: Fault) -> httpx.Response:

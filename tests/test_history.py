@@ -16,9 +16,10 @@ from shared.figures import By, Counts, Figures
 from shared.history import History
 from shared.memory import MemoryStore
 from shared.rows import Action
+from shared.speech import VOICES as EVERY_VOICE
 from shared.store import Store, StoreUnavailable
 from shared.summing import DAY, GRACE, HOUR
-from shared.tables import TABLES, Rollups, UsageLogs
+from shared.tables import TABLES, Day, Month, Rollups, UsageLogs
 from tests.store_world import store_world
 from tests.support import FailingStore, FakeClock, racing_store, repeatable
 from tests.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told
@@ -263,3 +264,34 @@ async def test_the_first_answer_of_a_day_costs_a_page_of_each_kind_of_logs_and_a
                 await owner.history.days(owner.id, today - 29 * DAY, today)
             assert cost.requests == 2 + 2 + 1
             assert cost.depth == 3
+
+
+@pytest.mark.anyio
+async def test_a_year_of_a_busy_account_is_read_in_half_a_megabyte() -> None:
+    """137 memos a day, which are 100,000 in two years, in every voice and with three keys."""
+    async with store_world() as world:
+        store = (await world.container()).store
+        await store.verify(TABLES)
+        clock = FakeClock(datetime(2026, 12, 31, 23, tzinfo=UTC))
+        born = FakeClock(datetime(2025, 12, 1, tzinfo=UTC))
+        owner = Owner(store, born)
+        owner.history = History(logs=owner.logs, rollups=owner.rollups, clock=clock)
+        names = [f"k{number:032x}" for number in range(3)] + [f"v{voice}" for voice in EVERY_VOICE]
+        counts = Counts(calls=12, characters=123_456, audio_ms=98_765_400, errors=1)
+        a_day = Figures(dict.fromkeys([*names, "amemo_created", "aerror_tts"], counts))
+        # An hour has up to six memos, in as many voices.
+        an_hour = Figures(dict.fromkeys([*names[:9], "amemo_created"], counts))
+        for month in range(1, 12):
+            days = dict.fromkeys(range(1, 29), a_day)
+            await owner.rollups.add_month(owner.id, f"2026-{month:02d}", Month(days=days, before=a_day))
+        await owner.rollups.add_month(owner.id, "2025-12", Month(days={}, before=Figures()))
+        for number in range(1, 31):
+            day = Day(day=date(2026, 12, number), hours=dict.fromkeys(range(24), an_hour), mark=number == 30)
+            await owner.rollups.add_day(owner.id, day)
+        for number in range(137):
+            born.at = clock.at - timedelta(minutes=10 * number)
+            await owner.log(MEMO)
+        with world.recorder.measure() as cost:
+            days_of_year = await owner.history.days(owner.id, date(2026, 1, 1), date(2026, 12, 31), errors=True)
+        assert len(days_of_year) == 11 * 28 + 31
+        assert (cost.requests, cost.received < 500_000) == (4, True), cost
