@@ -30,7 +30,12 @@ class Counts(NamedTuple):
     errors: int = 0
 
     def plus(self, other: "Counts") -> "Counts":
-        return Counts(*map(sum, zip(self, other, strict=True)))
+        return Counts(
+            self.calls + other.calls,
+            self.characters + other.characters,
+            self.audio_ms + other.audio_ms,
+            self.errors + other.errors,
+        )
 
     @property
     def audio_seconds(self) -> float:
@@ -74,15 +79,11 @@ class Figures:
 
     def record(self, log: Document) -> None:
         """Add what a usage log's document tells."""
-        action, metadata = log["action"], log["metadata"]
-        if action == Action.MEMO_CREATED and not metadata.get("test", False):
-            made = Counts(1, metadata["characters"], round(1000 * metadata["audioSeconds"]))
-        elif action in ERRORS:
-            made = Counts(errors=1)
-        else:
-            return
-        for what, name in ((By.ACTION, action), (By.KEY, log["api_key_id"]), (By.VOICE, metadata.get("voice"))):
-            self._add(_LETTERS[what] + (name or ""), made)
+        made = made_by(log)
+        if made is not None:
+            names = (log["action"], log["api_key_id"], log["metadata"].get("voice"))
+            for letter, name in zip("akv", names, strict=True):
+                self._add(letter + (name or ""), made)
 
     def add(self, other: "Figures") -> None:
         for name, counts in other.groups.items():
@@ -98,6 +99,14 @@ class Figures:
     def _add(self, name: str, counts: Counts) -> None:
         there = self.groups.get(name)
         self.groups[name] = counts if there is None else there.plus(counts)
+
+
+def made_by(log: Document) -> Counts | None:
+    """What a usage log's document counts; None: nothing."""
+    action, metadata = log["action"], log["metadata"]
+    if action == Action.MEMO_CREATED and not metadata.get("test", False):
+        return Counts(1, metadata["characters"], round(1000 * metadata["audioSeconds"]))
+    return Counts(errors=1) if action in ERRORS else None
 
 
 def packed(parts: Mapping[int, Figures]) -> Document:

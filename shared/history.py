@@ -14,7 +14,7 @@ from typing import Any, Final
 from shared.clock import Clock, first_id, midnight
 from shared.figures import By, Figures
 from shared.store import Page, Row, StoreError, StoreUnavailable
-from shared.summing import DAY, HOUR, LOGS_READ, Calendar, Hours, Summed, Summing, record
+from shared.summing import DAY, HOUR, LOGS_READ, Calendar, Parts, Summed, Summing, record
 from shared.tables import Month, Part, Rollups, UsageLogs, Window
 from shared.together import together
 
@@ -37,8 +37,10 @@ class AllTime:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
+    """`parts` are hours, or whole days of the open month where hours were not asked for."""
+
     months: dict[str, Month]
-    hours: Hours
+    parts: Parts
 
 
 class History:
@@ -67,11 +69,11 @@ class History:
         read = await self._read(user_id, calendar, first, last, errors=errors)
         return {day: figures for day, figures in sorted(_days(read, calendar).items()) if first <= day <= last}
 
-    async def hours(self, user_id: str, first: datetime, end: datetime, *, errors: bool = False) -> Hours:
+    async def hours(self, user_id: str, first: datetime, end: datetime, *, errors: bool = False) -> Parts:
         """Figures of the hours from one moment to another, exclusive, in order."""
         calendar, last = Calendar.of(user_id, self._clock()), (end - HOUR).date()
         read = await self._read(user_id, calendar, first.date(), last, errors=errors, by_hour=True)
-        return {hour: figures for hour, figures in sorted(read.hours.items()) if first <= hour < end}
+        return {hour: figures for hour, figures in sorted(read.parts.items()) if first <= hour < end}
 
     async def all_time(self, user_id: str, *, errors: bool = False) -> AllTime:
         calendar = Calendar.of(user_id, self._clock())
@@ -88,7 +90,7 @@ class History:
         """All that was from one day to another, inclusive; with `by_hour`, also days of finished months by the hour."""
         first = max(first, calendar.born)
         if first > last:
-            return _Read(months={}, hours={})
+            return _Read(months={}, parts={})
         since = max(midnight(calendar.open), midnight(first))
         parts = [part for part in Part if errors or part is Part.MEMOS] if last >= calendar.open else []
         (months, known), *pages = await together(
@@ -98,16 +100,18 @@ class History:
         needed = calendar.finished_months(first, last)
         missing = [name for name in needed if name not in months]
         if missing or known.until < midnight(min(calendar.open, last + DAY)):
-            made, caught_up = await self._summing.catch_up(user_id, calendar, None if missing else known)
+            made, caught_up = await self._summing.catch_up(
+                user_id, calendar, None if missing else known, by_hour=by_hour
+            )
             months |= {name: month for name, month in made.items() if name in needed}
-            known = replace(caught_up, hours=known.hours | caught_up.hours)
+            known = replace(caught_up, parts=known.parts | caught_up.parts)
             if not months.keys() >= set(needed):
                 raise StoreUnavailable(f"sums of months are missing among {needed}: rebuild them")
-        hours = known.hours
+        whole = known.parts
         if parts:
             fresh = await self._since(user_id, calendar, max(since, known.until), dict(zip(parts, pages, strict=True)))
-            hours = hours | fresh
-        return _Read(months=months, hours=hours)
+            whole = whole | fresh
+        return _Read(months=months, parts=whole)
 
     async def _documents(
         self, user_id: str, calendar: Calendar, first: date, last: date, *, by_hour: bool
@@ -123,17 +127,17 @@ class History:
             else _nothing([]),
         )
         settled = max(since, calendar.open_month) if last >= calendar.open_month else last + DAY
-        return months, Summed.of(days, settled=settled)
+        return months, Summed.of(days, settled=settled, by_hour=by_hour)
 
-    async def _since(self, user_id: str, calendar: Calendar, since: datetime, pages: dict[Part, Page[Row]]) -> Hours:
+    async def _since(self, user_id: str, calendar: Calendar, since: datetime, pages: dict[Part, Page[Row]]) -> Parts:
         """What the logs tell since a moment. `pages` are the newest of them, and may reach farther back."""
-        hours: Hours = {}
+        hours: Parts = {}
         read = await together(*(self._rest(user_id, part, since, page, hours) for part, page in pages.items()))
         if sum(read) > self._hourly_from:
             await self._sum_hours(user_id, calendar, since, hours if Part.EVENTS in pages else None)
         return hours
 
-    async def _rest(self, user_id: str, part: Part, since: datetime, page: Page[Row], into: Hours) -> int:
+    async def _rest(self, user_id: str, part: Part, since: datetime, page: Page[Row], into: Parts) -> int:
         """Adds what `page` tells, and reads on until `since`. Returns the number of logs."""
         low, count = first_id(since), 0
         while True:
@@ -145,7 +149,7 @@ class History:
             window = Window(limit=self._logs_read, since=since, after=page.after)
             page = await self._logs.rows(user_id, part, window)
 
-    async def _sum_hours(self, user_id: str, calendar: Calendar, since: datetime, hours: Hours | None) -> None:
+    async def _sum_hours(self, user_id: str, calendar: Calendar, since: datetime, hours: Parts | None) -> None:
         """So that the next answer reads less. This one does not depend on it."""
         try:
             whole = await self._summing.recount(user_id, since, calendar.now) if hours is None else hours
@@ -160,9 +164,9 @@ def _days(read: _Read, calendar: Calendar) -> Days:
         for name, month in read.months.items()
         for number, figures in month.days.items()
     }
-    for hour, figures in read.hours.items():
-        if hour.date() >= calendar.open_month:
-            days.setdefault(hour.date(), Figures()).add(figures)
+    for at, figures in read.parts.items():
+        if at.date() >= calendar.open_month:
+            days.setdefault(at.date(), Figures()).add(figures)
     return days
 
 

@@ -40,7 +40,7 @@ class Rebuilding:
     async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[Checked]:
         """Count the finished days from one to another again, inclusive. Can be interrupted, and begun again."""
         calendar = Calendar.of(user_id, self._clock())
-        await self._summing.catch_up(user_id, calendar, None)
+        await self._summing.catch_up(user_id, calendar, None, by_hour=False)
         first, last = max(first, calendar.born), min(last, calendar.open - DAY)
         before = await self._before(user_id, first)
         for month in months(first, calendar.open - DAY):
@@ -79,11 +79,11 @@ class Rebuilding:
     ) -> list[str]:
         wrong = []
         for day in (since + number * DAY for number in range((until - since).days + 1)):
-            there, right = stored.get(day, Day(day=day, hours={})), counted.get(day, {})
-            if there.hours != right:
+            there, right = stored.get(day, Day.of(day, {})), Day.of(day, counted.get(day, {}))
+            if there.sums != right.sums:
                 wrong.append(there.name)
                 if self._repair:
-                    await self._rollups.correct_day(user_id, Day(day=day, hours=right, mark=there.mark))
+                    await self._rollups.correct_day(user_id, right)
         return wrong
 
     async def _check_month(self, user_id: str, name: str, right: Month) -> list[str]:

@@ -8,12 +8,12 @@ days of a step at once, then its months in order, then the mark.
 import logging
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 from shared.clock import midnight, minted_at
-from shared.figures import Figures
+from shared.figures import Figures, made_by
 from shared.store import Row, StoreError
 from shared.tables import Day, Month, Part, Rollups, UsageLogs, Window, month_name
 from shared.together import together
@@ -33,8 +33,8 @@ AT_ONCE: Final = 8
 DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
 
-Hours = dict[datetime, Figures]
-"""Figures by the first moment of the hour. Those without activity are absent."""
+Parts = dict[datetime, Figures]
+"""Figures by the first moment of an hour, or of a day. Those without activity are absent."""
 
 _log = logging.getLogger("agent_talk.summing")
 
@@ -67,34 +67,30 @@ class Calendar:
 
 @dataclass(frozen=True, kw_only=True)
 class Summed:
-    """`hours` holds all that happened from where its reader began until `until`; `marked`: a mark says so.
+    """`parts` hold all that happened from where its reader began until `until`; `marked`: a mark says so.
 
-    `hourly` are the documents of single hours that it met.
+    A part is an hour, or a whole day where hours were not asked for. `hourly` are the documents of single hours.
     """
 
-    hours: Hours
+    parts: Parts
     until: datetime
     marked: bool
     hourly: Sequence[Day] = ()
 
     @classmethod
-    def of(cls, documents: Sequence[Day], *, settled: date) -> "Summed":
+    def of(cls, documents: Sequence[Day], *, settled: date, by_hour: bool) -> "Summed":
         """From documents in order. All days before `settled` are known to be summed; behind it, marks tell."""
         days = [each for each in documents if each.hour is None]
+        hourly = [each for each in documents if each.hour is not None]
         last = max([settled - DAY, *(each.day for each in days if each.mark)])
-        hours = [each for each in documents if each.hour is not None and each.day > last]
-        until = max([midnight(last + DAY), *(_start(each) + HOUR for each in hours if each.mark)])
-        counted = [each for each in days if each.day <= last] + [each for each in hours if _start(each) < until]
-        return cls(
-            marked=any(each.mark for each in documents),
-            hourly=[each for each in documents if each.hour is not None],
-            hours={
-                midnight(each.day) + number * HOUR: figures
-                for each in counted
-                for number, figures in each.hours.items()
-            },
-            until=until,
-        )
+        until = max([midnight(last + DAY), *(_start(each) + HOUR for each in hourly if each.mark)])
+        closed = [each for each in days if each.day <= last]
+        split = [each for each in hourly if midnight(last + DAY) <= _start(each) < until]
+        parts = {} if by_hour else {midnight(each.day): each.whole for each in closed}
+        for each in [*closed, *split] if by_hour else split:
+            parts |= {midnight(each.day) + number * HOUR: figures for number, figures in each.hours.items()}
+        parts = {at: figures for at, figures in parts.items() if figures}
+        return cls(parts=parts, until=until, marked=any(each.mark for each in documents), hourly=hourly)
 
 
 class Summing:
@@ -103,7 +99,9 @@ class Summing:
         self._rollups = rollups
         self._logs_read = logs_read
 
-    async def catch_up(self, user_id: str, calendar: Calendar, known: Summed | None) -> tuple[dict[str, Month], Summed]:
+    async def catch_up(
+        self, user_id: str, calendar: Calendar, known: Summed | None, *, by_hour: bool
+    ) -> tuple[dict[str, Month], Summed]:
         """Sum all that is over and was not summed. Returns the months that got documents, and what is known now.
 
         `known`, if it reaches into the open month, tells where to begin; else that is read.
@@ -113,24 +111,24 @@ class Summing:
             newest = await self._rollups.newest_month(user_id)
             start = calendar.born if newest is None else _after_month(newest[0])
             before = Figures() if newest is None else newest[1].up_to_its_end()
-            known = Summed.of(await self._rollups.days(user_id, start), settled=start)
+            known = Summed.of(await self._rollups.days(user_id, start), settled=start, by_hour=by_hour)
         made: dict[str, Month] = {}
-        hours, since = dict(known.hours), known.until
+        parts, since = dict(known.parts), known.until
         for first, last in _steps(start, calendar.open - DAY):
             if midnight(last + DAY) > since:
                 fresh = await self.recount(user_id, since, midnight(last + DAY))
-                _add(hours, fresh)
-                await self._write_days(user_id, hours, since.date(), last, mark=last >= calendar.open_month)
+                _add(parts, fresh)
+                await self._write_days(user_id, parts, since.date(), last, mark=last >= calendar.open_month)
                 since = midnight(last + DAY)
             for day in months(first, min(last, calendar.open_month - DAY)):
-                month = Month(days=_days_of_month(hours, day), before=before)
+                month = Month(days=_days_of_month(parts, day), before=before)
                 await self._rollups.add_month(user_id, month_name(day), month)
                 made[month_name(day)] = month
                 before = month.up_to_its_end()
         await self._forget(user_id, [each for each in known.hourly if each.day < calendar.open])
-        return made, Summed(hours=hours, until=since, marked=True)
+        return made, Summed(parts=parts, until=since, marked=True)
 
-    async def sum_hours(self, user_id: str, calendar: Calendar, since: datetime, hours: Hours) -> None:
+    async def sum_hours(self, user_id: str, calendar: Calendar, since: datetime, hours: Parts) -> None:
         """Write the hours from `since` on that are over. `hours` has all that happened in them."""
         end = (calendar.now - GRACE).replace(minute=0, second=0, microsecond=0)
         if end <= since:
@@ -140,13 +138,13 @@ class Summing:
         last = end - HOUR
         await self._rollups.add_day(user_id, replace(_hour(last, hours.get(last, Figures())), mark=True))
 
-    async def recount(self, user_id: str, since: datetime, until: datetime) -> Hours:
+    async def recount(self, user_id: str, since: datetime, until: datetime) -> Parts:
         """What the logs from one moment to another, exclusive, add up to: the truth that documents are made of."""
-        hours: Hours = {}
+        hours: Parts = {}
         await together(*(self._recount(user_id, part, since, until, hours) for part in Part))
         return hours
 
-    async def _recount(self, user_id: str, part: Part, since: datetime, until: datetime, into: Hours) -> None:
+    async def _recount(self, user_id: str, part: Part, since: datetime, until: datetime, into: Parts) -> None:
         window = Window(limit=self._logs_read, since=since, until=until)
         page = await self._logs.rows(user_id, part, window)
         record(page.rows, into)
@@ -161,17 +159,17 @@ class Summing:
         for_months[-1] = replace(for_months[-1], after=page.after)
         await at_once(self._read_all(user_id, part, each, into) for each in for_months)
 
-    async def _read_all(self, user_id: str, part: Part, window: Window, into: Hours) -> None:
+    async def _read_all(self, user_id: str, part: Part, window: Window, into: Parts) -> None:
         more = True
         while more:
             page = await self._logs.rows(user_id, part, window)
             record(page.rows, into)
             window, more = replace(window, after=page.after), page.after is not None
 
-    async def _write_days(self, user_id: str, hours: Hours, first: date, last: date, *, mark: bool) -> None:
+    async def _write_days(self, user_id: str, parts: Parts, first: date, last: date, *, mark: bool) -> None:
         """One document for each active day, and if `mark`, one for the last in any case, when all others are there."""
-        days = {day: Day(day=day, hours=parts) for day, parts in by_day(hours).items() if first <= day <= last}
-        marked = replace(days.pop(last, Day(day=last, hours={})), mark=True) if mark else None
+        days = {day: Day.of(day, hours) for day, hours in by_day(parts).items() if first <= day <= last}
+        marked = replace(days.pop(last, Day.of(last, {})), mark=True) if mark else None
         await at_once(self._rollups.add_day(user_id, day) for day in days.values())
         if marked is not None:
             await self._rollups.add_day(user_id, marked)
@@ -184,14 +182,14 @@ class Summing:
             _log.exception("sums of hours could not be deleted", extra={"user_id": user_id})
 
 
-def record(rows: Iterable[Row], into: Hours) -> None:
+def record(rows: Iterable[Row], into: Parts) -> None:
     """Add logs to the hours that they happened in."""
     for row in rows:
-        told = Figures()
-        told.record(row.document)
-        if told:
-            hour = datetime.fromisoformat(row.document["created_at"][:13]).replace(tzinfo=UTC)
-            into.setdefault(hour, Figures()).add(told)
+        if made_by(row.document) is not None:
+            hour = datetime.fromisoformat(f"{row.document['created_at'][:13]}:00+00:00")
+            if hour not in into:
+                into[hour] = Figures()
+            into[hour].record(row.document)
 
 
 async def at_once(calls: Iterable[Awaitable[Any]]) -> None:
@@ -216,7 +214,7 @@ def _steps(first: date, last: date) -> Iterator[tuple[date, date]]:
         yield max(first, some[0]), min(last, next_month(some[-1]) - DAY)
 
 
-def by_day(hours: Hours) -> dict[date, dict[int, Figures]]:
+def by_day(hours: Parts) -> dict[date, dict[int, Figures]]:
     days: dict[date, dict[int, Figures]] = {}
     for hour, figures in hours.items():
         if figures:
@@ -224,18 +222,18 @@ def by_day(hours: Hours) -> dict[date, dict[int, Figures]]:
     return days
 
 
-def _days_of_month(hours: Hours, month: date) -> dict[int, Figures]:
+def _days_of_month(hours: Parts, month: date) -> dict[int, Figures]:
     days = {day: parts for day, parts in by_day(hours).items() if month <= day < next_month(month)}
     return {day.day: Figures.sum(parts.values()) for day, parts in days.items()}
 
 
-def _add(hours: Hours, more: Hours) -> None:
+def _add(hours: Parts, more: Parts) -> None:
     for hour, figures in more.items():
         hours.setdefault(hour, Figures()).add(figures)
 
 
 def _hour(hour: datetime, figures: Figures) -> Day:
-    return Day(day=hour.date(), hour=hour.hour, hours={hour.hour: figures})
+    return Day.of(hour.date(), {hour.hour: figures}, hour=hour.hour)
 
 
 def _start(document: Day) -> datetime:

@@ -133,3 +133,28 @@ async def test_making_a_key_is_at_most_ten_requests_eight_deep(api: Api, owner: 
 async def test_revoking_a_key_is_at_most_ten_requests_eight_deep(api: Api, owner: Owner) -> None:
     requests, depth = await api.cost("DELETE", f"/api/keys/{owner.key_id}", headers=owner.session)
     assert (requests <= 10, depth <= 8) == (True, True), (requests, depth)
+
+
+@pytest.mark.parametrize(
+    ("path", "requests"),
+    [
+        ("/api/v1/analytics/charts?days=30", 3),
+        ("/api/v1/analytics/charts?days=366", 3),
+        ("/api/v1/analytics/summary", 3),
+        ("/api/v1/analytics/voices", 3),
+        ("/api/v1/analytics/usage", 3),
+        ("/api/v1/analytics/errors", 4),
+        ("/api/v1/usage/series?bucket=1d&groupBy=key&startTime=2026-01-25", 4),
+        ("/api/v1/usage/series?bucket=1h&groupBy=voice", 4),
+        ("/api/v1/dashboard/stats", 6),
+    ],
+)
+async def test_figures_are_a_few_requests_at_once_behind_the_check(
+    api: Api, owner: Owner, path: str, requests: int
+) -> None:
+    for _ in range(3):
+        await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+        api.clock.advance(timedelta(days=20))
+    await api.http.get(path, headers=owner.key)
+    cost, depth = await api.cost("GET", path, headers=owner.key)
+    assert (cost - 1 <= requests, depth <= (3 if path.endswith("stats") else 2)) == (True, True), (cost, depth)

@@ -286,7 +286,7 @@ async def test_a_year_of_a_busy_account_is_read_in_half_a_megabyte() -> None:
             await owner.rollups.add_month(owner.id, f"2026-{month:02d}", Month(days=days, before=a_day))
         await owner.rollups.add_month(owner.id, "2025-12", Month(days={}, before=Figures()))
         for number in range(1, 31):
-            day = Day(day=date(2026, 12, number), hours=dict.fromkeys(range(24), an_hour), mark=number == 30)
+            day = Day.of(date(2026, 12, number), dict.fromkeys(range(24), an_hour), mark=number == 30)
             await owner.rollups.add_day(owner.id, day)
         for number in range(137):
             born.at = clock.at - timedelta(minutes=10 * number)

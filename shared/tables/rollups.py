@@ -25,12 +25,25 @@ Hours = Mapping[int, Figures]
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A finished day, or with an `hour` a finished hour of it."""
+    """A finished day, or with an `hour` a finished hour of it. `sums` are packed: few readers need the hours."""
 
     day: date
     hour: int | None = None
-    hours: Hours
+    sums: Document
     mark: bool = False
+
+    @classmethod
+    def of(cls, day: date, hours: Hours, *, hour: int | None = None, mark: bool = False) -> "Day":
+        sums = {"whole": packed({0: Figures.sum(hours.values())}), "hours": packed(hours)}
+        return cls(day=day, hour=hour, sums=sums, mark=mark)
+
+    @property
+    def whole(self) -> Figures:
+        return unpacked(self.sums["whole"]).get(0, Figures())
+
+    @property
+    def hours(self) -> Hours:
+        return unpacked(self.sums["hours"])
 
     @property
     def name(self) -> str:
@@ -42,9 +55,12 @@ class Day:
         return cls(
             day=date.fromisoformat(day),
             hour=int(hour) if hour else None,
-            hours=unpacked(document["sums"]),
+            sums=document["sums"],
             mark=document["mark"],
         )
+
+    def document(self) -> Document:
+        return {"sums": self.sums, "mark": self.mark}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +107,7 @@ class Rollups:
 
     async def add_day(self, user_id: str, day: Day) -> None:
         """Whoever was faster has written the same."""
-        await self._add(USAGE_DAYS, Key(user_id, day.name), {"sums": packed(day.hours), "mark": day.mark})
+        await self._add(USAGE_DAYS, Key(user_id, day.name), day.document())
 
     async def add_month(self, user_id: str, name: str, month: Month) -> None:
         """Whoever was faster has written the same."""
@@ -99,9 +115,9 @@ class Rollups:
 
     async def correct_day(self, user_id: str, day: Day) -> None:
         """Facts are not rewritten: the right sums are set beside the wrong ones."""
-        key, sums = Key(user_id, day.name), packed(day.hours)
-        if not await self._add(USAGE_DAYS, key, {"sums": sums, "mark": day.mark}):
-            await self._store.extend(USAGE_DAYS, key, "sums", sums)
+        key = Key(user_id, day.name)
+        if not await self._add(USAGE_DAYS, key, day.document()):
+            await self._store.extend(USAGE_DAYS, key, "sums", day.sums)
 
     async def correct_month(self, user_id: str, name: str, month: Month) -> None:
         key = Key(user_id, name)
