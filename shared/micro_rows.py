@@ -33,6 +33,9 @@ TRAIL: Final = 64
 PILE_READ: Final = 1000
 """More documents than a row ever has: it is read by one request."""
 
+EXTRA: Final = 4
+"""Quotes, colon and comma of a field."""
+
 _COUNT_BITS: Final = 16
 
 
@@ -168,6 +171,14 @@ class Pile:
 
     def row(self) -> Document | None:
         return self.over(self.final)
+
+    @property
+    def size(self) -> int:
+        """At least the bytes of the row's JSON."""
+        texts = [each.name + each.text for each in self.extensions]
+        if self.final is not None and self.final.text is not None:
+            texts.append(self.final.text)
+        return sum(len(text.encode()) + EXTRA for text in texts)
 
     def over(self, version: Version | None) -> Document | None:
         """A version with the extensions that it has not seen. The document is the caller's own."""

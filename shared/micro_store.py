@@ -314,7 +314,7 @@ class MicroStore:
                 document = found.row()
                 if document is None:
                     continue
-                size += len(serialised(document).encode())
+                size += found.size
                 if len(taken) == limit or (taken and size > PAGE_BYTES):
                     return taken, True
                 taken.append(Row(key=key, document=document))
