@@ -6,7 +6,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock invoke bench bench-micro bench-usage clean micro test-micro prove
+.PHONY: help run test test-stores check format lock invoke bench bench-micro bench-usage clean micro test-micro prove
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
 
 test: $(READY) ## Run the tests
 	$(PY) -m pytest
+
+test-stores: $(READY) ## Run the tests of the functions on the other stores too
+	$(PY) -m pytest tests/handlers --store micro
 
 check: $(READY) ## Check everything: format, lint, types, tests
 	.venv/bin/ruff format --check .

@@ -30,7 +30,7 @@ from shared.store import Store
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS, UsageLogs
 from tests.live.crowd import api_on, keep_memo, open_account
 from tests.live.processes import micro_server
-from tests.live.wire import BulkClient, bulk_client, measured_client
+from tests.live.wire import bulk_client, measured_client
 from tests.standin_network import Recorder
 
 DAYS: Final = 730
@@ -85,22 +85,22 @@ async def _measure(checkout: Path, many: int) -> None:
             store = MicroStore(bulk, timeout_s=600)
             await store.verify(TABLES)
             owners = [await _fill(store, count) for count in (FEW, many)]
-            recorder = Recorder()
-            async with measured_client(server.url, recorder) as client, api_on(MicroStore(client)) as api:
-                floor_s = await _floor_s(client)
-                print(f"{FEW} and {many:,} memos of {DAYS} days; a bare round trip takes {floor_s * 1000:.2f} ms\n")
-                print("| answer | first call | requests | second call | requests | with 10 memos | requests | ratio |")
-                print("|---|---|---|---|---|---|---|---|")
-                for path in PATHS:
-                    await _row(path, api, recorder, bulk, owners)
+        recorder = Recorder()
+        async with measured_client(server.url, recorder) as client, api_on(MicroStore(client)) as api:
+            floor_s = await _floor_s(client)
+            print(f"{FEW} and {many:,} memos of {DAYS} days; a bare round trip takes {floor_s * 1000:.2f} ms\n")
+            print("| answer | first call | requests | second call | requests | with 10 memos | requests | ratio |")
+            print("|---|---|---|---|---|---|---|---|")
+            for path in PATHS:
+                await _row(path, api, recorder, server.url, owners)
 
 
-async def _row(path: str, api: httpx.AsyncClient, recorder: Recorder, bulk: BulkClient, owners: list[Owner]) -> None:
+async def _row(path: str, api: httpx.AsyncClient, recorder: Recorder, url: str, owners: list[Owner]) -> None:
     today = utc_now().date()
     asked = path.format(today=today, year_ago=today - timedelta(days=365))
     few, many = owners
     for owner in owners:
-        await _forget(bulk, owner)
+        await _forget(url, owner)
     first_s, first_requests = await _timed(asked, api, recorder, many)
     await _timed(asked, api, recorder, few)
     times: list[list[tuple[float, int]]] = [[], []]
@@ -193,12 +193,13 @@ async def _happens(store: Store, ids: Ids, random: Random, key: NewKey, at: date
     return log
 
 
-async def _forget(bulk: BulkClient, owner: Owner) -> None:
+async def _forget(url: str, owner: Owner) -> None:
     """Delete all that has been summed."""
-    for table in (USAGE_DAYS, USAGE_MONTHS):
-        begin = f"{table.name}!{owner.id}!"
-        for document in await bulk.query(table.database, start=begin, end=begin + "\x7f", limit=10_000):
-            await bulk.delete(table.database, document.key)
+    async with bulk_client(url) as bulk:
+        for table in (USAGE_DAYS, USAGE_MONTHS):
+            begin = f"{table.name}!{owner.id}!"
+            for document in await bulk.query(table.database, start=begin, end=begin + "\x7f", limit=10_000):
+                await bulk.delete(table.database, document.key)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,18 @@ NewWorld = Callable[..., World]
 
 
 @pytest.fixture
-def new_world() -> Iterator[NewWorld]:
+def store_choice(request: pytest.FixtureRequest) -> str:
+    choice: str = request.config.getoption("--store")
+    return choice
+
+
+@pytest.fixture
+def new_world(store_choice: str) -> Iterator[NewWorld]:
     """Makes worlds, and closes their functions."""
     made: list[World] = []
 
     def make(environ: Mapping[str, str] | None = None, *, seed: int | None = None) -> World:
-        made.append(World(environ, seed=seed))
+        made.append(World(environ, seed=seed, store=store_choice))
         return made[-1]
 
     yield make

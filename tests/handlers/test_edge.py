@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.app import Function
+from shared.memory import MemoryStore
 from shared.services import Services
 from shared.settings import Settings
 from tests.events import http_event, rest_event, schedule_event
@@ -427,7 +428,7 @@ def test_an_exception_in_a_route_is_an_envelope_that_tells_nothing(new_world: Ne
 def breaking(world: World) -> Function:
     """The users function on the world's store, which explodes once the function has started."""
 
-    class Exploding(type(world.store)):  # type: ignore[misc] # a subclass of what the world has
+    class Exploding(MemoryStore):
         async def get(self, *_: Any) -> Any:
             raise RuntimeError("exploded at /secret/path")
 

@@ -17,14 +17,15 @@ from argon2 import PasswordHasher
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared.credentials import Passwords
 from shared.logs import configure_logging
-from shared.memory import MemoryStore, Pause
+from shared.memory import Pause
 from shared.plans import Tier
 from shared.rows import Role, User
 from shared.services import Services
 from shared.settings import Settings
-from shared.store import StoreUnavailable, Table
+from shared.store import StoreUnavailable
 from shared.tables import Users
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
+from tests.handlers.stores import STORES, WatchedStore
 from tests.support import FakeClock, seeded_pause
 
 PUBLIC_URL: Final = "https://api.example.org"
@@ -80,16 +81,6 @@ class CheapHasher(PasswordHasher):
         return super().verify(hash, password)
 
 
-class WatchedStore(MemoryStore):
-    """Remembers what it was asked to verify, and on which event loops."""
-
-    verified = 0
-
-    async def verify(self, tables: Sequence[Table]) -> None:
-        self.verified += 1
-        await super().verify(tables)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     status: int
@@ -125,7 +116,9 @@ class Account:
 class World:
     """`seed` chooses how the store's verbs interleave; while `is_down`, the store answers nothing."""
 
-    def __init__(self, environ: Mapping[str, str] | None = None, *, seed: int | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, *, seed: int | None = None, store: str = "memory"
+    ) -> None:
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -133,7 +126,7 @@ class World:
         self.loops: set[int] = set()
         self.built: list[Services] = []
         self._yield: Pause = (lambda: asyncio.sleep(0)) if seed is None else seeded_pause(seed)
-        self.store = WatchedStore(pause=self._pause, clock=self.clock)
+        self.store = WatchedStore(STORES[store](self._pause, self.clock))
         self.functions = {
             name: function.with_environment(self.environ, self._build) for name, function in _FUNCTIONS.items()
         }

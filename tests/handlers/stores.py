@@ -1,0 +1,73 @@
+"""The stores that the functions are tested on: `pytest tests/handlers --store micro`; without it, memory."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import httpx
+
+from shared.clock import Clock
+from shared.memory import MemoryStore, Pause
+from shared.micro import MicroClient
+from shared.micro_address import Direct
+from shared.micro_store import MicroStore
+from shared.store import Store, Table
+from tests.standin import KEY, StandIn
+from tests.standin_network import ManualClock, StandInTransport
+from tests.support import Intercepted
+
+T = TypeVar("T")
+
+OpenStore = Callable[[Pause, Clock], Store]
+
+PATIENCE_S: Final = 1000.0
+"""What is raced here takes turns in a time that only its own waits pass."""
+
+
+def _memory(pause: Pause, clock: Clock) -> Store:
+    return MemoryStore(pause=pause, clock=clock)
+
+
+def _micro(pause: Pause, _: Clock) -> Store:
+    clock = ManualClock()
+    network = StandInTransport(StandIn(wall=clock.wall), clock=clock)
+    client = MicroClient(
+        httpx.AsyncClient(transport=network),
+        Direct(url="http://micro", api_key=KEY),
+        timeout_s=PATIENCE_S,
+        monotonic=clock.monotonic,
+        sleep=clock.sleep,
+    )
+    store = MicroStore(
+        client,
+        timeout_s=PATIENCE_S,
+        clock=lambda: datetime.fromtimestamp(clock.wall(), UTC),
+        sleep=clock.sleep,
+        node="0" * 16,
+    )
+    return _Paused(store, pause)
+
+
+STORES: Final[dict[str, OpenStore]] = {"memory": _memory, "micro": _micro}
+
+
+class _Paused(Intercepted):
+    """Waits before each verb. The memory store waits by itself, also within its verbs."""
+
+    def __init__(self, store: Store, pause: Pause) -> None:
+        super().__init__(store)
+        self._pause = pause
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 all alike
+        await self._pause()
+        return await call()
+
+
+class WatchedStore(Intercepted):
+    """Remembers how often it was asked to verify."""
+
+    verified = 0
+
+    async def verify(self, tables: Sequence[Table]) -> None:
+        self.verified += 1
+        await super().verify(tables)
