@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any, Protocol
 
 from sortedcontainers import SortedDict
@@ -19,6 +20,7 @@ from shared.store import (
     PAGE_BYTES,
     AlreadyExists,
     Change,
+    Counter,
     Document,
     Key,
     Page,
@@ -164,6 +166,13 @@ class MemoryStore:
             taken, more = _page(((p, kept[p]) for p in kept.irange(start, inclusive=(start is None, False))), limit)
         return Page(rows=taken, after=json.dumps(_place(taken[-1].key)) if more else None)
 
+    async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
+        await self._pause()
+        with self._rows() as rows:
+            names = list(islice(rows.counters.irange(after, inclusive=(after is None, True)), limit + 1))
+            found = [_counter(name, *rows.counters[name]) for name in names[:limit]]
+        return Page(rows=found, after=found[-1].name if len(names) > limit else None)
+
     async def verify(self, tables: Sequence[Table]) -> None:  # noqa: ARG002 tables come to be as they are used
         await self._pause()
         with self._rows(writes=True):  # what can fail is opening them: a file that cannot be read or written
@@ -189,6 +198,10 @@ def _serialised(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text.encode()
     return text
+
+
+def _counter(name: str, value: int, ends: str | None) -> Counter:
+    return Counter(name=name, value=value, ends_at=None if ends is None else datetime.fromisoformat(ends))
 
 
 def _page(kept: Iterator[tuple[tuple[str, str], str]], limit: int) -> tuple[list[Row], bool]:

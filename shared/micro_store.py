@@ -36,6 +36,7 @@ from shared.store import (
     PAGE_BYTES,
     AlreadyExists,
     Change,
+    Counter,
     Document,
     InvalidKey,
     Key,
@@ -237,6 +238,14 @@ class MicroStore:
             low = max(low, Address.of(table, _opened(after)).high)
         rows, more = await self._rows(table, low, high, limit=limit)
         return Page(rows=rows, after=f"{rows[-1].key.partition}!{rows[-1].key.sort}" if more else None)
+
+    async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
+        begin = named_counter("")
+        start, end = begin if after is None else named_counter(after) + "\0", begin + "\x7f"
+        with _translated():
+            read = await self._client.counters(start=start, end=end, limit=limit, deadline=self._deadline())
+        found = [Counter(name=each.name.removeprefix(begin), value=each.value) for each in read]
+        return Page(rows=found, after=found[-1].name if len(found) == limit else None)
 
     async def verify(self, tables: Sequence[Table]) -> None:
         deadline = self._deadline()

@@ -85,6 +85,15 @@ class Page(Generic[T]):
     after: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """`ends_at` None: it does not end, or the store does not keep when."""
+
+    name: str
+    value: int
+    ends_at: datetime | None = None
+
+
 class StoreError(Exception):
     """What every store raises."""
 
@@ -169,6 +178,9 @@ class Store(Protocol):
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         """Every row of a table, by pages, in no promised order; for maintenance."""
+
+    async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
+        """Every counter, by pages, in no promised order; for maintenance."""
 
     async def verify(self, tables: Sequence[Table]) -> None:
         """Make sure the tables can be used: what is missing is created, what cannot be raises StoreNotReady."""

@@ -6,17 +6,17 @@ days of a step at once, then its months in order, then the mark.
 """
 
 import logging
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from shared.clock import midnight, minted_at
 from shared.figures import Figures, made_by
 from shared.store import Row, StoreError
 from shared.tables import Day, Month, Part, Rollups, UsageLogs, Window, month_name
-from shared.together import together
+from shared.together import at_once, together
 
 GRACE: Final = timedelta(minutes=10)
 """A request is answered within seconds: what it records is there by then, unless its container was frozen."""
@@ -26,9 +26,6 @@ LOGS_READ: Final = 2000
 
 MONTHS_A_STEP: Final = 6
 """What was left unsummed for long is summed in steps: a deadline loses one at most."""
-
-AT_ONCE: Final = 8
-"""Requests under way together: as many as a container has connections."""
 
 DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
@@ -190,13 +187,6 @@ def record(rows: Iterable[Row], into: Parts) -> None:
             if hour not in into:
                 into[hour] = Figures()
             into[hour].record(row.document)
-
-
-async def at_once(calls: Iterable[Awaitable[Any]]) -> None:
-    """Await all, some at a time; the others begin only when those have succeeded."""
-    waiting = iter(calls)
-    while some := list(islice(waiting, AT_ONCE)):
-        await together(*some)
 
 
 def months(first: date, last: date) -> Iterator[date]:

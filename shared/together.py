@@ -1,8 +1,12 @@
 """Awaiting several things at once without leaving any of them behind."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from itertools import islice
+from typing import Any, Final
+
+AT_ONCE: Final = 8
+"""Requests under way together: as many as a container has connections."""
 
 
 async def together(*awaitables: Awaitable[Any]) -> list[Any]:
@@ -16,3 +20,10 @@ async def together(*awaitables: Awaitable[Any]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return results
+
+
+async def at_once(calls: Iterable[Awaitable[Any]]) -> None:
+    """Await all, some at a time; the others begin only when those have succeeded."""
+    waiting = iter(calls)
+    while some := list(islice(waiting, AT_ONCE)):
+        await together(*some)

@@ -1,7 +1,7 @@
 """What several tests need: a clock that obeys, seeded schedules, stores that count or fail, cheap passwords."""
 
 import asyncio
-from collections import Counter
+from collections import Counter as Counts
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -13,7 +13,7 @@ from hypothesis import settings
 from shared.clock import Clock
 from shared.credentials import Passwords
 from shared.memory import MemoryStore, Pause
-from shared.store import Change, Document, Key, Page, Row, Store, StoreUnavailable, Table
+from shared.store import Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
 
 T = TypeVar("T")
 
@@ -135,6 +135,9 @@ class Intercepted:
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         return await self._carry_out("scan", lambda: self._store.scan(table, after=after, limit=limit))
 
+    async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
+        return await self._carry_out("scan_counters", lambda: self._store.scan_counters(after=after, limit=limit))
+
     async def verify(self, tables: Sequence[Table]) -> None:
         await self._carry_out("verify", lambda: self._store.verify(tables))
 
@@ -144,7 +147,7 @@ class CountingStore(Intercepted):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.calls: Counter[str] = Counter()
+        self.calls: Counts[str] = Counts()
 
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         self.calls[verb] += 1

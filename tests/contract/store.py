@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from shared.store import PAGE_BYTES, AlreadyExists, Document, InvalidKey, Key, Kind, Page, Row, Store, Table
+from shared.store import PAGE_BYTES, AlreadyExists, Counter, Document, InvalidKey, Key, Kind, Page, Row, Store, Table
 from tests.support import Refused, outcomes, refuse, seeded
 
 FACTS: Final = Table(name="contract_facts", kind=Kind.FACTS, database="contract")
@@ -804,6 +804,25 @@ class StoreContract:
             "c",
             "d",
         ]
+
+    async def test_a_scan_of_counters_visits_every_one_once(self, store: Store, prefix: str) -> None:
+        await store.claim(CHANGING, Key(prefix), {"a": 1})
+        for number, name in enumerate(("a", "a:b", "b", "c:d")):
+            await store.increment(f"{prefix}:{name}", number)
+        for limit in (1, 3, 1000):
+            found, after = list[Counter](), None
+            while True:
+                page = await store.scan_counters(after=after, limit=limit)
+                found += [counter for counter in page.rows if counter.name.startswith(prefix)]
+                after = page.after
+                if after is None:
+                    break
+            assert sorted((counter.name, counter.value) for counter in found) == [
+                (f"{prefix}:a", 0),
+                (f"{prefix}:a:b", 1),
+                (f"{prefix}:b", 2),
+                (f"{prefix}:c:d", 3),
+            ]
 
     async def test_verifying_again_changes_nothing(self, store: Store, prefix: str) -> None:
         await store.add(FACTS, Key(prefix), {"a": 1})
