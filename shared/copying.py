@@ -48,9 +48,9 @@ class Copying:
             await at_once(self._write(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
-    async def prune(self, table: Table) -> AsyncIterator[Step]:
-        """Delete what the target has and the source has not."""
-        async for page in _pages(self._target, table, None):
+    async def prune(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
+        """Delete what the target has and the source has not, from behind `after` on."""
+        async for page in _pages(self._target, table, after):
             await at_once(self._delete_unless_there(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import maintain
+from maintain.__main__ import main
 from shared.clock import midnight
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
@@ -123,7 +123,7 @@ class Deployment:
     owner: Owner
 
     def rebuild_usage(self, *options: str) -> int:
-        return maintain.main(["rebuild-usage", *options], environ=self.environ, clock=self.clock)
+        return main(["rebuild-usage", *options], environ=self.environ, clock=self.clock)
 
 
 @pytest.fixture

@@ -1,0 +1,37 @@
+"""Maintenance of a deployment, from a checkout; settings come from the environment, as for the functions.
+
+python -m maintain rebuild-usage [--email me@example.org] [--from 2026-01-01] [--to 2026-01-31] [--check]
+python -m maintain copy --from micro --to dynamodb
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+
+from maintain import copy, rebuild_usage
+from shared.clock import Clock, utc_now
+from shared.settings import SettingsError
+from shared.store import StoreError
+
+
+def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.environ, clock: Clock = utc_now) -> int:
+    parser = argparse.ArgumentParser(prog="python -m maintain", description="Maintenance of a deployment.")
+    commands = parser.add_subparsers(required=True)
+    rebuild_usage.add_to(commands)
+    copy.add_to(commands)
+    options = parser.parse_args(arguments)
+    try:
+        status: int = asyncio.run(options.command(options, environ, clock))
+    except SettingsError as exc:
+        print(*exc.problems, sep="\n", file=sys.stderr)
+        return 2
+    except StoreError as exc:
+        print(f"the store failed: {exc}", file=sys.stderr)
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

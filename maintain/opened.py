@@ -1,0 +1,20 @@
+"""The store of a deployment, opened for maintenance."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from shared.services import open_store
+from shared.settings import Settings
+from shared.store import Store
+from shared.tables import TABLES
+
+
+@asynccontextmanager
+async def opened_store(environ: Mapping[str, str]) -> AsyncIterator[Store]:
+    """Raises SettingsError, StoreError."""
+    opened = open_store(Settings.from_env(environ))
+    try:
+        await opened.store.verify(TABLES)
+        yield opened.store
+    finally:
+        await opened.close()

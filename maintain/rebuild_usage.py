@@ -1,0 +1,67 @@
+"""Count days that have been summed again, and put right what does not match."""
+
+import argparse
+from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from maintain.opened import opened_store
+from shared.clock import Clock
+from shared.rebuilding import Rebuilding
+from shared.store import StoreError
+from shared.tables import Rollups, UsageLogs, Users, Window
+
+PAGE = 100
+
+
+def add_to(commands: Any) -> None:
+    """`commands` is what argparse calls subparsers."""
+    parser = commands.add_parser(
+        "rebuild-usage",
+        help="count summed days again",
+        description="Count days that have been summed again, from the logs, and put right what does not match. "
+        "Says what did not. Exits with 1 if anything did not match.",
+    )
+    parser.add_argument("--email", help="of one account (default: every account)")
+    parser.add_argument("--from", dest="first", type=date.fromisoformat, default=date(1970, 1, 2), metavar="DAY")
+    parser.add_argument("--to", dest="last", type=date.fromisoformat, default=date(9999, 12, 30), metavar="DAY")
+    parser.add_argument("--check", action="store_true", help="compare only")
+    parser.set_defaults(command=run)
+
+
+async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
+    days, wrong, console = 0, 0, Console()
+    async with opened_store(environ) as store:
+        rebuilding = Rebuilding(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
+        with Progress(console=console) as progress:
+            async for user_id, email in _accounts(Users(store), options.email):
+                task = progress.add_task(email, total=len(rebuilding.months(user_id, options.first)))
+                async for month in rebuilding.rebuild(user_id, options.first, options.last):
+                    days, wrong = days + month.days, wrong + len(month.wrong)
+                    for name in month.wrong:
+                        console.print(f"{email}: {name} {'does' if options.check else 'did'} not match")
+                    progress.advance(task)
+                progress.remove_task(task)
+    console.print(f"{days} days counted again" + (f", {wrong} did not match" if wrong else ": all match"))
+    return 1 if wrong else 0
+
+
+async def _accounts(users: Users, email: str | None) -> AsyncIterator[tuple[str, str]]:
+    """Ids and addresses."""
+    if email is not None:
+        user = await users.by_email(email.strip().lower())
+        if user is None:
+            raise StoreError(f"there is no account {email}")
+        yield user.id, user.email
+        return
+    window = Window(limit=PAGE)
+    while True:
+        page = await users.page(window)
+        for each in page.rows:
+            yield each.id, each.email
+        if page.after is None:
+            return
+        window = Window(limit=PAGE, after=page.after)
