@@ -104,7 +104,11 @@ class History:
                 user_id, calendar, None if missing else known, by_hour=by_hour
             )
             months |= {name: month for name, month in made.items() if name in needed}
-            known = replace(caught_up, parts=known.parts | caught_up.parts)
+            if not months.keys() >= set(needed):  # another container has summed them meanwhile
+                months, known = await self._documents(user_id, calendar, first, last, by_hour=by_hour)
+            # What both tell of the open month may lie in days here and in hours there.
+            before = {at: figures for at, figures in known.parts.items() if at < midnight(calendar.open_month)}
+            known = replace(caught_up, parts=before | caught_up.parts)
             if not months.keys() >= set(needed):
                 raise StoreUnavailable(f"sums of months are missing among {needed}: rebuild them")
         whole = known.parts

@@ -38,14 +38,17 @@ _log = logging.getLogger("agent_talk.summing")
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """What is over for an owner at one time. `born` is the day of the owner's first possible log."""
+    """What is over for an owner at one time. `born` is the day of the owner's first possible log.
+
+    Another clock than the one that signed the owner up may have dated it up to ten minutes before.
+    """
 
     now: datetime
     born: date
 
     @classmethod
     def of(cls, user_id: str, now: datetime) -> "Calendar":
-        return cls(now=now, born=minted_at(user_id).date())
+        return cls(now=now, born=(minted_at(user_id) - GRACE).date())
 
     @property
     def open(self) -> date:
@@ -64,7 +67,7 @@ class Calendar:
 
 @dataclass(frozen=True, kw_only=True)
 class Summed:
-    """`parts` hold all that happened from where its reader began until `until`; `marked`: a mark says so.
+    """`parts` hold all that happened from where its reader began until `until`; `marked`: a day's mark says so.
 
     A part is an hour, or a whole day where hours were not asked for. `hourly` are the documents of single hours.
     """
@@ -76,18 +79,22 @@ class Summed:
 
     @classmethod
     def of(cls, documents: Sequence[Day], *, settled: date, by_hour: bool) -> "Summed":
-        """From documents in order. All days before `settled` are known to be summed; behind it, marks tell."""
+        """From documents in order. All days before `settled` are known to be summed; behind it, marks tell.
+
+        An hour's mark speaks of its own day only: whoever asks for nothing but today leaves days before it unsummed.
+        """
         days = [each for each in documents if each.hour is None]
         hourly = [each for each in documents if each.hour is not None]
         last = max([settled - DAY, *(each.day for each in days if each.mark)])
-        until = max([midnight(last + DAY), *(_start(each) + HOUR for each in hourly if each.mark)])
+        of_the_next = [each for each in hourly if each.day == last + DAY]
+        until = max([midnight(last + DAY), *(_start(each) + HOUR for each in of_the_next if each.mark)])
         closed = [each for each in days if each.day <= last]
-        split = [each for each in hourly if midnight(last + DAY) <= _start(each) < until]
+        split = [each for each in of_the_next if _start(each) < until]
         parts = {} if by_hour else {midnight(each.day): each.whole for each in closed}
         for each in [*closed, *split] if by_hour else split:
             parts |= {midnight(each.day) + number * HOUR: figures for number, figures in each.hours.items()}
         parts = {at: figures for at, figures in parts.items() if figures}
-        return cls(parts=parts, until=until, marked=any(each.mark for each in documents), hourly=hourly)
+        return cls(parts=parts, until=until, marked=last >= settled, hourly=hourly)
 
 
 class Summing:
@@ -101,12 +108,13 @@ class Summing:
     ) -> tuple[dict[str, Month], Summed]:
         """Sum all that is over and was not summed. Returns the months that got documents, and what is known now.
 
-        `known`, if it reaches into the open month, tells where to begin; else that is read.
+        `known`, if a day of the open month marks it, tells where to begin; else that is read.
         """
         start, before = calendar.open_month, Figures()
-        if known is None or not known.marked or known.until <= midnight(calendar.open_month):
+        if known is None or not known.marked:
             newest = await self._rollups.newest_month(user_id)
-            start = calendar.born if newest is None else _after_month(newest[0])
+            # A container whose clock is ahead may have summed the month that is open here.
+            start = calendar.born if newest is None else min(_after_month(newest[0]), calendar.open_month)
             before = Figures() if newest is None else newest[1].up_to_its_end()
             known = Summed.of(await self._rollups.days(user_id, start), settled=start, by_hour=by_hour)
         made: dict[str, Month] = {}

@@ -191,6 +191,64 @@ async def test_containers_that_sum_at_once_write_the_same(seed: int) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("unsummed", [date(2025, 11, 25), date(2025, 12, 3)])
+@pytest.mark.parametrize("busy", [date(2025, 12, 1), date(2025, 12, 10)])
+async def test_hours_that_are_summed_do_not_hide_days_before_that_are_not(unsummed: date, busy: date) -> None:
+    """Whoever asks for nothing but a busy today has its hours summed, and no day before it."""
+    clock = FakeClock(BORN)
+    owner = Owner(MemoryStore(), clock, hourly_from=3)
+    for day in sorted([unsummed, busy]):
+        clock.at = midnight(day) + 9 * HOUR
+        for _ in range(4):
+            await owner.log(MEMO)
+    clock.at = midnight(max(unsummed, busy)) + 12 * HOUR
+    await owner.history.days(owner.id, clock.at.date(), clock.at.date())
+    assert [each.hour for each in await owner.rollups.days(owner.id, clock.at.date())][-1] == 10
+    clock.advance(DAY)
+    await owner.history.days(owner.id, clock.at.date() - DAY, clock.at.date())
+    for later in (0, 1, 40):
+        clock.advance(later * DAY)
+        await check(owner, ALL)
+
+
+@pytest.mark.anyio
+async def test_a_clock_behind_the_months_end_sees_the_month_that_another_has_summed() -> None:
+    clock = FakeClock(BORN)
+    owner = Owner(MemoryStore(), clock)
+    await lived(owner, 20)
+    clock.at = datetime(2026, 1, 1, tzinfo=UTC) + GRACE
+    await check(owner, ALL)
+    clock.advance(-HOUR)
+    await check(owner, ALL)
+
+
+@pytest.mark.anyio
+async def test_a_container_that_comes_to_a_month_just_summed_answers() -> None:
+    for seed in range(40):
+        store, clock = racing_store(seed), FakeClock(BORN)
+        owner = Owner(store, clock)
+        await lived(owner, 15, every=timedelta(days=5))
+        clock.at = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+        async def ask(after: int, owner: Owner = owner) -> int:
+            for _ in range(after):
+                await asyncio.sleep(0)
+            return (await owner.history.all_time(owner.id)).total.total.calls
+
+        assert len(set(await asyncio.gather(*(ask(after) for after in range(0, 24, 3))))) == 1, seed
+
+
+@pytest.mark.anyio
+async def test_a_log_dated_before_the_sign_up_by_a_clock_behind_is_counted() -> None:
+    clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
+    owner = Owner(MemoryStore(), clock)
+    await owner.log(replace(MEMO, late=timedelta(seconds=1)))
+    await check(owner, ALL)
+    clock.advance(DAY)
+    await check(owner, ALL)
+
+
+@pytest.mark.anyio
 async def test_a_days_logs_are_left_alone_for_ten_minutes_after_its_end() -> None:
     store, clock = MemoryStore(), FakeClock(BORN)
     owner = Owner(store, clock)

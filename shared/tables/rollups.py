@@ -2,7 +2,7 @@
 
 A day without activity has no document, so one of them is a **mark**: it was written after all before it, and says that
 they have been summed. Months all have a document, from the owner's first on, and are written in order. An hour of a
-busy day can have a document of its own, until its day has one; hours have marks like days.
+busy day can have a document of its own, until its day has one; hours have marks too, which speak of their own day only.
 """
 
 from collections.abc import Mapping
