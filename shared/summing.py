@@ -86,7 +86,9 @@ class Summed:
         days = [each for each in documents if each.hour is None]
         hourly = [each for each in documents if each.hour is not None]
         last = max([settled - DAY, *(each.day for each in days if each.mark)])
-        of_the_next = [each for each in hourly if each.day == last + DAY]
+        # Once the day has a document, marked or not, its hours are being deleted, one before the other.
+        is_whole = any(each.day == last + DAY for each in days)
+        of_the_next = [each for each in hourly if each.day == last + DAY and not is_whole]
         until = max([midnight(last + DAY), *(_start(each) + HOUR for each in of_the_next if each.mark)])
         closed = [each for each in days if each.day <= last]
         split = [each for each in of_the_next if _start(each) < until]

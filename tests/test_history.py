@@ -212,6 +212,26 @@ async def test_hours_that_are_summed_do_not_hide_days_before_that_are_not(unsumm
 
 
 @pytest.mark.anyio
+async def test_hours_of_which_some_are_deleted_already_are_no_longer_relied_on() -> None:
+    """The last day of a month has no mark: it is summed, and its hours go, while another container begins."""
+    clock = FakeClock(BORN)
+    owner = Owner(MemoryStore(), clock, hourly_from=3)
+    clock.at = datetime(2025, 11, 29, 12, tzinfo=UTC)
+    await check(owner, ALL)
+    clock.at = datetime(2025, 11, 30, 9, tzinfo=UTC)
+    for _ in range(5):
+        await owner.log(MEMO)
+    clock.advance(3 * HOUR)
+    await check(owner, ALL)
+    before = await owner.rollups.days(owner.id, date(2025, 11, 29))
+    assert [each.hour for each in before] == [None, 9, 10]
+    clock.advance(DAY)
+    await owner.rollups.add_day(owner.id, Day.of(date(2025, 11, 30), before[1].hours))
+    await owner.rollups.forget(owner.id, before[1])
+    await check(owner, ALL)
+
+
+@pytest.mark.anyio
 async def test_a_clock_behind_the_months_end_sees_the_month_that_another_has_summed() -> None:
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock)
