@@ -10,8 +10,8 @@ from handlers.schema import BODY_ERRORS, CALLER_ERRORS, Answer, Success, begins,
 from shared.analytics import Period, Share
 from shared.auth import AnyCaller, Ready
 from shared.errors import PayloadTooLarge, ValidationFailed
+from shared.periods import DAY
 from shared.speech import VOICES
-from shared.summing import DAY
 
 routes = APIRouter(tags=["usage"])
 

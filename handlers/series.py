@@ -11,7 +11,7 @@ from shared.auth import AnyCaller, Ready
 from shared.clock import Instant
 from shared.errors import ValidationFailed
 from shared.figures import By, Counts
-from shared.summing import DAY
+from shared.periods import DAY
 
 routes = APIRouter(tags=["usage"])
 

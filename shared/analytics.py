@@ -12,8 +12,8 @@ from itertools import groupby
 from shared.clock import Clock, midnight
 from shared.figures import ERRORS, By, Counts, Figures
 from shared.history import History
+from shared.periods import DAY, HOUR
 from shared.speech import VOICES
-from shared.summing import DAY, HOUR
 from shared.tables import month_name
 
 

@@ -14,9 +14,9 @@ from typing import Final
 from shared.analytics import Analytics
 from shared.clock import Clock, iso, midnight
 from shared.errors import PayloadTooLarge
+from shared.periods import DAY
 from shared.rows import Memo
 from shared.store import PAGE_BYTES
-from shared.summing import DAY
 from shared.tables import Memos, Window
 
 ANSWER_BYTES: Final = 6_000_000

@@ -6,22 +6,21 @@
 What is over is summed once, on first need (`summing`); then each answer reads a range of each of the three at once.
 """
 
-import logging
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
 from shared.clock import Clock, first_id, midnight
 from shared.figures import By, Figures
-from shared.store import Page, Row, StoreError, StoreUnavailable
-from shared.summing import DAY, HOUR, LOGS_READ, Calendar, Parts, Summed, Summing, record
+from shared.periods import DAY, HOUR, Calendar
+from shared.recounting import LOGS_READ, Parts, Recounting, record
+from shared.store import Page, Row, StoreUnavailable
+from shared.summing import Summed, Summing
 from shared.tables import Month, Part, Rollups, UsageLogs, Window
 from shared.together import together
 
 HOURLY_FROM: Final = 1000
 """When more logs than this are left to be read, the hours that are over are summed."""
-
-_log = logging.getLogger("agent_talk.history")
 
 Days = dict[date, Figures]
 """Days without activity are absent."""
@@ -57,7 +56,8 @@ class History:
     ) -> None:
         self._logs = logs
         self._rollups = rollups
-        self._summing = Summing(logs=logs, rollups=rollups, logs_read=logs_read)
+        self._recounting = Recounting(logs, logs_read=logs_read)
+        self._summing = Summing(recounting=self._recounting, rollups=rollups)
         self._clock = clock
         self._logs_read = logs_read
         self._hourly_from = hourly_from
@@ -123,8 +123,11 @@ class History:
         """What the documents tell of the days from one to another. Of months that are over, the months' tell all."""
         names = calendar.finished_months(first, last)
         since = first if by_hour else max(first, calendar.open_month)
+        reading_months = self._rollups.months(user_id, names[0], names[-1] + "a") if names else _nothing({})
+        if by_hour:  # a month is written after its days: who has seen it finds them
+            reading_months = _nothing(await reading_months)
         months, days = await together(
-            self._rollups.months(user_id, names[0], names[-1] + "a") if names else _nothing({}),
+            reading_months,
             # The newest document tells how far the days of the open month are summed.
             self._rollups.days(user_id, since, None if last >= calendar.open_month else last + DAY)
             if since <= last
@@ -134,32 +137,16 @@ class History:
         return months, Summed.of(days, settled=settled, by_hour=by_hour)
 
     async def _since(self, user_id: str, calendar: Calendar, since: datetime, pages: dict[Part, Page[Row]]) -> Parts:
-        """What the logs tell since a moment. `pages` are the newest of them, and may reach farther back."""
-        hours: Parts = {}
-        read = await together(*(self._rest(user_id, part, since, page, hours) for part, page in pages.items()))
-        if sum(read) > self._hourly_from:
-            await self._sum_hours(user_id, calendar, since, hours if Part.EVENTS in pages else None)
-        return hours
-
-    async def _rest(self, user_id: str, part: Part, since: datetime, page: Page[Row], into: Parts) -> int:
-        """Adds what `page` tells, and reads on until `since`. Returns the number of logs."""
-        low, count = first_id(since), 0
-        while True:
-            rows = [row for row in page.rows if row.key.sort >= low]
-            record(rows, into)
-            count += len(rows)
-            if page.after is None or page.after < low:
-                return count
-            window = Window(limit=self._logs_read, since=since, after=page.after)
-            page = await self._logs.rows(user_id, part, window)
-
-    async def _sum_hours(self, user_id: str, calendar: Calendar, since: datetime, hours: Parts | None) -> None:
-        """So that the next answer reads less. This one does not depend on it."""
-        try:
-            whole = await self._summing.recount(user_id, since, calendar.now) if hours is None else hours
-            await self._summing.sum_hours(user_id, calendar, since, whole)
-        except StoreError:
-            _log.exception("hours could not be summed", extra={"user_id": user_id})
+        """What the logs tell since a moment. `pages` are the newest of them, and may reach farther back or less far."""
+        low = first_id(since)
+        read = [row for page in pages.values() for row in page.rows if row.key.sort >= low]
+        is_all = all(page.after is None or page.after < low for page in pages.values())
+        if is_all and len(read) <= self._hourly_from:
+            hours: Parts = {}
+            record(read, hours)
+            return hours
+        summed, since = await self._summing.sum_hours(user_id, calendar, since)
+        return summed | await self._recounting.all(user_id, since, calendar.now + DAY, parts=pages)
 
 
 def _days(read: _Read, calendar: Calendar) -> Days:

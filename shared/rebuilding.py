@@ -10,7 +10,9 @@ from datetime import date
 
 from shared.clock import Clock, midnight
 from shared.figures import Figures
-from shared.summing import DAY, Calendar, Summing, by_day, months, next_month
+from shared.periods import DAY, Calendar, months, next_month
+from shared.recounting import Recounting, by_day
+from shared.summing import Summing
 from shared.tables import Day, Month, Rollups, UsageLogs, month_name
 
 
@@ -28,7 +30,8 @@ class Rebuilding:
 
     def __init__(self, *, logs: UsageLogs, rollups: Rollups, clock: Clock, repair: bool) -> None:
         self._rollups = rollups
-        self._summing = Summing(logs=logs, rollups=rollups)
+        self._recounting = Recounting(logs)
+        self._summing = Summing(recounting=self._recounting, rollups=rollups)
         self._clock = clock
         self._repair = repair
 
@@ -51,7 +54,7 @@ class Rebuilding:
             since, until = max(first, month), min(last, end)
             wrong, days = list[str](), {day: each.hours for day, each in stored.items()}
             if since <= until:
-                counted = by_day(await self._summing.recount(user_id, midnight(since), midnight(until + DAY)))
+                counted = by_day(await self._recounting.all(user_id, midnight(since), midnight(until + DAY)))
                 wrong = await self._check_days(user_id, since, until, stored, counted)
                 days = {day: hours for day, hours in days.items() if not since <= day <= until} | counted
             if month < calendar.open_month:

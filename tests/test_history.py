@@ -15,10 +15,10 @@ from shared.clock import midnight
 from shared.figures import By, Counts, Figures
 from shared.history import History
 from shared.memory import MemoryStore
+from shared.periods import DAY, GRACE, HOUR
 from shared.rows import Action
 from shared.speech import VOICES as EVERY_VOICE
 from shared.store import Store, StoreUnavailable
-from shared.summing import DAY, GRACE, HOUR
 from shared.tables import TABLES, Day, Month, Rollups, UsageLogs
 from tests.store_world import store_world
 from tests.support import FailingStore, FakeClock, racing_store, repeatable

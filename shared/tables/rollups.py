@@ -106,8 +106,10 @@ class Rollups:
         return next(((row.key.sort, Month.read(row.document)) for row in page.rows), None)
 
     async def add_day(self, user_id: str, day: Day) -> None:
-        """Whoever was faster has written the same."""
-        await self._add(USAGE_DAYS, Key(user_id, day.name), day.document())
+        """Whoever was faster has written the same, but maybe without the mark."""
+        key = Key(user_id, day.name)
+        if not await self._add(USAGE_DAYS, key, day.document()) and day.mark:
+            await self._store.extend(USAGE_DAYS, key, "mark", value=True)
 
     async def add_month(self, user_id: str, name: str, month: Month) -> None:
         """Whoever was faster has written the same."""

@@ -65,9 +65,16 @@ class UsageLogs:
             )
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
 
-    async def rows(self, user_id: str, part: Part, window: Window) -> Page[Row]:
-        """Documents of one part, newest first, for whoever only adds them up."""
-        return await newest(self._store, USAGE_LOGS, f"{user_id}.{part}", window)
+    async def rows(self, user_id: str, part: Part, window: Window, *, newest_first: bool = True) -> Page[Row]:
+        """Documents of one part, for whoever only adds them up."""
+        return await self._store.page(
+            USAGE_LOGS,
+            f"{user_id}.{part}",
+            after=window.after,
+            limit=window.limit,
+            newest_first=newest_first,
+            between=window.between,
+        )
 
     async def on_day(self, action: Action, day: datetime, window: Window) -> Page[UsageLog]:
         """Events of one kind on a UTC day over all owners, newest first; of any action but memo_created."""

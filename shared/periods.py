@@ -1,0 +1,69 @@
+"""Days, months and hours of UTC, and which of them are over."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from shared.clock import midnight, minted_at
+from shared.tables import month_name
+
+GRACE: Final = timedelta(minutes=10)
+"""So long a day is left alone after its end. A request is answered within seconds: what it records is there by then,
+unless its container was frozen."""
+
+DAY: Final = timedelta(days=1)
+HOUR: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """What is over for an owner at one time. `born` is the day of the owner's first possible log.
+
+    Another clock than the one that signed the owner up may have dated it up to ten minutes before.
+    """
+
+    now: datetime
+    born: date
+
+    @classmethod
+    def of(cls, user_id: str, now: datetime) -> "Calendar":
+        return cls(now=now, born=(minted_at(user_id) - GRACE).date())
+
+    @property
+    def open(self) -> date:
+        """The first day that may not be summed yet: today, or for ten minutes yesterday."""
+        return (self.now - GRACE).date()
+
+    @property
+    def open_hour(self) -> datetime:
+        """The first hour that may not be summed yet."""
+        return floor(self.now - GRACE, HOUR)
+
+    @property
+    def open_month(self) -> date:
+        """The first day of its month. All months before are over."""
+        return self.open.replace(day=1)
+
+    def finished_months(self, first: date, last: date) -> list[str]:
+        """The months with documents among those of two days and all between."""
+        return [month_name(day) for day in months(max(first, self.born), min(last, self.open_month - DAY))]
+
+
+def floor(at: datetime, unit: timedelta) -> datetime:
+    """Where the day or hour begins that contains this moment."""
+    start = midnight(at.date())
+    return start + (at - start) // unit * unit
+
+
+def months(first: date, last: date) -> Iterator[date]:
+    """The first days of the months from one day's to another's."""
+    month = first.replace(day=1)
+    while month <= last:
+        yield month
+        month = next_month(month)
+
+
+def next_month(month: date) -> date:
+    """Its first day."""
+    return (month.replace(day=1) + 31 * DAY).replace(day=1)

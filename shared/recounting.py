@@ -1,0 +1,89 @@
+"""What logs add up to: the truth that all sums are made of."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from shared.clock import first_id, minted_at
+from shared.figures import Figures, made_by
+from shared.periods import floor
+from shared.store import Row
+from shared.tables import Part, UsageLogs, Window
+from shared.together import together
+
+LOGS_READ: Final = 2000
+"""Logs a page: about as many as fit the store's 900 kB."""
+
+Parts = dict[datetime, Figures]
+"""Figures by the first moment of an hour, or of a day. Those without activity are absent."""
+
+
+class Recounting:
+    def __init__(self, logs: UsageLogs, *, logs_read: int = LOGS_READ) -> None:
+        self._logs = logs
+        self._logs_read = logs_read
+
+    async def all(self, user_id: str, since: datetime, until: datetime, *, parts: Iterable[Part] = Part) -> Parts:
+        """By the hour, from one moment to another, exclusive."""
+        hours: Parts = {}
+        window = Window(limit=self._logs_read, since=since, until=until)
+        await together(*(self._read_all(user_id, part, window, hours) for part in parts))
+        return hours
+
+    async def steps(
+        self, user_id: str, since: datetime, until: datetime, unit: timedelta
+    ) -> AsyncIterator[tuple[datetime, Parts]]:
+        """The same in steps of about a page, oldest first: where each ends, and what it adds up to by the hour.
+
+        A step has whole days or hours, as `unit` says.
+        """
+        while since < until:
+            pages = await together(*(self._step(user_id, part, since, until, unit) for part in Part))
+            end, hours = min(end for _, end in pages), Parts()
+            for rows, _ in pages:
+                record((row for row in rows if row.key.sort < first_id(end)), hours)
+            yield end, hours
+            since = end
+
+    async def _step(
+        self, user_id: str, part: Part, since: datetime, until: datetime, unit: timedelta
+    ) -> tuple[list[Row], datetime]:
+        """The logs of one or more units, and the first moment that they may not tell all of."""
+        rows: list[Row] = []
+        window = Window(limit=self._logs_read, since=since, until=until)
+        while True:
+            page = await self._logs.rows(user_id, part, window, newest_first=False)
+            rows += page.rows
+            if page.after is None:
+                return rows, until
+            end = floor(minted_at(page.after), unit)
+            if end > since:
+                return rows, end
+            window = replace(window, after=page.after)
+
+    async def _read_all(self, user_id: str, part: Part, window: Window, into: Parts) -> None:
+        more = True
+        while more:
+            page = await self._logs.rows(user_id, part, window)
+            record(page.rows, into)
+            window, more = replace(window, after=page.after), page.after is not None
+
+
+def record(rows: Iterable[Row], into: Parts) -> None:
+    """Add logs to the hours that they happened in."""
+    for row in rows:
+        if made_by(row.document) is not None:
+            hour = datetime.fromisoformat(f"{row.document['created_at'][:13]}:00+00:00")
+            if hour not in into:
+                into[hour] = Figures()
+            into[hour].record(row.document)
+
+
+def by_day(hours: Parts) -> dict[date, dict[int, Figures]]:
+    """By day, and then by the hour of the day."""
+    days: dict[date, dict[int, Figures]] = {}
+    for hour, figures in hours.items():
+        if figures:
+            days.setdefault(hour.date(), {})[hour.hour] = figures
+    return days
