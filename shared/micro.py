@@ -18,6 +18,7 @@ import httpx
 from shared.connections import CONNECT_S
 from shared.micro_address import Direct, Platform, segment
 from shared.micro_errors import (
+    SENDING,
     DeadlinePassed,
     ForeignServer,
     MicroError,
@@ -222,7 +223,7 @@ class MicroClient:
                     follow_redirects=False,
                 )
             said = str(answer.status_code)
-        except (httpx.RequestError, TimeoutError) as exc:
+        except tuple(kind for kind, _ in SENDING) as exc:
             said = type(exc).__name__
             raise unsent_or_unanswered(exc) from exc
         finally:

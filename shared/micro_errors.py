@@ -128,10 +128,12 @@ SENDING: Final[tuple[tuple[type[Exception], type[MicroError]], ...]] = (
     (httpx.PoolTimeout, Unreachable),
     (httpx.ProxyError, Unreachable),
     (httpx.UnsupportedProtocol, Unreachable),
+    (httpx.InvalidURL, Unreachable),
+    (UnicodeError, Unreachable),
     (httpx.RequestError, NoAnswer),
     (TimeoutError, NoAnswer),
 )
-"""What httpx raises, and what it means. The first row that fits counts."""
+"""What httpx raises, and what it means. The first row that fits counts. UnicodeError: no name of a host."""
 
 
 def unsent_or_unanswered(exc: Exception) -> MicroError:
@@ -160,7 +162,7 @@ def refusal(answer: httpx.Response, *, redact: Callable[[str], str]) -> MicroErr
 
 def bounded(answer: httpx.Response, *, redact: Callable[[str], str]) -> str:
     """The beginning of the body, without the secret that a foreign server may have echoed."""
-    return redact(answer.text)[:BODY_CHARACTERS]
+    return redact(answer.content.decode(errors="replace"))[:BODY_CHARACTERS]  # some charsets it may name cannot be read
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -170,7 +172,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a time zone may be anything
         return None
 
 

@@ -120,7 +120,8 @@ class _Reader:
         """Without a slash at its end; empty when it is unset."""
         url = self.env.get(name, "").rstrip("/")
         if url and not _is_url(url):
-            self.problems.append(f"{name} must be an absolute http(s) URL, not {url!r}")
+            shown = "" if "@" in url else f", not {url!r}"  # what stands before an @ may be a password
+            self.problems.append(f"{name} must be an absolute http(s) URL without credentials{shown}")
         return url
 
     def words(self, name: str) -> list[str]:
@@ -132,17 +133,18 @@ class _Reader:
 
 
 def _is_origin(text: str) -> bool:
-    return _is_url(text) and not urlsplit(text).path and "@" not in text
+    return _is_url(text) and not urlsplit(text).path
 
 
 def _is_url(text: str) -> bool:
-    """Whether this is an absolute http(s) URL without query and fragment."""
+    """Whether this is an absolute http(s) URL without credentials, query and fragment."""
     try:
         parts = urlsplit(text)
-    except ValueError:  # brackets that are no IPv6 address
+        parts.port  # noqa: B018 raises for what is no port
+    except ValueError:  # brackets that are no IPv6 address, too
         return False
-    plain = text.isascii() and text.isprintable() and " " not in text
-    return plain and parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
+    plain = text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
 
 
 def _session_secret(read: _Reader, *, production: bool) -> str:

@@ -90,6 +90,10 @@ def test_an_answer_that_says_nothing_sure_leaves_the_outcome_unknown(
         ),
         (reply(429, "", retry_after="Tue, 01 Dec 2026 10:00:30 GMT"), None),
         (reply(429, "", retry_after="soon"), None),
+        (
+            reply(429, "", date="Tue, 01 Dec 2026 10:00:00 GMT", retry_after="Tue, 01 Dec 2026 10:00:30 +" + "9" * 14),
+            None,
+        ),
     ],
 )
 def test_a_server_that_asks_to_wait_has_not_taken_the_request(
@@ -108,6 +112,8 @@ def test_a_server_that_asks_to_wait_has_not_taken_the_request(
         (httpx.PoolTimeout("x"), Unreachable),
         (httpx.ProxyError("x"), Unreachable),
         (httpx.UnsupportedProtocol("x"), Unreachable),
+        (httpx.InvalidURL("x"), Unreachable),
+        (UnicodeError("x"), Unreachable),
         (httpx.ReadError("x"), NoAnswer),
         (httpx.WriteError("x"), NoAnswer),
         (httpx.ReadTimeout("x"), NoAnswer),
@@ -133,3 +139,10 @@ def test_an_unknown_answer_keeps_its_status_and_the_beginning_of_its_body() -> N
     assert got.status == 500
     assert len(got.body) == 300
     assert len(str(got)) < 400
+
+
+@pytest.mark.parametrize("charset", ["base64", "rot13", "idna", "no-such"])
+def test_a_body_is_shown_whatever_charset_a_foreign_server_names(charset: str) -> None:
+    got = meaning(reply(404, "<html>\u00fc", content_type=f"text/html; charset={charset}"))
+    assert isinstance(got, ForeignServer)
+    assert got.body == "<html>\u00fc"

@@ -70,7 +70,12 @@ def test_two_events_use_one_connection(served: tuple[Served, str]) -> None:
 
 @pytest.mark.parametrize(
     ("url", "key", "said"),
-    [(None, "not-its-key", "refuses the API key"), ("http://127.0.0.1:9", KEY, "cannot be reached")],
+    [
+        (None, "not-its-key", "refuses the API key"),
+        ("http://127.0.0.1:9", KEY, "cannot be reached"),
+        ("http://xn--a.invalid", KEY, "cannot be reached"),
+        ("http://localhost:99999", KEY, "HYPR_URL must be"),
+    ],
 )
 def test_what_is_wrong_with_a_server_is_503_and_one_clear_log_line(
     served: tuple[Served, str], caplog: pytest.LogCaptureFixture, url: str | None, key: str, said: str

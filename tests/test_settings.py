@@ -120,6 +120,7 @@ def test_the_store_is_named_or_follows_from_hypr_micros_variables(env: dict[str,
         (DIRECT | PLATFORM, ["contradict"]),
         (DIRECT | {"HYPERMICRO_API_KEY": "a key"}, ["HYPERMICRO_API_KEY has characters"]),
         (DIRECT | {"HYPR_URL": "micro.example.org"}, ["HYPR_URL must be an absolute"]),
+        (DIRECT | {"HYPR_URL": "http://micro.example.org:99999"}, ["HYPR_URL must be an absolute"]),
     ],
 )
 def test_hypr_micro_is_told_wholly_and_one_way(env: dict[str, str], named: list[str]) -> None:
@@ -159,6 +160,10 @@ def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway()
         ("PUBLIC_URL", "https://"),
         ("PUBLIC_URL", "https://example.org?a=b"),
         ("PUBLIC_URL", "https://[example"),
+        ("PUBLIC_URL", "https://localhost:99999"),
+        ("PUBLIC_URL", "https://localhost:port"),
+        ("PUBLIC_URL", "https://:7070"),
+        ("PUBLIC_URL", "https://someone:secret@example.org"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "example.org"),
         ("CORS_ORIGINS", "https://example.org/path"),
@@ -168,6 +173,10 @@ def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway()
 )
 def test_a_value_that_makes_no_sense_is_refused_by_its_name(name: str, value: str) -> None:
     assert name in problem({name: value})
+
+
+def test_a_password_in_a_url_is_not_told() -> None:
+    assert "secret" not in problem(DIRECT | {"HYPR_URL": "http://someone:secret@micro.example.org"})
 
 
 def test_a_secret_is_measured_in_bytes() -> None:
