@@ -13,14 +13,14 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 from weakref import WeakValueDictionary
 
 from shared.micro import MicroClient
-from shared.micro_errors import AlreadyExists, DeadlinePassed, MicroError, NotFound, Outcome
+from shared.micro_errors import AlreadyExists, DeadlinePassed, MicroError, NoAnswer, NotFound, Outcome
 from shared.micro_rows import TRAIL, Address, Pile, Stamps, Version, read_pile, serialised
 from shared.store import Change, Document
 from shared.together import together
@@ -86,25 +86,25 @@ class Ballots:
         self._stamps = stamps
         self._sleep = sleep
         self._spread = seed
-        self._recent: OrderedDict[str, tuple[float, Pile]] = OrderedDict()
+        self._recent: OrderedDict[str, Pile] = OrderedDict()
+        self._begun = 0
         self._forgotten = 0
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, row: Address, *, deadline: float) -> Pile:
-        forgotten = self._forgotten
-        pile = await read_pile(self._client, row, deadline=deadline)
-        if forgotten == self._forgotten:
-            self._remember(row, pile)
+        order, at = self._begin(), self._now()
+        pile = replace(await read_pile(self._client, row, deadline=deadline), order=order, at=at)
+        self._remember(row, pile)
         return pile
 
     def recent(self, row: Address) -> Pile | None:
-        """What this store read or wrote within the last second."""
-        at, pile = self._recent.get(row.stem, (0.0, None))
-        return pile if self._now() < at + RECENT_S else None
+        """What this store read within the last second, and has made of it since."""
+        pile = self._recent.get(row.stem)
+        return pile if pile is not None and self._now() < pile.at + RECENT_S else None
 
     def forget(self, row: Address) -> None:
-        """Something was written that a read under way may have missed."""
-        self._forgotten += 1
+        """Something was written that a read or an update under way may have missed."""
+        self._forgotten = self._begin()
         self._recent.pop(row.stem, None)
 
     def is_orphaned(self, pile: Pile) -> bool:
@@ -114,13 +114,15 @@ class Ballots:
 
     async def update(self, row: Address, change: Change, *, deadline: float) -> Document | None:
         """The row after the change. What `change` raises passes through, and then nothing of it is written."""
+        began = self._begin()
         async with self._turn(row, deadline=deadline):
             call = _Call(row=row, change=change, deadline=deadline)
             pile, unanswered = self.recent(row), 0
-            # What is remembered can be built upon: a ballot proves it to be the newest. It can refuse nothing.
-            certain = pile is None
             if pile is None:
                 pile = await self.read(row, deadline=deadline)
+            # What is remembered can be built upon: a ballot proves it to be the newest. It can refuse nothing, unless
+            # it was read while this call waited for its turn.
+            certain = pile.order > began
             while True:
                 try:
                     settled = await self._attempt(call, pile, certain=certain)
@@ -163,7 +165,7 @@ class Ballots:
         final = await self._decide(call, proposal.under(ballot))
         if final is None:
             return None
-        stands = Pile(versions=[*pile.versions, final], extensions=pile.extensions)
+        stands = replace(pile, versions=[*pile.versions, final])
         if final.text is None:  # of a deleted row nothing stays that was in it
             await self._sweep(call, stands)
         return _answered(proposal, stands)
@@ -243,12 +245,17 @@ class Ballots:
             turn.release()
 
     def _remember(self, row: Address, pile: Pile) -> None:
-        if not _stands(pile):
+        if not _stands(pile) or pile.order < self._forgotten:
             return
-        self._recent[row.stem] = self._now(), pile
+        self._recent[row.stem] = pile
         self._recent.move_to_end(row.stem)
         if len(self._recent) > RECENT_ROWS:
             self._recent.popitem(last=False)
+
+    def _begin(self) -> int:
+        """Numbers what begins here: of two, the later one has the higher."""
+        self._begun += 1
+        return self._begun
 
     def _patience_s(self) -> float:
         self._spread += 1
@@ -282,6 +289,8 @@ def _propose(call: _Call, pile: Pile) -> _Proposal:
     base = pile.newest
     if base is not None and _contains(base, call.proposed):
         return _Proposal(version=base)
+    if base is not None and _may_have_contained(base, call.proposed):
+        raise NoAnswer("so many have changed the row since that it does not tell whether this change is in it")
     kept = base or Version(ballot=0, final=False, text=None, at="")
     document = pile.over(base)
     before = None if document is None else serialised(document)
@@ -299,6 +308,11 @@ def _propose(call: _Call, pile: Pile) -> _Proposal:
 
 def _contains(version: Version | None, proposed: Container[int]) -> bool:
     return version is not None and any(ballot in proposed for ballot in version.trail)
+
+
+def _may_have_contained(version: Version, proposed: Iterable[int]) -> bool:
+    """Whether one of these ballots may have left the trail: its change would be made twice."""
+    return len(version.trail) == TRAIL and any(ballot < version.trail[0] for ballot in proposed)
 
 
 def _stands(pile: Pile) -> bool:

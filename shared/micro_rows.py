@@ -147,13 +147,16 @@ class Extension:
 class Pile:
     """The documents of a row as one read met them, each sort in ascending order.
 
-    `at_once` says that one request read them all: what is missing was not there.
+    `at_once` says that one request read them all: what is missing was not there. `order` and `at` tell when its reader
+    began to read: by its own count, and by the client's clock.
     """
 
     versions: Sequence[Version] = ()
     extensions: Sequence[Extension] = ()
     ends: Sequence[str] = ()
     at_once: bool = True
+    order: int = 0
+    at: float = 0.0
 
     @property
     def newest(self) -> Version | None:
