@@ -94,7 +94,7 @@ class MicroStore:
         self,
         client: micro.MicroClient,
         *,
-        timeout_s: float = 5.0,
+        timeout_s: float = 8.0,
         time_left_s: Callable[[], float] = lambda: inf,
         clock: Clock = utc_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shared.ballots import STALE_S
+from shared.micro_store import MicroStore
 from shared.store import AlreadyExists, Document, Key, StoreUnavailable
 from shared.together import together
-from tests.standin_network import LOST, nth
+from tests.standin_network import LOST, always, nth, slow
 from tests.standin_steps import AtOnce, Moment, Step
 from tests.store_world import CHANGING, store_world
 
@@ -101,3 +102,13 @@ async def test_updates_one_after_the_other_see_within_a_second_what_another_stor
             await one.store.update(CHANGING, ROW, appended(str(number)))
         await one.store.update(CHANGING, ROW, emptied)
         assert await one.store.get(CHANGING, ROW) == {"log": ["0", "1", "2", "emptied"]}
+
+
+async def test_a_row_can_be_claimed_and_changed_while_each_answer_takes_more_than_a_second() -> None:
+    async with store_world() as world:
+        container = await world.container()
+        store = MicroStore(container.client, sleep=container.clock.sleep)
+        container.network.faults = always(slow(1.3))
+        await store.claim(CHANGING, ROW, {"log": []})
+        container.clock.advance(2)
+        assert await store.update(CHANGING, ROW, appended("one")) == {"log": ["one"]}
