@@ -63,6 +63,7 @@ class Owner:
     secret: str = field(repr=False)
     figures: Figures = field(default_factory=Figures)
     voices: Counter[str] = field(default_factory=Counter)
+    daily: Counter[str] = field(default_factory=Counter)
     memos: int = 0
 
 
@@ -129,13 +130,19 @@ async def _timed(path: str, api: httpx.AsyncClient, recorder: Recorder, owner: O
 
 
 def _check(path: str, answer: httpx.Response, owner: Owner) -> None:
-    """Against the recount, where the answer is about all time or counts rows."""
+    """Against the recount."""
     total = owner.figures.total
     if path.endswith("/summary"):
         data = answer.json()["data"]
         assert (data["totalCalls"], data["totalCharacters"]) == (total.calls, total.characters), data
     elif path.endswith("/voices"):
         assert {each["voiceId"]: each["callCount"] for each in answer.json()["data"]} == owner.voices
+    elif "/charts" in path:
+        daily = answer.json()["data"]["daily"]
+        assert {day["date"]: day["calls"] for day in daily} == {day["date"]: owner.daily[day["date"]] for day in daily}
+    elif "groupBy=voice" in path:
+        for bucket in answer.json()["buckets"]:
+            assert sum(each["calls"] for each in bucket["results"]) == owner.daily[bucket["startTime"][:10]], bucket
     elif path.endswith("/stats"):
         assert answer.json()["stats"]["usage"]["total"] == total.calls
     elif "/export" in path:
@@ -166,6 +173,7 @@ async def _fill(store: Store, count: int) -> Owner:
             owner.figures.record(log.document())
             if log.action is Action.MEMO_CREATED:
                 owner.voices[log.metadata["voice"]] += 1
+                owner.daily[f"{log.created_at:%Y-%m-%d}"] += 1
                 owner.memos += log.created_at >= week
         if time.monotonic() > began + 10:
             began = time.monotonic()

@@ -196,7 +196,7 @@ async def export_usage(
     form: Annotated[str, Query(alias="format", description="`csv` or `ndjson`")] = "csv",
 ) -> Response:
     """Every memo of the last days, and in CSV the daily figures, as a file."""
-    count, kind = _days(days), option("format", form, ["csv", "ndjson"])
+    count, kind = _days(days), option("format", form or "csv", ["csv", "ndjson"])
     if kind == "csv":
         text = await services.exports.csv(caller.user_id, count)
     else:

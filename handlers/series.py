@@ -66,8 +66,8 @@ async def get_series(
     group_by: Annotated[str | None, Query(alias="groupBy", description="`key`, `voice` or `action`")] = None,
 ) -> SeriesAnswer:
     """Calls and errors by the hour (at most 168) or by the day (at most 366), in whole UTC hours or days."""
-    size = Bucket(option("bucket", bucket, [each.value for each in Bucket]))
-    group = None if group_by is None else By(option("groupBy", group_by, [each.value for each in By]))
+    size = Bucket(option("bucket", bucket or Bucket.DAY, [each.value for each in Bucket]))
+    group = By(option("groupBy", group_by, [each.value for each in By])) if group_by else None
     now = services.clock()
     end = up_to("endTime", end_time) if end_time else now
     if end.year == LAST_YEAR:

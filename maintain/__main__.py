@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 
 from maintain import copy, rebuild_usage
+from maintain.opened import Impossible
 from shared.clock import Clock, utc_now
 from shared.settings import SettingsError
 from shared.store import StoreError
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
         status: int = asyncio.run(options.command(options, environ, clock))
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
+        return 2
+    except Impossible as exc:
+        print(exc, file=sys.stderr)
         return 2
     except StoreError as exc:
         print(f"the store failed: {exc}", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from maintain.opened import opened_store
+from maintain.opened import Impossible, opened_store
 from shared.clock import Clock
 from shared.copying import Copying, Step
 from shared.settings import SettingsError, StoreChoice
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 async def run(options: argparse.Namespace, environ: Mapping[str, str], _: Clock) -> int:
     if options.source == options.target:
-        raise SettingsError(["--from and --to name the same store"])
+        raise Impossible("--from and --to name the same store")
     console, state = Console(), _State(options.state, f"{options.source} to {options.target}")
     async with (
         opened_store(_chosen(options.source, environ)) as source,

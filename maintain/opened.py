@@ -9,6 +9,10 @@ from shared.store import Store
 from shared.tables import TABLES
 
 
+class Impossible(Exception):
+    """What was asked for cannot be done; the text says why."""
+
+
 @asynccontextmanager
 async def opened_store(environ: Mapping[str, str]) -> AsyncIterator[Store]:
     """Raises SettingsError, StoreError."""

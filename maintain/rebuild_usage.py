@@ -8,10 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from maintain.opened import opened_store
+from maintain.opened import Impossible, opened_store
 from shared.clock import Clock
 from shared.rebuilding import Rebuilding
-from shared.store import StoreError
 from shared.tables import Rollups, UsageLogs, Users, Window
 
 PAGE = 100
@@ -28,11 +27,15 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--email", help="of one account (default: every account)")
     parser.add_argument("--from", dest="first", type=date.fromisoformat, default=date(1970, 1, 2), metavar="DAY")
     parser.add_argument("--to", dest="last", type=date.fromisoformat, default=date(9999, 12, 30), metavar="DAY")
-    parser.add_argument("--check", action="store_true", help="compare only")
+    parser.add_argument(
+        "--check", action="store_true", help="compare only; days that were never summed are summed all the same"
+    )
     parser.set_defaults(command=run)
 
 
 async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
+    if options.first > options.last:
+        raise Impossible("--from must not be after --to")
     days, wrong, console = 0, 0, Console()
     async with opened_store(environ) as store:
         rebuilding = Rebuilding(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
@@ -45,7 +48,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
                         console.print(f"{email}: {name} {'does' if options.check else 'did'} not match")
                     progress.advance(task)
                 progress.remove_task(task)
-    console.print(f"{days} days counted again" + (f", {wrong} did not match" if wrong else ": all match"))
+    console.print(f"{days} days counted again" + (f": {wrong} sums did not match" if wrong else ": all match"))
     return 1 if wrong else 0
 
 
@@ -54,7 +57,7 @@ async def _accounts(users: Users, email: str | None) -> AsyncIterator[tuple[str,
     if email is not None:
         user = await users.by_email(email.strip().lower())
         if user is None:
-            raise StoreError(f"there is no account {email}")
+            raise Impossible(f"there is no account {email}")
         yield user.id, user.email
         return
     window = Window(limit=PAGE)

@@ -68,12 +68,8 @@ class Accounts:
             raise
         await together(
             self._count(),
-            self._recorder.record(
-                Action.USER_SIGNUP,
-                user_id=user.id,
-                at=user.created_at,
-                metadata={"keyId": key.key.id, "keyPrefix": key.key.prefix},
-            ),
+            self._recorder.record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
+            self._recorder.record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
         )
         return SignedUp(user=user, session=self._sessions.begin(user), api_key=key)
 

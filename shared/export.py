@@ -25,6 +25,9 @@ ANSWER_BYTES: Final = 6_000_000
 FIRST_PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 
+_LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""Line ends in the eyes of some readers, escaped as JSON may."""
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a cell that begins so."""
 
@@ -57,7 +60,7 @@ class Exports:
 
     async def ndjson(self, user_id: str, days: int, line: Callable[[Memo], str]) -> str:
         """Every memo of so many days, one JSON object a line, newest first. Raises PayloadTooLarge as `csv` does."""
-        return await self._every_memo(user_id, days, lambda memo: line(memo) + "\n", spent=0)
+        return await self._every_memo(user_id, days, lambda memo: line(memo).translate(_LINE_ENDS) + "\n", spent=0)
 
     def _csv_line(self, memo: Memo) -> str:
         url = self._public_url + memo.audio_url

@@ -114,6 +114,8 @@ class MemoryStore:
         with self._rows(writes=True) as rows:
             rows.table(table).pop(_place(key), None)
 
+    take_back = delete
+
     async def page(
         self,
         table: Table,

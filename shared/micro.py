@@ -36,6 +36,9 @@ WAITS: Final = 3
 
 MIN_WAIT_S: Final = 0.1
 
+PATIENCE: Final = 0.9
+"""The part of its time that a request may wait for a connection."""
+
 COUNTERS: Final = "__cache"
 """The server's own database below the counters; readable by range, and never to be written to."""
 
@@ -212,14 +215,14 @@ class MicroClient:
         headers = {**self._server.headers, **({} if content is None else {"Content-Type": "application/json"})}
         said = "abandoned"
         try:
-            # httpx bounds each step, not their sum.
+            # httpx bounds each step, not their sum. Waiting for a turn ends a little earlier: then nothing was sent.
             async with asyncio.timeout(left_s):
                 answer = await self._http.request(
                     method,
                     self._server.root + path,
                     content=content,
                     headers=headers,
-                    timeout=httpx.Timeout(left_s, connect=min(left_s, CONNECT_S)),
+                    timeout=httpx.Timeout(left_s, connect=min(left_s, CONNECT_S), pool=PATIENCE * left_s),
                     follow_redirects=False,
                 )
             said = str(answer.status_code)

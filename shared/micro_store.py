@@ -11,7 +11,7 @@ where a read can tell, and else raises StoreUnavailable.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from math import inf
 from typing import Any, Final
@@ -127,6 +127,13 @@ class MicroStore:
         with _translated():
             await self._write_once(row, row.version(0), added.value(), deadline=deadline)
         self._ballots.forget(row)
+
+    async def take_back(self, table: Table, key: Key) -> None:
+        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        row = Address.of(table, key)
+        self._ballots.forget(row)
+        with _translated(), suppress(micro_errors.NotFound):
+            await self._client.delete(row.database, row.version(0), deadline=self._deadline())
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         _check_kind(table, Kind.FACTS, Kind.CHANGING)

@@ -176,6 +176,8 @@ def _store(read: _Reader, *, production: bool) -> StoreChoice:
     if store is not StoreChoice.MEMORY:
         if read.env.get("AGENT_TALK_MEMORY_FILE"):
             read.problems.append(f"AGENT_TALK_MEMORY_FILE is set, but AGENT_TALK_STORE is {store}")
+    elif not read.env.get("AGENT_TALK_STORE") and (read.env.get("HYPR_PLATFORM_URL") or read.env.get("HYPR_APP_SLUG")):
+        read.problems.append("HYPR_PLATFORM_URL and HYPR_APP_SLUG need AGENT_TALK_STORE=micro")
     elif read.in_lambda and not read.env.get("AGENT_TALK_STORE"):
         read.problems.append(
             "no store is configured: set AGENT_TALK_STORE, or HYPR_URL and HYPERMICRO_API_KEY (in Lambda, every "

@@ -124,6 +124,9 @@ class Store(Protocol):
         Raises AlreadyExists where the key turns out to be taken; it does not decide a race: `claim` does.
         """
 
+    async def take_back(self, table: Table, key: Key) -> None:
+        """Undo an `add` of one's own that nobody else knows of: one request, and nothing stays. Absent is fine."""
+
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         """Set one field of a row as a fact of its own beside it: no rewrite, no conflict with an `update`.
 

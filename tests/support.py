@@ -94,6 +94,9 @@ class Intercepted:
     async def add(self, table: Table, key: Key, document: Document) -> None:
         await self._carry_out("add", lambda: self._store.add(table, key, document))
 
+    async def take_back(self, table: Table, key: Key) -> None:
+        await self._carry_out("take_back", lambda: self._store.take_back(table, key))
+
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         await self._carry_out("extend", lambda: self._store.extend(table, key, field, value))
 

@@ -131,6 +131,9 @@ BUDGETS: Final[Mapping[str, Case]] = {
     "delete a fact just read": Case(
         verb=lambda s: s.delete(FACTS, F), before=[added, lambda s: s.get(FACTS, F)], recent=True, requests=1, depth=1
     ),
+    "take back": Case(
+        verb=lambda s: s.take_back(CHANGING, C), before=[lambda s: s.add(CHANGING, C, {})], requests=1, depth=1
+    ),
     "put": Case(
         verb=lambda s: s.put(REGISTERS, R, {"n": 2}),
         before=[lambda s: s.put(REGISTERS, R, {"n": 1})],

@@ -160,7 +160,9 @@ async def test_the_command_refuses_what_it_cannot_do(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await run(deployment, "--email", "nobody@example.org") == 2
-    assert "there is no account nobody@example.org" in capsys.readouterr().err
+    assert capsys.readouterr().err == "there is no account nobody@example.org\n"
+    assert await run(deployment, "--from", "2026-01-02", "--to", "2026-01-01") == 2
+    assert "--from must not be after --to" in capsys.readouterr().err
     deployment.environ["AGENT_TALK_STORE"] = "micro"
     assert await run(deployment) == 2
     assert "HYPR Micro needs" in capsys.readouterr().err

@@ -59,8 +59,8 @@ class ApiKeys:
     async def discard_ring(self, key: IssuedKey) -> None:
         """Undo `begin_ring`."""
         await together(
-            self._store.delete(API_KEYS, Key(key.id)),
-            self._store.delete(KEY_RINGS, Key(key.user_id)),
+            self._store.take_back(API_KEYS, Key(key.id)),
+            self._store.take_back(KEY_RINGS, Key(key.user_id)),
         )
 
     async def create(self, key: IssuedKey, *, max_active: int) -> None:
@@ -81,7 +81,7 @@ class ApiKeys:
         try:
             await self._store.update(KEY_RINGS, Key(key.user_id), change)
         except ValidationFailed:
-            await self._store.delete(API_KEYS, Key(key.id))
+            await self._store.take_back(API_KEYS, Key(key.id))
             raise
 
     async def rename(self, user_id: str, api_key_id: str, name: str, at: datetime) -> None:

@@ -75,7 +75,7 @@ class Users:
 
     async def discard(self, user: User) -> None:
         """Remove a row whose address was never claimed."""
-        await self._store.delete(USERS, _user_key(user.id))
+        await self._store.take_back(USERS, _user_key(user.id))
 
     async def change(self, user_id: str, change: Callable[[User], User]) -> User:
         """Change a user. Raises NotFound, and what `change` raises."""

@@ -805,6 +805,17 @@ class StoreContract:
             "d",
         ]
 
+    @pytest.mark.parametrize("table", [FACTS, CHANGING], ids=lambda table: table.kind)
+    async def test_what_is_taken_back_was_never_there(self, store: Store, prefix: str, table: Table) -> None:
+        for name in ("gone", "kept"):
+            await store.add(table, Key(prefix, name), {"is": name})
+        await store.take_back(table, Key(prefix, "gone"))
+        await store.take_back(table, Key(prefix, "gone"))
+        assert await store.get(table, Key(prefix, "gone")) is None
+        assert sorts(await store.page(table, prefix)) == ["kept"]
+        await store.add(table, Key(prefix, "gone"), {"is": "again"})
+        assert await store.get(table, Key(prefix, "gone")) == {"is": "again"}
+
     async def test_a_scan_of_counters_visits_every_one_once(self, store: Store, prefix: str) -> None:
         await store.claim(CHANGING, Key(prefix), {"a": 1})
         for number, name in enumerate(("a", "a:b", "b", "c:d")):

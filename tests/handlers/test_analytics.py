@@ -267,6 +267,8 @@ def test_a_series_ends_now_unless_told_otherwise(world: World, ada: Account, buc
         (USAGE, {"startDate": "yesterday"}, "startDate"),
         (USAGE, {"startDate": "2026-02-30"}, "startDate"),
         (USAGE, {"endDate": ""}, None),
+        (SERIES, {"bucket": "", "groupBy": "", "startTime": "", "endTime": ""}, None),
+        (EXPORT, {"format": ""}, None),
         (USAGE, {"startDate": "2026-03-03", "endDate": "2026-03-02"}, "startDate"),
         (USAGE, {"startDate": "2010-01-01"}, "startDate"),
         (USAGE, {"startDate": "9999-12-31", "endDate": "9999-12-31"}, None),

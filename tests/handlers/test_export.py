@@ -102,7 +102,7 @@ def test_the_default_is_30_days(world: World, ada: Account) -> None:
 
 
 def test_programs_get_every_memo_whole(world: World, ada: Account) -> None:
-    text = 'Lines\nand "quotes", and \N{SPEAKING HEAD IN SILHOUETTE}'
+    text = 'Lines\nand "quotes", and \N{SPEAKING HEAD IN SILHOUETTE}, \x85 \u2028 \u2029'
     memos = [world.memo(ada.key, text, title="=1+1"), world.memo(ada.key, "Bye")]
     answer = export(world, ada, format="ndjson")
     assert answer.headers["content-type"] == "application/x-ndjson"

@@ -53,6 +53,7 @@ def test_what_happened_is_logged_newest_first(world: World, ada: Account) -> Non
         "key_revoked",
         "memo_created",
         "key_created",
+        "key_created",
         "user_signup",
     ]
     for log in found:
@@ -109,8 +110,8 @@ def test_pages_of_memos_and_events_neither_skip_nor_repeat(world: World, ada: Ac
             world.memo(ada.key)
             made.append("memo_created")
     found = logs(world, ada, limit=limit)
-    assert [log["action"] for log in found] == [*made[::-1], "user_signup"]
-    assert len({log["id"] for log in found}) == 31
+    assert [log["action"] for log in found] == [*made[::-1], "key_created", "user_signup"]
+    assert len({log["id"] for log in found}) == 32
 
 
 def test_new_events_between_pages_move_nothing(world: World, ada: Account) -> None:
@@ -120,7 +121,7 @@ def test_new_events_between_pages_move_nothing(world: World, ada: Account) -> No
     world.memo(ada.key)
     world.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD})
     rest = world.get(USAGE, token=ada.key, query={"cursor": first["nextCursor"]}).json
-    assert [log["action"] for log in rest["logs"]] == ["memo_created"] * 3 + ["user_signup"]
+    assert [log["action"] for log in rest["logs"]] == ["memo_created"] * 3 + ["key_created", "user_signup"]
 
 
 def test_an_action_filters_the_logs(world: World, ada: Account) -> None:
@@ -157,7 +158,7 @@ def test_from_and_to_bound_the_logs(world: World, ada: Account) -> None:
         world.memo(ada.key)
     for query, days in (
         ({"from": "2026-03-03"}, [4, 3]),
-        ({"to": "2026-03-03"}, [3, 2]),
+        ({"to": "2026-03-03"}, [3, 2, 2]),
         ({"from": "2026-03-03", "to": "2026-03-03"}, [3]),
         ({"from": "2026-03-03T12:30:00Z", "to": "2026-03-04"}, [4]),
     ):
