@@ -46,8 +46,9 @@ micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), wi
 test-micro: $(READY) ## Show everything on a real HYPR Micro server; MICRO_CHECKOUT names its checkout, with its packages installed
 	@$(PY) -m tests.live
 
-prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows
+prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.prove
+	EVERY_COMBINATION=1 $(PY) -m pytest tests/test_micro_operations.py
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m bench
