@@ -20,6 +20,7 @@ from shared import micro, micro_errors
 from shared.ballots import Ballots, remove
 from shared.clock import Clock, utc_now
 from shared.micro_errors import MicroError, Outcome
+from shared.micro_ranges import read_rows
 from shared.micro_rows import (
     Address,
     Pile,
@@ -28,12 +29,10 @@ from shared.micro_rows import (
     bounds,
     named_counter,
     pile,
-    piles,
     read_pile,
     serialised,
 )
 from shared.store import (
-    PAGE_BYTES,
     AlreadyExists,
     Change,
     Counter,
@@ -50,12 +49,6 @@ from shared.store import (
     check_counter,
     is_key_part,
 )
-
-SLACK: Final = 8
-"""A page asks for a quarter more documents than rows, and so many: extensions and old versions lie between them."""
-
-MOST: Final = 10_000
-"""The server answers no more documents at once."""
 
 COUNTERS_READ: Final = 1000
 
@@ -317,48 +310,10 @@ class MicroStore:
     async def _rows(
         self, table: Table, low: str, high: str, *, limit: int, newest_first: bool = False
     ) -> tuple[list[Row], bool]:
-        """The rows of a range that fit a page, and whether there are more."""
-        taken: list[Row] = []
-        size, deadline = 0, self._deadline()
-        ask = limit + limit // 4 + SLACK
-        while low < high:
-            with _translated():
-                read, low, high = await self._read_on(
-                    table, low, high, limit=min(ask, MOST), newest_first=newest_first, deadline=deadline
-                )
-            for key, found in read:
-                document = found.row()
-                if document is None:
-                    continue
-                size += found.size
-                if len(taken) == limit or (taken and size > PAGE_BYTES):
-                    return taken, True
-                taken.append(Row(key=key, document=document))
-            ask = 2 * ask if len(taken) < limit else SLACK
-        return taken, False
-
-    async def _read_on(
-        self, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
-    ) -> tuple[list[tuple[Key, Pile]], str, str]:
-        """Some rows of a range, each whole, and the range that is left."""
-        start, end = (high, low) if newest_first else (low, high)
-        read = await self._client.query(
-            table.database, start=start, end=end, limit=limit, reverse=newest_first, deadline=deadline
-        )
-        found = list(piles(read))
-        if len(read) < limit:
-            return found, high, high
-        if not found:
-            last = read[-1].key
-            return ([], low, last) if newest_first else ([], last + "\0", high)
-        # The last row of a full read may go on behind it: it is left to the next, unless it alone fills one.
-        if len(found) == 1:
-            key = found[0][0]
-            found = [(key, await read_pile(self._client, Address.of(table, key), deadline=deadline))]
-        else:
-            found.pop()
-        row = Address.of(table, found[-1][0])
-        return (found, low, row.low) if newest_first else (found, row.high, high)
+        with _translated():
+            return await read_rows(
+                self._client, table, low, high, limit=limit, newest_first=newest_first, deadline=self._deadline()
+            )
 
     def _deadline(self) -> float:
         return self._client.deadline(min(self._timeout_s, self._time_left_s()))
