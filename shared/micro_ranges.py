@@ -1,6 +1,6 @@
 """Reading ranges of rows from HYPR Micro, a page at a time.
 
-A row is several documents, and a read ends after so many documents, wherever that is: so the last row of a full read may
+A row is several documents, and a read ends after so many documents, wherever that is: the last row of a full read may
 go on behind it.
 """
 
