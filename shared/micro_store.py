@@ -30,7 +30,6 @@ from shared.micro_rows import (
     pile,
     piles,
     read_pile,
-    serialised,
 )
 from shared.store import (
     PAGE_BYTES,
@@ -48,6 +47,7 @@ from shared.store import (
     Table,
     check_counter,
     is_key_part,
+    serialised,
 )
 
 SLACK: Final = 8

@@ -18,7 +18,7 @@ from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.memos import MemoService
-from shared.settings import Settings, SettingsError, StoreChoice
+from shared.settings import Settings, StoreChoice
 from shared.speech import SimulatedSpeech
 from shared.store import Store
 from shared.tables import ApiKeys, Memos, Rollups, Subscriptions, UsageLogs, Users
@@ -115,7 +115,7 @@ class OpenedStore:
 
 
 def open_store(settings: Settings) -> OpenedStore:
-    """The store that the settings choose. Raises SettingsError."""
+    """The store that the settings choose."""
     match settings.store:
         case StoreChoice.MEMORY:
             rows = shared_rows(settings.memory_file) if settings.memory_file else None
@@ -123,7 +123,7 @@ def open_store(settings: Settings) -> OpenedStore:
         case StoreChoice.MICRO:
             return _open_micro(settings)
         case StoreChoice.DYNAMODB:
-            raise SettingsError(["the DynamoDB store is not part of this release yet: choose memory or micro"])
+            return _open_dynamodb(settings)
 
 
 def build_services(settings: Settings) -> Services:
@@ -145,3 +145,13 @@ def _open_micro(settings: Settings) -> OpenedStore:
         server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
     http = http_client()
     return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
+
+
+def _open_dynamodb(settings: Settings) -> OpenedStore:
+    """Its client is made with the first call, and lives as long as the container. boto3 is for those who chose it."""
+    from shared.dynamo import Dynamo, open_client  # noqa: PLC0415
+    from shared.dynamo_store import DynamoStore  # noqa: PLC0415
+
+    dynamo = Dynamo(open_client, table=settings.dynamodb_table)
+    store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=not settings.production)
+    return OpenedStore(store=store, close=dynamo.aclose)

@@ -236,8 +236,8 @@ class World:
     def spend(self, account: Account, day: int, month: int = 0) -> None:
         """Count memos that were made before, on other days of the month too."""
         at = self.clock.at
-        self.run(self.store.increment(f"calls:{account.id}:{at:%Y-%m-%d}", day))
-        self.run(self.store.increment(f"calls:{account.id}:{at:%Y-%m}", day + month))
+        self.run(self.store.increment(f"{account.id}:calls:{at:%Y-%m-%d}", day))
+        self.run(self.store.increment(f"{account.id}:calls:{at:%Y-%m}", day + month))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """To the end, on a loop of its own."""
