@@ -75,11 +75,11 @@ _NO_CREDENTIALS: Final = Meaning(
 _BAD_CREDENTIALS: Final = Meaning(
     StoreNotReady,
     "AWS does not know these credentials: check the function's role, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
-    "AWS_SESSION_TOKEN and AWS_REGION",
+    "AWS_SESSION_TOKEN and AWS_DEFAULT_REGION",
 )
 _FORBIDDEN: Final = Meaning(StoreNotReady, "the credentials may not do this: check the role's rights on DYNAMODB_TABLE")
-_NO_TABLE: Final = Meaning(StoreNotReady, "there is no such table: check DYNAMODB_TABLE and AWS_REGION")
-_NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_REGION or AWS_DEFAULT_REGION")
+_NO_TABLE: Final = Meaning(StoreNotReady, "there is no such table: check DYNAMODB_TABLE and AWS_DEFAULT_REGION")
+_NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_DEFAULT_REGION")
 _ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
 UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
 """What no row fits."""

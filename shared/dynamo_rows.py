@@ -133,12 +133,14 @@ def cursor(item_place: Item) -> str:
 def opened(text: str) -> Item:
     """The place that a cursor names. Raises InvalidKey."""
     try:
-        partition, sort = json.loads(text)
+        where = json.loads(text)
     except ValueError:
-        partition = sort = None
-    if not isinstance(partition, str) or not isinstance(sort, str) or not partition or not sort:
-        raise InvalidKey(f"not a cursor: {text[:100]!r}")
-    return {"pk": {"S": partition}, "sk": {"S": sort}}
+        where = None
+    match where:
+        case [str(partition), str(sort)] if partition and sort:
+            return {"pk": {"S": partition}, "sk": {"S": sort}}
+        case _:
+            raise InvalidKey(f"not a cursor: {text[:100]!r}")
 
 
 def _item(item_place: Item, document: str, *, version: int, tokens: tuple[str, ...]) -> Item:

@@ -176,6 +176,7 @@ class DynamoStore:
                 names=None if ends_at is None else {"#ttl": "ttl"},
                 values=values,
                 repeatable=False,
+                returns=True,
                 deadline=self._deadline(),
             )
         return int(counted["n"]["N"])
