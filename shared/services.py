@@ -18,7 +18,7 @@ from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.memos import MemoService
-from shared.settings import Settings, StoreChoice
+from shared.settings import Settings, SettingsError, StoreChoice
 from shared.speech import SimulatedSpeech
 from shared.store import Store
 from shared.tables import ApiKeys, Memos, Rollups, Subscriptions, UsageLogs, Users
@@ -115,7 +115,7 @@ class OpenedStore:
 
 
 def open_store(settings: Settings) -> OpenedStore:
-    """The store that the settings choose."""
+    """The store that the settings choose. Raises SettingsError."""
     match settings.store:
         case StoreChoice.MEMORY:
             rows = shared_rows(settings.memory_file) if settings.memory_file else None
@@ -149,8 +149,12 @@ def _open_micro(settings: Settings) -> OpenedStore:
 
 def _open_dynamodb(settings: Settings) -> OpenedStore:
     """Its client is made with the first call, and lives as long as the container. boto3 is for those who chose it."""
-    from shared.dynamo import Dynamo, open_client  # noqa: PLC0415
-    from shared.dynamo_store import DynamoStore  # noqa: PLC0415
+    try:
+        from shared.dynamo import Dynamo, open_client  # noqa: PLC0415
+        from shared.dynamo_store import DynamoStore  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        problem = f"AGENT_TALK_STORE=dynamodb needs boto3, which Lambda has and this Python has not ({exc})"
+        raise SettingsError([problem]) from exc
 
     dynamo = Dynamo(open_client, table=settings.dynamodb_table)
     store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=not settings.production)

@@ -22,6 +22,7 @@ from tests.dynamo_world import FACTS, FakeTime, answered, closed, unanswered, un
 
 pytestmark = pytest.mark.anyio
 
+ROOT: Final = Path(__file__).parent.parent
 KEY: Final = {"pk": {"S": "p"}, "sk": {"S": "s"}}
 
 
@@ -371,10 +372,35 @@ def test_nobody_imports_boto3_who_has_not_chosen_it() -> None:
     assert ran.stdout == "set()\n", ran.stderr
 
 
+def test_without_boto3_it_is_said_what_is_missing() -> None:
+    ran = python(
+        "import sys; sys.modules['boto3'] = None\n"
+        "from shared.services import build_services, Settings; from shared.settings import StoreChoice\n"
+        "build_services(Settings(store=StoreChoice.DYNAMODB))",
+        {},
+    )
+    assert "SettingsError: AGENT_TALK_STORE=dynamodb needs boto3" in ran.stderr
+
+
+def test_an_engine_that_cannot_be_had_is_a_failure_and_says_why() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.engines", "dynamodb-local"],
+        cwd=ROOT,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert "java is not there" in ran.stdout
+    assert "FAILED dynamodb-local" in ran.stdout
+
+
 def python(code: str, environ: dict[str, str], *, given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 our own code
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         env={"PATH": "", "HOME": "/none", **environ},
         input=given,
         capture_output=True,

@@ -26,13 +26,32 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("engine", nargs="*", metavar="engine", help=f"any of {', '.join(names)} (default: all)")
+    parser.add_argument("--serve", type=int, metavar="PORT", help="serve the one engine there until it is interrupted")
     options = parser.parse_args()
     if unknown := set(options.engine).difference(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     chosen = [engine for engine in ENGINES if not options.engine or engine.name in options.engine]
+    if options.serve:
+        if len(chosen) != 1:
+            parser.error("--serve is for one engine")
+        return _serve(chosen[0], options.serve)
     outcomes = {engine.name: _shown(engine) for engine in chosen}
     print("\n" + "\n".join(f"{'ok' if good else 'FAILED':7}{name}" for name, good in outcomes.items()), flush=True)
     return 0 if all(outcomes.values()) else 1
+
+
+def _serve(engine: Engine, port: int) -> int:
+    try:
+        with engine.process(port) as process:
+            asyncio.run(process.start())
+            print(f"{engine.about} serves at {process.url}", flush=True)
+            process.wait()
+    except NotHad as exc:
+        print(f"{engine.name} cannot be had: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
 
 
 def _shown(engine: Engine) -> bool:

@@ -42,9 +42,9 @@ class Engine:
     ready: str
 
     @contextmanager
-    def process(self) -> Iterator[Process]:
+    def process(self, port: int | None = None) -> Iterator[Process]:
         """Not yet started; what it keeps goes with it. Raises NotHad."""
-        port = free_port()
+        port = port or free_port()
         command, environ = self.command(port)
         process = Process(command, cwd=FOLDER, env=environ, port=port, ready=self.ready)
         try:

@@ -58,6 +58,11 @@ class Process:
             self._child.wait()
             self._child = None
 
+    def wait(self) -> None:
+        """Until it ends by itself."""
+        if self._child is not None:
+            self._child.wait()
+
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 
