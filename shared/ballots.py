@@ -21,8 +21,8 @@ from weakref import WeakValueDictionary
 
 from shared.micro import MicroClient
 from shared.micro_errors import AlreadyExists, DeadlinePassed, MicroError, NoAnswer, NotFound, Outcome
-from shared.micro_rows import TRAIL, Address, Pile, Stamps, Version, read_pile, serialised
-from shared.store import Change, Document
+from shared.micro_rows import TRAIL, Address, Pile, Stamps, Version, read_pile
+from shared.store import Change, Document, serialised
 from shared.together import together
 
 STALE_S: Final = 10.0

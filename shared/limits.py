@@ -86,23 +86,23 @@ class Quotas:
     async def count(self, charge: Charge, key: IssuedKey, at: datetime) -> Callable[[User], Quota]:
         """Count one memo. What it is measured by follows from the owner, who is read meanwhile."""
         if key.is_test:
-            day = await charge.take(f"testcalls:{key.user_id}:{at:%Y-%m-%d}", ends_at=next_day(at))
+            day = await charge.take(f"{key.user_id}:testcalls:{at:%Y-%m-%d}", ends_at=next_day(at))
             return lambda _: _quota(TEST_MEMOS_PER_DAY, None, day, 0, at)
         day, month = await together(
-            charge.take(f"calls:{key.user_id}:{at:%Y-%m-%d}", ends_at=next_day(at)),
-            charge.take(f"calls:{key.user_id}:{at:%Y-%m}", ends_at=next_month(at)),
+            charge.take(f"{key.user_id}:calls:{at:%Y-%m-%d}", ends_at=next_day(at)),
+            charge.take(f"{key.user_id}:calls:{at:%Y-%m}", ends_at=next_month(at)),
         )
         return lambda user: _quota(*_limits(user), day, month, at)
 
     async def used(self, user: User, at: datetime) -> Quota:
-        counters = await self._store.counters(f"calls:{user.id}:{at:%Y-%m}")
-        day, month = (counters.get(f"calls:{user.id}:{window}", 0) for window in (f"{at:%Y-%m-%d}", f"{at:%Y-%m}"))
+        counters = await self._store.counters(f"{user.id}:calls:{at:%Y-%m}")
+        day, month = (counters.get(f"{user.id}:calls:{window}", 0) for window in (f"{at:%Y-%m-%d}", f"{at:%Y-%m}"))
         return _quota(*_limits(user), day, month, at)
 
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
         """How many memos this key can make now; None: any number."""
         if key.is_test:
-            counter = f"testcalls:{user.id}:{at:%Y-%m-%d}"
+            counter = f"{user.id}:testcalls:{at:%Y-%m-%d}"
             return max(0, TEST_MEMOS_PER_DAY - (await self._store.counters(counter)).get(counter, 0))
         quota = await self.used(user, at)
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
@@ -183,7 +183,7 @@ class Attempts:
     def log_in(self, address: str, account: str) -> LoginAttempt:
         """Failed logins count; others are forgiven."""
         window, ends_at = _window(self._clock(), LOGIN_WINDOW)
-        of_address = f"attempts:login:{window}:{self._pseudonym(address)}:"
+        of_address = f"login.{window}.{self._pseudonym(address)}:"
         return LoginAttempt(
             store=self._store,
             charge=Charge(self._store),
@@ -200,7 +200,7 @@ class Attempts:
         return Attempt(
             store=self._store,
             charge=Charge(self._store),
-            counter=f"attempts:{what}:{window}:{self._pseudonym(address)}",
+            counter=f"{what}.{window}.{self._pseudonym(address)}",
             limit=limit,
             window_ends_at=ends_at,
             clock=self._clock,

@@ -27,6 +27,7 @@ from shared.store import (
     Row,
     Table,
     check_counter,
+    serialised,
 )
 
 Pause = Callable[[], Awaitable[None]]
@@ -70,7 +71,7 @@ class MemoryStore:
         return None if text is None else json.loads(text)
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
-        text = _serialised(document)
+        text = serialised(document)
         await self._pause()
         with self._rows(writes=True) as rows:
             if rows.table(table).setdefault(_place(key), text) is not text:
@@ -79,15 +80,15 @@ class MemoryStore:
     claim = add
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
-        _serialised(value)
+        serialised(value)
         await self._pause()
         with self._rows(writes=True) as rows:
             text = rows.table(table).get(_place(key))
             if text is not None:
-                rows.table(table)[_place(key)] = _serialised({**json.loads(text), field: value})
+                rows.table(table)[_place(key)] = serialised({**json.loads(text), field: value})
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
-        text = _serialised(document)
+        text = serialised(document)
         await self._pause()
         with self._rows(writes=True) as rows:
             rows.table(table)[_place(key)] = text
@@ -98,7 +99,7 @@ class MemoryStore:
             with self._rows() as rows:
                 before = rows.table(table).get(_place(key))
             changed = change(None if before is None else json.loads(before))
-            after = None if changed is None else _serialised(changed)
+            after = None if changed is None else serialised(changed)
             await self._pause()
             with self._rows(writes=True) as rows:
                 if rows.table(table).get(_place(key)) != before:
@@ -193,13 +194,6 @@ def _in_process() -> Session:
 
 def _place(key: Key) -> tuple[str, str]:
     return key.partition, key.sort
-
-
-def _serialised(value: Any) -> str:
-    """JSON, or ValueError for what JSON cannot hold: NaN, infinities, lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    text.encode()
-    return text
 
 
 def _counter(name: str, value: int, ends: str | None) -> Counter:

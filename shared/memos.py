@@ -170,7 +170,7 @@ class MemoService:
         window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
         kind = "test" if key.is_test else "live"
         try:
-            refused = await self._store.increment(f"refused:{key.user_id}:{kind}:{window}", ends_at=ends_at)
+            refused = await self._store.increment(f"{key.user_id}:refused:{kind}:{window}", ends_at=ends_at)
         except StoreError:
             _log.exception("a refusal could not be counted", extra={"user_id": key.user_id})
             return

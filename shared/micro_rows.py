@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 from shared import micro
 from shared.clock import Clock
@@ -239,13 +239,6 @@ async def read_pile(client: micro.MicroClient, row: Address, *, deadline: float)
         if len(read) < PILE_READ:
             return pile(documents, at_once=len(documents) == len(read))
         start = read[-1].key + "\0"
-
-
-def serialised(value: Any) -> str:
-    """JSON, or ValueError for what JSON cannot hold: NaN, infinities, lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    text.encode()
-    return text
 
 
 def _before(one: str, other: str) -> bool:

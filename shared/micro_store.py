@@ -30,7 +30,6 @@ from shared.micro_rows import (
     named_counter,
     pile,
     read_pile,
-    serialised,
 )
 from shared.store import (
     AlreadyExists,
@@ -48,6 +47,7 @@ from shared.store import (
     Table,
     check_counter,
     is_key_part,
+    serialised,
 )
 
 COUNTERS_READ: Final = 1000

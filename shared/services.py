@@ -123,7 +123,7 @@ def open_store(settings: Settings) -> OpenedStore:
         case StoreChoice.MICRO:
             return _open_micro(settings)
         case StoreChoice.DYNAMODB:
-            raise SettingsError(["the DynamoDB store is not part of this release yet: choose memory or micro"])
+            return _open_dynamodb(settings)
 
 
 def build_services(settings: Settings) -> Services:
@@ -145,3 +145,17 @@ def _open_micro(settings: Settings) -> OpenedStore:
         server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
     http = http_client()
     return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
+
+
+def _open_dynamodb(settings: Settings) -> OpenedStore:
+    """Its client is made with the first call, and lives as long as the container. boto3 is for those who chose it."""
+    try:
+        from shared.dynamo import Dynamo, open_client  # noqa: PLC0415
+        from shared.dynamo_store import DynamoStore  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        problem = f"AGENT_TALK_STORE=dynamodb needs boto3, which Lambda has and this Python has not ({exc})"
+        raise SettingsError([problem]) from exc
+
+    dynamo = Dynamo(open_client, table=settings.dynamodb_table)
+    store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=not settings.production)
+    return OpenedStore(store=store, close=dynamo.aclose)

@@ -1,6 +1,7 @@
 """What the environment decides: every variable, its default and its unit; all that is wrong with it is told at once."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +10,10 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
+DYNAMODB_TABLE: Final = "agent-talk"
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 
 class StoreChoice(StrEnum):
@@ -48,6 +52,7 @@ class Settings:
     hypermicro_api_key: str = field(default="", repr=False)
     hypr_platform_url: str = ""
     hypr_app_slug: str = ""
+    dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
     log_level: str = "INFO"
     warnings: tuple[str, ...] = ()
@@ -69,6 +74,7 @@ class Settings:
             hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
             hypr_platform_url=read.url("HYPR_PLATFORM_URL"),
             hypr_app_slug=env.get("HYPR_APP_SLUG", ""),
+            dynamodb_table=read.table("DYNAMODB_TABLE", default=DYNAMODB_TABLE),
             attempts=AttemptLimits(
                 failed_logins_per_account=read.count("FAILED_LOGINS_PER_ACCOUNT", default=10),
                 failed_logins_per_address=read.count("FAILED_LOGINS_PER_ADDRESS", default=100),
@@ -123,6 +129,13 @@ class _Reader:
             shown = "" if "@" in url else f", not {url!r}"  # what stands before an @ may be a password
             self.problems.append(f"{name} must be an absolute http(s) URL without credentials{shown}")
         return url
+
+    def table(self, name: str, *, default: str) -> str:
+        value = self.env.get(name) or default
+        if _TABLE.fullmatch(value):
+            return value
+        self.problems.append(f"{name} must be 3 to 255 letters, digits and _.-, not {value!r}")
+        return default
 
     def words(self, name: str) -> list[str]:
         words = [word.strip().rstrip("/").lower() for word in self.env.get(name, "").split(",") if word.strip()]

@@ -6,9 +6,11 @@ Rows are JSON documents under a key of a partition and an optional sort part. Ta
 - **changing rows** are rewritten whole, and lose no acknowledged change;
 - **registers** hold the last value written, for what may be a moment stale.
 
-Counters are numbers under a name, for what changes with every call.
+Counters are numbers under a name, for what changes with every call. The part of a name up to its first colon says what
+the counter belongs to: those of one owner lie together, and are read together.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,11 +43,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A named set of rows. `database` groups tables on stores that have few of them."""
+    """A named set of rows. `database` groups tables on stores that have few of them.
+
+    The rows of one partition are spread over `shards` partitions of an engine that bounds what one of its own takes; a
+    page then asks each. It is fixed once there are rows.
+    """
 
     name: str
     kind: Kind
     database: str
+    shards: int = 1
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,13 @@ def check_counter(name: str) -> None:
     """Raises InvalidKey unless the name is 1 to 256 of `[A-Za-z0-9_.:-]`."""
     if _COUNTER.fullmatch(name) is None:
         raise InvalidKey(f"not a counter: {name!r}")
+
+
+def serialised(value: Any) -> str:
+    """JSON, or ValueError for what JSON cannot hold: NaN, infinities, lone surrogates."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text.encode()
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +191,10 @@ class Store(Protocol):
         """
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
-        """The counters whose names begin so, in the order of their names."""
+        """The counters whose names begin so, in the order of their names.
+
+        A prefix holds at least the whole part of the names up to their first colon.
+        """
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         """Every row of a table, by pages, in no promised order; for maintenance."""

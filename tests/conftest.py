@@ -4,7 +4,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--store", default="memory", help="the store that the functions are tested on: memory or micro")
+    parser.addoption("--store", default="memory", help="memory, micro or dynamodb: for the functions")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ class TestSignUp:
         down = services_on(FailingStore(store, at=2), clock)
         with pytest.raises(StoreUnavailable):
             await signed_up(down, "bob@example.org")
-        assert list((await store.counters("attempts:signup:")).values()) == [2]
+        assert list((await store.counters("signup.")).values()) == [2]
 
     @failures
     @answers
@@ -127,7 +127,7 @@ class TestSignUp:
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
         if not returned:
-            assert list((await store.counters("attempts:signup:")).values()) in ([], [0])
+            assert list((await store.counters("signup.")).values()) in ([], [0])
             returned = [await signed_up(services)]
         assert await assert_whole(services) == returned[0].user
 
@@ -180,7 +180,7 @@ class TestLogIn:
         returned, raised = await outcomes([services_on(failing).accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         if not returned:
-            assert sum((await store.counters("attempts:login:")).values()) == 0
+            assert sum((await store.counters("login.")).values()) == 0
         await services_on(store).accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
 
 

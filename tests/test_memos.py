@@ -66,8 +66,8 @@ async def make(services: Services, ada: SignedUp, draft: Draft = DRAFT) -> tuple
 
 
 async def spend(store: Store, user: User, *, day: int = 0, month: int = 0) -> None:
-    await store.increment(f"calls:{user.id}:{NOON:%Y-%m-%d}", day)
-    await store.increment(f"calls:{user.id}:{NOON:%Y-%m}", month)
+    await store.increment(f"{user.id}:calls:{NOON:%Y-%m-%d}", day)
+    await store.increment(f"{user.id}:calls:{NOON:%Y-%m}", month)
 
 
 async def assert_made(services: Services, ada: SignedUp, memos: list[Memo]) -> None:
@@ -260,7 +260,7 @@ async def test_refusals_of_live_and_of_test_keys_have_windows_of_their_own(
 ) -> None:
     test = await services.keys.create(ada.user, name="Test", test=True, expires_at=None)
     await spend(store, ada.user, day=100, month=100)
-    await store.increment(f"testcalls:{ada.user.id}:{NOON:%Y-%m-%d}", 1000)
+    await store.increment(f"{ada.user.id}:testcalls:{NOON:%Y-%m-%d}", 1000)
     for key in (test.key, ada.api_key.key):
         with pytest.raises(DailyLimitExceeded):
             await services.memos.make(key, DRAFT)

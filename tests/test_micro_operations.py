@@ -388,7 +388,7 @@ async def simulated_memos_are_whole_and_counted(trial: Trial) -> None:
     await memos_are_whole_and_counted(trial)
     limits = await trial.reader.load(get("/api/v1/usage/limits", trial.owner.session))
     assert limits["daily"]["used"] == len(trial.owner.memos), "a test key spends no limit"
-    (counted,) = (await trial.reader.store.counters(f"testcalls:{trial.owner.id}:")).values() or (0,)
+    (counted,) = (await trial.reader.store.counters(f"{trial.owner.id}:testcalls:")).values() or (0,)
     assert len(trial.acknowledged) <= counted <= len(trial.acknowledged) + trial.unanswered
 
 
@@ -783,7 +783,7 @@ async def test_of_memos_at_once_on_two_containers_no_more_than_the_limit_are_mad
     async with race(seed) as raced:
         store, left = raced.containers[0].store, 8
         day = (await raced.load("/api/v1/usage/limits"))["daily"]["resetAt"]
-        (today,) = (name for name in await store.counters(f"calls:{raced.owner.id}:") if name.count("-") == 2)
+        (today,) = (name for name in await store.counters(f"{raced.owner.id}:calls:") if name.count("-") == 2)
         await store.increment(today, HOBBY_MEMOS - left - len(raced.owner.memos))
         answers = await raced.run(make_memo(raced.owner.key) for _ in range(24))
         assert statuses(answers) == {201: left, 429: 24 - left}

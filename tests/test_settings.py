@@ -229,6 +229,16 @@ def test_a_default_secret_in_lambda_is_a_warning() -> None:
     assert "SESSION_SECRET" in warning
 
 
+def test_a_table_is_named_or_has_its_default_name() -> None:
+    assert Settings.from_env({}).dynamodb_table == "agent-talk"
+    assert Settings.from_env({"DYNAMODB_TABLE": "Agent.Talk_2-x"}).dynamodb_table == "Agent.Talk_2-x"
+
+
+@pytest.mark.parametrize("name", ["ab", "x" * 256, "a b c", "arn:aws:dynamodb:eu-west-1:1:table/t", "täble", "table\n"])
+def test_a_table_name_that_dynamodb_does_not_take_is_told(name: str) -> None:
+    assert "DYNAMODB_TABLE" in problem({"DYNAMODB_TABLE": name})
+
+
 @pytest.mark.parametrize("store", ["micro", "dynamodb"])
 def test_a_memory_file_contradicts_another_store(store: str) -> None:
     told = problem({"AGENT_TALK_STORE": store, "AGENT_TALK_MEMORY_FILE": "rows.json"} | DIRECT)

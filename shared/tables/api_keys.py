@@ -28,14 +28,14 @@ class ApiKeys:
         """An owner's keys, newest first, revoked ones included."""
         ring, uses, last = await together(
             self._store.get(KEY_RINGS, Key(user_id)),
-            self._store.counters(f"uses:{user_id}:"),
+            self._store.counters(f"{user_id}:uses:"),
             self._last_uses(user_id),
         )
         return [
             ApiKey.read(
                 entry
                 | {
-                    "usage_count": uses.get(f"uses:{user_id}:{entry['id']}", 0),
+                    "usage_count": uses.get(f"{user_id}:uses:{entry['id']}", 0),
                     "last_used_at": last.get(entry["id"]),
                 }
             )
@@ -144,7 +144,7 @@ def key_id(key_hash: str) -> str:
 
 def uses_counter(key: IssuedKey) -> str:
     """Counts the memos made with a key."""
-    return f"uses:{key.user_id}:{key.id}"
+    return f"{key.user_id}:uses:{key.id}"
 
 
 def key_not_found() -> NotFound:

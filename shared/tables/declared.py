@@ -15,21 +15,31 @@
 | subscriptions | owner | changing |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
-Counters: `uses:<owner>:<key>` memos made with a key; `users`, `subscriptions` how many there are.
+Partitions that all users share are spread: `users`, and each action and day of `logs_by_day`.
+
+| counter | what |
+|---|---|
+| `<owner>:calls:<day or month>` | memos made with live keys |
+| `<owner>:testcalls:<day>` | memos made with test keys |
+| `<owner>:uses:<key>` | memos made with a key |
+| `<owner>:refused:<live or test>:<day or month>` | memos refused by a limit |
+| `login.<window>.<address>:<account>` | failed logins |
+| `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
+| `users`, `subscriptions` | how many there are |
 """
 
 from typing import Final
 
 from shared.store import Kind, Table
 
-USERS: Final = Table(name="users", kind=Kind.CHANGING, database="users")
+USERS: Final = Table(name="users", kind=Kind.CHANGING, database="users", shards=16)
 EMAILS: Final = Table(name="emails", kind=Kind.CHANGING, database="indexes")
 API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
 KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes")
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
-LOGS_BY_DAY: Final = Table(name="logs_by_day", kind=Kind.FACTS, database="indexes")
+LOGS_BY_DAY: Final = Table(name="logs_by_day", kind=Kind.FACTS, database="indexes", shards=8)
 USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")

@@ -1,6 +1,7 @@
-"""The stores that the functions are tested on: `pytest tests/handlers --store micro`; without it, memory."""
+"""The stores that the functions are tested on: `pytest tests/handlers --store micro` or dynamodb; else memory."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -12,23 +13,26 @@ from shared.micro import MicroClient
 from shared.micro_address import Direct
 from shared.micro_store import MicroStore
 from shared.store import Store, Table
+from tests import dynamo_world
 from tests.standin import KEY, StandIn
 from tests.standin_network import ManualClock, StandInTransport
 from tests.support import Intercepted
 
 T = TypeVar("T")
 
-OpenStore = Callable[[Pause, Clock], Store]
+OpenStore = Callable[[Pause, Clock], AbstractContextManager[Store]]
 
 PATIENCE_S: Final = 1000.0
 """What is raced here takes turns in a time that only its own waits pass."""
 
 
-def _memory(pause: Pause, clock: Clock) -> Store:
-    return MemoryStore(pause=pause, clock=clock)
+@contextmanager
+def _memory(pause: Pause, clock: Clock) -> Iterator[Store]:
+    yield MemoryStore(pause=pause, clock=clock)
 
 
-def _micro(pause: Pause, _: Clock) -> Store:
+@contextmanager
+def _micro(pause: Pause, _: Clock) -> Iterator[Store]:
     clock = ManualClock()
     network = StandInTransport(StandIn(wall=clock.wall), clock=clock)
     client = MicroClient(
@@ -45,10 +49,17 @@ def _micro(pause: Pause, _: Clock) -> Store:
         sleep=clock.sleep,
         node="0" * 16,
     )
-    return _Paused(store, pause)
+    yield _Paused(store, pause)
 
 
-STORES: Final[dict[str, OpenStore]] = {"memory": _memory, "micro": _micro}
+@contextmanager
+def _dynamodb(pause: Pause, clock: Clock) -> Iterator[Store]:
+    with dynamo_world.engine() as client, dynamo_world.table_on(client) as table:
+        container = dynamo_world.World(client, table).container(clock=clock, timeout_s=PATIENCE_S)
+        yield _Paused(container.store, pause)
+
+
+STORES: Final[dict[str, OpenStore]] = {"memory": _memory, "micro": _micro, "dynamodb": _dynamodb}
 
 
 class _Paused(Intercepted):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.events import LambdaContext, http_event
+from tests.events import http_event
 from tests.handlers.world import Logs, World
 
 NewWorld = Callable[..., World]
@@ -102,18 +102,6 @@ def test_all_that_is_wrong_is_logged_at_once(new_world: NewWorld, logs: Logs) ->
 def test_lambda_serves_from_memory_locally_or_when_told_to(new_world: NewWorld, environ: dict[str, str]) -> None:
     world = new_world({**IN_LAMBDA, **environ})
     assert world.get(VOICES).status == 200
-
-
-@pytest.mark.parametrize("store", ["dynamodb"])
-def test_a_store_that_is_not_there_yet_is_a_clear_error(new_world: NewWorld, logs: Logs, store: str) -> None:
-    world = new_world()
-    memos = world.functions["memos"].with_environment({"AGENT_TALK_STORE": store})
-    try:
-        given = memos(http_event("GET", VOICES), LambdaContext())
-    finally:
-        memos.close()
-    assert given["statusCode"] == 503
-    assert "is not part of this release yet" in logs.text
 
 
 def test_two_events_use_one_event_loop(world: World) -> None:

@@ -349,7 +349,7 @@ def test_test_keys_spend_none_of_the_owners_limit_and_say_their_own(world: World
 
 def test_test_keys_have_a_limit_of_1000_a_day_of_their_own(world: World, ada: Account) -> None:
     _, secret = world.new_key(ada, test=True)
-    world.run(world.store.increment(f"testcalls:{ada.id}:2026-03-02", 1000))
+    world.run(world.store.increment(f"{ada.id}:testcalls:2026-03-02", 1000))
     answer = world.post(MEMO, token=secret, json=SAY)
     assert answer.refusal[:2] == (429, "DAILY_LIMIT_EXCEEDED")
     assert answer.error["details"] == {"limit": 1000, "used": 1000, "resetAt": "2026-03-03T00:00:00.000Z"}

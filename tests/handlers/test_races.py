@@ -43,7 +43,7 @@ async def get(world: World, function: str, path: str, token: str) -> Any:
 
 async def spend(world: World, account: Account, memos: int) -> None:
     for window in ("2026-03-02", "2026-03"):
-        await world.store.increment(f"calls:{account.id}:{window}", memos)
+        await world.store.increment(f"{account.id}:calls:{window}", memos)
 
 
 @pytest.mark.parametrize(("left", "seed"), [(100, 1), (100, 2), (30, 3)])

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar
@@ -126,7 +126,8 @@ class World:
         self.loops: set[int] = set()
         self.built: list[Services] = []
         self._yield: Pause = (lambda: asyncio.sleep(0)) if seed is None else seeded_pause(seed)
-        self.store = WatchedStore(STORES[store](self._pause, self.clock))
+        self._opened = ExitStack()
+        self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = {
             name: function.with_environment(self.environ, self._build) for name, function in _FUNCTIONS.items()
         }
@@ -229,8 +230,8 @@ class World:
     def spend(self, account: Account, day: int, month: int = 0) -> None:
         """Count memos that were made before, on other days of the month too."""
         at = self.clock.at
-        self.run(self.store.increment(f"calls:{account.id}:{at:%Y-%m-%d}", day))
-        self.run(self.store.increment(f"calls:{account.id}:{at:%Y-%m}", day + month))
+        self.run(self.store.increment(f"{account.id}:calls:{at:%Y-%m-%d}", day))
+        self.run(self.store.increment(f"{account.id}:calls:{at:%Y-%m}", day + month))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """To the end, on a loop of its own."""
@@ -247,6 +248,7 @@ class World:
     def close(self) -> None:
         for function in self.functions.values():
             function.close()
+        self._opened.close()
 
     def _build(self, settings: Settings) -> Services:
         services = Services.on(self.store, settings, passwords=Passwords(self.hasher), clock=self.clock)

@@ -64,8 +64,8 @@ async def _owner(store: Store, number: int, *, keys: int, memos: int) -> Owner:
     for made in range(memos):
         at = now - timedelta(seconds=memos - made)
         await keep_memo(store, ids.mint(at), issued[made % keys], at)
-    await store.increment(f"calls:{user.id}:{now:%Y-%m-%d}", memos)
-    await store.increment(f"calls:{user.id}:{now:%Y-%m}", memos)
+    await store.increment(f"{user.id}:calls:{now:%Y-%m-%d}", memos)
+    await store.increment(f"{user.id}:calls:{now:%Y-%m}", memos)
     await ApiKeys(store).mark_used(user.id, issued[0].key.id, now.replace(second=0, microsecond=0))
     return Owner(user=user, secrets=[each.secret for each in issued])
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,11 @@ class Process:
             self._child.wait()
             self._child = None
 
+    def wait(self) -> None:
+        """Until it ends by itself."""
+        if self._child is not None:
+            self._child.wait()
+
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -94,17 +99,20 @@ def micro_server(checkout: Path) -> Iterator[Process]:
         shutil.rmtree(data, ignore_errors=True)
 
 
+def gateway(server_url: str) -> AbstractContextManager[Process]:
+    """All functions on that server, not yet started."""
+    return gateway_in({"AGENT_TALK_STORE": "micro", "HYPR_URL": server_url, "HYPERMICRO_API_KEY": MICRO_KEY})
+
+
 @contextmanager
-def gateway(server_url: str) -> Iterator[Process]:
-    """All functions on that server, not yet started. Attempts are hardly limited: all come from one address."""
+def gateway_in(environ: Mapping[str, str]) -> Iterator[Process]:
+    """All functions, not yet started. Attempts are hardly limited: all come from one address."""
     port = free_port()
     process = Process(
         [sys.executable, "-m", "local", "run", "--host", HOST, "--port", str(port)],
         cwd=ROOT,
         env={
-            "AGENT_TALK_STORE": "micro",
-            "HYPR_URL": server_url,
-            "HYPERMICRO_API_KEY": MICRO_KEY,
+            **environ,
             "SIGNUPS_PER_ADDRESS": "1000000",
             "FAILED_LOGINS_PER_ACCOUNT": "1000000",
             "FAILED_LOGINS_PER_ADDRESS": "1000000",

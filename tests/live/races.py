@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_of, sign_up, somebody
-from tests.live.processes import gateway, micro_server
+from tests.live.processes import Process, gateway, micro_server
 
 ROUNDS = 5
 
@@ -15,13 +15,18 @@ async def run(checkout: Path) -> None:
     with micro_server(checkout) as server:
         await server.start()
         with gateway(server.url) as one, gateway(server.url) as two:
-            await asyncio.gather(one.start(), two.start())
-            front = Front(one.url, two.url)
-            try:
-                for number in range(ROUNDS):
-                    print(f"  round {number + 1}: {await _round(front)}", flush=True)
-            finally:
-                await front.close()
+            await through(one, two, rounds=ROUNDS)
+
+
+async def through(one: Process, two: Process, *, rounds: int) -> None:
+    """Starts the gateways, which share a store."""
+    await asyncio.gather(one.start(), two.start())
+    front = Front(one.url, two.url)
+    try:
+        for number in range(rounds):
+            print(f"  round {number + 1}: {await _round(front)}", flush=True)
+    finally:
+        await front.close()
 
 
 async def _round(front: Front) -> str:
