@@ -129,7 +129,6 @@ async def test_an_acknowledged_revocation_holds_against_uses(new_world: NewWorld
     assert revoked.status_code == 200
     counted = statuses(answers)
     assert counted.keys() <= {201, 403}
-    assert len(late) > 1
     assert set(late) == {403}
     (key,) = (await get(world, "keys", "/api/keys", ada.session))["keys"]
     assert (key["isActive"], key["usageCount"]) == (False, counted[201])
