@@ -18,6 +18,7 @@ def configure_logging(level: str) -> None:
         logger.addHandler(handler)
         logger.propagate = False
     logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # its debug lines have whole rows and credentials
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:

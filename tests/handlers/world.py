@@ -5,8 +5,9 @@ import base64
 import io
 import json
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar
@@ -15,7 +16,10 @@ import httpx
 from argon2 import PasswordHasher
 
 from handlers import health, keys, memos, subscriptions, usage, users
+from shared.clock import Clock
 from shared.credentials import Passwords
+from shared.dynamo import Dynamo
+from shared.dynamo_store import DynamoStore
 from shared.logs import configure_logging
 from shared.memory import MemoryStore, Pause
 from shared.plans import Tier
@@ -24,8 +28,9 @@ from shared.services import Services
 from shared.settings import Settings
 from shared.store import StoreUnavailable, Table
 from shared.tables import Users
+from tests.dynamo_world import LIVE_URL, engine, table_on
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
-from tests.support import FakeClock, seeded_pause
+from tests.support import FakeClock, Intercepted, seeded_pause
 
 PUBLIC_URL: Final = "https://api.example.org"
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -90,6 +95,32 @@ class WatchedStore(MemoryStore):
         await super().verify(tables)
 
 
+class WatchedDynamo(Intercepted):
+    """Likewise, on DynamoDB. The world makes its table, where no time to live disturbs the tests' clock."""
+
+    verified = 0
+
+    def __init__(self, *, pause: Pause, clock: Clock) -> None:
+        self._pause = pause
+        self._engine = ExitStack()
+        client = self._engine.enter_context(engine())
+        table = self._engine.enter_context(table_on(client, expires=False))
+        self._dynamo = Dynamo(lambda: client, table=table, at_once=8 if LIVE_URL else 1)
+        super().__init__(DynamoStore(self._dynamo, timeout_s=60, clock=clock))
+
+    async def verify(self, tables: Sequence[Table]) -> None:  # noqa: ARG002
+        self.verified += 1
+        await self._pause()
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002
+        await self._pause()
+        return await call()
+
+    def close(self) -> None:
+        asyncio.run(self._dynamo.aclose())
+        self._engine.close()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     status: int
@@ -123,7 +154,10 @@ class Account:
 
 
 class World:
-    """`seed` chooses how the store's verbs interleave; while `is_down`, the store answers nothing."""
+    """`seed` chooses how the store's verbs interleave; while `is_down`, the store answers nothing.
+
+    With `HANDLERS_STORE=dynamodb` in the environment the store is DynamoDB's, on moto or what `DYNAMODB_URL` names.
+    """
 
     def __init__(self, environ: Mapping[str, str] | None = None, *, seed: int | None = None) -> None:
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
@@ -133,7 +167,8 @@ class World:
         self.loops: set[int] = set()
         self.built: list[Services] = []
         self._yield: Pause = (lambda: asyncio.sleep(0)) if seed is None else seeded_pause(seed)
-        self.store = WatchedStore(pause=self._pause, clock=self.clock)
+        kind = WatchedDynamo if os.environ.get("HANDLERS_STORE") == "dynamodb" else WatchedStore
+        self.store: WatchedStore | WatchedDynamo = kind(pause=self._pause, clock=self.clock)
         self.functions = {
             name: function.with_environment(self.environ, self._build) for name, function in _FUNCTIONS.items()
         }
@@ -254,6 +289,8 @@ class World:
     def close(self) -> None:
         for function in self.functions.values():
             function.close()
+        if isinstance(self.store, WatchedDynamo):
+            self.store.close()
 
     def _build(self, settings: Settings) -> Services:
         services = Services.on(self.store, settings, passwords=Passwords(self.hasher), clock=self.clock)
