@@ -54,12 +54,13 @@ def client_of(url: str | None) -> "DynamoDBClient":
 
 
 @contextmanager
-def table_on(client: "DynamoDBClient") -> Iterator[str]:
+def table_on(client: "DynamoDBClient", *, expires: bool = True) -> Iterator[str]:
     """A table's name. It is there as long as it is used."""
     name = f"agent-talk-{secrets.token_hex(8)}"
     client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **SCHEMA)
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
-    client.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL})
+    if expires:
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL})
     yield name
     client.delete_table(TableName=name)
 

@@ -13,15 +13,15 @@ from tests.engines.had import ENGINES, Engine, NotHad
 from tests.live import races
 from tests.live.processes import ROOT, Process, gateway_in
 
-SUITES: Final = ("tests/test_dynamo_store.py", "tests/test_dynamo_store_faults.py")
+SUITES: Final = ("tests/test_dynamo_store.py", "tests/test_dynamo_store_faults.py", "tests/handlers")
 
 
 def main() -> int:
     names = [engine.name for engine in ENGINES]
     parser = argparse.ArgumentParser(
         prog="python -m tests.engines",
-        description="Run the suite of stores, every fault, and the races of the handlers on engines that speak "
-        "DynamoDB's protocol. They are fetched into .local/engines and started on free ports of this machine.",
+        description="Run the suite of stores, every fault, the handlers' suite, and their races between processes "
+        "on engines that speak DynamoDB's protocol. They are fetched into .local/engines and started on free ports.",
         epilog="\n".join(f"{engine.name:15} {engine.about}" for engine in ENGINES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,7 +88,9 @@ async def _show(engine: Engine) -> None:
 
 async def _suites(process: Process) -> None:
     suites = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", *SUITES), cwd=ROOT, env={**os.environ, "DYNAMODB_URL": process.url}
+        *(sys.executable, "-m", "pytest", *SUITES, "--store", "dynamodb"),
+        cwd=ROOT,
+        env={**os.environ, "DYNAMODB_URL": process.url},
     )
     assert await suites.wait() == 0, "the suites failed"
 

@@ -1,5 +1,6 @@
 """The stores that the functions are tested on: `pytest tests/handlers --store micro` or dynamodb; else memory."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from typing import Final, TypeVar
 import httpx
 
 from shared.clock import Clock
+from shared.dynamo import Dynamo
+from shared.dynamo_store import DynamoStore
 from shared.memory import MemoryStore, Pause
 from shared.micro import MicroClient
 from shared.micro_address import Direct
@@ -54,9 +57,11 @@ def _micro(pause: Pause, _: Clock) -> Iterator[Store]:
 
 @contextmanager
 def _dynamodb(pause: Pause, clock: Clock) -> Iterator[Store]:
-    with dynamo_world.engine() as client, dynamo_world.table_on(client) as table:
-        container = dynamo_world.World(client, table).container(clock=clock, timeout_s=PATIENCE_S)
-        yield _Paused(container.store, pause)
+    """On moto, or on the engine that `DYNAMODB_URL` names. Nothing expires there: the tests' time is past."""
+    with dynamo_world.engine() as client, dynamo_world.table_on(client, expires=False) as table:
+        dynamo = Dynamo(lambda: client, table=table, at_once=8 if dynamo_world.LIVE_URL else 1)
+        yield _Paused(DynamoStore(dynamo, timeout_s=60, clock=clock), pause)
+        asyncio.run(dynamo.aclose())
 
 
 STORES: Final[dict[str, OpenStore]] = {"memory": _memory, "micro": _micro, "dynamodb": _dynamodb}

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from shared.app import Function
-from shared.memory import MemoryStore
 from shared.services import Services
 from shared.settings import Settings
 from tests.events import http_event, rest_event, schedule_event
 from tests.handlers.world import PASSWORD, PRODUCTION, Account, Answer, Logs, World
+from tests.support import Intercepted
 
 NewWorld = Callable[..., World]
 
@@ -428,12 +428,12 @@ def test_an_exception_in_a_route_is_an_envelope_that_tells_nothing(new_world: Ne
 def breaking(world: World) -> Function:
     """The users function on the world's store, which explodes once the function has started."""
 
-    class Exploding(MemoryStore):
+    class Exploding(Intercepted):
         async def get(self, *_: Any) -> Any:
             raise RuntimeError("exploded at /secret/path")
 
     def build(settings: Settings) -> Services:
-        return Services.on(Exploding(), settings, clock=world.clock)
+        return Services.on(Exploding(world.store), settings, clock=world.clock)
 
     return world.functions["users"].with_environment(world.environ, build)
 

@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import chain
 from pathlib import Path
 
+from shared.edge import REQUEST_S
 from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_of, sign_up, somebody
 from tests.live.processes import Process, gateway, micro_server
 
@@ -53,14 +54,16 @@ async def _memos(front: Front) -> str:
 async def _sign_ups(front: Front) -> str:
     person = somebody()
     replies = await asyncio.gather(*(sign_up(front, person) for _ in range(50)))
-    statuses = _statuses(replies)
-    assert statuses == {201: 1, 409: 49}, statuses
+    in_time = [reply for reply in replies if reply.status != 503 or reply.took_s < REQUEST_S]
+    statuses = _statuses(in_time)  # a busy machine may not hash 50 passwords in the time of a request
+    assert statuses == {201: 1, 409: len(in_time) - 1}, statuses
     account = {"email": person.email, "password": PASSWORD}
     login = await front.send("POST", "/api/v1/auth/login", json=account)
     assert (login.status, login.body["user"]["id"]) == (200, person.id)
     memo = await front.send("POST", "/api/v1/memo", token=person.key, json=MEMO)
     assert memo.status == 201, memo
-    return f"50 sign-ups {_told(statuses)} within {_longest_s(replies):.1f} s"
+    late = f", {50 - len(in_time)} out of time" if len(in_time) < 50 else ""
+    return f"50 sign-ups{late} {_told(statuses)} within {_longest_s(replies):.1f} s"
 
 
 async def _keys(front: Front) -> str:
