@@ -2,11 +2,12 @@
 PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
+TARGET ?= arm64
 PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bench bench-micro bench-usage clean micro test-micro prove
+.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +40,12 @@ format: $(READY) ## Format the code
 
 invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
 	@$(PY) -m local invoke $(FUNCTION) $(EVENT)
+
+bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
+	@$(PY) -m deploy.bundle --target $(TARGET)
+
+check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
+	@$(PY) -m deploy.check_bundle
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
 	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development
