@@ -7,7 +7,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove
+.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,7 +28,9 @@ test: $(READY) ## Run the tests
 test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
 
-check: $(READY) ## Check everything: format, lint, types, tests
+check: check-python check-deployment ## Check everything: format, lint, types, tests, and what would be deployed
+
+check-python: $(READY) ## All of that but the deployment; needs no Node
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
@@ -46,6 +48,14 @@ bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=l
 
 check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
 	@$(PY) -m deploy.check_bundle
+
+check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
+	@$(PY) -m deploy.check_template
+
+node_modules: package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: what deploys is osls, a Node program (Node 20 or newer). make check-python needs none." >&2; exit 1; }
+	npm ci --silent
+	@touch $@
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
 	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development
