@@ -7,7 +7,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment
+.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ node_modules: package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: what deploys is osls, a Node program (Node 20 or newer). make check-python needs none." >&2; exit 1; }
 	npm ci --silent
 	@touch $@
+
+test-runtime: $(READY) ## Run the bundle's twin under Lambda's own runtime client: starts, freezes, timeouts, foreign events
+	@$(MAKE) --no-print-directory bundle TARGET=local
+	$(PY) -m pytest tests/runtime/runs.py
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
 	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development

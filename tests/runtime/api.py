@@ -256,6 +256,7 @@ class Runtime:
         self._env = env or {}
         self._own = (own or self._bundle.parent / "runtime").resolve()
         self._child: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread()
         self._began_at_s = 0.0
 
     def __enter__(self) -> Self:
@@ -292,7 +293,8 @@ class Runtime:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, args=(self._child,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self._child,), daemon=True)
+        self._reader.start()
 
     def ready(self) -> Started:
         """Waits until it asks for an event. Raises FailedToStart."""
@@ -316,6 +318,7 @@ class Runtime:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
+            self._reader.join()
             self._child = None
 
     def memory_mb(self) -> float:
@@ -327,15 +330,16 @@ class Runtime:
         raise LookupError("the kernel tells no peak")
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
-        """What was logged as JSON."""
+        """What was logged as JSON; all of it once the process has ended."""
         for line in self.log:
             if line.startswith("{"):
                 yield json.loads(line)
 
     def _read(self, child: "subprocess.Popen[str]") -> None:
         assert child.stdout is not None
-        for line in child.stdout:
-            self.log.append(line.rstrip("\n"))
+        with child.stdout as lines:
+            for line in lines:
+                self.log.append(line.rstrip("\n"))
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._child is not None
