@@ -5,9 +5,10 @@ MICRO_PORT ?= 7070
 TARGET ?= arm64
 PY := .venv/bin/python
 READY := .venv/ready
+OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(CURDIR)/.local/memory.json) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime
+.PHONY: help run test test-stores check format lock invoke invoke-osls offline bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,10 +44,22 @@ format: $(READY) ## Format the code
 invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
 	@$(PY) -m local invoke $(FUNCTION) $(EVENT)
 
+invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as serverless.yml configures the function
+	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
+
+offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-offline on http://localhost:3000
+	@PUBLIC_URL=http://localhost:3000 $(OSLS) offline
+
 bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
 	@$(PY) -m deploy.bundle --target $(TARGET)
 
-check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
+check-invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as serverless.yml configures the function
+	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
+
+offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-offline on http://localhost:3000
+	@PUBLIC_URL=http://localhost:3000 $(OSLS) offline
+
+bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
 	@$(PY) -m deploy.check_bundle
 
 check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
