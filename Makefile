@@ -3,12 +3,13 @@ PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
 TARGET ?= arm64
+STORE ?= micro
 PY := .venv/bin/python
 READY := .venv/ready
 OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(CURDIR)/.local/memory.json) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke invoke-osls offline bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime
+.PHONY: help run test test-stores check format lock invoke invoke-osls offline bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime rehearse
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,13 +54,7 @@ offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-of
 bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
 	@$(PY) -m deploy.bundle --target $(TARGET)
 
-check-invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as serverless.yml configures the function
-	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
-
-offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-offline on http://localhost:3000
-	@PUBLIC_URL=http://localhost:3000 $(OSLS) offline
-
-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
+check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
 	@$(PY) -m deploy.check_bundle
 
 check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
@@ -73,6 +68,9 @@ node_modules: package-lock.json
 test-runtime: $(READY) ## Run the bundle's twin under Lambda's own runtime client: starts, freezes, timeouts, foreign events
 	@$(MAKE) --no-print-directory bundle TARGET=local
 	$(PY) -m pytest tests/runtime/runs.py
+
+rehearse: $(READY) node_modules ## Deploy to an AWS emulated on this machine, use it, roll back, read the logs, remove it; STORE=micro or dynamodb
+	@$(PY) -m deploy.rehearse --store $(STORE)
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
 	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development
