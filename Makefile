@@ -3,11 +3,14 @@ PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
 DYNAMODB_PORT ?= 8001
+TARGET ?= arm64
+STORE ?= micro
 PY := .venv/bin/python
 READY := .venv/ready
+OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(CURDIR)/.local/memory.json) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bench bench-micro bench-usage clean micro test-micro dynamodb test-dynamodb bench-dynamodb prove
+.PHONY: bench bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run test test-dynamodb test-micro test-runtime test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -29,7 +32,9 @@ test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
 	$(PY) -m pytest tests/handlers --store dynamodb
 
-check: $(READY) ## Check everything: format, lint, types, tests
+check: check-python check-deployment ## Check everything: format, lint, types, tests, and what would be deployed
+
+check-python: $(READY) ## All of that but the deployment; needs no Node
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
@@ -41,6 +46,33 @@ format: $(READY) ## Format the code
 
 invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
 	@$(PY) -m local invoke $(FUNCTION) $(EVENT)
+
+invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as serverless.yml configures the function
+	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
+
+offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-offline on http://localhost:3000
+	@PUBLIC_URL=http://localhost:3000 $(OSLS) offline
+
+bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
+	@$(PY) -m deploy.bundle --target $(TARGET)
+
+check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
+	@$(PY) -m deploy.check_bundle
+
+check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
+	@$(PY) -m deploy.check_template
+
+node_modules: package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: what deploys is osls, a Node program (Node 20 or newer). make check-python needs none." >&2; exit 1; }
+	npm ci --silent
+	@touch $@
+
+test-runtime: $(READY) ## Run the bundle's twin under Lambda's own runtime client: starts, freezes, timeouts, foreign events
+	@$(MAKE) --no-print-directory bundle TARGET=local
+	$(PY) -m pytest tests/runtime/runs.py
+
+rehearse: $(READY) node_modules ## Deploy to an AWS emulated on this machine, use it, roll back, read the logs, remove it; STORE=micro or dynamodb
+	@$(PY) -m deploy.rehearse --store $(STORE)
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
 	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development

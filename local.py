@@ -21,6 +21,7 @@ from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
 from shared.app import Function
 from shared.edge import App, Edge, Receive, Scope, Send
+from shared.parameters import with_secrets
 from shared.services import Services, open_store
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.store import Store
@@ -95,8 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     url = f"http://localhost:{options.port}"
-    environ = {"PUBLIC_URL": url} | _environment()
+    environ: Mapping[str, str] = {"PUBLIC_URL": url} | _environment()
     try:
+        environ = with_secrets(environ)
         settings = Settings.from_env(environ)
         store = open_store(settings).store
     except SettingsError as exc:

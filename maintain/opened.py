@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from shared.parameters import with_secrets
 from shared.services import open_store
 from shared.settings import Settings
 from shared.store import Store
@@ -16,7 +17,7 @@ class Impossible(Exception):
 @asynccontextmanager
 async def opened_store(environ: Mapping[str, str]) -> AsyncIterator[Store]:
     """Raises SettingsError, StoreError."""
-    opened = open_store(Settings.from_env(environ))
+    opened = open_store(Settings.from_env(with_secrets(environ)))
     try:
         await opened.store.verify(TABLES)
         yield opened.store

@@ -45,8 +45,9 @@ from shared.errors import (
     ValidationFailed,
 )
 from shared.logs import configure_logging
+from shared.parameters import names_parameters, with_secrets
 from shared.services import Services, build_services
-from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.settings import Settings, SettingsError, StoreChoice, chosen_store, cors_origins
 from shared.store import StoreUnavailable
 from shared.tables import TABLES
 from shared.validation import refusal
@@ -155,7 +156,7 @@ class Function:
 
     async def _start(self) -> Services:
         try:
-            settings = Settings.from_env(self._environ)
+            settings = Settings.from_env(await self._secrets_read())
             configure_logging(settings.log_level)
             for warning in settings.warnings:
                 _log.warning(warning)
@@ -170,9 +171,15 @@ class Function:
             raise ServiceUnavailable from exc
         return services
 
+    async def _secrets_read(self) -> Mapping[str, str]:
+        """The environment with its secrets, read once: an outage of the store asks for them no second time."""
+        if names_parameters(self._environ):
+            self._environ = await asyncio.to_thread(with_secrets, self._environ)
+        return self._environ
+
     def _build_chain(self) -> App:
         try:
-            origins = Settings.from_env(self._environ).cors_origins
+            origins = cors_origins(self._environ)
         except SettingsError:
             origins = ()  # `_start` tells what is wrong
 

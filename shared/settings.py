@@ -68,7 +68,7 @@ class Settings:
             production=production,
             session_secret=_session_secret(read, production=production),
             public_url=_public_url(read, production=production),
-            cors_origins=tuple(read.words("CORS_ORIGINS")),
+            cors_origins=read.origins("CORS_ORIGINS"),
             memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
             hypr_url=read.url("HYPR_URL"),
             hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
@@ -89,12 +89,22 @@ class Settings:
         return settings
 
 
+def cors_origins(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The origins alone, which need no secret. Raises SettingsError."""
+    read = _Reader(env)
+    origins = read.origins("CORS_ORIGINS")
+    if read.problems:
+        raise SettingsError(read.problems)
+    return origins
+
+
 def chosen_store(env: Mapping[str, str]) -> StoreChoice:
     """The store that the environment asks for, as far as it can be told; memory when it asks for none."""
     named = env.get("AGENT_TALK_STORE", "")
     if named in tuple(StoreChoice):
         return StoreChoice(named)
-    if env.get("HYPR_MODE") == "production" or env.get("HYPR_URL") or env.get("HYPERMICRO_API_KEY"):
+    micro = ("HYPR_URL", "HYPERMICRO_API_KEY", "HYPERMICRO_API_KEY_PARAMETER")
+    if env.get("HYPR_MODE") == "production" or any(env.get(name) for name in micro):
         return StoreChoice.MICRO
     return StoreChoice.MEMORY
 
@@ -137,12 +147,12 @@ class _Reader:
         self.problems.append(f"{name} must be 3 to 255 letters, digits and _.-, not {value!r}")
         return default
 
-    def words(self, name: str) -> list[str]:
+    def origins(self, name: str) -> tuple[str, ...]:
         words = [word.strip().rstrip("/").lower() for word in self.env.get(name, "").split(",") if word.strip()]
         self.problems.extend(
             f"{name}: {word!r} is not an origin like https://example.org" for word in words if not _is_origin(word)
         )
-        return words
+        return tuple(words)
 
 
 def _is_origin(text: str) -> bool:

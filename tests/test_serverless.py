@@ -8,8 +8,10 @@ import pytest
 import yaml
 from fastapi.routing import APIRoute
 
+from deploy.bundle import DEPLOYED
 from local import FUNCTIONS
 from shared.app import Function
+from shared.parameters import SECRETS, SUFFIX
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "serverless.yml").read_text())
 DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
@@ -46,12 +48,23 @@ def test_every_declared_path_takes_all_methods_so_that_its_function_answers_wron
     assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
 
 
-def test_every_file_of_the_functions_is_packaged() -> None:
-    patterns = CONFIGURATION["package"]["patterns"]
-    root = Path(__file__).parent.parent
-    packaged = {path for pattern in patterns if pattern[0] != "!" for path in root.glob(pattern)}
-    files = {path for folder in ("handlers", "shared") for path in (root / folder).rglob("*") if path.is_file()}
-    assert {path for path in files if "__pycache__" not in path.parts} == packaged
+def test_every_function_has_a_role_of_its_own() -> None:
+    assert {name: function["role"] for name, function in DECLARED.items()} == {
+        name: f"{name.capitalize()}Role" for name in DECLARED
+    }
+
+
+def test_production_takes_no_secret_from_the_deployers_environment() -> None:
+    default, production = CONFIGURATION["params"]["default"], CONFIGURATION["params"]["production"]
+    secrets = {name for name, value in default.items() if value in [f"${{env:{secret}, ''}}" for secret in SECRETS]}
+    assert {name: production[name] for name in secrets} == dict.fromkeys(secrets, "")
+    assert len(secrets) == len(SECRETS)
+
+
+def test_the_bundle_is_for_what_runs_it() -> None:
+    provider = CONFIGURATION["provider"]
+    assert (provider["runtime"], provider["architecture"]) == (f"python{DEPLOYED.python}", DEPLOYED.name)
+    assert f"build/{DEPLOYED.archive.name}" in CONFIGURATION["package"]["artifact"]
 
 
 def test_the_default_route_goes_to_health() -> None:
@@ -59,12 +72,13 @@ def test_the_default_route_goes_to_health() -> None:
 
 
 def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> None:
-    assert CONFIGURATION["provider"]["memorySize"] >= 512
+    assert all(function["memorySize"] >= 512 for function in DECLARED.values())
     assert CONFIGURATION["provider"]["timeout"] < 30
 
 
 def test_every_setting_reaches_the_functions() -> None:
     settings = (Path(__file__).parent.parent / "shared" / "settings.py").read_text()
+    settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS) + '"DYNAMODB_TABLE"'
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     declared = set(CONFIGURATION["provider"]["environment"])
     assert {name for name in declared if f'"{name}"' not in settings} == set()

@@ -1,0 +1,89 @@
+"""What goes into the bundle's archive, and an archive that depends on nothing but that.
+
+The same files give the same bytes: entries are sorted, and carry no time, owner or mode of this machine. (Another zlib
+may compress differently; the unpacked files are then still the same.)
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+CODE: Final = ("handlers", "shared")
+"""Our own packages, data files included."""
+
+LEFT_OUT: Final = {
+    "bin": "commands of packages; functions run none",
+    "cffi": "argon2's bindings are built already, and need its backend only",
+    "pycparser": "read by cffi alone",
+    "boto3": "Lambda has it",
+    "botocore": "Lambda has it",
+    "s3transfer": "Lambda has it",
+}
+"""Top-level names of installed packages that no function imports, each with the reason."""
+
+_JUNK_FOLDERS: Final = frozenset({"__pycache__", "tests", "test"})
+_JUNK_ENDINGS: Final = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".exe"})
+_JUNK_NAMES: Final = frozenset({"py.typed", ".lock", ".gitignore"})
+_KEPT_METADATA: Final = frozenset({"METADATA", "entry_points.txt"})
+"""What `importlib.metadata` is asked for at run time. The rest tells of the installation on this machine."""
+
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that an archive can tell."""
+
+Entries = Mapping[PurePosixPath, Path]
+"""The file that each entry is made from."""
+
+
+def entries(source: Path, packages: Path) -> Entries:
+    """What the functions need: our own code from `source`, and what is installed in `packages`.
+
+    Raises FileExistsError when a package would take the place of our own code.
+    """
+    chosen: dict[PurePosixPath, Path] = {name: path for name, path in _files(packages) if _is_needed(name)}
+    for folder in CODE:
+        taken = [name for name in chosen if name.parts[0] in (folder, f"{folder}.py")]
+        if taken:
+            raise FileExistsError(f"a package installs {taken[0]}, where our own {folder} belongs")
+        chosen |= {folder / name: path for name, path in _files(source / folder) if _is_own(name)}
+    return chosen
+
+
+def write(archive: Path, chosen: Entries) -> None:
+    """At once: whoever reads `archive` meanwhile reads a whole one."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = archive.with_name(f"{archive.name}.unfinished")
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+        for name in sorted(chosen):
+            entry = zipfile.ZipInfo(str(name), date_time=_EPOCH)
+            entry.create_system = 3  # Unix, whose modes follow
+            entry.external_attr = (0o100755 if name.suffix == ".so" else 0o100644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            file.writestr(entry, chosen[name].read_bytes())
+    unfinished.replace(archive)
+
+
+def _files(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield PurePosixPath(path.relative_to(folder).as_posix()), path
+
+
+def _is_own(name: PurePosixPath) -> bool:
+    return "__pycache__" not in name.parts
+
+
+def _is_needed(name: PurePosixPath) -> bool:
+    top = name.parts[0]
+    if top in LEFT_OUT or not _JUNK_FOLDERS.isdisjoint(name.parts):
+        return False
+    if top.endswith(".dist-info"):
+        return name.name in _KEPT_METADATA or _is_licence(name)
+    return name.name not in _JUNK_NAMES and name.suffix not in _JUNK_ENDINGS
+
+
+def _is_licence(name: PurePosixPath) -> bool:
+    """Licences ask to go with what they license, whatever else is left out."""
+    return "licenses" in name.parts or name.name.upper().startswith(
+        ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS")
+    )

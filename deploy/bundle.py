@@ -1,0 +1,113 @@
+"""Builds the artifact that all functions share: our code and the locked packages, for Lambda or for this machine.
+
+    python -m deploy.bundle                  build/agent-talk-arm64.zip, which serverless.yml deploys
+    python -m deploy.bundle --target local   its twin for this machine's Python, which can be executed
+
+Beside each archive lies a directory with what was packed, unpacked from the archive itself.
+"""
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy import archive
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+BUILD: Final = ROOT / "build"
+LOCKED: Final = ROOT / "requirements.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the native files are for. `platform` None: this machine, and the Python that runs here."""
+
+    name: str
+    machine: str
+    python: str
+    platform: str | None
+
+    @property
+    def archive(self) -> Path:
+        return BUILD / f"agent-talk-{self.name}.zip"
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / self.name
+
+
+TARGETS: Final = {
+    target.name: target
+    for target in (
+        # Lambda's python3.13 runs on Amazon Linux 2023, whose glibc is 2.34; 2.28 is what wheels are built for.
+        Target(name="arm64", machine="aarch64", python="3.13", platform="aarch64-manylinux_2_28"),
+        Target(name="x86_64", machine="x86_64", python="3.13", platform="x86_64-manylinux_2_28"),
+        Target(
+            name="local",
+            machine=platform.machine(),
+            python=".".join(platform.python_version_tuple()[:2]),
+            platform=None,
+        ),
+    )
+}
+DEPLOYED: Final = TARGETS["arm64"]
+"""What serverless.yml names: its runtime, its architecture and its artifact."""
+
+
+def build(target: Target, *, archived: Path | None = None) -> Path:
+    """Installs the locked packages afresh, and packs them. Raises CalledProcessError when a wheel is missing."""
+    archived = archived or target.archive
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="packages-") as packages:
+        _install(target, Path(packages))
+        archive.write(archived, archive.entries(ROOT, Path(packages)))
+    return archived
+
+
+def unpack(target: Target) -> Path:
+    """The directory beside the archive, made anew from it."""
+    shutil.rmtree(target.folder, ignore_errors=True)
+    with zipfile.ZipFile(target.archive) as file:
+        file.extractall(target.folder)
+    return target.folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.bundle",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--target", choices=sorted(TARGETS), default=DEPLOYED.name, help="default: %(default)s")
+    target = TARGETS[parser.parse_args(arguments).target]
+    try:
+        path = build(target)
+    except subprocess.CalledProcessError as exc:
+        return int(exc.returncode)  # uv has said why
+    folder = unpack(target)
+    unpacked = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(
+        f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.2f} MB, {unpacked / 1e6:.2f} MB unpacked, "
+        f"{target.machine}, Python {target.python}"
+    )
+    return 0
+
+
+def _install(target: Target, folder: Path) -> None:
+    uv = Path(sys.executable).parent / "uv"
+    command: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder]
+    command += ["--require-hashes", "--only-binary=:all:", "--link-mode=copy", "--requirements", LOCKED]
+    if target.platform is not None:
+        command += ["--python-platform", target.platform, "--python-version", target.python]
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

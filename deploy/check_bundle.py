@@ -1,0 +1,160 @@
+"""Checks the bundle as it would be deployed, and its twin as far as this machine can run it.
+
+    python -m deploy.check_bundle
+
+Builds both. The first thing that is wrong ends it, and its exit status.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from deploy import bundle
+from deploy.bundle import DEPLOYED, ROOT, TARGETS, Target
+
+ZIPPED_MB: Final = 8.0
+UNPACKED_MB: Final = 30.0
+LAMBDAS_GLIBC: Final = (2, 34)
+"""Amazon Linux 2023's, which Lambda's python3.13 runs on."""
+
+MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}
+"""ELF's `e_machine`."""
+
+LOCKED_OUT: Final = ("boto3", "botocore", "s3transfer", "pytest", "tests", "bench", "maintain", "deploy")
+
+
+class Wrong(Exception):
+    """What is wrong with a bundle."""
+
+
+def native_files(folder: Path) -> Iterator[Path]:
+    """Every ELF file, whatever it is called."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
+            yield path
+
+
+def machine_of(file: Path) -> str:
+    head = file.open("rb").read(20)
+    number = int.from_bytes(head[18:20], "little")
+    return MACHINES.get(number, f"ELF machine {number}")
+
+
+def check_native_files(folder: Path, target: Target) -> str:
+    """Each is for the target's processor, Python and C library. Raises Wrong."""
+    found = list(native_files(folder))
+    named = {path for path in folder.rglob("*") if path.suffix in (".so", ".pyd", ".dylib") or ".so." in path.name}
+    if not found or named - set(found):
+        raise Wrong(f"no native files of Linux: {sorted(map(str, named - set(found)))}")
+    tag = f".cpython-{target.python.replace('.', '')}-{target.machine}-linux-gnu.so"
+    for path in found:
+        if machine_of(path) != target.machine:
+            raise Wrong(f"{path.name} is for {machine_of(path)}, not {target.machine}")
+        if not path.name.endswith((tag, ".abi3.so")):
+            raise Wrong(f"{path.name} is not for Python {target.python}")
+        needs = max((_version(found) for found in re.findall(rb"GLIBC_(\d+\.\d+)", path.read_bytes())), default=(0, 0))
+        if target.platform and needs > LAMBDAS_GLIBC:
+            raise Wrong(f"{path.name} needs glibc {needs[0]}.{needs[1]}")
+    return f"{len(found)} native files, all for {target.machine} and Python {target.python}"
+
+
+def check_sizes(archive: Path, folder: Path) -> str:
+    """Raises Wrong."""
+    zipped = archive.stat().st_size / 1e6
+    unpacked = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    if zipped > ZIPPED_MB or unpacked > UNPACKED_MB:
+        raise Wrong(f"too big: {zipped:.2f} MB of {ZIPPED_MB}, {unpacked:.2f} MB of {UNPACKED_MB} unpacked")
+    return f"{zipped:.2f} MB of at most {ZIPPED_MB:.0f}, {unpacked:.2f} MB of at most {UNPACKED_MB:.0f} unpacked"
+
+
+def check_contents(folder: Path) -> str:
+    """Our own code is there, file by file; what Lambda has, tests and caches are not. Raises Wrong."""
+    for name in LOCKED_OUT:
+        if (folder / name).exists():
+            raise Wrong(f"{name} is packed")
+    caches = [path for path in folder.rglob("*") if path.name == "__pycache__" or path.suffix == ".pyc"]
+    if caches:
+        raise Wrong(f"caches are packed: {caches[0]}")
+    own = [path for part in ("handlers", "shared") for path in (ROOT / part).rglob("*") if path.is_file()]
+    own = [path for path in own if "__pycache__" not in path.parts]
+    for path in own:
+        packed = folder / path.relative_to(ROOT)
+        if not packed.is_file() or packed.read_bytes() != path.read_bytes():
+            raise Wrong(f"{path.relative_to(ROOT)} is not packed as it is")
+    return f"{len(own)} files of our own; no boto3, tests or caches"
+
+
+def check_same_packages(folder: Path, twin: Path) -> str:
+    """What runs here and what is deployed are the same packages, in the same versions. Raises Wrong."""
+    one, other = ({path.name for path in each.glob("*.dist-info")} for each in (folder, twin))
+    if one != other:
+        raise Wrong(f"the twin has other packages: {sorted(one ^ other)}")
+    return f"{len(one)} packages, the twin's are the same"
+
+
+def check_imports(folder: Path) -> str:
+    """Every handler that serverless.yml names imports from the bundle and the standard library alone. Raises Wrong."""
+    functions = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
+    handlers = [function["handler"] for function in functions.values()]
+    for handler in handlers:
+        module, _, name = handler.replace("/", ".").rpartition(".")
+        tried = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-c", _IMPORT, folder, module, name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if tried.returncode:
+            raise Wrong(f"{handler} does not import: {tried.stderr.strip().splitlines()[-1]}")
+    return f"{len(handlers)} handlers import, with nothing but the bundle and the standard library"
+
+
+def check_reproducible(target: Target) -> str:
+    """A second build, packages installed again, has the same bytes. Raises Wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        again = bundle.build(target, archived=Path(folder) / "again.zip")
+        if again.read_bytes() != target.archive.read_bytes():
+            raise Wrong("two builds differ")
+    return "two builds are the same bytes"
+
+
+def main() -> int:
+    twin = TARGETS["local"]
+    for target in (DEPLOYED, twin):
+        bundle.build(target)
+        bundle.unpack(target)
+    checks: list[Callable[[], str]] = [
+        lambda: check_native_files(DEPLOYED.folder, DEPLOYED),
+        lambda: check_sizes(DEPLOYED.archive, DEPLOYED.folder),
+        lambda: check_contents(DEPLOYED.folder),
+        lambda: check_same_packages(DEPLOYED.folder, twin.folder),
+        lambda: check_imports(twin.folder),
+        lambda: check_reproducible(DEPLOYED),
+    ]
+    try:
+        for check in checks:
+            print("ok", check(), flush=True)
+    except Wrong as exc:
+        print("wrong:", exc, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _version(text: bytes) -> tuple[int, int]:
+    major, _, minor = text.decode().partition(".")
+    return int(major), int(minor)
+
+
+_IMPORT: Final = (
+    "import sys, importlib; sys.path.insert(0, sys.argv[1]); getattr(importlib.import_module(sys.argv[2]), sys.argv[3])"
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,305 @@
+"""Deploys to an AWS that is emulated on this machine, uses what was deployed as a client would, and removes it.
+
+    python -m deploy.rehearse [--store micro|dynamodb]
+
+The emulator is ministack, in an environment of its own; HYPR Micro is the tests' stand-in. What is deployed is the
+stage `production` as serverless.yml declares it, but for the bundle, which is the twin for this machine. The transcript
+goes to standard output. The first thing that is not as it should be ends it, and its exit status; nothing stays.
+"""
+
+import argparse
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import httpx
+
+from deploy import bundle
+from deploy.bundle import ROOT, TARGETS
+from tests.live.processes import HOST, free_port
+
+STAGE: Final = "production"
+REGION: Final = "us-east-1"
+EMULATOR: Final = ROOT / ".local" / "engines" / "ministack"
+LOCKED: Final = ROOT / "tests" / "engines" / "ministack.txt"
+MICRO_KEY: Final = "a-key-for-the-rehearsal-only"
+SECRET_NAME: Final = f"/agent-talk/{STAGE}/session-secret"
+MICRO_KEY_NAME: Final = f"/agent-talk/{STAGE}/hypermicro-api-key"
+TABLE: Final = f"agent-talk-{STAGE}"
+TEXT: Final = "The rehearsal goes well."
+FUNCTIONS: Final = ("users", "keys", "memos", "usage", "subscriptions", "health")
+START_S: Final = 60
+
+
+class NotAsItShould(Exception):
+    """What the rehearsal found."""
+
+
+class Rehearsal:
+    def __init__(self, *, store: str, emulator: str, micro: str) -> None:
+        credentials = {
+            "AWS_ENDPOINT_URL": emulator,
+            "AWS_ACCESS_KEY_ID": "rehearsal",
+            "AWS_SECRET_ACCESS_KEY": "rehearsal",
+            "AWS_REGION": REGION,
+        }
+        chosen = {"AGENT_TALK_STORE": store}
+        if store == "micro":
+            chosen |= {"HYPR_URL": micro, "HYPERMICRO_API_KEY_PARAMETER": MICRO_KEY_NAME}
+        self._store = store
+        self._emulator = emulator
+        self._env = credentials | chosen | {"AGENT_TALK_ARTIFACT": str(TARGETS["local"].archive.relative_to(ROOT))}
+        self._secret = secrets.token_hex(32)
+        self._session = boto3.session.Session(
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+        )
+        self._api = ""
+
+    def run(self) -> None:
+        """Raises NotAsItShould."""
+        self.put_secrets()
+        self.deploy()
+        self.look_at_what_was_deployed()
+        account = self.use_as_a_client()
+        self.deploy_again_and_roll_back(account)
+        self.read_logs(account)
+        self.remove()
+
+    def put_secrets(self) -> None:
+        tell("Secrets: SecureStrings of the Parameter Store")
+        for name, value in ((SECRET_NAME, self._secret), (MICRO_KEY_NAME, MICRO_KEY)):
+            print(f"$ aws ssm put-parameter --type SecureString --name {name} --value …")
+            self._aws("ssm").put_parameter(Name=name, Value=value, Type="SecureString")
+
+    def deploy(self) -> None:
+        tell("Deploy")
+        self._osls("deploy")
+        (api,) = self._aws("apigatewayv2").get_apis()["Items"]
+        self._api = api["ApiId"]
+        self._osls("info")
+
+    def look_at_what_was_deployed(self) -> None:
+        tell("What was deployed")
+        for name in FUNCTIONS:
+            function = self._aws("lambda").get_function_configuration(FunctionName=f"agent-talk-{STAGE}-{name}")
+            variables = function["Environment"]["Variables"]
+            told = json.dumps(variables)
+            expect(self._secret not in told and MICRO_KEY not in told, f"{name}: a secret is in the environment")
+            expect(variables["SESSION_SECRET_PARAMETER"] == SECRET_NAME, f"{name}: the secret is not named")
+            expect(function["Role"].rpartition("/")[2].find(name.capitalize()) >= 0, f"{name}: not its own role")
+            print(f"{name}: {function['Runtime']}, {function['MemorySize']} MB, {function['Timeout']} s, no secret")
+        groups = self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]
+        expect({group.get("retentionInDays") for group in groups} == {90}, "logs are kept for another time")
+        print(f"{len(groups)} log groups, kept for 90 days")
+        if self._store == "dynamodb":
+            table = self._aws("dynamodb").describe_table(TableName=TABLE)["Table"]
+            expect(table["DeletionProtectionEnabled"], "the table is not protected")
+            print(f"table {TABLE}: {table['BillingModeSummary']['BillingMode']}, protected from deletion")
+
+    def use_as_a_client(self) -> dict[str, str]:
+        tell("Use")
+        signed = self._call(
+            "POST", "/api/v1/auth/signup", 201, json={"email": "me@example.org", "password": "correct horse"}
+        )
+        token = signed["token"]
+        made = self._call("POST", "/api/keys", 201, token=token, json={"name": "Rehearsal"})
+        key = made["key"]["key"]
+        memo = self._call("POST", "/api/v1/memo", 201, token=key, json={"text": TEXT, "voice": "rachel"})
+        listed = self._call("GET", "/api/v1/memos", 200, token=key)
+        expect(memo["id"] in json.dumps(listed), "the memo is not listed")
+        usage = self._call("GET", "/api/v1/usage/limits", 200, token=key)
+        expect("1" in json.dumps(usage), "the memo is not counted")
+        logs = self._call("GET", "/api/v1/usage", 200, token=key)
+        expect("memo_created" in json.dumps(logs), "the memo is not in the usage logs")
+        self._call("GET", "/api/v1/billing/tiers", 200)
+        self._call("GET", "/usage", 200)
+        self._call("GET", "/nothing", 404)
+        self._call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
+        return {"key": key, "token": token}
+
+    def deploy_again_and_roll_back(self, account: Mapping[str, str]) -> None:
+        tell("A second deployment, and back")
+        self._osls("deploy", "--force")
+        self._call("GET", "/api/v1/memos", 200, token=account["key"])
+        said = self._osls("deploy", "list")
+        stamps = [word for word in said.split() if word.isdigit() and len(word) == 13]
+        expect(len(stamps) >= 2, "the deployments are not listed")
+        self._osls("rollback", "--timestamp", stamps[0])
+        listed = self._call("GET", "/api/v1/memos", 200, token=account["key"])
+        expect(TEXT in json.dumps(listed), "the memo is gone")
+
+    def read_logs(self, account: Mapping[str, str]) -> None:
+        tell("Logs")
+        for name in ("users", "memos"):
+            said = self._osls("logs", "--function", name, "--startTime", "1h")
+            expect('"status":201' in said, f"{name}: no line of the call")
+            for secret in (account["key"], account["token"], self._secret, MICRO_KEY, TEXT):
+                expect(secret not in said, f"{name}: the logs tell what they must not")
+
+    def remove(self) -> None:
+        tell("Remove")
+        self._osls("remove")
+        left = {
+            "functions": self._aws("lambda").list_functions()["Functions"],
+            "APIs": self._aws("apigatewayv2").get_apis()["Items"],
+            "roles": [role for role in self._aws("iam").list_roles()["Roles"] if "Agent" in role["RoleName"]],
+            "log groups": self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")[
+                "logGroups"
+            ],
+            "buckets": self._aws("s3").list_buckets()["Buckets"],
+        }
+        expect(not any(left.values()), f"something is left: { {name: len(them) for name, them in left.items()} }")
+        tables = self._aws("dynamodb").list_tables()["TableNames"]
+        expect(tables == ([TABLE] if self._store == "dynamodb" else []), f"the tables are {tables}")
+        print("Nothing is left" + (f" but the table {TABLE}, which production keeps." if tables else "."))
+
+    def _aws(self, service: str) -> Any:
+        client: Any = self._session.client(service, endpoint_url=self._emulator)  # type: ignore[call-overload,unused-ignore]
+        return client
+
+    def _osls(self, *words: str) -> str:
+        """Runs osls, prints what it says, and gives it back. Raises NotAsItShould."""
+        print(f"$ osls {' '.join(words)} --stage {STAGE}", flush=True)
+        ran = subprocess.run(
+            [ROOT / "node_modules" / ".bin" / "osls", *words, "--stage", STAGE],
+            cwd=ROOT,
+            env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+            | {"NODE_NO_WARNINGS": "1"}
+            | self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        lines = [line for line in ran.stdout.splitlines() if line.strip()]
+        shown = lines if len(lines) <= 16 else [*lines[:4], f"… {len(lines) - 12} lines …", *lines[-8:]]
+        print(*shown, sep="\n", flush=True)
+        expect(ran.returncode == 0, f"osls {words[0]} failed:\n{ran.stdout}")
+        return ran.stdout
+
+    def _call(self, method: str, path: str, status: int, *, token: str = "", json: Any = None) -> Any:
+        """Calls the HTTP API, prints the answer, and gives its body back. Raises NotAsItShould."""
+        headers = {"host": f"{self._api}.execute-api.localhost"} | (
+            {"authorization": f"Bearer {token}"} if token else {}
+        )
+        began = time.perf_counter()
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            answer = http.request(method, self._emulator + path, headers=headers, json=json)
+        took = time.perf_counter() - began
+        print(f"{method} {path} → {answer.status_code} in {took * 1000:.0f} ms: {_told(answer.text)}", flush=True)
+        expect(
+            answer.status_code == status, f"{method} {path} is {answer.status_code}, not {status}: {answer.text[:500]}"
+        )
+        expect("x-request-id" in answer.headers, f"{method} {path} was answered by something else")
+        expect("strict-transport-security" in answer.headers, f"{method} {path} was not answered by production")
+        return answer.json() if "json" in answer.headers["content-type"] else answer.text
+
+
+def expect(right: bool, otherwise: str) -> None:  # noqa: FBT001 it reads as a sentence
+    """Raises NotAsItShould."""
+    if not right:
+        raise NotAsItShould(otherwise)
+
+
+def _told(text: str) -> str:
+    """As much as a transcript needs, without keys and sessions."""
+    return re.sub(r"(at_live_|eyJ)[\w.-]+", r"\1…", text)[:150].replace("\n", " ")
+
+
+def tell(step: str) -> None:
+    print(f"\n== {step}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.rehearse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--store", choices=("micro", "dynamodb"), default="micro", help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    bundle.build(TARGETS["local"])
+    with ExitStack() as stack:
+        told = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "emulator.log"
+        try:
+            emulator = stack.enter_context(_emulator(told))
+            micro = stack.enter_context(_micro())
+            Rehearsal(store=options.store, emulator=emulator, micro=micro).run()
+        except (NotAsItShould, httpx.HTTPError, subprocess.CalledProcessError) as exc:
+            print(f"\nNOT AS IT SHOULD BE: {exc}", file=sys.stderr)
+            if told.exists():
+                print("The emulator said last:", *told.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
+            return 1
+    print(f"\nAll as it should be, in {time.monotonic() - began:.0f} s.")
+    return 0
+
+
+@contextmanager
+def _emulator(told: Path) -> Iterator[str]:
+    """Runs functions with this Python, which has boto3 as Lambda's has."""
+    program = EMULATOR / "bin" / "ministack"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", EMULATOR], check=True)
+        uv = Path(sys.executable).parent / "uv"
+        python = EMULATOR / "bin" / "python"
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", LOCKED], check=True
+        )
+    port = free_port()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {"PATH": path, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "HOME": str(told.parent)}
+    url = f"http://{HOST}:{port}"
+    with told.open("w") as log, _running([str(program)], env, f"{url}/_ministack/health", log):
+        yield url
+
+
+@contextmanager
+def _micro() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.standin", "--port", str(port), "--key", MICRO_KEY]
+    url = f"http://{HOST}:{port}"
+    with _running(command, dict(os.environ), f"{url}/health", subprocess.DEVNULL):
+        yield url
+
+
+@contextmanager
+def _running(command: list[str], env: Mapping[str, str], ready: str, output: Any) -> Iterator[None]:
+    """A child of ours, from when it answers until this ends. Raises NotAsItShould."""
+    child = subprocess.Popen(command, cwd=ROOT, env=dict(env), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        ends = time.monotonic() + START_S
+        while not _answers(ready):
+            expect(child.poll() is None and time.monotonic() < ends, f"{command[0]} did not start")
+            time.sleep(0.1)
+        yield
+    finally:
+        child.terminate()
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url, timeout=2, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The bundle's archive: what is packed, what is not, and that the same files give the same bytes."""
+
+import os
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from deploy import archive
+
+PACKED = (
+    "fast.py",
+    "fast/__init__.py",
+    "fast/data/page.html",
+    "fast/_native.cpython-313-aarch64-linux-gnu.so",
+    "fast-1.0.dist-info/METADATA",
+    "fast-1.0.dist-info/entry_points.txt",
+    "fast-1.0.dist-info/licenses/LICENSE.txt",
+    "slow-1.0.dist-info/LICENSE",
+    "cffi-1.0.dist-info/licenses/AUTHORS",
+)
+NOT_PACKED = (
+    "bin/fast",
+    "boto3/__init__.py",
+    "cffi/api.py",
+    "fast/__pycache__/__init__.cpython-313.pyc",
+    "fast/tests/test_fast.py",
+    "fast/__init__.pyi",
+    "fast/py.typed",
+    "fast-1.0.dist-info/RECORD",
+    "fast-1.0.dist-info/INSTALLER",
+    "fast-1.0.dist-info/WHEEL",
+    ".lock",
+)
+OWN = ("handlers/memos.py", "handlers/page/page.html", "shared/app.py", "shared/tests/kept.py")
+
+
+def tree(root: Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"the text of {name}")
+    return root
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tree(tmp_path / "source", (*OWN, "handlers/__pycache__/memos.cpython-311.pyc", "tests/test_memos.py"))
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    return tree(tmp_path / "packages", PACKED + NOT_PACKED)
+
+
+def test_packages_and_our_own_code_are_packed_and_nothing_that_no_function_needs(source: Path, packages: Path) -> None:
+    assert {str(name) for name in archive.entries(source, packages)} == set(PACKED + OWN)
+
+
+def test_every_package_left_out_keeps_its_licence(source: Path, packages: Path) -> None:
+    assert PurePosixPath("cffi-1.0.dist-info/licenses/AUTHORS") in archive.entries(source, packages)
+
+
+@pytest.mark.parametrize("name", ["handlers/__init__.py", "shared.py"])
+def test_a_package_that_would_hide_our_own_code_is_refused(source: Path, packages: Path, name: str) -> None:
+    tree(packages, (name,))
+    with pytest.raises(FileExistsError, match=name):
+        archive.entries(source, packages)
+
+
+def test_the_same_files_give_the_same_bytes_whatever_their_times_modes_and_order(
+    tmp_path: Path, source: Path, packages: Path
+) -> None:
+    archive.write(tmp_path / "one.zip", archive.entries(source, packages))
+    other = tree(tmp_path / "other", tuple(reversed(PACKED)))
+    for path in other.rglob("*.py"):
+        path.chmod(0o600)
+        os.utime(path, (0, 0))
+    archive.write(tmp_path / "other.zip", archive.entries(source, other))
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
+
+
+def test_the_archive_is_in_order_and_everyone_may_read_it(tmp_path: Path, source: Path, packages: Path) -> None:
+    archive.write(tmp_path / "one.zip", archive.entries(source, packages))
+    with zipfile.ZipFile(tmp_path / "one.zip") as file:
+        assert file.namelist() == [str(name) for name in sorted(map(PurePosixPath, file.namelist()))]
+        modes = {entry.filename: entry.external_attr >> 16 for entry in file.infolist()}
+        assert file.read("shared/app.py") == b"the text of shared/app.py"
+    assert {stat.filemode(mode) for mode in modes.values()} == {"-rw-r--r--", "-rwxr-xr-x"}
+    assert [name for name, mode in modes.items() if mode & 0o111] == [name for name in PACKED if name.endswith(".so")]
+
+
+def test_a_write_that_fails_leaves_the_archive_as_it_was(tmp_path: Path, source: Path, packages: Path) -> None:
+    one = tmp_path / "one.zip"
+    archive.write(one, archive.entries(source, packages))
+    before = one.read_bytes()
+    with pytest.raises(FileNotFoundError):
+        archive.write(one, {PurePosixPath("gone"): tmp_path / "gone"})
+    assert one.read_bytes() == before

@@ -1,0 +1,284 @@
+"""Secrets by reference: what the environment names is read from the Parameter Store, by one signed request."""
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from handlers import memos
+from shared.app import Function
+from shared.memory import MemoryStore
+from shared.parameters import ATTEMPTS, names_parameters, signed, with_secrets
+from shared.services import Services
+from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.store import StoreUnavailable
+from tests.events import http_event
+from tests.support import SECRET
+
+NAME = "/agent-talk/production/session-secret"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "the-secret-of-the-role",
+    "AWS_SESSION_TOKEN": "the-token-of-the-role",
+    "AWS_REGION": "eu-central-1",
+}
+ENV = CREDENTIALS | {"SESSION_SECRET_PARAMETER": NAME, "LOG_LEVEL": "INFO"}
+
+
+class Store:
+    """A Parameter Store that answers from a dict, and keeps what it was asked."""
+
+    def __init__(self, *, secure: Mapping[str, str], plain: Mapping[str, str] | None = None) -> None:
+        self._typed = {name: ("SecureString", value) for name, value in secure.items()}
+        self._typed |= {name: ("String", value) for name, value in (plain or {}).items()}
+        self.asked: list[tuple[str, Mapping[str, str], Any]] = []
+        self.failures: list[tuple[int, bytes] | OSError] = []
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        self.asked.append((url, headers, json.loads(body)))
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, OSError):
+                raise failure
+            return failure
+        names = json.loads(body)["Names"]
+        found = [
+            {"Name": name, "Type": self._typed[name][0], "Value": self._typed[name][1], "Version": 1}
+            for name in names
+            if name in self._typed
+        ]
+        answer = {"Parameters": found, "InvalidParameters": [name for name in names if name not in self._typed]}
+        return 200, json.dumps(answer).encode()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(secure={NAME: SECRET, "/micro": "k3y"})
+
+
+def problems(env: Mapping[str, str], store: Store) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        with_secrets(env, post=store)
+    return caught.value.problems
+
+
+def test_a_named_secret_takes_its_names_place(store: Store) -> None:
+    assert with_secrets(ENV, post=store) == CREDENTIALS | {"SESSION_SECRET": SECRET, "LOG_LEVEL": "INFO"}
+
+
+def test_all_that_are_named_are_read_by_one_request(store: Store) -> None:
+    read = with_secrets(ENV | {"HYPERMICRO_API_KEY_PARAMETER": "/micro"}, post=store)
+    assert (read["SESSION_SECRET"], read["HYPERMICRO_API_KEY"]) == (SECRET, "k3y")
+    ((url, headers, body),) = store.asked
+    assert url == "https://ssm.eu-central-1.amazonaws.com/"
+    assert headers["x-amz-target"] == "AmazonSSM.GetParameters"
+    assert body == {"Names": [NAME, "/micro"], "WithDecryption": True}
+
+
+@pytest.mark.parametrize("env", [{}, {"SESSION_SECRET": SECRET}, {"SESSION_SECRET_PARAMETER": ""}])
+def test_nobody_is_asked_when_nothing_is_named(store: Store, env: dict[str, str]) -> None:
+    assert with_secrets(env, post=store) is env
+    assert not names_parameters(env)
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("token", ["", "the-token-of-the-role"])
+@pytest.mark.parametrize("url", ["https://ssm.eu-central-1.amazonaws.com/", "http://127.0.0.1:4566/"])
+def test_a_request_is_signed_as_the_sdk_signs_it(token: str, url: str) -> None:
+    now, body = datetime.now(UTC).replace(microsecond=0), b'{"Names": ["/a"]}'
+    own = signed(CREDENTIALS | {"AWS_SESSION_TOKEN": token}, url, "eu-central-1", body, now)
+    theirs = AWSRequest(
+        method="POST", url=url, data=body, headers={name: own[name] for name in ("content-type", "x-amz-target")}
+    )
+    theirs.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
+    keys = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"], token or None)
+    signer: Any = SigV4Auth(keys, "ssm", "eu-central-1")
+    canonical = signer.canonical_request(_dated(theirs, own))
+    theirs.headers["Authorization"] = signer._inject_signature_to_request(
+        theirs, signer.signature(signer.string_to_sign(theirs, canonical), theirs)
+    ).headers["Authorization"]
+    assert own["authorization"] == theirs.headers["Authorization"]
+
+
+def _dated(request: Any, own: Mapping[str, str]) -> Any:
+    request.headers["X-Amz-Date"] = own["x-amz-date"]
+    if "x-amz-security-token" in own:
+        request.headers["X-Amz-Security-Token"] = own["x-amz-security-token"]
+    return request
+
+
+@pytest.mark.parametrize(
+    ("env", "url"),
+    [
+        ({"AWS_REGION": "cn-north-1"}, "https://ssm.cn-north-1.amazonaws.com.cn/"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, "https://ssm.us-west-2.amazonaws.com/"),
+        ({"AWS_ENDPOINT_URL": "http://localhost:4566"}, "http://localhost:4566/"),
+        ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_SSM": "http://b/"}, "http://b/"),
+    ],
+)
+def test_the_region_or_the_named_endpoint_is_asked(store: Store, env: dict[str, str], url: str) -> None:
+    with_secrets(ENV | env, post=store)
+    assert store.asked[0][0] == url
+
+
+def test_what_is_wrong_is_told_by_name_and_at_once(store: Store) -> None:
+    twice = ENV | {"SESSION_SECRET": SECRET, "HYPERMICRO_API_KEY_PARAMETER": "micro"}
+    assert problems(twice, store) == [
+        "SESSION_SECRET and SESSION_SECRET_PARAMETER are both set",
+        "HYPERMICRO_API_KEY_PARAMETER must begin with a slash",
+    ]
+    bare = {"SESSION_SECRET_PARAMETER": NAME}
+    assert [problem.split()[0] for problem in problems(bare, store)] == [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+    ]
+    assert store.asked == []
+
+
+def test_a_parameter_that_is_missing_or_not_encrypted_is_told(store: Store) -> None:
+    told = "SESSION_SECRET_PARAMETER: there is no SecureString /other"
+    other = ENV | {"SESSION_SECRET_PARAMETER": "/other"}
+    assert problems(other, store) == [told]
+    assert problems(other, Store(secure={}, plain={"/other": SECRET})) == [told]
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError("gone"), TimeoutError("late"), (500, b"<html>"), (400, b'{"__type": "ThrottlingException"}')]
+)
+def test_what_passes_is_tried_again(store: Store, failure: tuple[int, bytes] | OSError) -> None:
+    store.failures = [failure]
+    assert with_secrets(ENV, post=store)["SESSION_SECRET"] == SECRET
+    store.failures = [failure] * ATTEMPTS
+    (problem,) = problems(ENV, store)
+    assert problem.startswith("the parameters of secrets could not be read: ")
+
+
+def test_a_refusal_is_told_by_its_code_and_not_tried_again(store: Store) -> None:
+    store.failures = [(400, b'{"__type": "com.amazon#AccessDeniedException", "message": "the-token-of-the-role"}')]
+    assert problems(ENV, store) == ["the parameters of secrets could not be read: 400 AccessDeniedException"]
+    assert len(store.asked) == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b"{}"])
+def test_a_foreign_answer_is_told(store: Store, answer: bytes) -> None:
+    store.failures = [(404, answer)]
+    assert problems(ENV, store) == ["the parameters of secrets could not be read: 404 without a reason"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b"{}", b'{"Parameters": [1]}', b'{"Parameters": [{}]}'])
+def test_an_endpoint_that_is_something_else_is_told(store: Store, answer: bytes) -> None:
+    store.failures = [(200, answer)]
+    assert problems(ENV, store) == ["what answers is no Parameter Store: check AWS_ENDPOINT_URL"]
+
+
+@pytest.mark.parametrize("url", ["localhost", "http://127.0.0.1:1", "http://a b"])
+def test_an_endpoint_that_cannot_be_asked_is_told(url: str) -> None:
+    with pytest.raises(SettingsError, match="could not be read: no answer from"):
+        with_secrets(ENV | {"AWS_ENDPOINT_URL": url})
+
+
+def test_a_named_key_of_hypr_micro_chooses_it() -> None:
+    assert chosen_store({"HYPERMICRO_API_KEY_PARAMETER": "/micro"}) is StoreChoice.MICRO
+
+
+@pytest.fixture
+def served(store: Store) -> Iterator[str]:
+    """The same store, over HTTP."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            status, answer = store("", dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Tests are told by their asserts."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_it_is_asked_over_http(store: Store, served: str) -> None:
+    env = ENV | {"AWS_ENDPOINT_URL": served}
+    assert with_secrets(env)["SESSION_SECRET"] == SECRET
+    ((_, headers, _),) = store.asked
+    assert re.search("Signature=[0-9a-f]{64}$", headers["Authorization"])
+    store.failures = [(400, b'{"__type": "AccessDeniedException"}')]
+    with pytest.raises(SettingsError, match="400 AccessDeniedException"):
+        with_secrets(env)
+
+
+def test_no_request_is_logged(store: Store, served: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with_secrets(ENV | {"AWS_ENDPOINT_URL": served})
+    assert caplog.records == []
+    assert len(store.asked) == 1
+
+
+def in_production(url: str, *, fails: int) -> Function:
+    """A function whose store fails a few times. Its secret is in the Parameter Store at `url`."""
+    opened: list[Services] = []
+
+    class Failing(MemoryStore):
+        async def verify(self, tables: Any) -> None:
+            if len(opened) <= fails:
+                raise StoreUnavailable("down")
+            await super().verify(tables)
+
+    def build(settings: Settings) -> Services:
+        assert settings.session_secret == SECRET
+        opened.append(Services.on(Failing(), settings))
+        return opened[-1]
+
+    environ = ENV | {
+        "AGENT_TALK_ENV": "production",
+        "AGENT_TALK_STORE": "memory",
+        "PUBLIC_URL": "https://api.example.org",
+        "CORS_ORIGINS": "https://app.example.org",
+        "AWS_ENDPOINT_URL": url,
+    }
+    return memos.handler.with_environment(environ, build)
+
+
+def test_a_container_reads_its_secrets_at_the_first_event_and_once(store: Store, served: str) -> None:
+    function = in_production(served, fails=1)
+    event = http_event("GET", "/api/v1/voices", headers={"origin": "https://app.example.org"})
+    try:
+        assert store.asked == []
+        answers = [function(event, None) for _ in range(3)]
+    finally:
+        function.close()
+    assert [answer["statusCode"] for answer in answers] == [503, 200, 200]
+    assert len(store.asked) == 1
+    assert {answer["headers"]["access-control-allow-origin"] for answer in answers} == {"https://app.example.org"}
+
+
+def test_secrets_that_cannot_be_read_are_503_and_asked_for_again(store: Store, served: str) -> None:
+    function = in_production(served, fails=0)
+    store.failures = [(400, b'{"__type": "AccessDeniedException"}')]
+    try:
+        answers = [function(http_event("GET", "/api/v1/voices"), None) for _ in range(2)]
+    finally:
+        function.close()
+    assert [answer["statusCode"] for answer in answers] == [503, 200]
+
+
+def test_neither_the_sdk_nor_a_client_is_imported_before_a_parameter_is_named() -> None:
+    loaded = "import shared.parameters, sys; print({'boto3', 'botocore', 'urllib.request'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)  # noqa: S603 ours
+    assert ran.stdout.strip() == "set()"
