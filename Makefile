@@ -7,7 +7,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime
+.PHONY: help run test test-stores check format lock invoke bundle check-bundle bench bench-cold bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time al
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m bench
+
+bench-cold: $(READY) ## Measure cold starts of each function under Lambda's runtime client, against a bare one
+	@$(PY) -m bench.cold
 
 bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
 	@$(PY) -m bench.usage
