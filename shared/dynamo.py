@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 
+from shared import tally
 from shared.dynamo_errors import ConditionFailed, DeadlinePassed, DynamoError, Outcome, failure
 
 if TYPE_CHECKING:  # stubs, which only a developer has
@@ -224,6 +225,7 @@ class Dynamo:
         if left_s <= 0:
             raise DeadlinePassed(f"no time was left for {operation}", sent=False)
         call = functools.partial(self._connected.call, operation, TableName=self._table, **params)
+        began = self._monotonic()
         try:
             async with asyncio.timeout(left_s) as timeout:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -234,6 +236,8 @@ class Dynamo:
             if error is None:
                 raise
             raise error from exc
+        finally:
+            tally.current().asked_store(1000 * (self._monotonic() - began))
 
 
 class _Connected:
