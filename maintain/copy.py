@@ -39,7 +39,7 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(command=run)
 
 
-async def run(options: argparse.Namespace, environ: Mapping[str, str], _: Clock) -> int:
+async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
     if options.source == options.target:
         raise Impossible("--from and --to name the same store")
     console, state = Console(), _State(options.state, f"{options.source} to {options.target}")
@@ -47,7 +47,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], _: Clock)
         opened_store(_chosen(options.source, environ)) as source,
         opened_store(_chosen(options.target, environ)) as target,
     ):
-        copying = Copying(source, target)
+        copying = Copying(source, target, clock=clock)
         await _copy(copying, state, console)
         different = await _compare(copying, console)
     if different:

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from shared.clock import Clock, utc_now
 from shared.store import AlreadyExists, Counter, Kind, Page, Row, Store, Table
 from shared.together import at_once
 
@@ -38,9 +39,10 @@ class Content:
 
 
 class Copying:
-    def __init__(self, source: Store, target: Store) -> None:
+    def __init__(self, source: Store, target: Store, *, clock: Clock = utc_now) -> None:
         self._source = source
         self._target = target
+        self._clock = clock
 
     async def copy(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
         """From behind `after` on."""
@@ -56,7 +58,7 @@ class Copying:
 
     async def copy_counters(self, *, after: str | None = None) -> AsyncIterator[Step]:
         """Nobody else may count on the target meanwhile."""
-        async for page in _counter_pages(self._source, after):
+        async for page in self._counters(after):
             await at_once(self._set(counter) for counter in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
@@ -65,8 +67,22 @@ class Copying:
         return await _content(self._source, table), await _content(self._target, table)
 
     async def compare_counters(self) -> tuple[Content, Content]:
-        """A counter at 0 is as good as none."""
-        return await _counted(self._source), await _counted(self._target)
+        """What the source counts, and what the target has of it. What the target counts beside that has ended."""
+        source, target = Content(), Content()
+        async for page in self._counters(None):
+            for counter in page.rows:
+                there = (await self._target.counters(counter.name)).get(counter.name, 0)
+                source, target = source.plus(counter.name, counter.value), target.plus(counter.name, there)
+        return source, target
+
+    async def _counters(self, after: str | None) -> AsyncIterator[Page[Counter]]:
+        """Those that have not ended, and some that have: not every store keeps when."""
+        while True:
+            page = await self._source.scan_counters(after=after, limit=PAGE)
+            now, after = self._clock(), page.after
+            yield Page(rows=[each for each in page.rows if each.ends_at is None or each.ends_at > now], after=after)
+            if after is None:
+                return
 
     async def _write(self, table: Table, row: Row) -> None:
         match table.kind:
@@ -105,27 +121,9 @@ async def _pages(store: Store, table: Table, after: str | None) -> AsyncIterator
             return
 
 
-async def _counter_pages(store: Store, after: str | None) -> AsyncIterator[Page[Counter]]:
-    while True:
-        page = await store.scan_counters(after=after, limit=PAGE)
-        yield page
-        after = page.after
-        if after is None:
-            return
-
-
 async def _content(store: Store, table: Table) -> Content:
     content = Content()
     async for page in _pages(store, table, None):
         for row in page.rows:
             content = content.plus(row.key.partition, row.key.sort, row.document)
-    return content
-
-
-async def _counted(store: Store) -> Content:
-    content = Content()
-    async for page in _counter_pages(store, None):
-        for counter in page.rows:
-            if counter.value:
-                content = content.plus(counter.name, counter.value)
     return content

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from maintain.__main__ import main
+from shared.clock import Clock
 from shared.copying import Copying
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
@@ -65,9 +66,9 @@ def answers(world: World, account: Account) -> list[Any]:
     return found
 
 
-async def copied(source: Store, target: Store) -> dict[str, bool]:
+async def copied(source: Store, target: Store, clock: Clock = lambda: NOON) -> dict[str, bool]:
     """What is the same afterwards, by name."""
-    copying = Copying(source, target)
+    copying = Copying(source, target, clock=clock)
     for table in TABLES:
         async for _ in copying.copy(table):
             pass
@@ -96,7 +97,7 @@ def test_a_copy_answers_as_the_source_does(worlds: tuple[World, World]) -> None:
     source, target = worlds
     ada = lived_in(source)
     target.clock.at = source.clock.at
-    assert all(source.run(copied(source.store, target.store)).values())
+    assert all(source.run(copied(source.store, target.store, source.clock)).values())
     target.clock.at = source.clock.at
     assert answers(target, ada) == answers(source, ada)
     assert target.memo(ada.key)["text"] == "Hello there"
@@ -105,17 +106,19 @@ def test_a_copy_answers_as_the_source_does(worlds: tuple[World, World]) -> None:
 def test_a_second_copy_catches_up_with_all_that_has_changed(worlds: tuple[World, World]) -> None:
     source, target = worlds
     ada = lived_in(source)
-    source.run(copied(source.store, target.store))
+    target.clock.at = source.clock.at
+    source.run(copied(source.store, target.store, source.clock))
     memo = source.get("/api/v1/memos", token=ada.key).json["memos"][0]
     source.delete(f"/api/v1/memo/{memo['id']}", token=ada.key)
     kept = source.memo(ada.key)
     source.patch(f"/api/v1/memo/{kept['id']}", token=ada.key, json={"title": "Later"})
-    source.run(copied(source.store, target.store))
+    source.run(copied(source.store, target.store, source.clock))
     source.patch(f"/api/v1/memo/{kept['id']}", token=ada.key, json={"title": "Later still"})
     source.sign_up()
     source.later(days=1)
     source.get("/api/v1/analytics/summary", token=ada.key)
-    assert all(source.run(copied(source.store, target.store)).values())
+    target.clock.at = source.clock.at
+    assert all(source.run(copied(source.store, target.store, source.clock)).values())
     target.clock.at = source.clock.at
     assert answers(target, ada) == answers(source, ada)
 
@@ -123,13 +126,13 @@ def test_a_second_copy_catches_up_with_all_that_has_changed(worlds: tuple[World,
 def test_what_differs_is_named() -> None:
     source, target = World(), World()
     lived_in(source)
-    source.run(copied(source.store, target.store))
+    source.run(copied(source.store, target.store, source.clock))
     source.run(target.store.increment("users"))
     memo = source.run(target.store.scan(MEMOS)).rows[0]
     source.run(target.store.extend(MEMOS, memo.key, "title", "Another"))
 
     async def compared() -> dict[str, bool]:
-        copying = Copying(source.store, target.store)
+        copying = Copying(source.store, target.store, clock=source.clock)
         same = {table.name: len(set(await copying.compare(table))) == 1 for table in TABLES}
         return same | {"counters": len(set(await copying.compare_counters())) == 1}
 
