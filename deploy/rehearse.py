@@ -77,6 +77,13 @@ class Rehearsal:
         self.read_logs(account)
         self.remove()
 
+    def functions_said(self) -> Iterator[str]:
+        """The last lines of every log, for when something is not as it should be."""
+        logs = self._aws("logs")
+        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]:
+            events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+            yield from (f"{group['logGroupName']}: {event['message'].rstrip()}" for event in events[-10:])
+
     def put_secrets(self) -> None:
         tell("Secrets: SecureStrings of the Parameter Store")
         for name, value in ((SECRET_NAME, self._secret), (MICRO_KEY_NAME, MICRO_KEY)):
@@ -236,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             emulator = stack.enter_context(_emulator(told))
             micro = stack.enter_context(_micro())
-            Rehearsal(store=options.store, emulator=emulator, micro=micro).run()
+            _run(Rehearsal(store=options.store, emulator=emulator, micro=micro))
         except (NotAsItShould, httpx.HTTPError, subprocess.CalledProcessError) as exc:
             print(f"\nNOT AS IT SHOULD BE: {exc}", file=sys.stderr)
             if told.exists():
@@ -244,6 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
     print(f"\nAll as it should be, in {time.monotonic() - began:.0f} s.")
     return 0
+
+
+def _run(rehearsal: Rehearsal) -> None:
+    try:
+        rehearsal.run()
+    except (NotAsItShould, httpx.HTTPError):
+        print("\nThe functions said last:", *rehearsal.functions_said(), sep="\n", file=sys.stderr)
+        raise
 
 
 @contextmanager

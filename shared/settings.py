@@ -63,7 +63,7 @@ class Settings:
             production=production,
             session_secret=_session_secret(read, production=production),
             public_url=_public_url(read, production=production),
-            cors_origins=read.origins("CORS_ORIGINS"),
+            cors_origins=tuple(read.words("CORS_ORIGINS")),
             memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
             hypr_url=read.url("HYPR_URL"),
             hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
@@ -86,7 +86,7 @@ class Settings:
 def cors_origins(env: Mapping[str, str]) -> tuple[str, ...]:
     """The origins alone, which need no secret. Raises SettingsError."""
     read = _Reader(env)
-    origins = read.origins("CORS_ORIGINS")
+    origins = tuple(read.words("CORS_ORIGINS"))
     if read.problems:
         raise SettingsError(read.problems)
     return origins
@@ -134,12 +134,12 @@ class _Reader:
             self.problems.append(f"{name} must be an absolute http(s) URL without credentials{shown}")
         return url
 
-    def origins(self, name: str) -> tuple[str, ...]:
+    def words(self, name: str) -> list[str]:
         words = [word.strip().rstrip("/").lower() for word in self.env.get(name, "").split(",") if word.strip()]
         self.problems.extend(
             f"{name}: {word!r} is not an origin like https://example.org" for word in words if not _is_origin(word)
         )
-        return tuple(words)
+        return words
 
 
 def _is_origin(text: str) -> bool:
