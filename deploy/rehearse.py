@@ -27,6 +27,7 @@ import httpx
 from deploy import bundle
 from deploy.bundle import ROOT, TARGETS
 from tests.live.processes import HOST, free_port
+from tests.runtime.api import BOTO3, lambdas_own_packages
 
 STAGE: Final = "production"
 REGION: Final = "us-east-1"
@@ -77,6 +78,13 @@ class Rehearsal:
         self.read_logs(account)
         self.remove()
 
+    def functions_said(self) -> Iterator[str]:
+        """The last lines of every log, for when something is not as it should be."""
+        logs = self._aws("logs")
+        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]:
+            events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+            yield from (f"{group['logGroupName']}: {event['message'].rstrip()}" for event in events[-10:])
+
     def put_secrets(self) -> None:
         tell("Secrets: SecureStrings of the Parameter Store")
         for name, value in ((SECRET_NAME, self._secret), (MICRO_KEY_NAME, MICRO_KEY)):
@@ -104,9 +112,19 @@ class Rehearsal:
         expect({group.get("retentionInDays") for group in groups} == {90}, "logs are kept for another time")
         print(f"{len(groups)} log groups, kept for 90 days")
         if self._store == "dynamodb":
+            self._expire()
             table = self._aws("dynamodb").describe_table(TableName=TABLE)["Table"]
             expect(table["DeletionProtectionEnabled"], "the table is not protected")
             print(f"table {TABLE}: {table['BillingModeSummary']['BillingMode']}, protected from deletion")
+
+    def _expire(self) -> None:
+        """The emulator's CloudFormation forgets the time to live that the template asks for."""
+        dynamodb = self._aws("dynamodb")
+        told = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
+        if told["TimeToLiveStatus"] != "ENABLED":
+            print("The emulator has not switched on the table's time to live, as AWS does: switched on by hand")
+            asked = {"AttributeName": "ttl", "Enabled": True}
+            dynamodb.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=asked)
 
     def use_as_a_client(self) -> dict[str, str]:
         tell("Use")
@@ -236,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             emulator = stack.enter_context(_emulator(told))
             micro = stack.enter_context(_micro())
-            Rehearsal(store=options.store, emulator=emulator, micro=micro).run()
+            _run(Rehearsal(store=options.store, emulator=emulator, micro=micro))
         except (NotAsItShould, httpx.HTTPError, subprocess.CalledProcessError) as exc:
             print(f"\nNOT AS IT SHOULD BE: {exc}", file=sys.stderr)
             if told.exists():
@@ -246,9 +264,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run(rehearsal: Rehearsal) -> None:
+    try:
+        rehearsal.run()
+    except (NotAsItShould, httpx.HTTPError):
+        print("\nThe functions said last:", *rehearsal.functions_said(), sep="\n", file=sys.stderr)
+        raise
+
+
 @contextmanager
 def _emulator(told: Path) -> Iterator[str]:
-    """Runs functions with this Python, which has boto3 as Lambda's has."""
+    """Its functions run on its own Python, and get boto3 from us, as from Lambda."""
     program = EMULATOR / "bin" / "ministack"
     if not program.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", EMULATOR], check=True)
@@ -258,8 +284,13 @@ def _emulator(told: Path) -> Iterator[str]:
             [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", LOCKED], check=True
         )
     port = free_port()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {"PATH": path, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "HOME": str(told.parent)}
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(told.parent),
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "PYTHONPATH": str(lambdas_own_packages(told.parent / "lambda", BOTO3)),
+    }
     url = f"http://{HOST}:{port}"
     with told.open("w") as log, _running([str(program)], env, f"{url}/_ministack/health", log):
         yield url
