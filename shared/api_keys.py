@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from shared import tally
 from shared.clock import Clock
 from shared.credentials import LIVE_PREFIX, TEST_PREFIX, digest, is_api_key, mint_api_key, same_digest
 from shared.errors import InvalidCredential, KeyRevoked, ValidationFailed
@@ -69,6 +70,7 @@ class KeyService:
         key = await self._find(secret)
         if key is None:
             raise InvalidCredential("Invalid API key")
+        tally.current().key_id = key.id
         if key.revoked_at is not None:
             raise KeyRevoked
         if not key.is_active(self._clock()):

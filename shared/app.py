@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -22,7 +23,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from shared import VERSION
+from shared import VERSION, tally
 from shared.cors import Cors
 from shared.edge import (
     App,
@@ -45,9 +46,18 @@ from shared.errors import (
     ValidationFailed,
 )
 from shared.logs import configure_logging
+from shared.metrics import emit
 from shared.parameters import names_parameters, with_secrets
 from shared.services import Services, build_services
-from shared.settings import Settings, SettingsError, StoreChoice, chosen_store, cors_origins
+from shared.settings import (
+    Settings,
+    SettingsError,
+    StoreChoice,
+    chosen_log_level,
+    chosen_store,
+    collects_metrics,
+    cors_origins,
+)
 from shared.store import StoreUnavailable
 from shared.tables import TABLES
 from shared.validation import refusal
@@ -157,13 +167,11 @@ class Function:
     async def _start(self) -> Services:
         try:
             settings = Settings.from_env(await self._secrets_read())
-            configure_logging(settings.log_level)
             for warning in settings.warnings:
                 _log.warning(warning)
             services = self._build(settings)
             await _verify(services)
         except SettingsError as exc:
-            configure_logging("INFO")
             _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
             raise ServiceUnavailable from exc
         except StoreUnavailable as exc:
@@ -182,13 +190,17 @@ class Function:
             origins = cors_origins(self._environ)
         except SettingsError:
             origins = ()  # `_start` tells what is wrong
+        configure_logging(chosen_log_level(self._environ))
 
         async def nothing() -> None:
             """The routes ask for the services themselves."""
 
         gate: Any = Gate(self.app, ready=nothing if self.answers_outages else self.services)
         cors: Any = Cors(gate, origins=origins, production=self._production)
-        return Edge(cors, production=self._production)
+        if not collects_metrics(self._environ):
+            return Edge(cors, production=self._production)
+        name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
+        return Edge(cors, production=self._production, observe=partial(emit, function=name))
 
     @property
     def _production(self) -> bool:
@@ -196,7 +208,7 @@ class Function:
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
         """An answer in API Gateway's form to what never becomes a request."""
-        if self._services is None:
+        if self._chain is None:
             configure_logging("INFO")
         context = request_id.set(request_id_from(_given_request_id(event)))
         keys = sorted(map(str, event)) if isinstance(event, dict) else None
@@ -240,6 +252,7 @@ def _stage(scope: Scope) -> str | None:
 
 
 def _answer(error: AgentTalkError) -> JSONResponse:
+    tally.current().error = error.code
     return JSONResponse(envelope(error), status_code=error.status, headers=error.headers)
 
 

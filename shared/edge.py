@@ -1,6 +1,6 @@
 """The outermost layer of every answer, as plain ASGI: request ids, security headers, body sizes, and the last resort.
 
-Edge (id, headers, log line, what escaped) → CORS → Gate (store ready? body small enough?) → FastAPI
+Edge (id, trace, headers, log line, what escaped) → CORS → Gate (store ready? body small enough?) → FastAPI
 """
 
 import json
@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from shared import tally, trace
 from shared.errors import AgentTalkError, InternalError, PayloadTooLarge, ValidationFailed
+from shared.metrics import Served
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
@@ -68,6 +70,7 @@ def request_id_from(given: str | None) -> str:
 
 
 async def send_error(send: Send, error: AgentTalkError) -> None:
+    tally.current().error = error.code
     body = json.dumps(envelope(error)).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
     await send({"type": "http.response.start", "status": error.status, "headers": _raw(headers)})
@@ -75,10 +78,21 @@ async def send_error(send: Send, error: AgentTalkError) -> None:
 
 
 class Edge:
-    def __init__(self, app: App, *, production: bool, policy: str = API_POLICY) -> None:
+    """`observe` is told of each request at its end. The first one is the container's cold start."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        production: bool,
+        policy: str = API_POLICY,
+        observe: Callable[[Served], object] = lambda _: None,
+    ) -> None:
         self._app = app
         self._production = production
         self._policy = policy
+        self._observe = observe
+        self._cold = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,9 +103,19 @@ class Edge:
         )
         context = request_id.set(request_id_from(given))
         deadline = ends_at.set(time.monotonic() + REQUEST_S)
+        try:
+            with trace.continued(scope["headers"]), tally.tallied() as spent:
+                await self._serve(scope, receive, send, spent)
+        finally:
+            request_id.reset(context)
+            ends_at.reset(deadline)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, spent: tally.Tally) -> None:
         began = time.perf_counter()
+        cold_start, self._cold = self._cold, False
+        method: str = scope["method"]
         status: int | None = None
-        head = scope["method"] == "HEAD"
+        head = method == "HEAD"
         if head:  # whatever answers GET answers HEAD, without the body
             scope["method"] = "GET"
 
@@ -106,17 +130,30 @@ class Edge:
                 message["body"] = b""
             await send(message)
 
+        def served() -> Served:
+            return Served(
+                request_id=request_id.get(),
+                method=method,
+                route=getattr(scope.get("route"), "path", None),
+                status=status,
+                duration_ms=round((time.perf_counter() - began) * 1000, 1),
+                cold_start=cold_start,
+                spent=spent,
+            )
+
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:  # noqa: BLE001 the last resort
-            _log.exception("the request failed", extra=_line(scope, 500, began))
-            if status is None:
+            answered, status = status is not None, InternalError.status
+            spent.error = InternalError.code
+            done = served()
+            _log.exception("the request failed", extra=done.line())
+            if not answered:
                 await send_error(send_with_headers, InternalError())
         else:
-            _log.info("request", extra=_line(scope, status, began))
-        finally:
-            request_id.reset(context)
-            ends_at.reset(deadline)
+            done = served()
+            _log.info("request", extra=done.line())
+        self._observe(done)
 
 
 class Gate:
@@ -182,13 +219,3 @@ async def _read(receive: Receive) -> bytes:
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-
-
-def _line(scope: Scope, status: int | None, began: float) -> dict[str, object]:
-    """What a log line says of a request. The route's template stands for the path, which may hold anything."""
-    return {
-        "method": scope["method"],
-        "route": getattr(scope.get("route"), "path", None),
-        "status": status,
-        "duration_ms": round((time.perf_counter() - began) * 1000, 1),
-    }

@@ -1,12 +1,13 @@
-"""Log lines: one JSON object each, with the id of the request that it is about."""
+"""Log lines: one JSON object each, with the ids of the request that it is about and of its trace."""
 
 import logging
 
+from shared import trace
 from shared.edge import request_id
 
 
 def configure_logging(level: str) -> None:
-    """One JSON line a record, with the request's id; for the service's own loggers only."""
+    """One JSON line a record, with these ids; for the service's own loggers only."""
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
 
     logger = logging.getLogger("agent_talk")
@@ -14,12 +15,14 @@ def configure_logging(level: str) -> None:
     if not logger.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(LambdaPowertoolsFormatter(utc=True, use_rfc3339=True, json_default=str))
-        handler.addFilter(_add_request_id)
+        handler.addFilter(_add_ids)
         logger.addHandler(handler)
         logger.propagate = False
     logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
 
 
-def _add_request_id(record: logging.LogRecord) -> bool:
+def _add_ids(record: logging.LogRecord) -> bool:
+    continued = trace.current()
     record.request_id = request_id.get()
+    record.trace_id = None if continued is None else continued.trace_id
     return True

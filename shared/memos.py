@@ -1,11 +1,13 @@
 """Making memos: a key's owner is charged, text becomes speech, and the memo is kept."""
 
 import logging
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from shared import tally
 from shared.clock import Clock, Ids, next_day, next_month
 from shared.errors import (
     AgentTalkError,
@@ -88,6 +90,7 @@ class MemoService:
             _check_length(draft, user)
             memo = await self._speak(draft, user.id, at, self._simulated if key.is_test else self._speech)
             await self._keep(memo, key, charge)
+            tally.current().memos += 1
         except DailyLimitExceeded as exc:
             await charge.give_back()
             await self._record_refusal(key, draft, at, exc)
@@ -103,7 +106,12 @@ class MemoService:
         return await self._speak(draft, "demo", self._clock(), self._simulated)
 
     async def _speak(self, draft: Draft, user_id: str, at: datetime, speech: Synthesizer) -> Memo:
-        spoken = await speech.speak(draft.text, draft.voice)
+        began = time.perf_counter()
+        try:
+            spoken = await speech.speak(draft.text, draft.voice)
+        finally:
+            if speech is not self._simulated:
+                tally.current().spoke(1000 * (time.perf_counter() - began))
         return Memo(
             id=self._ids.mint(at),
             user_id=user_id,

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from shared import tally, trace
 from shared.connections import CONNECT_S
 from shared.micro_address import Direct, Platform, segment
 from shared.micro_errors import (
@@ -212,7 +213,11 @@ class MicroClient:
         left_s = ends_at - began
         if left_s <= 0:
             raise DeadlinePassed(f"no time left for {method} {path}")
-        headers = {**self._server.headers, **({} if content is None else {"Content-Type": "application/json"})}
+        headers = {
+            **self._server.headers,
+            **trace.headers(),
+            **({} if content is None else {"Content-Type": "application/json"}),
+        }
         said = "abandoned"
         try:
             # httpx bounds each step, not their sum. Waiting for a turn ends a little earlier: then nothing was sent.
@@ -230,7 +235,9 @@ class MicroClient:
             said = type(exc).__name__
             raise unsent_or_unanswered(exc) from exc
         finally:
-            _log.debug("%s %s: %s in %.1f ms", method, path, said, 1000 * (self._monotonic() - began))
+            took_ms = 1000 * (self._monotonic() - began)
+            tally.current().asked_store(took_ms)
+            _log.debug("%s %s: %s in %.1f ms", method, path, said, took_ms)
         if not answer.is_success:
             raise refusal(answer, redact=self._server.redact)
         try:

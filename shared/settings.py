@@ -50,6 +50,7 @@ class Settings:
     hypr_app_slug: str = ""
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
     log_level: str = "INFO"
+    metrics: bool = False
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -76,6 +77,7 @@ class Settings:
                 demos_per_address=read.count("DEMOS_PER_ADDRESS", default=60),
             ),
             log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
+            metrics=read.choice("METRICS", ("0", "1"), default=str(int(collects_metrics(env)))) == "1",
             warnings=tuple(read.warnings),
         )
         if read.problems:
@@ -103,6 +105,22 @@ def chosen_store(env: Mapping[str, str]) -> StoreChoice:
     return StoreChoice.MEMORY
 
 
+def in_lambda(env: Mapping[str, str]) -> bool:
+    """Whether this is Lambda itself, and not a tool that behaves like it."""
+    return bool(env.get("AWS_LAMBDA_FUNCTION_NAME")) and not env.get("IS_LOCAL")
+
+
+def chosen_log_level(env: Mapping[str, str]) -> str:
+    """The level that the environment asks for, as far as it can be told."""
+    named = env.get("LOG_LEVEL", "")
+    return named if named in LOG_LEVELS else "INFO"
+
+
+def collects_metrics(env: Mapping[str, str]) -> bool:
+    """Whether metrics are written: as METRICS says, as far as it can be told; unset, in Lambda only."""
+    return env.get("METRICS") == "1" or (not env.get("METRICS") and in_lambda(env))
+
+
 class _Reader:
     """Reads variables and collects what is wrong with them. An empty variable counts as unset."""
 
@@ -110,7 +128,7 @@ class _Reader:
         self.env = env
         self.problems: list[str] = []
         self.warnings: list[str] = []
-        self.in_lambda = "AWS_LAMBDA_FUNCTION_NAME" in env and not env.get("IS_LOCAL")
+        self.in_lambda = in_lambda(env)
 
     def choice(self, name: str, options: tuple[str, ...], *, default: str) -> str:
         value = self.env.get(name) or default

@@ -40,6 +40,7 @@ def test_an_empty_environment_is_a_laptops() -> None:
             failed_logins_per_account=10, failed_logins_per_address=100, signups_per_address=20, demos_per_address=60
         ),
         log_level="INFO",
+        metrics=False,
         warnings=(),
     )
 
@@ -58,6 +59,7 @@ def test_every_variable_is_read() -> None:
             "SIGNUPS_PER_ADDRESS": "3",
             "DEMOS_PER_ADDRESS": "4",
             "LOG_LEVEL": "DEBUG",
+            "METRICS": "1",
         }
     )
     assert read == Settings(
@@ -71,6 +73,7 @@ def test_every_variable_is_read() -> None:
             failed_logins_per_account=1, failed_logins_per_address=2, signups_per_address=3, demos_per_address=4
         ),
         log_level="DEBUG",
+        metrics=True,
     )
 
 
@@ -84,6 +87,7 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         "AGENT_TALK_MEMORY_FILE",
         "FAILED_LOGINS_PER_ACCOUNT",
         "LOG_LEVEL",
+        "METRICS",
         "HYPR_URL",
         "HYPERMICRO_API_KEY",
         "HYPR_MODE",
@@ -148,6 +152,7 @@ def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway()
         ("AGENT_TALK_ENV", "prod"),
         ("LOG_LEVEL", "info"),
         ("LOG_LEVEL", "TRACE"),
+        ("METRICS", "true"),
         *(
             (name, value)
             for name in (

@@ -1,0 +1,330 @@
+"""What is told of a request: one log line, one line of metrics where they are collected, and a trace that goes on."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.metrics import NAMESPACE, VALUES, Served, emit, kind_of_error
+from shared.micro import MicroClient
+from shared.micro_address import Direct
+from shared.micro_store import MicroStore
+from shared.services import Services
+from shared.settings import Settings
+from shared.tally import Tally
+from tests.events import schedule_event
+from tests.handlers.world import Account, Logs, World
+from tests.standin import KEY, StandIn
+from tests.support import cheap_passwords
+
+NewWorld = Callable[..., World]
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE = {"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01", "tracestate": "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"}
+COUNTED = {"METRICS": "1"}
+
+
+def requests(logs: Logs) -> list[Any]:
+    return [line for line in logs.lines if line["message"] in ("request", "the request failed")]
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """The lines of metrics since the last look."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def named(line: Any) -> set[str]:
+    """The metrics that a line declares; it has a value for each."""
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == NAMESPACE
+    assert directive["Dimensions"] == [["function"]]
+    names = {metric["Name"] for metric in directive["Metrics"]}
+    assert names <= line.keys()
+    return names
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """A stand-in behind ASGI that remembers the headers of each request."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.ASGITransport(StandIn())
+        self.seen: list[httpx.Headers] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request.headers)
+        return await self._inner.handle_async_request(request)
+
+
+class MicroWorld(World):
+    """All functions on a wire to a stand-in of HYPR Micro."""
+
+    def __init__(self, environ: dict[str, str] | None = None) -> None:
+        self.wire = Wire()
+        super().__init__(environ)
+
+    def _build(self, settings: Settings) -> Services:
+        client = MicroClient(httpx.AsyncClient(transport=self.wire), Direct(url="http://micro", api_key=KEY))
+        return Services.on(MicroStore(client), settings, passwords=cheap_passwords())
+
+
+@pytest.fixture
+def micro() -> Iterator[MicroWorld]:
+    world = MicroWorld(COUNTED)
+    yield world
+    world.close()
+
+
+class TestLogLine:
+    def test_each_request_is_one_line(self, world: World, ada: Account, logs: Logs) -> None:
+        world.memo(ada.key)
+        world.get("/api/v1/memos", token=ada.key)
+        world.get("/api/v1/memos")
+        world.get("/nowhere")
+        seen = [(line["method"], line.get("route"), line["status"], line.get("error")) for line in requests(logs)]
+        assert seen == [
+            ("POST", "/api/v1/memo", 201, None),
+            ("GET", "/api/v1/memos", 200, None),
+            ("GET", "/api/v1/memos", 401, "MISSING_API_KEY"),
+            ("GET", None, 404, "NOT_FOUND"),
+        ]
+
+    def test_the_first_request_of_a_container_is_its_cold_start(self, world: World, logs: Logs) -> None:
+        world.handle("memos", schedule_event())
+        for _ in range(3):
+            world.get("/api/v1/voices")
+        world.get("/health/live")
+        assert [line["cold_start"] for line in requests(logs)] == [True, False, False, True]
+
+    def test_the_key_is_named_by_its_id_even_when_it_is_refused(self, world: World, ada: Account, logs: Logs) -> None:
+        world.get("/api/v1/usage", token=ada.key)
+        world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
+        world.get("/api/v1/usage", token=ada.key)
+        world.get("/api/v1/usage", token=ada.session)
+        assert [(line.get("key_id"), line.get("error")) for line in requests(logs)] == [
+            (ada.key_id, None),
+            (None, None),
+            (ada.key_id, "REVOKED_KEY"),
+            (None, None),
+        ]
+        assert ada.key not in logs.text
+
+    def test_a_head_request_is_one_and_has_its_route(self, world: World, logs: Logs) -> None:
+        world.send("HEAD", "/api/v1/voices")
+        (line,) = requests(logs)
+        assert (line["method"], line["route"]) == ("HEAD", "/api/v1/voices")
+
+    def test_an_outage_and_a_defect_are_named(self, world: World, ada: Account, logs: Logs) -> None:
+        world.get("/api/v1/usage", token=ada.key)
+
+        async def fail() -> None:
+            await asyncio.sleep(0)
+            raise RuntimeError("a defect")
+
+        world.is_down = True
+        world.get("/api/v1/usage", token=ada.key)
+        world.is_down = False
+        world.disturb(fail)
+        world.get("/api/v1/usage", token=ada.key)
+        codes = [(line["status"], line.get("error")) for line in requests(logs)]
+        assert codes == [(200, None), (503, "SERVICE_UNAVAILABLE"), (500, "INTERNAL_ERROR")]
+
+    def test_what_the_store_was_asked_is_counted_and_timed(self, micro: MicroWorld, logs: Logs) -> None:
+        account = micro.sign_up()
+        micro.get("/api/v1/memos", token=account.key)
+        micro.get("/api/v1/memos", token=account.key)
+        micro.get("/api/v1/voices")
+        signed_up, first, second, voices = requests(logs)
+        assert signed_up["store_requests"] > 14
+        assert first["store_requests"] == 1 + second["store_requests"], "a first event verifies the tables"
+        assert (second["store_requests"], voices["store_requests"], voices["store_ms"]) == (2, 0, 0)
+        assert second["store_ms"] > 0
+
+    def test_the_memory_store_makes_no_requests(self, new_world: NewWorld, logs: Logs, store_choice: str) -> None:
+        if store_choice != "memory":
+            pytest.skip("this is about memory")
+        new_world().sign_up()
+        assert [line["store_requests"] for line in requests(logs)] == [0]
+
+
+class TestMetrics:
+    def test_none_are_written_where_nobody_collects_them(
+        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for environ in ({}, {"METRICS": "0"}, {"METRICS": "0", "AWS_LAMBDA_FUNCTION_NAME": "memos"}):
+            new_world(environ).get("/api/v1/voices")
+        new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "IS_LOCAL": "true"}).get("/api/v1/voices")
+        assert written(capsys) == []
+
+    def test_lambda_writes_them_under_the_functions_name(
+        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos"}).get("/api/v1/voices")
+        (line,) = written(capsys)
+        assert line["function"] == "agent-talk-dev-memos"
+        assert named(line) == {"Duration", "StoreRequests", "ColdStarts"}
+
+    def test_a_container_that_cannot_serve_says_so(
+        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "LOG_LEVEL": "LOUD"}).get("/api/v1/voices")
+        (line,) = written(capsys)
+        assert line["StoreErrors"] == [1]
+
+    def test_a_memo_is_counted_once_and_a_refused_one_is_a_refusal(
+        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        world = new_world(COUNTED)
+        account = world.sign_up()
+        world.memo(account.key)
+        world.spend(account, 1000)
+        world.post("/api/v1/memo", token=account.key, json={"text": "Hi", "voice": "sam"})
+        world.post("/api/v1/memo", token=account.key, json={"voice": "sam"})
+        signed_up, made, refused, invalid = written(capsys)
+        assert "Memos" not in named(signed_up)
+        assert (made["Memos"], len(made["SpeechLatency"]), made["route"]) == ([1], 1, "/api/v1/memo")
+        assert named(refused) == {"Duration", "StoreRequests", "LimitRefusals"}
+        assert (refused["LimitRefusals"], refused["error"]) == ([1], "DAILY_LIMIT_EXCEEDED")
+        assert named(invalid) == {"Duration", "StoreRequests", "ClientErrors"}
+
+    def test_the_stores_requests_are_counted_and_timed(
+        self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        account = micro.sign_up()
+        for _ in range(2):
+            micro.get("/api/v1/memos", token=account.key)
+        line = written(capsys)[-1]
+        assert (line["StoreRequests"], len(line["StoreLatency"])) == ([2], 2)
+
+    def test_nothing_of_one_event_is_told_of_the_next(
+        self, micro: MicroWorld, capsys: pytest.CaptureFixture[str], logs: Logs
+    ) -> None:
+        account = micro.sign_up()
+        micro.memo(account.key)
+        micro.get("/api/v1/memos", headers=TRACE)
+        micro.get("/api/v1/voices")
+        *_, refused, after = written(capsys)
+        assert (refused["error"], refused["trace_id"]) == ("MISSING_API_KEY", TRACE_ID)
+        assert named(after) == {"Duration", "StoreRequests"}
+        assert after.keys() & {"error", "trace_id", "Memos", "StoreLatency"} == set()
+        assert requests(logs)[-1].keys() & {"error", "trace_id", "key_id"} == set()
+
+    @pytest.mark.anyio
+    async def test_requests_at_once_tell_of_themselves_only(
+        self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with micro.http("users") as client:
+            account = (
+                await client.post("/api/v1/auth/signup", json={"email": "a@b.co", "password": "long enough"})
+            ).json()
+        async with micro.http("memos", account["apiKey"]["key"]) as client:
+            await client.get("/api/v1/voices")
+            written(capsys)
+            ids = [f"{kind}-{number}" for number in range(8) for kind in ("memo", "page", "voices", "nowhere")]
+
+            async def send(request_id: str) -> httpx.Response:
+                headers = {"x-request-id": request_id}
+                match request_id.split("-", maxsplit=1)[0]:
+                    case "memo":
+                        body = {"text": "Hi", "voice": "sam"}
+                        return await client.post("/api/v1/memo", json=body, headers=headers)
+                    case "page":
+                        return await client.get("/api/v1/memos", headers=headers)
+                    case "voices":
+                        return await client.get("/api/v1/voices", headers=headers)
+                    case _:
+                        return await client.get("/nowhere", headers=headers)
+
+            await asyncio.gather(*map(send, ids))
+        lines = {line["request_id"]: line for line in written(capsys)}
+        assert lines.keys() == set(ids)
+        told = {
+            kind: {
+                (line["StoreRequests"][0], "Memos" in line, line.get("error"))
+                for request_id, line in lines.items()
+                if request_id.startswith(kind)
+            }
+            for kind in ("memo", "page", "voices", "nowhere")
+        }
+        assert {made for _, made, _ in told["memo"]} == {True}
+        assert {count for count, _, _ in told["memo"]} <= {7, 8, 9}, "the key's last use is kept by one of them"
+        assert told["page"] == {(2, False, None)}
+        assert told["voices"] == {(0, False, None)}
+        assert told["nowhere"] == {(0, False, "NOT_FOUND")}
+
+    def test_no_secret_and_no_path_is_among_them(self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        account = micro.sign_up("canary@example.org", "canary-password")
+        memo = micro.memo(account.key, "canary text", title="canary")
+        micro.get(f"/api/v1/memo/{memo['id']}", token=account.key)
+        micro.get("/canary")
+        text = capsys.readouterr().out
+        for secret in ("canary", account.key, account.session, memo["id"]):
+            assert secret not in text
+
+    def test_a_request_with_any_number_of_store_requests_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        spent = Tally(store_ms=[1.0] * 250)
+        emit(served(spent=spent), function="memos")
+        (line,) = written(capsys)
+        assert (line["StoreRequests"], len(line["StoreLatency"])) == ([250], VALUES)
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (200, None),
+            (304, None),
+            (None, None),
+            (400, "ClientErrors"),
+            (416, "ClientErrors"),
+            (429, "LimitRefusals"),
+            (500, "InternalErrors"),
+            (502, "SpeechErrors"),
+            (503, "StoreErrors"),
+        ],
+    )
+    def test_errors_are_told_apart_by_their_status(self, status: int | None, kind: str | None) -> None:
+        assert kind_of_error(status) == kind
+
+
+class TestTrace:
+    def test_it_goes_on_in_every_request_to_the_store_each_a_span_of_its_own(
+        self, micro: MicroWorld, logs: Logs
+    ) -> None:
+        account = micro.sign_up()
+        micro.get("/api/v1/memos", token=account.key)
+        micro.wire.seen.clear()
+        micro.get("/api/v1/memos", token=account.key, headers=TRACE)
+        sent = [headers["traceparent"].split("-") for headers in micro.wire.seen]
+        assert {(version, trace_id, flags) for version, trace_id, _, flags in sent} == {("00", TRACE_ID, "01")}
+        assert len({span for _, _, span, _ in sent} - {"00f067aa0ba902b7"}) == len(sent) == 2
+        assert {headers["tracestate"] for headers in micro.wire.seen} == {TRACE["tracestate"]}
+        assert requests(logs)[-1]["trace_id"] == TRACE_ID
+
+    @pytest.mark.parametrize("rest", [False, True])
+    def test_an_invalid_one_is_ignored_with_its_state_and_none_is_made_up(
+        self, micro: MicroWorld, logs: Logs, *, rest: bool
+    ) -> None:
+        account = micro.sign_up()
+        for headers in ({}, TRACE | {"traceparent": "00-nothing"}, {"tracestate": "a=1"}):
+            assert micro.get("/api/v1/memos", token=account.key, headers=headers, rest=rest).status == 200
+        assert [headers for headers in micro.wire.seen if headers.keys() & {"traceparent", "tracestate"}] == []
+        assert [line for line in logs.lines if "trace_id" in line] == []
+
+    def test_a_state_that_no_header_can_carry_fails_nothing(self, micro: MicroWorld) -> None:
+        account = micro.sign_up()
+        answer = micro.get("/api/v1/memos", token=account.key, headers=TRACE | {"tracestate": "a=\xe9"})
+        assert answer.status == 200
+        assert "tracestate" not in micro.wire.seen[-1]
+
+
+def served(spent: Tally) -> Served:
+    return Served(
+        request_id="r",
+        method="GET",
+        route="/api/v1/memos",
+        status=200,
+        duration_ms=1.0,
+        cold_start=False,
+        spent=spent,
+    )
