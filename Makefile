@@ -9,7 +9,7 @@ READY := .venv/ready
 OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(CURDIR)/.local/memory.json) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stores check format lock invoke invoke-osls offline bundle check-bundle bench bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime rehearse
+.PHONY: help run test test-stores check format lock invoke invoke-osls offline bundle check-bundle bench bench-cold bench-micro bench-usage clean micro test-micro prove check-python check-deployment test-runtime rehearse
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -83,6 +83,9 @@ prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time al
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m bench
+
+bench-cold: $(READY) ## Measure cold starts of each function under Lambda's runtime client, against a bare one
+	@$(PY) -m bench.cold
 
 bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
 	@$(PY) -m bench.usage

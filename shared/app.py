@@ -48,7 +48,7 @@ from shared.errors import (
 from shared.logs import configure_logging
 from shared.metrics import emit
 from shared.parameters import names_parameters, with_secrets
-from shared.services import Services, build_services
+from shared.services import Services, build_services, import_ahead
 from shared.settings import (
     Settings,
     SettingsError,
@@ -57,6 +57,7 @@ from shared.settings import (
     chosen_store,
     collects_metrics,
     cors_origins,
+    in_lambda,
 )
 from shared.store import StoreUnavailable
 from shared.tables import TABLES
@@ -97,11 +98,13 @@ class Function:
             redirect_slashes=False,
             exception_handlers=_EXCEPTION_HANDLERS,
         )
-        self.app.include_router(routes)
+        self.app.router.routes.extend(routes.routes)  # to include them would build each one, and its models, once more
         self.app.state.function = self
         self.began_at = 0.0
         """When the first event came, on the monotonic clock."""
 
+        if in_lambda(environ):  # an initialisation has a whole CPU, and the first event a part of one
+            import_ahead(chosen_store(environ))
         self._environ = environ
         self._build = build
         self._services: Services | None = None

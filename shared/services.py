@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
 
 from argon2 import PasswordHasher
 
@@ -25,6 +27,9 @@ from shared.tables import ApiKeys, Memos, Rollups, Subscriptions, UsageLogs, Use
 from shared.usage import UsageRecorder
 
 Close = Callable[[], Awaitable[None]]
+
+_IMPORTED_TO_OPEN: Final = {StoreChoice.MICRO: ("shared.connections", "shared.micro", "shared.micro_store")}
+"""What is heavy, and only for those who chose the store."""
 
 
 async def _nothing_to_close() -> None:
@@ -124,6 +129,12 @@ def open_store(settings: Settings) -> OpenedStore:
             return _open_micro(settings)
         case StoreChoice.DYNAMODB:
             raise SettingsError(["the DynamoDB store is not part of this release yet: choose memory or micro"])
+
+
+def import_ahead(choice: StoreChoice) -> None:
+    """Import what opening this store and logging would import at the first event."""
+    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
+        import_module(module)
 
 
 def build_services(settings: Settings) -> Services:

@@ -1,0 +1,235 @@
+"""Measure cold starts under Lambda's own runtime client: `make bench-cold`, or `python -m bench.cold --runs 15`.
+
+Each function, and a bare FastAPI, Mangum and httpx function as the floor, is started anew for each run, in turn, so
+that a machine whose speed drifts slows all. The packages are those of the bundle, for this machine: once as they are
+zipped, without bytecode, where each start compiles all it imports, and once with it. Medians; memory is the peak.
+"""
+
+import argparse
+import compileall
+import json
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.events import http_event
+from tests.runtime.api import Answer, Runtime, RuntimeApi, lambdas_own_packages
+
+ROOT: Final = Path(__file__).parent.parent
+KEY: Final = "development"
+FLOOR: Final = "floor"
+
+MEMORY: Final = {
+    "users": "/api/v1/auth/me",
+    "keys": "/api/keys",
+    "memos": "/api/v1/voices",
+    "usage": "/api/v1/usage/limits",
+    "subscriptions": "/api/v1/billing/tiers",
+    "health": "/health",
+}
+"""First events on memory, which is empty then: what needs a caller is answered 401."""
+
+MICRO: Final = {
+    "users": ("/api/v1/auth/me", "session"),
+    "keys": ("/api/keys", "session"),
+    "memos": ("/api/v1/memos", "key"),
+    "usage": ("/api/v1/usage/limits", "key"),
+    "subscriptions": ("/api/v1/billing/subscription", "session"),
+    "health": ("/health", "key"),
+}
+"""First events on HYPR Micro, and with which credential of a user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    init_s: float
+    first_s: float
+    memory_mb: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    handler: str
+    event: Any
+    env: Mapping[str, str]
+
+
+class Bench:
+    def __init__(self, place: Path) -> None:
+        self._bundle = place / "bundle"
+        self._own = lambdas_own_packages(place / "runtime")
+
+    def build(self) -> None:
+        """Our own modules and what they require, copied, without bytecode."""
+        without = shutil.ignore_patterns("__pycache__", "*.pyc")
+        for folder in ("handlers", "shared", "bench"):
+            shutil.copytree(ROOT / folder, self._bundle / folder, ignore=without)
+        for line in (ROOT / "requirements.txt").read_text().splitlines():
+            if found := re.match(r"([A-Za-z0-9._-]+)==", line):
+                self._copy(found[1], without)
+
+    def compile(self) -> None:
+        compileall.compile_dir(self._bundle, quiet=2)
+
+    def account(self, env: Mapping[str, str]) -> dict[str, str]:
+        """A new account's session and key, by the users function. It makes the tables as well."""
+        account = json.dumps({"email": f"{time.monotonic_ns()}@example.org", "password": "correct horse"})
+        with self._runtime("handlers.users.handler", env) as (api, runtime):
+            runtime.ready()
+            made = api.invoke(http_event("POST", "/api/v1/auth/signup", body=account)).body
+        return {"session": made["token"], "key": made["apiKey"]["key"]}
+
+    def start(self, target: Target) -> Start:
+        with self._runtime(target.handler, target.env) as (api, runtime):
+            started = runtime.ready()
+            answer = _answered(api.invoke(target.event))
+            return Start(init_s=started.init_s, first_s=answer.took_s, memory_mb=runtime.memory_mb())
+
+    def warm_s(self, handler: str, *, calls: int) -> Iterator[float]:
+        """How long each of so many warm calls of a handler of `bench.warm` takes."""
+        with self._runtime(f"bench.warm.{handler}", {}) as (api, runtime):
+            runtime.ready()
+            for number in range(calls + calls // 10):
+                answer = _answered(api.invoke({}))
+                if number >= calls // 10:
+                    yield answer.took_s
+
+    @contextmanager
+    def _runtime(self, handler: str, env: Mapping[str, str]) -> Iterator[tuple[RuntimeApi, Runtime]]:
+        """A process with an API of its own: what an ended one asked last must not take this one's event."""
+        with (
+            RuntimeApi() as api,
+            Runtime(api, bundle=self._bundle, handler=handler, env=env, own=self._own) as runtime,
+        ):
+            yield api, runtime
+
+    def _copy(self, name: str, without: Any) -> None:
+        try:
+            files = distribution(name).files or []
+        except PackageNotFoundError:  # for another platform
+            return
+        for top in sorted({file.parts[0] for file in files} - {"..", "__pycache__"}):
+            source = Path(str(distribution(name).locate_file(top)))
+            if source.is_dir():
+                shutil.copytree(source, self._bundle / top, ignore=without, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, self._bundle / top)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cold", description="Measure cold starts.")
+    parser.add_argument("--runs", type=int, default=7, help="starts of each function (default: %(default)s)")
+    runs: int = parser.parse_args().runs
+    with tempfile.TemporaryDirectory() as place, _stand_in() as url:
+        bench = Bench(Path(place))
+        bench.build()
+        for what in ("as zipped, without bytecode", "with bytecode"):
+            for store, targets in (("memory", _on_memory()), ("HYPR Micro", _on_micro(bench, url))):
+                _report(f"{store}, {what}", _starts(bench, targets, runs))
+            bench.compile()
+        _report_warm(bench)
+
+
+def _on_memory() -> dict[str, Target]:
+    env = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": "s" * 32}
+    ours = {
+        name: Target(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
+        for name, path in MEMORY.items()
+    }
+    return {FLOOR: Target(handler="bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
+
+
+def _on_micro(bench: Bench, url: str) -> dict[str, Target]:
+    env = {"AGENT_TALK_STORE": "micro", "HYPR_URL": url, "HYPERMICRO_API_KEY": KEY, "SESSION_SECRET": "s" * 32}
+    tokens = bench.account(env)
+    floor = Target(handler="bench.bare.handler", event=http_event("GET", "/"), env={"FLOOR_ASKS": f"{url}/health"})
+    return {FLOOR: floor} | {
+        name: Target(
+            handler=f"handlers.{name}.handler",
+            event=http_event("GET", path, headers={"authorization": f"Bearer {tokens[credential]}"}),
+            env=env,
+        )
+        for name, (path, credential) in MICRO.items()
+    }
+
+
+def _starts(bench: Bench, targets: Mapping[str, Target], runs: int) -> dict[str, Start]:
+    """The medians of each target, all started in turn."""
+    starts: dict[str, list[Start]] = {name: [] for name in targets}
+    for _ in range(runs):
+        for name, target in targets.items():
+            starts[name].append(bench.start(target))
+    return {
+        name: Start(
+            init_s=statistics.median(start.init_s for start in of_one),
+            first_s=statistics.median(start.first_s for start in of_one),
+            memory_mb=statistics.median(start.memory_mb for start in of_one),
+        )
+        for name, of_one in starts.items()
+    }
+
+
+def _report(title: str, starts: Mapping[str, Start]) -> None:
+    floor = starts[FLOOR]
+    print(f"\n{title}\n\n| function | initialisation | x floor | first event | x floor | memory | x floor |")
+    print("|---|---|---|---|---|---|---|")
+    for name, start in starts.items():
+        print(
+            f"| {name} | {start.init_s * 1000:.0f} ms | {start.init_s / floor.init_s:.2f}"
+            f" | {start.first_s * 1000:.1f} ms | {start.first_s / floor.first_s:.2f}"
+            f" | {start.memory_mb:.0f} MB | {start.memory_mb / floor.memory_mb:.2f} |",
+            flush=True,
+        )
+
+
+def _report_warm(bench: Bench) -> None:
+    ours = statistics.median(bench.warm_s("ours", calls=400))
+    print(f"\nWarm page of 20 memos: {ours * 1000:.2f} ms\n\n| a bare route, the same page | | ours x |\n|---|---|---|")
+    for name, what in (("plain", "a dict"), ("model", "a dict, by our model"), ("annotated", "an annotated dict")):
+        floor = statistics.median(bench.warm_s(name, calls=400))
+        print(f"| {what} | {floor * 1000:.2f} ms | {ours / floor:.2f} |", flush=True)
+
+
+def _answered(answer: Answer) -> Answer:
+    """Raises ValueError for what is no answer of a function that works."""
+    if answer.error is not None or answer.status not in (200, 401):
+        raise ValueError(f"not what was measured: {answer.error or answer.value}")
+    return answer
+
+
+@contextmanager
+def _stand_in() -> Iterator[str]:
+    """A stand-in of HYPR Micro in a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.standin", "--port", str(port), "--key", KEY], cwd=ROOT
+    ) as server:
+        try:
+            for _ in range(200):
+                try:
+                    httpx.get(f"{url}/health")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.05)
+            yield url
+        finally:
+            server.terminate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Handlers that answer one page of 20 memos again and again, for Lambda's runtime client: ours, and bare routes.
+
+They answer an event that is made here, whatever is sent: the key in it is good in this process only.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from bench.pages import bare, memos_function, page_event
+
+Handler = Callable[[Any, Any], Any]
+
+_function, _key = memos_function(100)
+EVENT: Final = page_event(_key)
+
+
+def _answering(handler: Handler) -> Handler:
+    return lambda _, context: handler(EVENT, context)
+
+
+_routes: Final = bare(json.loads(_function(EVENT, None)["body"]))
+
+ours: Final = _answering(_function)
+plain: Final = _answering(_routes["a dict"])
+model: Final = _answering(_routes["a dict, by our answer model"])
+annotated: Final = _answering(_routes["a dict annotated as such"])
