@@ -1,7 +1,8 @@
 """The composition root: from a resource's routes to a Lambda function, and from errors to answers.
 
-Importing builds the FastAPI app and nothing else. The first event reads the environment, opens the store, verifies its
-tables and builds the services; if that fails it is answered 503, and the next event tries again.
+Importing builds the FastAPI app, and in Lambda imports what the environment asks for; it opens nothing. The first
+event reads the settings, opens the store, verifies its tables and builds the services; if that fails it is answered
+503, and the next event tries again.
 """
 
 import asyncio
@@ -48,7 +49,7 @@ from shared.errors import (
 from shared.logs import configure_logging
 from shared.metrics import emit
 from shared.parameters import names_parameters, with_secrets
-from shared.services import Services, build_services, import_ahead
+from shared.services import Services, build_services, prepare
 from shared.settings import (
     Settings,
     SettingsError,
@@ -104,7 +105,7 @@ class Function:
         """When the first event came, on the monotonic clock."""
 
         if in_lambda(environ):  # an initialisation has a whole CPU, and the first event a part of one
-            import_ahead(chosen_store(environ))
+            prepare(environ)
         self._environ = environ
         self._build = build
         self._services: Services | None = None

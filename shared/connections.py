@@ -16,10 +16,13 @@ with some hundred waiting that took longer than the server does.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -32,13 +35,25 @@ needless reconnection."""
 OpenPool = Callable[[], httpx.AsyncBaseTransport]
 
 
-def http_client(*, connections: int = 8) -> httpx.AsyncClient:
+def tls_context(url: str) -> ssl.SSLContext:
+    """For the server at this URL. The certificates, slower to read than all else that a client needs, are read once."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if urlsplit(url).scheme == "http" else _certificates()
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
     """The client that `MicroClient` should be given: one per container and event loop, closed by its owner.
+
+    It is for the server at this URL: for one that speaks no TLS it reads no certificates, and then trusts none.
 
     It sends at most `connections` requests at once; a container, which serves one event at a time, needs four. It opens
     no connection before the first request, follows no redirects, and uses no proxy named by the environment.
     """
-    tls = httpx.create_ssl_context()
+    tls = tls_context(url)
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE_S
     )

@@ -1,6 +1,6 @@
 """What a function works with, built once a container from its settings."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
@@ -20,7 +20,7 @@ from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.memos import MemoService
-from shared.settings import Settings, SettingsError, StoreChoice
+from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.speech import SimulatedSpeech
 from shared.store import Store
 from shared.tables import ApiKeys, Memos, Rollups, Subscriptions, UsageLogs, Users
@@ -28,7 +28,15 @@ from shared.usage import UsageRecorder
 
 Close = Callable[[], Awaitable[None]]
 
-_IMPORTED_TO_OPEN: Final = {StoreChoice.MICRO: ("shared.connections", "shared.micro", "shared.micro_store")}
+_IMPORTED_TO_OPEN: Final = {
+    StoreChoice.MICRO: (
+        "shared.connections",
+        "shared.micro",
+        "shared.micro_store",
+        "httpcore",  # httpx imports it when it opens a pool,
+        "anyio._backends._asyncio",  # and anyio this when it opens a connection
+    )
+}
 """What is heavy, and only for those who chose the store."""
 
 
@@ -131,10 +139,14 @@ def open_store(settings: Settings) -> OpenedStore:
             raise SettingsError(["the DynamoDB store is not part of this release yet: choose memory or micro"])
 
 
-def import_ahead(choice: StoreChoice) -> None:
-    """Import what opening this store and logging would import at the first event."""
+def prepare(env: Mapping[str, str]) -> None:
+    """Do what the first event would, as far as it needs no network: import what opens the store that the environment
+    asks for and what logs, and read the certificates."""
+    choice = chosen_store(env)
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
         import_module(module)
+    if choice is StoreChoice.MICRO:
+        import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
 
 
 def build_services(settings: Settings) -> Services:
@@ -154,5 +166,5 @@ def _open_micro(settings: Settings) -> OpenedStore:
         server = Platform(url=settings.hypr_platform_url, app_slug=settings.hypr_app_slug)
     else:
         server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
-    http = http_client()
+    http = http_client(server.url)
     return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)

@@ -1,12 +1,13 @@
 """Connections are reused while the server surely keeps them, and replaced after a freeze or a failure."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from shared.connections import FreshConnections, http_client
+from shared.connections import FreshConnections, http_client, tls_context
 from tests.standin_network import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -161,6 +162,21 @@ async def test_requests_take_turns_and_no_failure_keeps_one() -> None:
 
 
 async def test_the_recommended_client_follows_no_redirect_and_reads_no_proxy_from_the_environment() -> None:
-    async with http_client() as http:
+    async with http_client("https://micro") as http:
         assert not http.follow_redirects
         assert http.timeout == httpx.Timeout(5.0, connect=2.0)
+
+
+@pytest.mark.parametrize("url", ["https://micro", "HTTPS://micro", "micro", ""])
+def test_certificates_are_read_once_and_checked_for_whatever_is_not_plain_http(url: str) -> None:
+    context = tls_context(url)
+    assert context is tls_context("https://other")
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] > 0
+
+
+@pytest.mark.parametrize("url", ["http://micro", "HTTP://micro:7070"])
+def test_for_plain_http_no_certificates_are_read_and_none_is_trusted(url: str) -> None:
+    context = tls_context(url)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] == 0

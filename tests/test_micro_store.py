@@ -39,7 +39,7 @@ if LIVE_URL:
     class TestMicroStoreOnALiveServer(StoreContract):
         @pytest.fixture
         async def client(self) -> AsyncIterator[MicroClient]:
-            async with http_client() as http:
+            async with http_client(LIVE_URL) as http:
                 yield MicroClient(http, Direct(url=LIVE_URL, api_key=LIVE_KEY), timeout_s=30.0)
 
         @pytest.fixture

@@ -39,7 +39,7 @@ async def run(checkout: Path) -> None:
         await server.start()
         await asyncio.gather(one.start(), two.start())
         front = Front(one.url, two.url)
-        async with http_client() as http:
+        async with http_client(server.url) as http:
             store = MicroStore(MicroClient(http, Direct(url=server.url, api_key=MICRO_KEY)))
             site = _Site(
                 server=server,

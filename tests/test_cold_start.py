@@ -1,0 +1,88 @@
+"""What a container imports before its first event, and what is left for that, each in a new process."""
+
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from local import FUNCTIONS
+from tests.events import http_event
+
+ROOT: Final = Path(__file__).parent.parent
+HEAVY: Final = frozenset({"argon2", "aws_lambda_powertools", "boto3", "botocore", "httpcore", "httpx", "shared.micro"})
+IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32}
+MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
+MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-listens-there"}
+HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
+
+PROBE: Final = """
+import contextlib, importlib, io, json, sys
+function = importlib.import_module(sys.argv[1]).handler
+before = set(sys.modules)
+with contextlib.redirect_stdout(io.StringIO()):
+    status = function(json.loads(sys.argv[2]), None)["statusCode"]
+print(json.dumps({"imported": sorted(before), "later": sorted(set(sys.modules) - before), "status": status}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """The modules that were there before the first event, those that it added, and its status."""
+
+    imported: frozenset[str]
+    later: frozenset[str]
+    status: int
+
+    @property
+    def heavy(self) -> frozenset[str]:
+        return self.imported & HEAVY
+
+
+def container(handler: str, env: dict[str, str]) -> Container:
+    """A new process that imports a handler and serves one event, which needs the store, but no caller."""
+    event: Any = http_event("GET", "/nowhere")
+    done = subprocess.run(  # noqa: S603 our own interpreter
+        [sys.executable, "-c", PROBE, handler, json.dumps(event)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    return Container(imported=frozenset(told["imported"]), later=frozenset(told["later"]), status=told["status"])
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_outside_of_lambda_an_import_brings_no_store_and_no_logging(handler: str) -> None:
+    started = container(handler, {})
+    assert started.heavy == {"argon2"}
+    assert started.status == 404
+    assert "httpx" not in started.later
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_in_lambda_on_memory_the_first_event_imports_nothing_and_nothing_imports_a_client(handler: str) -> None:
+    started = container(handler, IN_LAMBDA | MEMORY)
+    assert started.heavy - {"botocore"} == {"argon2", "aws_lambda_powertools"}, "powertools looks for botocore"
+    assert (started.status, started.later) == (404, frozenset())
+
+
+@pytest.mark.parametrize("handler", ["handlers.health", "handlers.memos"])
+def test_in_lambda_on_hypr_micro_the_first_event_imports_nothing(handler: str) -> None:
+    started = container(handler, IN_LAMBDA | MICRO)
+    assert started.heavy >= {"httpx", "httpcore", "shared.micro"}
+    assert "boto3" not in started.imported
+    assert (started.status, started.later) == (404 if handler == "handlers.health" else 503, frozenset())
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_each_route_is_built_once(name: str) -> None:
+    function = importlib.import_module(f"handlers.{name}").handler
+    assert function.app.routes == function.routes.routes
