@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from typing import Final
 
@@ -141,7 +142,8 @@ def open_store(settings: Settings) -> OpenedStore:
 
 def prepare(env: Mapping[str, str]) -> None:
     """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, and read the certificates."""
+    asks for and what logs, load OpenSSL, and read the certificates."""
+    sha256()
     choice = chosen_store(env)
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
         import_module(module)
