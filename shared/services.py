@@ -21,6 +21,7 @@ from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.memos import MemoService
+from shared.parameters import names_parameters
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.speech import SimulatedSpeech
 from shared.store import Store
@@ -147,6 +148,8 @@ def prepare(env: Mapping[str, str]) -> None:
     choice = chosen_store(env)
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
         import_module(module)
+    if names_parameters(env):
+        import_module("urllib.request")
     if choice is StoreChoice.MICRO:
         import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
 
