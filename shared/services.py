@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from typing import Final
 
@@ -20,6 +21,7 @@ from shared.limits import Attempts, Quotas
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.memos import MemoService
+from shared.parameters import names_parameters
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.speech import SimulatedSpeech
 from shared.store import Store
@@ -142,10 +144,13 @@ def open_store(settings: Settings) -> OpenedStore:
 
 def prepare(env: Mapping[str, str]) -> None:
     """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, and read the certificates."""
+    asks for and what logs, load OpenSSL, and read the certificates."""
+    sha256()
     choice = chosen_store(env)
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
         import_module(module)
+    if names_parameters(env):
+        import_module("urllib.request")
     if choice is StoreChoice.MICRO:
         import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
 
