@@ -5,17 +5,13 @@ Times are medians. Each pair runs in turn, A B A B …, so that a machine whose 
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from bench.pages import bare, memos_function, page_event
 
-FLOOR_IMPORT: Final = "import fastapi, mangum, httpx"
-HANDLERS: Final = ("users", "keys", "memos", "usage", "subscriptions", "health")
 _CONTEXT: Any = None
 """Mangum hands it on, and nobody reads it."""
 
@@ -35,9 +31,6 @@ def main() -> None:
         partial(large, page_event(large_key), _CONTEXT), partial(small, page_event(key), _CONTEXT), runs=400
     )
     _row("page of 20 out of 100,000 memos, against out of 100", many, few)
-    for name in HANDLERS:
-        ours, floor = _paired(partial(_import, f"import handlers.{name}"), partial(_import, FLOOR_IMPORT), runs=5)
-        _row(f"importing handlers.{name}, against fastapi, mangum and httpx", ours, floor)
 
 
 def _row(what: str, ours_s: float, floor_s: float) -> None:
@@ -54,10 +47,6 @@ def _paired(one: Callable[[], Any], other: Callable[[], Any], *, runs: int) -> t
             if run >= max(1, runs // 10):
                 taken.append(time.perf_counter() - began)
     return statistics.median(times[0]), statistics.median(times[1])
-
-
-def _import(statement: str) -> None:
-    subprocess.run([sys.executable, "-c", statement], check=True)
 
 
 if __name__ == "__main__":
