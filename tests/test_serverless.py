@@ -78,7 +78,7 @@ def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> No
 
 def test_every_setting_reaches_the_functions() -> None:
     settings = (Path(__file__).parent.parent / "shared" / "settings.py").read_text()
-    settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS) + '"DYNAMODB_TABLE"'
+    settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     declared = set(CONFIGURATION["provider"]["environment"])
     assert {name for name in declared if f'"{name}"' not in settings} == set()
