@@ -291,7 +291,8 @@ def kept_logs() -> Iterator[Logs]:
     own = logging.getLogger("agent_talk").handlers[0]
     assert isinstance(own, logging.StreamHandler)
     root, keep = logging.getLogger(), Keep()
-    level, stream = root.level, own.setStream(logs.stream)
+    level, stream = root.level, own.stream
+    own.stream = logs.stream  # unlike setStream this flushes nothing: what captured an earlier test is closed
     root.addHandler(keep)
     logging.getLogger("agent_talk").addHandler(keep)
     root.setLevel(logging.DEBUG)
@@ -301,8 +302,7 @@ def kept_logs() -> Iterator[Logs]:
         root.setLevel(level)
         logging.getLogger("agent_talk").removeHandler(keep)
         root.removeHandler(keep)
-        if stream is not None:
-            own.setStream(stream)
+        own.stream = stream
 
 
 def function_of(path: str) -> str:
