@@ -7,6 +7,7 @@ event reads the settings, opens the store, verifies its tables and builds the se
 
 import asyncio
 import binascii
+import gc
 import json
 import logging
 import os
@@ -106,6 +107,7 @@ class Function:
 
         if in_lambda(environ):  # an initialisation has a whole CPU, and the first event a part of one
             prepare(environ)
+        gc.enable()  # see handlers/__init__.py
         self._environ = environ
         self._build = build
         self._services: Services | None = None

@@ -1,5 +1,6 @@
 """What a function works with, built once a container from its settings."""
 
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -144,7 +145,7 @@ def open_store(settings: Settings) -> OpenedStore:
 
 def prepare(env: Mapping[str, str]) -> None:
     """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, load OpenSSL, and read the certificates."""
+    asks for and what logs, load OpenSSL, and read the certificates. What is there then is never garbage."""
     sha256()
     choice = chosen_store(env)
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
@@ -153,6 +154,7 @@ def prepare(env: Mapping[str, str]) -> None:
         import_module("urllib.request")
     if choice is StoreChoice.MICRO:
         import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
+    gc.freeze()
 
 
 def build_services(settings: Settings) -> Services:

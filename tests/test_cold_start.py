@@ -21,11 +21,12 @@ MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-
 HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
 
 PROBE: Final = """
-import contextlib, importlib, io, json, sys
+import contextlib, gc, importlib, io, json, sys
 function = importlib.import_module(sys.argv[1]).handler
 before = set(sys.modules)
 with contextlib.redirect_stdout(io.StringIO()):
     status = function(json.loads(sys.argv[2]), None)["statusCode"]
+assert gc.isenabled()
 print(json.dumps({"imported": sorted(before), "later": sorted(set(sys.modules) - before), "status": status}))
 """
 
