@@ -1,6 +1,7 @@
 """What logs add up to: the truth that all sums are made of."""
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -33,18 +34,32 @@ class Recounting:
 
     async def steps(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
-    ) -> AsyncIterator[tuple[datetime, Parts]]:
+    ) -> AsyncGenerator[tuple[datetime, Parts], None]:
         """The same in steps of about a page, oldest first: where each ends, and what it adds up to by the hour.
 
-        A step has whole days or hours, as `unit` says.
+        A step has whole days or hours, as `unit` says. The next is read ahead; close what is not gone through.
         """
-        while since < until:
-            pages = await together(*(self._step(user_id, part, since, until, unit) for part in Part))
-            end, hours = min(end for _, end in pages), Parts()
-            for rows, _ in pages:
-                record((row for row in rows if row.key.sort < first_id(end)), hours)
-            yield end, hours
-            since = end
+        if since >= until:
+            return
+        reading = asyncio.ensure_future(self._pages(user_id, since, until, unit))
+        try:
+            while since < until:
+                pages = await reading
+                since = min(end for _, end in pages)
+                if since < until:  # meanwhile the caller writes what this step adds up to
+                    reading = asyncio.ensure_future(self._pages(user_id, since, until, unit))
+                hours: Parts = {}
+                for rows, _ in pages:
+                    record((row for row in rows if row.key.sort < first_id(since)), hours)
+                yield since, hours
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _pages(
+        self, user_id: str, since: datetime, until: datetime, unit: timedelta
+    ) -> list[tuple[list[Row], datetime]]:
+        return await together(*(self._step(user_id, part, since, until, unit) for part in Part))
 
     async def _step(
         self, user_id: str, part: Part, since: datetime, until: datetime, unit: timedelta

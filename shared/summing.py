@@ -7,6 +7,7 @@ step at once, then the months that end in it, in order, then its last day with t
 
 import logging
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -87,27 +88,29 @@ class Summing:
 
         await close_months(since.date())
         begun = {at: figures for at, figures in parts.items() if at >= midnight(since.date())}
-        async for end, fresh in self._recounting.steps(user_id, since, midnight(calendar.open), DAY):
-            parts |= fresh
-            days, begun = by_day(begun | fresh), {}
-            last = end.date() - DAY
-            marked = Day.of(last, days.pop(last, {}), mark=True)
-            await at_once(self._rollups.add_day(user_id, Day.of(day, hours)) for day, hours in days.items())
-            await close_months(end.date())
-            await self._rollups.add_day(user_id, marked)
-            since = end
+        async with aclosing(self._recounting.steps(user_id, since, midnight(calendar.open), DAY)) as steps:
+            async for end, fresh in steps:
+                parts |= fresh
+                days, begun = by_day(begun | fresh), {}
+                last = end.date() - DAY
+                marked = Day.of(last, days.pop(last, {}), mark=True)
+                await at_once(self._rollups.add_day(user_id, Day.of(day, hours)) for day, hours in days.items())
+                await close_months(end.date())
+                await self._rollups.add_day(user_id, marked)
+                since = end
         await self._forget(user_id, [each for each in known.hourly if each.day < calendar.open])
         return made, Summed(parts=parts, until=since, marked=True)
 
     async def sum_hours(self, user_id: str, calendar: Calendar, since: datetime) -> tuple[Parts, datetime]:
         """Sum the hours that are over from `since` on. Returns what they add up to, and where they end."""
         parts: Parts = {}
-        async for end, fresh in self._recounting.steps(user_id, since, calendar.open_hour, HOUR):
-            last = end - HOUR
-            await at_once(self._rollups.add_day(user_id, _hour(at, fresh[at])) for at in fresh if at < last)
-            await self._rollups.add_day(user_id, _hour(last, fresh.get(last, Figures()), mark=True))
-            parts |= fresh
-            since = end
+        async with aclosing(self._recounting.steps(user_id, since, calendar.open_hour, HOUR)) as steps:
+            async for end, fresh in steps:
+                last = end - HOUR
+                await at_once(self._rollups.add_day(user_id, _hour(at, fresh[at])) for at in fresh if at < last)
+                await self._rollups.add_day(user_id, _hour(last, fresh.get(last, Figures()), mark=True))
+                parts |= fresh
+                since = end
         return parts, since
 
     async def _forget(self, user_id: str, hours: Sequence[Day]) -> None:
