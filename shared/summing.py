@@ -1,8 +1,8 @@
 """Summing what is over: the days and months of an owner into documents, and the hours of a busy day.
 
 What is summed twice, by two containers at once, is written twice alike. Documents are written in steps of about a page
-of logs, so that a deadline loses one step at most, and so that a mark never promises more than is there: the days of a
-step at once, then the months that end in it, in order, then its last day with the mark.
+of logs, so that a deadline loses one step at most, and so that no document promises more than is there: the days of a
+step at once, then its last day, which has the mark, then the months that end in it, in order.
 """
 
 import logging
@@ -95,8 +95,8 @@ class Summing:
                 last = end.date() - DAY
                 marked = Day.of(last, days.pop(last, {}), mark=True)
                 await at_once(self._rollups.add_day(user_id, Day.of(day, hours)) for day, hours in days.items())
-                await close_months(end.date())
                 await self._rollups.add_day(user_id, marked)
+                await close_months(end.date())
                 since = end
         await self._forget(user_id, [each for each in known.hourly if each.day < calendar.open])
         return made, Summed(parts=parts, until=since, marked=True)

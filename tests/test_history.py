@@ -172,6 +172,9 @@ async def test_a_crash_at_any_call_leaves_figures_that_are_right(*, lost: bool) 
         with suppress(StoreUnavailable):
             await crashing.history.all_time(owner.id, errors=True)
         await check(owner, ALL)
+        first, end = midnight(BORN.date()), midnight(clock.at.date() + DAY)
+        hours = await owner.history.hours(owner.id, first, end, errors=True)
+        assert {hour: told(figures) for hour, figures in hours.items()} == owner.recount(first, end)
         if not failing.failed:
             break
         calls += 3
