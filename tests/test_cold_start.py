@@ -55,7 +55,7 @@ def container(handler: str, env: dict[str, str]) -> Container:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, (done.returncode, done.stderr)
     told = json.loads(done.stdout)
     return Container(imported=frozenset(told["imported"]), later=frozenset(told["later"]), status=told["status"])
 
