@@ -7,9 +7,11 @@ from fastapi import APIRouter, Query, Response
 
 from handlers.memo_answers import MemoAnswer
 from handlers.schema import BODY_ERRORS, CALLER_ERRORS, Answer, Success, begins, ends, errors, option, too_long
+from handlers.statistics import Statistics
 from shared.analytics import Period, Share
 from shared.auth import AnyCaller, Ready
 from shared.errors import PayloadTooLarge, ValidationFailed
+from shared.export import Exports
 from shared.periods import DAY
 from shared.speech import VOICES
 
@@ -113,11 +115,15 @@ Days = Annotated[int, Query(description="So many days, the last of them today: 1
 
 @routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))
 async def get_usage(
-    caller: AnyCaller, services: Ready, start_date: StartDate = None, end_date: EndDate = None
+    caller: AnyCaller,
+    services: Ready,
+    analytics: Statistics,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
 ) -> UsageAnswer:
     """Days, weeks and months with calls, newest first."""
     first, last = _range(start_date, end_date, services.clock())
-    usage = await services.analytics.usage(caller.user_id, first, last)
+    usage = await analytics.usage(caller.user_id, first, last)
     return UsageAnswer(
         success=True,
         data=UsageData(
@@ -132,18 +138,22 @@ async def get_usage(
 
 
 @routes.get("/api/v1/analytics/voices", responses=errors(*CALLER_ERRORS))
-async def get_voices(caller: AnyCaller, services: Ready) -> VoicesAnswer:
+async def get_voices(caller: AnyCaller, analytics: Statistics) -> VoicesAnswer:
     """The voices of all calls, the most used first."""
-    return VoicesAnswer(success=True, data=[_voice(share) for share in await services.analytics.voices(caller.user_id)])
+    return VoicesAnswer(success=True, data=[_voice(share) for share in await analytics.voices(caller.user_id)])
 
 
 @routes.get("/api/v1/analytics/errors", responses=errors(*RANGE_ERRORS))
 async def get_errors(
-    caller: AnyCaller, services: Ready, start_date: StartDate = None, end_date: EndDate = None
+    caller: AnyCaller,
+    services: Ready,
+    analytics: Statistics,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
 ) -> ErrorsAnswer:
     """Errors by kind, and their share of calls and errors together."""
     first, last = _range(start_date, end_date, services.clock())
-    found = await services.analytics.errors(caller.user_id, first, last)
+    found = await analytics.errors(caller.user_id, first, last)
     return ErrorsAnswer(
         success=True,
         data=ErrorData(
@@ -159,9 +169,9 @@ async def get_errors(
 
 
 @routes.get("/api/v1/analytics/summary", responses=errors(*CALLER_ERRORS))
-async def get_summary(caller: AnyCaller, services: Ready) -> SummaryAnswer:
+async def get_summary(caller: AnyCaller, analytics: Statistics) -> SummaryAnswer:
     """All calls, and those of today, of this ISO week and of this month."""
-    summary = await services.analytics.summary(caller.user_id)
+    summary = await analytics.summary(caller.user_id)
     return SummaryAnswer(
         success=True,
         data=SummaryData(
@@ -177,9 +187,9 @@ async def get_summary(caller: AnyCaller, services: Ready) -> SummaryAnswer:
 
 
 @routes.get("/api/v1/analytics/charts", responses=errors(*RANGE_ERRORS))
-async def get_charts(caller: AnyCaller, services: Ready, days: Days = 7) -> ChartsAnswer:
+async def get_charts(caller: AnyCaller, analytics: Statistics, days: Days = 7) -> ChartsAnswer:
     """Each of the last days, oldest first."""
-    daily = await services.analytics.last_days(caller.user_id, _days(days))
+    daily = await analytics.last_days(caller.user_id, _days(days))
     return ChartsAnswer(success=True, data=ChartData(daily=[_day(day) for day in daily], days=days))
 
 
@@ -192,16 +202,18 @@ async def get_charts(caller: AnyCaller, services: Ready, days: Days = 7) -> Char
 async def export_usage(
     caller: AnyCaller,
     services: Ready,
+    analytics: Statistics,
     days: Days = DEFAULT_DAYS,
     form: Annotated[str, Query(alias="format", description="`csv` or `ndjson`")] = "csv",
 ) -> Response:
     """Every memo of the last days, and in CSV the daily figures, as a file."""
     count, kind = _days(days), option("format", form or "csv", ["csv", "ndjson"])
+    url = services.settings.public_url
+    exports = Exports(memos=services.memo_rows, analytics=analytics, public_url=url, clock=services.clock)
     if kind == "csv":
-        text = await services.exports.csv(caller.user_id, count)
+        text = await exports.csv(caller.user_id, count)
     else:
-        url = services.settings.public_url
-        text = await services.exports.ndjson(
+        text = await exports.ndjson(
             caller.user_id, count, lambda memo: MemoAnswer.of(memo, public_url=url).model_dump_json()
         )
     name = f"agent-talk-usage-{services.clock():%Y-%m-%d}.{kind}"

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 
 from handlers.schema import BODY_ERRORS, CALLER_ERRORS, Answer, begins, errors, option, too_long, up_to
+from handlers.statistics import Statistics
 from shared.analytics import Bucket, Slot
 from shared.auth import AnyCaller, Ready
 from shared.clock import Instant
@@ -58,6 +59,7 @@ class SeriesAnswer(Answer):
 async def get_series(
     caller: AnyCaller,
     services: Ready,
+    analytics: Statistics,
     start_time: Annotated[str | None, Query(alias="startTime", description="ISO 8601, inclusive")] = None,
     end_time: Annotated[
         str | None, Query(alias="endTime", description="ISO 8601, exclusive; a date means its whole day")
@@ -78,7 +80,7 @@ async def get_series(
     count = size.spanning(start, end)
     if count > size.at_most:
         raise too_long("endTime", f"{size.at_most} buckets of {size}", limit=size.at_most, provided=count)
-    slots = await services.analytics.series(caller.user_id, start, end, bucket=size, group_by=group)
+    slots = await analytics.series(caller.user_id, start, end, bucket=size, group_by=group)
     return SeriesAnswer(buckets=[_bucket(slot, group) for slot in slots])
 
 

@@ -23,6 +23,7 @@ from handlers.schema import (
     or_unlimited,
     window,
 )
+from handlers.statistics import Statistics
 from shared.app import Function
 from shared.auth import AnyCaller, Caller, Ready, SessionUser
 from shared.clock import Instant
@@ -176,12 +177,12 @@ async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
 
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
-async def get_stats(caller: AnyCaller, services: Ready) -> StatsAnswer:
+async def get_stats(caller: AnyCaller, services: Ready, figures: Statistics) -> StatsAnswer:
     """What a dashboard shows first."""
     now = services.clock()
     user, summary, keys = await together(
         _owner(caller, services),
-        services.analytics.summary(caller.user_id),
+        figures.summary(caller.user_id),
         services.api_key_rows.ring(caller.user_id),
     )
     quota = await services.quotas.used(user, now)

@@ -11,7 +11,8 @@ from rich.progress import Progress
 from maintain.opened import Impossible, opened_store
 from shared.clock import Clock
 from shared.rebuilding import Rebuilding
-from shared.tables import Rollups, UsageLogs, Users, Window
+from shared.tables import UsageLogs, Users, Window
+from shared.tables.rollups import Rollups
 
 PAGE = 100
 

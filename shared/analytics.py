@@ -14,7 +14,7 @@ from shared.figures import ERRORS, By, Counts, Figures
 from shared.history import History
 from shared.periods import DAY, HOUR
 from shared.speech import VOICES
-from shared.tables import month_name
+from shared.tables.rollups import month_name
 
 
 class Bucket(StrEnum):

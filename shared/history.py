@@ -16,7 +16,8 @@ from shared.periods import DAY, HOUR, Calendar
 from shared.recounting import LOGS_READ, Parts, Recounting, record
 from shared.store import Page, Row, StoreUnavailable
 from shared.summing import Summed, Summing
-from shared.tables import Month, Part, Rollups, UsageLogs, Window
+from shared.tables import Part, UsageLogs, Window
+from shared.tables.rollups import Month, Rollups
 from shared.together import together
 
 HOURLY_FROM: Final = 1000

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from shared.clock import midnight, minted_at
-from shared.tables import month_name
+from shared.tables.rollups import month_name
 
 GRACE: Final = timedelta(minutes=10)
 """So long a day is left alone after its end. A request is answered within seconds: what it records is there by then,

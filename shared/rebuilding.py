@@ -13,7 +13,8 @@ from shared.figures import Figures
 from shared.periods import DAY, Calendar, months, next_month
 from shared.recounting import Recounting, by_day
 from shared.summing import Summing
-from shared.tables import Day, Month, Rollups, UsageLogs, month_name
+from shared.tables import UsageLogs
+from shared.tables.rollups import Day, Month, Rollups, month_name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,28 +10,24 @@ from typing import Final
 from argon2 import PasswordHasher
 
 from shared.accounts import Accounts
-from shared.analytics import Analytics
 from shared.api_keys import KeyService
 from shared.clock import Clock, Ids, utc_now
 from shared.credentials import Passwords, Sessions
 from shared.cursors import Cursors
 from shared.edge import time_left_s
-from shared.export import Exports
-from shared.history import History
 from shared.limits import Attempts, Quotas
-from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
 from shared.memos import MemoService
 from shared.parameters import names_parameters
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.speech import SimulatedSpeech
 from shared.store import Store
-from shared.tables import ApiKeys, Memos, Rollups, Subscriptions, UsageLogs, Users
+from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
 from shared.usage import UsageRecorder
 
 Close = Callable[[], Awaitable[None]]
 
-_IMPORTED_TO_OPEN: Final = {
+_IMPORTED_TO_OPEN: Final[Mapping[StoreChoice, tuple[str, ...]]] = {
+    StoreChoice.MEMORY: ("shared.memory", "shared.memory_file"),
     StoreChoice.MICRO: (
         "shared.connections",
         "shared.micro",
@@ -41,7 +37,7 @@ _IMPORTED_TO_OPEN: Final = {
     ),
     StoreChoice.DYNAMODB: ("shared.dynamo", "shared.dynamo_store"),
 }
-"""What is heavy, and only for those who chose the store."""
+"""Each is for those who chose the store: no other function pays for it."""
 
 
 async def _nothing_to_close() -> None:
@@ -63,8 +59,6 @@ class Services:
     memo_rows: Memos
     usage_logs: UsageLogs
     subscriptions: Subscriptions
-    analytics: Analytics
-    exports: Exports
     close: Close
 
     @classmethod
@@ -81,7 +75,6 @@ class Services:
         ids = Ids()
         users, keys, memos, logs = Users(store), ApiKeys(store), Memos(store), UsageLogs(store)
         quotas, recorder = Quotas(store), UsageRecorder(logs, ids)
-        analytics = Analytics(History(logs=logs, rollups=Rollups(store), clock=clock), clock)
         attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
         return cls(
             settings=settings,
@@ -117,8 +110,6 @@ class Services:
             memo_rows=memos,
             usage_logs=logs,
             subscriptions=Subscriptions(store),
-            analytics=analytics,
-            exports=Exports(memos=memos, analytics=analytics, public_url=settings.public_url, clock=clock),
             close=close,
         )
 
@@ -135,8 +126,7 @@ def open_store(settings: Settings) -> OpenedStore:
     """The store that the settings choose. Raises SettingsError."""
     match settings.store:
         case StoreChoice.MEMORY:
-            rows = shared_rows(settings.memory_file) if settings.memory_file else None
-            return OpenedStore(store=MemoryStore(rows=rows))
+            return _open_memory(settings)
         case StoreChoice.MICRO:
             return _open_micro(settings)
         case StoreChoice.DYNAMODB:
@@ -148,7 +138,7 @@ def prepare(env: Mapping[str, str]) -> None:
     asks for and what logs, load OpenSSL, and read the certificates. What is there then is never garbage."""
     sha256()
     choice = chosen_store(env)
-    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN.get(choice, ())):
+    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[choice]):
         import_module(module)
     if names_parameters(env):
         import_module("urllib.request")
@@ -160,6 +150,14 @@ def prepare(env: Mapping[str, str]) -> None:
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
     return Services.on(opened.store, settings, close=opened.close)
+
+
+def _open_memory(settings: Settings) -> OpenedStore:
+    from shared.memory import MemoryStore  # noqa: PLC0415
+    from shared.memory_file import shared_rows  # noqa: PLC0415
+
+    rows = shared_rows(settings.memory_file) if settings.memory_file else None
+    return OpenedStore(store=MemoryStore(rows=rows))
 
 
 def _open_micro(settings: Settings) -> OpenedStore:

@@ -16,7 +16,7 @@ from shared.figures import Figures
 from shared.periods import DAY, HOUR, Calendar, next_month
 from shared.recounting import Parts, Recounting, by_day
 from shared.store import StoreError
-from shared.tables import Day, Month, Rollups, month_name
+from shared.tables.rollups import Day, Month, Rollups, month_name
 from shared.together import at_once
 
 _log = logging.getLogger("agent_talk.summing")

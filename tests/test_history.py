@@ -19,7 +19,8 @@ from shared.periods import DAY, GRACE, HOUR
 from shared.rows import Action
 from shared.speech import VOICES as EVERY_VOICE
 from shared.store import Store, StoreUnavailable
-from shared.tables import TABLES, Day, Month, Rollups, UsageLogs
+from shared.tables import TABLES, UsageLogs
+from shared.tables.rollups import Day, Month, Rollups
 from tests.store_world import store_world
 from tests.support import FailingStore, FakeClock, racing_store, repeatable
 from tests.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told

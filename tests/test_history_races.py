@@ -11,7 +11,8 @@ from shared.clock import midnight
 from shared.history import History
 from shared.periods import DAY, HOUR
 from shared.rows import Action
-from shared.tables import Rollups, UsageLogs
+from shared.tables import UsageLogs
+from shared.tables.rollups import Rollups
 from tests.support import FakeClock, racing_store, seeded
 from tests.test_history import by_day
 from tests.usage_world import ERROR, MEMO, Owner, told

@@ -9,7 +9,8 @@ from shared.figures import By, Counts, Figures
 from shared.history import History
 from shared.rows import Action, UsageLog
 from shared.store import Store
-from shared.tables import Rollups, UsageLogs
+from shared.tables import UsageLogs
+from shared.tables.rollups import Rollups
 from tests.support import FakeClock
 
 BORN: Final = datetime(2025, 11, 20, 22, 30, tzinfo=UTC)

@@ -18,7 +18,6 @@ from shared.tables.declared import (
 )
 from shared.tables.lists import FILTERED_READ, Window
 from shared.tables.memos import Memos
-from shared.tables.rollups import Day, Month, Rollups, month_name
 from shared.tables.subscriptions import Subscriptions
 from shared.tables.usage_logs import Part, UsageLogs
 from shared.tables.users import ENDED_KEPT, Users
@@ -40,17 +39,13 @@ __all__ = [
     "USAGE_MONTHS",
     "USERS",
     "ApiKeys",
-    "Day",
     "Memos",
-    "Month",
     "Part",
-    "Rollups",
     "Subscriptions",
     "UsageLogs",
     "Users",
     "Window",
     "key_id",
     "key_not_found",
-    "month_name",
     "uses_counter",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
+from handlers.statistics import statistics
 from shared.clock import Ids
 from shared.errors import PayloadTooLarge
 from shared.export import ANSWER_BYTES, Exports
@@ -150,11 +151,12 @@ def test_a_single_day_that_is_too_large_is_to_be_paged(world: World, ada: Accoun
 async def test_the_daily_figures_count_towards_the_limit_of_a_spreadsheet() -> None:
     clock = FakeClock(NOON)
     services, user_id = services_on(MemoryStore(), clock), IDS.mint(NOON)
+    analytics = await statistics(services)
 
     def exports(answer_bytes: int) -> Exports:
         return Exports(
             memos=services.memo_rows,
-            analytics=services.analytics,
+            analytics=analytics,
             public_url=PUBLIC_URL,
             clock=clock,
             answer_bytes=answer_bytes,
