@@ -1,6 +1,7 @@
 """What a function works with, built once a container from its settings."""
 
 import gc
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -135,7 +136,8 @@ def open_store(settings: Settings) -> OpenedStore:
 
 def prepare(env: Mapping[str, str]) -> None:
     """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, load OpenSSL, and read the certificates. What is there then is never garbage."""
+    asks for and what logs, load OpenSSL, read the certificates, and compile the tokenizer's patterns, by which FastAPI
+    finds an endpoint's line. What is there then is never garbage."""
     sha256()
     choice = chosen_store(env)
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[choice]):
@@ -144,6 +146,7 @@ def prepare(env: Mapping[str, str]) -> None:
         import_module("urllib.request")
     if choice is StoreChoice.MICRO:
         import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
+    inspect.getsourcelines(prepare)
     gc.freeze()
 
 

@@ -35,24 +35,29 @@ MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-
 HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
 
 PROBE: Final = """
-import contextlib, gc, importlib, io, json, sys
+import contextlib, gc, importlib, io, json, re, sys
 def loaded():
     return {name for name, module in sys.modules.items() if module is not None}
 function = importlib.import_module(sys.argv[1]).handler
 before = loaded()
+compile_pattern, compiled = re._compiler.compile, []
+re._compiler.compile = lambda *asked: (compiled.append(str(asked[0])), compile_pattern(*asked))[1]
 with contextlib.redirect_stdout(io.StringIO()):
     status = function(json.loads(sys.argv[2]), None)["statusCode"]
 assert gc.isenabled()
-print(json.dumps({"imported": sorted(before), "later": sorted(loaded() - before), "status": status}))
+later = loaded() - before
+print(json.dumps({"imported": sorted(before), "later": sorted(later), "compiled": compiled, "status": status}))
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """The modules that were there before the first event, those that it added, and its status."""
+    """The modules that were there before the first event, those that it added, the patterns that it compiled, and its
+    status."""
 
     imported: frozenset[str]
     later: frozenset[str]
+    compiled: list[str]
     status: int
 
     @property
@@ -60,9 +65,9 @@ class Container:
         return self.imported & HEAVY
 
 
-def container(handler: str, env: dict[str, str]) -> Container:
+def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Container:
     """A new process that imports a handler and serves one event, which needs the store, but no caller."""
-    event: Any = http_event("GET", "/nowhere")
+    event: Any = http_event("GET", path)
     done = subprocess.run(  # noqa: S603 our own interpreter
         [sys.executable, "-c", PROBE, handler, json.dumps(event)],
         cwd=ROOT,
@@ -73,7 +78,12 @@ def container(handler: str, env: dict[str, str]) -> Container:
     )
     assert done.returncode == 0, (done.returncode, done.stderr)
     told = json.loads(done.stdout)
-    return Container(imported=frozenset(told["imported"]), later=frozenset(told["later"]), status=told["status"])
+    return Container(
+        imported=frozenset(told["imported"]),
+        later=frozenset(told["later"]),
+        compiled=told["compiled"],
+        status=told["status"],
+    )
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
@@ -93,6 +103,11 @@ def test_in_lambda_on_memory_the_first_event_imports_nothing_and_nothing_imports
     expected = {"argon2", "aws_lambda_powertools", "shared.memory", "sortedcontainers"}
     assert started.heavy - others == expected
     assert (started.status, started.later) == (404, frozenset())
+
+
+def test_in_lambda_the_first_event_compiles_no_pattern() -> None:
+    started = container("handlers.memos", IN_LAMBDA | MEMORY, "/api/v1/voices")
+    assert (started.status, started.compiled) == (200, [])
 
 
 @pytest.mark.parametrize("handler", ["handlers.health", "handlers.memos"])
