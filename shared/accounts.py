@@ -79,9 +79,9 @@ class Accounts:
         try:
             _, user_id = await together(attempt.begin(), self._users.id_by_email(email))
             nobody = self._ids.mint(self._clock())
-            _, user = await together(attempt.check_address(), self._users.get(user_id or nobody))
-            known = user is not None and user.email == email
-            if not await self._passwords.verify(user.password_hash if known else None, password):
+            _, found = await together(attempt.check_address(), self._users.get(user_id or nobody))
+            user = found if found is not None and found.email == email else None
+            if not await self._passwords.verify(user.password_hash if user else None, password) or user is None:
                 raise WrongPassword("Invalid email or password")
         except AgentTalkError:
             raise

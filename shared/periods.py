@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from shared.clock import midnight, minted_at
-from shared.tables.rollups import month_name
 
 GRACE: Final = timedelta(minutes=10)
 """So long a day is left alone after its end. A request is answered within seconds: what it records is there by then,
@@ -18,17 +17,16 @@ HOUR: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """What is over for an owner at one time. `born` is the day of the owner's first possible log.
+    """What is over for an owner at one time."""
 
-    Another clock than the one that signed the owner up may have dated it up to ten minutes before.
-    """
-
+    user_id: str
     now: datetime
-    born: date
 
-    @classmethod
-    def of(cls, user_id: str, now: datetime) -> "Calendar":
-        return cls(now=now, born=(minted_at(user_id) - GRACE).date())
+    @property
+    def born(self) -> date:
+        """The day of the owner's first possible log: another clock than the one that signed the owner up may have dated
+        it up to ten minutes before."""
+        return (minted_at(self.user_id) - GRACE).date()
 
     @property
     def open(self) -> date:
@@ -45,9 +43,9 @@ class Calendar:
         """The first day of its month. All months before are over."""
         return self.open.replace(day=1)
 
-    def finished_months(self, first: date, last: date) -> list[str]:
-        """The months with documents among those of two days and all between."""
-        return [month_name(day) for day in months(max(first, self.born), min(last, self.open_month - DAY))]
+    def finished_months(self, first: date, last: date) -> list[date]:
+        """The first days of the months with documents, among those of two days and all between."""
+        return list(months(max(first, self.born), min(last, self.open_month - DAY)))
 
 
 def floor(at: datetime, unit: timedelta) -> datetime:

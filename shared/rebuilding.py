@@ -37,14 +37,14 @@ class Rebuilding:
         self._repair = repair
 
     def months(self, user_id: str, first: date) -> list[str]:
-        """The months that `rebuild` yields: totals are carried from month to month, so all behind are looked at."""
-        calendar = Calendar.of(user_id, self._clock())
+        """The months that `rebuild` yields: totals are carried on, so all from the first on are looked at."""
+        calendar = Calendar(user_id=user_id, now=self._clock())
         return [month_name(day) for day in months(max(first, calendar.born), calendar.open - DAY)]
 
     async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[Checked]:
         """Count the finished days from one to another again, inclusive. Can be interrupted, and begun again."""
-        calendar = Calendar.of(user_id, self._clock())
-        await self._summing.catch_up(user_id, calendar, None, by_hour=False)
+        calendar = Calendar(user_id=user_id, now=self._clock())
+        await self._summing.catch_up(calendar, None, by_hour=False)
         first, last = max(first, calendar.born), min(last, calendar.open - DAY)
         before = await self._before(user_id, first)
         for month in months(first, calendar.open - DAY):
@@ -63,15 +63,15 @@ class Rebuilding:
                     days={day.day: Figures.sum(hours.values()) for day, hours in days.items() if any(hours.values())},
                     before=before,
                 )
-                wrong += await self._check_month(user_id, month_name(month), right)
+                wrong += await self._check_month(user_id, month, right)
                 before = right.up_to_its_end()
             yield Checked(month=month_name(month), days=max(0, (until - since).days + 1), wrong=wrong)
 
     async def _before(self, user_id: str, first: date) -> Figures:
         """All that was before the month of this day."""
-        name = month_name(first.replace(day=1) - DAY)
-        found = await self._rollups.months(user_id, name, name + "a")
-        return found[name].up_to_its_end() if name in found else Figures()
+        last = first.replace(day=1) - DAY
+        found = await self._rollups.months(user_id, last, last)
+        return Figures.sum(month.up_to_its_end() for month in found.values())
 
     async def _check_days(
         self,
@@ -90,10 +90,10 @@ class Rebuilding:
                     await self._rollups.correct_day(user_id, right)
         return wrong
 
-    async def _check_month(self, user_id: str, name: str, right: Month) -> list[str]:
-        stored = (await self._rollups.months(user_id, name, name + "a")).get(name)
+    async def _check_month(self, user_id: str, first: date, right: Month) -> list[str]:
+        stored = (await self._rollups.months(user_id, first, first)).get(first)
         if stored == right:
             return []
         if self._repair:
-            await self._rollups.correct_month(user_id, name, right)
-        return [name]
+            await self._rollups.correct_month(user_id, first, right)
+        return [month_name(first)]

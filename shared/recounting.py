@@ -10,13 +10,13 @@ from shared.clock import first_id, minted_at
 from shared.figures import Figures, made_by
 from shared.periods import floor
 from shared.store import Row
-from shared.tables import Part, UsageLogs, Window
+from shared.tables import LogKind, UsageLogs, Window
 from shared.together import together
 
 LOGS_READ: Final = 2000
 """Logs a page: about as many as fit the store's 900 kB."""
 
-Parts = dict[datetime, Figures]
+Timeline = dict[datetime, Figures]
 """Figures by the first moment of an hour, or of a day. Those without activity are absent."""
 
 
@@ -25,16 +25,18 @@ class Recounting:
         self._logs = logs
         self._logs_read = logs_read
 
-    async def all(self, user_id: str, since: datetime, until: datetime, *, parts: Iterable[Part] = Part) -> Parts:
+    async def all(
+        self, user_id: str, since: datetime, until: datetime, *, kinds: Iterable[LogKind] = LogKind
+    ) -> Timeline:
         """By the hour, from one moment to another, exclusive."""
-        hours: Parts = {}
+        hours: Timeline = {}
         window = Window(limit=self._logs_read, since=since, until=until)
-        await together(*(self._read_all(user_id, part, window, hours) for part in parts))
+        await together(*(self._read_all(user_id, kind, window, hours) for kind in kinds))
         return hours
 
     async def steps(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
-    ) -> AsyncGenerator[tuple[datetime, Parts], None]:
+    ) -> AsyncGenerator[tuple[datetime, Timeline], None]:
         """The same in steps of about a page, oldest first: where each ends, and what it adds up to by the hour.
 
         A step has whole days or hours, as `unit` says. The next is read ahead; close what is not gone through.
@@ -48,7 +50,7 @@ class Recounting:
                 since = min(end for _, end in pages)
                 if since < until:  # meanwhile the caller writes what this step adds up to
                     reading = asyncio.ensure_future(self._pages(user_id, since, until, unit))
-                hours: Parts = {}
+                hours: Timeline = {}
                 for rows, _ in pages:
                     record((row for row in rows if row.key.sort < first_id(since)), hours)
                 yield since, hours
@@ -58,17 +60,17 @@ class Recounting:
 
     async def _pages(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
-    ) -> list[tuple[list[Row], datetime]]:
-        return await together(*(self._step(user_id, part, since, until, unit) for part in Part))
+    ) -> tuple[tuple[list[Row], datetime], ...]:
+        return await together(*(self._step(user_id, kind, since, until, unit) for kind in LogKind))
 
     async def _step(
-        self, user_id: str, part: Part, since: datetime, until: datetime, unit: timedelta
+        self, user_id: str, kind: LogKind, since: datetime, until: datetime, unit: timedelta
     ) -> tuple[list[Row], datetime]:
         """The logs of one or more units, and the first moment that they may not tell all of."""
         rows: list[Row] = []
         window = Window(limit=self._logs_read, since=since, until=until)
         while True:
-            page = await self._logs.rows(user_id, part, window, newest_first=False)
+            page = await self._logs.rows(user_id, kind, window, newest_first=False)
             rows += page.rows
             if page.after is None:
                 return rows, until
@@ -77,15 +79,15 @@ class Recounting:
                 return rows, end
             window = replace(window, after=page.after)
 
-    async def _read_all(self, user_id: str, part: Part, window: Window, into: Parts) -> None:
+    async def _read_all(self, user_id: str, kind: LogKind, window: Window, into: Timeline) -> None:
         more = True
         while more:
-            page = await self._logs.rows(user_id, part, window)
+            page = await self._logs.rows(user_id, kind, window)
             record(page.rows, into)
             window, more = replace(window, after=page.after), page.after is not None
 
 
-def record(rows: Iterable[Row], into: Parts) -> None:
+def record(rows: Iterable[Row], into: Timeline) -> None:
     """Add logs to the hours that they happened in."""
     for row in rows:
         if made_by(row.document) is not None:
@@ -95,7 +97,7 @@ def record(rows: Iterable[Row], into: Parts) -> None:
             into[hour].record(row.document)
 
 
-def by_day(hours: Parts) -> dict[date, dict[int, Figures]]:
+def by_day(hours: Timeline) -> dict[date, dict[int, Figures]]:
     """By day, and then by the hour of the day."""
     days: dict[date, dict[int, Figures]] = {}
     for hour, figures in hours.items():

@@ -14,9 +14,9 @@ from datetime import date, datetime
 from shared.clock import midnight
 from shared.figures import Figures
 from shared.periods import DAY, HOUR, Calendar, next_month
-from shared.recounting import Parts, Recounting, by_day
+from shared.recounting import Recounting, Timeline, by_day
 from shared.store import StoreError
-from shared.tables.rollups import Day, Month, Rollups, month_name
+from shared.tables.rollups import Day, Month, Rollups
 from shared.together import at_once
 
 _log = logging.getLogger("agent_talk.summing")
@@ -24,19 +24,22 @@ _log = logging.getLogger("agent_talk.summing")
 
 @dataclass(frozen=True, kw_only=True)
 class Summed:
-    """`parts` hold all that happened from where its reader began until `until`; `marked`: a day's mark says so.
+    """`timeline` holds all that happened from where its reader began until `until`; `marked`: a day's mark says so.
 
-    A part is an hour, or a whole day where hours were not asked for. `hourly` are the documents of single hours.
+    It is by the hour, or by the day where hours were not asked for. `hourly` are the documents of single hours.
     """
 
-    parts: Parts
+    timeline: Timeline
     until: datetime
     marked: bool
     hourly: Sequence[Day] = ()
 
     @classmethod
     def of(cls, documents: Sequence[Day], *, settled: date, by_hour: bool) -> "Summed":
-        """From documents in order. All days before `settled` are known to be summed; behind it, marks tell.
+        """From documents in order. All days before `settled` are known to be summed; from there on, marks tell.
+
+        Of the documents 01, 03 (a mark), 04.00 and 04.01 (a mark), the first two tell of all days up to the third, on
+        the second of which nothing happened, and the last two of the fourth day until 02:00.
 
         An hour's mark speaks of its own day only: whoever asks for nothing but today leaves days before it unsummed.
         """
@@ -49,11 +52,11 @@ class Summed:
         until = max([midnight(last + DAY), *(_start(each) + HOUR for each in of_the_next if each.mark)])
         closed = [each for each in days if each.day <= last]
         split = [each for each in of_the_next if _start(each) < until]
-        parts = {} if by_hour else {midnight(each.day): each.whole for each in closed}
+        timeline = {} if by_hour else {midnight(each.day): each.whole for each in closed}
         for each in [*closed, *split] if by_hour else split:
-            parts |= {midnight(each.day) + number * HOUR: figures for number, figures in each.hours.items()}
-        parts = {at: figures for at, figures in parts.items() if figures}
-        return cls(parts=parts, until=until, marked=last >= settled, hourly=hourly)
+            timeline |= {midnight(each.day) + number * HOUR: figures for number, figures in each.hours.items()}
+        timeline = {at: figures for at, figures in timeline.items() if figures}
+        return cls(timeline=timeline, until=until, marked=last >= settled, hourly=hourly)
 
 
 class Summing:
@@ -62,35 +65,34 @@ class Summing:
         self._rollups = rollups
 
     async def catch_up(
-        self, user_id: str, calendar: Calendar, known: Summed | None, *, by_hour: bool
-    ) -> tuple[dict[str, Month], Summed]:
+        self, calendar: Calendar, known: Summed | None, *, by_hour: bool
+    ) -> tuple[dict[date, Month], Summed]:
         """Sum all that is over and was not summed. Returns the months that got documents, and what is known now.
 
         `known`, if a day of the open month marks it, tells where to begin; else that is read.
         """
-        month, before = calendar.open_month, Figures()
+        user_id, month, before = calendar.user_id, calendar.open_month, Figures()
         if known is None or not known.marked:
             newest = await self._rollups.newest_month(user_id)
             # A container whose clock is ahead may have summed the month that is open here.
-            month = calendar.born if newest is None else min(_after(newest[0]), calendar.open_month)
+            month = calendar.born if newest is None else min(next_month(newest[0]), calendar.open_month)
             before = Figures() if newest is None else newest[1].up_to_its_end()
             known = Summed.of(await self._rollups.days(user_id, month), settled=month, by_hour=by_hour)
-        parts, since, made = dict(known.parts), known.until, dict[str, Month]()
+        timeline, since, made = dict(known.timeline), known.until, dict[date, Month]()
 
         async def close_months(end: date) -> None:
             """Write the months that end before this day and have no document."""
             nonlocal month, before
             while next_month(month) <= end:
-                name = month_name(month)
-                made[name] = Month(days=_days_of_month(parts, month), before=before)
-                await self._rollups.add_month(user_id, name, made[name])
-                month, before = next_month(month), made[name].up_to_its_end()
+                made[month] = Month(days=_days_of_month(timeline, month), before=before)
+                await self._rollups.add_month(user_id, month, made[month])
+                month, before = next_month(month), made[month].up_to_its_end()
 
         await close_months(since.date())
-        begun = {at: figures for at, figures in parts.items() if at >= midnight(since.date())}
+        begun = {at: figures for at, figures in timeline.items() if at >= midnight(since.date())}
         async with aclosing(self._recounting.steps(user_id, since, midnight(calendar.open), DAY)) as steps:
             async for end, fresh in steps:
-                parts |= fresh
+                timeline |= fresh
                 days, begun = by_day(begun | fresh), {}
                 last = end.date() - DAY
                 marked = Day.of(last, days.pop(last, {}), mark=True)
@@ -99,19 +101,19 @@ class Summing:
                 await close_months(end.date())
                 since = end
         await self._forget(user_id, [each for each in known.hourly if each.day < calendar.open])
-        return made, Summed(parts=parts, until=since, marked=True)
+        return made, Summed(timeline=timeline, until=since, marked=True)
 
-    async def sum_hours(self, user_id: str, calendar: Calendar, since: datetime) -> tuple[Parts, datetime]:
+    async def sum_hours(self, calendar: Calendar, since: datetime) -> tuple[Timeline, datetime]:
         """Sum the hours that are over from `since` on. Returns what they add up to, and where they end."""
-        parts: Parts = {}
+        user_id, hours = calendar.user_id, Timeline()
         async with aclosing(self._recounting.steps(user_id, since, calendar.open_hour, HOUR)) as steps:
             async for end, fresh in steps:
                 last = end - HOUR
                 await at_once(self._rollups.add_day(user_id, _hour(at, fresh[at])) for at in fresh if at < last)
                 await self._rollups.add_day(user_id, _hour(last, fresh.get(last, Figures()), mark=True))
-                parts |= fresh
+                hours |= fresh
                 since = end
-        return parts, since
+        return hours, since
 
     async def _forget(self, user_id: str, hours: Sequence[Day]) -> None:
         """Their days have documents now. What cannot be deleted costs a few bytes, and no correctness."""
@@ -121,9 +123,9 @@ class Summing:
             _log.exception("sums of hours could not be deleted", extra={"user_id": user_id})
 
 
-def _days_of_month(hours: Parts, month: date) -> dict[int, Figures]:
-    days = {day: parts for day, parts in by_day(hours).items() if month <= day < next_month(month)}
-    return {day.day: Figures.sum(parts.values()) for day, parts in days.items()}
+def _days_of_month(timeline: Timeline, month: date) -> dict[int, Figures]:
+    days = {day: hours for day, hours in by_day(timeline).items() if month <= day < next_month(month)}
+    return {day.day: Figures.sum(hours.values()) for day, hours in days.items()}
 
 
 def _hour(hour: datetime, figures: Figures, *, mark: bool = False) -> Day:
@@ -132,8 +134,3 @@ def _hour(hour: datetime, figures: Figures, *, mark: bool = False) -> Day:
 
 def _start(document: Day) -> datetime:
     return midnight(document.day) + (document.hour or 0) * HOUR
-
-
-def _after(month: str) -> date:
-    """The first day behind a month."""
-    return next_month(date(int(month[:4]), int(month[5:]), 1))

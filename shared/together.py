@@ -3,13 +3,23 @@
 import asyncio
 from collections.abc import Awaitable, Iterable
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 AT_ONCE: Final = 8
 """Requests under way together: as many as a container has connections."""
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
-async def together(*awaitables: Awaitable[Any]) -> list[Any]:
+
+@overload
+async def together(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
+@overload
+async def together(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
+@overload
+async def together(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
+async def together(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
     """The results in order, once all have settled; raises the first error only then.
 
     A write in flight is never cancelled because its neighbour failed: its outcome would be unknown for no reason, and
@@ -19,10 +29,10 @@ async def together(*awaitables: Awaitable[Any]) -> list[Any]:
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return results
+    return tuple(results)
 
 
-async def at_once(calls: Iterable[Awaitable[Any]]) -> None:
+async def at_once(calls: Iterable[Awaitable[object]]) -> None:
     """Await all, some at a time; the others begin only when those have succeeded."""
     waiting = iter(calls)
     while some := list(islice(waiting, AT_ONCE)):

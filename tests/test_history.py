@@ -366,8 +366,8 @@ async def test_a_year_of_a_busy_account_is_read_in_half_a_megabyte() -> None:
         an_hour = Figures(dict.fromkeys([*names[:9], "amemo_created"], counts))
         for month in range(1, 12):
             days = dict.fromkeys(range(1, 29), a_day)
-            await owner.rollups.add_month(owner.id, f"2026-{month:02d}", Month(days=days, before=a_day))
-        await owner.rollups.add_month(owner.id, "2025-12", Month(days={}, before=Figures()))
+            await owner.rollups.add_month(owner.id, date(2026, month, 1), Month(days=days, before=a_day))
+        await owner.rollups.add_month(owner.id, date(2025, 12, 1), Month(days={}, before=Figures()))
         for number in range(1, 31):
             day = Day.of(date(2026, 12, number), dict.fromkeys(range(24), an_hour), mark=number == 30)
             await owner.rollups.add_day(owner.id, day)

@@ -19,7 +19,7 @@ from shared.tables.declared import (
 from shared.tables.lists import FILTERED_READ, Window
 from shared.tables.memos import Memos
 from shared.tables.subscriptions import Subscriptions
-from shared.tables.usage_logs import Part, UsageLogs
+from shared.tables.usage_logs import LogKind, UsageLogs
 from shared.tables.users import ENDED_KEPT, Users
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "USAGE_MONTHS",
     "USERS",
     "ApiKeys",
+    "LogKind",
     "Memos",
-    "Part",
     "Subscriptions",
     "UsageLogs",
     "Users",

@@ -1,7 +1,7 @@
 """Parts of lists, newest first: of one partition, filtered, or merged of several."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -44,7 +44,7 @@ async def newest(
     return Page(rows=kept[: window.limit], after=kept[window.limit - 1].key.sort)
 
 
-def merged(pages: list[Page[Row]], limit: int) -> Page[Row]:
+def merged(pages: Sequence[Page[Row]], limit: int) -> Page[Row]:
     """One page of several, newest first. Behind where the first of them ends, nothing is known."""
     known_to = max((page.after for page in pages if page.after is not None), default="")
     rows = [

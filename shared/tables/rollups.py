@@ -16,8 +16,8 @@ from shared.tables.declared import USAGE_DAYS, USAGE_MONTHS
 
 READ: Final = 1000
 
-_END: Final = "a"
-"""Above every name of a day or month."""
+_ABOVE: Final = "a"
+"""Behind a name, it is above that name and below the next; alone, above every name."""
 
 Hours = Mapping[int, Figures]
 """A day's figures by the hour, 0 to 23."""
@@ -93,17 +93,17 @@ class Rollups:
 
     async def days(self, user_id: str, since: date, until: date | None = None) -> list[Day]:
         """Documents of days and hours from a day on, up to another, exclusive, in order."""
-        rows = await self._range(USAGE_DAYS, user_id, since.isoformat(), until.isoformat() if until else _END)
+        rows = await self._range(USAGE_DAYS, user_id, since.isoformat(), until.isoformat() if until else _ABOVE)
         return [Day.read(row.key.sort, row.document) for row in rows]
 
-    async def months(self, user_id: str, since: str, until: str | None = None) -> dict[str, Month]:
-        """Documents from a month on, up to another, exclusive, in order; by `2026-03`."""
-        rows = await self._range(USAGE_MONTHS, user_id, since, until or _END)
-        return {row.key.sort: Month.read(row.document) for row in rows}
+    async def months(self, user_id: str, first: date, last: date) -> dict[date, Month]:
+        """Documents from one month to another, inclusive, in order; by their first days."""
+        rows = await self._range(USAGE_MONTHS, user_id, month_name(first), month_name(last) + _ABOVE)
+        return {_month(row.key.sort): Month.read(row.document) for row in rows}
 
-    async def newest_month(self, user_id: str) -> tuple[str, Month] | None:
+    async def newest_month(self, user_id: str) -> tuple[date, Month] | None:
         page = await self._store.page(USAGE_MONTHS, user_id, limit=1, newest_first=True)
-        return next(((row.key.sort, Month.read(row.document)) for row in page.rows), None)
+        return next(((_month(row.key.sort), Month.read(row.document)) for row in page.rows), None)
 
     async def add_day(self, user_id: str, day: Day) -> None:
         """Whoever was faster has written the same, but maybe without the mark."""
@@ -111,9 +111,9 @@ class Rollups:
         if not await self._add(USAGE_DAYS, key, day.document()) and day.mark:
             await self._store.extend(USAGE_DAYS, key, "mark", value=True)
 
-    async def add_month(self, user_id: str, name: str, month: Month) -> None:
+    async def add_month(self, user_id: str, first: date, month: Month) -> None:
         """Whoever was faster has written the same."""
-        await self._add(USAGE_MONTHS, Key(user_id, name), month.document())
+        await self._add(USAGE_MONTHS, Key(user_id, month_name(first)), month.document())
 
     async def correct_day(self, user_id: str, day: Day) -> None:
         """Facts are not rewritten: the right sums are set beside the wrong ones."""
@@ -121,8 +121,8 @@ class Rollups:
         if not await self._add(USAGE_DAYS, key, day.document()):
             await self._store.extend(USAGE_DAYS, key, "sums", day.sums)
 
-    async def correct_month(self, user_id: str, name: str, month: Month) -> None:
-        key = Key(user_id, name)
+    async def correct_month(self, user_id: str, first: date, month: Month) -> None:
+        key = Key(user_id, month_name(first))
         if not await self._add(USAGE_MONTHS, key, month.document()):
             await self._store.extend(USAGE_MONTHS, key, "sums", month.document()["sums"])
 
@@ -147,3 +147,7 @@ class Rollups:
         except AlreadyExists:
             return False
         return True
+
+
+def _month(name: str) -> date:
+    return date.fromisoformat(f"{name}-01")

@@ -11,8 +11,8 @@ from shared.tables.lists import Window, merged, newest
 from shared.together import together
 
 
-class Part(StrEnum):
-    """Where an owner's logs lie: memos made, and all other events."""
+class LogKind(StrEnum):
+    """An owner's logs lie in two partitions: of memos made, and of all other events."""
 
     MEMOS = "memos"
     EVENTS = "events"
@@ -26,50 +26,50 @@ class UsageLogs:
 
     async def add(self, log: UsageLog) -> None:
         if log.action is Action.MEMO_CREATED:
-            await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{Part.MEMOS}", log.id), log.document())
+            await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{LogKind.MEMOS}", log.id), log.document())
             return
         await together(
-            self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{Part.EVENTS}", log.id), log.document()),
+            self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{LogKind.EVENTS}", log.id), log.document()),
             self._store.add(LOGS_BY_DAY, Key(f"{log.action}.{log.created_at:%Y-%m-%d}", log.id), log.document()),
         )
 
     async def get(self, user_id: str, log_id: str) -> UsageLog | None:
         if not is_id(log_id):
             return None
-        found = await together(*(self._store.get(USAGE_LOGS, Key(f"{user_id}.{part}", log_id)) for part in Part))
+        found = await together(*(self._store.get(USAGE_LOGS, Key(f"{user_id}.{kind}", log_id)) for kind in LogKind))
         return next((UsageLog.read(document) for document in found if document is not None), None)
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
         """Forget a memo_created."""
-        await self._store.delete(USAGE_LOGS, Key(f"{user_id}.{Part.MEMOS}", log_id))
+        await self._store.delete(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", log_id))
 
     async def page(self, user_id: str, window: Window, *, action: Action | None = None) -> Page[UsageLog]:
         """An owner's logs, newest first. With an `action` other than memo_created a page may end early."""
         if action is None:
             page = merged(
                 await together(
-                    newest(self._store, USAGE_LOGS, f"{user_id}.{Part.MEMOS}", window),
-                    newest(self._store, USAGE_LOGS, f"{user_id}.{Part.EVENTS}", window),
+                    newest(self._store, USAGE_LOGS, f"{user_id}.{LogKind.MEMOS}", window),
+                    newest(self._store, USAGE_LOGS, f"{user_id}.{LogKind.EVENTS}", window),
                 ),
                 window.limit,
             )
         elif action is Action.MEMO_CREATED:
-            page = await newest(self._store, USAGE_LOGS, f"{user_id}.{Part.MEMOS}", window)
+            page = await newest(self._store, USAGE_LOGS, f"{user_id}.{LogKind.MEMOS}", window)
         else:
             page = await newest(
                 self._store,
                 USAGE_LOGS,
-                f"{user_id}.{Part.EVENTS}",
+                f"{user_id}.{LogKind.EVENTS}",
                 window,
                 keep=lambda document: bool(document["action"] == action),
             )
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
 
-    async def rows(self, user_id: str, part: Part, window: Window, *, newest_first: bool = True) -> Page[Row]:
-        """Documents of one part, for whoever only adds them up."""
+    async def rows(self, user_id: str, kind: LogKind, window: Window, *, newest_first: bool = True) -> Page[Row]:
+        """Documents of one kind, for whoever only adds them up."""
         return await self._store.page(
             USAGE_LOGS,
-            f"{user_id}.{part}",
+            f"{user_id}.{kind}",
             after=window.after,
             limit=window.limit,
             newest_first=newest_first,
