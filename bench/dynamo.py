@@ -11,14 +11,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 
 from shared import dynamo_rows
-from shared.clock import Ids, utc_now
+from shared.clock import Ids, to_the_millisecond, utc_now
 from shared.dynamo import AT_ONCE, Dynamo
 from shared.dynamo_store import DynamoStore
 from shared.services import Services
@@ -228,16 +228,11 @@ async def _filled(store: Filling, memos: int) -> str:
     _, (key, *_) = await open_account(store, 0, keys=1, at=now - timedelta(days=DAYS))
     step = timedelta(days=DAYS) / memos
     for number in range(memos):
-        at = utc_ms(now - step * (memos - number))
+        at = to_the_millisecond(now - step * (memos - number))
         await keep_memo(store, ids.mint(at), key, at)
     await store.flush()
     print(f"{memos:,} memos were written in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return key.secret
-
-
-def utc_ms(at: datetime) -> datetime:
-    """To the millisecond, as rows have it."""
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Final
 import httpx
 
 from shared.api_keys import NewKey
-from shared.clock import Ids, midnight, utc_now
+from shared.clock import Ids, midnight, to_the_millisecond, utc_now
 from shared.figures import Figures
 from shared.micro import MicroClient
 from shared.micro_store import MicroStore
@@ -167,7 +167,8 @@ async def _fill(store: Store, count: int) -> Owner:
     began = time.monotonic()
     for start in range(0, count, AT_ONCE):
         numbers = range(start, min(count, start + AT_ONCE))
-        times = [at_ms(now - timedelta(days=DAYS) * ((count - number) / (count + 1))) for number in numbers]
+        ages = [timedelta(days=DAYS) * ((count - number) / (count + 1)) for number in numbers]
+        times = [to_the_millisecond(now - age) for age in ages]
         made = [_happens(store, ids, random, random.choice(keys), at) for at in times]
         for log in await asyncio.gather(*made):
             owner.figures.record(log.document())
@@ -179,10 +180,6 @@ async def _fill(store: Store, count: int) -> Owner:
             began = time.monotonic()
             print(f"  {numbers.stop} of {count} memos are there", file=sys.stderr)
     return owner
-
-
-def at_ms(at: datetime) -> datetime:
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 async def _happens(store: Store, ids: Ids, random: Random, key: NewKey, at: datetime) -> UsageLog:

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
-from handlers.schema import Answer, errors
+from handlers.schema.errors import errors
+from handlers.schema.models import Answer
 from shared import VERSION
 from shared.app import Function
 from shared.clock import Instant, utc_now

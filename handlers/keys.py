@@ -5,22 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AfterValidator
 
-from handlers.schema import (
-    BODY_ERRORS,
-    KEEP_THE_KEY,
-    SESSION_ERRORS,
-    Answer,
-    Body,
-    FreshKey,
-    KeyName,
-    Message,
-    PlanLimits,
-    RequiredText,
-    Success,
-    errors,
-    required,
-    up_to,
-)
+from handlers.schema.errors import BODY_ERRORS, SESSION_ERRORS, errors
+from handlers.schema.fields import KeyName, RequiredText, required
+from handlers.schema.keys import KEEP_THE_KEY, FreshKey
+from handlers.schema.models import Answer, Body, Message, Success
+from handlers.schema.plans import PlanLimits
+from handlers.schema.queries import up_to
 from shared.api_keys import DEFAULT_NAME, KeyState
 from shared.app import Function
 from shared.auth import Ready, SessionUser

@@ -1,30 +1,16 @@
 """Voices, memos and their audio."""
 
-import hashlib
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
-from handlers.memo_answers import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
-from handlers.schema import (
-    BODY_ERRORS,
-    CALLER_ERRORS,
-    KEY_ERRORS,
-    Answer,
-    Body,
-    Cursor,
-    From,
-    Limit,
-    Message,
-    RequiredText,
-    To,
-    VoiceName,
-    at_most,
-    errors,
-    voice_named,
-    window,
-)
+from handlers.etags import etag_of, is_known
+from handlers.schema.errors import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
+from handlers.schema.fields import RequiredText, VoiceName, at_most, voice_named
+from handlers.schema.memos import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
+from handlers.schema.models import Answer, Body, Message
+from handlers.schema.queries import Cursor, From, Limit, To, window
 from shared.app import Function
 from shared.audio import MEDIA_TYPE, requested_part, simulated_audio
 from shared.auth import AnyCaller, CallingKey, ClientAddress, Ready
@@ -119,7 +105,7 @@ async def delete_memo(caller: AnyCaller, memo_id: str, services: Ready) -> Messa
     return Message(success=True, message="Memo deleted successfully")
 
 
-@routes.get("/api/v1/memos", responses=errors(*BODY_ERRORS, InvalidVoice, *CALLER_ERRORS))
+@routes.get("/api/v1/memos", responses=errors(*QUERY_ERRORS, InvalidVoice, *CALLER_ERRORS))
 async def list_memos(
     caller: AnyCaller,
     services: Ready,
@@ -161,9 +147,9 @@ async def get_audio(
     audio = simulated_audio(file)
     if audio is None:
         raise NotFound("Audio not found")
-    etag = f'"{hashlib.sha256(file.encode()).hexdigest()[:32]}"'
+    etag = etag_of(file)
     headers = {"etag": etag, "accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
-    if known is not None and (known.strip() == "*" or etag in known):
+    if is_known(etag, known):
         return AudioResponse(status_code=304, headers=headers)
     part = requested_part(asked if unless_changed in (None, etag) else None, len(audio))
     if part is None:

@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
-from handlers.schema import SESSION_ERRORS, Answer, PlanFeatures, PlanLimits, Success, errors
+from handlers.schema.errors import SESSION_ERRORS, errors
+from handlers.schema.models import Answer, Success
+from handlers.schema.plans import PlanFeatures, PlanLimits, or_unlimited
 from shared.app import Function
 from shared.auth import Ready, SessionUser
 from shared.clock import Instant
@@ -171,8 +173,8 @@ def _summary(plan: Plan) -> TierSummary:
 def _change(difference: Difference) -> Change:
     return Change(
         feature=difference.feature,
-        current="unlimited" if difference.current is None else difference.current,
-        target="unlimited" if difference.target is None else difference.target,
+        current=or_unlimited(difference.current),
+        target=or_unlimited(difference.target),
         improvement=difference.improvement,
     )
 

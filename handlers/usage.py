@@ -4,30 +4,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from handlers import analytics, series
-from handlers import page as usage_page
-from handlers.schema import (
-    CALLER_ERRORS,
-    SESSION_ERRORS,
-    Answer,
-    Cursor,
-    From,
-    Limit,
-    PlanFeatures,
-    PlanLimits,
-    Success,
-    To,
-    Unlimited,
-    errors,
-    option,
-    or_unlimited,
-    window,
-)
-from handlers.statistics import Statistics
+from handlers import usage_analytics, usage_page, usage_series
+from handlers.schema.errors import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
+from handlers.schema.models import Answer, Success
+from handlers.schema.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
+from handlers.schema.queries import Cursor, From, Limit, To, option, window
+from handlers.usage_statistics import Statistics
 from shared.app import Function
 from shared.auth import AnyCaller, Caller, Ready, SessionUser
 from shared.clock import Instant
-from shared.errors import InvalidCredential, InvalidInput, ValidationFailed
+from shared.errors import InvalidCredential
 from shared.limits import Allowance
 from shared.plans import PLANS, Tier
 from shared.rows import Action, Role, User
@@ -35,7 +21,7 @@ from shared.together import together
 
 routes = APIRouter(tags=["usage"])
 # An included router would hide its paths.
-routes.routes += [*analytics.routes.routes, *series.routes.routes, *usage_page.routes.routes]
+routes.routes += [*usage_analytics.routes.routes, *usage_series.routes.routes, *usage_page.routes.routes]
 
 
 class LogAnswer(Answer):
@@ -139,7 +125,7 @@ class AccountAnswer(Success):
     upgrade_url: str
 
 
-@routes.get("/api/v1/usage", responses=errors(ValidationFailed, InvalidInput, *CALLER_ERRORS))
+@routes.get("/api/v1/usage", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def list_usage(
     caller: AnyCaller,
     services: Ready,

@@ -2,20 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from handlers.schema import (
-    BODY_ERRORS,
-    KEEP_THE_KEY,
-    SESSION_ERRORS,
-    Answer,
-    Body,
-    Email,
-    FreshKey,
-    Message,
-    NewPassword,
-    RequiredText,
-    Success,
-    errors,
-)
+from handlers.schema.errors import BODY_ERRORS, SESSION_ERRORS, errors
+from handlers.schema.fields import Email, NewPassword, RequiredText
+from handlers.schema.keys import KEEP_THE_KEY, FreshKey
+from handlers.schema.models import Answer, Body, Message, Success
 from shared.app import Function
 from shared.auth import COOKIE, ClientAddress, Ready, SessionUser, given_credential
 from shared.clock import Instant

@@ -1,22 +1,19 @@
 """Accounts: sign-up, login, logout, passwords."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.api_keys import DEFAULT_NAME, NewKey, new_key
+from shared.best_effort import best_effort
 from shared.clock import Clock, Ids
 from shared.credentials import Claims, Passwords, Session, Sessions
-from shared.errors import AgentTalkError, Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
+from shared.errors import Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
 from shared.limits import Attempts
 from shared.plans import Tier
 from shared.rows import Action, Role, User
-from shared.store import StoreError
 from shared.tables import ApiKeys, Users
 from shared.together import together
 from shared.usage import UsageRecorder
-
-_log = logging.getLogger("agent_talk.accounts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +52,12 @@ class Accounts:
         leaves the address free.
         """
         attempt = self._attempts.sign_up(address)
-        try:
+        async with attempt.unless_it_breaks():
             _, claimed = await together(attempt.begin(), self._users.id_by_email(email))
             if claimed is not None and await self._users.get(claimed) is not None:
                 raise Conflict("An account with this email already exists")
             user, key = await self._new_user(email, password)
             await self._write(user, key, void=claimed)
-        except AgentTalkError:
-            raise  # an address that is taken was an attempt like any other
-        except BaseException:
-            await attempt.forgive()
-            raise
         await together(
             self._count(),
             self._recorder.record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
@@ -76,18 +68,13 @@ class Accounts:
     async def log_in(self, email: str, password: str, *, address: str) -> tuple[User, Session]:
         """Raises WrongPassword, for an unknown account too and after the same work, and TooManyAttempts."""
         attempt = self._attempts.log_in(address, email)
-        try:
+        async with attempt.unless_it_breaks():
             _, user_id = await together(attempt.begin(), self._users.id_by_email(email))
             nobody = self._ids.mint(self._clock())
             _, found = await together(attempt.check_address(), self._users.get(user_id or nobody))
             user = found if found is not None and found.email == email else None
             if not await self._passwords.verify(user.password_hash if user else None, password) or user is None:
                 raise WrongPassword("Invalid email or password")
-        except AgentTalkError:
-            raise
-        except BaseException:
-            await attempt.forgive()
-            raise
         await together(attempt.forgive(), self._recorder.record(Action.USER_LOGIN, user_id=user.id, at=self._clock()))
         return user, self._sessions.begin(user)
 
@@ -157,14 +144,10 @@ class Accounts:
             raise
 
     async def _count(self) -> None:
-        try:
+        with best_effort("a new user could not be counted"):
             await self._users.counted()
-        except StoreError:
-            _log.exception("a new user could not be counted")
 
     async def _discard(self, user: User, key: NewKey) -> None:
         """Remove what lost the race for its address. Nobody can reach it, so it may also stay."""
-        try:
+        with best_effort("rows of a refused sign-up could not be removed", user_id=user.id):
             await together(self._users.discard(user), self._keys.discard_ring(key.key))
-        except StoreError:
-            _log.exception("rows of a refused sign-up could not be removed", extra={"user_id": user.id})

@@ -9,10 +9,9 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
-from shared.clock import Clock, midnight
+from shared.clock import DAY, HOUR, Clock, floor, midnight
 from shared.figures import ERRORS, By, Counts, Figures
 from shared.history import History
-from shared.periods import DAY, HOUR
 from shared.speech import VOICES
 from shared.tables.rollups import month_name
 
@@ -27,12 +26,12 @@ class Bucket(StrEnum):
 
     @property
     def at_most(self) -> int:
-        """So many buckets a series may have."""
+        """How many buckets a series may have."""
         return 168 if self is Bucket.HOUR else 366
 
     def floor(self, at: datetime) -> datetime:
         """Where the bucket begins that contains this moment."""
-        return at.replace(hour=at.hour if self is Bucket.HOUR else 0, minute=0, second=0, microsecond=0)
+        return floor(at, self.length)
 
     def ceiling(self, at: datetime) -> datetime:
         """Where the first bucket begins that does not begin before this moment."""
@@ -151,7 +150,7 @@ class Analytics:
         )
 
     async def last_days(self, user_id: str, count: int) -> list[Period]:
-        """So many days, the last of them today, oldest first. Those without calls are among them."""
+        """A number of days, the last of them today, oldest first. Those without calls are among them."""
         today = self._clock().date()
         first = today - (count - 1) * DAY
         found = await self._history.days(user_id, first, today)

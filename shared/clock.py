@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
@@ -10,13 +10,20 @@ from pydantic import PlainSerializer, WithJsonSchema
 
 Clock = Callable[[], datetime]
 
-ID_LENGTH: Final = 32
+MILLISECOND: Final = timedelta(milliseconds=1)
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def utc_now() -> datetime:
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return to_the_millisecond(datetime.now(UTC))
+
+
+def to_the_millisecond(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def iso(at: datetime) -> str:
@@ -34,13 +41,36 @@ Instant = Annotated[
 
 def next_day(at: datetime) -> datetime:
     """The next UTC midnight."""
-    return at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return midnight(at.date()) + DAY
 
 
 def next_month(at: datetime) -> datetime:
     """The first moment of the next calendar month, UTC."""
-    first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (first + timedelta(days=32)).replace(day=1)
+    return midnight(month_after(at.date()))
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def floor(at: datetime, unit: timedelta) -> datetime:
+    """Where the day, hour or part of an hour begins that contains this moment."""
+    start = midnight(at.date())
+    return start + (at - start) // unit * unit
+
+
+def months(first: date, last: date) -> Iterator[date]:
+    """The first days of the months from one day's to another's."""
+    month = first.replace(day=1)
+    while month <= last:
+        yield month
+        month = month_after(month)
+
+
+def month_after(day: date) -> date:
+    """The first day of the month after this day's."""
+    return (day.replace(day=1) + 31 * DAY).replace(day=1)
 
 
 class Ids:
@@ -78,13 +108,8 @@ def first_id(at: datetime) -> str:
 
 def minted_at(minted_id: str) -> datetime:
     """When this id was minted, to the millisecond."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(minted_id[:12], 16))
-
-
-def midnight(day: date) -> datetime:
-    """The first moment of a UTC day."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return _EPOCH + int(minted_id[:12], 16) * MILLISECOND
 
 
 def _ms(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // MILLISECOND

@@ -12,9 +12,8 @@ from datetime import date
 from typing import Final
 
 from shared.analytics import Analytics
-from shared.clock import Clock, iso, midnight
+from shared.clock import DAY, Clock, iso, midnight
 from shared.errors import PayloadTooLarge
-from shared.periods import DAY
 from shared.rows import Memo
 from shared.store import PAGE_BYTES
 from shared.tables import Memos, Window

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
-from shared.clock import Clock, first_id, midnight
+from shared.clock import DAY, HOUR, Clock, first_id, midnight
 from shared.figures import By, Figures
-from shared.periods import DAY, HOUR, Calendar
+from shared.periods import Calendar
 from shared.recounting import LOGS_READ, Recounting, Timeline, record
 from shared.store import Page, Row, StoreUnavailable
 from shared.summing import Summed, Summing

@@ -4,26 +4,24 @@ A request is counted before it is known to be admitted; whoever finds the counte
 more than the limit get through, whatever runs at once, and a refusal costs no more than an admission.
 """
 
-import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import ceil
-from typing import Final
+from typing import Final, NoReturn
 
-from shared.clock import Clock, iso, next_day, next_month
+from shared.best_effort import best_effort
+from shared.clock import HOUR, Clock, floor, iso, next_day, next_month
 from shared.credentials import pseudonym
-from shared.errors import DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
+from shared.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
 from shared.plans import PLANS, TEST_MEMOS_PER_DAY
 from shared.rows import IssuedKey, Role, User
 from shared.settings import AttemptLimits
-from shared.store import Store, StoreError
+from shared.store import Store
 from shared.together import together
 
 LOGIN_WINDOW: Final = timedelta(minutes=15)
-HOUR: Final = timedelta(hours=1)
-
-_log = logging.getLogger("agent_talk.limits")
 
 
 class Charge:
@@ -45,10 +43,8 @@ class Charge:
         await together(*(self._give_back(counter, ends_at) for counter, ends_at in taken))
 
     async def _give_back(self, counter: str, ends_at: datetime | None) -> None:
-        try:
+        with best_effort("a count could not be given back", counter=counter):
             await self._store.increment(counter, -1, ends_at=ends_at)
-        except StoreError:
-            _log.exception("a count could not be given back", extra={"counter": counter})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +74,27 @@ class Quota:
     day: Allowance
     month: Allowance
 
+    def check(self, at: datetime) -> None:
+        """Raises MonthlyLimitExceeded or DailyLimitExceeded when the last memo counted is beyond its limit.
+
+        The month first: who is told to come back tomorrow shall not be refused tomorrow.
+        """
+        for allowance, error in ((self.month, MonthlyLimitExceeded), (self.day, DailyLimitExceeded)):
+            if allowance.limit is not None and allowance.used > allowance.limit:
+                raise error(
+                    limit=allowance.limit,
+                    used=allowance.used - 1,
+                    resets_at=iso(allowance.resets_at),
+                    headers=self.day.headers() | {"Retry-After": str(_seconds(allowance.resets_at - at))},
+                )
+
 
 class Quotas:
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def charge(self) -> Charge:
+        return Charge(self._store)
 
     async def count(self, charge: Charge, key: IssuedKey, at: datetime) -> Callable[[User], Quota]:
         """Count one memo. What it is measured by follows from the owner, who is read meanwhile."""
@@ -107,28 +120,18 @@ class Quotas:
         quota = await self.used(user, at)
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
 
-
-def check(quota: Quota, at: datetime) -> None:
-    """Raises MonthlyLimitExceeded or DailyLimitExceeded when the last memo counted is beyond its limit.
-
-    The month first: who is told to come back tomorrow shall not be refused tomorrow.
-    """
-    for allowance, error in ((quota.month, MonthlyLimitExceeded), (quota.day, DailyLimitExceeded)):
-        if allowance.limit is not None and allowance.used > allowance.limit:
-            retry_after_s = max(1, ceil((allowance.resets_at - at).total_seconds()))
-            raise error(
-                limit=allowance.limit,
-                used=allowance.used - 1,
-                resets_at=iso(allowance.resets_at),
-                headers=quota.day.headers() | {"Retry-After": str(retry_after_s)},
-            )
+    async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
+        """Count a refusal. Returns how many there have been in its window, this one included."""
+        monthly = isinstance(refusal, MonthlyLimitExceeded)
+        window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
+        kind = "test" if key.is_test else "live"
+        return await self._store.increment(f"{key.user_id}:refused:{kind}:{window}", ends_at=ends_at)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One attempt, counted from `begin` on, until it is forgiven."""
 
-    store: Store
     charge: Charge
     counter: str
     limit: int
@@ -138,13 +141,24 @@ class Attempt:
     async def begin(self) -> None:
         """Raises TooManyAttempts."""
         if await self.charge.take(self.counter, ends_at=self.window_ends_at) > self.limit:
-            await self.refuse()
+            await self._refuse()
+
+    @asynccontextmanager
+    async def unless_it_breaks(self) -> AsyncIterator[None]:
+        """Forgive an attempt that is cut short or fails unforeseen. One that is refused was like any other."""
+        try:
+            yield
+        except AgentTalkError:
+            raise
+        except BaseException:
+            await self.forgive()
+            raise
 
     async def forgive(self) -> None:
         """It does not count after all. Never raises."""
         await self.charge.give_back()
 
-    async def refuse(self) -> None:
+    async def _refuse(self) -> NoReturn:
         await self.charge.give_back()
         raise TooManyAttempts(retry_after_s=_seconds(self.window_ends_at - self.clock()))
 
@@ -153,6 +167,7 @@ class Attempt:
 class LoginAttempt(Attempt):
     """`counter` is an account's at an address; `of_address` begins the names of all accounts' there."""
 
+    store: Store
     of_address: str
     address_limit: int
 
@@ -162,7 +177,7 @@ class LoginAttempt(Attempt):
         The attempt is counted before the sum is read, so at most `address_limit` attempts see a sum within the limit.
         """
         if sum((await self.store.counters(self.of_address)).values()) > self.address_limit:
-            await self.refuse()
+            await self._refuse()
 
 
 class Attempts:
@@ -198,7 +213,6 @@ class Attempts:
     def _hourly(self, what: str, address: str, limit: int) -> Attempt:
         window, ends_at = _window(self._clock(), HOUR)
         return Attempt(
-            store=self._store,
             charge=Charge(self._store),
             counter=f"{what}.{window}.{self._pseudonym(address)}",
             limit=limit,
@@ -231,8 +245,7 @@ def _or_unlimited(limit: int | None) -> str:
 
 def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
     """The window's name, which sorts by time, and its end."""
-    seconds = int(length.total_seconds())
-    start = datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, UTC)
+    start = floor(at, length)
     return f"{start:%Y%m%dT%H%M}", start + length
 
 

@@ -8,22 +8,22 @@ from datetime import datetime
 from typing import Final
 
 from shared import tally
-from shared.clock import Clock, Ids, next_day, next_month
+from shared.best_effort import best_effort
+from shared.clock import Clock, Ids
 from shared.errors import (
     AgentTalkError,
     DailyLimitExceeded,
     InternalError,
     InvalidCredential,
-    MonthlyLimitExceeded,
     ServiceUnavailable,
     SpeechFailed,
     ValidationFailed,
 )
-from shared.limits import Allowance, Attempts, Charge, Quotas, check
+from shared.limits import Allowance, Attempts, Charge, Quotas
 from shared.plans import PLANS
 from shared.rows import Action, IssuedKey, Memo, User
 from shared.speech import SimulatedSpeech, Synthesizer, Voice, characters
-from shared.store import Store, StoreError, StoreUnavailable
+from shared.store import StoreError, StoreUnavailable
 from shared.tables import ApiKeys, Memos, Users, uses_counter
 from shared.together import together
 from shared.usage import UsageRecorder
@@ -49,7 +49,6 @@ class MemoService:
     def __init__(
         self,
         *,
-        store: Store,
         users: Users,
         keys: ApiKeys,
         memos: Memos,
@@ -60,7 +59,6 @@ class MemoService:
         clock: Clock,
         ids: Ids,
     ) -> None:
-        self._store = store
         self._users = users
         self._keys = keys
         self._memos = memos
@@ -80,13 +78,13 @@ class MemoService:
         SpeechFailed; then nothing is charged and nothing is kept. What is not the caller's fault is recorded.
         """
         at = self._clock()
-        charge = Charge(self._store)
+        charge = self._quotas.charge()
         try:
             quota_of, user = await together(self._quotas.count(charge, key, at), self._users.get(key.user_id))
             if user is None:
                 raise InvalidCredential("Invalid API key")
             quota = quota_of(user)
-            check(quota, at)
+            quota.check(at)
             _check_length(draft, user)
             memo = await self._speak(draft, user.id, at, self._simulated if key.is_test else self._speech)
             await self._keep(memo, key, charge)
@@ -152,10 +150,8 @@ class MemoService:
 
     async def _discard(self, memo: Memo) -> None:
         """A memo that failed half-way may be there all the same: its owner was told that it is not."""
-        try:
+        with best_effort("a memo that failed could not be removed", memo_id=memo.id):
             await self._memos.delete(memo)
-        except StoreError:
-            _log.exception("a memo that failed could not be removed", extra={"memo_id": memo.id})
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
         """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""
@@ -174,16 +170,9 @@ class MemoService:
 
     async def _record_refusal(self, key: IssuedKey, draft: Draft, at: datetime, refusal: DailyLimitExceeded) -> None:
         """Record the first refusal of a window."""
-        monthly = isinstance(refusal, MonthlyLimitExceeded)
-        window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
-        kind = "test" if key.is_test else "live"
-        try:
-            refused = await self._store.increment(f"{key.user_id}:refused:{kind}:{window}", ends_at=ends_at)
-        except StoreError:
-            _log.exception("a refusal could not be counted", extra={"user_id": key.user_id})
-            return
-        if refused == 1:
-            await self._record(Action.ERROR_RATE_LIMIT, key, draft, at, code=refusal.code)
+        with best_effort("a refusal could not be counted", user_id=key.user_id):
+            if await self._quotas.refused(key, at, refusal) == 1:
+                await self._record(Action.ERROR_RATE_LIMIT, key, draft, at, code=refusal.code)
 
     async def _record_failure(self, key: IssuedKey, draft: Draft, at: datetime, failure: BaseException) -> None:
         """Record what answers 5xx, as a failed memo and as an error of its kind."""

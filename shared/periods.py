@@ -1,18 +1,14 @@
-"""Days, months and hours of UTC, and which of them are over."""
+"""Which days, months and hours are over, and can be summed."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.clock import midnight, minted_at
+from shared.clock import DAY, HOUR, floor, minted_at, months
 
 GRACE: Final = timedelta(minutes=10)
-"""So long a day is left alone after its end. A request is answered within seconds: what it records is there by then,
+"""How long a day is left alone after its end. A request is answered within seconds: what it records is there by then,
 unless its container was frozen."""
-
-DAY: Final = timedelta(days=1)
-HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +42,3 @@ class Calendar:
     def finished_months(self, first: date, last: date) -> list[date]:
         """The first days of the months with documents, among those of two days and all between."""
         return list(months(max(first, self.born), min(last, self.open_month - DAY)))
-
-
-def floor(at: datetime, unit: timedelta) -> datetime:
-    """Where the day or hour begins that contains this moment."""
-    start = midnight(at.date())
-    return start + (at - start) // unit * unit
-
-
-def months(first: date, last: date) -> Iterator[date]:
-    """The first days of the months from one day's to another's."""
-    month = first.replace(day=1)
-    while month <= last:
-        yield month
-        month = next_month(month)
-
-
-def next_month(month: date) -> date:
-    """Its first day."""
-    return (month.replace(day=1) + 31 * DAY).replace(day=1)

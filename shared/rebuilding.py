@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from shared.clock import Clock, midnight
+from shared.clock import DAY, Clock, midnight, month_after, months
 from shared.figures import Figures
-from shared.periods import DAY, Calendar, months, next_month
+from shared.periods import Calendar
 from shared.recounting import Recounting, by_day
 from shared.summing import Summing
 from shared.tables import UsageLogs
@@ -48,7 +48,7 @@ class Rebuilding:
         first, last = max(first, calendar.born), min(last, calendar.open - DAY)
         before = await self._before(user_id, first)
         for month in months(first, calendar.open - DAY):
-            end = min(next_month(month) - DAY, calendar.open - DAY)
+            end = min(month_after(month) - DAY, calendar.open - DAY)
             stored = {
                 each.day: each for each in await self._rollups.days(user_id, month, end + DAY) if each.hour is None
             }

@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.clock import first_id, minted_at
+from shared.clock import first_id, floor, minted_at
 from shared.figures import Figures, made_by
-from shared.periods import floor
 from shared.store import Row
 from shared.tables import LogKind, UsageLogs, Window
 from shared.together import together

@@ -93,7 +93,6 @@ class Services:
             ),
             keys=KeyService(keys=keys, quotas=quotas, recorder=recorder, clock=clock),
             memos=MemoService(
-                store=store,
                 users=users,
                 keys=keys,
                 memos=memos,

@@ -5,21 +5,18 @@ of logs, so that a deadline loses one step at most, and so that no document prom
 step at once, then its last day, which has the mark, then the months that end in it, in order.
 """
 
-import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from shared.clock import midnight
+from shared.best_effort import best_effort
+from shared.clock import DAY, HOUR, midnight, month_after
 from shared.figures import Figures
-from shared.periods import DAY, HOUR, Calendar, next_month
+from shared.periods import Calendar
 from shared.recounting import Recounting, Timeline, by_day
-from shared.store import StoreError
 from shared.tables.rollups import Day, Month, Rollups
 from shared.together import at_once
-
-_log = logging.getLogger("agent_talk.summing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +72,7 @@ class Summing:
         if known is None or not known.marked:
             newest = await self._rollups.newest_month(user_id)
             # A container whose clock is ahead may have summed the month that is open here.
-            month = calendar.born if newest is None else min(next_month(newest[0]), calendar.open_month)
+            month = calendar.born if newest is None else min(month_after(newest[0]), calendar.open_month)
             before = Figures() if newest is None else newest[1].up_to_its_end()
             known = Summed.of(await self._rollups.days(user_id, month), settled=month, by_hour=by_hour)
         timeline, since, made = dict(known.timeline), known.until, dict[date, Month]()
@@ -83,10 +80,10 @@ class Summing:
         async def close_months(end: date) -> None:
             """Write the months that end before this day and have no document."""
             nonlocal month, before
-            while next_month(month) <= end:
+            while month_after(month) <= end:
                 made[month] = Month(days=_days_of_month(timeline, month), before=before)
                 await self._rollups.add_month(user_id, month, made[month])
-                month, before = next_month(month), made[month].up_to_its_end()
+                month, before = month_after(month), made[month].up_to_its_end()
 
         await close_months(since.date())
         begun = {at: figures for at, figures in timeline.items() if at >= midnight(since.date())}
@@ -117,14 +114,12 @@ class Summing:
 
     async def _forget(self, user_id: str, hours: Sequence[Day]) -> None:
         """Their days have documents now. What cannot be deleted costs a few bytes, and no correctness."""
-        try:
+        with best_effort("sums of hours could not be deleted", user_id=user_id):
             await at_once(self._rollups.forget(user_id, each) for each in hours)
-        except StoreError:
-            _log.exception("sums of hours could not be deleted", extra={"user_id": user_id})
 
 
 def _days_of_month(timeline: Timeline, month: date) -> dict[int, Figures]:
-    days = {day: hours for day, hours in by_day(timeline).items() if month <= day < next_month(month)}
+    days = {day: hours for day, hours in by_day(timeline).items() if month <= day < month_after(month)}
     return {day.day: Figures.sum(hours.values()) for day, hours in days.items()}
 
 

@@ -1,15 +1,12 @@
 """Recording what happened. What the records add up to: `history`."""
 
-import logging
 from datetime import datetime
 from typing import Any
 
+from shared.best_effort import best_effort
 from shared.clock import Ids
 from shared.rows import Action, IssuedKey, UsageLog
-from shared.store import StoreError
 from shared.tables import UsageLogs
-
-_log = logging.getLogger("agent_talk.usage")
 
 
 class UsageRecorder:
@@ -40,14 +37,10 @@ class UsageRecorder:
             metadata=metadata or {},
             created_at=at,
         )
-        try:
+        with best_effort("an event could not be recorded", action=action, user_id=user_id):
             await self._logs.add(log)
-        except StoreError:
-            _log.exception("an event could not be recorded", extra={"action": action, "user_id": user_id})
 
     async def retract_memo(self, user_id: str, memo_id: str) -> None:
         """Take back the record of a memo that was not made after all."""
-        try:
+        with best_effort("a record could not be taken back", memo_id=memo_id, user_id=user_id):
             await self._logs.delete_memo(user_id, memo_id)
-        except StoreError:
-            _log.exception("a record could not be taken back", extra={"memo_id": memo_id, "user_id": user_id})

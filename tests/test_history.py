@@ -11,11 +11,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.clock import midnight
+from shared.clock import DAY, HOUR, midnight
 from shared.figures import By, Counts, Figures
 from shared.history import History
 from shared.memory import MemoryStore
-from shared.periods import DAY, GRACE, HOUR
+from shared.periods import GRACE
 from shared.rows import Action
 from shared.speech import VOICES as EVERY_VOICE
 from shared.store import Store, StoreUnavailable

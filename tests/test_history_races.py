@@ -7,9 +7,8 @@ from typing import Final
 
 import pytest
 
-from shared.clock import midnight
+from shared.clock import DAY, HOUR, midnight, to_the_millisecond
 from shared.history import History
-from shared.periods import DAY, HOUR
 from shared.rows import Action
 from shared.tables import UsageLogs
 from shared.tables.rollups import Rollups
@@ -43,10 +42,10 @@ class Race:
         for _ in range(self.random.randint(3, 12)):
             self.now = self._later()
             for _ in range(self.random.choice([0, 1, 2, 6])):
-                self.owner.clock.at = _ms(self.now + self.random.choice(self.skews))
+                self.owner.clock.at = to_the_millisecond(self.now + self.random.choice(self.skews))
                 await self.owner.log(self.random.choice([MEMO, MEMO, ERROR]))
             for clock, skew in zip(self.clocks, self.skews, strict=True):
-                clock.at = _ms(self.now + skew)
+                clock.at = to_the_millisecond(self.now + skew)
             await asyncio.gather(*(self._ask() for _ in range(self.random.choice([1, 1, 2, 4]))))
 
     def _later(self) -> datetime:
@@ -89,7 +88,3 @@ class Race:
 async def test_figures_are_a_recount_whoever_asks_when(chunk: int) -> None:
     for seed in range(chunk * SEEDS, (chunk + 1) * SEEDS):
         await Race(seed).run()
-
-
-def _ms(at: datetime) -> datetime:
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)

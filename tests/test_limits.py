@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
-from shared.limits import Attempt, Attempts, Charge, LoginAttempt, Quota, Quotas, check
+from shared.limits import Attempt, Attempts, Charge, LoginAttempt, Quota, Quotas
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.rows import IssuedKey, Role, User
 from shared.settings import AttemptLimits
@@ -44,7 +44,7 @@ async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -
     charge = Charge(store)
     quota = (await Quotas(store).count(charge, key, at))(user)
     try:
-        check(quota, at)
+        quota.check(at)
     except AgentTalkError:
         await charge.give_back()
         raise

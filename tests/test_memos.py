@@ -92,7 +92,6 @@ class _BrokenSpeech:
 def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
     ids = Ids()
     return MemoService(
-        store=store,
         users=Users(store),
         keys=ApiKeys(store),
         memos=Memos(store),

@@ -10,7 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from handlers.statistics import statistics
+from handlers.usage_statistics import statistics
 from shared.clock import Ids
 from shared.errors import PayloadTooLarge
 from shared.export import ANSWER_BYTES, Exports

@@ -15,7 +15,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse, Response
 
-from handlers.schema import errors
+from handlers.etags import etag_of, is_known
+from handlers.schema.errors import errors
 
 routes = APIRouter(tags=["usage"])
 
@@ -49,7 +50,7 @@ async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] =
     """A page to sign in on, and to look at calls, characters, voices, errors and limits."""
     page = usage_page()
     headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": page.policy}
-    if known is not None and (known.strip() == "*" or page.etag in known):
+    if is_known(page.etag, known):
         return Response(status_code=304, headers=headers)
     return HTMLResponse(page.html, headers=headers)
 
@@ -81,7 +82,7 @@ def usage_page() -> Page:
     return Page(
         html=html,
         policy="; ".join(f"{name} {sources}" for name, sources in policy.items()),
-        etag=f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"',
+        etag=etag_of(html),
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final, Self
 
-from handlers.schema import Answer
+from handlers.schema.models import Answer
 from shared.clock import Instant
 from shared.rows import Memo
 from shared.speech import VOICES

@@ -1,31 +1,31 @@
 """Totals, shares, charts and exports of an owner's history. These routes are the usage function's."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 
-from handlers.memo_answers import MemoAnswer
-from handlers.schema import BODY_ERRORS, CALLER_ERRORS, Answer, Success, begins, ends, errors, option, too_long
-from handlers.statistics import Statistics
+from handlers.schema.errors import CALLER_ERRORS, QUERY_ERRORS, errors
+from handlers.schema.memos import MemoAnswer
+from handlers.schema.models import Answer, Success
+from handlers.schema.queries import DEFAULT_DAYS, begins, ends, option, too_long
+from handlers.usage_statistics import Statistics
 from shared.analytics import Period, Share
 from shared.auth import AnyCaller, Ready
+from shared.clock import DAY, MILLISECOND
 from shared.errors import PayloadTooLarge, ValidationFailed
 from shared.export import Exports
-from shared.periods import DAY
 from shared.speech import VOICES
 
 routes = APIRouter(tags=["usage"])
 
-DEFAULT_DAYS: Final = 30
 MOST_DAYS: Final = 366
 MOST_YEARS_IN_DAYS: Final = 3660
 """The longest range of days: ten years, which are 120 documents."""
 
 MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
-MOMENT: Final = timedelta(milliseconds=1)
-RANGE_ERRORS: Final = (*BODY_ERRORS, *CALLER_ERRORS)
+RANGE_ERRORS: Final = (*QUERY_ERRORS, *CALLER_ERRORS)
 
 
 class DayAnswer(Answer):
@@ -224,7 +224,7 @@ async def export_usage(
 
 def _range(start_date: str | None, end_date: str | None, now: datetime) -> tuple[date, date]:
     """The first and the last day. Raises ValidationFailed."""
-    last = (ends("endDate", end_date) - MOMENT).date() if end_date else now.date()
+    last = (ends("endDate", end_date) - MILLISECOND).date() if end_date else now.date()
     first = begins("startDate", start_date).date() if start_date else last - (DEFAULT_DAYS - 1) * DAY
     if first > last:
         raise ValidationFailed("startDate must not be after endDate", details={"field": "startDate"})

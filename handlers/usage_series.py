@@ -5,18 +5,17 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
-from handlers.schema import BODY_ERRORS, CALLER_ERRORS, Answer, begins, errors, option, too_long, up_to
-from handlers.statistics import Statistics
+from handlers.schema.errors import CALLER_ERRORS, QUERY_ERRORS, errors
+from handlers.schema.models import Answer
+from handlers.schema.queries import DEFAULT_DAYS, begins, option, too_long, up_to
+from handlers.usage_statistics import Statistics
 from shared.analytics import Bucket, Slot
 from shared.auth import AnyCaller, Ready
-from shared.clock import Instant
+from shared.clock import DAY, Instant
 from shared.errors import ValidationFailed
 from shared.figures import By, Counts
-from shared.periods import DAY
 
 routes = APIRouter(tags=["usage"])
-
-DEFAULT_DAYS: Final = 30
 
 LAST_YEAR: Final = 9999
 """Python knows no year behind it, and a bucket of it would end there."""
@@ -55,7 +54,7 @@ class SeriesAnswer(Answer):
     buckets: list[BucketAnswer]
 
 
-@routes.get("/api/v1/usage/series", responses=errors(*BODY_ERRORS, *CALLER_ERRORS))
+@routes.get("/api/v1/usage/series", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def get_series(
     caller: AnyCaller,
     services: Ready,

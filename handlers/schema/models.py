@@ -1,0 +1,33 @@
+"""What request and answer models have in common."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Body(BaseModel):
+    """A request's JSON object. Fields that it does not name are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Answer(BaseModel):
+    """An answer's JSON object: every field present, in camelCase."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        frozen=True,
+        from_attributes=True,
+        serialize_by_alias=True,
+        hide_input_in_errors=True,
+    )
+
+
+class Success(Answer):
+    success: Literal[True]
+
+
+class Message(Success):
+    message: str
