@@ -21,8 +21,9 @@ from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
 from shared.app import Function
 from shared.edge import App, Edge, Receive, Scope, Send
+from shared.opening import open_store
 from shared.parameters import with_secrets
-from shared.services import Services, open_store
+from shared.services import Services
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.store import Store
 

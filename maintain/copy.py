@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from maintain.copying import Copying, Step
 from maintain.opened import Impossible, opened_store
 from shared.clock import Clock
-from shared.copying import Copying, Step
 from shared.settings import SettingsError, StoreChoice
 from shared.tables import TABLES
 

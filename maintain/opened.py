@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from shared.opening import open_store
 from shared.parameters import with_secrets
-from shared.services import open_store
 from shared.settings import Settings
 from shared.store import Store
 from shared.tables import TABLES

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from maintain.opened import Impossible, opened_store
+from maintain.rebuilding import Rebuilding
 from shared.clock import Clock
-from shared.rebuilding import Rebuilding
 from shared.tables import UsageLogs, Users, Window
 from shared.tables.rollups import Rollups
 

@@ -35,7 +35,6 @@ from shared.edge import (
     Scope,
     Send,
     envelope,
-    request_id,
     request_id_from,
     standard_headers,
 )
@@ -49,16 +48,16 @@ from shared.errors import (
 )
 from shared.logs import configure_logging
 from shared.metrics import emit
+from shared.opening import prepare
 from shared.parameters import names_parameters, with_secrets
-from shared.services import Services, build_services, prepare
+from shared.request import request_id
+from shared.services import Services, build_services
 from shared.settings import (
+    EdgeSettings,
     Settings,
     SettingsError,
     StoreChoice,
-    chosen_log_level,
     chosen_store,
-    collects_metrics,
-    cors_origins,
     in_lambda,
 )
 from shared.store import StoreUnavailable
@@ -192,34 +191,27 @@ class Function:
         return self._environ
 
     def _build_chain(self) -> App:
-        try:
-            origins = cors_origins(self._environ)
-        except SettingsError:
-            origins = ()  # `_start` tells what is wrong
-        configure_logging(chosen_log_level(self._environ))
+        settings = EdgeSettings.from_env(self._environ)
+        configure_logging(settings.log_level)
 
         async def nothing() -> None:
             """The routes ask for the services themselves."""
 
         gate: Any = Gate(self.app, ready=nothing if self.answers_outages else self.services)
-        cors: Any = Cors(gate, origins=origins, production=self._production)
-        if not collects_metrics(self._environ):
-            return Edge(cors, production=self._production)
+        cors: Any = Cors(gate, origins=settings.cors_origins, production=settings.production)
         name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
-        return Edge(cors, production=self._production, observe=partial(emit, function=name))
-
-    @property
-    def _production(self) -> bool:
-        return self._environ.get("AGENT_TALK_ENV") == "production"
+        observe = partial(emit, function=name) if settings.metrics else None
+        return Edge(cors, production=settings.production, observe=observe)
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
         """An answer in API Gateway's form to what never becomes a request."""
+        settings = EdgeSettings.from_env(self._environ)
         if self._chain is None:
-            configure_logging("INFO")
+            configure_logging(settings.log_level)
         context = request_id.set(request_id_from(_given_request_id(event)))
         keys = sorted(map(str, event)) if isinstance(event, dict) else None
         _log.warning("refused an event", exc_info=sys.exc_info()[0] is not None, extra={"event_keys": keys})
-        headers = standard_headers(request_id.get() or "", production=self._production)
+        headers = standard_headers(request_id.get() or "", production=settings.production)
         request_id.reset(context)
         return {
             "statusCode": ValidationFailed.status,
@@ -297,8 +289,7 @@ async def _on_unexpected(_: Request, __: Exception) -> JSONResponse:
 def _allowed(request: Request) -> str:
     """The methods of all routes of this path; the router's own answer knows the first one's only."""
     methods: set[str] = set()
-    function: Function = request.app.state.function
-    for route in function.routes.routes:
+    for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -9,12 +9,12 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextvars import ContextVar
 from typing import Any, Final
 
 from shared import tally, trace
 from shared.errors import AgentTalkError, InternalError, PayloadTooLarge, ValidationFailed
 from shared.metrics import Served
+from shared.request import REQUEST_S, ends_at, request_id
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
@@ -27,21 +27,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _log = logging.getLogger("agent_talk.requests")
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request being served, for log lines."""
-
-REQUEST_S: Final = 12.0
-"""A request's time: below the functions' 15 s, so that an outage is answered and not cut off."""
-
-ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
-"""When the time of the request being served is up, on the monotonic clock."""
-
-
-def time_left_s() -> float:
-    """Seconds until the request being served must be answered."""
-    ends = ends_at.get()
-    return REQUEST_S if ends is None else ends - time.monotonic()
 
 
 def envelope(error: AgentTalkError) -> dict[str, object]:
@@ -86,7 +71,7 @@ class Edge:
         *,
         production: bool,
         policy: str = API_POLICY,
-        observe: Callable[[Served], object] = lambda _: None,
+        observe: Callable[[Served], object] | None = None,
     ) -> None:
         self._app = app
         self._production = production
@@ -153,7 +138,8 @@ class Edge:
         else:
             done = served()
             _log.info("request", extra=done.line())
-        self._observe(done)
+        if self._observe is not None:
+            self._observe(done)
 
 
 class Gate:

@@ -3,7 +3,7 @@
 import logging
 
 from shared import trace
-from shared.edge import request_id
+from shared.request import request_id
 
 
 def configure_logging(level: str) -> None:

@@ -1,12 +1,6 @@
 """What a function works with, built once a container from its settings."""
 
-import gc
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib import import_module
-from typing import Final
 
 from argon2 import PasswordHasher
 
@@ -15,34 +9,14 @@ from shared.api_keys import KeyService
 from shared.clock import Clock, Ids, utc_now
 from shared.credentials import Passwords, Sessions
 from shared.cursors import Cursors
-from shared.edge import time_left_s
 from shared.limits import Attempts, Quotas
 from shared.memos import MemoService
-from shared.parameters import names_parameters
-from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.opening import Close, nothing_to_close, open_store
+from shared.settings import Settings
 from shared.speech import SimulatedSpeech
 from shared.store import Store
 from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
 from shared.usage import UsageRecorder
-
-Close = Callable[[], Awaitable[None]]
-
-_IMPORTED_TO_OPEN: Final[Mapping[StoreChoice, tuple[str, ...]]] = {
-    StoreChoice.MEMORY: ("shared.memory", "shared.memory_file"),
-    StoreChoice.MICRO: (
-        "shared.connections",
-        "shared.micro",
-        "shared.micro_store",
-        "httpcore",  # httpx imports it when it opens a pool,
-        "anyio._backends._asyncio",  # and anyio this when it opens a connection
-    ),
-    StoreChoice.DYNAMODB: ("shared.dynamo", "shared.dynamo_store"),
-}
-"""Each is for those who chose the store: no other function pays for it."""
-
-
-async def _nothing_to_close() -> None:
-    """Memory has no connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +44,7 @@ class Services:
         *,
         passwords: Passwords | None = None,
         clock: Clock = utc_now,
-        close: Close = _nothing_to_close,
+        close: Close = nothing_to_close,
     ) -> "Services":
         """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
@@ -114,79 +88,6 @@ class Services:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenedStore:
-    """A store, and what its opener must await when it is done with it."""
-
-    store: Store
-    close: Close = _nothing_to_close
-
-
-def open_store(settings: Settings) -> OpenedStore:
-    """The store that the settings choose. Raises SettingsError."""
-    match settings.store:
-        case StoreChoice.MEMORY:
-            return _open_memory(settings)
-        case StoreChoice.MICRO:
-            return _open_micro(settings)
-        case StoreChoice.DYNAMODB:
-            return _open_dynamodb(settings)
-
-
-def prepare(env: Mapping[str, str]) -> None:
-    """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, load OpenSSL, read the certificates, and compile the tokenizer's patterns, by which FastAPI
-    finds an endpoint's line. What is there then is never garbage."""
-    sha256()
-    choice = chosen_store(env)
-    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[choice]):
-        import_module(module)
-    if names_parameters(env):
-        import_module("urllib.request")
-    if choice is StoreChoice.MICRO:
-        import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
-    inspect.getsourcelines(prepare)
-    gc.freeze()
-
-
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
     return Services.on(opened.store, settings, close=opened.close)
-
-
-def _open_memory(settings: Settings) -> OpenedStore:
-    from shared.memory import MemoryStore  # noqa: PLC0415
-    from shared.memory_file import shared_rows  # noqa: PLC0415
-
-    rows = shared_rows(settings.memory_file) if settings.memory_file else None
-    return OpenedStore(store=MemoryStore(rows=rows))
-
-
-def _open_micro(settings: Settings) -> OpenedStore:
-    """Its connections live as long as the container. httpx, half a second to import, is for those who chose it."""
-    from shared.connections import http_client  # noqa: PLC0415
-    from shared.micro import MicroClient  # noqa: PLC0415
-    from shared.micro_address import Direct, Platform  # noqa: PLC0415
-    from shared.micro_store import MicroStore  # noqa: PLC0415
-
-    server: Direct | Platform
-    if settings.hypr_platform_url:
-        server = Platform(url=settings.hypr_platform_url, app_slug=settings.hypr_app_slug)
-    else:
-        server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
-    http = http_client(server.url)
-    return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
-
-
-def _open_dynamodb(settings: Settings) -> OpenedStore:
-    """Its client is made with the first call, and lives as long as the container. boto3 is for those who chose it."""
-    try:
-        from shared.dynamo import Dynamo, open_client  # noqa: PLC0415
-        from shared.dynamo_store import DynamoStore  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        problem = f"AGENT_TALK_STORE=dynamodb needs boto3, which Lambda has and this Python has not ({exc})"
-        raise SettingsError([problem]) from exc
-
-    dynamo = Dynamo(open_client, table=settings.dynamodb_table)
-    store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=not settings.production)
-    return OpenedStore(store=store, close=dynamo.aclose)

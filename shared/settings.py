@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
 DYNAMODB_TABLE: Final = "agent-talk"
+PUBLIC_URL: Final = "http://localhost:8000"
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
@@ -41,12 +42,36 @@ class AttemptLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    store: StoreChoice = StoreChoice.MEMORY
+class EdgeSettings:
+    """What answers and logs when all else is wrong, too."""
+
     production: bool = False
-    session_secret: str = field(default=DEVELOPMENT_SECRET, repr=False)
-    public_url: str = "http://localhost:8000"
     cors_origins: tuple[str, ...] = ()
+    log_level: str = "INFO"
+    metrics: bool = False
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """The default stands for what is wrong; `Settings.from_env` tells of it."""
+        return cls.read(_Reader(env))
+
+    @classmethod
+    def read(cls, read: "_Reader") -> Self:
+        return cls(
+            production=read.choice("AGENT_TALK_ENV", ("development", "production"), default="development")
+            == "production",
+            cors_origins=read.origins("CORS_ORIGINS"),
+            log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
+            metrics=read.choice("METRICS", ("0", "1"), default="1" if read.in_lambda else "0") == "1",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    store: StoreChoice = StoreChoice.MEMORY
+    session_secret: str = field(default=DEVELOPMENT_SECRET, repr=False)
+    public_url: str = PUBLIC_URL
     memory_file: Path | None = None
     hypr_url: str = ""
     hypermicro_api_key: str = field(default="", repr=False)
@@ -54,8 +79,6 @@ class Settings:
     hypr_app_slug: str = ""
     dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
-    log_level: str = "INFO"
-    metrics: bool = False
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -63,13 +86,13 @@ class Settings:
         """Raises SettingsError with all that is wrong."""
         env = {name: value for name, value in env.items() if value}
         read = _Reader(env)
-        production = read.choice("AGENT_TALK_ENV", ("development", "production"), default="development") == "production"
+        edge = EdgeSettings.read(read)
+        production, attempts = edge.production, AttemptLimits()
         settings = cls(
+            edge=edge,
             store=_store(read, production=production),
-            production=production,
             session_secret=_session_secret(read, production=production),
             public_url=_public_url(read, production=production),
-            cors_origins=read.origins("CORS_ORIGINS"),
             memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
             hypr_url=read.url("HYPR_URL"),
             hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
@@ -77,27 +100,24 @@ class Settings:
             hypr_app_slug=env.get("HYPR_APP_SLUG", ""),
             dynamodb_table=read.table("DYNAMODB_TABLE", default=DYNAMODB_TABLE),
             attempts=AttemptLimits(
-                failed_logins_per_account=read.count("FAILED_LOGINS_PER_ACCOUNT", default=10),
-                failed_logins_per_address=read.count("FAILED_LOGINS_PER_ADDRESS", default=100),
-                signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=20),
-                demos_per_address=read.count("DEMOS_PER_ADDRESS", default=60),
+                failed_logins_per_account=read.count(
+                    "FAILED_LOGINS_PER_ACCOUNT", default=attempts.failed_logins_per_account
+                ),
+                failed_logins_per_address=read.count(
+                    "FAILED_LOGINS_PER_ADDRESS", default=attempts.failed_logins_per_address
+                ),
+                signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=attempts.signups_per_address),
+                demos_per_address=read.count("DEMOS_PER_ADDRESS", default=attempts.demos_per_address),
             ),
-            log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
-            metrics=read.choice("METRICS", ("0", "1"), default=str(int(collects_metrics(env)))) == "1",
             warnings=tuple(read.warnings),
         )
         if read.problems:
             raise SettingsError(read.problems)
         return settings
 
-
-def cors_origins(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The origins alone, which need no secret. Raises SettingsError."""
-    read = _Reader(env)
-    origins = read.origins("CORS_ORIGINS")
-    if read.problems:
-        raise SettingsError(read.problems)
-    return origins
+    @property
+    def production(self) -> bool:
+        return self.edge.production
 
 
 def chosen_store(env: Mapping[str, str]) -> StoreChoice:
@@ -114,17 +134,6 @@ def chosen_store(env: Mapping[str, str]) -> StoreChoice:
 def in_lambda(env: Mapping[str, str]) -> bool:
     """Whether this is Lambda itself, and not a tool that behaves like it."""
     return bool(env.get("AWS_LAMBDA_FUNCTION_NAME")) and not env.get("IS_LOCAL")
-
-
-def chosen_log_level(env: Mapping[str, str]) -> str:
-    """The level that the environment asks for, as far as it can be told."""
-    named = env.get("LOG_LEVEL", "")
-    return named if named in LOG_LEVELS else "INFO"
-
-
-def collects_metrics(env: Mapping[str, str]) -> bool:
-    """Whether metrics are written: as METRICS says, as far as it can be told; unset, in Lambda only."""
-    return env.get("METRICS") == "1" or (not env.get("METRICS") and in_lambda(env))
 
 
 class _Reader:
@@ -170,7 +179,7 @@ class _Reader:
         self.problems.extend(
             f"{name}: {word!r} is not an origin like https://example.org" for word in words if not _is_origin(word)
         )
-        return tuple(words)
+        return tuple(word for word in words if _is_origin(word))
 
 
 def _is_origin(text: str) -> bool:
@@ -207,7 +216,7 @@ def _public_url(read: _Reader, *, production: bool) -> str:
     url = read.url("PUBLIC_URL")
     if not url and production:
         read.problems.append("PUBLIC_URL is required in production")
-    return url or "http://localhost:8000"
+    return url or PUBLIC_URL
 
 
 def _store(read: _Reader, *, production: bool) -> StoreChoice:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from maintain.__main__ import main
+from maintain.copying import Copying
 from shared.clock import Clock
-from shared.copying import Copying
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.plans import Tier

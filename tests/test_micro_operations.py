@@ -22,10 +22,10 @@ import httpx
 import pytest
 
 from local import FUNCTIONS, Gateway
-from shared.edge import REQUEST_S
 from shared.micro import MicroClient
 from shared.micro_address import Direct
 from shared.micro_store import MicroStore
+from shared.request import REQUEST_S
 from shared.services import Services
 from shared.settings import Settings
 from shared.store import Key

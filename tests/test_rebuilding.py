@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from maintain.__main__ import main
+from maintain.rebuilding import Checked, Rebuilding
 from shared.clock import midnight
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
-from shared.rebuilding import Checked, Rebuilding
 from shared.store import Store, Table
 from shared.tables import USAGE_DAYS, USAGE_MONTHS
 from tests.support import FakeClock

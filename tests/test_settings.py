@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import DEVELOPMENT_SECRET, AttemptLimits, Settings, SettingsError, StoreChoice, chosen_store
+from shared.settings import (
+    DEVELOPMENT_SECRET,
+    AttemptLimits,
+    EdgeSettings,
+    Settings,
+    SettingsError,
+    StoreChoice,
+    chosen_store,
+)
 from tests.support import SECRET
 
 PRODUCTION = {
@@ -31,16 +39,13 @@ def problem(env: dict[str, str]) -> str:
 def test_an_empty_environment_is_a_laptops() -> None:
     assert Settings.from_env({}) == Settings(
         store=StoreChoice.MEMORY,
-        production=False,
+        edge=EdgeSettings(production=False, cors_origins=(), log_level="INFO", metrics=False),
         session_secret=DEVELOPMENT_SECRET,
         public_url="http://localhost:8000",
-        cors_origins=(),
         memory_file=None,
         attempts=AttemptLimits(
             failed_logins_per_account=10, failed_logins_per_address=100, signups_per_address=20, demos_per_address=60
         ),
-        log_level="INFO",
-        metrics=False,
         warnings=(),
     )
 
@@ -64,16 +69,18 @@ def test_every_variable_is_read() -> None:
     )
     assert read == Settings(
         store=StoreChoice.MEMORY,
-        production=True,
+        edge=EdgeSettings(
+            production=True,
+            cors_origins=("https://a.example.org", "http://localhost:3000"),
+            log_level="DEBUG",
+            metrics=True,
+        ),
         session_secret=SECRET,
         public_url="https://api.example.org/v1",
-        cors_origins=("https://a.example.org", "http://localhost:3000"),
         memory_file=Path("rows.json"),
         attempts=AttemptLimits(
             failed_logins_per_account=1, failed_logins_per_address=2, signups_per_address=3, demos_per_address=4
         ),
-        log_level="DEBUG",
-        metrics=True,
     )
 
 

@@ -33,7 +33,7 @@ NOT_PACKED = (
     "fast-1.0.dist-info/WHEEL",
     ".lock",
 )
-OWN = ("handlers/memos.py", "handlers/page/page.html", "shared/app.py", "shared/tests/kept.py")
+OWN = ("handlers/memos.py", "handlers/usage_page/page.html", "shared/app.py", "shared/tests/kept.py")
 
 
 def tree(root: Path, names: tuple[str, ...]) -> Path:

@@ -12,10 +12,10 @@ from random import Random
 from typing import Final, TypeVar
 
 from shared.connections import http_client
-from shared.edge import REQUEST_S
 from shared.micro import MicroClient
 from shared.micro_address import Direct
 from shared.micro_store import MicroStore
+from shared.request import REQUEST_S
 from shared.store import Store
 from tests.live.ledger import BLOCKED_S, Ledger, check, settle, until
 from tests.live.load import ACTORS, Load
