@@ -9,32 +9,30 @@ what breaks without each of the steps: docs/decisions/0002-hypr-micro-rows.md.
 The waits are courtesy between writers. No clock and no wait decides anything.
 """
 
-import asyncio
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
-from weakref import WeakValueDictionary
 
 from shared.micro import MicroClient
 from shared.micro_errors import AlreadyExists, DeadlinePassed, MicroError, NoAnswer, NotFound, Outcome
 from shared.micro_rows import TRAIL, Address, Pile, Stamps, Version, read_pile
 from shared.store import Change, Document, serialised
 from shared.together import together
+from shared.turns import Turns
 
 STALE_S: Final = 10.0
 """A draft of this age has lost its writer."""
 
 PATIENCE_S: Final = (0.5, 1.5)
-"""So long a writer leaves a fresh draft to its writer before it draws a ballot itself: spread, so that several of them
+"""How long a writer leaves a fresh draft to its writer before it draws a ballot itself: spread, so that several of them
 do not meet again."""
 
 FIRST_WAIT_S: Final = 0.05
 LOOKS: Final = 3
-"""So often a writer looks for the draft of the ballot before its own."""
+"""How often a writer looks for the draft of the ballot before its own."""
 
 RECENT_S: Final = 1.0
 RECENT_ROWS: Final = 16
@@ -42,7 +40,7 @@ SWEEPING_S: Final = 1.0
 """What cannot be swept away in this time stays until the next change."""
 
 UNANSWERED: Final = 3
-"""After so many requests without an answer a change gives up."""
+"""Requests without an answer after which a change gives up."""
 
 _GOLDEN: Final = 0.6180339887
 
@@ -89,7 +87,7 @@ class Ballots:
         self._recent: OrderedDict[str, Pile] = OrderedDict()
         self._begun = 0
         self._forgotten = 0
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def read(self, row: Address, *, deadline: float) -> Pile:
         order, at = self._begin(), self._now()
@@ -115,7 +113,7 @@ class Ballots:
     async def update(self, row: Address, change: Change, *, deadline: float) -> Document | None:
         """The row after the change. What `change` raises passes through, and then nothing of it is written."""
         began = self._begin()
-        async with self._turn(row, deadline=deadline):
+        async with self._turns.of(row.stem, wait_s=deadline - self._now(), late=DeadlinePassed):
             call = _Call(row=row, change=change, deadline=deadline)
             pile, unanswered = self.recent(row), 0
             if pile is None:
@@ -203,9 +201,9 @@ class Ballots:
             await self._client.create(database, key, draft.value(), deadline=call.deadline)
         except AlreadyExists:
             return None
-        latest = await self._latest(call.row, draft.ballot, deadline=call.deadline)
-        if latest != draft.ballot:
-            call.outbid_by = latest
+        later = await self._outbid_by(call.row, draft.ballot, deadline=call.deadline)
+        if later is not None:
+            call.outbid_by = later
             return None
         final = replace(draft, final=True)
         try:
@@ -214,9 +212,10 @@ class Ballots:
             _log.debug("%s was built upon and swept away", key)
         return final
 
-    async def _latest(self, row: Address, ballot: int, *, deadline: float) -> int:  # noqa: ARG002 -- tests break it
-        """The last ballot that was drawn."""
-        return await self._client.get_counter(row.counter, deadline=deadline) or 0
+    async def _outbid_by(self, row: Address, ballot: int, *, deadline: float) -> int | None:
+        """The last ballot that was drawn; None: it is this one."""
+        latest = await self._client.get_counter(row.counter, deadline=deadline) or 0
+        return None if latest == ballot else latest
 
     async def _sweep(self, call: _Call, pile: Pile) -> None:
         """Delete what the newest final version has replaced, as far as it goes.
@@ -229,20 +228,6 @@ class Ballots:
         keys = [row.version(version.ballot) for version in pile.versions if version.ballot < final.ballot]
         keys += [row.extension(each.stamp) for each in pile.extensions if each.stamp in final.folded]
         await remove(self._client, row.database, keys, deadline=min(call.deadline, self._now() + SWEEPING_S))
-
-    @asynccontextmanager
-    async def _turn(self, row: Address, *, deadline: float) -> AsyncIterator[None]:
-        """One change of a row at a time within a process: its writers need not outbid one another."""
-        turn = self._turns.setdefault(row.stem, asyncio.Lock())
-        try:
-            async with asyncio.timeout(max(0.0, deadline - self._now())):
-                await turn.acquire()
-        except TimeoutError as exc:
-            raise DeadlinePassed("the changes before this one took all the time") from exc
-        try:
-            yield
-        finally:
-            turn.release()
 
     def _remember(self, row: Address, pile: Pile) -> None:
         if not _stands(pile) or pile.order < self._forgotten:

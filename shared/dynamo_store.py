@@ -5,16 +5,15 @@ whoever finds the row other than expected, and its own token in it, has written.
 index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
 """
 
-import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from math import ceil, inf
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from shared import dynamo_rows, dynamo_table
 from shared.clock import Clock, utc_now
@@ -34,9 +33,11 @@ from shared.store import (
     StoreUnavailable,
     Table,
     check_counter,
+    check_page,
     serialised,
 )
 from shared.together import together
+from shared.turns import Turns
 
 ABSENT: Final = "attribute_not_exists(pk)"
 THERE: Final = "attribute_exists(pk)"
@@ -70,7 +71,7 @@ class DynamoStore:
         self._time_left_s = time_left_s
         self._clock = clock
         self._creates_table = creates_table
-        self._turns: WeakValueDictionary[tuple[str, Key], asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def get(self, table: Table, key: Key) -> Document | None:
         with _translated():
@@ -78,7 +79,7 @@ class DynamoStore:
         return None if item is None else dynamo_rows.read(item).document()
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
-        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        table.check(Kind.FACTS, Kind.CHANGING)
         token = _token()
         item = dynamo_rows.created(table, key, serialised(document), token)
         with _translated():
@@ -89,11 +90,11 @@ class DynamoStore:
                     raise AlreadyExists(f"{table.name} {key}") from failed
 
     async def claim(self, table: Table, key: Key, document: Document) -> None:
-        _check_kind(table, Kind.CHANGING)
+        table.check(Kind.CHANGING)
         await self.add(table, key, document)
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
-        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        table.check(Kind.FACTS, Kind.CHANGING)
         values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}}
         with _translated():
             try:
@@ -109,16 +110,17 @@ class DynamoStore:
                 return  # absent
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
-        _check_kind(table, Kind.REGISTERS)
+        table.check(Kind.REGISTERS)
         item = dynamo_rows.created(table, key, serialised(document), _token())
         with _translated():
             await self._dynamo.put(item, deadline=self._deadline())
 
     async def update(self, table: Table, key: Key, change: Change) -> Document | None:
-        _check_kind(table, Kind.CHANGING)
+        table.check(Kind.CHANGING)
         deadline = self._deadline()
         with _translated():
-            async with self._turn(table, key, deadline=deadline):
+            wait_s, late = deadline - self._dynamo.deadline(0), partial(DeadlinePassed, sent=False)
+            async with self._turns.of((table.name, key), wait_s=wait_s, late=late):
                 turn = 0
                 while True:
                     try:
@@ -135,7 +137,7 @@ class DynamoStore:
             await self._dynamo.delete(place(table, key), deadline=self._deadline())
 
     async def take_back(self, table: Table, key: Key) -> None:
-        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        table.check(Kind.FACTS, Kind.CHANGING)
         with _translated():
             await self._dynamo.delete(place(table, key), deadline=self._deadline())
 
@@ -149,7 +151,7 @@ class DynamoStore:
         newest_first: bool = False,
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
-        Key(partition, after or "")  # or InvalidKey
+        check_page(partition, after)
         low, high = dynamo_rows.bounds(between, after, newest_first=newest_first)
         if low > high:
             return Page(rows=[], after=None)
@@ -290,20 +292,6 @@ class DynamoStore:
                 raise StoreUnavailable("a write without an answer may have been made, and overwritten") from failed
             raise
 
-    @asynccontextmanager
-    async def _turn(self, table: Table, key: Key, *, deadline: float) -> AsyncIterator[None]:
-        """One change of a row at a time within a process: its writers need not outrun one another."""
-        turn = self._turns.setdefault((table.name, key), asyncio.Lock())
-        try:
-            async with asyncio.timeout(max(0.0, deadline - self._dynamo.deadline(0))):
-                await turn.acquire()
-        except TimeoutError as exc:
-            raise DeadlinePassed("the changes before this one took all the time", sent=False) from exc
-        try:
-            yield
-        finally:
-            turn.release()
-
     def _budget_s(self) -> float:
         return min(self._timeout_s, self._time_left_s())
 
@@ -363,11 +351,6 @@ def _translated() -> Iterator[None]:
         yield
     except DynamoError as exc:
         raise exc.meaning.error(f"{exc.meaning.what} ({exc})") from exc
-
-
-def _check_kind(table: Table, *kinds: Kind) -> None:
-    if table.kind not in kinds:
-        raise TypeError(f"{table.name} holds {table.kind}")
 
 
 def _token() -> str:

@@ -23,10 +23,12 @@ from shared.store import (
     Counter,
     Document,
     Key,
+    Kind,
     Page,
     Row,
     Table,
     check_counter,
+    check_page,
     serialised,
 )
 
@@ -71,15 +73,15 @@ class MemoryStore:
         return None if text is None else json.loads(text)
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
-        text = serialised(document)
-        await self._pause()
-        with self._rows(writes=True) as rows:
-            if rows.table(table).setdefault(_place(key), text) is not text:
-                raise AlreadyExists(f"{table.name} {key}")
+        table.check(Kind.FACTS, Kind.CHANGING)
+        await self._create(table, key, document)
 
-    claim = add
+    async def claim(self, table: Table, key: Key, document: Document) -> None:
+        table.check(Kind.CHANGING)
+        await self._create(table, key, document)
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
+        table.check(Kind.FACTS, Kind.CHANGING)
         serialised(value)
         await self._pause()
         with self._rows(writes=True) as rows:
@@ -88,12 +90,14 @@ class MemoryStore:
                 rows.table(table)[_place(key)] = serialised({**json.loads(text), field: value})
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
+        table.check(Kind.REGISTERS)
         text = serialised(document)
         await self._pause()
         with self._rows(writes=True) as rows:
             rows.table(table)[_place(key)] = text
 
     async def update(self, table: Table, key: Key, change: Change) -> Document | None:
+        table.check(Kind.CHANGING)
         while True:
             await self._pause()
             with self._rows() as rows:
@@ -110,12 +114,14 @@ class MemoryStore:
                     rows.table(table)[_place(key)] = after
             return None if after is None else json.loads(after)
 
+    async def take_back(self, table: Table, key: Key) -> None:
+        table.check(Kind.FACTS, Kind.CHANGING)
+        await self.delete(table, key)
+
     async def delete(self, table: Table, key: Key) -> None:
         await self._pause()
         with self._rows(writes=True) as rows:
             rows.table(table).pop(_place(key), None)
-
-    take_back = delete
 
     async def page(
         self,
@@ -129,7 +135,7 @@ class MemoryStore:
     ) -> Page[Row]:
         low, high = between or ("", "\x7f")
         low_open = False
-        Key(partition, after or "")  # or InvalidKey
+        check_page(partition, after)
         if after is not None:
             if newest_first:
                 high = min(high, after)
@@ -180,6 +186,13 @@ class MemoryStore:
         await self._pause()
         with self._rows(writes=True):  # what can fail is opening them: a file that cannot be read or written
             pass
+
+    async def _create(self, table: Table, key: Key, document: Document) -> None:
+        text = serialised(document)
+        await self._pause()
+        with self._rows(writes=True) as rows:
+            if rows.table(table).setdefault(_place(key), text) is not text:
+                raise AlreadyExists(f"{table.name} {key}")
 
 
 def _in_process() -> Session:

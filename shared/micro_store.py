@@ -46,6 +46,7 @@ from shared.store import (
     StoreUnavailable,
     Table,
     check_counter,
+    check_page,
     is_key_part,
     serialised,
 )
@@ -114,7 +115,7 @@ class MicroStore:
             return read.row()
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
-        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        table.check(Kind.FACTS, Kind.CHANGING)
         row, deadline = Address.of(table, key), self._deadline()
         added = Version(ballot=0, final=True, text=serialised(document), at=self._stamps.next())
         with _translated():
@@ -122,14 +123,14 @@ class MicroStore:
         self._ballots.forget(row)
 
     async def take_back(self, table: Table, key: Key) -> None:
-        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        table.check(Kind.FACTS, Kind.CHANGING)
         row = Address.of(table, key)
         self._ballots.forget(row)
         with _translated(), suppress(micro_errors.NotFound):
             await self._client.delete(row.database, row.version(0), deadline=self._deadline())
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
-        _check_kind(table, Kind.FACTS, Kind.CHANGING)
+        table.check(Kind.FACTS, Kind.CHANGING)
         row, deadline = Address.of(table, key), self._deadline()
         content = {"field": field, "json": serialised(value)}
         recent = self._ballots.recent(row) or Pile()
@@ -143,7 +144,7 @@ class MicroStore:
         await remove(self._client, row.database, [row.extension(each) for each in older], deadline=deadline)
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
-        _check_kind(table, Kind.REGISTERS)
+        table.check(Kind.REGISTERS)
         row, deadline = Address.of(table, key), self._deadline()
         content = {"final": True, "doc": serialised(document), "at": self._stamps.next()}
         with _translated():
@@ -166,7 +167,7 @@ class MicroStore:
         await self.update(table, key, absent)
 
     async def update(self, table: Table, key: Key, change: Change) -> Document | None:
-        _check_kind(table, Kind.CHANGING)
+        table.check(Kind.CHANGING)
         with _translated():
             return await self._ballots.update(Address.of(table, key), change, deadline=self._deadline())
 
@@ -203,7 +204,7 @@ class MicroStore:
         newest_first: bool = False,
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
-        Key(partition, after or "")
+        check_page(partition, after)
         low, high = bounds(table, partition, *(between or ("", "\x7f")))
         if after is not None:
             passed = Address.of(table, Key(partition, after))
@@ -329,11 +330,6 @@ def _translated() -> Iterator[None]:
             if isinstance(exc, kind):
                 raise error(f"{what} ({exc})") from exc
         raise
-
-
-def _check_kind(table: Table, *kinds: Kind) -> None:
-    if table.kind not in kinds:
-        raise TypeError(f"{table.name} holds {table.kind}")
 
 
 def _opened(after: str) -> Key:

@@ -54,6 +54,11 @@ class Table:
     database: str
     shards: int = 1
 
+    def check(self, *kinds: Kind) -> None:
+        """Raises TypeError for a verb that is not for rows of this kind."""
+        if self.kind not in kinds:
+            raise TypeError(f"{self.name} holds {self.kind}")
+
 
 @dataclass(frozen=True)
 class Key:
@@ -70,6 +75,11 @@ class Key:
 
 def is_key_part(text: str) -> bool:
     return _KEY_PART.fullmatch(text) is not None
+
+
+def check_page(partition: str, after: str | None) -> None:
+    """Raises InvalidKey when no row could lie in a partition, or after this one in it."""
+    Key(partition, after or "")
 
 
 def check_counter(name: str) -> None:
@@ -93,7 +103,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
-    """Some rows in order. `after` continues behind them; None: there are no more."""
+    """Some rows in order. `after` continues with the next; None: there are no more."""
 
     rows: Sequence[T]
     after: str | None
@@ -176,11 +186,11 @@ class Store(Protocol):
         newest_first: bool = False,
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
-        """Up to `limit` rows of a partition in the order of their sort parts, from behind `after` on; costs the page.
+        """Up to `limit` rows of a partition in the order of their sort parts, after `after`; costs the page.
 
         `between` bounds the sort parts: low inclusive, high exclusive. Rows that stay are neither skipped nor repeated
         over the pages when others come and go. `after` need not exist (any more). Raises InvalidKey when no row could
-        lie in `partition`, or behind `after`.
+        lie in `partition`, or at `after`.
         """
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:

@@ -40,9 +40,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 class NoCheck(Ballots):
     """Broken on purpose: it does not look whether a later ballot was drawn."""
 
-    async def _latest(self, row: Address, ballot: int, *, deadline: float) -> int:
-        await super()._latest(row, ballot, deadline=deadline)
-        return ballot
+    async def _outbid_by(self, row: Address, ballot: int, *, deadline: float) -> None:
+        await super()._outbid_by(row, ballot, deadline=deadline)
 
 
 @dataclass(kw_only=True)

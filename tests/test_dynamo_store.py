@@ -468,12 +468,3 @@ async def test_what_answers_without_being_dynamodb_is_told() -> None:
     with pytest.raises(StoreNotReady, match="check AWS_ENDPOINT_URL"):
         await DynamoStore(dynamo).verify(TABLES)
     await dynamo.aclose()
-
-
-async def test_a_verb_refuses_the_wrong_kind_of_table(container: Container) -> None:
-    with pytest.raises(TypeError, match="facts holds facts"):
-        await container.store.update(FACTS, F, counted)
-    with pytest.raises(TypeError, match="rows holds changing"):
-        await container.store.put(CHANGING, C, {})
-    with pytest.raises(TypeError, match="registers holds registers"):
-        await container.store.extend(REGISTERS, R, "a", 1)

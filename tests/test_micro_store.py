@@ -349,17 +349,6 @@ async def test_no_verb_outlasts_its_time() -> None:
         assert container.clock.monotonic() - began == 5
 
 
-async def test_a_verb_refuses_the_wrong_kind_of_table() -> None:
-    async with store_world() as world:
-        store = (await world.container()).store
-        with pytest.raises(TypeError, match="facts holds facts"):
-            await store.update(FACTS, F, counted)
-        with pytest.raises(TypeError, match="rows holds changing"):
-            await store.put(CHANGING, C, {})
-        with pytest.raises(TypeError, match="registers holds registers"):
-            await store.extend(REGISTERS, R, "a", 1)
-
-
 async def test_a_step_that_a_counter_would_round_is_refused() -> None:
     async with store_world() as world:
         with pytest.raises(ValueError, match="beyond"):

@@ -114,6 +114,20 @@ class StoreContract:
         assert await store.get(FACTS, Key(prefix)) == {"a": 1}
         assert sorts(await store.page(FACTS, prefix)) == [""]
 
+    async def test_a_verb_refuses_a_table_of_another_kind(self, store: Store, prefix: str) -> None:
+        key = Key(prefix, "x")
+        refused = [
+            *(verb(REGISTERS, key, {}) for verb in (store.add, store.claim)),
+            *(store.take_back(REGISTERS, key), store.extend(REGISTERS, key, "a", 1)),
+            *(store.put(table, key, {}) for table in (FACTS, CHANGING)),
+            *(store.update(table, key, counting) for table in (FACTS, REGISTERS)),
+            store.claim(FACTS, key, {}),
+        ]
+        for call in refused:
+            with pytest.raises(TypeError, match="holds"):
+                await call
+        assert [await store.get(table, key) for table in TABLES] == [None, None, None]
+
     async def test_a_row_of_one_table_is_not_in_another(self, store: Store, prefix: str) -> None:
         await store.add(CHANGING, Key(prefix, "x"), {"a": 1})
         assert await store.get(FACTS, Key(prefix, "x")) is None
