@@ -39,7 +39,7 @@ MANY: Final = 100_000
 DAYS: Final = 730
 RUNS: Final = 7
 BATCH: Final = 25
-"""So many items DynamoDB takes at once."""
+"""How many items DynamoDB takes at once."""
 
 READS: Final = ("get_item", "query", "scan")
 WRITES: Final = ("put_item", "update_item", "delete_item")

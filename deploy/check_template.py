@@ -94,8 +94,10 @@ def package(deployment: Deployment) -> None:
 
 def lint(paths: Iterable[Path]) -> None:
     """Raises Wrong with what cfn-lint said."""
-    lint = Path(sys.executable).parent / "cfn-lint"
-    ran = subprocess.run([lint, "--ignore-checks", *IGNORED, "--", *paths], capture_output=True, text=True, check=False)
+    program = Path(sys.executable).parent / "cfn-lint"
+    ran = subprocess.run(
+        [program, "--ignore-checks", *IGNORED, "--", *paths], capture_output=True, text=True, check=False
+    )
     if ran.returncode != 0:
         raise Wrong(f"cfn-lint:\n{ran.stdout}{ran.stderr}")
 
@@ -119,9 +121,10 @@ def of_type(template: Mapping[str, Any], kind: str) -> list[Any]:
 
 
 def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> None:
-    declared = {event["httpApi"] for function in functions.values() for event in function["events"]}
+    events = [event["httpApi"] for function in functions.values() for event in function["events"]]
+    declared = {"$default" if route == "*" else route for route in events}
     made = {route["RouteKey"] for route in of_type(template, "AWS::ApiGatewayV2::Route")}
-    if made != {"$default" if route == "*" else route for route in declared}:
+    if made != declared:
         raise Wrong(f"routes differ: {made ^ declared}")
 
 

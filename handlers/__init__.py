@@ -1,4 +1,4 @@
-"""One module per resource, each one Lambda function.
+"""One module per resource is one Lambda function: users, keys, memos, usage, subscriptions, health.
 
 In Lambda two things would make an initialisation longer by an eighth each, to no end. The garbage collector, which
 would look time and again through what all stays, rests until the function is built: `Function` wakes it. And FastAPI

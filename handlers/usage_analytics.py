@@ -110,7 +110,7 @@ class ChartsAnswer(Success):
 
 StartDate = Annotated[str | None, Query(alias="startDate", description="First day, ISO 8601, UTC")]
 EndDate = Annotated[str | None, Query(alias="endDate", description="Last day, ISO 8601, UTC")]
-Days = Annotated[int, Query(description="So many days, the last of them today: 1 to 366")]
+Days = Annotated[int, Query(description="How many days, the last of them today: 1 to 366")]
 
 
 @routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))

@@ -18,7 +18,7 @@ from shared.figures import By, Counts
 routes = APIRouter(tags=["usage"])
 
 LAST_YEAR: Final = 9999
-"""Python knows no year behind it, and a bucket of it would end there."""
+"""Python knows no year after it, and a bucket of it would end there."""
 
 
 class Result(Answer):

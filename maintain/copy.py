@@ -19,7 +19,7 @@ from shared.tables import TABLES
 STATE = Path(".local/copy.json")
 
 Pass = Callable[..., AsyncIterator[Step]]
-"""Goes through one sort of things, page by page, from behind `after` on."""
+"""Goes through one sort of things, page by page, from `after` on."""
 
 
 def add_to(commands: Any) -> None:

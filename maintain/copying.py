@@ -19,7 +19,7 @@ PAGE = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A page that is copied. `after` continues behind it; None: it was the last."""
+    """A page that is copied. `after` continues after it; None: it was the last."""
 
     rows: int
     after: str | None
@@ -45,13 +45,13 @@ class Copying:
         self._clock = clock
 
     async def copy(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
-        """From behind `after` on."""
+        """From `after` on."""
         async for page in _pages(self._source, table, after):
             await at_once(self._write(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def prune(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
-        """Delete what the target has and the source has not, from behind `after` on."""
+        """Delete what the target has and the source has not, from `after` on."""
         async for page in _pages(self._target, table, after):
             await at_once(self._delete_unless_there(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)

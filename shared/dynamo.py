@@ -149,7 +149,7 @@ class Dynamo:
         after: Item | None = None,
         newest_first: bool = False,
     ) -> tuple[list[Item], Item | None]:
-        """Items of one partition in order, and the key behind which there may be more."""
+        """Items of one partition in order, and the key after which there may be more."""
         return _items(
             await self._request(
                 "query",
@@ -165,7 +165,7 @@ class Dynamo:
     async def scan(
         self, condition: str, values: Item, *, deadline: float, limit: int, after: Item | None
     ) -> tuple[list[Item], Item | None]:
-        """Those of the table's next `limit` items that fit, and the key behind which there may be more."""
+        """Those of the table's next `limit` items that fit, and the key after which there may be more."""
         return _items(
             await self._request(
                 "scan",

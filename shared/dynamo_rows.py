@@ -11,7 +11,7 @@
 | `n`, `ttl` | | the value, and the epoch second after which it counts no more |
 
 `#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part comes first, and what
-sorts before or behind a key can be named.
+sorts before or after a key can be named.
 """
 
 import json
@@ -27,7 +27,7 @@ COMPRESSED_FROM: Final = 100_000
 """Bytes of JSON. An item may have 400 KB; shorter ones stay readable in the console."""
 
 TOKENS: Final = 8
-"""So many of the last writes of a row are remembered, so that a writer whose answer was lost finds its own."""
+"""How many of the last writes of a row are remembered, so that a writer whose answer was lost finds its own."""
 
 Item = dict[str, Any]
 
@@ -109,7 +109,7 @@ def partitions(table: Table, partition: str) -> list[str]:
 
 
 def bounds(between: tuple[str, str] | None, after: str | None, *, newest_first: bool) -> tuple[str, str]:
-    """The sort keys, both inclusive, of the rows in a range and behind `after`."""
+    """The sort keys, both inclusive, of the rows in a range, after `after`."""
     low, high = between or ("", "\x7f")
     lowest, highest = f"{low} ", f"{high} "
     if after is not None and newest_first:

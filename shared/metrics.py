@@ -25,7 +25,7 @@ from shared.tally import Tally
 NAMESPACE: Final = "AgentTalk"
 
 VALUES: Final = 99
-"""So many values of one metric fit into a line; the store's requests beyond them are counted, and not timed."""
+"""How many values of one metric fit into a line; the store's requests beyond them are counted, and not timed."""
 
 KINDS: Final = {429: "LimitRefusals", 502: "SpeechErrors", 503: "StoreErrors"}
 """The errors that have a status of their own."""

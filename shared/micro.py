@@ -33,7 +33,7 @@ from shared.micro_errors import (
 )
 
 WAITS: Final = 3
-"""So often a request is sent again because the server asked to wait: each sending counts against the daily plan."""
+"""How often a request is sent again because the server asked to wait: each sending counts against the daily plan."""
 
 MIN_WAIT_S: Final = 0.1
 
@@ -128,7 +128,7 @@ class MicroClient:
     ) -> list[Document]:
         """Up to `limit` (1 to 10000) documents in byte order of their keys, from `start` inclusive to `end` exclusive.
 
-        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To go on behind
+        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To go on after
         a key, start at the key + NUL, or in reverse at the key itself and skip it. Fewer than `limit`: that is all.
         """
         body = _range(start, end, limit, reverse=reverse)

@@ -1,7 +1,7 @@
 """Reading ranges of rows from HYPR Micro, a page at a time.
 
 A row is several documents, and a read ends after so many documents, wherever that is: the last row of a full read may
-go on behind it.
+go on after it.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@
 | a version of a row | `<table>!<partition>!<sort>!v<ballot>` | `{final, doc, at, trail, folded}` |
 | an extension beside it | `<table>!<partition>!<sort>!e<stamp>` | `{field, json}` |
 | the end of a fact that may still be on its way | `<table>!<partition>!<sort>!g<stamp>` | `{}` |
-| a register | `<table>!<partition>!<sort>!r` | `{doc}` |
+| a register | `<table>!<partition>!<sort>!r` | `{doc, at}`; `at` tells one write from another |
 
 `!` sorts below the alphabet of keys and is not in it. So the documents of a row lie together, the rows of a partition
 in the order of their sort parts, and no table, partition or row lies between the documents of another. A row's
@@ -28,7 +28,7 @@ from shared.clock import Clock
 from shared.store import Document, Key, Table, is_key_part
 
 TRAIL: Final = 64
-"""A version remembers so many ballots whose changes it contains."""
+"""How many of the ballots whose changes it contains a version remembers."""
 
 PILE_READ: Final = 1000
 """More documents than a row ever has: it is read by one request."""

@@ -146,7 +146,7 @@ class MicroStore:
     async def put(self, table: Table, key: Key, document: Document) -> None:
         table.check(Kind.REGISTERS)
         row, deadline = Address.of(table, key), self._deadline()
-        content = {"final": True, "doc": serialised(document), "at": self._stamps.next()}
+        content = {"doc": serialised(document), "at": self._stamps.next()}
         with _translated():
             try:
                 try:

@@ -1,7 +1,7 @@
 """The row models: what is kept of users, API keys, memos, usage logs and subscriptions.
 
 A row is a frozen model; `document` is its JSON form, as the stores keep it. What changes with every call (uses, last
-use) is kept beside the rows, and answered by the typed helpers in `tables.py`.
+use) is kept beside the rows, and answered by the typed helpers in `tables/`.
 """
 
 from datetime import datetime

@@ -93,7 +93,7 @@ def told(figures: Figures) -> dict[tuple[By, str], Counts]:
 
 
 async def lived(owner: Owner, days: int, *, every: timedelta = timedelta(hours=7)) -> None:
-    """So many days go by with a memo now and then, and nobody asks."""
+    """Days go by with a memo now and then, and nobody asks."""
     ends_at = owner.clock.at + timedelta(days=days)
     while owner.clock.at < ends_at:
         owner.clock.advance(every)

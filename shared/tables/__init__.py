@@ -5,18 +5,13 @@ from shared.tables.declared import (
     API_KEYS,
     EMAILS,
     KEY_RINGS,
-    KEY_USES,
-    LOGS_BY_DAY,
     MEMOS,
-    STRIPE_IDS,
-    SUBSCRIPTIONS,
     TABLES,
     USAGE_DAYS,
-    USAGE_LOGS,
     USAGE_MONTHS,
     USERS,
 )
-from shared.tables.lists import FILTERED_READ, Window
+from shared.tables.lists import Window
 from shared.tables.memos import Memos
 from shared.tables.subscriptions import Subscriptions
 from shared.tables.usage_logs import LogKind, UsageLogs
@@ -26,16 +21,10 @@ __all__ = [
     "API_KEYS",
     "EMAILS",
     "ENDED_KEPT",
-    "FILTERED_READ",
     "KEY_RINGS",
-    "KEY_USES",
-    "LOGS_BY_DAY",
     "MEMOS",
-    "STRIPE_IDS",
-    "SUBSCRIPTIONS",
     "TABLES",
     "USAGE_DAYS",
-    "USAGE_LOGS",
     "USAGE_MONTHS",
     "USERS",
     "ApiKeys",

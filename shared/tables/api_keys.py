@@ -12,7 +12,7 @@ from shared.tables.declared import API_KEYS, KEY_RINGS, KEY_USES
 from shared.together import together
 
 RING: Final = 500
-"""So many keys a ring keeps; of more, those that are over are forgotten, the oldest first. Revoked stays revoked."""
+"""How many keys a ring keeps; of more, those that are over are forgotten, the oldest first. Revoked stays revoked."""
 
 
 class ApiKeys:

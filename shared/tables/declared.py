@@ -1,4 +1,4 @@
-"""The tables and the typed helpers over a store.
+"""The tables: what lies where, and what kind of rows it is.
 
 | table | key | kind |
 |---|---|---|

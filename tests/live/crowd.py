@@ -41,7 +41,7 @@ class Owner:
 
 
 async def fill(store: Store, *, users: int, keys: int, memos: int, told: Callable[[str], Any] = print) -> list[Owner]:
-    """So many users with so many keys and memos each: the n-th memo was made by the n-th key, in turn.
+    """A number of users with the same number of keys and memos each: the n-th memo was made by the n-th key, in turn.
 
     All has its logs, its counters and its claims; of a user's keys the first has a last use.
     """

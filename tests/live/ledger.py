@@ -44,12 +44,12 @@ class Ledger:
 
     @property
     def writes(self) -> int:
-        """So many were acknowledged."""
+        """How many were acknowledged."""
         return self.signed_up + len(self.memos) + len(self.deleted) + len(self.keys) + len(self.revoked)
 
     @property
     def unanswered(self) -> int:
-        """So many may have happened or not."""
+        """How many may have happened or not."""
         parts = (self.unanswered_memos, self.unanswered_deletions, self.unanswered_revocations)
         return (not self.signed_up) + sum(map(len, parts)) + self.unanswered_keys
 
