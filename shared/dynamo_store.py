@@ -210,37 +210,37 @@ class DynamoStore:
         """A page may end early, even empty: it takes no more than half of the verb's time."""
         deadline, enough = self._deadline(), self._dynamo.deadline(self._budget_s() / 2)
         taken = _Taken(limit)
-        last = None if after is None else dynamo_rows.opened(after)
+        read_to = None if after is None else dynamo_rows.opened(after)
         while True:
             with _translated():
-                items, last = await self._dynamo.scan(
+                items, read_to = await self._dynamo.scan(
                     "begins_with(pk, :table)",
                     {":table": {"S": f"{table.name}#"}},
                     limit=max(limit, SCANNED),
-                    after=last,
+                    after=read_to,
                     deadline=deadline,
                 )
             for item in items:
                 if not taken.take(dynamo_rows.read(item)):
                     return Page(rows=taken.rows, after=dynamo_rows.cursor(taken.last))
-            if last is None:
+            if read_to is None:
                 return Page(rows=taken.rows, after=None)
             if self._dynamo.deadline(0) > enough:
-                return Page(rows=taken.rows, after=dynamo_rows.cursor(last))
+                return Page(rows=taken.rows, after=dynamo_rows.cursor(read_to))
 
     async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
         """Pages may end early, as those of `scan` may. Those that have ended are left out."""
         deadline, enough = self._deadline(), self._dynamo.deadline(self._budget_s() / 2)
         found: list[Counter] = []
         last: Item = {}
-        last = None if after is None else dynamo_rows.opened(after)
+        read_to = None if after is None else dynamo_rows.opened(after)
         while True:
             with _translated():
-                items, last = await self._dynamo.scan(
+                items, read_to = await self._dynamo.scan(
                     "begins_with(pk, :counters)",
                     {":counters": {"S": dynamo_rows.counter_partition("")}},
                     limit=max(limit, SCANNED),
-                    after=last,
+                    after=read_to,
                     deadline=deadline,
                 )
             for item in items:
@@ -249,10 +249,10 @@ class DynamoStore:
                 last = dynamo_rows.place_of(item)
                 if self._counts(item):
                     found.append(dynamo_rows.read_counter(item))
-            if last is None:
+            if read_to is None:
                 return Page(rows=found, after=None)
             if self._dynamo.deadline(0) > enough:
-                return Page(rows=found, after=dynamo_rows.cursor(last))
+                return Page(rows=found, after=dynamo_rows.cursor(read_to))
 
     async def verify(self, tables: Sequence[Table]) -> None:  # noqa: ARG002 all lie in one
         with _translated():

@@ -260,7 +260,7 @@ async def test_no_clock_can_hide_an_extension() -> None:
 async def test_a_fact_that_arrives_after_its_delete_stays_invisible_and_can_be_added_again() -> None:
     async with store_world() as world:
         one, other = await world.container(), await world.container()
-        late = {"doc": "{}", "at": f"{0:016x}{1:016x}"}
+        late = {"final": True, "doc": "{}", "at": f"{0:016x}{1:016x}"}
         await one.store.delete(FACTS, F)
         await one.client.create("memos", "facts!p!fact!v000000000000", late)
         assert [await each.store.get(FACTS, F) for each in (one, other)] == [None, None]
