@@ -22,6 +22,7 @@ from shared.rows import (
 from shared.store import Key, Page, Store
 from shared.tables import (
     ENDED_KEPT,
+    ENDED_MOST,
     KEY_RINGS,
     TABLES,
     USERS,
@@ -295,6 +296,15 @@ class TestUsers:
             user = await Users(store).load(user.id)
             await Users(store).end_session(user, f"s{number}", ends_at=900, now=100)
         assert len((await Users(store).load(user.id)).ended_sessions) == 2 * ENDED_KEPT
+
+    async def test_who_ended_too_many_sessions_to_keep_ends_all_of_them(self, store: Store) -> None:
+        user = await signed_up(store, a_user())
+        for number in range(ENDED_MOST):
+            await store.extend(USERS, Key("all", user.id), f"ended_s{number}", 900)
+        many = await Users(store).load(user.id)
+        await asyncio.gather(*(Users(store).end_session(many, f"last{n}", ends_at=900, now=100) for n in range(3)))
+        now = await Users(store).load(user.id)
+        assert (now.session_version, now.ended_sessions) == (user.session_version + 1, {})
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_sessions_ended_among_changes_stay_ended(self, store: Store) -> None:

@@ -15,12 +15,13 @@ from shared.tables.lists import Window
 from shared.tables.memos import Memos
 from shared.tables.subscriptions import Subscriptions
 from shared.tables.usage_logs import LogKind, UsageLogs
-from shared.tables.users import ENDED_KEPT, Users
+from shared.tables.users import ENDED_KEPT, ENDED_MOST, Users
 
 __all__ = [
     "API_KEYS",
     "EMAILS",
     "ENDED_KEPT",
+    "ENDED_MOST",
     "KEY_RINGS",
     "MEMOS",
     "TABLES",

@@ -15,6 +15,10 @@ from shared.together import together
 ENDED_KEPT: Final = 20
 """How many sessions that have ended by themselves a user's row may carry before they are dropped."""
 
+ENDED_MOST: Final = 500
+"""How many logged-out sessions a user's row may carry, some 30 kB of what is read at every check: one every 20 minutes
+for the seven days that a session lasts."""
+
 
 class Users:
     def __init__(self, store: Store) -> None:
@@ -92,9 +96,15 @@ class Users:
         return User.read(document)
 
     async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
-        """End one session, which would have ended by itself at `ends_at`. Both are epoch seconds."""
-        await self._store.extend(USERS, _user_key(user.id), ENDED + session_id, ends_at)
+        """End one session, which would have ended by itself at `ends_at`. Both are epoch seconds.
+
+        Of a user who has ended ENDED_MOST within their time, all sessions end.
+        """
         over = [ENDED + ended for ended, end in user.ended_sessions.items() if end < now]
+        if len(user.ended_sessions) - len(over) >= ENDED_MOST:
+            await self.change(user.id, lambda row: _without_sessions(row, user.session_version))
+            return
+        await self._store.extend(USERS, _user_key(user.id), ENDED + session_id, ends_at)
         if len(over) >= ENDED_KEPT:  # the row is read at every check: drop what has ended by itself
             await self._store.update(USERS, _user_key(user.id), lambda row: row and _without(row, over))
 
@@ -125,3 +135,8 @@ def _email_key(email: str) -> Key:
 
 def _without(row: Document, fields: list[str]) -> Document:
     return {field: value for field, value in row.items() if field not in fields}
+
+
+def _without_sessions(user: User, version: int) -> User:
+    """All sessions of this version, and of earlier ones, have ended."""
+    return user.model_copy(update={"session_version": max(user.session_version, version + 1)})
