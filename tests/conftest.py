@@ -1,6 +1,10 @@
-"""What all tests share."""
+"""What all tests share. A test of races sets `seed` by parameter; each has a schedule of its own."""
 
 import pytest
+
+from shared.memory import MemoryStore
+from shared.services import Services
+from tests.support import FakeClock, racing_store, services_on
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -10,3 +14,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def seed() -> int:
+    return 0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(seed: int, clock: FakeClock) -> MemoryStore:
+    return racing_store(seed, clock)
+
+
+@pytest.fixture
+def services(store: MemoryStore, clock: FakeClock) -> Services:
+    return services_on(store, clock)

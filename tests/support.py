@@ -1,4 +1,4 @@
-"""What several tests need: a clock that obeys, seeded schedules, stores that count or fail, cheap passwords."""
+"""What several tests need: a clock that obeys, seeded schedules, stores that count or fail, cheap passwords, rows."""
 
 import asyncio
 from collections import Counter as Counts
@@ -10,10 +10,16 @@ from typing import Any, Final, TypeVar
 from argon2 import PasswordHasher
 from hypothesis import settings
 
-from shared.clock import Clock
-from shared.credentials import Passwords
+from shared.accounts import SignedUp
+from shared.clock import Clock, Ids
+from shared.credentials import Passwords, digest
 from shared.memory import MemoryStore, Pause
+from shared.plans import Tier
+from shared.rows import IssuedKey, Role, User
+from shared.services import Services
+from shared.settings import AttemptLimits, Settings
 from shared.store import Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
+from shared.tables import key_id
 
 T = TypeVar("T")
 
@@ -21,7 +27,10 @@ NOON: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """A Monday."""
 
 SECRET: Final = "a secret of tests, which is long enough"
-
+EMAIL: Final = "ada@example.org"
+PASSWORD: Final = "correct horse"
+ADDRESS: Final = "1.2.3.4"
+IDS: Final = Ids()
 
 repeatable: Final = settings(derandomize=True, database=None, deadline=None, max_examples=50)
 """Examples that are the same in every run, on a machine of any speed."""
@@ -191,3 +200,43 @@ def refuse(document: Document | None) -> Document | None:
 
 class Refused(Exception):
     """What a change raises to refuse."""
+
+
+def services_on(store: Store, clock: FakeClock | None = None) -> Services:
+    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
+    return Services.on(store, settings, passwords=cheap_passwords(), clock=clock or FakeClock())
+
+
+async def signed_up(services: Services, email: str = EMAIL) -> SignedUp:
+    return await services.accounts.sign_up(email, PASSWORD, address=ADDRESS)
+
+
+def a_user(email: str = EMAIL, *, minutes: int = 0) -> User:
+    at = NOON + timedelta(minutes=minutes)
+    return User(
+        id=IDS.mint(at),
+        email=email,
+        password_hash="a hash",
+        tier=Tier.HOBBY,
+        role=Role.USER,
+        email_verified=False,
+        session_version=1,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def a_key(
+    user_id: str, *, name: str = "Key", expires_in: timedelta | None = None, prefix: str = "at_live_"
+) -> IssuedKey:
+    key_hash = digest(f"{user_id}{IDS.mint(NOON)}")
+    return IssuedKey(
+        id=key_id(key_hash),
+        user_id=user_id,
+        prefix=prefix,
+        key_hash=key_hash,
+        last_six="abcdef",
+        name=name,
+        created_at=NOON,
+        expires_at=None if expires_in is None else NOON + expires_in,
+    )

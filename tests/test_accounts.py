@@ -3,58 +3,33 @@ from datetime import timedelta
 
 import pytest
 
-from shared.accounts import SignedUp
 from shared.api_keys import NewKey
 from shared.credentials import SESSION_LIFE
 from shared.errors import Conflict, InvalidCredential, KeyRevoked, SessionExpired, TooManyAttempts, WrongPassword
 from shared.memory import MemoryStore
 from shared.rows import Action, User
 from shared.services import Services
-from shared.settings import AttemptLimits, Settings
-from shared.store import Store, StoreUnavailable, Table
+from shared.store import StoreUnavailable, Table
 from shared.tables import API_KEYS, EMAILS, KEY_RINGS, USERS, Users, Window
-from tests.support import SECRET, CountingStore, FailingStore, FakeClock, cheap_passwords, outcomes, racing_store
+from tests.support import (
+    ADDRESS,
+    EMAIL,
+    PASSWORD,
+    CountingStore,
+    FailingStore,
+    FakeClock,
+    outcomes,
+    services_on,
+    signed_up,
+)
 
 pytestmark = pytest.mark.anyio
-
-EMAIL = "ada@example.org"
-PASSWORD = "correct horse"
-ADDRESS = "1.2.3.4"
 
 SIGN_UP_CALLS = 12
 """More calls of the store than a sign-up makes, so that a failure of each is tried, and of none."""
 
 failures = pytest.mark.parametrize("for_good", [False, True], ids=["one call fails", "the function crashes"])
 answers = pytest.mark.parametrize("lost", [False, True], ids=["not carried out", "answer lost"])
-
-
-def services_on(store: Store, clock: FakeClock | None = None) -> Services:
-    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
-    return Services.on(store, settings, passwords=cheap_passwords(), clock=clock or FakeClock())
-
-
-@pytest.fixture
-def seed() -> int:
-    return 0
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(seed: int, clock: FakeClock) -> MemoryStore:
-    return racing_store(seed, clock)
-
-
-@pytest.fixture
-def services(store: MemoryStore, clock: FakeClock) -> Services:
-    return services_on(store, clock)
-
-
-async def signed_up(services: Services, email: str = EMAIL) -> SignedUp:
-    return await services.accounts.sign_up(email, PASSWORD, address=ADDRESS)
 
 
 async def assert_whole(services: Services) -> User:

@@ -19,8 +19,7 @@ from shared.credentials import (
 )
 from shared.errors import InvalidCredential, SessionExpired
 from shared.rows import User
-from tests.support import NOON, SECRET, FakeClock, cheap_passwords
-from tests.test_tables import a_user
+from tests.support import NOON, SECRET, FakeClock, a_user, cheap_passwords
 
 
 @pytest.fixture

@@ -9,29 +9,13 @@ from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.rows import IssuedKey, Role, User
 from shared.settings import AttemptLimits
 from shared.store import Store, StoreUnavailable
-from tests.support import NOON, SECRET, FailingStore, FakeClock, outcomes, racing_store
-from tests.test_tables import a_key, a_user
+from tests.support import NOON, SECRET, FailingStore, FakeClock, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
 
 LIMITS = AttemptLimits(
     failed_logins_per_account=3, failed_logins_per_address=7, signups_per_address=4, demos_per_address=2
 )
-
-
-@pytest.fixture
-def seed() -> int:
-    return 0
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(seed: int, clock: FakeClock) -> Store:
-    return racing_store(seed, clock)
 
 
 @pytest.fixture

@@ -25,8 +25,16 @@ from shared.speech import VOICES, Speech, Voice
 from shared.store import Store, StoreUnavailable
 from shared.tables import MEMOS, ApiKeys, Memos, UsageLogs, Users, Window
 from shared.usage import UsageRecorder
-from tests.support import NOON, SECRET, CountingStore, FailingStore, FakeClock, outcomes, racing_store
-from tests.test_accounts import services_on, signed_up
+from tests.support import (
+    NOON,
+    SECRET,
+    CountingStore,
+    FailingStore,
+    FakeClock,
+    outcomes,
+    services_on,
+    signed_up,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -34,26 +42,6 @@ DRAFT = Draft(text="Hello", voice=VOICES["adam"])
 
 MAKE_CALLS = 8
 """More calls of the store than making a memo takes."""
-
-
-@pytest.fixture
-def seed() -> int:
-    return 0
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(seed: int, clock: FakeClock) -> MemoryStore:
-    return racing_store(seed, clock)
-
-
-@pytest.fixture
-def services(store: MemoryStore, clock: FakeClock) -> Services:
-    return services_on(store, clock)
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.store import Store, Table
 from shared.tables import USAGE_DAYS, USAGE_MONTHS
-from tests.support import FakeClock
-from tests.test_accounts import services_on, signed_up
+from tests.support import FakeClock, services_on, signed_up
 from tests.test_history import ALL, STORES, check
 from tests.usage_world import BORN, MEMO, Owner, lived
 

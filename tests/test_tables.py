@@ -11,7 +11,6 @@ from shared.errors import Conflict, MemoNotFound, NotFound, ValidationFailed
 from shared.plans import Tier
 from shared.rows import (
     Action,
-    IssuedKey,
     Memo,
     Role,
     Subscription,
@@ -32,63 +31,19 @@ from shared.tables import (
     UsageLogs,
     Users,
     Window,
-    key_id,
     uses_counter,
 )
-from tests.support import NOON, CountingStore, outcomes, racing_store
+from tests.support import IDS, NOON, CountingStore, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
 
 ODD_IDS = ["", ".", "..", "../all", "a/b", "x" * 129, "é", "\x00", "0" * 31, "0" * 33, "A" * 32, "none\n"]
 
-_ids = Ids()
-
-
-@pytest.fixture
-def seed() -> int:
-    return 0
-
-
-@pytest.fixture
-def store(seed: int) -> Store:
-    return racing_store(seed)
-
-
-def a_user(email: str = "ada@example.org", *, minutes: int = 0) -> User:
-    at = NOON + timedelta(minutes=minutes)
-    return User(
-        id=_ids.mint(at),
-        email=email,
-        password_hash="a hash",
-        tier=Tier.HOBBY,
-        role=Role.USER,
-        email_verified=False,
-        session_version=1,
-        created_at=at,
-        updated_at=at,
-    )
-
-
-def a_key(
-    user_id: str, *, name: str = "Key", expires_in: timedelta | None = None, prefix: str = "at_live_"
-) -> IssuedKey:
-    key_hash = digest(f"{user_id}{_ids.mint(NOON)}")
-    return IssuedKey(
-        id=key_id(key_hash),
-        user_id=user_id,
-        prefix=prefix,
-        key_hash=key_hash,
-        last_six="abcdef",
-        name=name,
-        created_at=NOON,
-        expires_at=None if expires_in is None else NOON + expires_in,
-    )
-
 
 def a_memo(user_id: str, *, minutes: float = 0, voice: str = "adam", text: str = "Hello") -> Memo:
     at = NOON + timedelta(minutes=minutes)
     return Memo(
-        id=_ids.mint(at),
+        id=IDS.mint(at),
         user_id=user_id,
         text=text,
         audio_url="/audio/simulated-4.mp3",
@@ -102,12 +57,12 @@ def a_memo(user_id: str, *, minutes: float = 0, voice: str = "adam", text: str =
 
 def a_log(user_id: str, action: Action = Action.USER_LOGIN, *, minutes: float = 0) -> UsageLog:
     at = NOON + timedelta(minutes=minutes)
-    return UsageLog(id=_ids.mint(at), user_id=user_id, action=action, metadata={"n": minutes}, created_at=at)
+    return UsageLog(id=IDS.mint(at), user_id=user_id, action=action, metadata={"n": minutes}, created_at=at)
 
 
 def a_subscription(user_id: str, *, customer: str | None = "cus_1", subscription: str | None = "sub_1") -> Subscription:
     return Subscription(
-        id=_ids.mint(NOON),
+        id=IDS.mint(NOON),
         user_id=user_id,
         stripe_customer_id=customer,
         stripe_subscription_id=subscription,

@@ -20,8 +20,7 @@ from shared.speech import characters
 from shared.tables import Memos
 from tests.events import LambdaContext, http_event
 from tests.handlers.world import NOON, PUBLIC_URL, Account, Answer, World
-from tests.support import FakeClock
-from tests.test_accounts import services_on
+from tests.support import FakeClock, services_on
 
 IDS = Ids()
 LAMBDA_BYTES = 6 * 1024 * 1024
