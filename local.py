@@ -15,17 +15,16 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
-from shared.app import Function
+from shared.app import BuildServices, Function
 from shared.edge import App, Edge, Receive, Scope, Send
 from shared.opening import open_store
 from shared.parameters import with_secrets
 from shared.services import Services
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
-from shared.store import Store
 
 FUNCTIONS: Final = {
     "users": users.handler,
@@ -50,29 +49,28 @@ class Gateway:
     """Sends a request to the function that has its path, as API Gateway does; to health, if none has."""
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
-        self._functions = functions
+        self.functions = functions
         self._docs = Edge(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serving(scope)(scope, receive, send)
-
-    def _serving(self, scope: Scope) -> App:
-        if scope["path"] in DOCS_PATHS or scope["path"].startswith(DOCS_ASSETS):
-            return self._docs
-        for function in self._functions.values():
-            if any(_has_path(route, scope) for route in function.routes.routes):
-                return function.asgi
-        return self._functions["health"].asgi
+        path: str = scope["path"]
+        is_of_docs = path in DOCS_PATHS or path.startswith(DOCS_ASSETS)
+        app: App = self._docs if is_of_docs else self.functions[function_of(path)].asgi
+        await app(scope, receive, send)
 
 
-def local_gateway(environ: Mapping[str, str], store: Store) -> Gateway:
-    """All functions on one store, each with services of its own."""
-    return Gateway(
-        {
-            name: function.with_environment(environ, lambda settings: Services.on(store, settings))
-            for name, function in FUNCTIONS.items()
-        }
-    )
+def local_gateway(environ: Mapping[str, str], build: BuildServices) -> Gateway:
+    """All functions in containers of their own, with the services that `build` makes."""
+    return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()})
+
+
+def function_of(path: str) -> str:
+    """The name of the function that has a path, by whatever method; health, if none has."""
+    scope = {"type": "http", "method": "GET", "path": path}
+    for name, function in FUNCTIONS.items():
+        if any(route.matches(scope)[0] is not Match.NONE for route in function.routes.routes):
+            return name
+    return "health"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     print(_welcome(url, settings), flush=True)
     uvicorn.run(
-        local_gateway(environ, store),
+        local_gateway(environ, lambda settings: Services.on(store, settings)),
         host=options.host,
         port=options.port,
         lifespan="off",
@@ -147,15 +145,14 @@ def _documentation(functions: Mapping[str, Function]) -> App:
     return app
 
 
-def _has_path(route: BaseRoute, scope: Scope) -> bool:
-    return route.matches(scope)[0] is not Match.NONE
-
-
 def _welcome(url: str, settings: Settings) -> str:
-    if settings.store is StoreChoice.MICRO:
-        kept = f"HYPR Micro at {settings.hypr_url or settings.hypr_platform_url}"
-    else:
-        kept = str(settings.memory_file or "memory, until you stop it")
+    match settings.store:
+        case StoreChoice.MICRO:
+            kept = f"HYPR Micro at {settings.hypr_url or settings.hypr_platform_url}"
+        case StoreChoice.DYNAMODB:
+            kept = f"the DynamoDB table {settings.dynamodb_table}"
+        case StoreChoice.MEMORY:
+            kept = str(settings.memory_file or "memory, until you stop it")
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Documentation: {url}/docs
 Usage page:    {url}/usage

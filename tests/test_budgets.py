@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from local import FUNCTIONS, Gateway
+from local import local_gateway
 from shared.services import Services
 from shared.settings import Settings
 from shared.tables import TABLES
@@ -49,8 +49,7 @@ async def micro_api() -> AsyncIterator[Api]:
         def build(settings: Settings) -> Services:
             return Services.on(container.store, settings, passwords=cheap_passwords(), clock=clock)
 
-        functions = {name: function.with_environment({}, build) for name, function in FUNCTIONS.items()}
-        transport = httpx.ASGITransport(Gateway(functions))
+        transport = httpx.ASGITransport(local_gateway({}, build))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for path in ("/health", "/api/v1/voices", "/api/v1/usage", "/api/keys", "/api/v1/auth/me"):
                 await http.get(path)  # cold starts verify, and are not what is measured

@@ -11,6 +11,7 @@ import pytest
 
 from local import local_gateway
 from shared.memory import MemoryStore
+from shared.services import Services
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "tests" / "events"
@@ -47,13 +48,9 @@ def test_an_event_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     assert "cannot read the event" in done.stderr
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def gateway_client() -> httpx.AsyncClient:
-    gateway = local_gateway({}, MemoryStore())
+    store = MemoryStore()
+    gateway = local_gateway({}, lambda settings: Services.on(store, settings))
     return httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://localhost")
 
 

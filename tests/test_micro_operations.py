@@ -21,7 +21,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from local import FUNCTIONS, Gateway
+from local import local_gateway
 from shared.micro import MicroClient
 from shared.micro_address import Direct
 from shared.micro_store import MicroStore
@@ -170,11 +170,11 @@ class World:
         def build(settings: Settings) -> Services:
             return Services.on(store, settings, passwords=cheap_passwords(), clock=self._now)
 
-        functions = {name: function.with_environment(ENVIRON, build) for name, function in FUNCTIONS.items()}
+        gateway = local_gateway(ENVIRON, build)
         http = await self._stack.enter_async_context(
-            httpx.AsyncClient(transport=httpx.ASGITransport(Gateway(functions)), base_url="http://localhost")
+            httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://localhost")
         )
-        for function in functions.values():
+        for function in gateway.functions.values():
             await function.services()  # cold starts verify, and have tests of their own
         return Container(name=name, http=http, network=network, store=store, clock=clock)
 

@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
-from local import FUNCTIONS, Gateway
+from local import local_gateway
 from shared.memory import MemoryStore
 from shared.services import Services
 from shared.settings import Settings
@@ -67,7 +67,7 @@ def origin(clock: FakeClock) -> Iterator[str]:
     def build(settings: Settings) -> Services:
         return Services.on(store, settings, passwords=passwords, clock=clock)
 
-    gateway = Gateway({name: function.with_environment({}, build) for name, function in FUNCTIONS.items()})
+    gateway = local_gateway({}, build)
     server = uvicorn.Server(uvicorn.Config(gateway, port=0, log_config=None, lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
-from handlers import health, keys, memos, subscriptions, usage, users
+from local import FUNCTIONS, function_of
 from shared.credentials import Passwords
 from shared.logs import configure_logging
 from shared.memory import Pause
@@ -39,32 +39,6 @@ PRODUCTION: Final = {
     "SESSION_SECRET": "s" * 32,
     "CORS_ORIGINS": "https://app.example.org, https://admin.example.org",
 }
-
-_FUNCTIONS: Final = {
-    "users": users.handler,
-    "keys": keys.handler,
-    "memos": memos.handler,
-    "usage": usage.handler,
-    "subscriptions": subscriptions.handler,
-    "health": health.handler,
-}
-
-_ROUTES: Final = (
-    ("/api/v1/auth", "users"),
-    ("/api/keys", "keys"),
-    ("/api/v1/dashboard/keys", "keys"),
-    ("/api/v1/voices", "memos"),
-    ("/api/v1/demo", "memos"),
-    ("/api/v1/memo", "memos"),
-    ("/audio", "memos"),
-    ("/api/v1/usage", "usage"),
-    ("/api/v1/analytics", "usage"),
-    ("/api/v1/dashboard/stats", "usage"),
-    ("/api/v1/dashboard/account", "usage"),
-    ("/usage", "usage"),
-    ("/api/v1/billing", "subscriptions"),
-)
-"""Which function has the paths that begin so; all others are the health function's."""
 
 T = TypeVar("T")
 
@@ -129,7 +103,7 @@ class World:
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = {
-            name: function.with_environment(self.environ, self._build) for name, function in _FUNCTIONS.items()
+            name: function.with_environment(self.environ, self._build) for name, function in FUNCTIONS.items()
         }
         self._accounts = 0
 
@@ -303,10 +277,6 @@ def kept_logs() -> Iterator[Logs]:
         logging.getLogger("agent_talk").removeHandler(keep)
         root.removeHandler(keep)
         own.stream = stream
-
-
-def function_of(path: str) -> str:
-    return next((name for prefix, name in _ROUTES if path.startswith(prefix)), "health")
 
 
 def account_of(answer: Any) -> Account:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from local import FUNCTIONS, Gateway
+from local import local_gateway
 from shared.api_keys import NewKey, new_key
 from shared.clock import Ids, iso, utc_now
 from shared.plans import Tier
@@ -131,10 +131,8 @@ async def api_on(store: Store) -> AsyncIterator[httpx.AsyncClient]:
     def build(settings: Settings) -> Services:
         return Services.on(store, settings, passwords=cheap_passwords())
 
-    functions = {name: function.with_environment(UNLIMITED, build) for name, function in FUNCTIONS.items()}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(Gateway(functions)), base_url="http://localhost"
-    ) as http:
+    transport = httpx.ASGITransport(local_gateway(UNLIMITED, build))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         for path in ("/health", "/api/v1/voices", "/api/v1/usage", "/api/keys", "/api/v1/auth/me"):
             await http.get(path)
         yield http
