@@ -7,7 +7,8 @@ TARGET ?= arm64
 STORE ?= micro
 PY := .venv/bin/python
 READY := .venv/ready
-OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(CURDIR)/.local/memory.json) node_modules/.bin/osls
+MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
+OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run test test-dynamodb test-micro test-runtime test-stores
@@ -32,7 +33,7 @@ test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
 	$(PY) -m pytest tests/handlers --store dynamodb
 
-check: check-python check-deployment ## Check everything: format, lint, types, tests, and what would be deployed
+check: check-python check-deployment test-runtime ## Check everything: format, lint, types, tests, and what would be deployed
 
 check-python: $(READY) ## All of that but the deployment; needs no Node
 	.venv/bin/ruff format --check .

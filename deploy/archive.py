@@ -4,13 +4,17 @@ The same files give the same bytes: entries are sorted, and carry no time, owner
 may compress differently; the unpacked files are then still the same.)
 """
 
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 CODE: Final = ("handlers", "shared")
-"""Our own packages, data files included."""
+"""Our own packages."""
+
+OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js"})
+"""Our own files, beside LICENSE. What else lies there may be an editor's, or somebody's secrets."""
 
 LEFT_OUT: Final = {
     "bin": "commands of packages; functions run none",
@@ -38,21 +42,26 @@ Entries = Mapping[PurePosixPath, Path]
 def entries(source: Path, packages: Path) -> Entries:
     """What the functions need: our own code from `source`, and what is installed in `packages`.
 
-    Raises FileExistsError when a package would take the place of our own code.
+    Raises FileExistsError when a package would take the place of our own code, and ValueError for a file
+    among it that is of no known kind. Hidden files are left out.
     """
     chosen: dict[PurePosixPath, Path] = {name: path for name, path in _files(packages) if _is_needed(name)}
     for folder in CODE:
         taken = [name for name in chosen if name.parts[0] in (folder, f"{folder}.py")]
         if taken:
             raise FileExistsError(f"a package installs {taken[0]}, where our own {folder} belongs")
-        chosen |= {folder / name: path for name, path in _files(source / folder) if _is_own(name)}
+        own = {folder / name: path for name, path in _files(source / folder) if not _is_hidden(name)}
+        strangers = sorted(str(name) for name, path in own.items() if not _is_own(path))
+        if strangers:
+            raise ValueError(f"these would be deployed, and are no code: {', '.join(strangers)}")
+        chosen |= own
     return chosen
 
 
 def write(archive: Path, chosen: Entries) -> None:
     """At once: whoever reads `archive` meanwhile reads a whole one."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = archive.with_name(f"{archive.name}.unfinished")
+    unfinished = archive.with_name(f"{archive.name}.{os.getpid()}")
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name in sorted(chosen):
             entry = zipfile.ZipInfo(str(name), date_time=_EPOCH)
@@ -69,8 +78,12 @@ def _files(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
             yield PurePosixPath(path.relative_to(folder).as_posix()), path
 
 
-def _is_own(name: PurePosixPath) -> bool:
-    return "__pycache__" not in name.parts
+def _is_hidden(name: PurePosixPath) -> bool:
+    return any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+
+
+def _is_own(path: Path) -> bool:
+    return not path.is_symlink() and (path.suffix in OWN_ENDINGS or path.name == "LICENSE")
 
 
 def _is_needed(name: PurePosixPath) -> bool:

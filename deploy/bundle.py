@@ -91,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = build(target)
     except subprocess.CalledProcessError as exc:
         return int(exc.returncode)  # uv has said why
+    except (FileExistsError, ValueError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
     folder = unpack(target)
     unpacked = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(

@@ -60,7 +60,7 @@ from shared.settings import (
     chosen_store,
     in_lambda,
 )
-from shared.store import StoreUnavailable
+from shared.store import StoreError, StoreNotReady, StoreUnavailable
 from shared.tables import TABLES
 from shared.validation import refusal
 
@@ -68,6 +68,9 @@ _log = logging.getLogger("agent_talk.app")
 
 TEXT: Final = [*DEFAULT_TEXT_MIME_TYPES, "application/x-ndjson"]
 """Media types that are answered as text; all others are in base64."""
+
+SECRETS_S: Final = 6.0
+"""How long an event waits for the parameters of secrets; half of a request's time."""
 
 BuildServices = Callable[[Settings], Services]
 
@@ -108,6 +111,7 @@ class Function:
             prepare(environ)
         gc.enable()  # see handlers/__init__.py
         self._environ = environ
+        self._with_secrets: Mapping[str, str] | None = None
         self._build = build
         self._services: Services | None = None
         self._starting = asyncio.Lock()
@@ -178,17 +182,26 @@ class Function:
             await _verify(services)
         except SettingsError as exc:
             _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
+            self._with_secrets = None  # the next event reads what may have been put right
             raise ServiceUnavailable from exc
-        except StoreUnavailable as exc:
+        except StoreError as exc:
             _log.error("cannot serve: %s", exc)
+            if isinstance(exc, StoreNotReady):  # a key that it refuses, for one
+                self._with_secrets = None
             raise ServiceUnavailable from exc
         return services
 
     async def _secrets_read(self) -> Mapping[str, str]:
         """The environment with its secrets, read once: an outage of the store asks for them no second time."""
-        if names_parameters(self._environ):
-            self._environ = await asyncio.to_thread(with_secrets, self._environ)
-        return self._environ
+        if not names_parameters(self._environ):
+            return self._environ
+        if self._with_secrets is None:
+            try:
+                async with asyncio.timeout(SECRETS_S):
+                    self._with_secrets = await asyncio.to_thread(with_secrets, self._environ)
+            except TimeoutError as exc:
+                raise SettingsError([f"the parameters of secrets could not be read in {SECRETS_S} s"]) from exc
+        return self._with_secrets
 
     def _build_chain(self) -> App:
         settings = EdgeSettings.from_env(self._environ)

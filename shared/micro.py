@@ -27,8 +27,8 @@ from shared.micro_errors import (
     NotFound,
     Overloaded,
     Unreachable,
-    bounded,
     refusal,
+    said_by,
     unsent_or_unanswered,
 )
 
@@ -243,8 +243,8 @@ class MicroClient:
         try:
             return read(json.loads(answer.content))
         except (KeyError, TypeError, ValueError) as exc:
-            shown = bounded(answer, redact=self._server.redact)
-            raise ForeignServer("unexpected shape", status=answer.status_code, body=shown) from exc
+            said = said_by(answer, redact=self._server.redact)
+            raise ForeignServer("unexpected shape", status=answer.status_code, said=said) from exc
 
 
 def _database(name: str) -> str:

@@ -18,7 +18,7 @@ what is known about the request:
     └── unknown
         ├── NoAnswer          sent, and not or only partly answered
         ├── ForeignServer     answered as no HYPR Micro does: HTML, unknown route, unexpected shape
-        └── ServerFailed      any other answer; status and body say more
+        └── ServerFailed      any other answer; it says more
 """
 
 import json
@@ -30,8 +30,8 @@ from typing import ClassVar, Final
 
 import httpx
 
-BODY_CHARACTERS: Final = 300
-"""So much of an unexpected body is kept in an error."""
+SAID_CHARACTERS: Final = 300
+"""How much of what the server says of a failure is kept in an error."""
 
 
 class Outcome(StrEnum):
@@ -40,14 +40,14 @@ class Outcome(StrEnum):
 
 
 class MicroError(Exception):
-    """`status` is None when there was no answer; `body` is the beginning of what was answered."""
+    """`status` is None when there was no answer; `said` is what the server says of the failure."""
 
     outcome: ClassVar[Outcome] = Outcome.NOT_PROCESSED
 
-    def __init__(self, what: str, *, status: int | None = None, body: str = "") -> None:
-        super().__init__(what if status is None else f"{what}: {status} {body}")
+    def __init__(self, what: str, *, status: int | None = None, said: str = "") -> None:
+        super().__init__(what if status is None else f"{what}: {status} {said}")
         self.status = status
-        self.body = body
+        self.said = said
 
 
 class UnsafeSegment(MicroError):
@@ -65,8 +65,8 @@ class Unreachable(MicroError):
 class Overloaded(MicroError):
     """`retry_after_s` is None when the server did not say. With 503, saying so tells that the request was not taken."""
 
-    def __init__(self, what: str, *, status: int, body: str, retry_after_s: float | None) -> None:
-        super().__init__(what, status=status, body=body)
+    def __init__(self, what: str, *, status: int, said: str, retry_after_s: float | None) -> None:
+        super().__init__(what, status=status, said=said)
         self.retry_after_s = retry_after_s
 
 
@@ -146,23 +146,27 @@ def unsent_or_unanswered(exc: Exception) -> MicroError:
 
 def refusal(answer: httpx.Response, *, redact: Callable[[str], str]) -> MicroError:
     """What an answer other than 2xx means."""
-    status, body = answer.status_code, bounded(answer, redact=redact)
+    status, said = answer.status_code, said_by(answer, redact=redact)
     wait_s = retry_after_s(answer.headers)
     if status == 429 or (status == 503 and wait_s is not None):
-        return Overloaded("overloaded", status=status, body=body, retry_after_s=wait_s)
+        return Overloaded("overloaded", status=status, said=said, retry_after_s=wait_s)
     text = _error_text(answer)
     if text is None:
         error: type[MicroError] = ForeignServer if status < 500 else ServerFailed
-        return error("not an answer of HYPR Micro", status=status, body=body)
+        return error("not an answer of HYPR Micro", status=status, said=said)
     for row_status, pattern, error in ANSWERS:
         if status == row_status and re.match(pattern, text, re.DOTALL):
-            return error("refused", status=status, body=body)
-    return ServerFailed("failed", status=status, body=body)
+            return error("refused", status=status, said=said)
+    return ServerFailed("failed", status=status, said=said)
 
 
-def bounded(answer: httpx.Response, *, redact: Callable[[str], str]) -> str:
-    """The beginning of the body, without the secret that a foreign server may have echoed."""
-    return redact(answer.content.decode(errors="replace"))[:BODY_CHARACTERS]  # some charsets it may name cannot be read
+def said_by(answer: httpx.Response, *, redact: Callable[[str], str]) -> str:
+    """The beginning of the answer's `error`, without the secret that a foreign server may have echoed; without one, the
+    size and type of its body. All else in it may be rows, which no log may show."""
+    text = _error_text(answer)
+    if text is None:
+        return f"{len(answer.content)} bytes of {answer.headers.get('Content-Type', 'no type')[:SAID_CHARACTERS]}"
+    return redact(text)[:SAID_CHARACTERS]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -3,6 +3,7 @@
 import gc
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
@@ -63,7 +64,8 @@ def prepare(env: Mapping[str, str]) -> None:
     if names_parameters(env):
         import_module("urllib.request")
     if choice is StoreChoice.MICRO:
-        import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
+        with suppress(OSError, ValueError):  # the first event tells what is wrong with them
+            import_module("shared.connections").tls_context(env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or "")
     inspect.getsourcelines(prepare)
     gc.freeze()
 
@@ -88,7 +90,10 @@ def _open_micro(settings: Settings) -> OpenedStore:
         server = Platform(url=settings.hypr_platform_url, app_slug=settings.hypr_app_slug)
     else:
         server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
-    http = http_client(server.url)
+    try:
+        http = http_client(server.url)
+    except OSError as exc:
+        raise SettingsError([f"the certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR ({exc})"]) from exc
     return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
 
 

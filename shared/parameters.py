@@ -8,6 +8,8 @@ SDK would take longer to import than everything else together, and most deployme
 import hashlib
 import hmac
 import json
+import random
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +24,9 @@ SECRETS: Final = ("SESSION_SECRET", "HYPERMICRO_API_KEY")
 ATTEMPT_S: Final = 2.0
 ATTEMPTS: Final = 2
 
+PAUSE_S: Final = 0.5
+"""The longest wait before the second attempt; each is a random part of it, since containers start in crowds."""
+
 _TARGET: Final = "AmazonSSM.GetParameters"
 _PASSING: Final = ("ThrottlingException", "InternalServerError")
 
@@ -30,13 +35,15 @@ Answer = tuple[int, bytes]
 Post = Callable[[str, Headers, bytes], Answer]
 """Sends to a URL. Raises OSError when no answer came."""
 
+Sleep = Callable[[float], None]
+
 
 def names_parameters(env: Mapping[str, str]) -> bool:
     """Whether `with_secrets` would ask for any."""
     return any(env.get(secret + SUFFIX) for secret in SECRETS)
 
 
-def with_secrets(env: Mapping[str, str], *, post: Post | None = None) -> Mapping[str, str]:
+def with_secrets(env: Mapping[str, str], *, post: Post | None = None, sleep: Sleep = time.sleep) -> Mapping[str, str]:
     """The environment with the secrets in the place of what names them. Raises SettingsError with all that is wrong.
 
     Asks nobody when no parameter is named.
@@ -48,7 +55,7 @@ def with_secrets(env: Mapping[str, str], *, post: Post | None = None) -> Mapping
     problems += [f"{secret}{SUFFIX} must begin with a slash" for secret, name in named.items() if name[0] != "/"]
     if problems:
         raise SettingsError(problems)
-    values = _Parameters(env, post or _post).read(set(named.values()))
+    values = _Parameters(env, post or _post, sleep).read(set(named.values()))
     missing = [
         f"{secret}{SUFFIX}: there is no SecureString {name}" for secret, name in named.items() if name not in values
     ]
@@ -61,9 +68,10 @@ def with_secrets(env: Mapping[str, str], *, post: Post | None = None) -> Mapping
 class _Parameters:
     """The Parameter Store of one account and region."""
 
-    def __init__(self, env: Mapping[str, str], post: Post) -> None:
+    def __init__(self, env: Mapping[str, str], post: Post, sleep: Sleep) -> None:
         self._env = env
         self._post = post
+        self._sleep = sleep
         self._region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
         lacking = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
         if not self._region:
@@ -75,9 +83,13 @@ class _Parameters:
         """The SecureStrings among these that exist. Raises SettingsError."""
         body = json.dumps({"Names": sorted(names), "WithDecryption": True}).encode()
         failure = ""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(PAUSE_S * random.random())  # noqa: S311 it decides nothing
             try:
                 status, answer = self._post(self._url, signed(self._env, self._url, self._region, body, _now()), body)
+            except ValueError as exc:
+                raise SettingsError([f"AWS_ENDPOINT_URL is not a URL: {exc}"]) from exc
             except OSError as exc:
                 failure = f"no answer from {self._url}: {exc}"
                 continue
@@ -97,11 +109,11 @@ class _Parameters:
 
 def signed(env: Mapping[str, str], url: str, region: str, body: bytes, now: datetime) -> Headers:
     """The headers of a request to the Parameter Store, with its signature."""
-    time = now.strftime("%Y%m%dT%H%M%SZ")
+    at = now.strftime("%Y%m%dT%H%M%SZ")
     headers = {
         "content-type": "application/x-amz-json-1.1",
         "host": urlsplit(url).netloc,
-        "x-amz-date": time,
+        "x-amz-date": at,
         "x-amz-target": _TARGET,
     }
     if env.get("AWS_SESSION_TOKEN"):
@@ -109,8 +121,8 @@ def signed(env: Mapping[str, str], url: str, region: str, body: bytes, now: date
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     request = f"POST\n{urlsplit(url).path}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-    scope = f"{time[:8]}/{region}/ssm/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    scope = f"{at[:8]}/{region}/ssm/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = f"AWS4{env['AWS_SECRET_ACCESS_KEY']}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -128,13 +140,14 @@ def _post(url: str, headers: Headers, body: bytes) -> Answer:
     try:
         # an endpoint of AWS, or the operator's
         request = Request(url, data=body, headers=dict(headers), method="POST")  # noqa: S310
-        with build_opener(ProxyHandler({})).open(request, timeout=ATTEMPT_S) as answer:
-            return answer.status, answer.read()
-    except HTTPError as exc:
-        with exc:
-            return exc.code, exc.read()
+        try:
+            answered = build_opener(ProxyHandler({})).open(request, timeout=ATTEMPT_S)
+        except HTTPError as error:
+            answered = error
+        with answered:
+            return answered.status or 0, answered.read()
     except (HTTPException, ValueError) as exc:
-        raise OSError(f"{type(exc).__name__}: {exc}") from exc
+        raise OSError(type(exc).__name__) from exc  # its text may show a header, and so a credential
 
 
 def _secure_strings(answer: bytes) -> dict[str, str]:

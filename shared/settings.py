@@ -163,8 +163,7 @@ class _Reader:
         """Without a slash at its end; empty when it is unset."""
         url = self.env.get(name, "").rstrip("/")
         if url and not _is_url(url):
-            shown = "" if "@" in url else f", not {url!r}"  # what stands before an @ may be a password
-            self.problems.append(f"{name} must be an absolute http(s) URL without credentials{shown}")
+            self.problems.append(f"{name} must be an absolute http(s) URL without credentials{_but(url)}")
         return url
 
     def table(self, name: str, *, default: str) -> str:
@@ -177,9 +176,14 @@ class _Reader:
     def origins(self, name: str) -> tuple[str, ...]:
         words = [word.strip().rstrip("/").lower() for word in self.env.get(name, "").split(",") if word.strip()]
         self.problems.extend(
-            f"{name}: {word!r} is not an origin like https://example.org" for word in words if not _is_origin(word)
+            f"{name} must be origins like https://example.org{_but(word)}" for word in words if not _is_origin(word)
         )
         return tuple(word for word in words if _is_origin(word))
+
+
+def _but(url: str) -> str:
+    """What was given instead; nothing, when it may hold a password or a key."""
+    return "" if "@" in url or "?" in url else f", not {url!r}"
 
 
 def _is_origin(text: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 
 _VERSION_0: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_STATE: Final = re.compile(r"[ -~]{1,4096}")
+_STATE: Final = re.compile(r"[\t -~]{1,4096}")
 """What any HTTP library sends as it is, and any server takes."""
 
 SAMPLED: Final = 0x01

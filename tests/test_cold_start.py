@@ -118,6 +118,15 @@ def test_in_lambda_on_hypr_micro_the_first_event_imports_nothing(handler: str) -
     assert (started.status, started.later) == (404 if handler == "handlers.health" else 503, frozenset())
 
 
+@pytest.mark.parametrize(
+    "env",
+    [MICRO | {"HYPR_URL": "https://[::1"}, MICRO | {"HYPR_URL": "https://localhost:9", "SSL_CERT_FILE": "/absent"}],
+    ids=["URL", "certificates"],
+)
+def test_what_is_wrong_with_the_server_is_told_by_the_first_event(env: dict[str, str]) -> None:
+    assert container("handlers.memos", IN_LAMBDA | env).status == 503
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_each_route_is_built_once(name: str) -> None:
     function = importlib.import_module(f"handlers.{name}").handler

@@ -1,6 +1,7 @@
 """The wire client: what it sends, and what it makes of answers."""
 
 import asyncio
+import json
 import logging
 
 import httpx
@@ -158,7 +159,7 @@ async def test_direct_mode_sends_the_key_and_platform_mode_the_slug_under_the_pr
 async def test_the_key_stays_out_of_logs_reprs_and_errors(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="agent_talk.micro")
     async with world() as w:
-        w.strike(always(answer(500, f"you sent Authorization: Bearer {KEY}")))
+        w.strike(always(answer(500, json.dumps({"error": f"you sent Authorization: Bearer {KEY}"}))))
         with pytest.raises(ServerFailed) as failed:
             await w.client.increment("c")
         w.strike(always(answer(200, f"you sent Authorization: Bearer {KEY}")))
@@ -170,7 +171,7 @@ async def test_the_key_stays_out_of_logs_reprs_and_errors(caplog: pytest.LogCapt
         told = [repr(w.client), repr(Direct(url="http://micro", api_key=KEY)), caplog.text]
         told += [text for caught in (failed, foreign) for text in (str(caught.value), repr(caught.value))]
         assert not any(KEY in text for text in told)
-        assert "[key]" in failed.value.body
+        assert "[key]" in failed.value.said
 
 
 async def test_each_sending_is_one_debug_line_with_its_path_and_result(caplog: pytest.LogCaptureFixture) -> None:

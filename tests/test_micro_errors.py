@@ -134,15 +134,15 @@ def test_only_what_was_sent_and_not_clearly_answered_has_an_unknown_outcome() ->
     assert unknown == {NoAnswer, ForeignServer, ServerFailed}
 
 
-def test_an_unknown_answer_keeps_its_status_and_the_beginning_of_its_body() -> None:
+def test_an_unknown_answer_keeps_its_status_and_the_beginning_of_its_error() -> None:
     got = meaning(reply(500, '{"error": "' + "x" * 5000 + '"}'))
     assert got.status == 500
-    assert len(got.body) == 300
+    assert len(got.said) == 300
     assert len(str(got)) < 400
 
 
 @pytest.mark.parametrize("charset", ["base64", "rot13", "idna", "no-such"])
-def test_a_body_is_shown_whatever_charset_a_foreign_server_names(charset: str) -> None:
+def test_a_foreign_body_is_not_shown_whatever_charset_it_names(charset: str) -> None:
     got = meaning(reply(404, "<html>\u00fc", content_type=f"text/html; charset={charset}"))
     assert isinstance(got, ForeignServer)
-    assert got.body == "<html>\u00fc"
+    assert got.said == f"8 bytes of text/html; charset={charset}"

@@ -58,7 +58,7 @@ async def test_an_answer_of_unexpected_shape_is_a_foreign_server(read: Call, bod
         w.strike(always(answer(200, body)))
         with pytest.raises(ForeignServer) as caught:
             await read(w.client)
-        assert (caught.value.status, caught.value.body) == (200, body)
+        assert (caught.value.status, caught.value.said) == (200, f"{len(body)} bytes of text/plain; charset=utf-8")
         assert caught.value.__cause__ is not None
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,7 +20,7 @@ from botocore.credentials import Credentials
 from handlers import memos
 from shared.app import Function
 from shared.memory import MemoryStore
-from shared.parameters import ATTEMPTS, names_parameters, signed, with_secrets
+from shared.parameters import ATTEMPTS, PAUSE_S, names_parameters, signed, with_secrets
 from shared.services import Services
 from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.store import StoreUnavailable
@@ -40,10 +41,12 @@ class Store:
     """A Parameter Store that answers from a dict, and keeps what it was asked."""
 
     def __init__(self, *, secure: Mapping[str, str], plain: Mapping[str, str] | None = None) -> None:
-        self._typed = {name: ("SecureString", value) for name, value in secure.items()}
-        self._typed |= {name: ("String", value) for name, value in (plain or {}).items()}
+        self.secure = dict(secure)
+        self._plain = plain or {}
         self.asked: list[tuple[str, Mapping[str, str], Any]] = []
         self.failures: list[tuple[int, bytes] | OSError] = []
+        self.cuts_answers = False
+        """Over HTTP, the end of an answer never comes."""
 
     def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         self.asked.append((url, headers, json.loads(body)))
@@ -54,11 +57,13 @@ class Store:
             return failure
         names = json.loads(body)["Names"]
         found = [
-            {"Name": name, "Type": self._typed[name][0], "Value": self._typed[name][1], "Version": 1}
+            {"Name": name, "Type": kind, "Value": values[name], "Version": 1}
+            for kind, values in (("SecureString", self.secure), ("String", self._plain))
             for name in names
-            if name in self._typed
+            if name in values
         ]
-        answer = {"Parameters": found, "InvalidParameters": [name for name in names if name not in self._typed]}
+        missing = sorted({*names} - {*self.secure, *self._plain})
+        answer = {"Parameters": found, "InvalidParameters": missing}
         return 200, json.dumps(answer).encode()
 
 
@@ -69,7 +74,7 @@ def store() -> Store:
 
 def problems(env: Mapping[str, str], store: Store) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        with_secrets(env, post=store)
+        with_secrets(env, post=store, sleep=lambda _: None)
     return caught.value.problems
 
 
@@ -158,8 +163,9 @@ def test_a_parameter_that_is_missing_or_not_encrypted_is_told(store: Store) -> N
     "failure", [OSError("gone"), TimeoutError("late"), (500, b"<html>"), (400, b'{"__type": "ThrottlingException"}')]
 )
 def test_what_passes_is_tried_again(store: Store, failure: tuple[int, bytes] | OSError) -> None:
-    store.failures = [failure]
-    assert with_secrets(ENV, post=store)["SESSION_SECRET"] == SECRET
+    store.failures, waited = [failure], list[float]()
+    assert with_secrets(ENV, post=store, sleep=waited.append)["SESSION_SECRET"] == SECRET
+    assert [0 <= wait_s <= PAUSE_S for wait_s in waited] == [True]
     store.failures = [failure] * ATTEMPTS
     (problem,) = problems(ENV, store)
     assert problem.startswith("the parameters of secrets could not be read: ")
@@ -186,7 +192,20 @@ def test_an_endpoint_that_is_something_else_is_told(store: Store, answer: bytes)
 @pytest.mark.parametrize("url", ["localhost", "http://127.0.0.1:1", "http://a b"])
 def test_an_endpoint_that_cannot_be_asked_is_told(url: str) -> None:
     with pytest.raises(SettingsError, match="could not be read: no answer from"):
-        with_secrets(ENV | {"AWS_ENDPOINT_URL": url})
+        with_secrets(ENV | {"AWS_ENDPOINT_URL": url}, sleep=lambda _: None)
+
+
+def test_an_endpoint_that_is_no_url_is_told(store: Store) -> None:
+    (problem,) = problems(ENV | {"AWS_ENDPOINT_URL_SSM": "http://[::1"}, store)
+    assert problem.startswith("AWS_ENDPOINT_URL is not a URL: ")
+
+
+@pytest.mark.parametrize("name", ["AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"])
+def test_a_credential_that_no_header_can_carry_is_not_shown(name: str) -> None:
+    env = ENV | {name: "top\nsecret", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    with pytest.raises(SettingsError, match="ValueError") as caught:
+        with_secrets(env, sleep=lambda _: None)
+    assert "secret" not in str(caught.value).replace("the parameters of secrets", "")
 
 
 def test_a_named_key_of_hypr_micro_chooses_it() -> None:
@@ -201,6 +220,8 @@ def served(store: Store) -> Iterator[str]:
         def do_POST(self) -> None:
             status, answer = store("", dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(status)
+            if store.cuts_answers:
+                self.send_header("Content-Length", str(len(answer) + 1))
             self.end_headers()
             self.wfile.write(answer)
 
@@ -221,6 +242,15 @@ def test_it_is_asked_over_http(store: Store, served: str) -> None:
     store.failures = [(400, b'{"__type": "AccessDeniedException"}')]
     with pytest.raises(SettingsError, match="400 AccessDeniedException"):
         with_secrets(env)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_is_cut_off_is_none(store: Store, served: str, status: int) -> None:
+    store.cuts_answers = True
+    store.failures = [(status, b"{}")] * ATTEMPTS
+    with pytest.raises(SettingsError, match=r"no answer from \S+: IncompleteRead"):
+        with_secrets(ENV | {"AWS_ENDPOINT_URL": served}, sleep=lambda _: None)
+    assert len(store.asked) == ATTEMPTS
 
 
 def test_no_request_is_logged(store: Store, served: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -276,6 +306,28 @@ def test_secrets_that_cannot_be_read_are_503_and_asked_for_again(store: Store, s
     finally:
         function.close()
     assert [answer["statusCode"] for answer in answers] == [503, 200]
+
+
+def test_a_secret_that_was_wrong_is_read_again(store: Store, served: str) -> None:
+    function = in_production(served, fails=0)
+    store.secure[NAME] = "too short"
+    try:
+        refused = function(http_event("GET", "/api/v1/voices"), None)
+        store.secure[NAME] = SECRET
+        answered = function(http_event("GET", "/api/v1/voices"), None)
+    finally:
+        function.close()
+    assert (refused["statusCode"], answered["statusCode"]) == (503, 200)
+
+
+def test_secrets_that_do_not_come_in_time_are_503(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.app.SECRETS_S", 0.05)
+    monkeypatch.setattr("shared.app.with_secrets", lambda _: time.sleep(0.2))
+    function = in_production(served, fails=0)
+    try:
+        assert function(http_event("GET", "/api/v1/voices"), None)["statusCode"] == 503
+    finally:
+        function.close()
 
 
 def test_neither_the_sdk_nor_a_client_is_imported_before_a_parameter_is_named() -> None:

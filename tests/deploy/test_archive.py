@@ -34,6 +34,7 @@ NOT_PACKED = (
     ".lock",
 )
 OWN = ("handlers/memos.py", "handlers/usage_page/page.html", "shared/app.py", "shared/tests/kept.py")
+HIDDEN = ("handlers/.env", "shared/.app.py.swp", "shared/.cache/app.py", "handlers/__pycache__/memos.cpython-311.pyc")
 
 
 def tree(root: Path, names: tuple[str, ...]) -> Path:
@@ -45,7 +46,7 @@ def tree(root: Path, names: tuple[str, ...]) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return tree(tmp_path / "source", (*OWN, "handlers/__pycache__/memos.cpython-311.pyc", "tests/test_memos.py"))
+    return tree(tmp_path / "source", (*OWN, *HIDDEN, "tests/test_memos.py"))
 
 
 @pytest.fixture
@@ -59,6 +60,19 @@ def test_packages_and_our_own_code_are_packed_and_nothing_that_no_function_needs
 
 def test_every_package_left_out_keeps_its_licence(source: Path, packages: Path) -> None:
     assert PurePosixPath("cffi-1.0.dist-info/licenses/AUTHORS") in archive.entries(source, packages)
+
+
+@pytest.mark.parametrize("name", ["handlers/notes.txt~", "shared/key.pem", "shared/rows.json"])
+def test_a_file_among_our_code_that_is_none_is_refused(source: Path, packages: Path, name: str) -> None:
+    tree(source, (name,))
+    with pytest.raises(ValueError, match=name):
+        archive.entries(source, packages)
+
+
+def test_a_link_among_our_code_is_refused(source: Path, packages: Path) -> None:
+    (source / "shared" / "settings.py").symlink_to("/etc/hostname")
+    with pytest.raises(ValueError, match="settings.py"):
+        archive.entries(source, packages)
 
 
 @pytest.mark.parametrize("name", ["handlers/__init__.py", "shared.py"])

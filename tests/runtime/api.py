@@ -330,10 +330,10 @@ class Runtime:
         raise LookupError("the kernel tells no peak")
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
-        """What was logged as JSON; all of it once the process has ended."""
+        """What was logged as JSON, without metrics; all of it once the process has ended."""
         for line in self.log:
-            if line.startswith("{"):
-                yield json.loads(line)
+            if line.startswith("{") and "_aws" not in (told := json.loads(line)):
+                yield told
 
     def _read(self, child: "subprocess.Popen[str]") -> None:
         assert child.stdout is not None

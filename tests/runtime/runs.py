@@ -1,6 +1,6 @@
 """The bundle's twin under Lambda's own runtime client.
 
-`make test-runtime` runs this; it is no part of the default run, as it sleeps.
+`make test-runtime` runs this, and with it `make check`; it is no part of the default run, as it needs the bundle.
 """
 
 import asyncio
