@@ -46,7 +46,9 @@ with contextlib.redirect_stdout(io.StringIO()):
     status = function(json.loads(sys.argv[2]), None)["statusCode"]
 assert gc.isenabled()
 later = loaded() - before
-print(json.dumps({"imported": sorted(before), "later": sorted(later), "compiled": compiled, "status": status}))
+documented = sum(len(getattr(route, "response_fields", ())) for route in function.app.routes)
+told = {"imported": sorted(before), "later": sorted(later), "compiled": compiled, "documented": documented}
+print(json.dumps({**told, "status": status}))
 """
 
 
@@ -58,6 +60,9 @@ class Container:
     imported: frozenset[str]
     later: frozenset[str]
     compiled: list[str]
+    documented: int
+    """How many models of other answers than a route's own were built."""
+
     status: int
 
     @property
@@ -82,6 +87,7 @@ def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Cont
         imported=frozenset(told["imported"]),
         later=frozenset(told["later"]),
         compiled=told["compiled"],
+        documented=told["documented"],
         status=told["status"],
     )
 
@@ -103,6 +109,11 @@ def test_in_lambda_on_memory_the_first_event_imports_nothing_and_nothing_imports
     expected = {"argon2", "aws_lambda_powertools", "shared.memory", "sortedcontainers"}
     assert started.heavy - others == expected
     assert (started.status, started.later) == (404, frozenset())
+
+
+def test_models_of_errors_are_built_only_where_a_document_shows_them() -> None:
+    assert container("handlers.memos", {}).documented > 0
+    assert container("handlers.memos", IN_LAMBDA | MEMORY).documented == 0
 
 
 def test_in_lambda_the_first_event_compiles_no_pattern() -> None:

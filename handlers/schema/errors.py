@@ -1,5 +1,6 @@
 """Errors in the OpenAPI document: their envelope, and which a route can answer."""
 
+import os
 from typing import Any, Final
 
 from handlers.schema.models import Answer
@@ -15,6 +16,7 @@ from shared.errors import (
     SessionExpired,
     ValidationFailed,
 )
+from shared.settings import in_lambda
 
 
 class ErrorDetails(Answer):
@@ -50,7 +52,12 @@ class ErrorAnswer(Answer):
 
 
 def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route for its OpenAPI document; those that any route can give are added."""
+    """The errors of a route for its OpenAPI document; those that any route can give are added.
+
+    Lambda serves no document: there FastAPI would build some hundred models of them at each cold start, for nobody.
+    """
+    if in_lambda(os.environ):
+        return {}
     codes: dict[int, set[str]] = {}
     general: tuple[type[AgentTalkError], ...] = (InternalError, ServiceUnavailable)
     for kind in (*kinds, *general):
