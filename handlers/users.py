@@ -1,5 +1,6 @@
 """Accounts: sign-up, login, logout, the caller's own account, and passwords."""
 
+import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
 from handlers.schema.errors import BODY_ERRORS, SESSION_ERRORS, errors

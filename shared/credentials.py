@@ -7,15 +7,17 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import jwt
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from shared.clock import Clock
 from shared.errors import InvalidCredential, SessionExpired
 from shared.rows import User
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 LIVE_PREFIX: Final = "at_live_"
 TEST_PREFIX: Final = "at_test_"
@@ -52,11 +54,20 @@ def pseudonym(secret: str, text: str) -> str:
 
 
 class Passwords:
-    """Argon2id. The hasher's own defaults are RFC 9106's for constrained memory; tests bring a cheaper one."""
+    """Argon2id. The hasher's own defaults are RFC 9106's for constrained memory; tests bring a cheaper one.
 
-    def __init__(self, hasher: PasswordHasher) -> None:
-        self._hasher = hasher
+    Its import is slow, and for the one function that handles passwords.
+    """
+
+    def __init__(self, hasher: "PasswordHasher | None" = None) -> None:
+        self._given = hasher
         self._dummy: str | None = None
+
+    @cached_property
+    def _hasher(self) -> "PasswordHasher":
+        from argon2 import PasswordHasher  # noqa: PLC0415
+
+        return self._given or PasswordHasher()
 
     async def hash(self, password: str) -> str:
         return await asyncio.to_thread(self._hasher.hash, password)
@@ -68,6 +79,8 @@ class Passwords:
         return await asyncio.to_thread(self._fits, password_hash, password)
 
     def _fits(self, password_hash: str | None, password: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
+
         try:
             self._hasher.verify(password_hash or self._dummy or "", password)
         except (VerificationError, InvalidHashError):

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from argon2 import PasswordHasher
-
 from shared.accounts import Accounts
 from shared.api_keys import KeyService
 from shared.clock import Clock, Ids, utc_now
@@ -58,7 +56,7 @@ class Services:
             accounts=Accounts(
                 users=users,
                 keys=keys,
-                passwords=passwords or Passwords(PasswordHasher()),
+                passwords=passwords or Passwords(),
                 sessions=Sessions(settings.session_secret, clock),
                 attempts=attempts,
                 recorder=recorder,
