@@ -129,7 +129,7 @@ async def _compare(source: Store, target: Store, clock: Clock, copied: Mapping[s
     reads: dict[str, Read] = {table.name: partial(table_content, table=table) for table in TABLES}
     reads |= {"counters": partial(counters_content, clock=clock)}
     compared: dict[str, Compared] = {}
-    with _progress() as progress:
+    with _progress(transient=True) as progress:
         for name, read in reads.items():
             there = await _read(read(source), progress, f"{name} of the source", copied.get(name))
             here = await _read(read(target), progress, f"{name} of the target", there.count)
@@ -181,7 +181,7 @@ def _chosen(choice: str, environ: Mapping[str, str]) -> Settings:
     return maintenance_settings(chosen)
 
 
-def _progress() -> Progress:
+def _progress(*, transient: bool = False) -> Progress:
     """A bar where the total is known; elsewhere the number so far, and how many a second."""
     return Progress(
         TextColumn("{task.description}"),
@@ -189,4 +189,5 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TaskProgressColumn(show_speed=True),
         console=Console(),
+        transient=transient,
     )
