@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -97,6 +98,7 @@ def ends(request: pytest.FixtureRequest) -> Ends:
 def test_everything_is_copied_there_and_back(ends: Ends) -> None:
     status, said = ends.copy("--create-table")
     assert status == 0, said
+    assert re.search(r"memos +━+ 5/5 100%", said)
     assert "memos: 5 in the source, 5 in the target, the same" in said
     assert "Both hold the same." in said
     assert not ends.state.exists()
