@@ -72,7 +72,7 @@ test-runtime: $(READY) ## Run the bundle's twin under Lambda's own runtime clien
 	@$(MAKE) --no-print-directory bundle TARGET=local
 	$(PY) -m pytest tests/runtime/runs.py
 
-rehearse: $(READY) node_modules ## Deploy to an AWS emulated on this machine, use it, roll back, read the logs, remove it; STORE=micro or dynamodb
+rehearse: $(READY) node_modules ## Deploy to an AWS emulated on this machine, use it, roll back, read the logs, remove it; STORE=micro, dynamodb, or moving (from one to the other)
 	@$(PY) -m deploy.rehearse --store $(STORE)
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`

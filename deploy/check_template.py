@@ -2,8 +2,10 @@
 
     python -m deploy.check_template
 
-A stage of development, and production with a table and a domain. cfn-lint reads each; what it cannot know is checked
-here: no secret in production's environment, every route, and for each function a role of its own that can do no more.
+A stage of development; production with a table and a domain; production that serves from HYPR Micro and has a table to
+copy into; and production on a table that was restored. cfn-lint reads each; what it cannot know is checked here: no
+secret in production's environment, every route, for each function a role of its own that can do no more, and whether
+the stack makes a table.
 """
 
 import json
@@ -26,6 +28,7 @@ IGNORED: Final = {
 }
 """What cfn-lint need not tell, each with the reason."""
 
+ARN: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
 CANARY: Final = "a-secret-that-must-not-be-in-a-template-of-production"
 DESCRIBE: Final = ("DescribeTable", "DescribeTimeToLive")
 READ: Final = (*DESCRIBE, "GetItem")
@@ -47,29 +50,53 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
+    """`table` names the one that the functions use, if they use any."""
+
+    name: str
     stage: str
     env: Mapping[str, str]
+    makes_table: bool
+    table: str = ""
 
     @property
     def folder(self) -> Path:
-        return BUILD / f"template-{self.stage}"
+        return BUILD / f"template-{self.name}"
 
     @property
     def path(self) -> Path:
         return self.folder / "cloudformation-template-update-stack.json"
 
 
+_SECRETS: Final = {"SESSION_SECRET": CANARY, "HYPERMICRO_API_KEY": CANARY}
+
 DEPLOYMENTS: Final = (
-    Deployment(stage="dev", env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY}),
     Deployment(
+        name="dev", stage="dev", env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY}, makes_table=False
+    ),
+    Deployment(
+        name="production",
         stage="production",
         env={
+            **_SECRETS,
             "AGENT_TALK_STORE": "dynamodb",
-            "SESSION_SECRET": CANARY,
-            "HYPERMICRO_API_KEY": CANARY,
             "DOMAIN_NAME": "api.example.org",
             "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
         },
+        makes_table=True,
+        table="agent-talk-production",
+    ),
+    Deployment(
+        name="moving",
+        stage="production",
+        env={**_SECRETS, "AGENT_TALK_STORE": "micro", "HYPR_URL": "https://micro.example.org", "CREATE_TABLE": "1"},
+        makes_table=True,
+    ),
+    Deployment(
+        name="restored",
+        stage="production",
+        env={**_SECRETS, "AGENT_TALK_STORE": "dynamodb", "DYNAMODB_TABLE": "agent-talk-restored", "CREATE_TABLE": "0"},
+        makes_table=False,
+        table="agent-talk-restored",
     ),
 )
 
@@ -89,7 +116,7 @@ def package(deployment: Deployment) -> None:
         check=False,
     )
     if ran.returncode != 0 or "Warning" in ran.stdout + ran.stderr:
-        raise Wrong(f"osls package --stage {deployment.stage}:\n{ran.stdout}{ran.stderr}")
+        raise Wrong(f"osls package --stage {deployment.stage} ({deployment.name}):\n{ran.stdout}{ran.stderr}")
 
 
 def lint(paths: Iterable[Path]) -> None:
@@ -108,12 +135,33 @@ def check(deployment: Deployment) -> str:
     functions: Mapping[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     check_routes(template, functions)
     for name in functions:
-        check_function(template, name)
+        check_function(template, name, table=deployment.table)
+    if is_made(template, "Table") is not deployment.makes_table:
+        raise Wrong(f"{deployment.name} {'makes no' if deployment.makes_table else 'makes a'} table")
     if deployment.stage == "production":
         check_production(template)
-    return (
-        f"{deployment.stage}: {len(of_type(template, 'AWS::ApiGatewayV2::Route'))} routes, {len(functions)} functions"
-    )
+    return f"{deployment.name}: {len(of_type(template, 'AWS::ApiGatewayV2::Route'))} routes, {len(functions)} functions"
+
+
+def is_made(template: Mapping[str, Any], resource: str) -> bool:
+    """Whether the stack makes a resource that depends on a condition."""
+    return holds(template["Conditions"], {"Condition": template["Resources"][resource]["Condition"]})
+
+
+def holds(conditions: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
+    """Raises Wrong for a function that no template of ours has."""
+    match condition:
+        case {"Condition": name}:
+            return holds(conditions, conditions[name])
+        case {"Fn::Equals": [one, other]}:
+            return bool(one == other)
+        case {"Fn::Not": [negated]}:
+            return not holds(conditions, negated)
+        case {"Fn::And": parts}:
+            return all(holds(conditions, part) for part in parts)
+        case {"Fn::Or": parts}:
+            return any(holds(conditions, part) for part in parts)
+    raise Wrong(f"not a condition: {condition}")
 
 
 def of_type(template: Mapping[str, Any], kind: str) -> list[Any]:
@@ -128,7 +176,7 @@ def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> N
         raise Wrong(f"routes differ: {made ^ declared}")
 
 
-def check_function(template: Mapping[str, Any], name: str) -> None:
+def check_function(template: Mapping[str, Any], name: str, *, table: str) -> None:
     resources, logical = template["Resources"], name.capitalize()
     function = resources[f"{logical}LambdaFunction"]["Properties"]
     expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": 15}
@@ -138,14 +186,16 @@ def check_function(template: Mapping[str, Any], name: str) -> None:
         raise Wrong(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
         raise Wrong(f"{name} has no role of its own")
-    statements = [_statement(policy) for policy in resources[f"{logical}Role"]["Properties"]["Policies"]]
-    logs, rows = statements
+    logs, *rows = _statements(template, f"{logical}Role")
     if logs["Resource"] != {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]}:
         raise Wrong(f"{name} may write into another log group than its own")
-    if set(rows["Action"]) != {f"dynamodb:{verb}" for verb in PERMITTED[name]}:
-        raise Wrong(f"{name} may do {sorted(rows['Action'])} with the table")
-    if rows["Resource"] != {"Fn::GetAtt": ["Table", "Arn"]} or "*" in json.dumps(rows):
-        raise Wrong(f"{name} may reach more than the table")
+    if len(rows) != bool(table):
+        raise Wrong(f"{name} {'does not know' if table else 'knows'} of a table")
+    for statement in rows:
+        if set(statement["Action"]) != {f"dynamodb:{verb}" for verb in PERMITTED[name]}:
+            raise Wrong(f"{name} may do {sorted(statement['Action'])} with the table")
+        if statement["Resource"] != {"Fn::Sub": ARN + table}:
+            raise Wrong(f"{name} may reach more than the table, or another")
 
 
 def check_production(template: Mapping[str, Any]) -> None:
@@ -176,11 +226,19 @@ def main() -> int:
     return 0
 
 
-def _statement(policy: Any) -> Any:
-    """The one statement of a policy, or of one that depends on a condition."""
-    chosen = policy["Fn::If"][1] if "Fn::If" in policy else policy
-    (statement,) = chosen["PolicyDocument"]["Statement"]
-    return statement
+def _statements(template: Mapping[str, Any], role: str) -> list[Any]:
+    """The one statement of each policy that the role has."""
+    found = []
+    for policy in template["Resources"][role]["Properties"]["Policies"]:
+        if "Fn::If" in policy:
+            name, chosen, _ = policy["Fn::If"]
+            if not holds(template["Conditions"], {"Condition": name}):
+                continue
+        else:
+            chosen = policy
+        (statement,) = chosen["PolicyDocument"]["Statement"]
+        found.append(statement)
+    return found
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Deploys to an AWS that is emulated on this machine, uses what was deployed as a client would, and removes it.
 
-    python -m deploy.rehearse [--store micro|dynamodb]
+    python -m deploy.rehearse [--store micro|dynamodb|moving]
 
 The emulator is ministack, in an environment of its own; HYPR Micro is the tests' stand-in. What is deployed is the
 stage `production` as serverless.yml declares it, but for the bundle, which is the twin for this machine, and for what
@@ -58,8 +58,10 @@ class Rehearsal:
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
             "AWS_REGION": REGION,
         }
-        chosen = {"AGENT_TALK_STORE": store}
-        if store == "micro":
+        chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro"}
+        if store == "moving":
+            chosen |= {"CREATE_TABLE": "1"}
+        if store != "dynamodb":
             chosen |= {"HYPR_URL": micro, "HYPERMICRO_API_KEY_PARAMETER": MICRO_KEY_NAME}
         self._store = store
         self._emulator = emulator
@@ -78,6 +80,8 @@ class Rehearsal:
         self.deploy()
         self.look_at_what_was_deployed()
         account = self.use_as_a_client()
+        if self._store == "moving":
+            self.move_to_dynamodb(account)
         self.deploy_again_and_roll_back(account)
         self.read_logs(account)
         self.remove()
@@ -116,7 +120,7 @@ class Rehearsal:
         groups = self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]
         expect({group.get("retentionInDays") for group in groups} == {90}, "logs are kept for another time")
         print(f"{len(groups)} log groups, kept for 90 days")
-        if self._store == "dynamodb":
+        if self._store != "micro":
             self._expire()
             table = self._aws("dynamodb").describe_table(TableName=TABLE)["Table"]
             expect(table["DeletionProtectionEnabled"], "the table is not protected")
@@ -152,6 +156,25 @@ class Rehearsal:
         self._call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
         return {"key": key, "token": token}
 
+    def move_to_dynamodb(self, account: Mapping[str, str]) -> None:
+        tell("Move from HYPR Micro to DynamoDB")
+        self._copy()
+        for name in FUNCTIONS:
+            print(f"$ aws lambda put-function-concurrency --function-name agent-talk-{STAGE}-{name} …")
+            self._aws("lambda").put_function_concurrency(
+                FunctionName=f"agent-talk-{STAGE}-{name}", ReservedConcurrentExecutions=0
+            )
+        self._copy("--delete")
+        self._env["AGENT_TALK_STORE"] = "dynamodb"
+        self._osls("deploy")
+        for name in FUNCTIONS:
+            print(f"$ aws lambda delete-function-concurrency --function-name agent-talk-{STAGE}-{name}")
+            self._aws("lambda").delete_function_concurrency(FunctionName=f"agent-talk-{STAGE}-{name}")
+        function = self._aws("lambda").get_function_configuration(FunctionName=f"agent-talk-{STAGE}-memos")
+        expect(function["Environment"]["Variables"]["AGENT_TALK_STORE"] == "dynamodb", "it is not on DynamoDB")
+        listed = self._call("GET", "/api/v1/memos", 200, token=account["key"])
+        expect(TEXT in json.dumps(listed), "the memo was not moved")
+
     def deploy_again_and_roll_back(self, account: Mapping[str, str]) -> None:
         tell("A second deployment, and back")
         self._osls("deploy", "--force")
@@ -185,7 +208,7 @@ class Rehearsal:
         }
         expect(not any(left.values()), f"something is left: { {name: len(them) for name, them in left.items()} }")
         tables = self._aws("dynamodb").list_tables()["TableNames"]
-        expect(tables == ([TABLE] if self._store == "dynamodb" else []), f"the tables are {tables}")
+        expect(tables == ([] if self._store == "micro" else [TABLE]), f"the tables are {tables}")
         print("Nothing is left" + (f" but the table {TABLE}, which production keeps." if tables else "."))
 
     def _aws(self, service: str) -> Any:
@@ -212,6 +235,15 @@ class Rehearsal:
         print(*shown, sep="\n", flush=True)
         expect(ran.returncode == 0, f"osls {words[0]} failed:\n{ran.stdout}")
         return ran.stdout
+
+    def _copy(self, *options: str) -> None:
+        """Runs `maintain copy`, which tells what it does. Raises NotAsItShould."""
+        words = ["maintain", "copy", "--from", "micro", "--to", "dynamodb", *options]
+        print(f"$ python -m {' '.join(words)}", flush=True)
+        env = self._env | {"HYPERMICRO_API_KEY": MICRO_KEY, "AWS_DEFAULT_REGION": REGION, "DYNAMODB_TABLE": TABLE}
+        del env["HYPERMICRO_API_KEY_PARAMETER"]
+        ran = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, env=env, check=False)
+        expect(ran.returncode == 0, "the copy is not the same")
 
     def _call(self, method: str, path: str, status: int, *, token: str = "", json: Any = None) -> Any:
         """Calls the HTTP API, prints the answer, and gives its body back. Raises NotAsItShould."""
@@ -261,7 +293,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.rehearse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--store", choices=("micro", "dynamodb"), default="micro", help="default: %(default)s")
+    parser.add_argument(
+        "--store", choices=("micro", "dynamodb", "moving"), default="micro", help="default: %(default)s"
+    )
     options = parser.parse_args(arguments)
     began = time.monotonic()
     bundle.build(TARGETS["local"])

@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     except StoreError as exc:
         print(f"the store failed: {exc}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: what is done stays done, and the same command goes on from there", file=sys.stderr)
+        return 130
     return status
 
 

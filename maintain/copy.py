@@ -1,25 +1,47 @@
 """Copy all tables and counters from one store to another, and compare both."""
 
 import argparse
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
-from maintain.copying import Copying, Step
-from maintain.opened import Impossible, opened_store
+from maintain.bookmark import Bookmark, Place
+from maintain.content import Content, counters_content, table_content
+from maintain.copying import Copying, SourceEmpty, Step
+from maintain.opened import Impossible, maintenance_settings, opened_source, opened_store
+from maintain.where import where
 from shared.clock import Clock
-from shared.settings import SettingsError, StoreChoice
+from shared.settings import Settings, SettingsError, StoreChoice
+from shared.store import Store
 from shared.tables import TABLES
 
 STATE = Path(".local/copy.json")
 
 Pass = Callable[..., AsyncIterator[Step]]
 """Goes through one sort of things, page by page, from `after` on."""
+
+Read = Callable[[Store], AsyncIterator[Content]]
+"""What a store holds of one sort of things, as far as it is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    source: Content
+    target: Content
+
+    @property
+    def same(self) -> bool:
+        return self.source == self.target
+
+    @property
+    def surplus(self) -> int:
+        """So many more are in the target. After a copy they are what the source has not."""
+        return max(0, self.target.count - self.source.count)
 
 
 def add_to(commands: Any) -> None:
@@ -35,6 +57,15 @@ def add_to(commands: Any) -> None:
     choices = [choice.value for choice in StoreChoice]
     parser.add_argument("--from", dest="source", required=True, choices=choices)
     parser.add_argument("--to", dest="target", required=True, choices=choices)
+    parser.add_argument(
+        "--delete", action="store_true", help="delete from the target what the source has not; without, it is counted"
+    )
+    parser.add_argument(
+        "--create-table",
+        action="store_true",
+        help="make the target's DynamoDB table, and switch on its time to live, if it lacks them: without the "
+        "protection that infrastructure gives it",
+    )
     parser.add_argument("--state", type=Path, default=STATE, help="a file for where it was (default: %(default)s)")
     parser.set_defaults(command=run)
 
@@ -42,77 +73,121 @@ def add_to(commands: Any) -> None:
 async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
     if options.source == options.target:
         raise Impossible("--from and --to name the same store")
-    console, state = Console(), _State(options.state, f"{options.source} to {options.target}")
+    source_settings, target_settings = _chosen(options.source, environ), _chosen(options.target, environ)
+    ends = f"From {where(source_settings)}\nto   {where(target_settings)}"
+    print(ends, flush=True)
     async with (
-        opened_store(_chosen(options.source, environ)) as source,
-        opened_store(_chosen(options.target, environ)) as target,
+        opened_source(source_settings) as source,
+        opened_store(target_settings, creates_table=options.create_table) as target,
     ):
         copying = Copying(source, target, clock=clock)
-        await _copy(copying, state, console)
-        different = await _compare(copying, console)
-    if different:
-        console.print(f"Not the same: {', '.join(different)}. Stop the source's writers, and run this again.")
+        try:
+            copied = await _copy(_passes(copying, delete=options.delete), Bookmark(options.state, ends))
+        except SourceEmpty as exc:
+            raise Impossible(_empty(str(exc))) from exc
+        compared = await _compare(source, target, clock, copied)
+    return _tell(compared)
+
+
+def _passes(copying: Copying, *, delete: bool) -> dict[str, Pass]:
+    passes: dict[str, Pass] = {table.name: partial(copying.copy, table) for table in TABLES}
+    passes |= {"counters": copying.copy_counters}
+    if delete:
+        passes |= {f"gone from {table.name}": partial(copying.prune, table) for table in TABLES}
+        passes |= {"gone from counters": copying.prune_counters}
+    return passes
+
+
+async def _copy(passes: Mapping[str, Pass], bookmark: Bookmark) -> dict[str, int]:
+    """How much went through each pass that was made from its beginning."""
+    counts: dict[str, int] = {}
+    names, place = list(passes), bookmark.place()
+    if place is not None and place.name in names:
+        print(f"Going on with {place.name}, where the last copy was interrupted.")
+        names = names[names.index(place.name) :]
+    elif bookmark.exists():
+        print("Beginning anew: the file for where it was does not tell of this copy.")
+    with _progress() as progress:
+        for name in names:
+            task = progress.add_task(name, total=None)
+            after = place.after if place is not None and place.name == name else None
+            bookmark.keep(Place(name=name, after=after))
+            count = 0
+            async for step in passes[name](after=after):
+                count += step.rows
+                progress.update(task, completed=count)
+                if step.after is not None:
+                    bookmark.keep(Place(name=name, after=step.after))
+            progress.update(task, total=count)
+            if after is None:
+                counts[name] = count
+    bookmark.forget()
+    return counts
+
+
+async def _compare(source: Store, target: Store, clock: Clock, copied: Mapping[str, int]) -> dict[str, Compared]:
+    reads: dict[str, Read] = {table.name: partial(table_content, table=table) for table in TABLES}
+    reads |= {"counters": partial(counters_content, clock=clock)}
+    compared: dict[str, Compared] = {}
+    with _progress(transient=True) as progress:
+        for name, read in reads.items():
+            there = await _read(read(source), progress, f"{name} of the source", copied.get(name))
+            here = await _read(read(target), progress, f"{name} of the target", there.count)
+            compared[name] = Compared(source=there, target=here)
+    return compared
+
+
+async def _read(contents: AsyncIterator[Content], progress: Progress, name: str, total: int | None) -> Content:
+    task, content = progress.add_task(name, total=total), Content()
+    async for content in contents:
+        progress.update(task, completed=content.count)
+    progress.update(task, total=content.count)
+    return content
+
+
+def _tell(compared: Mapping[str, Compared]) -> int:
+    for name, each in compared.items():
+        verdict = "the same" if each.same else f"{each.surplus} more" if each.surplus else "NOT the same"
+        print(f"{name}: {each.source.count} in the source, {each.target.count} in the target, {verdict}")
+    more = [name for name, each in compared.items() if each.surplus]
+    other = [name for name, each in compared.items() if not each.same and not each.surplus]
+    if other:
+        print(f"Not the same: {', '.join(other)}. Stop the source's writers, and run this again.")
+    if more:
+        print(
+            f"More in the target than in the source: {', '.join(more)}. If these are the right source and the right "
+            "target, run this again with --delete, which deletes from the target what the source has not."
+        )
+    if other or more:
         return 1
-    console.print("Both hold the same. If the source had writers meanwhile, stop them and run this again.")
+    print("Both hold the same. If the source had writers meanwhile, stop them and run this again.")
     return 0
 
 
-async def _copy(copying: Copying, state: "_State", console: Console) -> None:
-    passes: dict[str, Pass] = {f"rows of {table.name}": partial(copying.copy, table) for table in TABLES}
-    passes |= {"counters": copying.copy_counters}
-    passes |= {f"what is gone from {table.name}": partial(copying.prune, table) for table in TABLES}
-    names = list(passes)
-    if state.name in names:
-        console.print(f"Going on with {state.name}, where the last copy was interrupted.")
-        names = names[names.index(state.name) :]
-    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:.0f}"))
-    with Progress(*columns, console=console) as progress:
-        for name in names:
-            task = progress.add_task(name, total=None)
-            async for step in passes[name](after=state.after if name == state.name else None):
-                progress.advance(task, step.rows)
-                state.keep(name, step.after)
-            progress.update(task, total=progress.tasks[task].completed)
-    state.forget()
+def _empty(name: str) -> str:
+    return (
+        f"{name}: the source has none at all, and the target has some. They were not deleted: look whether --from and "
+        "--to are the right way round. If they are, copy into an empty target."
+    )
 
 
-async def _compare(copying: Copying, console: Console) -> list[str]:
-    """The names of what is not the same."""
-    compared = {table.name: await copying.compare(table) for table in TABLES}
-    compared |= {"counters": await copying.compare_counters()}
-    for name, (source, target) in compared.items():
-        verdict = "the same" if source == target else "NOT the same"
-        console.print(f"{name}: {source.count} there, {target.count} here, {verdict}")
-    return [name for name, (source, target) in compared.items() if source != target]
-
-
-def _chosen(choice: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with this store chosen. Raises SettingsError."""
+def _chosen(choice: str, environ: Mapping[str, str]) -> Settings:
+    """With this store chosen. Raises SettingsError."""
     chosen = {**environ, "AGENT_TALK_STORE": choice}
     if choice != StoreChoice.MEMORY:
         chosen.pop("AGENT_TALK_MEMORY_FILE", None)
     elif not environ.get("AGENT_TALK_MEMORY_FILE"):
         raise SettingsError(["AGENT_TALK_MEMORY_FILE is missing: it holds the rows of the memory store"])
-    return chosen
+    return maintenance_settings(chosen)
 
 
-class _State:
-    """Where a copy stands, in a file."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        self._path = path
-        self._what = what
-        kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        known = kept.get("what") == what
-        self.name: str | None = kept["name"] if known else None
-        self.after: str | None = kept["after"] if known else None
-
-    def keep(self, name: str, after: str | None) -> None:
-        """After the last page of a pass the next begins: until it has one, the last is done again."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"what": self._what, "name": name, "after": after}))
-        fresh.replace(self._path)
-
-    def forget(self) -> None:
-        self._path.unlink(missing_ok=True)
+def _progress(*, transient: bool = False) -> Progress:
+    """A bar where the total is known; elsewhere the number so far, and how many a second."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        console=Console(),
+        transient=transient,
+    )

@@ -1,129 +1,127 @@
-"""Copying all rows and counters of one store to another, by pages, and comparing the two.
+"""Copying all rows and counters of one store to another, by pages.
 
-Every step can be repeated: what is there already is left alone, what has changed since is brought up to date, and what
-the source no longer has is deleted. While others write to the source, the target lags behind: for the last pass they
-must be stopped.
+Every step can be repeated: what is there already is left alone, and what has changed since is brought up to date.
+Deleting what the source no longer has is a step of its own. While others write to the source, the target lags behind:
+for the last pass they must be stopped.
 """
 
-import hashlib
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
+from maintain.content import canonical, counter_pages, row_pages
 from shared.clock import Clock, utc_now
-from shared.store import AlreadyExists, Counter, Kind, Page, Row, Store, Table
+from shared.store import Counter, Kind, Row, Store, StoreError, StoreUnavailable, Table
 from shared.together import at_once
 
-PAGE = 500
+
+class SourceEmpty(Exception):
+    """The source has nothing at all of what is to be deleted from the target. Nothing of it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A page that is copied. `after` continues after it; None: it was the last."""
+    """A page that is done. `after` continues after it; None: it was the last."""
 
     rows: int
     after: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """What a table or the counters hold, whatever order they are read in."""
-
-    count: int = 0
-    digest: int = 0
-
-    def plus(self, *parts: object) -> "Content":
-        text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        number = int.from_bytes(hashlib.sha256(text.encode()).digest())
-        return Content(count=self.count + 1, digest=(self.digest + number) % 2**256)
-
-
 class Copying:
+    """Nobody else may write to the target, or count on it, meanwhile."""
+
     def __init__(self, source: Store, target: Store, *, clock: Clock = utc_now) -> None:
         self._source = source
         self._target = target
         self._clock = clock
 
     async def copy(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
-        """From `after` on."""
-        async for page in _pages(self._source, table, after):
-            await at_once(self._write(table, row) for row in page.rows)
+        """From `after` on. Raises StoreError, naming the row that the target does not take."""
+        async for page in row_pages(self._source, table, after):
+            await at_once(self._copy_row(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def prune(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
-        """Delete what the target has and the source has not, from `after` on."""
-        async for page in _pages(self._target, table, after):
-            await at_once(self._delete_unless_there(table, row) for row in page.rows)
+        """Delete what the target has and the source has not, from `after` on. Raises SourceEmpty."""
+        async for page in row_pages(self._target, table, after):
+            gone = await self._gone(table, page.rows)
+            if gone and not await self._has_rows(table):
+                raise SourceEmpty(table.name)
+            await at_once(self._target.delete(table, row.key) for row in gone)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def copy_counters(self, *, after: str | None = None) -> AsyncIterator[Step]:
-        """Nobody else may count on the target meanwhile."""
-        async for page in self._counters(after):
-            await at_once(self._set(counter) for counter in page.rows)
+        async for page in counter_pages(self._source, self._clock, after):
+            there = await _values(self._target, page.rows)
+            await at_once(self._set(counter, there.get(counter.name, 0)) for counter in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
-    async def compare(self, table: Table) -> tuple[Content, Content]:
-        """What the source and the target hold."""
-        return await _content(self._source, table), await _content(self._target, table)
+    async def prune_counters(self, *, after: str | None = None) -> AsyncIterator[Step]:
+        """Set to 0 what only the target counts. Raises SourceEmpty."""
+        async for page in counter_pages(self._target, self._clock, after):
+            counted = [counter for counter in page.rows if counter.value]
+            there = await _values(self._source, counted)
+            gone = [counter for counter in counted if counter.name not in there]
+            if gone and not await self._has_counters():
+                raise SourceEmpty("counters")
+            await at_once(self._target.increment(counter.name, -counter.value) for counter in gone)
+            yield Step(rows=len(page.rows), after=page.after)
 
-    async def compare_counters(self) -> tuple[Content, Content]:
-        """What the source counts, and what the target has of it. What the target counts beside that has ended."""
-        source, target = Content(), Content()
-        async for page in self._counters(None):
-            for counter in page.rows:
-                there = (await self._target.counters(counter.name)).get(counter.name, 0)
-                source, target = source.plus(counter.name, counter.value), target.plus(counter.name, there)
-        return source, target
+    async def _copy_row(self, table: Table, row: Row) -> None:
+        try:
+            there = await self._target.get(table, row.key)
+            if there is None or canonical(there) != canonical(row.document):
+                await self._write(table, row, replaces=there is not None)
+        except StoreUnavailable:
+            raise
+        except StoreError as exc:
+            raise StoreError(
+                f"the target does not take {table.name} {row.key.partition} {row.key.sort}: {exc}"
+            ) from exc
 
-    async def _counters(self, after: str | None) -> AsyncIterator[Page[Counter]]:
-        """Those that have not ended, and some that have: not every store keeps when."""
-        while True:
-            page = await self._source.scan_counters(after=after, limit=PAGE)
-            now, after = self._clock(), page.after
-            yield Page(rows=[each for each in page.rows if each.ends_at is None or each.ends_at > now], after=after)
-            if after is None:
-                return
-
-    async def _write(self, table: Table, row: Row) -> None:
+    async def _write(self, table: Table, row: Row, *, replaces: bool) -> None:
         match table.kind:
             case Kind.REGISTERS:
                 await self._target.put(table, row.key, row.document)
             case Kind.CHANGING:
                 await self._target.update(table, row.key, lambda _: row.document)
             case Kind.FACTS:
-                await self._write_fact(table, row)
+                if replaces:
+                    await self._target.delete(table, row.key)
+                await self._target.add(table, row.key, row.document)
 
-    async def _write_fact(self, table: Table, row: Row) -> None:
-        try:
-            await self._target.add(table, row.key, row.document)
-        except AlreadyExists:
-            there = await self._target.get(table, row.key) or {}
-            for field, value in row.document.items():  # what has changed of a fact are its extensions
-                if field not in there or there[field] != value:
-                    await self._target.extend(table, row.key, field, value)
+    async def _gone(self, table: Table, rows: Iterable[Row]) -> list[Row]:
+        gone: list[Row] = []
 
-    async def _delete_unless_there(self, table: Table, row: Row) -> None:
-        if await self._source.get(table, row.key) is None:
-            await self._target.delete(table, row.key)
+        async def look(row: Row) -> None:
+            if await self._source.get(table, row.key) is None:
+                gone.append(row)
 
-    async def _set(self, counter: Counter) -> None:
-        there = (await self._target.counters(counter.name)).get(counter.name, 0)
+        await at_once(look(row) for row in rows)
+        return gone
+
+    async def _has_rows(self, table: Table) -> bool:
+        async for page in row_pages(self._source, table):
+            if page.rows:
+                return True
+        return False
+
+    async def _has_counters(self) -> bool:
+        async for page in counter_pages(self._source, self._clock):
+            if page.rows:
+                return True
+        return False
+
+    async def _set(self, counter: Counter, there: int) -> None:
         if counter.value != there:
             await self._target.increment(counter.name, counter.value - there, ends_at=counter.ends_at)
 
 
-async def _pages(store: Store, table: Table, after: str | None) -> AsyncIterator[Page[Row]]:
-    while True:
-        page = await store.scan(table, after=after, limit=PAGE)
-        yield page
-        after = page.after
-        if after is None:
-            return
+async def _values(store: Store, counters: Iterable[Counter]) -> Mapping[str, int]:
+    """What the store counts under these names, and under others of those they belong to."""
+    found: dict[str, int] = {}
 
+    async def read(owner: str) -> None:
+        found.update(await store.counters(owner))
 
-async def _content(store: Store, table: Table) -> Content:
-    content = Content()
-    async for page in _pages(store, table, None):
-        for row in page.rows:
-            content = content.plus(row.key.partition, row.key.sort, row.document)
-    return content
+    await at_once(read(owner) for owner in sorted({counter.name.partition(":")[0] for counter in counters}))
+    return found

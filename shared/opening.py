@@ -42,15 +42,18 @@ class OpenedStore:
     close: Close = nothing_to_close
 
 
-def open_store(settings: Settings) -> OpenedStore:
-    """The store that the settings choose. Raises SettingsError."""
+def open_store(settings: Settings, *, creates_table: bool | None = None) -> OpenedStore:
+    """The store that the settings choose. Raises SettingsError.
+
+    With `creates_table`, verifying DynamoDB's table makes it if it is missing; None: in development.
+    """
     match settings.store:
         case StoreChoice.MEMORY:
             return _open_memory(settings)
         case StoreChoice.MICRO:
             return _open_micro(settings)
         case StoreChoice.DYNAMODB:
-            return _open_dynamodb(settings)
+            return _open_dynamodb(settings, creates_table=creates_table)
 
 
 def prepare(env: Mapping[str, str]) -> None:
@@ -97,7 +100,7 @@ def _open_micro(settings: Settings) -> OpenedStore:
     return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
 
 
-def _open_dynamodb(settings: Settings) -> OpenedStore:
+def _open_dynamodb(settings: Settings, *, creates_table: bool | None) -> OpenedStore:
     """Its client is made with the first call, and lives as long as the container. boto3 is for those who chose it."""
     try:
         from shared.dynamo import Dynamo, open_client  # noqa: PLC0415
@@ -107,5 +110,6 @@ def _open_dynamodb(settings: Settings) -> OpenedStore:
         raise SettingsError([problem]) from exc
 
     dynamo = Dynamo(open_client, table=settings.dynamodb_table)
-    store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=not settings.production)
+    creates = not settings.production if creates_table is None else creates_table
+    store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=creates)
     return OpenedStore(store=store, close=dynamo.aclose)

@@ -1,28 +1,26 @@
 """Everything of one store is copied to another, again and again, until both hold the same."""
 
 import asyncio
-import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from maintain.__main__ import main
-from maintain.copying import Copying
+from maintain.content import Content, canonical, counters_content, table_content
+from maintain.copying import Copying, SourceEmpty
 from shared.clock import Clock
 from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
 from shared.plans import Tier
 from shared.rows import Role
-from shared.store import Store, StoreUnavailable
-from shared.tables import MEMOS, TABLES
+from shared.store import Document, Key, Kind, Store, StoreError, StoreUnavailable, Table
+from shared.tables import MEMOS, TABLES, USERS
+from shared.tables.declared import KEY_USES
 from tests.handlers.stores import STORES
 from tests.handlers.world import NOON, Account, World
-from tests.standin import KEY
-from tests.support import FailingStore
-from tests.test_micro_served import Served
+from tests.support import CountingStore, FailingStore, Intercepted
+
+ADA, BOB = Key("ada", "m1"), Key("bob", "m1")
 
 PATHS = (
     "/api/v1/auth/me",
@@ -66,22 +64,26 @@ def answers(world: World, account: Account) -> list[Any]:
     return found
 
 
-async def copied(source: Store, target: Store, clock: Clock = lambda: NOON) -> dict[str, bool]:
-    """What is the same afterwards, by name."""
+async def copied(source: Store, target: Store, clock: Clock = lambda: NOON, *, delete: bool = True) -> list[str]:
+    """What is not the same afterwards."""
     copying = Copying(source, target, clock=clock)
-    for table in TABLES:
-        async for _ in copying.copy(table):
+    passes = [*(copying.copy(table) for table in TABLES), copying.copy_counters()]
+    if delete:
+        passes += [*(copying.prune(table) for table in TABLES), copying.prune_counters()]
+    for each in passes:
+        async for _ in each:
             pass
-        async for _ in copying.prune(table):
-            pass
-    async for _ in copying.copy_counters():
-        pass
-    source_counters, target_counters = await copying.compare_counters()
-    same = {"counters": source_counters == target_counters}
-    for table in TABLES:
-        there, here = await copying.compare(table)
-        same[table.name] = there == here
-    return same
+    return await different(source, target, clock)
+
+
+async def different(source: Store, target: Store, clock: Clock = lambda: NOON) -> list[str]:
+    pairs = {table.name: (table_content(source, table), table_content(target, table)) for table in TABLES}
+    pairs |= {"counters": (counters_content(source, clock), counters_content(target, clock))}
+    return [name for name, (there, here) in pairs.items() if await whole(there) != await whole(here)]
+
+
+async def whole(contents: AsyncIterator[Content]) -> Content:
+    return [content async for content in contents][-1]
 
 
 @pytest.fixture(params=[(one, other) for one in STORES for other in STORES if one != other or one == "memory"])
@@ -97,7 +99,7 @@ def test_a_copy_answers_as_the_source_does(worlds: tuple[World, World]) -> None:
     source, target = worlds
     ada = lived_in(source)
     target.clock.at = source.clock.at
-    assert all(source.run(copied(source.store, target.store, source.clock)).values())
+    assert source.run(copied(source.store, target.store, source.clock)) == []
     target.clock.at = source.clock.at
     assert answers(target, ada) == answers(source, ada)
     assert target.memo(ada.key)["text"] == "Hello there"
@@ -118,7 +120,7 @@ def test_a_second_copy_catches_up_with_all_that_has_changed(worlds: tuple[World,
     source.later(days=1)
     source.get("/api/v1/analytics/summary", token=ada.key)
     target.clock.at = source.clock.at
-    assert all(source.run(copied(source.store, target.store, source.clock)).values())
+    assert source.run(copied(source.store, target.store, source.clock)) == []
     target.clock.at = source.clock.at
     assert answers(target, ada) == answers(source, ada)
 
@@ -130,16 +132,106 @@ def test_what_differs_is_named() -> None:
     source.run(target.store.increment("users"))
     memo = source.run(target.store.scan(MEMOS)).rows[0]
     source.run(target.store.extend(MEMOS, memo.key, "title", "Another"))
-
-    async def compared() -> dict[str, bool]:
-        copying = Copying(source.store, target.store, clock=source.clock)
-        same = {table.name: len(set(await copying.compare(table))) == 1 for table in TABLES}
-        return same | {"counters": len(set(await copying.compare_counters())) == 1}
-
-    found = source.run(compared())
-    assert [name for name, same in found.items() if not same] == ["memos", "counters"]
+    assert source.run(different(source.store, target.store, source.clock)) == ["memos", "counters"]
     for world in (source, target):
         world.close()
+
+
+@pytest.fixture(params=STORES)
+def target(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(store=request.param)
+    yield world
+    world.close()
+
+
+def test_what_only_the_target_has_stays_until_it_is_to_be_deleted(target: World) -> None:
+    source = MemoryStore()
+
+    async def copy_twice() -> None:
+        for store in (source, target.store):
+            await store.add(MEMOS, ADA, {"text": "Hello"})
+            await store.increment("users")
+        await target.store.add(MEMOS, BOB, {"text": "Stale"})
+        await target.store.increment("subscriptions", 5)
+        assert await copied(source, target.store, delete=False) == ["memos", "counters"]
+        assert await target.store.get(MEMOS, BOB) is not None
+        assert await copied(source, target.store, delete=True) == []
+        assert await target.store.get(MEMOS, BOB) is None
+
+    target.run(copy_twice())
+
+
+@pytest.mark.anyio
+async def test_nothing_is_deleted_for_a_source_that_has_none_of_it() -> None:
+    source, target = MemoryStore(), MemoryStore()
+    await target.add(MEMOS, ADA, {})
+    await target.increment("users")
+    copying = Copying(source, target, clock=lambda: NOON)
+    with pytest.raises(SourceEmpty, match="memos"):
+        await anext(copying.prune(MEMOS))
+    with pytest.raises(SourceEmpty, match="counters"):
+        await anext(copying.prune_counters())
+    assert await target.get(MEMOS, ADA) is not None
+    assert await target.counters("users") == {"users": 1}
+
+
+@pytest.mark.parametrize("there", [{"n": 1, "b": 2}, {"n": True}, {"n": 1.0}, {}])
+@pytest.mark.parametrize("table", [MEMOS, USERS, KEY_USES], ids=lambda table: table.kind)
+def test_a_row_that_differs_in_anything_becomes_the_same(target: World, table: Table, there: Document) -> None:
+    source = MemoryStore()
+
+    async def copy() -> None:
+        for store, document in ((source, {"n": 1}), (target.store, there)):
+            if table.kind is Kind.REGISTERS:
+                await store.put(table, ADA, document)
+            else:
+                await store.add(table, ADA, document)
+        assert await copied(source, target.store) == []
+        assert canonical(await target.store.get(table, ADA)) == '{"n":1}'
+
+    target.run(copy())
+
+
+def test_a_counter_that_has_ended_counts_nothing(target: World) -> None:
+    source = MemoryStore()
+
+    async def copy() -> None:
+        for store in (source, target.store):
+            await store.increment("signup.1.a", 3, ends_at=NOON)
+        assert await copied(source, target.store) == []
+
+    target.clock.at = NOON - timedelta(minutes=1)
+    target.run(copy())
+
+
+@pytest.mark.anyio
+async def test_what_is_the_same_already_is_only_read() -> None:
+    world = World()
+    await asyncio.to_thread(lived_in, world)
+    await asyncio.to_thread(world.close)
+    target = CountingStore(MemoryStore())
+    await copied(world.store, target)
+    target.calls.clear()
+    assert await copied(world.store, target) == []
+    assert set(target.calls) == {"get", "counters", "scan", "scan_counters"}
+
+
+class Choosy(Intercepted):
+    """Takes no memo of Bob's."""
+
+    async def add(self, table: Table, key: Key, document: Document) -> None:
+        if key == BOB:
+            raise StoreError("it is too long")
+        await super().add(table, key, document)
+
+
+@pytest.mark.anyio
+async def test_a_row_that_the_target_does_not_take_is_named() -> None:
+    source = MemoryStore()
+    await source.add(MEMOS, ADA, {})
+    await source.add(MEMOS, BOB, {})
+    with pytest.raises(StoreError, match="memos bob m1: it is too long"):
+        await copied(source, Choosy(MemoryStore()))
 
 
 @pytest.mark.anyio
@@ -157,51 +249,5 @@ async def test_a_copy_that_is_interrupted_anywhere_can_be_done_again() -> None:
             at += 3
         else:
             break
-        assert all((await copied(source, target)).values())
+        assert await copied(source, target) == []
     assert at > 40
-
-
-@pytest.fixture
-def served() -> Iterator[str]:
-    served = Served()
-    yield served.start()
-    served.stop()
-
-
-def test_the_command_copies_a_memory_file_to_a_server_and_goes_on_where_it_was(
-    served: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    environ = {
-        "AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json"),
-        "HYPR_URL": served,
-        "HYPERMICRO_API_KEY": KEY,
-    }
-    state = tmp_path / "state.json"
-    command = ["copy", "--from", "memory", "--to", "micro", "--state", str(state)]
-    world, file = World(), MemoryStore(rows=shared_rows(tmp_path / "rows.json"))
-    lived_in(world)
-    world.run(copied(world.store, file))
-    state.write_text(json.dumps({"what": "memory to micro", "name": "rows of stripe_ids", "after": None}))
-    assert main(command, environ=environ) == 1
-    told = capsys.readouterr().out
-    assert "Going on with rows of stripe_ids" in told
-    assert "users: 1 there, 0 here, NOT the same" in told
-    assert not state.exists()
-    assert main(command, environ=environ) == 0
-    assert "Both hold the same" in capsys.readouterr().out
-    world.close()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--from", "micro", "--to", "micro"], "name the same store"),
-        (["--from", "memory", "--to", "micro"], "AGENT_TALK_MEMORY_FILE is missing"),
-        (["--from", "micro", "--to", "memory"], "HYPR Micro needs"),
-    ],
-)
-def test_a_copy_that_makes_no_sense_is_refused(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["copy", *arguments], environ={}) == 2
-    assert said in capsys.readouterr().err

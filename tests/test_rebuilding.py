@@ -167,3 +167,9 @@ async def test_the_command_refuses_what_it_cannot_do(
     assert "HYPR Micro needs" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         deployment.rebuild_usage("--from", "yesterday")
+
+
+async def test_the_command_needs_no_secret_in_production_either(deployment: Deployment) -> None:
+    deployment.environ["AGENT_TALK_ENV"] = "production"
+    assert await run(deployment) == 1
+    assert await run(deployment) == 0

@@ -1,6 +1,7 @@
 """serverless.yml sends every path to the function that has it, and to no other."""
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,39 @@ import yaml
 from fastapi.routing import APIRoute
 
 from deploy.bundle import DEPLOYED
+from deploy.check_template import ARN, holds
 from local import FUNCTIONS
 from shared.app import Function
 from shared.parameters import SECRETS, SUFFIX
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "serverless.yml").read_text())
 DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
+
+
+class Template(yaml.SafeLoader):
+    """CloudFormation's own tags, read as the functions that they are short for."""
+
+
+Template.add_multi_constructor("!", lambda loader, tag, node: {_function(tag): _argument(loader, node)})
+
+
+def _function(tag: str) -> str:
+    return tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
+
+
+def _argument(loader: yaml.SafeLoader, node: Any) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    return loader.construct_sequence(node, deep=True)
+
+
+def resources(name: str, **custom: str) -> dict[str, Any]:
+    """A file of resources, with these variables in it."""
+    text = (Path(__file__).parent.parent / "serverless" / name).read_text()
+    for variable, value in custom.items():
+        text = text.replace(f"${{self:custom.{variable}}}", value)
+    read: dict[str, Any] = yaml.load(text, Loader=Template)  # noqa: S506 a SafeLoader
+    return read
 
 
 def declared_paths(name: str) -> list[str]:
@@ -52,6 +80,32 @@ def test_every_function_has_a_role_of_its_own() -> None:
     assert {name: function["role"] for name, function in DECLARED.items()} == {
         name: f"{name.capitalize()}Role" for name in DECLARED
     }
+
+
+@pytest.mark.parametrize(
+    ("store", "create_table", "made"),
+    [
+        ("dynamodb", "", True),
+        ("dynamodb", "1", True),
+        ("dynamodb", "0", False),
+        ("micro", "", False),
+        ("micro", "1", True),
+        ("micro", "0", False),
+    ],
+)
+def test_the_table_is_made_for_dynamodb_or_when_one_asks_for_it_or_not_at_all(
+    store: str, create_table: str, *, made: bool
+) -> None:
+    assert CONFIGURATION["custom"]["createTable"] == "${env:CREATE_TABLE, ''}"
+    table = resources("table.yml", createTable=create_table)
+    conditions = table["Conditions"] | resources("roles.yml", store=store)["Conditions"]
+    assert holds(conditions, {"Condition": table["Resources"]["Table"]["Condition"]}) is made
+
+
+def test_roles_reach_the_table_by_its_name_since_the_stack_need_not_have_made_it() -> None:
+    roles = json.dumps(resources("roles.yml", store="dynamodb", table="restored"))
+    assert '{"Fn::GetAtt": "Table.Arn"}' not in roles
+    assert roles.count(json.dumps({"Fn::Sub": f"{ARN}restored"})) == len(DECLARED)
 
 
 def test_production_takes_no_secret_from_the_deployers_environment() -> None:

@@ -1,0 +1,35 @@
+"""Where a store is, as one tells a person: never with a secret."""
+
+from urllib.parse import urlsplit
+
+from shared.settings import Settings, StoreChoice
+
+
+def where(settings: Settings) -> str:
+    """Raises StoreError when DynamoDB's client cannot be made."""
+    match settings.store:
+        case StoreChoice.MEMORY:
+            return f"memory, file {settings.memory_file.resolve() if settings.memory_file else 'none'}"
+        case StoreChoice.MICRO if settings.hypr_platform_url:
+            return f"HYPR Micro, app {settings.hypr_app_slug} at {settings.hypr_platform_url}"
+        case StoreChoice.MICRO:
+            return f"HYPR Micro at {settings.hypr_url}"
+        case StoreChoice.DYNAMODB:
+            return f"DynamoDB, table {settings.dynamodb_table} at {_endpoint()}"
+
+
+def _endpoint() -> str:
+    """Whom boto3 would ask. AWS's own names the region."""
+    from shared.dynamo import open_client  # noqa: PLC0415 boto3 is for those who chose it
+    from shared.dynamo_errors import failure  # noqa: PLC0415
+
+    try:
+        client = open_client()
+    except Exception as exc:
+        error = failure(exc)
+        if error is None:
+            raise
+        raise error.meaning.error(f"{error.meaning.what} ({error})") from exc
+    url, region = urlsplit(client.meta.endpoint_url), client.meta.region_name
+    client.close()
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}, region {region}"
