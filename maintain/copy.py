@@ -40,7 +40,7 @@ class Compared:
 
     @property
     def surplus(self) -> int:
-        """So many more are in the target. After a copy they are what the source has not."""
+        """How many more are in the target. After a copy they are what the source has not."""
         return max(0, self.target.count - self.source.count)
 
 
