@@ -28,7 +28,9 @@ IGNORED: Final = {
 }
 """What cfn-lint need not tell, each with the reason."""
 
-ARN: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
+LOG: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
+SSM: Final = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
+DYNAMODB: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
 CANARY: Final = "a-secret-that-must-not-be-in-a-template-of-production"
 DESCRIBE: Final = ("DescribeTable", "DescribeTimeToLive")
 READ: Final = (*DESCRIBE, "GetItem")
@@ -110,7 +112,12 @@ def package(deployment: Deployment) -> None:
     ran = subprocess.run(
         [node, osls, "package", "--stage", deployment.stage, "--package", deployment.folder],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **deployment.env},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "AGENT_TALK_ARTIFACT": str(DEPLOYED.archive),  # whatever a developer's .env says
+            **deployment.env,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -134,6 +141,7 @@ def check(deployment: Deployment) -> str:
     template = json.loads(deployment.path.read_text())
     functions: Mapping[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     check_routes(template, functions)
+    check_secrets(template, deployment.stage)
     for name in functions:
         check_function(template, name, table=deployment.table)
     if is_made(template, "Table") is not deployment.makes_table:
@@ -186,16 +194,23 @@ def check_function(template: Mapping[str, Any], name: str, *, table: str) -> Non
         raise Wrong(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
         raise Wrong(f"{name} has no role of its own")
-    logs, *rows = _statements(template, f"{logical}Role")
-    if logs["Resource"] != {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]}:
-        raise Wrong(f"{name} may write into another log group than its own")
-    if len(rows) != bool(table):
-        raise Wrong(f"{name} {'does not know' if table else 'knows'} of a table")
-    for statement in rows:
-        if set(statement["Action"]) != {f"dynamodb:{verb}" for verb in PERMITTED[name]}:
-            raise Wrong(f"{name} may do {sorted(statement['Action'])} with the table")
-        if statement["Resource"] != {"Fn::Sub": ARN + table}:
-            raise Wrong(f"{name} may reach more than the table, or another")
+    role = dict(resources[f"{logical}Role"]["Properties"])
+    statements = _statements(template, role.pop("Policies"))
+    if role != {"AssumeRolePolicyDocument": _policy(_BY_LAMBDA), "ManagedPolicyArns": [{"Ref": "SecretsPolicy"}]}:
+        raise Wrong(f"{name}'s role may be taken by others, or has other policies than to read secrets: {role}")
+    may = [_allowed(LOG, {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]})]
+    if table:
+        verbs = [f"dynamodb:{verb}" for verb in PERMITTED[name]]
+        may.append(_allowed(verbs, {"Fn::Sub": DYNAMODB + table}))
+    if statements != may:
+        raise Wrong(f"{name} may do {statements}, and needs {may}")
+
+
+def check_secrets(template: Mapping[str, Any], stage: str) -> None:
+    (policy,) = of_type(template, "AWS::IAM::ManagedPolicy")
+    expected = _allowed(["ssm:GetParameters"], {"Fn::Sub": f"{SSM}/agent-talk/{stage}/*"})
+    if _statements(template, [policy]) != [expected]:
+        raise Wrong(f"the functions may read more than their secrets: {policy}")
 
 
 def check_production(template: Mapping[str, Any]) -> None:
@@ -226,10 +241,21 @@ def main() -> int:
     return 0
 
 
-def _statements(template: Mapping[str, Any], role: str) -> list[Any]:
-    """The one statement of each policy that the role has."""
+def _policy(statement: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+_BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def _allowed(verbs: Iterable[str], resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": sorted(verbs), "Resource": resource}
+
+
+def _statements(template: Mapping[str, Any], policies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The one statement of each policy that is made, with its verbs in order."""
     found = []
-    for policy in template["Resources"][role]["Properties"]["Policies"]:
+    for policy in policies:
         if "Fn::If" in policy:
             name, chosen, _ = policy["Fn::If"]
             if not holds(template["Conditions"], {"Condition": name}):
@@ -237,7 +263,8 @@ def _statements(template: Mapping[str, Any], role: str) -> list[Any]:
         else:
             chosen = policy
         (statement,) = chosen["PolicyDocument"]["Statement"]
-        found.append(statement)
+        verbs = statement["Action"]
+        found.append({**statement, "Action": sorted([verbs] if isinstance(verbs, str) else verbs)})
     return found
 
 

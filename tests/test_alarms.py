@@ -89,6 +89,21 @@ def test_these_alarms_sum_over_every_function(alarm: str) -> None:
     assert {metric["MetricStat"]["Metric"]["MetricName"] for metric in metrics} == {alarm.removesuffix("Alarm")}
 
 
+def test_what_is_watched_of_awss_own_are_metrics_that_it_has() -> None:
+    """An alarm on a misspelt one is never raised."""
+    own = {(namespace, metric) for namespace, metric, _ in shown() if namespace != NAMESPACE}
+    for resource in RESOURCES.values():
+        alarm = resource["Properties"]
+        stats = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
+        own |= {
+            (each["Namespace"], each["MetricName"]) for each in [*stats, *([alarm] if "MetricName" in alarm else [])]
+        }
+    assert own == {
+        *(("AWS/Lambda", metric) for metric in ("Errors", "Throttles")),
+        *(("AWS/ApiGateway", metric) for metric in ("Count", "Latency", "4xx", "5xx")),
+    }
+
+
 def test_every_alarm_tells_the_topic_if_there_is_one() -> None:
     alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == 4

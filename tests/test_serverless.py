@@ -10,7 +10,7 @@ import yaml
 from fastapi.routing import APIRoute
 
 from deploy.bundle import DEPLOYED
-from deploy.check_template import ARN, holds
+from deploy.check_template import DYNAMODB, holds
 from local import FUNCTIONS
 from shared.app import Function
 from shared.parameters import SECRETS, SUFFIX
@@ -105,7 +105,7 @@ def test_the_table_is_made_for_dynamodb_or_when_one_asks_for_it_or_not_at_all(
 def test_roles_reach_the_table_by_its_name_since_the_stack_need_not_have_made_it() -> None:
     roles = json.dumps(resources("roles.yml", store="dynamodb", table="restored"))
     assert '{"Fn::GetAtt": "Table.Arn"}' not in roles
-    assert roles.count(json.dumps({"Fn::Sub": f"{ARN}restored"})) == len(DECLARED)
+    assert roles.count(json.dumps({"Fn::Sub": f"{DYNAMODB}restored"})) == len(DECLARED)
 
 
 def test_production_takes_no_secret_from_the_deployers_environment() -> None:
