@@ -7,7 +7,7 @@
 | `doc` | the document as JSON; compressed, when that is long | |
 | `ext` | a map of its extensions, by field, each as JSON | |
 | `v` | the version, which every write changes | |
-| `t` | the tokens of the write that created it and of the last writes | |
+| `t` | the token of the write that created it, and those of the last eight; `""` where there were fewer | |
 | `n`, `ttl` | | the value, and the epoch second after which it counts no more |
 
 `#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part comes first, and what
@@ -28,6 +28,9 @@ COMPRESSED_FROM: Final = 100_000
 
 TOKENS: Final = 8
 """How many of the last writes of a row are remembered, so that a writer whose answer was lost finds its own."""
+
+REMEMBERED: Final = ", ".join([*(f"t[{at}] = t[{at + 1}]" for at in range(1, TOKENS)), f"t[{TOKENS}] = :token"])
+"""Of an update expression: the last writes become one more, `:token`, and the oldest of them is forgotten."""
 
 Item = dict[str, Any]
 
@@ -84,7 +87,7 @@ def read(item: Item) -> Stored:
 
 
 def tokens_of(item: Item | None) -> tuple[str, ...]:
-    return () if item is None else tuple(token["S"] for token in item["t"]["L"])
+    return () if item is None else tuple(token["S"] for token in item["t"]["L"] if token["S"])
 
 
 def place(table: Table, key: Key) -> Item:
@@ -150,12 +153,14 @@ def opened(text: str) -> Item:
 
 
 def _item(item_place: Item, document: str, *, version: int, tokens: tuple[str, ...]) -> Item:
+    born, *later = tokens
+    kept = [born, *[""] * (TOKENS - len(later)), *later]
     return {
         **item_place,
         "doc": _attribute(document),
         "ext": {"M": {}},
         "v": {"N": str(version)},
-        "t": {"L": [{"S": token} for token in tokens]},
+        "t": {"L": [{"S": token} for token in kept]},
     }
 
 

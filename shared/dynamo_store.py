@@ -40,7 +40,7 @@ from shared.together import together
 from shared.turns import Turns
 
 ABSENT: Final = "attribute_not_exists(pk)"
-THERE: Final = "attribute_exists(pk)"
+NOT_YET: Final = "attribute_exists(pk) AND NOT contains(t, :token)"
 UNCHANGED: Final = "v = :seen"
 
 SLACK: Final = 4
@@ -95,19 +95,20 @@ class DynamoStore:
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         table.check(Kind.FACTS, Kind.CHANGING)
-        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}}
+        token = _token()
+        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}, ":token": {"S": token}}
         with _translated():
             try:
                 await self._dynamo.update(
                     place(table, key),
-                    "SET ext.#field = :json ADD v :one",
+                    f"SET ext.#field = :json, {dynamo_rows.REMEMBERED} ADD v :one",
                     names={"#field": field},
                     values=values,
-                    condition=THERE,
+                    condition=NOT_YET,
                     deadline=self._deadline(),
                 )
             except ConditionFailed:
-                return  # absent
+                return  # absent, or extended by an earlier sending
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
         table.check(Kind.REGISTERS)

@@ -264,14 +264,24 @@ def once_at(container: Container, operation: str, act: Callable[[], object]) -> 
 
 
 async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(container: Container) -> None:
+    """Of both sorts: extensions, and those that replace it."""
+
+    async def remembered() -> tuple[str, ...]:
+        where = dynamo_rows.place(CHANGING, C)
+        return dynamo_rows.tokens_of(await container.dynamo.get(where, deadline=container.dynamo.deadline(5)))
+
     await claimed(container.store)
-    tokens: list[str] = []
-    for _ in range(12):
-        await container.store.update(CHANGING, C, counted)
-        written = container.wire.calls[-1][1]["Item"]
-        tokens.append(written["t"]["L"][-1]["S"])
-    born = container.wire.calls[0][1]["Item"]["t"]["L"][0]["S"]
-    assert [each["S"] for each in written["t"]["L"]] == [born, *tokens[-8:]]
+    (born,) = await remembered()
+    made: list[str] = []
+    for number in range(24):
+        if number % 3:
+            await container.store.extend(CHANGING, C, f"f{number}", number)
+        else:
+            await container.store.update(CHANGING, C, counted)
+        there = await remembered()
+        made.append(there[-1])
+        assert there == (born, *made[-8:])
+    assert len(set(made)) == 24
 
 
 @pytest.mark.parametrize(
