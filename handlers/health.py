@@ -12,7 +12,7 @@ from shared.app import Function
 from shared.clock import Instant, utc_now
 from shared.errors import ServiceUnavailable
 from shared.settings import StoreChoice
-from shared.store import StoreUnavailable
+from shared.store import StoreError
 from shared.tables import TABLES
 
 routes = APIRouter(tags=["health"])
@@ -126,7 +126,7 @@ async def _latency_ms(request: Request) -> float | None:
         services = await _function(request).services()
         began = time.perf_counter()
         await services.store.verify(TABLES)
-    except (ServiceUnavailable, StoreUnavailable):
+    except (ServiceUnavailable, StoreError):
         return None
     return round((time.perf_counter() - began) * 1000, 3)
 

@@ -60,7 +60,7 @@ from shared.settings import (
     chosen_store,
     in_lambda,
 )
-from shared.store import StoreUnavailable
+from shared.store import StoreError, StoreUnavailable
 from shared.tables import TABLES
 from shared.validation import refusal
 
@@ -179,7 +179,7 @@ class Function:
         except SettingsError as exc:
             _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
             raise ServiceUnavailable from exc
-        except StoreUnavailable as exc:
+        except StoreError as exc:
             _log.error("cannot serve: %s", exc)
             raise ServiceUnavailable from exc
         return services
@@ -222,7 +222,7 @@ class Function:
 
 
 async def _verify(services: Services) -> None:
-    """Raises StoreUnavailable, and then leaves nothing open: the next event opens it anew."""
+    """Raises StoreError, and then leaves nothing open: the next event opens it anew."""
     try:
         await services.store.verify(TABLES)
     except BaseException:

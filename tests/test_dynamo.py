@@ -212,6 +212,7 @@ async def test_a_condition_that_fails_tells_whether_an_earlier_sending_may_be_wh
 
 BUSY, FAILED = "no capacity", "DynamoDB failed"
 FORBIDDEN, UNKNOWN, NO_TABLE, REFUSED = "DYNAMODB_TABLE", "AWS_ACCESS_KEY_ID", "no such table", "does not take"
+CONFIG, KMS = "AWS_CONFIG_FILE", "encryption key"
 
 CODES: Final = {
     "ProvisionedThroughputExceededException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
@@ -230,11 +231,18 @@ CODES: Final = {
     "AccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
     "AccessDenied": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
     "KMSAccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "OptInRequired": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "KMSDisabledException": (StoreNotReady, KMS, Outcome.REFUSED, False),
+    "KMSInvalidStateException": (StoreNotReady, KMS, Outcome.REFUSED, False),
     "UnrecognizedClientException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "InvalidSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "SignatureDoesNotMatch": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "IncompleteSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "MissingAuthenticationTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "ExpiredTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "ExpiredToken": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "RequestExpired": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "AuthFailure": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "InvalidClientTokenId": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "ResourceNotFoundException": (StoreNotReady, NO_TABLE, Outcome.REFUSED, False),
     "ValidationException": (StoreError, REFUSED, Outcome.REFUSED, False),
@@ -257,17 +265,22 @@ def test_a_code_of_dynamodb_means_what_the_table_says(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "outcome"),
+    ("status", "kind", "outcome", "again"),
     [
-        (500, StoreUnavailable, Outcome.UNKNOWN),
-        (503, StoreUnavailable, Outcome.UNKNOWN),
-        (400, StoreError, Outcome.REFUSED),
+        (500, StoreUnavailable, Outcome.UNKNOWN, True),
+        (503, StoreUnavailable, Outcome.UNKNOWN, True),
+        (408, StoreUnavailable, Outcome.REFUSED, True),
+        (429, StoreUnavailable, Outcome.REFUSED, True),
+        (400, StoreError, Outcome.REFUSED, False),
+        (403, StoreError, Outcome.REFUSED, False),
     ],
 )
-def test_a_code_that_nobody_knows_counts_by_its_status(status: int, kind: type[StoreError], outcome: Outcome) -> None:
+def test_a_code_that_nobody_knows_counts_by_its_status(
+    status: int, kind: type[StoreError], outcome: Outcome, *, again: bool
+) -> None:
     error = failure(answered("NewException", status)())
     assert error is not None
-    assert (error.meaning.error, error.meaning.outcome) == (kind, outcome)
+    assert (error.meaning.error, error.meaning.outcome, error.meaning.again) == (kind, outcome, again)
     assert f"said so (HTTP {status})" in str(error)
 
 
@@ -278,7 +291,16 @@ SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, Outcome]]] = [
     (sdk.NoCredentialsError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
     (sdk.PartialCredentialsError(provider="env", cred_var="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
     (sdk.CredentialRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.ProfileNotFound(profile="p"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.UnauthorizedSSOTokenError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.SSOTokenLoadError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.TokenRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.MetadataRetrievalError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.ProfileNotFound(profile="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.ConfigNotFound(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.ConfigParseError(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidConfigError(error_msg="x"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InfiniteLoopConfigError(source_profile="p", visited_profiles=["p"]), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidProxiesConfigError(), StoreNotReady, CONFIG, Outcome.REFUSED),
     (sdk.InvalidEndpointConfigurationError(msg="m"), StoreNotReady, "AWS_ENDPOINT_URL", Outcome.REFUSED),
     (sdk.ConnectTimeoutError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
     (sdk.EndpointConnectionError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
