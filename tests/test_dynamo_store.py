@@ -451,6 +451,38 @@ async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient"
     await container.dynamo.aclose()
 
 
+@pytest.mark.parametrize("creates", [False, True])
+@pytest.mark.parametrize(
+    ("status", "attribute"), [("ENABLED", "other"), ("ENABLING", "other"), ("DISABLING", "ttl"), ("DISABLING", "other")]
+)
+async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_alone(
+    world: World, status: str, attribute: str, *, creates: bool
+) -> None:
+    """Rows would expire by an attribute that is not ours, or DynamoDB would refuse a change so soon after another."""
+    container = world.container(creates_table=creates)
+    container.wire.answers["describe_time_to_live"] = lambda: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": status, "AttributeName": attribute}
+    }
+    with pytest.raises(StoreNotReady, match=f"is {status} on `{attribute}`: it must be ENABLED on `ttl`"):
+        await container.store.verify(TABLES)
+    assert "update_time_to_live" not in [operation for operation, _ in container.wire.calls]
+    await container.dynamo.aclose()
+
+
+async def test_another_containers_time_to_live_is_as_good_as_ours(world: World) -> None:
+    """Two that start at once switch it on, and DynamoDB refuses the slower one."""
+    container = world.container(creates_table=True)
+    expired = iter(["DISABLED", "ENABLING"])
+    container.wire.answers["describe_time_to_live"] = lambda: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": next(expired), "AttributeName": "ttl"}
+    }
+    container.wire.faults = lambda _: (
+        Fault(raises=answered("ValidationException")) if container.wire.calls[-1][0] == "update_time_to_live" else None
+    )
+    await container.store.verify(TABLES)
+    await container.dynamo.aclose()
+
+
 @pytest.mark.parametrize(
     ("code", "status", "error", "said"),
     [
