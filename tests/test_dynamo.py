@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import botocore.exceptions as sdk
 import pytest
@@ -18,7 +20,7 @@ from shared.dynamo_errors import ANSWERED, RAISED, ConditionFailed, DynamoError,
 from shared.dynamo_store import DynamoStore
 from shared.store import Key, StoreError, StoreNotReady, StoreUnavailable
 from shared.together import together
-from tests.dynamo_world import FACTS, FakeTime, answered, closed, unanswered, unreached
+from tests.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +142,93 @@ async def test_connections_that_were_idle_or_failed_are_not_used_again() -> None
     client.respond = raising(closed())
     assert await get() == 2
     await dynamo.aclose()
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ConditionalCheckFailedException", 400),
+        ("ThrottlingException", 400),
+        ("ValidationException", 400),
+        ("InternalServerError", 500),
+    ],
+)
+async def test_a_connection_that_brought_an_answer_is_used_again_whatever_the_answer_says(
+    code: str, status: int
+) -> None:
+    client = Client(raising(answered(code, status)(), answered(code, status)()))
+    dynamo = dynamo_on(client)
+    for _ in range(3):
+        with suppress(DynamoError):
+            await dynamo.get(KEY, deadline=dynamo.deadline(5))
+    assert client.closed == 0
+    await dynamo.aclose()
+
+
+async def test_after_a_freeze_no_old_connection_is_used_though_an_abandoned_call_still_waits() -> None:
+    """That call keeps the one it is on, since its answer may still come."""
+    with SlowServer() as server:
+        time = FakeTime()
+        dynamo = dynamo_on(client_of(server.url), time, at_once=3)
+
+        async def call() -> asyncio.Future[Any]:
+            under_way = asyncio.ensure_future(dynamo.get(KEY, deadline=dynamo.deadline(60)))
+            await asyncio.to_thread(server.asked.acquire, timeout=10)
+            return under_way
+
+        one, other = await call(), await call()
+        server.answers.set()
+        await together(one, other)
+        server.answers.clear()
+        abandoned = await call()
+        assert server.connections == 2
+        time.now_s += 3600  # a freeze
+        fresh = await call()
+        assert server.connections == 3
+        server.answers.set()
+        assert await together(abandoned, fresh) == (None, None)
+        await dynamo.aclose()
+
+
+class SlowServer:
+    """Answers `{}` to all when `answers` is set; `asked` is released by every request. Counts connections."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.asked = threading.Semaphore(0)
+        self.connections = 0
+        slow = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                slow.connections += 1
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                slow.asked.release()
+                slow.answers.wait(10)
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                """Silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answers.set()
+        self._server.shutdown()
+        self._server.server_close()
 
 
 async def test_a_call_ends_by_its_deadline_though_no_answer_comes() -> None:
