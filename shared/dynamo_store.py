@@ -33,7 +33,9 @@ from shared.store import (
     StoreUnavailable,
     Table,
     check_counter,
+    check_field,
     check_page,
+    check_step,
     serialised,
 )
 from shared.together import together
@@ -95,6 +97,7 @@ class DynamoStore:
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         table.check(Kind.FACTS, Kind.CHANGING)
+        check_field(field)
         token = _token()
         values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}, ":token": {"S": token}}
         with _translated():
@@ -175,6 +178,7 @@ class DynamoStore:
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
         """A lost answer is not sent again: it would count twice."""
         check_counter(counter)
+        check_step(by)
         values: Item = {":by": {"N": str(by)}}
         if ends_at is not None:
             values[":ends"] = {"N": str(ceil(ends_at.timestamp()))}
