@@ -19,9 +19,10 @@ import secrets
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
-from shared.store import Counter, Document, InvalidKey, Key, Row, Table
+from shared.store import Counter, Document, InvalidKey, Key, Row, Table, serialised
 
 COMPRESSED_FROM: Final = 100_000
 """Bytes of JSON. An item may have 400 KB; shorter ones stay readable in the console."""
@@ -37,15 +38,26 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A row's item. `size` is that of its JSON in bytes."""
+    """A row's item. A query brings more than its page holds, so the document is decompressed when it is asked for."""
 
     key: Key
     place: Item
-    text: str
+    content: Item
     extensions: dict[str, str]
     version: int
     tokens: tuple[str, ...]
-    size: int
+
+    @cached_property
+    def text(self) -> str:
+        """The document as JSON, without the extensions."""
+        text: str = self.content["S"] if "S" in self.content else zlib.decompress(self.content["B"]).decode()
+        return text
+
+    @property
+    def size(self) -> int:
+        """At least the bytes of the row's JSON, with the extensions."""
+        fields = (f",{serialised(field)}:{text}" for field, text in self.extensions.items())
+        return sum(len(text.encode()) for text in (self.text, *fields))
 
     def document(self) -> Document:
         document: Document = json.loads(self.text)
@@ -73,16 +85,13 @@ def created(table: Table, key: Key, document: str, token: str) -> Item:
 
 
 def read(item: Item) -> Stored:
-    text = _text(item["doc"])
-    extensions = {field: value["S"] for field, value in item["ext"]["M"].items()}
     return Stored(
         key=key_of(item),
         place=place_of(item),
-        text=text,
-        extensions=extensions,
+        content=item["doc"],
+        extensions={field: value["S"] for field, value in item["ext"]["M"].items()},
         version=int(item["v"]["N"]),
         tokens=tokens_of(item),
-        size=sum(len(each.encode()) for each in (text, *extensions.values())),
     )
 
 
@@ -157,18 +166,13 @@ def _item(item_place: Item, document: str, *, version: int, tokens: tuple[str, .
     kept = [born, *[""] * (TOKENS - len(later)), *later]
     return {
         **item_place,
-        "doc": _attribute(document),
+        "doc": _content(document),
         "ext": {"M": {}},
         "v": {"N": str(version)},
         "t": {"L": [{"S": token} for token in kept]},
     }
 
 
-def _attribute(text: str) -> Item:
-    raw = text.encode()
-    return {"S": text} if len(raw) < COMPRESSED_FROM else {"B": zlib.compress(raw, 1)}
-
-
-def _text(attribute: Item) -> str:
-    text: str = attribute["S"] if "S" in attribute else zlib.decompress(attribute["B"]).decode()
-    return text
+def _content(document: str) -> Item:
+    raw = document.encode()
+    return {"S": document} if len(raw) < COMPRESSED_FROM else {"B": zlib.compress(raw, 1)}

@@ -11,7 +11,18 @@ import pytest
 from shared import dynamo_rows
 from shared.dynamo import Dynamo
 from shared.dynamo_store import DynamoStore
-from shared.store import AlreadyExists, Document, InvalidKey, Key, Store, StoreError, StoreNotReady, StoreUnavailable
+from shared.store import (
+    PAGE_BYTES,
+    AlreadyExists,
+    Document,
+    InvalidKey,
+    Key,
+    Store,
+    StoreError,
+    StoreNotReady,
+    StoreUnavailable,
+    serialised,
+)
 from shared.together import together
 from tests.contract.store import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract, sorts, walk
@@ -159,6 +170,33 @@ async def test_a_page_reads_no_more_than_one_row_beyond_itself(container: Contai
     assert [params["Limit"] for _, params in container.wire.calls] == [21]
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(("limit", "bytes_each", "read"), [(3, 200_000, 3), (100, 400_000, 3)])
+async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
+    world: World, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
+) -> None:
+    """A query brings a megabyte of compressed rows, which may be a hundred times as much."""
+    names = sorted((f"{number}" for number in range(9)), reverse=newest_first)
+    for name in names[:read]:
+        await container.store.add(FACTS, Key("p", name), {"text": "x" * bytes_each})
+    for name in names[read:]:
+        item = dynamo_rows.created(FACTS, Key("p", name), "{}", "t")
+        world.client.put_item(TableName=world.table, Item=item | {"doc": {"B": b"not to be decompressed"}})
+    page = await container.store.page(FACTS, "p", limit=limit, newest_first=newest_first)
+    assert sorts(page) == names[: min(limit, PAGE_BYTES // bytes_each)]
+
+
+@pytest.mark.parametrize("field", ["f", "f" * 128, 'of "old"', "é"])
+def test_the_size_of_a_row_is_at_least_that_of_its_json(field: str) -> None:
+    item = dynamo_rows.created(FACTS, F, serialised({"text": "é" * 100}), "t")
+    for number in range(50):
+        item["ext"]["M"][f"{field}{number}"] = {"S": "1"}
+    stored = dynamo_rows.read(item)
+    assert len(stored.extensions) == 50
+    exact = len(serialised(stored.document()).encode())
+    assert exact <= stored.size <= exact + 1
+
+
 LARGEST: Final[Mapping[str, Callable[[Random], str]]] = {
     "control characters": lambda random: "".join(chr(random.randrange(1, 32)) for _ in range(100_000)),
     "CJK": lambda random: "".join(chr(random.randrange(0x4E00, 0x9FFF)) for _ in range(100_000)),
@@ -299,7 +337,7 @@ async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(contain
 def test_a_row_tells_whether_it_would_still_know_of_a_write(
     seen: tuple[str, ...], there: tuple[str, ...], *, remembered: bool
 ) -> None:
-    stored = dynamo_rows.Stored(key=C, place={}, text="{}", extensions={}, version=1, tokens=seen, size=2)
+    stored = dynamo_rows.Stored(key=C, place={}, content={}, extensions={}, version=1, tokens=seen)
     assert stored.remembered_by(there) is remembered
 
 
