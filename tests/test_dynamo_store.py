@@ -1,7 +1,7 @@
 """The store on DynamoDB keeps the port's contract, and each verb costs what it may."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -21,6 +21,7 @@ from shared.store import (
     StoreError,
     StoreNotReady,
     StoreUnavailable,
+    Table,
     serialised,
 )
 from shared.together import together
@@ -81,6 +82,28 @@ class TestDynamoStore(StoreContract):
         store = DynamoStore(dynamo, timeout_s=60)
         await store.verify(CONTRACT_TABLES)
         yield store
+        await dynamo.aclose()
+
+
+class Spread:
+    """A store whose every table is spread over shards."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def call(*given: Any, **how: Any) -> Any:
+            spread = [replace(each, shards=3) if isinstance(each, Table) else each for each in given]
+            return getattr(self._store, verb)(*spread, **how)
+
+        return call
+
+
+class TestDynamoStoreOnSpreadTables(TestDynamoStore):
+    @pytest.fixture
+    async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
+        dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
+        yield cast("Store", Spread(DynamoStore(dynamo, timeout_s=60)))
         await dynamo.aclose()
 
 
