@@ -27,14 +27,17 @@ async def page(
     dynamo: Dynamo,
     table: Table,
     partition: str,
-    low: str,
-    high: str,
     *,
+    after: str | None,
     limit: int,
     newest_first: bool,
+    between: tuple[str, str] | None,
     deadline: float,
 ) -> Page[Row]:
-    """The rows of a partition whose sort keys are from `low` to `high`, both inclusive. Raises DynamoError."""
+    """As the port's `page`. Raises DynamoError."""
+    low, high = dynamo_rows.bounds(between, after, newest_first=newest_first)
+    if low > high:
+        return Page(rows=[], after=None)
     ask = limit + 1 if table.shards == 1 else limit // table.shards + SLACK
     shards = [_Shard(dynamo, name, low, high, ask=ask) for name in dynamo_rows.partitions(table, partition)]
     taken = _Taken(limit, _size)

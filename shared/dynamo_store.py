@@ -147,18 +147,15 @@ class DynamoStore:
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
         check_page(partition, after)
-        low, high = dynamo_rows.bounds(between, after, newest_first=newest_first)
-        if low > high:
-            return Page(rows=[], after=None)
         with _translated():
             return await dynamo_pages.page(
                 self._dynamo,
                 table,
                 partition,
-                low,
-                high,
+                after=after,
                 limit=limit,
                 newest_first=newest_first,
+                between=between,
                 deadline=self._deadline(),
             )
 
