@@ -235,7 +235,7 @@ class Function:
 
 
 async def _verify(services: Services) -> None:
-    """Raises StoreUnavailable, and then leaves nothing open: the next event opens it anew."""
+    """Raises StoreError, and then leaves nothing open: the next event opens it anew."""
     try:
         await services.store.verify(TABLES)
     except BaseException:

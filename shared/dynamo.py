@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from shared import tally
 from shared.dynamo_errors import ConditionFailed, DeadlinePassed, DynamoError, Outcome, failure
@@ -241,32 +242,36 @@ class Dynamo:
 
 
 class _Connected:
-    """The SDK's client, made by the first thread that needs it."""
+    """The SDK's client, made by the first thread that needs it.
+
+    Its connections are closed when none was used for IDLE_S, or one brought no answer; the next calls open new ones.
+    Those that are in use stay open until their calls end, and are not used again.
+    """
 
     def __init__(self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float]) -> None:
         self._open_client = open_client
         self._wall = wall
         self._lock = threading.Lock()
         self._client: DynamoDBClient | None = None
-        self._in_flight = 0
         self._good_until = 0.0
 
     def call(self, operation: str, **params: Any) -> Item:
         with self._lock:
+            now = self._wall()
             if self._client is None:
                 self._client = self._open_client()
-            elif not self._in_flight and self._wall() > self._good_until:
-                self._client.close()  # its connections: the next call opens new ones
-            self._in_flight += 1
-        good_until = 0.0
+            elif now > self._good_until:
+                self._client.close()
+            self._good_until = now + IDLE_S
         try:
             answer: Item = getattr(self._client, operation)(**params)
-            good_until = self._wall() + IDLE_S
-            return answer
-        finally:
+        except ClientError:  # an answer too
+            raise
+        except Exception:
             with self._lock:
-                self._in_flight -= 1
-                self._good_until = good_until
+                self._good_until = 0.0
+            raise
+        return answer
 
     def close(self) -> None:
         with self._lock:

@@ -77,8 +77,12 @@ _BAD_CREDENTIALS: Final = Meaning(
     "AWS does not know these credentials: check the function's role, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
     "AWS_SESSION_TOKEN and AWS_DEFAULT_REGION",
 )
+_BAD_CONFIG: Final = Meaning(
+    StoreNotReady, "the AWS configuration cannot be used: check AWS_CONFIG_FILE, AWS_PROFILE and what they name"
+)
 _FORBIDDEN: Final = Meaning(StoreNotReady, "the credentials may not do this: check the role's rights on DYNAMODB_TABLE")
 _NO_TABLE: Final = Meaning(StoreNotReady, "there is no such table: check DYNAMODB_TABLE and AWS_DEFAULT_REGION")
+_NO_KMS_KEY: Final = Meaning(StoreNotReady, "the table's encryption key cannot be used: check that it is enabled")
 _NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_DEFAULT_REGION")
 _ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
 UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
@@ -101,17 +105,27 @@ ANSWERED: Final[dict[str, Meaning]] = {
     "AccessDeniedException": _FORBIDDEN,
     "AccessDenied": _FORBIDDEN,
     "KMSAccessDeniedException": _FORBIDDEN,
+    "OptInRequired": _FORBIDDEN,
+    "KMSDisabledException": _NO_KMS_KEY,
+    "KMSInvalidStateException": _NO_KMS_KEY,
     "UnrecognizedClientException": _BAD_CREDENTIALS,
     "InvalidSignatureException": _BAD_CREDENTIALS,
+    "SignatureDoesNotMatch": _BAD_CREDENTIALS,
     "IncompleteSignatureException": _BAD_CREDENTIALS,
     "MissingAuthenticationTokenException": _BAD_CREDENTIALS,
     "ExpiredTokenException": _BAD_CREDENTIALS,
+    "ExpiredToken": _BAD_CREDENTIALS,
+    "RequestExpired": _BAD_CREDENTIALS,
+    "AuthFailure": _BAD_CREDENTIALS,
     "InvalidClientTokenId": _BAD_CREDENTIALS,
     "ResourceNotFoundException": _NO_TABLE,
     "ValidationException": UNEXPECTED,
     "ItemCollectionSizeLimitExceededException": UNEXPECTED,
 }
-"""By the code of DynamoDB's answer. One that is not here counts by its status: 5xx failed, all else is unexpected."""
+"""By the code of DynamoDB's answer. One that is not here counts by its status: 5xx failed, 408 and 429 are busy, all
+else is unexpected."""
+
+_TRY_LATER: Final = (408, 429)
 
 RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (botocore.NoRegionError, _NO_REGION),
@@ -119,7 +133,14 @@ RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (botocore.NoCredentialsError, _NO_CREDENTIALS),
     (botocore.PartialCredentialsError, _NO_CREDENTIALS),
     (botocore.CredentialRetrievalError, _NO_CREDENTIALS),
-    (botocore.ProfileNotFound, _NO_CREDENTIALS),
+    (botocore.SSOError, _NO_CREDENTIALS),
+    (botocore.TokenRetrievalError, _NO_CREDENTIALS),
+    (botocore.MetadataRetrievalError, _NO_CREDENTIALS),
+    (botocore.ProfileNotFound, _BAD_CONFIG),
+    (botocore.ConfigNotFound, _BAD_CONFIG),
+    (botocore.ConfigParseError, _BAD_CONFIG),
+    (botocore.InvalidConfigError, _BAD_CONFIG),  # also profiles that name one another in a circle
+    (botocore.InvalidProxiesConfigError, _BAD_CONFIG),
     (botocore.InvalidEndpointConfigurationError, _ADDRESS),
     (botocore.ConnectTimeoutError, _UNREACHED),
     (botocore.EndpointConnectionError, _UNREACHED),
@@ -152,4 +173,10 @@ def _answered(exc: botocore.ClientError) -> DynamoError:
     if code == "ConditionalCheckFailedException":
         return ConditionFailed(message, answer.get("Item") or None)
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return DynamoError(code, f"{message} (HTTP {status})", ANSWERED.get(code, _FAILED if status >= 500 else UNEXPECTED))
+    return DynamoError(code, f"{message} (HTTP {status})", ANSWERED.get(code) or _by_status(status))
+
+
+def _by_status(status: int) -> Meaning:
+    if status in _TRY_LATER:
+        return _BUSY
+    return _FAILED if status >= 500 else UNEXPECTED

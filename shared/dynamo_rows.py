@@ -7,7 +7,7 @@
 | `doc` | the document as JSON; compressed, when that is long | |
 | `ext` | a map of its extensions, by field, each as JSON | |
 | `v` | the version, which every write changes | |
-| `t` | the tokens of the write that created it and of the last writes | |
+| `t` | the token of the write that created it, and those of the last eight; `""` where there were fewer | |
 | `n`, `ttl` | | the value, and the epoch second after which it counts no more |
 
 `#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part comes first, and what
@@ -19,9 +19,10 @@ import secrets
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
-from shared.store import Counter, Document, InvalidKey, Key, Row, Table
+from shared.store import Counter, Document, InvalidKey, Key, Row, Table, serialised
 
 COMPRESSED_FROM: Final = 100_000
 """Bytes of JSON. An item may have 400 KB; shorter ones stay readable in the console."""
@@ -29,20 +30,34 @@ COMPRESSED_FROM: Final = 100_000
 TOKENS: Final = 8
 """How many of the last writes of a row are remembered, so that a writer whose answer was lost finds its own."""
 
+REMEMBERED: Final = ", ".join([*(f"t[{at}] = t[{at + 1}]" for at in range(1, TOKENS)), f"t[{TOKENS}] = :token"])
+"""Of an update expression: the last writes become one more, `:token`, and the oldest of them is forgotten."""
+
 Item = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A row's item. `size` is that of its JSON in bytes."""
+    """A row's item. A query brings more than its page holds, so the document is decompressed when it is asked for."""
 
     key: Key
     place: Item
-    text: str
+    content: Item
     extensions: dict[str, str]
     version: int
     tokens: tuple[str, ...]
-    size: int
+
+    @cached_property
+    def text(self) -> str:
+        """The document as JSON, without the extensions."""
+        text: str = self.content["S"] if "S" in self.content else zlib.decompress(self.content["B"]).decode()
+        return text
+
+    @property
+    def size(self) -> int:
+        """At least the bytes of the row's JSON, with the extensions."""
+        fields = (f",{serialised(field)}:{text}" for field, text in self.extensions.items())
+        return sum(len(text.encode()) for text in (self.text, *fields))
 
     def document(self) -> Document:
         document: Document = json.loads(self.text)
@@ -70,21 +85,18 @@ def created(table: Table, key: Key, document: str, token: str) -> Item:
 
 
 def read(item: Item) -> Stored:
-    text = _text(item["doc"])
-    extensions = {field: value["S"] for field, value in item["ext"]["M"].items()}
     return Stored(
         key=key_of(item),
         place=place_of(item),
-        text=text,
-        extensions=extensions,
+        content=item["doc"],
+        extensions={field: value["S"] for field, value in item["ext"]["M"].items()},
         version=int(item["v"]["N"]),
         tokens=tokens_of(item),
-        size=sum(len(each.encode()) for each in (text, *extensions.values())),
     )
 
 
 def tokens_of(item: Item | None) -> tuple[str, ...]:
-    return () if item is None else tuple(token["S"] for token in item["t"]["L"])
+    return () if item is None else tuple(token["S"] for token in item["t"]["L"] if token["S"])
 
 
 def place(table: Table, key: Key) -> Item:
@@ -150,20 +162,17 @@ def opened(text: str) -> Item:
 
 
 def _item(item_place: Item, document: str, *, version: int, tokens: tuple[str, ...]) -> Item:
+    born, *later = tokens
+    kept = [born, *[""] * (TOKENS - len(later)), *later]
     return {
         **item_place,
-        "doc": _attribute(document),
+        "doc": _content(document),
         "ext": {"M": {}},
         "v": {"N": str(version)},
-        "t": {"L": [{"S": token} for token in tokens]},
+        "t": {"L": [{"S": token} for token in kept]},
     }
 
 
-def _attribute(text: str) -> Item:
-    raw = text.encode()
-    return {"S": text} if len(raw) < COMPRESSED_FROM else {"B": zlib.compress(raw, 1)}
-
-
-def _text(attribute: Item) -> str:
-    text: str = attribute["S"] if "S" in attribute else zlib.decompress(attribute["B"]).decode()
-    return text
+def _content(document: str) -> Item:
+    raw = document.encode()
+    return {"S": document} if len(raw) < COMPRESSED_FROM else {"B": zlib.compress(raw, 1)}

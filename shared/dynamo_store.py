@@ -7,7 +7,6 @@ index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
 
 import json
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,13 +14,12 @@ from functools import partial
 from math import ceil, inf
 from typing import Any, Final
 
-from shared import dynamo_rows, dynamo_table
+from shared import dynamo_pages, dynamo_rows, dynamo_table
 from shared.clock import Clock, utc_now
 from shared.dynamo import Dynamo
 from shared.dynamo_errors import ConditionFailed, DeadlinePassed, DynamoError
 from shared.dynamo_rows import Item, Stored, place
 from shared.store import (
-    PAGE_BYTES,
     AlreadyExists,
     Change,
     Counter,
@@ -33,21 +31,16 @@ from shared.store import (
     StoreUnavailable,
     Table,
     check_counter,
+    check_field,
     check_page,
+    check_step,
     serialised,
 )
-from shared.together import together
 from shared.turns import Turns
 
 ABSENT: Final = "attribute_not_exists(pk)"
-THERE: Final = "attribute_exists(pk)"
+NOT_YET: Final = "attribute_exists(pk) AND NOT contains(t, :token)"
 UNCHANGED: Final = "v = :seen"
-
-SLACK: Final = 4
-"""Rows that a page of a table that is spread asks each shard for, beyond its share."""
-
-SCANNED: Final = 100
-"""How many items a scan looks at, at least: most may be of other tables."""
 
 
 class DynamoStore:
@@ -95,19 +88,21 @@ class DynamoStore:
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         table.check(Kind.FACTS, Kind.CHANGING)
-        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}}
+        check_field(field)
+        token = _token()
+        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}, ":token": {"S": token}}
         with _translated():
             try:
                 await self._dynamo.update(
                     place(table, key),
-                    "SET ext.#field = :json ADD v :one",
+                    f"SET ext.#field = :json, {dynamo_rows.REMEMBERED} ADD v :one",
                     names={"#field": field},
                     values=values,
-                    condition=THERE,
+                    condition=NOT_YET,
                     deadline=self._deadline(),
                 )
             except ConditionFailed:
-                return  # absent
+                return  # absent, or extended by an earlier sending
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
         table.check(Kind.REGISTERS)
@@ -152,28 +147,22 @@ class DynamoStore:
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
         check_page(partition, after)
-        low, high = dynamo_rows.bounds(between, after, newest_first=newest_first)
-        if low > high:
-            return Page(rows=[], after=None)
-        deadline = self._deadline()
-        shards = [
-            _Shard(self._dynamo, name, low, high, ask=limit + 1 if table.shards == 1 else limit // table.shards + SLACK)
-            for name in dynamo_rows.partitions(table, partition)
-        ]
-        taken = _Taken(limit)
         with _translated():
-            while True:
-                await together(*(shard.read_on(deadline, newest_first=newest_first) for shard in shards))
-                heads = [shard for shard in shards if shard.rows]
-                if not heads:
-                    return Page(rows=taken.rows, after=None)
-                first = (max if newest_first else min)(heads, key=lambda shard: shard.rows[0].key.sort)
-                if not taken.take(first.rows.popleft()):
-                    return Page(rows=taken.rows, after=taken.rows[-1].key.sort)
+            return await dynamo_pages.page(
+                self._dynamo,
+                table,
+                partition,
+                after=after,
+                limit=limit,
+                newest_first=newest_first,
+                between=between,
+                deadline=self._deadline(),
+            )
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
         """A lost answer is not sent again: it would count twice."""
         check_counter(counter)
+        check_step(by)
         values: Item = {":by": {"N": str(by)}}
         if ends_at is not None:
             values[":ends"] = {"N": str(ceil(ends_at.timestamp()))}
@@ -208,51 +197,22 @@ class DynamoStore:
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         """A page may end early, even empty: it takes no more than half of the verb's time."""
-        deadline, enough = self._deadline(), self._dynamo.deadline(self._budget_s() / 2)
-        taken = _Taken(limit)
-        read_to = None if after is None else dynamo_rows.opened(after)
-        while True:
-            with _translated():
-                items, read_to = await self._dynamo.scan(
-                    "begins_with(pk, :table)",
-                    {":table": {"S": f"{table.name}#"}},
-                    limit=max(limit, SCANNED),
-                    after=read_to,
-                    deadline=deadline,
-                )
-            for item in items:
-                if not taken.take(dynamo_rows.read(item)):
-                    return Page(rows=taken.rows, after=dynamo_rows.cursor(taken.last))
-            if read_to is None:
-                return Page(rows=taken.rows, after=None)
-            if self._dynamo.deadline(0) > enough:
-                return Page(rows=taken.rows, after=dynamo_rows.cursor(read_to))
+        with _translated():
+            return await dynamo_pages.scan_rows(
+                self._dynamo, table, after=after, limit=limit, deadline=self._deadline(), enough=self._half_time()
+            )
 
     async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
         """Pages may end early, as those of `scan` may. Those that have ended are left out."""
-        deadline, enough = self._deadline(), self._dynamo.deadline(self._budget_s() / 2)
-        found: list[Counter] = []
-        last: Item = {}
-        read_to = None if after is None else dynamo_rows.opened(after)
-        while True:
-            with _translated():
-                items, read_to = await self._dynamo.scan(
-                    "begins_with(pk, :counters)",
-                    {":counters": {"S": dynamo_rows.counter_partition("")}},
-                    limit=max(limit, SCANNED),
-                    after=read_to,
-                    deadline=deadline,
-                )
-            for item in items:
-                if len(found) == limit:
-                    return Page(rows=found, after=dynamo_rows.cursor(last))
-                last = dynamo_rows.place_of(item)
-                if self._counts(item):
-                    found.append(dynamo_rows.read_counter(item))
-            if read_to is None:
-                return Page(rows=found, after=None)
-            if self._dynamo.deadline(0) > enough:
-                return Page(rows=found, after=dynamo_rows.cursor(read_to))
+        with _translated():
+            return await dynamo_pages.scan_counters(
+                self._dynamo,
+                self._counts,
+                after=after,
+                limit=limit,
+                deadline=self._deadline(),
+                enough=self._half_time(),
+            )
 
     async def verify(self, tables: Sequence[Table]) -> None:  # noqa: ARG002 all lie in one
         with _translated():
@@ -292,56 +252,14 @@ class DynamoStore:
                 raise StoreUnavailable("a write without an answer may have been made, and overwritten") from failed
             raise
 
-    def _budget_s(self) -> float:
-        return min(self._timeout_s, self._time_left_s())
-
     def _deadline(self) -> float:
         return self._dynamo.deadline(self._budget_s())
 
+    def _half_time(self) -> float:
+        return self._dynamo.deadline(self._budget_s() / 2)
 
-class _Shard:
-    """What is left of a range in one of DynamoDB's partitions."""
-
-    def __init__(self, dynamo: Dynamo, partition: str, low: str, high: str, *, ask: int) -> None:
-        self.rows: deque[Stored] = deque()
-        self._dynamo = dynamo
-        self._values = {":pk": {"S": partition}, ":low": {"S": low}, ":high": {"S": high}}
-        self._ask = ask
-        self._after: Item | None = None
-        self._done = False
-
-    async def read_on(self, deadline: float, *, newest_first: bool) -> None:
-        """Have at least one row, if there is one."""
-        while not self.rows and not self._done:
-            items, self._after = await self._dynamo.query(
-                "pk = :pk AND sk BETWEEN :low AND :high",
-                self._values,
-                limit=self._ask,
-                after=self._after,
-                newest_first=newest_first,
-                deadline=deadline,
-            )
-            self.rows.extend(map(dynamo_rows.read, items))
-            self._done = self._after is None
-
-
-class _Taken:
-    """The rows of a page."""
-
-    def __init__(self, limit: int) -> None:
-        self.rows: list[Row] = []
-        self.last: Item = {}
-        self._limit = limit
-        self._size = 0
-
-    def take(self, stored: Stored) -> bool:
-        """False: the page is full without it."""
-        self._size += stored.size
-        if len(self.rows) == self._limit or (self.rows and self._size > PAGE_BYTES):
-            return False
-        self.rows.append(stored.row())
-        self.last = stored.place
-        return True
+    def _budget_s(self) -> float:
+        return min(self._timeout_s, self._time_left_s())
 
 
 @contextmanager

@@ -45,7 +45,7 @@ async def verify(dynamo: Dynamo, *, creates: bool, deadline: float) -> None:
     if table.get("TableStatus") not in _USABLE:
         table = await _awaited(dynamo, deadline=deadline)
     _check_keys(table)
-    if (ttl.get("TimeToLiveStatus"), ttl.get("AttributeName", TTL)) in [(status, TTL) for status in _ON]:
+    if _expires(ttl):
         return
     if not creates:
         raise StoreNotReady("the table that DYNAMODB_TABLE names has no time to live on `ttl`: switch it on")
@@ -84,9 +84,21 @@ async def _expire(dynamo: Dynamo, *, deadline: float) -> None:
     try:
         await dynamo.expire_by(TTL, deadline=deadline)
     except DynamoError:
-        ttl = await dynamo.describe_ttl(deadline=deadline)  # another container may have been faster
-        if ttl.get("TimeToLiveStatus") not in _ON:
+        if not _expires(await dynamo.describe_ttl(deadline=deadline)):  # another container may have been faster
             raise
+
+
+def _expires(ttl: Any) -> bool:
+    """Whether time to live is on our attribute; False: on none. Raises StoreNotReady for what needs people."""
+    status, attribute = ttl.get("TimeToLiveStatus", "DISABLED"), ttl.get("AttributeName", TTL)
+    if status in _ON and attribute == TTL:
+        return True
+    if status == "DISABLED":
+        return False
+    raise StoreNotReady(
+        f"time to live of the table that DYNAMODB_TABLE names is {status} on `{attribute}`: it must be ENABLED on "
+        f"`{TTL}`, which DynamoDB takes once the last change is an hour old"
+    )
 
 
 def _still(table: Any) -> DynamoError:

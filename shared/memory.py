@@ -22,13 +22,16 @@ from shared.store import (
     Change,
     Counter,
     Document,
+    InvalidKey,
     Key,
     Kind,
     Page,
     Row,
     Table,
     check_counter,
+    check_field,
     check_page,
+    check_step,
     serialised,
 )
 
@@ -82,6 +85,7 @@ class MemoryStore:
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         table.check(Kind.FACTS, Kind.CHANGING)
+        check_field(field)
         serialised(value)
         await self._pause()
         with self._rows(writes=True) as rows:
@@ -150,6 +154,7 @@ class MemoryStore:
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
         check_counter(counter)
+        check_step(by)
         await self._pause()
         with self._rows(writes=True) as rows:
             value, ends = rows.counters.get(counter, (0, None))
@@ -169,7 +174,7 @@ class MemoryStore:
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         await self._pause()
-        start = None if after is None else tuple(json.loads(after))
+        start = None if after is None else _opened(after)
         with self._rows() as rows:
             kept = rows.table(table)
             taken, more = _page(((p, kept[p]) for p in kept.irange(start, inclusive=(start is None, False))), limit)
@@ -191,8 +196,9 @@ class MemoryStore:
         text = serialised(document)
         await self._pause()
         with self._rows(writes=True) as rows:
-            if rows.table(table).setdefault(_place(key), text) is not text:
+            if _place(key) in rows.table(table):
                 raise AlreadyExists(f"{table.name} {key}")
+            rows.table(table)[_place(key)] = text
 
 
 def _in_process() -> Session:
@@ -207,6 +213,19 @@ def _in_process() -> Session:
 
 def _place(key: Key) -> tuple[str, str]:
     return key.partition, key.sort
+
+
+def _opened(after: str) -> tuple[str, str]:
+    """Where a scan stood. Raises InvalidKey."""
+    try:
+        where = json.loads(after)
+    except ValueError:
+        where = None
+    match where:
+        case [str(partition), str(sort)]:
+            return partition, sort
+        case _:
+            raise InvalidKey(f"not a cursor: {after[:100]!r}")
 
 
 def _counter(name: str, value: int, ends: str | None) -> Counter:

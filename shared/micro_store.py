@@ -46,15 +46,14 @@ from shared.store import (
     StoreUnavailable,
     Table,
     check_counter,
+    check_field,
     check_page,
+    check_step,
     is_key_part,
     serialised,
 )
 
 COUNTERS_READ: Final = 1000
-
-EXACT: Final = 2**53
-"""Counters are doubles."""
 
 ERRORS: Final[tuple[tuple[type[MicroError], type[StoreError], str], ...]] = (
     (micro_errors.AlreadyExists, AlreadyExists, "the key is taken"),
@@ -131,6 +130,7 @@ class MicroStore:
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         table.check(Kind.FACTS, Kind.CHANGING)
+        check_field(field)
         row, deadline = Address.of(table, key), self._deadline()
         content = {"field": field, "json": serialised(value)}
         recent = self._ballots.recent(row) or Pile()
@@ -216,8 +216,7 @@ class MicroStore:
         """Counters that have ended stay: the server has no expiry that cannot harm one in use, and to delete them
         costs a request each."""
         check_counter(counter)
-        if abs(by) > EXACT:
-            raise ValueError(f"{by} is beyond 2**53 and would be rounded")
+        check_step(by)
         with _translated():
             return await self._client.increment(named_counter(counter), by, deadline=self._deadline())
 

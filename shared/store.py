@@ -22,6 +22,9 @@ PAGE_BYTES: Final = 900_000
 """A page ends early before its documents exceed this many bytes of JSON (the public answer's bound is 1 MB), but
 holds at least one row."""
 
+STEP: Final = 2**53
+"""The most that one increment adds or takes: what every store counts exactly."""
+
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 _COUNTER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,255}")
 
@@ -80,6 +83,18 @@ def is_key_part(text: str) -> bool:
 def check_page(partition: str, after: str | None) -> None:
     """Raises InvalidKey when no row could lie in a partition, or after this one in it."""
     Key(partition, after or "")
+
+
+def check_field(field: str) -> None:
+    """Raises InvalidKey unless an extension's field is of the form of a key's part."""
+    if not is_key_part(field):
+        raise InvalidKey(f"not a field: {field[:200]!r}")
+
+
+def check_step(by: int) -> None:
+    """Raises ValueError beyond STEP."""
+    if abs(by) > STEP:
+        raise ValueError(f"{by} is beyond 2**53 and would be rounded")
 
 
 def check_counter(name: str) -> None:
@@ -154,7 +169,8 @@ class Store(Protocol):
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         """Set one field of a row as a fact of its own beside it: no rewrite, no conflict with an `update`.
 
-        Of two extensions of one field the later one stands. Beside an absent row it changes nothing.
+        Of two extensions of one field the later one stands. Beside an absent row it changes nothing. A field is 1 to
+        128 of the characters of a key's part; InvalidKey for others.
         """
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
@@ -194,7 +210,7 @@ class Store(Protocol):
         """
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
-        """Add to a counter, atomically, and return its value. An unknown counter is 0.
+        """Add to a counter, atomically, and return its value. An unknown counter is 0. ValueError beyond STEP.
 
         Exact for every answered call; a lost answer may leave it `by` too high. Of a counter with `ends_at` nothing is
         promised after that time: its name is not used again.

@@ -121,13 +121,15 @@ def always(fault: Fault) -> Faults:
 class Wire:
     """A client of DynamoDB that remembers its calls, and fails those that `faults` names, counted from 1.
 
-    `before` and `after` are called around each; they may block, or make calls of their own.
+    `before` and `after` are called around each; they may block, or make calls of their own. What `answers` names is not
+    sent, but answered so.
     """
 
     def __init__(self, client: "DynamoDBClient") -> None:
         self.faults: Faults = never
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
+        self.answers: dict[str, Callable[[], Any]] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.closed = 0
         self._client = client
@@ -141,7 +143,7 @@ class Wire:
             fault = self.faults(len(self.calls))
             self.before()
             if fault is None:
-                answer = getattr(self._client, operation)(**params)
+                answer = self.answers.get(operation, lambda: getattr(self._client, operation)(**params))()
                 self.after()
                 return answer
             if fault.carried_out:

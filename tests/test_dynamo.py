@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import botocore.exceptions as sdk
 import pytest
@@ -18,7 +20,7 @@ from shared.dynamo_errors import ANSWERED, RAISED, ConditionFailed, DynamoError,
 from shared.dynamo_store import DynamoStore
 from shared.store import Key, StoreError, StoreNotReady, StoreUnavailable
 from shared.together import together
-from tests.dynamo_world import FACTS, FakeTime, answered, closed, unanswered, unreached
+from tests.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +144,93 @@ async def test_connections_that_were_idle_or_failed_are_not_used_again() -> None
     await dynamo.aclose()
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ConditionalCheckFailedException", 400),
+        ("ThrottlingException", 400),
+        ("ValidationException", 400),
+        ("InternalServerError", 500),
+    ],
+)
+async def test_a_connection_that_brought_an_answer_is_used_again_whatever_the_answer_says(
+    code: str, status: int
+) -> None:
+    client = Client(raising(answered(code, status)(), answered(code, status)()))
+    dynamo = dynamo_on(client)
+    for _ in range(3):
+        with suppress(DynamoError):
+            await dynamo.get(KEY, deadline=dynamo.deadline(5))
+    assert client.closed == 0
+    await dynamo.aclose()
+
+
+async def test_after_a_freeze_no_old_connection_is_used_though_an_abandoned_call_still_waits() -> None:
+    """That call keeps the one it is on, since its answer may still come."""
+    with SlowServer() as server:
+        time = FakeTime()
+        dynamo = dynamo_on(client_of(server.url), time, at_once=3)
+
+        async def call() -> asyncio.Future[Any]:
+            under_way = asyncio.ensure_future(dynamo.get(KEY, deadline=dynamo.deadline(60)))
+            await asyncio.to_thread(server.asked.acquire, timeout=10)
+            return under_way
+
+        one, other = await call(), await call()
+        server.answers.set()
+        await together(one, other)
+        server.answers.clear()
+        abandoned = await call()
+        assert server.connections == 2
+        time.now_s += 3600  # a freeze
+        fresh = await call()
+        assert server.connections == 3
+        server.answers.set()
+        assert await together(abandoned, fresh) == (None, None)
+        await dynamo.aclose()
+
+
+class SlowServer:
+    """Answers `{}` to all when `answers` is set; `asked` is released by every request. Counts connections."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.asked = threading.Semaphore(0)
+        self.connections = 0
+        slow = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                slow.connections += 1
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                slow.asked.release()
+                slow.answers.wait(10)
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                """Silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answers.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
 async def test_a_call_ends_by_its_deadline_though_no_answer_comes() -> None:
     answers = threading.Event()
     dynamo = Dynamo(lambda: Client(lambda: answers.wait(10)), table="agent-talk")  # type: ignore[arg-type,return-value]
@@ -212,6 +301,7 @@ async def test_a_condition_that_fails_tells_whether_an_earlier_sending_may_be_wh
 
 BUSY, FAILED = "no capacity", "DynamoDB failed"
 FORBIDDEN, UNKNOWN, NO_TABLE, REFUSED = "DYNAMODB_TABLE", "AWS_ACCESS_KEY_ID", "no such table", "does not take"
+CONFIG, KMS = "AWS_CONFIG_FILE", "encryption key"
 
 CODES: Final = {
     "ProvisionedThroughputExceededException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
@@ -230,11 +320,18 @@ CODES: Final = {
     "AccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
     "AccessDenied": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
     "KMSAccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "OptInRequired": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "KMSDisabledException": (StoreNotReady, KMS, Outcome.REFUSED, False),
+    "KMSInvalidStateException": (StoreNotReady, KMS, Outcome.REFUSED, False),
     "UnrecognizedClientException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "InvalidSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "SignatureDoesNotMatch": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "IncompleteSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "MissingAuthenticationTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "ExpiredTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "ExpiredToken": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "RequestExpired": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "AuthFailure": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "InvalidClientTokenId": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
     "ResourceNotFoundException": (StoreNotReady, NO_TABLE, Outcome.REFUSED, False),
     "ValidationException": (StoreError, REFUSED, Outcome.REFUSED, False),
@@ -257,17 +354,22 @@ def test_a_code_of_dynamodb_means_what_the_table_says(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "outcome"),
+    ("status", "kind", "outcome", "again"),
     [
-        (500, StoreUnavailable, Outcome.UNKNOWN),
-        (503, StoreUnavailable, Outcome.UNKNOWN),
-        (400, StoreError, Outcome.REFUSED),
+        (500, StoreUnavailable, Outcome.UNKNOWN, True),
+        (503, StoreUnavailable, Outcome.UNKNOWN, True),
+        (408, StoreUnavailable, Outcome.REFUSED, True),
+        (429, StoreUnavailable, Outcome.REFUSED, True),
+        (400, StoreError, Outcome.REFUSED, False),
+        (403, StoreError, Outcome.REFUSED, False),
     ],
 )
-def test_a_code_that_nobody_knows_counts_by_its_status(status: int, kind: type[StoreError], outcome: Outcome) -> None:
+def test_a_code_that_nobody_knows_counts_by_its_status(
+    status: int, kind: type[StoreError], outcome: Outcome, *, again: bool
+) -> None:
     error = failure(answered("NewException", status)())
     assert error is not None
-    assert (error.meaning.error, error.meaning.outcome) == (kind, outcome)
+    assert (error.meaning.error, error.meaning.outcome, error.meaning.again) == (kind, outcome, again)
     assert f"said so (HTTP {status})" in str(error)
 
 
@@ -278,7 +380,16 @@ SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, Outcome]]] = [
     (sdk.NoCredentialsError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
     (sdk.PartialCredentialsError(provider="env", cred_var="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
     (sdk.CredentialRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.ProfileNotFound(profile="p"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.UnauthorizedSSOTokenError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.SSOTokenLoadError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.TokenRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.MetadataRetrievalError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.ProfileNotFound(profile="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.ConfigNotFound(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.ConfigParseError(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidConfigError(error_msg="x"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InfiniteLoopConfigError(source_profile="p", visited_profiles=["p"]), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidProxiesConfigError(), StoreNotReady, CONFIG, Outcome.REFUSED),
     (sdk.InvalidEndpointConfigurationError(msg="m"), StoreNotReady, "AWS_ENDPOINT_URL", Outcome.REFUSED),
     (sdk.ConnectTimeoutError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
     (sdk.EndpointConnectionError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),

@@ -1,7 +1,7 @@
 """The store on DynamoDB keeps the port's contract, and each verb costs what it may."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -11,7 +11,19 @@ import pytest
 from shared import dynamo_rows
 from shared.dynamo import Dynamo
 from shared.dynamo_store import DynamoStore
-from shared.store import AlreadyExists, Document, InvalidKey, Key, Store, StoreError, StoreNotReady, StoreUnavailable
+from shared.store import (
+    PAGE_BYTES,
+    AlreadyExists,
+    Document,
+    InvalidKey,
+    Key,
+    Store,
+    StoreError,
+    StoreNotReady,
+    StoreUnavailable,
+    Table,
+    serialised,
+)
 from shared.together import together
 from tests.contract.store import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract, sorts, walk
@@ -70,6 +82,28 @@ class TestDynamoStore(StoreContract):
         store = DynamoStore(dynamo, timeout_s=60)
         await store.verify(CONTRACT_TABLES)
         yield store
+        await dynamo.aclose()
+
+
+class Spread:
+    """A store whose every table is spread over shards."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def call(*given: Any, **how: Any) -> Any:
+            spread = [replace(each, shards=3) if isinstance(each, Table) else each for each in given]
+            return getattr(self._store, verb)(*spread, **how)
+
+        return call
+
+
+class TestDynamoStoreOnSpreadTables(TestDynamoStore):
+    @pytest.fixture
+    async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
+        dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
+        yield cast("Store", Spread(DynamoStore(dynamo, timeout_s=60)))
         await dynamo.aclose()
 
 
@@ -157,6 +191,33 @@ async def test_a_page_reads_no_more_than_one_row_beyond_itself(container: Contai
     container.wire.calls.clear()
     await container.store.page(FACTS, "p", limit=20, newest_first=True)
     assert [params["Limit"] for _, params in container.wire.calls] == [21]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(("limit", "bytes_each", "read"), [(3, 200_000, 3), (100, 400_000, 3)])
+async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
+    world: World, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
+) -> None:
+    """A query brings a megabyte of compressed rows, which may be a hundred times as much."""
+    names = sorted((f"{number}" for number in range(9)), reverse=newest_first)
+    for name in names[:read]:
+        await container.store.add(FACTS, Key("p", name), {"text": "x" * bytes_each})
+    for name in names[read:]:
+        item = dynamo_rows.created(FACTS, Key("p", name), "{}", "t")
+        world.client.put_item(TableName=world.table, Item=item | {"doc": {"B": b"not to be decompressed"}})
+    page = await container.store.page(FACTS, "p", limit=limit, newest_first=newest_first)
+    assert sorts(page) == names[: min(limit, PAGE_BYTES // bytes_each)]
+
+
+@pytest.mark.parametrize("field", ["f", "f" * 128, 'of "old"', "é"])
+def test_the_size_of_a_row_is_at_least_that_of_its_json(field: str) -> None:
+    item = dynamo_rows.created(FACTS, F, serialised({"text": "é" * 100}), "t")
+    for number in range(50):
+        item["ext"]["M"][f"{field}{number}"] = {"S": "1"}
+    stored = dynamo_rows.read(item)
+    assert len(stored.extensions) == 50
+    exact = len(serialised(stored.document()).encode())
+    assert exact <= stored.size <= exact + 1
 
 
 LARGEST: Final[Mapping[str, Callable[[Random], str]]] = {
@@ -264,14 +325,24 @@ def once_at(container: Container, operation: str, act: Callable[[], object]) -> 
 
 
 async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(container: Container) -> None:
+    """Of both sorts: extensions, and those that replace it."""
+
+    async def remembered() -> tuple[str, ...]:
+        where = dynamo_rows.place(CHANGING, C)
+        return dynamo_rows.tokens_of(await container.dynamo.get(where, deadline=container.dynamo.deadline(5)))
+
     await claimed(container.store)
-    tokens: list[str] = []
-    for _ in range(12):
-        await container.store.update(CHANGING, C, counted)
-        written = container.wire.calls[-1][1]["Item"]
-        tokens.append(written["t"]["L"][-1]["S"])
-    born = container.wire.calls[0][1]["Item"]["t"]["L"][0]["S"]
-    assert [each["S"] for each in written["t"]["L"]] == [born, *tokens[-8:]]
+    (born,) = await remembered()
+    made: list[str] = []
+    for number in range(24):
+        if number % 3:
+            await container.store.extend(CHANGING, C, f"f{number}", number)
+        else:
+            await container.store.update(CHANGING, C, counted)
+        there = await remembered()
+        made.append(there[-1])
+        assert there == (born, *made[-8:])
+    assert len(set(made)) == 24
 
 
 @pytest.mark.parametrize(
@@ -289,7 +360,7 @@ async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(contain
 def test_a_row_tells_whether_it_would_still_know_of_a_write(
     seen: tuple[str, ...], there: tuple[str, ...], *, remembered: bool
 ) -> None:
-    stored = dynamo_rows.Stored(key=C, place={}, text="{}", extensions={}, version=1, tokens=seen, size=2)
+    stored = dynamo_rows.Stored(key=C, place={}, content={}, extensions={}, version=1, tokens=seen)
     assert stored.remembered_by(there) is remembered
 
 
@@ -438,6 +509,38 @@ async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient"
     container = world.container()
     with pytest.raises(StoreNotReady, match="no time to live on `ttl`"):
         await container.store.verify(TABLES)
+    await container.dynamo.aclose()
+
+
+@pytest.mark.parametrize("creates", [False, True])
+@pytest.mark.parametrize(
+    ("status", "attribute"), [("ENABLED", "other"), ("ENABLING", "other"), ("DISABLING", "ttl"), ("DISABLING", "other")]
+)
+async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_alone(
+    world: World, status: str, attribute: str, *, creates: bool
+) -> None:
+    """Rows would expire by an attribute that is not ours, or DynamoDB would refuse a change so soon after another."""
+    container = world.container(creates_table=creates)
+    container.wire.answers["describe_time_to_live"] = lambda: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": status, "AttributeName": attribute}
+    }
+    with pytest.raises(StoreNotReady, match=f"is {status} on `{attribute}`: it must be ENABLED on `ttl`"):
+        await container.store.verify(TABLES)
+    assert "update_time_to_live" not in [operation for operation, _ in container.wire.calls]
+    await container.dynamo.aclose()
+
+
+async def test_another_containers_time_to_live_is_as_good_as_ours(world: World) -> None:
+    """Two that start at once switch it on, and DynamoDB refuses the slower one."""
+    container = world.container(creates_table=True)
+    expired = iter(["DISABLED", "ENABLING"])
+    container.wire.answers["describe_time_to_live"] = lambda: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": next(expired), "AttributeName": "ttl"}
+    }
+    container.wire.faults = lambda _: (
+        Fault(raises=answered("ValidationException")) if container.wire.calls[-1][0] == "update_time_to_live" else None
+    )
+    await container.store.verify(TABLES)
     await container.dynamo.aclose()
 
 

@@ -300,20 +300,70 @@ async def test_an_update_whose_answer_was_lost_is_not_made_twice_though_others_c
     await other.dynamo.aclose()
 
 
-async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twice(world: World) -> None:
+@pytest.mark.parametrize("extended", [False, True])
+async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twice(
+    world: World, *, extended: bool
+) -> None:
     one, other = world.container(), world.container()
     await row(one.store)
     one.wire.calls.clear()
 
     async def change_often() -> None:
-        for _ in range(9):
-            await other.store.update(CHANGING, ROW, marked)
+        for number in range(9):
+            if extended:
+                await other.store.extend(CHANGING, ROW, "more", number)
+            else:
+                await other.store.update(CHANGING, ROW, marked)
 
     one.wire.faults = nth(2, FAULTS["timed out after"])
     one.wire.after = in_between(one, 2, change_often)
     with pytest.raises(StoreUnavailable, match="may have been made"):
         await one.store.update(CHANGING, ROW, marked)
-    assert await other.store.get(CHANGING, ROW) == {"done": ["x"] * 10}
+    expected = {"done": ["x"], "more": 8} if extended else {"done": ["x"] * 10}
+    assert await other.store.get(CHANGING, ROW) == expected
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(world: World) -> None:
+    one, other = world.container(), world.container()
+    await fact(one.store)
+    one.wire.calls.clear()
+    one.wire.faults = nth(1, FAULTS["timed out before"])
+    await one.store.extend(FACTS, ROW, "title", "one")
+    late = one.wire.calls[0]
+    for number in range(7):
+        await other.store.extend(FACTS, ROW, "title", f"two {number}")
+    with pytest.raises(world.client.exceptions.ConditionalCheckFailedException):
+        world.client.update_item(**late[1])
+    assert await other.store.get(FACTS, ROW) == WHOLE | {"title": "two 6"}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_saw_it(world: World) -> None:
+    one, other = world.container(), world.container()
+    await other.store.claim(CHANGING, ROW, {"n": 0})
+
+    def add_ten(row: Document | None) -> Document:
+        assert row is not None
+        return {"n": row["n"] + 10}
+
+    one.wire.faults = nth(1, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 1, lambda: other.store.update(CHANGING, ROW, add_ten))
+    await one.store.extend(CHANGING, ROW, "n", 1)
+    assert await other.store.get(CHANGING, ROW) == {"n": 11}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_row_back(world: World) -> None:
+    one, other = world.container(), world.container()
+    await fact(other.store)
+    one.wire.faults = nth(1, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 1, lambda: other.store.delete(FACTS, ROW))
+    await one.store.extend(FACTS, ROW, "title", "one")
+    assert await other.store.get(FACTS, ROW) is None
     await one.dynamo.aclose()
     await other.dynamo.aclose()
 

@@ -7,7 +7,7 @@ import pytest
 from sortedcontainers import SortedDict
 
 from shared.memory import MemoryStore, Rows
-from shared.store import Key, Store
+from shared.store import InvalidKey, Key, Store
 from tests.contract.store import CHANGING, FACTS, REGISTERS, TABLES, StoreContract, counting, gone
 from tests.support import NOON, FakeClock, outcomes, racing_store
 
@@ -59,6 +59,12 @@ async def test_a_scan_costs_the_page_and_not_the_table() -> None:
     page = await store.scan(FACTS, limit=3)
     await store.scan(FACTS, limit=3, after=page.after)
     assert watched.looked_up == 8
+
+
+@pytest.mark.parametrize("after", ["junk", "", "[]", "[1, 2]", '["a"]', '{"a": 1}', "null"])
+async def test_a_cursor_that_is_none_is_refused(after: str) -> None:
+    with pytest.raises(InvalidKey):
+        await MemoryStore().scan(FACTS, after=after)
 
 
 async def test_every_verb_yields_before_it_acts() -> None:

@@ -347,9 +347,3 @@ async def test_no_verb_outlasts_its_time() -> None:
         with pytest.raises(StoreUnavailable):
             await container.store.update(CHANGING, C, counted)
         assert container.clock.monotonic() - began == 5
-
-
-async def test_a_step_that_a_counter_would_round_is_refused() -> None:
-    async with store_world() as world:
-        with pytest.raises(ValueError, match="beyond"):
-            await (await world.container()).store.increment("c", 2**53 + 1)

@@ -15,7 +15,20 @@ from typing import Any, Final
 
 import pytest
 
-from shared.store import PAGE_BYTES, AlreadyExists, Counter, Document, InvalidKey, Key, Kind, Page, Row, Store, Table
+from shared.store import (
+    PAGE_BYTES,
+    STEP,
+    AlreadyExists,
+    Counter,
+    Document,
+    InvalidKey,
+    Key,
+    Kind,
+    Page,
+    Row,
+    Store,
+    Table,
+)
 from tests.support import Refused, outcomes, refuse, seeded
 
 FACTS: Final = Table(name="contract_facts", kind=Kind.FACTS, database="contract")
@@ -149,11 +162,16 @@ class StoreContract:
         assert await store.get(FACTS, Key(prefix, "x")) == {"list": [1]}
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
-    async def test_adding_under_a_taken_key_is_refused(self, store: Store, prefix: str, table: Table) -> None:
-        await store.add(table, Key(prefix, "x"), {"first": True})
+    @pytest.mark.parametrize(
+        ("first", "second"), [({"first": True}, {"first": False}), ({"a": 1}, {"a": 1}), ({}, {}), ({}, {"a": 1})]
+    )
+    async def test_adding_under_a_taken_key_is_refused(
+        self, store: Store, prefix: str, table: Table, first: Document, second: Document
+    ) -> None:
+        await store.add(table, Key(prefix, "x"), first)
         with pytest.raises(AlreadyExists):
-            await store.add(table, Key(prefix, "x"), {"first": False})
-        assert await store.get(table, Key(prefix, "x")) == {"first": True}
+            await store.add(table, Key(prefix, "x"), second)
+        assert await store.get(table, Key(prefix, "x")) == first
 
     # extend
 
@@ -247,11 +265,14 @@ class StoreContract:
         assert (len(won), {type(error) for error in lost}, len(lost)) == (1, {AlreadyExists}, RACERS - 1)
         assert await store.get(CHANGING, Key(prefix)) == {"by": won[0]}
 
-    async def test_a_claim_of_a_taken_key_is_refused(self, store: Store, prefix: str) -> None:
-        await store.claim(CHANGING, Key(prefix), {"by": 1})
+    @pytest.mark.parametrize(("first", "second"), [({"by": 1}, {"by": 2}), ({"by": 1}, {"by": 1}), ({}, {})])
+    async def test_a_claim_of_a_taken_key_is_refused(
+        self, store: Store, prefix: str, first: Document, second: Document
+    ) -> None:
+        await store.claim(CHANGING, Key(prefix), first)
         with pytest.raises(AlreadyExists):
-            await store.claim(CHANGING, Key(prefix), {"by": 2})
-        assert await store.get(CHANGING, Key(prefix)) == {"by": 1}
+            await store.claim(CHANGING, Key(prefix), second)
+        assert await store.get(CHANGING, Key(prefix)) == first
 
     async def test_a_deleted_row_can_be_claimed_again(self, store: Store, prefix: str) -> None:
         for by in range(3):
@@ -676,6 +697,21 @@ class StoreContract:
         with pytest.raises(InvalidKey):
             await store.page(FACTS, prefix, after=part)
 
+    async def test_every_character_of_the_alphabet_can_be_in_a_field(self, store: Store, prefix: str) -> None:
+        fields = [*(c for c in ALPHABET if c != "."), "a..b.", "a".ljust(128, "x"), ALPHABET.replace(".", "") + "."]
+        await store.add(FACTS, Key(prefix), {})
+        for field in fields:
+            await store.extend(FACTS, Key(prefix), field, field)
+        assert await store.get(FACTS, Key(prefix)) == {field: field for field in fields}
+
+    @pytest.mark.parametrize("field", ["", ".", ".a", "a b", "a!", "#", "a\n", "é", "\x00", "x" * 129, "x" * 70_000])
+    async def test_a_field_that_no_store_can_name_is_refused(self, store: Store, prefix: str, field: str) -> None:
+        await store.add(FACTS, Key(prefix), {"a": 1})
+        for key in (Key(prefix), Key(prefix, "absent")):
+            with pytest.raises(InvalidKey):
+                await store.extend(FACTS, key, field, 1)
+        assert await store.get(FACTS, Key(prefix)) == {"a": 1}
+
     async def test_an_empty_partition_name_is_refused(self, store: Store) -> None:
         with pytest.raises(InvalidKey):
             Key("")
@@ -745,6 +781,14 @@ class StoreContract:
         assert [await store.increment(f"{prefix}:c", by) for by in (1, 5, -2, 0, -10)] == [1, 6, 4, 4, -6]
         assert await store.increment(f"{prefix}:c") == -5
 
+    async def test_a_step_that_would_be_rounded_is_refused_and_not_counted(self, store: Store, prefix: str) -> None:
+        for by in (STEP, -STEP):
+            assert await store.increment(f"{prefix}:{by}", by) == by
+        for by in (STEP + 1, -STEP - 1, 10**40):
+            with pytest.raises(ValueError, match="beyond"):
+                await store.increment(f"{prefix}:{by}", by)
+        assert await store.counters(f"{prefix}:") == {f"{prefix}:{by}": by for by in (-STEP, STEP)}
+
     @PLAIN_RACE
     async def test_increments_at_once_each_get_a_value_of_their_own(self, store: Store, prefix: str, seed: int) -> None:
         values, raised = await race(seed, *(store.increment(f"{prefix}:c") for _ in range(200)))
@@ -808,6 +852,11 @@ class StoreContract:
         await store.delete(CHANGING, Key(prefix, "deleted"))
         found = await scanned(store, CHANGING, prefix, limit=2)
         assert sorted((key.sort, document["n"]) for key, document in found) == [("changed", 1), ("kept", 0)]
+
+    @pytest.mark.parametrize("after", ["", "!", "[", "[1, 2]", '["a"]', '{"a": 1}', "a b", "é"])
+    async def test_a_scan_after_what_is_no_cursor_is_refused(self, store: Store, after: str) -> None:
+        with pytest.raises(InvalidKey):
+            await store.scan(FACTS, after=after)
 
     async def test_a_scan_of_big_rows_ends_its_pages_early(self, store: Store, prefix: str) -> None:
         for name in ("a", "b", "c", "d"):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from shared.store import StoreError
 from tests.events import http_event
 from tests.handlers.world import Logs, World
 
@@ -46,6 +47,22 @@ def test_a_failed_verification_is_503_and_tried_again(world: World, path: str) -
     assert world.get(VOICES).status == 200
     assert world.get(VOICES).status == 200
     assert world.store.verified == 3
+
+
+async def refuses() -> None:
+    raise StoreError("the store does not take this request")
+
+
+async def answers() -> None:
+    """At once."""
+
+
+def test_a_verification_that_the_store_refuses_is_503_too_and_logged(world: World, logs: Logs) -> None:
+    world.disturb(refuses)
+    assert world.get(VOICES).refusal == UNAVAILABLE
+    assert "cannot serve: the store does not take this request" in logs.text
+    world.disturb(answers)
+    assert world.get(VOICES).status == 200
 
 
 def test_a_later_outage_is_never_an_answer_about_data(world: World) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from shared import VERSION
+from shared.store import StoreError
 from shared.tables import TABLES
 from tests.handlers.world import World
 
@@ -36,6 +37,20 @@ def test_an_outage_is_a_503_with_the_same_fields(world: World) -> None:
         "timestamp": answer.json["timestamp"],
         "database": {"status": "error", "mode": "memory"},
     }
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/health/detailed"])
+def test_a_store_that_refuses_is_no_more_usable_than_one_that_is_down(
+    world: World, path: str, *, started: bool
+) -> None:
+    async def refuses() -> None:
+        raise StoreError("the store does not take this request")
+
+    if started:
+        assert world.get(path).status == 200
+    world.disturb(refuses)
+    assert world.get(path).status == 503
 
 
 def test_health_recovers_with_the_store(world: World) -> None:
