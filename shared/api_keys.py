@@ -12,7 +12,7 @@ from shared.errors import InvalidCredential, KeyRevoked, ValidationFailed
 from shared.limits import Quotas
 from shared.plans import PLANS
 from shared.rows import Action, ApiKey, IssuedKey, User
-from shared.tables import ApiKeys, key_id, key_not_found
+from shared.tables import ApiKeys, key_id
 from shared.usage import UsageRecorder
 
 DEFAULT_NAME: Final = "Default Key"
@@ -102,10 +102,7 @@ class KeyService:
 
     async def load(self, user: User, api_key_id: str) -> ApiKey:
         """Raises NotFound."""
-        key = await self._keys.get(user.id, api_key_id)
-        if key is None:
-            raise key_not_found()
-        return key
+        return await self._keys.load(user.id, api_key_id)
 
     async def rename(self, user: User, api_key_id: str, name: str) -> ApiKey:
         """Raises NotFound."""

@@ -1,6 +1,6 @@
 """The tables and the typed helpers over a store; `declared.py` says what lies where."""
 
-from shared.tables.api_keys import ApiKeys, key_id, key_not_found, uses_counter
+from shared.tables.api_keys import ApiKeys, key_id, uses_counter
 from shared.tables.declared import (
     API_KEYS,
     EMAILS,
@@ -36,6 +36,5 @@ __all__ = [
     "Users",
     "Window",
     "key_id",
-    "key_not_found",
     "uses_counter",
 ]

@@ -45,6 +45,13 @@ class ApiKeys:
     async def get(self, user_id: str, api_key_id: str) -> ApiKey | None:
         return next((key for key in await self.of(user_id) if key.id == api_key_id), None)
 
+    async def load(self, user_id: str, api_key_id: str) -> ApiKey:
+        """Raises NotFound."""
+        key = await self.get(user_id, api_key_id)
+        if key is None:
+            raise _not_found()
+        return key
+
     async def ring(self, user_id: str) -> list[IssuedKey]:
         """An owner's keys, oldest first, without their uses."""
         return [IssuedKey.read(entry) for entry in _entries(await self._store.get(KEY_RINGS, Key(user_id)))]
@@ -97,7 +104,7 @@ class ApiKeys:
         ring = _entries(await self._store.get(KEY_RINGS, Key(user_id)))
         entry = next((entry for entry in ring if entry["id"] == api_key_id), None)
         if entry is None:
-            raise key_not_found()
+            raise _not_found()
         if entry["revoked_at"] is not None:
             return None
         await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", iso(at))
@@ -128,7 +135,7 @@ class ApiKeys:
             nonlocal changed
             before = _entries(ring)
             if all(entry["id"] != api_key_id for entry in before):
-                raise key_not_found()
+                raise _not_found()
             after = [change(entry) if entry["id"] == api_key_id else entry for entry in before]
             changed = after != before
             return {"keys": after}
@@ -147,7 +154,7 @@ def uses_counter(key: IssuedKey) -> str:
     return f"{key.user_id}:uses:{key.id}"
 
 
-def key_not_found() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("API key not found")
 
 
