@@ -11,10 +11,7 @@ import compileall
 import json
 import re
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +21,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from tests.events import http_event
+from tests.live.processes import stand_in
 from tests.runtime.api import Answer, Runtime, RuntimeApi, lambdas_own_packages
 
 ROOT: Final = Path(__file__).parent.parent
@@ -134,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cold", description="Measure cold starts.")
     parser.add_argument("--runs", type=int, default=7, help="starts of each function (default: %(default)s)")
     runs: int = parser.parse_args().runs
-    with tempfile.TemporaryDirectory() as place, _stand_in() as url:
+    with tempfile.TemporaryDirectory() as place, stand_in(KEY) as url:
         bench = Bench(Path(place))
         bench.build()
         for what in ("as zipped, without bytecode", "with bytecode"):
@@ -209,27 +205,6 @@ def _answered(answer: Answer) -> Answer:
     if answer.error is not None or answer.status not in (200, 401):
         raise ValueError(f"not what was measured: {answer.error or answer.value}")
     return answer
-
-
-@contextmanager
-def _stand_in() -> Iterator[str]:
-    """A stand-in of HYPR Micro in a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.standin", "--port", str(port), "--key", KEY], cwd=ROOT
-    ) as server:
-        try:
-            for _ in range(200):
-                try:
-                    httpx.get(f"{url}/health")
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            yield url
-        finally:
-            server.terminate()
 
 
 if __name__ == "__main__":

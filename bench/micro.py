@@ -7,7 +7,6 @@ request, key check included; the baseline is only what its store would send, and
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -25,7 +24,7 @@ from shared.services import Services
 from shared.settings import Settings
 from tests.live.crowd import Owner, api_on, fill
 from tests.live.people import MEMO
-from tests.live.processes import MICRO_KEY, micro_server
+from tests.live.processes import MICRO_KEY, add_checkout, checkout, micro_server
 from tests.live.wire import Wire, bulk_client, measured_client
 from tests.standin_network import Recorder
 
@@ -105,17 +104,12 @@ class Ours:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.micro", description="Measure HYPR Micro behind a network.")
-    parser.add_argument(
-        "--server-dir", default=os.environ.get("MICRO_CHECKOUT"), help="the server's checkout (default: MICRO_CHECKOUT)"
-    )
-    options = parser.parse_args()
-    if not options.server_dir or not (Path(options.server_dir) / "src" / "index.ts").is_file():
-        parser.error("name a checkout of HYPR Micro: set MICRO_CHECKOUT, or give --server-dir")
-    asyncio.run(_measure(Path(options.server_dir).resolve()))
+    add_checkout(parser)
+    asyncio.run(_measure(checkout(parser, parser.parse_args())))
 
 
-async def _measure(checkout: Path) -> None:
-    with micro_server(checkout) as server:
+async def _measure(server_dir: Path) -> None:
+    with micro_server(server_dir) as server:
         await server.start()
         async with bulk_client(server.url) as filling:
             owners = await fill(MicroStore(filling, timeout_s=600), users=USERS, keys=KEYS, memos=MEMOS, told=_untold)

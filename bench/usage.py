@@ -6,7 +6,6 @@ The floor is one bare round trip of the same run.
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import time
@@ -29,7 +28,7 @@ from shared.speech import VOICES
 from shared.store import Store
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS, UsageLogs
 from tests.live.crowd import api_on, keep_memo, open_account
-from tests.live.processes import micro_server
+from tests.live.processes import add_checkout, checkout, micro_server
 from tests.live.wire import bulk_client, measured_client
 from tests.standin_network import Recorder
 
@@ -69,18 +68,14 @@ class Owner:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.usage", description=__doc__)
-    parser.add_argument(
-        "--server-dir", default=os.environ.get("MICRO_CHECKOUT"), help="the server's checkout (default: MICRO_CHECKOUT)"
-    )
+    add_checkout(parser)
     parser.add_argument("--memos", type=int, default=MANY, help="of the owner who has many (default: %(default)s)")
     options = parser.parse_args()
-    if not options.server_dir or not (Path(options.server_dir) / "src" / "index.ts").is_file():
-        parser.error("name a checkout of HYPR Micro: set MICRO_CHECKOUT, or give --server-dir")
-    asyncio.run(_measure(Path(options.server_dir).resolve(), options.memos))
+    asyncio.run(_measure(checkout(parser, options), options.memos))
 
 
-async def _measure(checkout: Path, many: int) -> None:
-    with micro_server(checkout) as server:
+async def _measure(server_dir: Path, many: int) -> None:
+    with micro_server(server_dir) as server:
         await server.start()
         async with bulk_client(server.url) as bulk:
             store = MicroStore(bulk, timeout_s=600)

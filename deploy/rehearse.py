@@ -27,7 +27,7 @@ import httpx
 
 from deploy import bundle
 from deploy.bundle import ROOT, TARGETS
-from tests.live.processes import HOST, free_port
+from tests.live.processes import HOST, free_port, stand_in
 from tests.runtime.api import BOTO3, lambdas_own_packages
 
 STAGE: Final = "production"
@@ -304,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "emulator.log"
         try:
             emulator = stack.enter_context(_emulator(told))
-            micro = stack.enter_context(_micro())
+            micro = stack.enter_context(stand_in(MICRO_KEY))
             _run(Rehearsal(store=options.store, emulator=emulator, micro=micro))
         except (NotAsItShould, httpx.HTTPError, subprocess.CalledProcessError) as exc:
             print(f"\nNOT AS IT SHOULD BE: {exc}", file=sys.stderr)
@@ -344,15 +344,6 @@ def _emulator(told: Path) -> Iterator[str]:
     }
     url = f"http://{HOST}:{port}"
     with told.open("w") as log, _running([str(program)], env, f"{url}/_ministack/health", log):
-        yield url
-
-
-@contextmanager
-def _micro() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "tests.standin", "--port", str(port), "--key", MICRO_KEY]
-    url = f"http://{HOST}:{port}"
-    with _running(command, dict(os.environ), f"{url}/health", subprocess.DEVNULL):
         yield url
 
 

@@ -178,7 +178,7 @@ class Container:
     time: FakeTime
 
 
-class World:
+class DynamoWorld:
     """Containers on one table. moto cannot stand threads, so each has one, and they take turns."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:

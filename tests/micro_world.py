@@ -40,7 +40,7 @@ every_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class MicroClientWorld:
     client: MicroClient
     server: StandIn
     network: StandInTransport
@@ -52,7 +52,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(*, api_key: str = KEY, timeout_s: float = 8.0) -> AsyncIterator[World]:
+async def world(*, api_key: str = KEY, timeout_s: float = 8.0) -> AsyncIterator[MicroClientWorld]:
     """A client on an empty stand-in that has a document `users/old` and a counter `c` at 1."""
     clock, recorder = ManualClock(), Recorder()
     server = StandIn(wall=clock.wall)
@@ -65,4 +65,4 @@ async def world(*, api_key: str = KEY, timeout_s: float = 8.0) -> AsyncIterator[
 
         await client(KEY).create("users", "old", {"n": 1})
         await client(KEY).increment("c")
-        yield World(client=client(api_key), server=server, network=network, recorder=recorder, clock=clock)
+        yield MicroClientWorld(client=client(api_key), server=server, network=network, recorder=recorder, clock=clock)

@@ -24,10 +24,10 @@ from shared.micro import MicroClient
 from shared.micro_address import Direct
 from shared.micro_store import MicroStore
 from shared.store import AlreadyExists, Document, Key, StoreUnavailable
+from tests.micro_store_world import CHANGING
 from tests.standin import KEY, StandIn
 from tests.standin_network import ManualClock
 from tests.standin_steps import Step
-from tests.store_world import CHANGING
 
 ROW: Final = Key("row")
 NEWCOMER: Final = 99

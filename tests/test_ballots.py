@@ -8,9 +8,9 @@ from shared.ballots import STALE_S
 from shared.micro_store import MicroStore
 from shared.store import AlreadyExists, Document, Key, StoreUnavailable
 from shared.together import together
+from tests.micro_store_world import CHANGING, micro_store_world
 from tests.standin_network import LOST, always, nth, slow
 from tests.standin_steps import AtOnce, Moment, Step
-from tests.store_world import CHANGING, store_world
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ def emptied(row: Document | None) -> Document:
 
 
 async def test_those_who_wait_while_the_row_is_read_are_refused_by_that_read() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         won: list[int] = []
 
@@ -63,7 +63,7 @@ async def test_those_who_wait_while_the_row_is_read_are_refused_by_that_read() -
 
 async def test_a_change_that_may_have_left_the_trail_is_not_made_twice() -> None:
     meanwhile = Meanwhile("c1", "POST /api/dbs/:db/query", 2)
-    async with store_world(schedule=meanwhile) as world:
+    async with micro_store_world(schedule=meanwhile) as world:
         one, other = await world.container(), await world.container()
         await other.store.claim(CHANGING, ROW, {"log": []})
         one.network.faults = nth(1, LOST, route="POST /api/dbs/:db/docs")
@@ -83,7 +83,7 @@ async def test_a_change_that_may_have_left_the_trail_is_not_made_twice() -> None
 
 async def test_an_update_sees_what_this_store_has_set_beside_the_row_during_the_one_before() -> None:
     meanwhile = Meanwhile("c1", "POST /api/cache/:key/increment", 1)
-    async with store_world(schedule=meanwhile) as world:
+    async with micro_store_world(schedule=meanwhile) as world:
         container = await world.container()
         await container.store.claim(CHANGING, ROW, {"log": []})
         meanwhile.first = lambda: container.store.extend(CHANGING, ROW, "field", 1)
@@ -93,7 +93,7 @@ async def test_an_update_sees_what_this_store_has_set_beside_the_row_during_the_
 
 
 async def test_updates_one_after_the_other_see_within_a_second_what_another_store_has_set() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         await one.store.claim(CHANGING, ROW, {"log": []})
         await other.store.extend(CHANGING, ROW, "field", 1)
@@ -105,7 +105,7 @@ async def test_updates_one_after_the_other_see_within_a_second_what_another_stor
 
 
 async def test_a_row_can_be_claimed_and_changed_while_each_answer_takes_more_than_a_second() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         store = MicroStore(container.client, sleep=container.clock.sleep)
         container.network.faults = always(slow(1.3))

@@ -13,7 +13,7 @@ from local import local_gateway
 from shared.services import Services
 from shared.settings import Settings
 from shared.tables import TABLES
-from tests.store_world import StoreWorld, store_world
+from tests.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ MEMO: Final = {"text": "Hello", "voice": "rachel"}
 class Api:
     """All functions on one stand-in, with what a request cost. Rows settle before it: nothing is remembered of them."""
 
-    world: StoreWorld
+    world: MicroStoreWorld
     http: httpx.AsyncClient
     clock: FakeClock
     store_clock: Any
@@ -41,7 +41,7 @@ class Api:
 
 @asynccontextmanager
 async def micro_api() -> AsyncIterator[Api]:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         await container.store.verify(TABLES)
         clock = FakeClock()

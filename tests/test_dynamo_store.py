@@ -36,8 +36,8 @@ from tests.dynamo_world import (
     SPREAD,
     TABLES,
     Container,
+    DynamoWorld,
     Fault,
-    World,
     always,
     answered,
     engine,
@@ -64,12 +64,12 @@ def table_name(client: "DynamoDBClient") -> Iterator[str]:
 
 
 @pytest.fixture
-def world(client: "DynamoDBClient", table_name: str) -> World:
-    return World(client, table_name)
+def world(client: "DynamoDBClient", table_name: str) -> DynamoWorld:
+    return DynamoWorld(client, table_name)
 
 
 @pytest.fixture
-async def container(world: World) -> AsyncIterator[Container]:
+async def container(world: DynamoWorld) -> AsyncIterator[Container]:
     container = world.container()
     yield container
     await container.dynamo.aclose()
@@ -206,7 +206,7 @@ async def test_a_page_reads_no_more_than_one_row_beyond_itself(container: Contai
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize(("limit", "bytes_each", "read"), [(3, 200_000, 3), (100, 400_000, 3)])
 async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
-    world: World, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
+    world: DynamoWorld, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
 ) -> None:
     """A query brings a megabyte of compressed rows, which may be a hundred times as much."""
     names = sorted((f"{number}" for number in range(9)), reverse=newest_first)
@@ -288,7 +288,7 @@ async def test_short_rows_can_be_read_in_the_console(container: Container) -> No
 # rows that change
 
 
-async def test_a_change_that_another_container_outran_begins_again(world: World) -> None:
+async def test_a_change_that_another_container_outran_begins_again(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     await claimed(one.store)
     one.wire.before = once_at(
@@ -307,7 +307,7 @@ async def test_a_change_that_another_container_outran_begins_again(world: World)
     await together(one.dynamo.aclose(), other.dynamo.aclose())
 
 
-async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old_one(world: World) -> None:
+async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old_one(world: DynamoWorld) -> None:
     """A change that saw the first row must not overwrite its successor, though both were never changed."""
     one, other = world.container(), world.container()
     await claimed(one.store)
@@ -408,7 +408,7 @@ async def test_a_row_of_a_table_that_is_spread_is_found_by_its_key_and_by_a_scan
 # counters
 
 
-async def test_a_counter_that_has_ended_is_not_read(world: World) -> None:
+async def test_a_counter_that_has_ended_is_not_read(world: DynamoWorld) -> None:
     clock = FakeClock()
     container = world.container(clock=clock)
     await container.store.increment("u:today", ends_at=NOON + timedelta(hours=1))
@@ -465,7 +465,7 @@ async def test_a_scan_that_finds_nothing_for_long_ends_its_page_with_a_cursor(co
 async def test_verify_makes_a_missing_table_where_it_may_also_when_containers_start_at_once(
     client: "DynamoDBClient",
 ) -> None:
-    world = World(client, "agent-talk-missing")
+    world = DynamoWorld(client, "agent-talk-missing")
     containers = [world.container(creates_table=True) for _ in range(3)]
     try:
         await together(*(container.store.verify(TABLES) for container in containers))
@@ -479,7 +479,7 @@ async def test_verify_makes_a_missing_table_where_it_may_also_when_containers_st
 
 
 async def test_verify_leaves_a_missing_table_to_infrastructure_in_production(client: "DynamoDBClient") -> None:
-    container = World(client, "agent-talk-missing").container()
+    container = DynamoWorld(client, "agent-talk-missing").container()
     with pytest.raises(StoreNotReady, match="infrastructure creates it"):
         await container.store.verify(TABLES)
     await container.dynamo.aclose()
@@ -492,7 +492,7 @@ async def test_verify_leaves_a_missing_table_to_infrastructure_in_production(cli
 async def test_verify_refuses_a_table_with_other_keys(
     client: "DynamoDBClient", keys: tuple[str, str | None], *, creates: bool
 ) -> None:
-    world = World(client, "agent-talk-foreign")
+    world = DynamoWorld(client, "agent-talk-foreign")
     names = [name for name in keys if name]
     client.create_table(
         TableName=world.table,
@@ -512,7 +512,7 @@ async def test_verify_refuses_a_table_with_other_keys(
         await container.dynamo.aclose()
 
 
-async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient", world: World) -> None:
+async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient", world: DynamoWorld) -> None:
     client.update_time_to_live(
         TableName=world.table, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
     )
@@ -527,7 +527,7 @@ async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient"
     ("status", "attribute"), [("ENABLED", "other"), ("ENABLING", "other"), ("DISABLING", "ttl"), ("DISABLING", "other")]
 )
 async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_alone(
-    world: World, status: str, attribute: str, *, creates: bool
+    world: DynamoWorld, status: str, attribute: str, *, creates: bool
 ) -> None:
     """Rows would expire by an attribute that is not ours, or DynamoDB would refuse a change so soon after another."""
     container = world.container(creates_table=creates)
@@ -540,7 +540,7 @@ async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_al
     await container.dynamo.aclose()
 
 
-async def test_another_containers_time_to_live_is_as_good_as_ours(world: World) -> None:
+async def test_another_containers_time_to_live_is_as_good_as_ours(world: DynamoWorld) -> None:
     """Two that start at once switch it on, and DynamoDB refuses the slower one."""
     container = world.container(creates_table=True)
     expired = iter(["DISABLED", "ENABLING"])

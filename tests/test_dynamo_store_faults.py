@@ -18,8 +18,8 @@ from tests.dynamo_world import (
     SPREAD,
     TABLES,
     Container,
+    DynamoWorld,
     Fault,
-    World,
     always,
     engine,
     never,
@@ -49,20 +49,20 @@ def client() -> Iterator["DynamoDBClient"]:
 
 
 @pytest.fixture
-def world(client: "DynamoDBClient") -> Iterator[World]:
+def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
     with table_on(client) as name:
-        yield World(client, name)
+        yield DynamoWorld(client, name)
 
 
 @pytest.fixture
-async def container(world: World) -> AsyncIterator[Container]:
+async def container(world: DynamoWorld) -> AsyncIterator[Container]:
     container = world.container()
     yield container
     await container.dynamo.aclose()
 
 
 @pytest.fixture
-async def reader(world: World) -> AsyncIterator[DynamoStore]:
+async def reader(world: DynamoWorld) -> AsyncIterator[DynamoStore]:
     """Another container's."""
     container = world.container()
     yield container.store
@@ -255,7 +255,7 @@ async def test_a_counter_is_exact_when_it_is_answered_and_at_most_one_too_high_w
 # what a lost answer cannot hide
 
 
-async def test_a_claim_whose_answer_was_lost_is_known_by_its_owner_and_lost_to_others(world: World) -> None:
+async def test_a_claim_whose_answer_was_lost_is_known_by_its_owner_and_lost_to_others(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     one.wire.faults = nth(1, FAULTS["timed out after"])
     await one.store.claim(CHANGING, ROW, {"by": 1})
@@ -265,7 +265,7 @@ async def test_a_claim_whose_answer_was_lost_is_known_by_its_owner_and_lost_to_o
     await other.dynamo.aclose()
 
 
-async def test_a_claim_is_known_by_its_owner_though_others_have_changed_the_row_since(world: World) -> None:
+async def test_a_claim_is_known_by_its_owner_though_others_have_changed_the_row_since(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
 
     async def change_often() -> None:
@@ -282,7 +282,7 @@ async def test_a_claim_is_known_by_its_owner_though_others_have_changed_the_row_
 
 @pytest.mark.parametrize("changes", [1, 8])
 async def test_an_update_whose_answer_was_lost_is_not_made_twice_though_others_came_after_it(
-    world: World, changes: int
+    world: DynamoWorld, changes: int
 ) -> None:
     one, other = world.container(), world.container()
     await row(one.store)
@@ -302,7 +302,7 @@ async def test_an_update_whose_answer_was_lost_is_not_made_twice_though_others_c
 
 @pytest.mark.parametrize("extended", [False, True])
 async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twice(
-    world: World, *, extended: bool
+    world: DynamoWorld, *, extended: bool
 ) -> None:
     one, other = world.container(), world.container()
     await row(one.store)
@@ -325,7 +325,7 @@ async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twic
     await other.dynamo.aclose()
 
 
-async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(world: World) -> None:
+async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     await fact(one.store)
     one.wire.calls.clear()
@@ -341,7 +341,7 @@ async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(wo
     await other.dynamo.aclose()
 
 
-async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_saw_it(world: World) -> None:
+async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_saw_it(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     await other.store.claim(CHANGING, ROW, {"n": 0})
 
@@ -357,7 +357,7 @@ async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_s
     await other.dynamo.aclose()
 
 
-async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_row_back(world: World) -> None:
+async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_row_back(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     await fact(other.store)
     one.wire.faults = nth(1, FAULTS["timed out after"])
@@ -368,7 +368,7 @@ async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_ro
     await other.dynamo.aclose()
 
 
-async def test_an_update_whose_row_was_deleted_after_it_is_not_made_again(world: World) -> None:
+async def test_an_update_whose_row_was_deleted_after_it_is_not_made_again(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     await row(one.store)
     one.wire.calls.clear()
@@ -381,7 +381,7 @@ async def test_an_update_whose_row_was_deleted_after_it_is_not_made_again(world:
     await other.dynamo.aclose()
 
 
-async def test_a_delete_that_arrives_late_does_not_strike_the_rows_successor(world: World) -> None:
+async def test_a_delete_that_arrives_late_does_not_strike_the_rows_successor(world: DynamoWorld) -> None:
     one, other = world.container(), world.container()
     await row(one.store)
     await one.store.delete(CHANGING, ROW)

@@ -21,7 +21,7 @@ from shared.speech import VOICES as EVERY_VOICE
 from shared.store import Store, StoreUnavailable
 from shared.tables import TABLES, UsageLogs
 from shared.tables.rollups import Day, Month, Rollups
-from tests.store_world import store_world
+from tests.micro_store_world import micro_store_world
 from tests.support import FailingStore, FakeClock, racing_store, repeatable
 from tests.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told
 
@@ -33,7 +33,7 @@ async def memory_store() -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def micro_store() -> AsyncIterator[Store]:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)
         yield store
@@ -308,7 +308,7 @@ async def test_the_hours_of_a_busy_day_are_summed_and_their_documents_go_with_th
 @pytest.mark.anyio
 @pytest.mark.parametrize("days", [3, 100, 500])
 async def test_an_answer_costs_the_same_after_any_history(days: int) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)
         owner = Owner(store, FakeClock(BORN))
@@ -332,7 +332,7 @@ async def test_an_answer_costs_the_same_after_any_history(days: int) -> None:
 
 @pytest.mark.anyio
 async def test_the_first_answer_of_a_day_costs_a_page_of_each_kind_of_logs_and_a_write_more() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)
         owner = Owner(store, FakeClock(datetime(2025, 12, 3, 12, tzinfo=UTC)))
@@ -352,7 +352,7 @@ async def test_the_first_answer_of_a_day_costs_a_page_of_each_kind_of_logs_and_a
 @pytest.mark.anyio
 async def test_a_year_of_a_busy_account_is_read_in_half_a_megabyte() -> None:
     """137 memos a day, which are 100,000 in two years, in every voice and with three keys."""
-    async with store_world() as world:
+    async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)
         clock = FakeClock(datetime(2026, 12, 31, 23, tzinfo=UTC))

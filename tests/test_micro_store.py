@@ -16,8 +16,8 @@ from shared.store import AlreadyExists, Document, Key, Row, Store, StoreNotReady
 from shared.together import together
 from tests.contract.store import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract
+from tests.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, micro_store_world
 from tests.standin_network import HANGS, REFUSED, Fault, always, answer, slow
-from tests.store_world import CHANGING, FACTS, REGISTERS, TABLES, store_world
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ LIVE_KEY = os.environ.get("MICRO_KEY", "")
 class TestMicroStore(StoreContract):
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
-        async with store_world() as world:
+        async with micro_store_world() as world:
             store = (await world.container()).store
             await store.verify(CONTRACT_TABLES)
             yield store
@@ -152,7 +152,7 @@ BUDGETS: Final[Mapping[str, Case]] = {
 @pytest.mark.parametrize("name", BUDGETS)
 async def test_a_verb_costs_no_more_than_its_budget(name: str) -> None:
     case = BUDGETS[name]
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         await container.store.verify(TABLES)
         for step in case.before:
@@ -166,7 +166,7 @@ async def test_a_verb_costs_no_more_than_its_budget(name: str) -> None:
 async def test_a_page_costs_the_same_in_a_small_table_and_a_large_one() -> None:
     costs = []
     for size in (30, 600):
-        async with store_world() as world:
+        async with micro_store_world() as world:
             store = (await world.container()).store
             for number in range(size):
                 await store.add(FACTS, Key("p", f"r{number:04}"), {})
@@ -179,7 +179,7 @@ async def test_a_page_costs_the_same_in_a_small_table_and_a_large_one() -> None:
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_a_page_over_rows_of_many_documents_shows_each_once(*, newest_first: bool) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         store = container.store
         names = [f"r{number:02}" for number in range(30)]
@@ -200,7 +200,7 @@ async def test_a_page_over_rows_of_many_documents_shows_each_once(*, newest_firs
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_a_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         for number in range(40):
             await container.store.claim(CHANGING, Key("p", f"r{number:02}"), {"n": number})
@@ -214,7 +214,7 @@ async def test_a_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -
 
 
 async def test_a_row_of_more_documents_than_one_read_is_read_whole() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         store = (await world.container()).store
         await store.add(CHANGING, C, {"n": 0})
         for number in range(1100):
@@ -227,7 +227,7 @@ async def test_a_row_of_more_documents_than_one_read_is_read_whole() -> None:
 
 
 async def test_a_field_extended_again_after_a_read_leaves_no_older_extension_behind() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         await added(container.store)
         for title in ("one", "two", "three"):
@@ -238,7 +238,7 @@ async def test_a_field_extended_again_after_a_read_leaves_no_older_extension_beh
 
 
 async def test_an_extension_by_a_slow_clock_is_not_older_than_what_it_replaces() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         early, late = await world.container(), await world.container()
         late.clock.advance(3600)
         await added(late.store)
@@ -249,7 +249,7 @@ async def test_an_extension_by_a_slow_clock_is_not_older_than_what_it_replaces()
 
 
 async def test_no_clock_can_hide_an_extension() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         early, late = await world.container(), await world.container()
         late.clock.advance(3600)
         await added(late.store)
@@ -258,7 +258,7 @@ async def test_no_clock_can_hide_an_extension() -> None:
 
 
 async def test_a_fact_that_arrives_after_its_delete_stays_invisible_and_can_be_added_again() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         late = {"final": True, "doc": "{}", "at": f"{0:016x}{1:016x}"}
         await one.store.delete(FACTS, F)
@@ -272,7 +272,7 @@ async def test_a_fact_that_arrives_after_its_delete_stays_invisible_and_can_be_a
 
 
 async def test_a_draft_left_by_its_writer_is_finished_by_a_reader() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         assert await container.client.increment("b!rows!p!row") == 1
         draft = {"final": False, "doc": '{"n":7}', "at": "0" * 32, "trail": [1]}
@@ -282,7 +282,7 @@ async def test_a_draft_left_by_its_writer_is_finished_by_a_reader() -> None:
 
 
 async def test_what_was_remembered_is_never_the_reason_of_a_refusal() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         await one.store.claim(CHANGING, C, {"n": 0})
         await one.store.get(CHANGING, C)
@@ -293,7 +293,7 @@ async def test_what_was_remembered_is_never_the_reason_of_a_refusal() -> None:
 
 @pytest.mark.parametrize("documents", [1, 5, 70])
 async def test_a_trail_remembers_64_changes(documents: int) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         for _ in range(documents):
             await container.store.update(CHANGING, C, counted)
@@ -302,7 +302,7 @@ async def test_a_trail_remembers_64_changes(documents: int) -> None:
 
 
 async def test_verify_creates_what_is_missing_also_when_containers_start_at_once() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         containers = [await world.container() for _ in range(5)]
         await together(*(container.store.verify(TABLES) for container in containers))
         assert await containers[0].client.databases() == ["memos", "users"]
@@ -321,7 +321,7 @@ async def test_verify_creates_what_is_missing_also_when_containers_start_at_once
     ],
 )
 async def test_verify_tells_what_is_wrong(fault: Fault, error: type[StoreUnavailable], said: str) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         container.network.faults = always(fault)
         with pytest.raises(error, match=said) as caught:
@@ -331,7 +331,7 @@ async def test_verify_tells_what_is_wrong(fault: Fault, error: type[StoreUnavail
 
 
 async def test_verify_says_when_no_database_fits() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         for number in range(7):
             await container.client.create_database(f"other{number}")
@@ -340,7 +340,7 @@ async def test_verify_says_when_no_database_fits() -> None:
 
 
 async def test_no_verb_outlasts_its_time() -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container(timeout_s=5)
         container.network.faults = always(slow(2))
         began = container.clock.monotonic()

@@ -8,9 +8,9 @@ import pytest
 
 from shared.micro_store import MicroStore
 from shared.store import AlreadyExists, Document, Key, StoreUnavailable, Table
+from tests.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, Container, micro_store_world
 from tests.standin_network import EVERY_FAULT, LATE, Fault, none, nth
 from tests.standin_steps import Gate
-from tests.store_world import CHANGING, FACTS, REGISTERS, TABLES, Container, store_world
 
 pytestmark = pytest.mark.anyio
 
@@ -112,7 +112,7 @@ async def prepared(container: Container, verb: Verb) -> None:
 
 
 async def requests_of(verb: Verb) -> tuple[int, object]:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         await prepared(container, verb)
         with world.recorder.measure() as cost:
@@ -121,7 +121,7 @@ async def requests_of(verb: Verb) -> tuple[int, object]:
 
 
 async def survives(verb: Verb, fault: Fault, number: int, expected: object) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         await prepared(container, verb)
         container.network.faults = nth(number, fault)
@@ -158,7 +158,7 @@ async def test_a_verb_survives_a_fault_at_any_of_its_requests(name: str, fault: 
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
 async def test_a_counter_is_exact_or_one_too_high(fault: Fault) -> None:
-    async with store_world() as world:
+    async with micro_store_world() as world:
         container = await world.container()
         container.network.faults = nth(1, fault)
         try:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 import traceback
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.live import contract, idle, kills, races, scale
+from tests.live.processes import add_checkout, checkout
 
 WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
     "contract": ("the contract suite of stores", contract.run),
@@ -29,25 +29,22 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="*", metavar="what", help=f"any of {', '.join(WHAT)} (default: all)")
-    parser.add_argument(
-        "--server-dir", default=os.environ.get("MICRO_CHECKOUT"), help="the server's checkout (default: MICRO_CHECKOUT)"
-    )
+    add_checkout(parser)
     options = parser.parse_args()
     if unknown := set(options.what).difference(WHAT):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    if not options.server_dir or not (Path(options.server_dir) / "src" / "index.ts").is_file():
-        parser.error("name a checkout of HYPR Micro: set MICRO_CHECKOUT, or give --server-dir")
-    outcomes = {name: _shown(name, Path(options.server_dir).resolve()) for name in options.what or WHAT}
+    server_dir = checkout(parser, options)
+    outcomes = {name: _shown(name, server_dir) for name in options.what or WHAT}
     print("\n" + "\n".join(f"{'ok' if good else 'FAILED':7}{name}" for name, good in outcomes.items()), flush=True)
     return 0 if all(outcomes.values()) else 1
 
 
-def _shown(name: str, checkout: Path) -> bool:
+def _shown(name: str, server_dir: Path) -> bool:
     about, run = WHAT[name]
     print(f"{name}: {about}", flush=True)
     began = time.monotonic()
     try:
-        asyncio.run(_awaited(run(checkout)))
+        asyncio.run(_awaited(run(server_dir)))
     except Exception:  # noqa: BLE001 one failure does not hide the rest
         traceback.print_exc()
         print(f"{name}: FAILED after {time.monotonic() - began:.0f} s", flush=True)

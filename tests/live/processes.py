@@ -1,5 +1,6 @@
 """The server and the gateways as processes that can be killed, frozen and started again."""
 
+import argparse
 import asyncio
 import os
 import shutil
@@ -72,6 +73,32 @@ class Process:
     def _signal(self, number: signal.Signals) -> None:
         assert self._child is not None
         self._child.send_signal(number)
+
+
+def add_checkout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server-dir", default=os.environ.get("MICRO_CHECKOUT"), help="the server's checkout (default: MICRO_CHECKOUT)"
+    )
+
+
+def checkout(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Path:
+    """Where the server's checkout is. Ends the program when it is not there."""
+    if not options.server_dir or not (Path(options.server_dir) / "src" / "index.ts").is_file():
+        parser.error("name a checkout of HYPR Micro: set MICRO_CHECKOUT, or give --server-dir")
+    return Path(options.server_dir).resolve()
+
+
+@contextmanager
+def stand_in(key: str) -> Iterator[str]:
+    """The URL of a stand-in of HYPR Micro."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.standin", "--port", str(port), "--key", key]
+    server = Process(command, cwd=ROOT, env={}, port=port, ready="/health")
+    asyncio.run(server.start())
+    try:
+        yield server.url
+    finally:
+        server.kill()
 
 
 @contextmanager

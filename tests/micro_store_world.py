@@ -33,7 +33,7 @@ class Container:
     clock: ManualClock
 
 
-class StoreWorld:
+class MicroStoreWorld:
     def __init__(self, stack: AsyncExitStack, schedule: Schedule | None) -> None:
         self.server = StandIn(schedule=schedule)
         self.recorder = Recorder()
@@ -61,7 +61,7 @@ class StoreWorld:
 
 
 @asynccontextmanager
-async def store_world(*, schedule: Schedule | None = None) -> AsyncIterator[StoreWorld]:
+async def micro_store_world(*, schedule: Schedule | None = None) -> AsyncIterator[MicroStoreWorld]:
     """An empty server. Nothing waits and no time passes but by the containers' clocks."""
     async with AsyncExitStack() as stack:
-        yield StoreWorld(stack, schedule)
+        yield MicroStoreWorld(stack, schedule)
