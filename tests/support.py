@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final, TypeVar
 
+import pytest
 from argon2 import PasswordHasher
 from hypothesis import settings
 
@@ -18,7 +19,7 @@ from shared.plans import Tier
 from shared.rows import IssuedKey, Role, User
 from shared.services import Services
 from shared.settings import AttemptLimits, Settings
-from shared.store import Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
+from shared.store import AlreadyExists, Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
 from shared.tables import key_id
 
 T = TypeVar("T")
@@ -240,3 +241,20 @@ def a_key(
         created_at=NOON,
         expires_at=None if expires_in is None else NOON + expires_in,
     )
+
+
+F, C, R = Key("p", "fact"), Key("p", "row"), Key("p", "register")
+"""Of a fact, of a row that changes, and of a register."""
+
+
+def counted(row: Document | None) -> Document:
+    return {"n": 0 if row is None else row["n"] + 1}
+
+
+def refusing(_: Document | None) -> Document | None:
+    raise AlreadyExists
+
+
+async def refused(call: Awaitable[object]) -> None:
+    with pytest.raises(AlreadyExists):
+        await call

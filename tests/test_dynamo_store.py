@@ -14,7 +14,6 @@ from shared.dynamo import Dynamo
 from shared.dynamo_store import DynamoStore
 from shared.store import (
     PAGE_BYTES,
-    AlreadyExists,
     Document,
     InvalidKey,
     Key,
@@ -43,7 +42,7 @@ from tests.dynamo_world import (
     engine,
     table_on,
 )
-from tests.support import NOON, FakeClock, seeded
+from tests.support import NOON, C, F, FakeClock, R, counted, refused, refusing, seeded
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -124,22 +123,6 @@ class Case:
     verb: Callable[[DynamoStore], Awaitable[object]]
     calls: Sequence[str]
     before: Sequence[Callable[[DynamoStore], Awaitable[object]]] = ()
-
-
-F, C, R = Key("p", "fact"), Key("p", "row"), Key("p", "register")
-
-
-def counted(row: Document | None) -> Document:
-    return {"n": 0 if row is None else row["n"] + 1}
-
-
-def refusing(_: Document | None) -> Document | None:
-    raise AlreadyExists
-
-
-async def refused(call: Awaitable[object]) -> None:
-    with pytest.raises(AlreadyExists):
-        await call
 
 
 def added(store: DynamoStore) -> Awaitable[object]:

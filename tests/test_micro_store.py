@@ -12,12 +12,13 @@ from shared.micro import MicroClient
 from shared.micro_address import Direct
 from shared.micro_errors import MicroError
 from shared.micro_store import MicroStore
-from shared.store import AlreadyExists, Document, Key, Row, Store, StoreNotReady, StoreUnavailable
+from shared.store import Key, Row, Store, StoreNotReady, StoreUnavailable
 from shared.together import together
 from tests.contract.store import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract
 from tests.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, micro_store_world
 from tests.standin_network import HANGS, REFUSED, Fault, always, answer, slow
+from tests.support import C, F, R, counted, refused, refusing
 
 pytestmark = pytest.mark.anyio
 
@@ -70,22 +71,6 @@ class Case:
     depth: int
     before: Sequence[Callable[[MicroStore], Awaitable[object]]] = ()
     recent: bool = False
-
-
-F, C, R = Key("p", "fact"), Key("p", "row"), Key("p", "register")
-
-
-def counted(row: Document | None) -> Document:
-    return {"n": 0 if row is None else row["n"] + 1}
-
-
-def refusing(_: Document | None) -> Document | None:
-    raise AlreadyExists
-
-
-async def refused(call: Awaitable[object]) -> None:
-    with pytest.raises(AlreadyExists):
-        await call
 
 
 def added(store: MicroStore) -> Awaitable[object]:

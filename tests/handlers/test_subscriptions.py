@@ -7,27 +7,11 @@ import pytest
 from shared.plans import Tier
 from shared.rows import Subscription, SubscriptionStatus
 from shared.tables import Subscriptions
-from tests.handlers.world import NOON, Account, World
+from tests.handlers.world import NOON, Account, World, features
 
 TIERS = "/api/v1/billing/tiers"
 SUBSCRIPTION = "/api/v1/billing/subscription"
 COMPARE = "/api/v1/billing/compare"
-
-
-def features(**own: Any) -> dict[str, Any]:
-    return {
-        "voices": "all",
-        "tts": "edge",
-        "priority": False,
-        "voiceCloning": False,
-        "customVoices": False,
-        "analytics": "basic",
-        "apiAccess": True,
-        "webhooks": False,
-        "customBranding": False,
-        "dedicatedSupport": False,
-        "slaPercentage": None,
-    } | own
 
 
 HOBBY = {

@@ -6,25 +6,12 @@ import pytest
 
 from shared.plans import Tier
 from shared.rows import Role
-from tests.handlers.world import NOON, PASSWORD, PUBLIC_URL, Account, World
+from tests.handlers.world import NOON, PASSWORD, PUBLIC_URL, Account, World, features
 
 USAGE = "/api/v1/usage"
 LIMITS = "/api/v1/usage/limits"
 ACCOUNT = "/api/v1/dashboard/account"
 FIELDS = {"id", "action", "metadata", "createdAt", "apiKeyId", "apiKeyName", "apiKeyPrefix"}
-HOBBY_FEATURES = {
-    "voices": "all",
-    "tts": "edge",
-    "priority": False,
-    "voiceCloning": False,
-    "customVoices": False,
-    "analytics": "basic",
-    "apiAccess": True,
-    "webhooks": False,
-    "customBranding": False,
-    "dedicatedSupport": False,
-    "slaPercentage": None,
-}
 
 
 def logs(world: World, account: Account, **query: Any) -> list[Any]:
@@ -259,7 +246,7 @@ def test_the_dashboards_account_answers_all_its_fields(world: World, ada: Accoun
         },
         "tierInfo": {
             "limits": {"callsPerDay": 100, "charsPerMemo": 5000, "maxApiKeys": 2, "maxConcurrent": 1},
-            "features": HOBBY_FEATURES,
+            "features": features(),
         },
         "availableTiers": [
             {"name": "hobby", "displayName": "Hobby", "price": 0, "highlighted": False},

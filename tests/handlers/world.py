@@ -291,3 +291,20 @@ def account_of(answer: Any) -> Account:
 
 def _dumped(value: Any) -> str:
     return json.dumps(value)
+
+
+def features(**own: Any) -> dict[str, Any]:
+    """What the hobby plan offers, and what another has of its own."""
+    return {
+        "voices": "all",
+        "tts": "edge",
+        "priority": False,
+        "voiceCloning": False,
+        "customVoices": False,
+        "analytics": "basic",
+        "apiAccess": True,
+        "webhooks": False,
+        "customBranding": False,
+        "dedicatedSupport": False,
+        "slaPercentage": None,
+    } | own
