@@ -150,8 +150,9 @@ async def list_usage(
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
     """What is left of today and of this month, over all keys of the owner."""
-    user = await _owner(caller, services)
-    quota = await services.quotas.used(user, services.clock())
+    quotas = services.quotas.used_by(caller.user_id, services.clock())
+    user, quota_of = await together(_owner(caller, services), quotas)
+    quota = quota_of(user)
     limits = PLANS[user.tier].limits
     return LimitsAnswer(
         tier=user.tier,
@@ -166,13 +167,13 @@ async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
 async def get_stats(caller: AnyCaller, services: Ready, figures: Statistics) -> StatsAnswer:
     """What a dashboard shows first."""
     now = services.clock()
-    user, summary, keys = await together(
+    user, summary, keys, quota_of = await together(
         _owner(caller, services),
         figures.summary(caller.user_id),
         services.api_key_rows.ring(caller.user_id),
+        services.quotas.used_by(caller.user_id, now),
     )
-    quota = await services.quotas.used(user, now)
-    plan = PLANS[user.tier]
+    quota, plan = quota_of(user), PLANS[user.tier]
     return StatsAnswer(
         success=True,
         stats=Stats(

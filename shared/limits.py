@@ -108,9 +108,13 @@ class Quotas:
         return lambda user: _quota(*_limits(user), day, month, at)
 
     async def used(self, user: User, at: datetime) -> Quota:
-        counters = await self._store.counters(f"{user.id}:calls:{at:%Y-%m}")
-        day, month = (counters.get(f"{user.id}:calls:{window}", 0) for window in (f"{at:%Y-%m-%d}", f"{at:%Y-%m}"))
-        return _quota(*_limits(user), day, month, at)
+        return (await self.used_by(user.id, at))(user)
+
+    async def used_by(self, user_id: str, at: datetime) -> Callable[[User], Quota]:
+        """The same for an owner who is read meanwhile."""
+        counters = await self._store.counters(f"{user_id}:calls:{at:%Y-%m}")
+        day, month = (counters.get(f"{user_id}:calls:{window}", 0) for window in (f"{at:%Y-%m-%d}", f"{at:%Y-%m}"))
+        return lambda user: _quota(*_limits(user), day, month, at)
 
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
         """How many memos this key can make now; None: any number."""

@@ -11,12 +11,15 @@ AT_ONCE: Final = 8
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+D = TypeVar("D")
 
 
 @overload
 async def together(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
 @overload
 async def together(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
+@overload
+async def together(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /) -> tuple[A, B, C, D]: ...
 @overload
 async def together(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
 async def together(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
