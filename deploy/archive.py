@@ -50,12 +50,21 @@ def entries(source: Path, packages: Path) -> Entries:
         taken = [name for name in chosen if name.parts[0] in (folder, f"{folder}.py")]
         if taken:
             raise FileExistsError(f"a package installs {taken[0]}, where our own {folder} belongs")
-        own = {folder / name: path for name, path in _files(source / folder) if not _is_hidden(name)}
-        strangers = sorted(str(name) for name, path in own.items() if not _is_own(path))
-        if strangers:
-            raise ValueError(f"these would be deployed, and are no code: {', '.join(strangers)}")
-        chosen |= own
-    return chosen
+    return {**chosen, **own_entries(source)}
+
+
+def own_entries(source: Path) -> Entries:
+    """Our own code in `source`. Raises ValueError for a file among it that is of no known kind."""
+    own = {
+        PurePosixPath(folder) / name: path
+        for folder in CODE
+        for name, path in _files(source / folder)
+        if not _is_hidden(name)
+    }
+    strangers = sorted(str(name) for name, path in own.items() if not _is_own(path))
+    if strangers:
+        raise ValueError(f"these would be deployed, and are no code: {', '.join(strangers)}")
+    return own
 
 
 def write(archive: Path, chosen: Entries) -> None:

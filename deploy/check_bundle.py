@@ -15,7 +15,7 @@ from typing import Final
 
 import yaml
 
-from deploy import bundle
+from deploy import archive, bundle
 from deploy.bundle import DEPLOYED, ROOT, TARGETS, Target
 
 ZIPPED_MB: Final = 8.0
@@ -74,19 +74,23 @@ def check_sizes(archive: Path, folder: Path) -> str:
 
 
 def check_contents(folder: Path) -> str:
-    """Our own code is there, file by file; what Lambda has, tests and caches are not. Raises Wrong."""
+    """Our own code is there, file by file, and no more; what Lambda has, tests and caches are not. Raises Wrong."""
     for name in LOCKED_OUT:
         if (folder / name).exists():
             raise Wrong(f"{name} is packed")
     caches = [path for path in folder.rglob("*") if path.name == "__pycache__" or path.suffix == ".pyc"]
     if caches:
         raise Wrong(f"caches are packed: {caches[0]}")
-    own = [path for part in ("handlers", "shared") for path in (ROOT / part).rglob("*") if path.is_file()]
-    own = [path for path in own if "__pycache__" not in path.parts]
-    for path in own:
-        packed = folder / path.relative_to(ROOT)
-        if not packed.is_file() or packed.read_bytes() != path.read_bytes():
-            raise Wrong(f"{path.relative_to(ROOT)} is not packed as it is")
+    own = {str(name): path.read_bytes() for name, path in archive.own_entries(ROOT).items()}
+    packed = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for part in archive.CODE
+        for path in (folder / part).rglob("*")
+        if path.is_file()
+    }
+    different = sorted(name for name in own.keys() | packed.keys() if own.get(name) != packed.get(name))
+    if different:
+        raise Wrong(f"not packed as they are: {', '.join(different)}")
     return f"{len(own)} files of our own; no boto3, tests or caches"
 
 
@@ -126,9 +130,6 @@ def check_reproducible(target: Target) -> str:
 
 def main() -> int:
     twin = TARGETS["local"]
-    for target in (DEPLOYED, twin):
-        bundle.build(target)
-        bundle.unpack(target)
     checks: list[Callable[[], str]] = [
         lambda: check_native_files(DEPLOYED.folder, DEPLOYED),
         lambda: check_sizes(DEPLOYED.archive, DEPLOYED.folder),
@@ -138,9 +139,12 @@ def main() -> int:
         lambda: check_reproducible(DEPLOYED),
     ]
     try:
+        for target in (DEPLOYED, twin):
+            bundle.build(target)
+            bundle.unpack(target)
         for check in checks:
             print("ok", check(), flush=True)
-    except Wrong as exc:
+    except (Wrong, FileExistsError, ValueError) as exc:
         print("wrong:", exc, file=sys.stderr)
         return 1
     return 0

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
         print(f"the store failed: {exc}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: what is done stays done, and the same command goes on from there", file=sys.stderr)
+        print("interrupted: what is done stays done; the same command does the rest", file=sys.stderr)
         return 130
     return status
 

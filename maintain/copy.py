@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from maintain.bookmark import Bookmark, Place
 from maintain.content import Content, counters_content, table_content
 from maintain.copying import Copying, SourceEmpty, Step
-from maintain.opened import Impossible, maintenance_settings, opened_source, opened_store
+from maintain.opened import Impossible, maintenance_settings, opened_existing, opened_store
 from maintain.where import where
 from shared.clock import Clock
 from shared.settings import Settings, SettingsError, StoreChoice
@@ -77,13 +77,14 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     ends = f"From {where(source_settings)}\nto   {where(target_settings)}"
     print(ends, flush=True)
     async with (
-        opened_source(source_settings) as source,
+        opened_existing(source_settings) as source,
         opened_store(target_settings, creates_table=options.create_table) as target,
     ):
-        copying = Copying(source, target, clock=clock)
+        copying, bookmark = Copying(source, target, clock=clock), Bookmark(options.state, ends)
         try:
-            copied = await _copy(_passes(copying, delete=options.delete), Bookmark(options.state, ends))
+            copied = await _copy(_passes(copying, delete=options.delete), bookmark)
         except SourceEmpty as exc:
+            bookmark.forget()
             raise Impossible(_empty(str(exc))) from exc
         compared = await _compare(source, target, clock, copied)
     return _tell(compared)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from maintain.content import row_pages
 from shared.opening import open_store
 from shared.parameters import with_secrets
-from shared.settings import Settings
+from shared.settings import Settings, StoreChoice
 from shared.store import Store
 from shared.tables import TABLES
 
@@ -35,17 +35,21 @@ async def opened_store(settings: Settings, *, creates_table: bool = False) -> As
 
 
 @asynccontextmanager
-async def opened_source(settings: Settings) -> AsyncIterator[Store]:
-    """Only to be read: nothing is created, so that a wrong name is not taken for a store that lost everything.
+async def opened_existing(settings: Settings, *, writes: bool = False) -> AsyncIterator[Store]:
+    """A store that must be there and hold rows, so that a wrong name is not taken for one that lost everything.
 
-    Raises SettingsError, StoreError, and Impossible when it holds no rows.
+    Nothing is created, unless it `writes`. Raises SettingsError, StoreError, and Impossible.
     """
+    if settings.store is StoreChoice.MEMORY and settings.memory_file is None:
+        raise Impossible("no store is chosen but this process's own memory: set AGENT_TALK_STORE and what it needs")
     if settings.memory_file is not None and not settings.memory_file.exists():
         raise Impossible(f"there is no {settings.memory_file}")
     opened = open_store(settings, creates_table=False)
     try:
         if not await _holds_rows(opened.store):
-            raise Impossible("the source holds no rows: is it the right one?")
+            raise Impossible("the store holds no rows: is it the right one?")
+        if writes:
+            await opened.store.verify(TABLES)
         yield opened.store
     finally:
         await opened.close()

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from maintain.opened import Impossible, maintenance_settings, opened_store
+from maintain.opened import Impossible, maintenance_settings, opened_existing
 from maintain.rebuilding import Rebuilding
 from shared.clock import Clock
 from shared.tables import UsageLogs, Users, Window
@@ -38,7 +38,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     if options.first > options.last:
         raise Impossible("--from must not be after --to")
     days, wrong, console = 0, 0, Console()
-    async with opened_store(maintenance_settings(environ)) as store:
+    async with opened_existing(maintenance_settings(environ), writes=not options.check) as store:
         rebuilding = Rebuilding(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
         with Progress(console=console) as progress:
             async for user_id, email in _accounts(Users(store), options.email):

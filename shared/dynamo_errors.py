@@ -78,12 +78,14 @@ _BAD_CREDENTIALS: Final = Meaning(
     "AWS_SESSION_TOKEN and AWS_DEFAULT_REGION",
 )
 _BAD_CONFIG: Final = Meaning(
-    StoreNotReady, "the AWS configuration cannot be used: check AWS_CONFIG_FILE, AWS_PROFILE and what they name"
+    StoreNotReady,
+    "the AWS configuration cannot be used: check the AWS_… variables, AWS_CONFIG_FILE, AWS_PROFILE and what they name",
 )
 _FORBIDDEN: Final = Meaning(StoreNotReady, "the credentials may not do this: check the role's rights on DYNAMODB_TABLE")
 _NO_TABLE: Final = Meaning(StoreNotReady, "there is no such table: check DYNAMODB_TABLE and AWS_DEFAULT_REGION")
 _NO_KMS_KEY: Final = Meaning(StoreNotReady, "the table's encryption key cannot be used: check that it is enabled")
 _NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_DEFAULT_REGION")
+_BAD_REGION: Final = Meaning(StoreNotReady, "this is no AWS region: check AWS_DEFAULT_REGION")
 _ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
 UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
 """What no row fits."""
@@ -129,7 +131,7 @@ _TRY_LATER: Final = (408, 429)
 
 RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (botocore.NoRegionError, _NO_REGION),
-    (botocore.InvalidRegionError, _NO_REGION),
+    (botocore.InvalidRegionError, _BAD_REGION),
     (botocore.NoCredentialsError, _NO_CREDENTIALS),
     (botocore.PartialCredentialsError, _NO_CREDENTIALS),
     (botocore.CredentialRetrievalError, _NO_CREDENTIALS),
@@ -141,6 +143,8 @@ RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (botocore.ConfigParseError, _BAD_CONFIG),
     (botocore.InvalidConfigError, _BAD_CONFIG),  # also profiles that name one another in a circle
     (botocore.InvalidProxiesConfigError, _BAD_CONFIG),
+    (botocore.InvalidDefaultsMode, _BAD_CONFIG),
+    (botocore.InvalidRetryConfigurationError, _BAD_CONFIG),
     (botocore.InvalidEndpointConfigurationError, _ADDRESS),
     (botocore.ConnectTimeoutError, _UNREACHED),
     (botocore.EndpointConnectionError, _UNREACHED),
@@ -159,8 +163,11 @@ def failure(exc: Exception) -> DynamoError | None:
     """What an exception of the SDK means; None: it is none of the SDK's."""
     if isinstance(exc, botocore.ClientError):
         return _answered(exc)
-    if isinstance(exc, ValueError) and "Invalid endpoint" in str(exc):
-        return DynamoError("ValueError", str(exc), _ADDRESS)
+    if isinstance(exc, ValueError) and not isinstance(exc, botocore.BotoCoreError):  # what it reads of the environment
+        is_address = any(word in str(exc) for word in ("endpoint", "URL", "Port"))
+        return DynamoError("ValueError", str(exc), _ADDRESS if is_address else _BAD_CONFIG)
+    if type(exc) is botocore.HTTPClientError:  # its text may show a header, and so a credential
+        return DynamoError("HTTPClientError", type(exc.kwargs.get("error")).__name__, _LOST)
     for kind, meaning in RAISED:
         if isinstance(exc, kind):
             return DynamoError(type(exc).__name__, str(exc), meaning)

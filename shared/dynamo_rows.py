@@ -30,8 +30,11 @@ COMPRESSED_FROM: Final = 100_000
 TOKENS: Final = 8
 """How many of the last writes of a row are remembered, so that a writer whose answer was lost finds its own."""
 
-REMEMBERED: Final = ", ".join([*(f"t[{at}] = t[{at + 1}]" for at in range(1, TOKENS)), f"t[{TOKENS}] = :token"])
-"""Of an update expression: the last writes become one more, `:token`, and the oldest of them is forgotten."""
+REMEMBERED: Final = ", ".join(
+    [*(f"t[{at}] = if_not_exists(t[{at + 1}], :none)" for at in range(1, TOKENS)), f"t[{TOKENS}] = :token"]
+)
+"""Of an update expression: the last writes become one more, `:token`, and the oldest of them is forgotten. `:none`, an
+empty string, stands for those of a row that an earlier version wrote, with fewer of them."""
 
 Item = dict[str, Any]
 

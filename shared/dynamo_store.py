@@ -90,7 +90,7 @@ class DynamoStore:
         table.check(Kind.FACTS, Kind.CHANGING)
         check_field(field)
         token = _token()
-        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}, ":token": {"S": token}}
+        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}, ":token": {"S": token}, ":none": {"S": ""}}
         with _translated():
             try:
                 await self._dynamo.update(

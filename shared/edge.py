@@ -101,8 +101,9 @@ class Edge:
         method: str = scope["method"]
         status: int | None = None
         head = method == "HEAD"
-        if head:  # whatever answers GET answers HEAD, without the body
+        if head:  # whatever answers GET answers HEAD, without the body; only GET has ranges
             scope["method"] = "GET"
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status

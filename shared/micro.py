@@ -242,7 +242,7 @@ class MicroClient:
             raise refusal(answer, redact=self._server.redact)
         try:
             return read(json.loads(answer.content))
-        except (KeyError, TypeError, ValueError) as exc:
+        except (KeyError, TypeError, ValueError, RecursionError) as exc:
             said = said_by(answer, redact=self._server.redact)
             raise ForeignServer("unexpected shape", status=answer.status_code, said=said) from exc
 

@@ -183,7 +183,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _error_text(answer: httpx.Response) -> str | None:
     try:
         body = json.loads(answer.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     text = body.get("error") if isinstance(body, dict) else None
     return text if isinstance(text, str) else None

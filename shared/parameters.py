@@ -155,7 +155,7 @@ def _secure_strings(answer: bytes) -> dict[str, str]:
     try:
         found = json.loads(answer)["Parameters"]
         return {each["Name"]: str(each["Value"]) for each in found if each["Type"] == "SecureString"}
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         problem = "what answers is no Parameter Store: check AWS_ENDPOINT_URL"
         raise SettingsError([problem]) from exc
 

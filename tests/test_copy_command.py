@@ -139,6 +139,7 @@ def test_a_table_is_never_emptied_for_a_source_that_has_none_of_its_rows(ends: E
     assert status == 2
     assert "memos: the source has none at all" in said
     status, said = ends.copy()
+    assert "Going on" not in said, "what was refused was not interrupted"
     assert status == 1
     assert "memos: 0 in the source, 5 in the target, 5 more" in said
 
@@ -172,7 +173,7 @@ def test_a_source_without_any_row_is_refused(ends: Ends) -> None:
         )
     status, said = ends.copy("--delete", back=True)
     assert status == 2
-    assert "the source holds no rows" in said
+    assert "the store holds no rows" in said
     assert ends.file.read_text() == before
 
 
@@ -205,10 +206,10 @@ def interrupting() -> datetime:
     return NOON
 
 
-def test_an_interruption_says_that_the_same_command_goes_on(ends: Ends) -> None:
+def test_an_interruption_says_that_the_same_command_does_the_rest(ends: Ends) -> None:
     status, said = ends.copy("--create-table", clock=interrupting)
     assert status == 130
-    assert "the same command goes on" in said
+    assert "the same command does the rest" in said
     assert "Traceback" not in said
     status, said = ends.copy()
     assert status == 0

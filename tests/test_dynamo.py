@@ -15,7 +15,7 @@ import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
 
-from shared.dynamo import Dynamo
+from shared.dynamo import Dynamo, open_client
 from shared.dynamo_errors import ANSWERED, RAISED, ConditionFailed, DynamoError, Outcome, failure
 from shared.dynamo_store import DynamoStore
 from shared.store import Key, StoreError, StoreNotReady, StoreUnavailable
@@ -390,6 +390,8 @@ SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, Outcome]]] = [
     (sdk.InvalidConfigError(error_msg="x"), StoreNotReady, CONFIG, Outcome.REFUSED),
     (sdk.InfiniteLoopConfigError(source_profile="p", visited_profiles=["p"]), StoreNotReady, CONFIG, Outcome.REFUSED),
     (sdk.InvalidProxiesConfigError(), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidDefaultsMode(mode="m", valid_modes="n"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidRetryModeError(provided_retry_mode="m", valid_modes="n"), StoreNotReady, CONFIG, Outcome.REFUSED),
     (sdk.InvalidEndpointConfigurationError(msg="m"), StoreNotReady, "AWS_ENDPOINT_URL", Outcome.REFUSED),
     (sdk.ConnectTimeoutError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
     (sdk.EndpointConnectionError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
@@ -425,9 +427,35 @@ def test_what_the_sdk_raises_means_what_the_table_says(
     assert said in error.meaning.what
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AWS_ENDPOINT_URL", "http://[", "AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL"),
+        ("AWS_METADATA_SERVICE_TIMEOUT", "x", CONFIG),
+    ],
+)
+def test_a_variable_that_the_sdk_cannot_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 its text is the SDK's affair
+        open_client().describe_limits()
+    error = failure(caught.value)
+    assert error is not None
+    assert error.meaning.error is StoreNotReady
+    assert said in error.meaning.what
+
+
+def test_a_header_that_the_sdk_could_not_send_is_not_shown() -> None:
+    error = failure(sdk.HTTPClientError(error=ValueError("Invalid header value b'the-token'")))
+    assert str(error) == "HTTPClientError: ValueError"
+
+
 def test_what_is_none_of_the_sdks_passes_through() -> None:
     assert failure(KeyError("x")) is None
-    assert failure(ValueError("x")) is None
 
 
 async def test_what_no_row_of_the_tables_fits_reaches_the_caller_with_its_cause() -> None:

@@ -338,6 +338,21 @@ async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(contain
     assert len(set(made)) == 24
 
 
+async def test_a_row_that_remembers_fewer_writes_can_be_extended(container: Container) -> None:
+    """So an earlier version wrote them."""
+    where, deadline = dynamo_rows.place(FACTS, F), container.dynamo.deadline(5)
+    await container.store.add(FACTS, F, {"a": 1})
+    item = await container.dynamo.get(where, deadline=deadline)
+    assert item is not None
+    await container.dynamo.put({**item, "t": {"L": item["t"]["L"][:1]}}, deadline=deadline)
+    await container.store.extend(FACTS, F, "b", 2)
+    await container.store.extend(FACTS, F, "c", 3)
+    assert await container.store.get(FACTS, F) == {"a": 1, "b": 2, "c": 3}
+    item = await container.dynamo.get(where, deadline=deadline)
+    assert item is not None
+    assert [token["S"] != "" for token in item["t"]["L"]] == [True, *[False] * 6, True, True]
+
+
 @pytest.mark.parametrize(
     ("seen", "there", "remembered"),
     [

@@ -15,7 +15,7 @@ from shared.clock import midnight
 from shared.memory import MemoryStore
 from shared.memory_file import shared_rows
 from shared.store import Store, Table
-from shared.tables import USAGE_DAYS, USAGE_MONTHS
+from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS
 from tests.support import FakeClock, services_on, signed_up
 from tests.test_history import ALL, STORES, check
 from tests.usage_world import BORN, MEMO, Owner, lived
@@ -167,6 +167,22 @@ async def test_the_command_refuses_what_it_cannot_do(
     assert "HYPR Micro needs" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         deployment.rebuild_usage("--from", "yesterday")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("", "no store is chosen"), ("absent.json", "there is no"), ("empty.json", "the store holds no rows")],
+)
+async def test_a_store_that_is_not_there_is_none_that_is_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, said: str
+) -> None:
+    path = tmp_path / file
+    if file == "empty.json":
+        await MemoryStore(rows=shared_rows(path)).verify(TABLES)
+    environ = {"AGENT_TALK_MEMORY_FILE": str(path)} if file else {}
+    status = await asyncio.to_thread(main, ["rebuild-usage"], environ=environ)
+    assert (status, said in capsys.readouterr().err) == (2, True)
+    assert path.exists() is (file != "absent.json")
 
 
 async def test_the_command_needs_no_secret_in_production_either(deployment: Deployment) -> None:

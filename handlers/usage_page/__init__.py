@@ -51,7 +51,7 @@ async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] =
     page = usage_page()
     headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": page.policy}
     if is_known(page.etag, known):
-        return Response(status_code=304, headers=headers)
+        return HTMLResponse(status_code=304, headers=headers)
     return HTMLResponse(page.html, headers=headers)
 
 

@@ -616,6 +616,7 @@ def test_head_answers_the_headers_of_get(world: World) -> None:
     assert head.headers["content-type"] == "audio/mpeg"
     assert head.headers["content-length"] == str(len(got.body))
     assert head.headers["etag"] == got.headers["etag"]
+    assert audio(world, "HEAD", range="bytes=0-9").status == 200, "only GET has ranges"
 
 
 @pytest.mark.parametrize("rest", [False, True])

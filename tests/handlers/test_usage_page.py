@@ -140,6 +140,7 @@ def test_a_client_that_has_the_page_is_told_so(world: World, answer: Answer) -> 
     for known in (etag, f'"another", W/{etag}', "*"):
         again = world.get(PAGE, headers={"if-none-match": known})
         assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
+        assert again.headers["content-type"] == answer.headers["content-type"]
         assert again.headers["content-security-policy"] == answer.headers["content-security-policy"]
     assert world.get(PAGE, headers={"if-none-match": '"another"'}).status == 200
 
