@@ -46,6 +46,7 @@ from shared.errors import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from shared.events import given_request_id, is_http, stage_of
 from shared.logs import configure_logging
 from shared.metrics import emit
 from shared.opening import prepare
@@ -142,14 +143,14 @@ class Function:
         if self._chain is None:
             self.began_at = time.monotonic()
             self._chain = self._build_chain()
-        stage = _stage(scope)
+        stage = stage_of(scope)
         if stage is not None:
             scope["root_path"] = stage
         await self._chain(scope, receive, send)
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
         """Answer an API Gateway event: an HTTP API's (payload 2.0) or a REST API's (1.0)."""
-        if not _is_http(event):
+        if not is_http(event):
             return self._refuse(event, "This function answers HTTP events from API Gateway")
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
@@ -221,7 +222,7 @@ class Function:
         settings = EdgeSettings.from_env(self._environ)
         if self._chain is None:
             configure_logging(settings.log_level)
-        context = request_id.set(request_id_from(_given_request_id(event)))
+        context = request_id.set(request_id_from(given_request_id(event)))
         keys = sorted(map(str, event)) if isinstance(event, dict) else None
         _log.warning("refused an event", exc_info=sys.exc_info()[0] is not None, extra={"event_keys": keys})
         headers = standard_headers(request_id.get() or "", production=settings.production)
@@ -241,25 +242,6 @@ async def _verify(services: Services) -> None:
     except BaseException:
         await services.close()
         raise
-
-
-def _is_http(event: Any) -> bool:
-    context = event.get("requestContext") if isinstance(event, dict) else None
-    return isinstance(context, dict) and ("http" in context or "httpMethod" in event)
-
-
-def _given_request_id(event: Any) -> str | None:
-    headers = event.get("headers") if isinstance(event, dict) else None
-    given = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
-    return str(given["x-request-id"]) if "x-request-id" in given else None
-
-
-def _stage(scope: Scope) -> str | None:
-    """The stage that begins the path of an HTTP API's event, unless it is the unnamed one."""
-    event = scope.get("aws.event", {})
-    stage = f"/{event.get('requestContext', {}).get('stage') or '$default'}"
-    named = event.get("version") == "2.0" and stage != "/$default"
-    return stage if named and f"{scope['path']}/".startswith(f"{stage}/") else None
 
 
 def _answer(error: AgentTalkError) -> JSONResponse:
