@@ -10,8 +10,8 @@ where a read can tell, and else raises StoreUnavailable.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import inf
 from typing import Any, Final
@@ -19,7 +19,7 @@ from typing import Any, Final
 from shared import micro, micro_errors
 from shared.ballots import Ballots, remove
 from shared.clock import Clock, utc_now
-from shared.micro_errors import MicroError, Outcome
+from shared.micro_errors import MicroError, Outcome, translated
 from shared.micro_ranges import read_rows
 from shared.micro_rows import (
     Address,
@@ -41,9 +41,6 @@ from shared.store import (
     Kind,
     Page,
     Row,
-    StoreError,
-    StoreNotReady,
-    StoreUnavailable,
     Table,
     check_counter,
     check_field,
@@ -54,26 +51,6 @@ from shared.store import (
 )
 
 COUNTERS_READ: Final = 1000
-
-ERRORS: Final[tuple[tuple[type[MicroError], type[StoreError], str], ...]] = (
-    (micro_errors.AlreadyExists, AlreadyExists, "the key is taken"),
-    (micro_errors.UnsafeSegment, InvalidKey, "the server cannot address this key"),
-    (micro_errors.WrongKey, StoreNotReady, "HYPR Micro refuses the API key: check HYPERMICRO_API_KEY or HYPR_APP_SLUG"),
-    (
-        micro_errors.DatabasesFull,
-        StoreNotReady,
-        "HYPR Micro has no room for one more database: it holds seven names until it restarts, misspelt ones too",
-    ),
-    (
-        micro_errors.ForeignServer,
-        StoreNotReady,
-        "what answers is no HYPR Micro: check HYPR_URL or HYPR_PLATFORM_URL",
-    ),
-    (micro_errors.Unreachable, StoreUnavailable, "HYPR Micro cannot be reached"),
-    (micro_errors.Rejected, StoreError, "HYPR Micro does not take this request"),
-    (MicroError, StoreUnavailable, "HYPR Micro did not answer as it should"),
-)
-"""What a failure means to the caller of a verb. The first row that fits counts."""
 
 
 class MicroStore:
@@ -103,7 +80,7 @@ class MicroStore:
 
     async def get(self, table: Table, key: Key) -> Document | None:
         row, deadline = Address.of(table, key), self._deadline()
-        with _translated():
+        with translated():
             if table.kind is Kind.REGISTERS:
                 register = await self._client.get(row.database, row.register, deadline=deadline)
                 found = [] if register is None else [micro.Document(key=row.register, value=register)]
@@ -117,7 +94,7 @@ class MicroStore:
         table.check(Kind.FACTS, Kind.CHANGING)
         row, deadline = Address.of(table, key), self._deadline()
         added = Version(ballot=0, final=True, text=serialised(document), at=self._stamps.next())
-        with _translated():
+        with translated():
             await self._write_once(row, row.version(0), added.value(), deadline=deadline)
         self._ballots.forget(row)
 
@@ -125,7 +102,7 @@ class MicroStore:
         table.check(Kind.FACTS, Kind.CHANGING)
         row = Address.of(table, key)
         self._ballots.forget(row)
-        with _translated(), suppress(micro_errors.NotFound):
+        with translated(), suppress(micro_errors.NotFound):
             await self._client.delete(row.database, row.version(0), deadline=self._deadline())
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
@@ -137,7 +114,7 @@ class MicroStore:
         older = [each.stamp for each in recent.extensions if each.name == field]
         stamp = self._stamps.next(above=max(older, default=""))
         try:
-            with _translated():
+            with translated():
                 await self._write_once(row, row.extension(stamp), content, deadline=deadline)
         finally:
             self._ballots.forget(row)
@@ -147,7 +124,7 @@ class MicroStore:
         table.check(Kind.REGISTERS)
         row, deadline = Address.of(table, key), self._deadline()
         content = {"doc": serialised(document), "at": self._stamps.next()}
-        with _translated():
+        with translated():
             try:
                 try:
                     await self._client.replace(row.database, row.register, content, deadline=deadline)
@@ -168,7 +145,7 @@ class MicroStore:
 
     async def update(self, table: Table, key: Key, change: Change) -> Document | None:
         table.check(Kind.CHANGING)
-        with _translated():
+        with translated():
             return await self._ballots.update(Address.of(table, key), change, deadline=self._deadline())
 
     async def delete(self, table: Table, key: Key) -> None:
@@ -179,7 +156,7 @@ class MicroStore:
         document = row.register if table.kind is Kind.REGISTERS else row.version(0)
         seen = self._ballots.recent(row)
         self._ballots.forget(row)
-        with _translated():
+        with translated():
             try:
                 await self._client.delete(row.database, document, deadline=deadline)
                 certain = True
@@ -217,7 +194,7 @@ class MicroStore:
         costs a request each."""
         check_counter(counter)
         check_step(by)
-        with _translated():
+        with translated():
             return await self._client.increment(named_counter(counter), by, deadline=self._deadline())
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
@@ -225,7 +202,7 @@ class MicroStore:
         found: dict[str, int] = {}
         start, end, deadline = named_counter(prefix), named_counter(prefix) + "\x7f", self._deadline()
         while True:
-            with _translated():
+            with translated():
                 read = await self._client.counters(start=start, end=end, limit=COUNTERS_READ, deadline=deadline)
             found |= {counter.name.removeprefix(named_counter("")): counter.value for counter in read}
             if len(read) < COUNTERS_READ:
@@ -242,14 +219,14 @@ class MicroStore:
     async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
         begin = named_counter("")
         start, end = begin if after is None else named_counter(after) + "\0", begin + "\x7f"
-        with _translated():
+        with translated():
             read = await self._client.counters(start=start, end=end, limit=limit, deadline=self._deadline())
         found = [Counter(name=each.name.removeprefix(begin), value=each.value) for each in read]
         return Page(rows=found, after=found[-1].name if len(found) == limit else None)
 
     async def verify(self, tables: Sequence[Table]) -> None:
         deadline = self._deadline()
-        with _translated():
+        with translated():
             there = await self._client.databases(deadline=deadline)
             for name in sorted({table.database for table in tables}.difference(there)):
                 try:
@@ -310,25 +287,13 @@ class MicroStore:
     async def _rows(
         self, table: Table, low: str, high: str, *, limit: int, newest_first: bool = False
     ) -> tuple[list[Row], bool]:
-        with _translated():
+        with translated():
             return await read_rows(
                 self._client, table, low, high, limit=limit, newest_first=newest_first, deadline=self._deadline()
             )
 
     def _deadline(self) -> float:
         return self._client.deadline(min(self._timeout_s, self._time_left_s()))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """From what the wire client raises to what a store raises."""
-    try:
-        yield
-    except MicroError as exc:
-        for kind, error, what in ERRORS:
-            if isinstance(exc, kind):
-                raise error(f"{what} ({exc})") from exc
-        raise
 
 
 def _opened(after: str) -> Key:
