@@ -58,6 +58,13 @@ async def row_pages(store: Store, table: Table, after: str | None = None) -> Asy
             return
 
 
+async def has_rows(store: Store, table: Table) -> bool:
+    async for page in row_pages(store, table):
+        if page.rows:
+            return True
+    return False
+
+
 async def counter_pages(store: Store, clock: Clock, after: str | None = None) -> AsyncIterator[Page[Counter]]:
     """From `after` on. What has ended counts 0; not every store keeps when."""
     while True:

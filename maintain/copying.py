@@ -8,7 +8,7 @@ for the last pass they must be stopped.
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
-from maintain.content import canonical, counter_pages, row_pages
+from maintain.content import canonical, counter_pages, has_rows, row_pages
 from shared.clock import Clock, utc_now
 from shared.store import Counter, Kind, Row, Store, StoreError, StoreUnavailable, Table
 from shared.together import at_once
@@ -44,7 +44,7 @@ class Copying:
         """Delete what the target has and the source has not, from `after` on. Raises SourceEmpty."""
         async for page in row_pages(self._target, table, after):
             gone = await self._gone(table, page.rows)
-            if gone and not await self._has_rows(table):
+            if gone and not await has_rows(self._source, table):
                 raise SourceEmpty(table.name)
             await at_once(self._target.delete(table, row.key) for row in gone)
             yield Step(rows=len(page.rows), after=page.after)
@@ -98,12 +98,6 @@ class Copying:
 
         await at_once(look(row) for row in rows)
         return gone
-
-    async def _has_rows(self, table: Table) -> bool:
-        async for page in row_pages(self._source, table):
-            if page.rows:
-                return True
-        return False
 
     async def _has_counters(self) -> bool:
         async for page in counter_pages(self._source, self._clock):

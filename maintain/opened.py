@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from maintain.content import row_pages
+from maintain.content import has_rows
 from shared.opening import open_store
 from shared.parameters import with_secrets
 from shared.settings import Settings, StoreChoice
@@ -57,7 +57,6 @@ async def opened_existing(settings: Settings, *, writes: bool = False) -> AsyncI
 
 async def _holds_rows(store: Store) -> bool:
     for table in TABLES:
-        async for page in row_pages(store, table):
-            if page.rows:
-                return True
+        if await has_rows(store, table):
+            return True
     return False

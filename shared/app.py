@@ -201,7 +201,7 @@ class Function:
                 async with asyncio.timeout(SECRETS_S):
                     self._with_secrets = await asyncio.to_thread(with_secrets, self._environ)
             except TimeoutError as exc:
-                raise SettingsError([f"the parameters of secrets could not be read in {SECRETS_S} s"]) from exc
+                raise SettingsError([f"the parameters of secrets could not be read in {SECRETS_S:.0f} s"]) from exc
         return self._with_secrets
 
     def _build_chain(self) -> App:

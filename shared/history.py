@@ -127,18 +127,20 @@ class History:
         """What the documents tell of the days from one to another. Of months that are over, the months' tell all."""
         since = first if by_hour else max(first, calendar.open_month)
         if by_hour:  # a month is written after its days: who has seen it finds them
-            months = await self._months(calendar, first, last)
-            days = await self._days(calendar, since, last)
+            months = await self._month_documents(calendar, first, last)
+            days = await self._day_documents(calendar, since, last)
         else:
-            months, days = await together(self._months(calendar, first, last), self._days(calendar, since, last))
+            months, days = await together(
+                self._month_documents(calendar, first, last), self._day_documents(calendar, since, last)
+            )
         settled = max(since, calendar.open_month) if last >= calendar.open_month else last + DAY
         return months, Summed.of(days, settled=settled, by_hour=by_hour)
 
-    async def _months(self, calendar: Calendar, first: date, last: date) -> dict[date, Month]:
+    async def _month_documents(self, calendar: Calendar, first: date, last: date) -> dict[date, Month]:
         finished = calendar.finished_months(first, last)
         return await self._rollups.months(calendar.user_id, finished[0], finished[-1]) if finished else {}
 
-    async def _days(self, calendar: Calendar, since: date, last: date) -> list[Day]:
+    async def _day_documents(self, calendar: Calendar, since: date, last: date) -> list[Day]:
         """In the open month all of them: the newest tells how far they are summed."""
         if since > last:
             return []

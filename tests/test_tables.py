@@ -33,6 +33,7 @@ from shared.tables import (
     Window,
     uses_counter,
 )
+from tests.micro_store_world import micro_store_world
 from tests.support import IDS, NOON, CountingStore, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
@@ -253,6 +254,15 @@ class TestUsers:
         assert len((await Users(store).load(user.id)).ended_sessions) == 2 * ENDED_KEPT
 
     async def test_who_ended_too_many_sessions_to_keep_ends_all_of_them(self, store: Store) -> None:
+        await self._ends_too_many(store)
+
+    async def test_so_it_is_on_hypr_micro_where_each_is_a_document_beside_the_row(self) -> None:
+        async with micro_store_world() as world:
+            container = await world.container()
+            await container.store.verify(TABLES)
+            await self._ends_too_many(container.store)
+
+    async def _ends_too_many(self, store: Store) -> None:
         user = await signed_up(store, a_user())
         for number in range(ENDED_MOST):
             await store.extend(USERS, Key("all", user.id), f"ended_s{number}", 900)
