@@ -1,0 +1,52 @@
+"""Strings that name modules: a test, a check or a start-up list that names a module that is gone passes blindly."""
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("handlers", "shared", "tools", "deploy", "tests")
+DOTTED = re.compile(r"\b(?:%s)(?:\.[a-z_][a-z0-9_]*)+" % "|".join(FOLDERS))
+"""`handlers.memos` in any string, also within a program that a test starts: a trailing attribute is dropped below."""
+
+INVENTED = {"handlers.nothing", "handlers.gone"}
+"""Names of modules that tests want to be absent."""
+
+
+def named() -> Iterator[tuple[str, str]]:
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    where = str(path.relative_to(ROOT))
+                    yield from ((where, name) for name in DOTTED.findall(node.value))
+
+
+def exists(name: str) -> bool:
+    """Whether the name is a module, or one attribute of a module such as a handler."""
+    path = ROOT.joinpath(*name.split("."))
+    if path.suffix:  # a file's name in a text
+        return False
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_module_names_in_strings_exist() -> None:
+    """Every module that a string names is found, as itself or as the module of a named attribute."""
+    lost = {
+        f"{where}: {name}"
+        for where, name in named()
+        if name not in INVENTED and not name.endswith((".py", ".md", ".yml", ".txt", ".json"))
+        if not exists(name) and not exists(name.rpartition(".")[0])
+    }
+    assert not lost
+
+
+@pytest.mark.parametrize("name", ["shared.nothing.at_all", "tools_gone.local.main"])
+def test_module_names_that_are_gone_are_noticed(name: str) -> None:
+    """The check itself can fail."""
+    assert not exists(name)
+    assert importlib.util.find_spec(name.split(".")[0]) is None or not exists(name.rpartition(".")[0])
