@@ -19,12 +19,12 @@ from starlette.routing import Match
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
-from shared.app import BuildServices, Function
-from shared.edge import App, Edge, Receive, Scope, Send
-from shared.opening import open_store
-from shared.parameters import with_secrets
+from shared.core.parameters import with_secrets
+from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.services import Services
-from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.stores.opening import open_store
+from shared.web.function import BuildServices, Function
+from shared.web.middleware import App, Edge, Receive, Scope, Send
 
 FUNCTIONS: Final = {
     "users": users.handler,

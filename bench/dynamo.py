@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 
-from shared import dynamo_rows
-from shared.clock import Ids, to_the_millisecond, utc_now
-from shared.dynamo import AT_ONCE, Dynamo
-from shared.dynamo_store import DynamoStore
+from shared.core.clock import Ids, to_the_millisecond, utc_now
+from shared.core.settings import Settings
 from shared.services import Services
-from shared.settings import Settings
-from shared.store import Document, Key, Table, serialised
+from shared.stores.dynamo import items as dynamo_rows
+from shared.stores.dynamo.client import AT_ONCE, Dynamo
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import Document, Key, Table, serialised
 from shared.tables import TABLES
 from tests.dynamo_world import client_of
 from tests.engines.had import ENGINES, Engine, NotHad

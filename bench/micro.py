@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import httpx
 
-from shared.clock import Ids, iso, utc_now
-from shared.credentials import digest
+from shared.accounts.sessions import digest
+from shared.core.clock import Ids, iso, utc_now
+from shared.core.settings import Settings
 from shared.micro import Json, MicroClient
-from shared.micro_store import MicroStore
 from shared.services import Services
-from shared.settings import Settings
+from shared.stores.micro.store import MicroStore
 from tests.live.crowd import Owner, api_on, fill
 from tests.live.people import MEMO
 from tests.live.processes import MICRO_KEY, add_checkout, checkout, micro_server

@@ -8,15 +8,15 @@ from fastapi import FastAPI
 from mangum import Mangum
 
 from handlers import memos
-from shared.api_keys import new_key
-from shared.app import Function
-from shared.clock import Ids, utc_now
-from shared.memory import MemoryStore
+from shared.api_keys.api_keys import new_key
+from shared.core.clock import Ids, utc_now
+from shared.core.settings import Settings
 from shared.plans import Tier
-from shared.rows import Memo, Role, User
 from shared.services import Services
-from shared.settings import Settings
+from shared.stores.memory.store import MemoryStore
 from shared.tables import ApiKeys, Memos, Users
+from shared.tables.model import Memo, Role, User
+from shared.web.function import Function
 
 QUIET: Final = {"LOG_LEVEL": "ERROR"}
 

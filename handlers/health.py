@@ -5,15 +5,15 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
-from handlers.schema.errors import errors
-from handlers.schema.models import Answer
+from handlers.models.base import Answer
+from handlers.models.openapi import errors
 from shared import VERSION
-from shared.app import Function
-from shared.clock import Instant, utc_now
-from shared.errors import ServiceUnavailable
-from shared.settings import StoreChoice
-from shared.store import StoreError
+from shared.core.clock import Instant, utc_now
+from shared.core.errors import ServiceUnavailable
+from shared.core.settings import StoreChoice
+from shared.stores.port import StoreError
 from shared.tables import TABLES
+from shared.web.function import Function
 
 routes = APIRouter(tags=["health"])
 

@@ -5,19 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AfterValidator
 
-from handlers.schema.errors import BODY_ERRORS, SESSION_ERRORS, errors
-from handlers.schema.fields import KeyName, RequiredText, required
-from handlers.schema.keys import KEEP_THE_KEY, FreshKey
-from handlers.schema.models import Answer, Body, Message, Success
-from handlers.schema.plans import PlanLimits
-from handlers.schema.queries import up_to
-from shared.api_keys import DEFAULT_NAME, KeyState
-from shared.app import Function
-from shared.auth import Ready, SessionUser
-from shared.clock import Instant
-from shared.errors import NotFound
+from handlers.models.base import Answer, Body, Message, Success
+from handlers.models.fields import KeyName, RequiredText, required
+from handlers.models.keys import KEEP_THE_KEY, FreshKey
+from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
+from handlers.models.plans import PlanLimits
+from handlers.models.queries import up_to
+from shared.api_keys.api_keys import DEFAULT_NAME, KeyState
+from shared.core.clock import Instant
+from shared.core.errors import NotFound
 from shared.plans import PLANS, Tier
-from shared.rows import ApiKey
+from shared.tables.model import ApiKey
+from shared.web.auth import Ready, SessionUser
+from shared.web.function import Function
 
 routes = APIRouter(tags=["API keys"])
 

@@ -5,16 +5,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
-from handlers.etags import etag_of, is_known
-from handlers.schema.errors import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
-from handlers.schema.fields import RequiredText, VoiceName, at_most, voice_named
-from handlers.schema.memos import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
-from handlers.schema.models import Answer, Body, Message
-from handlers.schema.queries import Cursor, From, Limit, To, window
-from shared.app import Function
-from shared.audio import MEDIA_TYPE, requested_part, simulated_audio
-from shared.auth import AnyCaller, CallingKey, ClientAddress, Ready
-from shared.errors import (
+from handlers.models.base import Answer, Body, Message
+from handlers.models.fields import RequiredText, VoiceName, at_most, voice_named
+from handlers.models.memos import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
+from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
+from handlers.models.queries import Cursor, From, Limit, To, window
+from shared.core.errors import (
     DailyLimitExceeded,
     InvalidVoice,
     MemoNotFound,
@@ -23,9 +19,13 @@ from shared.errors import (
     RangeNotSatisfiable,
     TooManyAttempts,
 )
-from shared.memos import MAX_CHARACTERS, Draft
-from shared.rows import Memo
-from shared.speech import VOICES
+from shared.memos.memos import MAX_CHARACTERS, Draft
+from shared.speech.simulated import MEDIA_TYPE, requested_part, simulated_audio
+from shared.speech.synthesizer import VOICES
+from shared.tables.model import Memo
+from shared.web.auth import AnyCaller, CallingKey, ClientAddress, Ready
+from shared.web.etags import etag_of, is_known
+from shared.web.function import Function
 
 routes = APIRouter(tags=["memos"])
 

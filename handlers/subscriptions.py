@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter
 
-from handlers.schema.errors import SESSION_ERRORS, errors
-from handlers.schema.models import Answer, Success
-from handlers.schema.plans import PlanFeatures, PlanLimits, or_unlimited
-from shared.app import Function
-from shared.auth import Ready, SessionUser
-from shared.clock import Instant
-from shared.errors import ValidationFailed
+from handlers.models.base import Answer, Success
+from handlers.models.openapi import SESSION_ERRORS, errors
+from handlers.models.plans import PlanFeatures, PlanLimits, or_unlimited
+from shared.core.clock import Instant
+from shared.core.errors import ValidationFailed
 from shared.plans import PLANS, Difference, Plan, Tier, compare, plan_named
-from shared.rows import SubscriptionStatus
+from shared.tables.model import SubscriptionStatus
+from shared.web.auth import Ready, SessionUser
+from shared.web.function import Function
 
 routes = APIRouter(tags=["plans"])
 

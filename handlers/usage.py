@@ -4,20 +4,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from handlers import usage_analytics, usage_page, usage_series
-from handlers.schema.errors import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
-from handlers.schema.models import Answer, Success
-from handlers.schema.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
-from handlers.schema.queries import Cursor, From, Limit, To, option, window
+from handlers import pages as usage_page
+from handlers import usage_reports as usage_analytics
+from handlers import usage_series
+from handlers.models.base import Answer, Success
+from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
+from handlers.models.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
+from handlers.models.queries import Cursor, From, Limit, To, option, window
 from handlers.usage_statistics import Statistics
-from shared.app import Function
-from shared.auth import AnyCaller, Caller, Ready, SessionUser
-from shared.clock import Instant
-from shared.errors import InvalidCredential
-from shared.limits import Allowance
+from shared.core.clock import Instant
+from shared.core.concurrency import together
+from shared.core.errors import InvalidCredential
+from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
-from shared.rows import Action, Role, User
-from shared.together import together
+from shared.tables.model import Action, Role, User
+from shared.web.auth import AnyCaller, Caller, Ready, SessionUser
+from shared.web.function import Function
 
 routes = APIRouter(tags=["usage"])
 # An included router would hide its paths.

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
-from handlers.schema.errors import CALLER_ERRORS, QUERY_ERRORS, errors
-from handlers.schema.models import Answer
-from handlers.schema.queries import DEFAULT_DAYS, begins, option, too_long, up_to
+from handlers.models.base import Answer
+from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, errors
+from handlers.models.queries import DEFAULT_DAYS, begins, option, too_long, up_to
 from handlers.usage_statistics import Statistics
-from shared.analytics import Bucket, Slot
-from shared.auth import AnyCaller, Ready
-from shared.clock import DAY, Instant
-from shared.errors import ValidationFailed
-from shared.figures import By, Counts
+from shared.core.clock import DAY, Instant
+from shared.core.errors import ValidationFailed
+from shared.usage.counts import By, Counts
+from shared.usage.reports import Bucket, Slot
+from shared.web.auth import AnyCaller, Ready
 
 routes = APIRouter(tags=["usage"])
 

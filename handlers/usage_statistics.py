@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from shared.analytics import Analytics
-from shared.auth import Ready
-from shared.history import History
-from shared.tables.rollups import Rollups
+from shared.usage.history import History
+from shared.usage.reports import Analytics
+from shared.usage.rollups import Rollups
+from shared.web.auth import Ready
 
 
 async def statistics(services: Ready) -> Analytics:

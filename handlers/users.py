@@ -3,17 +3,17 @@
 import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
-from handlers.schema.errors import BODY_ERRORS, SESSION_ERRORS, errors
-from handlers.schema.fields import Email, NewPassword, RequiredText
-from handlers.schema.keys import KEEP_THE_KEY, FreshKey
-from handlers.schema.models import Answer, Body, Message, Success
-from shared.app import Function
-from shared.auth import COOKIE, ClientAddress, Ready, SessionUser, given_credential
-from shared.clock import Instant
-from shared.credentials import SESSION_LIFE, Session
-from shared.errors import Conflict, TooManyAttempts, WrongPassword
+from handlers.models.base import Answer, Body, Message, Success
+from handlers.models.fields import Email, NewPassword, RequiredText
+from handlers.models.keys import KEEP_THE_KEY, FreshKey
+from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
+from shared.accounts.sessions import SESSION_LIFE, Session
+from shared.core.clock import Instant
+from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
 from shared.plans import Tier
-from shared.rows import Role
+from shared.tables.model import Role
+from shared.web.auth import COOKIE, ClientAddress, Ready, SessionUser, given_credential
+from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from maintain import copy, rebuild_usage
 from maintain.opened import Impossible
-from shared.clock import Clock, utc_now
-from shared.settings import SettingsError
-from shared.store import StoreError
+from shared.core.clock import Clock, utc_now
+from shared.core.settings import SettingsError
+from shared.stores.port import StoreError
 
 
 def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.environ, clock: Clock = utc_now) -> int:

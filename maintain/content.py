@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.clock import Clock
-from shared.store import Counter, Page, Row, Store, Table
+from shared.core.clock import Clock
+from shared.stores.port import Counter, Page, Row, Store, Table
 
 PAGE = 500
 

@@ -15,9 +15,9 @@ from maintain.content import Content, counters_content, table_content
 from maintain.copying import Copying, SourceEmpty, Step
 from maintain.opened import Impossible, maintenance_settings, opened_existing, opened_store
 from maintain.where import where
-from shared.clock import Clock
-from shared.settings import Settings, SettingsError, StoreChoice
-from shared.store import Store
+from shared.core.clock import Clock
+from shared.core.settings import Settings, SettingsError, StoreChoice
+from shared.stores.port import Store
 from shared.tables import TABLES
 
 STATE = Path(".local/copy.json")

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 from maintain.content import canonical, counter_pages, has_rows, row_pages
-from shared.clock import Clock, utc_now
-from shared.store import Counter, Kind, Row, Store, StoreError, StoreUnavailable, Table
-from shared.together import at_once
+from shared.core.clock import Clock, utc_now
+from shared.core.concurrency import at_once
+from shared.stores.port import Counter, Kind, Row, Store, StoreError, StoreUnavailable, Table
 
 
 class SourceEmpty(Exception):

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from maintain.content import has_rows
-from shared.opening import open_store
-from shared.parameters import with_secrets
-from shared.settings import Settings, StoreChoice
-from shared.store import Store
+from shared.core.parameters import with_secrets
+from shared.core.settings import Settings, StoreChoice
+from shared.stores.opening import open_store
+from shared.stores.port import Store
 from shared.tables import TABLES
 
 _SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER")

@@ -10,9 +10,9 @@ from rich.progress import Progress
 
 from maintain.opened import Impossible, maintenance_settings, opened_existing
 from maintain.rebuilding import Rebuilding
-from shared.clock import Clock
+from shared.core.clock import Clock
 from shared.tables import UsageLogs, Users, Window
-from shared.tables.rollups import Rollups
+from shared.usage.rollups import Rollups
 
 PAGE = 100
 

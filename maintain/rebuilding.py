@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from shared.clock import DAY, Clock, midnight, month_after, months
-from shared.figures import Figures
-from shared.periods import Calendar
-from shared.recounting import Recounting, by_day
-from shared.summing import Summing
+from shared.core.clock import DAY, Clock, midnight, month_after, months
 from shared.tables import UsageLogs
-from shared.tables.rollups import Day, Month, Rollups, month_name
+from shared.usage.aggregate import Summing
+from shared.usage.counts import Figures
+from shared.usage.periods import Calendar
+from shared.usage.recount import Recounting, by_day
+from shared.usage.rollups import Day, Month, Rollups, month_name
 
 
 @dataclass(frozen=True, kw_only=True)

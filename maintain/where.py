@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from shared.settings import Settings, StoreChoice
+from shared.core.settings import Settings, StoreChoice
 
 
 def where(settings: Settings) -> str:
@@ -20,8 +20,8 @@ def where(settings: Settings) -> str:
 
 def _endpoint() -> str:
     """Whom boto3 would ask. AWS's own names the region."""
-    from shared.dynamo import open_client  # noqa: PLC0415 boto3 is for those who chose it
-    from shared.dynamo_errors import failure  # noqa: PLC0415
+    from shared.stores.dynamo.client import open_client  # noqa: PLC0415 boto3 is for those who chose it
+    from shared.stores.dynamo.failures import failure  # noqa: PLC0415
 
     try:
         client = open_client()

@@ -15,9 +15,8 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from shared import tally, trace
-from shared.connections import CONNECT_S
 from shared.micro_address import Direct, Platform, segment
+from shared.micro_connections import CONNECT_S
 from shared.micro_errors import (
     SENDING,
     DeadlinePassed,
@@ -31,6 +30,8 @@ from shared.micro_errors import (
     said_by,
     unsent_or_unanswered,
 )
+from shared.observability import request_stats as tally
+from shared.observability import trace
 
 WAITS: Final = 3
 """How often a request is sent again because the server asked to wait: each sending counts against the daily plan."""

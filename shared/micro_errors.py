@@ -31,7 +31,7 @@ from typing import ClassVar, Final
 
 import httpx
 
-from shared import store
+from shared.stores import port as store
 
 SAID_CHARACTERS: Final = 300
 """How much of what the server says of a failure is kept in an error."""

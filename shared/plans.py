@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from shared.errors import ValidationFailed
+from shared.core.errors import ValidationFailed
 
 MONTH_IN_DAYS: Final = 30
 """A month's limit is that many days' limits, in every calendar month."""

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-from shared.accounts import Accounts
-from shared.api_keys import KeyService
-from shared.clock import Clock, Ids, utc_now
-from shared.credentials import Passwords, Sessions
-from shared.cursors import Cursors
-from shared.limits import Attempts, Quotas
-from shared.memos import MemoService
-from shared.opening import Close, nothing_to_close, open_store
-from shared.settings import Settings
-from shared.speech import SimulatedSpeech
-from shared.store import Store
+from shared.accounts.accounts import Accounts
+from shared.accounts.sessions import Passwords, Sessions
+from shared.activity import UsageRecorder
+from shared.api_keys.api_keys import KeyService
+from shared.core.clock import Clock, Ids, utc_now
+from shared.core.cursors import Cursors
+from shared.core.settings import Settings
+from shared.limits.quotas import Attempts, Quotas
+from shared.memos.memos import MemoService
+from shared.speech.synthesizer import SimulatedSpeech
+from shared.stores.opening import Close, nothing_to_close, open_store
+from shared.stores.port import Store
 from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
-from shared.usage import UsageRecorder
 
 
 @dataclass(frozen=True, kw_only=True)

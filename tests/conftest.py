@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.memory import MemoryStore
 from shared.services import Services
+from shared.stores.memory.store import MemoryStore
 from tests.support import FakeClock, racing_store, services_on
 
 

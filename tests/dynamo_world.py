@@ -13,10 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
-from shared.dynamo import Dynamo, config
-from shared.dynamo_store import DynamoStore
-from shared.dynamo_table import SCHEMA, TTL
-from shared.store import Kind, Table
+from shared.stores.dynamo.client import Dynamo, config
+from shared.stores.dynamo.provisioning import SCHEMA, TTL
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import Kind, Table
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

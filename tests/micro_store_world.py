@@ -8,11 +8,11 @@ from typing import Final
 
 import httpx
 
-from shared.ballots import Ballots
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.micro_store import MicroStore
-from shared.store import Kind, Table
+from shared.stores.micro.ballots import Ballots
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Kind, Table
 from tests.standin import KEY, StandIn
 from tests.standin_network import ManualClock, Recorder, StandInTransport
 from tests.standin_steps import Schedule

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from shared.ballots import Ballots
-from shared.micro_rows import Address
+from shared.stores.micro.ballots import Ballots
+from shared.stores.micro.layout import Address
 from tests.schedules import Option, Pruned, Scenario, Schedules
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {

@@ -19,11 +19,11 @@ from typing import Any, Final
 import httpx
 from starlette.types import Message
 
-from shared.ballots import Ballots
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.micro_store import MicroStore
-from shared.store import AlreadyExists, Document, Key, StoreUnavailable
+from shared.stores.micro.ballots import Ballots
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable
 from tests.micro_store_world import CHANGING
 from tests.standin import KEY, StandIn
 from tests.standin_network import ManualClock

@@ -11,16 +11,16 @@ import pytest
 from argon2 import PasswordHasher
 from hypothesis import settings
 
-from shared.accounts import SignedUp
-from shared.clock import Clock, Ids
-from shared.credentials import Passwords, digest
-from shared.memory import MemoryStore, Pause
+from shared.accounts.accounts import SignedUp
+from shared.accounts.sessions import Passwords, digest
+from shared.core.clock import Clock, Ids
+from shared.core.settings import AttemptLimits, Settings
 from shared.plans import Tier
-from shared.rows import IssuedKey, Role, User
 from shared.services import Services
-from shared.settings import AttemptLimits, Settings
-from shared.store import AlreadyExists, Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
+from shared.stores.memory.store import MemoryStore, Pause
+from shared.stores.port import AlreadyExists, Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
 from shared.tables import key_id
+from shared.tables.model import IssuedKey, Role, User
 
 T = TypeVar("T")
 

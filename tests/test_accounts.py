@@ -3,14 +3,14 @@ from datetime import timedelta
 
 import pytest
 
-from shared.api_keys import NewKey
-from shared.credentials import SESSION_LIFE
-from shared.errors import Conflict, InvalidCredential, KeyRevoked, SessionExpired, TooManyAttempts, WrongPassword
-from shared.memory import MemoryStore
-from shared.rows import Action, User
+from shared.accounts.sessions import SESSION_LIFE
+from shared.api_keys.api_keys import NewKey
+from shared.core.errors import Conflict, InvalidCredential, KeyRevoked, SessionExpired, TooManyAttempts, WrongPassword
 from shared.services import Services
-from shared.store import StoreUnavailable, Table
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import StoreUnavailable, Table
 from shared.tables import API_KEYS, EMAILS, KEY_RINGS, USERS, Users, Window
+from shared.tables.model import Action, User
 from tests.support import (
     ADDRESS,
     EMAIL,

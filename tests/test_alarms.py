@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from local import FUNCTIONS
-from shared.metrics import NAMESPACE, Served, emit
-from shared.tally import Tally
+from shared.observability.metrics import NAMESPACE, Served, emit
+from shared.observability.request_stats import Tally
 
 TEXT = (Path(__file__).parent.parent / "serverless" / "alarms.yml").read_text()
 NAMES = {f"${{self:service}}-${{sls:stage}}-{name}" for name in FUNCTIONS}

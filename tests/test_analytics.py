@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.analytics import Bucket, shares, week_name
-from shared.figures import By, Counts, Figures, packed, unpacked
+from shared.usage.counts import By, Counts, Figures, packed, unpacked
+from shared.usage.reports import Bucket, shares, week_name
 from tests.support import NOON, repeatable
 
 NAMES = st.text("abcdef", min_size=1, max_size=3)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.mp3 import MONO, MP3
 
-from shared.audio import MAX_SIMULATED_TENTHS, Part, requested_part, simulated_audio, simulated_file
-from shared.speech import VOICES, SimulatedSpeech, characters
+from shared.speech.simulated import MAX_SIMULATED_TENTHS, Part, requested_part, simulated_audio, simulated_file
+from shared.speech.synthesizer import VOICES, SimulatedSpeech, characters
 from tests.support import repeatable
 
 _SAMPLES = 576

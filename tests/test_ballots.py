@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shared.ballots import STALE_S
-from shared.micro_store import MicroStore
-from shared.store import AlreadyExists, Document, Key, StoreUnavailable
-from shared.together import together
+from shared.core.concurrency import together
+from shared.stores.micro.ballots import STALE_S
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable
 from tests.micro_store_world import CHANGING, micro_store_world
 from tests.standin_network import LOST, always, nth, slow
 from tests.standin_steps import AtOnce, Moment, Step

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from shared.ballots import Ballots
+from shared.stores.micro.ballots import Ballots
 from tests.prove import SCENARIOS, NoCheck, at_random, explore
 from tests.schedules import Done, Scenario, explains
 from tests.support import seeded

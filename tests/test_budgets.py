@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from local import local_gateway
+from shared.core.settings import Settings
 from shared.services import Services
-from shared.settings import Settings
 from shared.tables import TABLES
 from tests.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords

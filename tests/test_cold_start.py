@@ -23,13 +23,13 @@ HEAVY: Final = frozenset(
         "httpcore",
         "httpx",
         "pydantic.v1",
-        "shared.analytics",
-        "shared.memory",
+        "shared.usage.reports",
+        "shared.stores.memory.store",
         "shared.micro",
         "sortedcontainers",
     }
 )
-OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.analytics"}}
+OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
 IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32}
 MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-listens-there"}
@@ -105,7 +105,7 @@ def test_outside_of_lambda_an_import_brings_no_store_and_no_logging(handler: str
 def test_in_lambda_on_memory_the_first_event_imports_nothing_and_nothing_imports_a_client(handler: str) -> None:
     started = container(handler, IN_LAMBDA | MEMORY)
     others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools looks for that
-    assert started.heavy - others == {"aws_lambda_powertools", "shared.memory", "sortedcontainers"}
+    assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
     assert (started.status, started.later) == (404, frozenset())
 
 
@@ -127,8 +127,8 @@ def test_in_lambda_on_hypr_micro_the_first_event_imports_nothing(handler: str) -
         "argon2",
         "boto3",
         "pydantic.v1",
-        "shared.analytics",
-        "shared.memory",
+        "shared.usage.reports",
+        "shared.stores.memory.store",
         "sortedcontainers",
     }
     assert (started.status, started.later) == (404 if handler == "handlers.health" else 503, frozenset())

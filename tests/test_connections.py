@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shared.connections import FreshConnections, http_client, tls_context
+from shared.micro_connections import FreshConnections, http_client, tls_context
 from tests.standin_network import ManualClock
 
 pytestmark = pytest.mark.anyio

@@ -16,11 +16,11 @@ from moto import mock_aws
 
 from maintain.__main__ import main
 from maintain.where import where
-from shared.clock import Clock
-from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
-from shared.settings import Settings
-from shared.store import Document, Key, Table, serialised
+from shared.core.clock import Clock
+from shared.core.settings import Settings
+from shared.stores.memory.file import shared_rows
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Document, Key, Table, serialised
 from shared.tables import MEMOS, USERS
 from tests.standin import KEY
 from tests.support import NOON, seeded

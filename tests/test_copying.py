@@ -9,13 +9,13 @@ import pytest
 
 from maintain.content import Content, canonical, counters_content, table_content
 from maintain.copying import Copying, SourceEmpty
-from shared.clock import Clock
-from shared.memory import MemoryStore
+from shared.core.clock import Clock
 from shared.plans import Tier
-from shared.rows import Role
-from shared.store import Document, Key, Kind, Store, StoreError, StoreUnavailable, Table
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Document, Key, Kind, Store, StoreError, StoreUnavailable, Table
 from shared.tables import MEMOS, TABLES, USERS
-from shared.tables.declared import KEY_USES
+from shared.tables.model import Role
+from shared.tables.schema import KEY_USES
 from tests.handlers.stores import STORES
 from tests.handlers.world import NOON, Account, World
 from tests.support import CountingStore, FailingStore, Intercepted

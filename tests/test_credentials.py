@@ -5,7 +5,7 @@ import jwt
 import pytest
 from argon2 import PasswordHasher
 
-from shared.credentials import (
+from shared.accounts.sessions import (
     LIVE_PREFIX,
     SESSION_LIFE,
     TEST_PREFIX,
@@ -17,8 +17,8 @@ from shared.credentials import (
     pseudonym,
     same_digest,
 )
-from shared.errors import InvalidCredential, SessionExpired
-from shared.rows import User
+from shared.core.errors import InvalidCredential, SessionExpired
+from shared.tables.model import User
 from tests.support import NOON, SECRET, FakeClock, a_user, cheap_passwords
 
 

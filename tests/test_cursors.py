@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cursors import Cursors
-from shared.errors import ValidationFailed
+from shared.core.cursors import Cursors
+from shared.core.errors import ValidationFailed
 from tests.support import SECRET, repeatable
 
 CURSORS = Cursors(SECRET)

@@ -15,11 +15,11 @@ import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
 
-from shared.dynamo import Dynamo, open_client
-from shared.dynamo_errors import ANSWERED, RAISED, ConditionFailed, DynamoError, Outcome, failure
-from shared.dynamo_store import DynamoStore
-from shared.store import Key, StoreError, StoreNotReady, StoreUnavailable
-from shared.together import together
+from shared.core.concurrency import together
+from shared.stores.dynamo.client import Dynamo, open_client
+from shared.stores.dynamo.failures import ANSWERED, RAISED, ConditionFailed, DynamoError, Outcome, failure
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
 from tests.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
 
 pytestmark = pytest.mark.anyio
@@ -505,7 +505,7 @@ def test_nobody_imports_boto3_who_has_not_chosen_it() -> None:
     modules = [f"handlers.{name}" for name in ("users", "keys", "memos", "usage", "subscriptions", "health")]
     ran = python(
         f"import sys, {', '.join(modules)}; from shared.services import build_services, Settings;"
-        "build_services(Settings()); print({'boto3', 'botocore', 'shared.dynamo'} & set(sys.modules))",
+        "build_services(Settings()); print({'boto3', 'botocore', 'shared.stores.dynamo.client'} & set(sys.modules))",
         {},
     )
     assert ran.stdout == "set()\n", ran.stderr
@@ -514,7 +514,7 @@ def test_nobody_imports_boto3_who_has_not_chosen_it() -> None:
 def test_without_boto3_it_is_said_what_is_missing() -> None:
     ran = python(
         "import sys; sys.modules['boto3'] = None\n"
-        "from shared.services import build_services, Settings; from shared.settings import StoreChoice\n"
+        "from shared.services import build_services, Settings; from shared.core.settings import StoreChoice\n"
         "build_services(Settings(store=StoreChoice.DYNAMODB))",
         {},
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from shared import dynamo_rows
-from shared.dynamo import Dynamo
-from shared.dynamo_store import DynamoStore
-from shared.store import (
+from shared.core.concurrency import together
+from shared.stores.dynamo import items as dynamo_rows
+from shared.stores.dynamo.client import Dynamo
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import (
     PAGE_BYTES,
     Document,
     InvalidKey,
@@ -24,7 +25,6 @@ from shared.store import (
     Table,
     serialised,
 )
-from shared.together import together
 from tests.contract.store import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract, sorts, walk
 from tests.dynamo_world import (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from shared.dynamo_store import DynamoStore
-from shared.store import AlreadyExists, Document, Key, StoreUnavailable, Table
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable, Table
 from tests.dynamo_world import (
     CHANGING,
     FACTS,

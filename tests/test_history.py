@@ -11,16 +11,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.clock import DAY, HOUR, midnight
-from shared.figures import By, Counts, Figures
-from shared.history import History
-from shared.memory import MemoryStore
-from shared.periods import GRACE
-from shared.rows import Action
-from shared.speech import VOICES as EVERY_VOICE
-from shared.store import Store, StoreUnavailable
+from shared.core.clock import DAY, HOUR, midnight
+from shared.speech.synthesizer import VOICES as EVERY_VOICE
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Store, StoreUnavailable
 from shared.tables import TABLES, UsageLogs
-from shared.tables.rollups import Day, Month, Rollups
+from shared.tables.model import Action
+from shared.usage.counts import By, Counts, Figures
+from shared.usage.history import History
+from shared.usage.periods import GRACE
+from shared.usage.rollups import Day, Month, Rollups
 from tests.micro_store_world import micro_store_world
 from tests.support import FailingStore, FakeClock, racing_store, repeatable
 from tests.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told

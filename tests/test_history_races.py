@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from shared.clock import DAY, HOUR, midnight, to_the_millisecond
-from shared.history import History
-from shared.rows import Action
+from shared.core.clock import DAY, HOUR, midnight, to_the_millisecond
 from shared.tables import UsageLogs
-from shared.tables.rollups import Rollups
+from shared.tables.model import Action
+from shared.usage.history import History
+from shared.usage.rollups import Rollups
 from tests.support import FakeClock, racing_store, seeded
 from tests.test_history import by_day
 from tests.usage_world import ERROR, MEMO, Owner, told

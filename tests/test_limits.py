@@ -3,12 +3,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
-from shared.limits import Attempt, Attempts, Charge, LoginAttempt, Quota, Quotas
+from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
+from shared.core.settings import AttemptLimits
+from shared.limits.quotas import Attempt, Attempts, Charge, LoginAttempt, Quota, Quotas
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
-from shared.rows import IssuedKey, Role, User
-from shared.settings import AttemptLimits
-from shared.store import Store, StoreUnavailable
+from shared.stores.port import Store, StoreUnavailable
+from shared.tables.model import IssuedKey, Role, User
 from tests.support import NOON, SECRET, FailingStore, FakeClock, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from local import local_gateway
-from shared.memory import MemoryStore
 from shared.services import Services
+from shared.stores.memory.store import MemoryStore
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "tests" / "events"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sortedcontainers import SortedDict
 
-from shared.memory import MemoryStore, Rows
-from shared.store import InvalidKey, Key, Store
+from shared.stores.memory.store import MemoryStore, Rows
+from shared.stores.port import InvalidKey, Key, Store
 from tests.contract.store import CHANGING, FACTS, REGISTERS, TABLES, StoreContract, counting, gone
 from tests.support import NOON, FakeClock, outcomes, racing_store
 

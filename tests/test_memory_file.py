@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
-from shared.store import Key, Store, StoreNotReady, StoreUnavailable
+from shared.stores.memory.file import shared_rows
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Key, Store, StoreNotReady, StoreUnavailable
 from tests.contract.store import CHANGING, FACTS, REGISTERS, TABLES, StoreContract, appending
 from tests.support import Refused, outcomes, refuse, seeded_pause
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.anyio
 _RACER = """
 import asyncio, sys
 from pathlib import Path
-from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
-from shared.store import AlreadyExists, Key
+from shared.stores.memory.store import MemoryStore
+from shared.stores.memory.file import shared_rows
+from shared.stores.port import AlreadyExists, Key
 from tests.contract.store import CHANGING, appending
 
 async def main(path, me):

@@ -2,10 +2,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.accounts import SignedUp
-from shared.api_keys import KeyState
-from shared.clock import Ids
-from shared.errors import (
+from shared.accounts.accounts import SignedUp
+from shared.activity import UsageRecorder
+from shared.api_keys.api_keys import KeyState
+from shared.core.clock import Ids
+from shared.core.errors import (
     AgentTalkError,
     DailyLimitExceeded,
     InvalidCredential,
@@ -14,17 +15,16 @@ from shared.errors import (
     TooManyAttempts,
     ValidationFailed,
 )
-from shared.limits import Allowance, Attempts, Quotas
-from shared.memory import MemoryStore
-from shared.memos import Draft, MemoService
+from shared.core.settings import AttemptLimits
+from shared.limits.quotas import Allowance, Attempts, Quotas
+from shared.memos.memos import Draft, MemoService
 from shared.plans import Tier
-from shared.rows import Action, IssuedKey, Memo, User
 from shared.services import Services
-from shared.settings import AttemptLimits
-from shared.speech import VOICES, Speech, Voice
-from shared.store import Store, StoreUnavailable
+from shared.speech.synthesizer import VOICES, Speech, Voice
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Store, StoreUnavailable
 from shared.tables import MEMOS, ApiKeys, Memos, UsageLogs, Users, Window
-from shared.usage import UsageRecorder
+from shared.tables.model import Action, IssuedKey, Memo, User
 from tests.support import (
     NOON,
     SECRET,

@@ -22,13 +22,13 @@ import httpx
 import pytest
 
 from local import local_gateway
+from shared.core.request import REQUEST_S
+from shared.core.settings import Settings
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.micro_store import MicroStore
-from shared.request import REQUEST_S
 from shared.services import Services
-from shared.settings import Settings
-from shared.store import Key
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Key
 from shared.tables import API_KEYS, USERS
 from tests.standin import KEY, StandIn
 from tests.standin_network import (

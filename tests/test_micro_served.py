@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from handlers import memos, users
-from shared.app import Function
+from shared.web.function import Function
 from tests.events import LambdaContext, http_event
 from tests.standin import KEY, StandIn
 from tests.support import SECRET

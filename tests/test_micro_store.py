@@ -7,13 +7,13 @@ from typing import Final
 
 import pytest
 
-from shared.connections import http_client
+from shared.core.concurrency import together
 from shared.micro import MicroClient
 from shared.micro_address import Direct
+from shared.micro_connections import http_client
 from shared.micro_errors import MicroError
-from shared.micro_store import MicroStore
-from shared.store import Key, Row, Store, StoreNotReady, StoreUnavailable
-from shared.together import together
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Key, Row, Store, StoreNotReady, StoreUnavailable
 from tests.contract.store import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract
 from tests.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, micro_store_world

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from shared.micro_store import MicroStore
-from shared.store import AlreadyExists, Document, Key, StoreUnavailable, Table
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable, Table
 from tests.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, Container, micro_store_world
 from tests.standin_network import EVERY_FAULT, LATE, Fault, none, nth
 from tests.standin_steps import Gate

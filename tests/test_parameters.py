@@ -18,12 +18,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from handlers import memos
-from shared.app import Function
-from shared.memory import MemoryStore
-from shared.parameters import ATTEMPTS, PAUSE_S, names_parameters, signed, with_secrets
+from shared.core.parameters import ATTEMPTS, PAUSE_S, names_parameters, signed, with_secrets
+from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.services import Services
-from shared.settings import Settings, SettingsError, StoreChoice, chosen_store
-from shared.store import StoreUnavailable
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import StoreUnavailable
+from shared.web.function import Function
 from tests.events import http_event
 from tests.support import SECRET
 
@@ -321,8 +321,8 @@ def test_a_secret_that_was_wrong_is_read_again(store: Store, served: str) -> Non
 
 
 def test_secrets_that_do_not_come_in_time_are_503(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.app.SECRETS_S", 0.05)
-    monkeypatch.setattr("shared.app.with_secrets", lambda _: time.sleep(0.2))
+    monkeypatch.setattr("shared.web.function.SECRETS_S", 0.05)
+    monkeypatch.setattr("shared.web.function.with_secrets", lambda _: time.sleep(0.2))
     function = in_production(served, fails=0)
     try:
         assert function(http_event("GET", "/api/v1/voices"), None)["statusCode"] == 503
@@ -331,6 +331,6 @@ def test_secrets_that_do_not_come_in_time_are_503(served: str, monkeypatch: pyte
 
 
 def test_neither_the_sdk_nor_a_client_is_imported_before_a_parameter_is_named() -> None:
-    loaded = "import shared.parameters, sys; print({'boto3', 'botocore', 'urllib.request'} & set(sys.modules))"
+    loaded = "import shared.core.parameters, sys; print({'boto3', 'botocore', 'urllib.request'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)  # noqa: S603 ours
     assert ran.stdout.strip() == "set()"

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.errors import ValidationFailed
+from shared.core.errors import ValidationFailed
 from shared.plans import PLANS, Difference, Tier, compare, plan_named
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from maintain.__main__ import main
 from maintain.rebuilding import Checked, Rebuilding
-from shared.clock import midnight
-from shared.memory import MemoryStore
-from shared.memory_file import shared_rows
-from shared.store import Store, Table
+from shared.core.clock import midnight
+from shared.stores.memory.file import shared_rows
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Store, Table
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS
 from tests.support import FakeClock, services_on, signed_up
 from tests.test_history import ALL, STORES, check

@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from deploy.bundle import DEPLOYED
 from deploy.check_template import DYNAMODB, holds
 from local import FUNCTIONS
-from shared.app import Function
-from shared.parameters import SECRETS, SUFFIX
+from shared.core.parameters import SECRETS, SUFFIX
+from shared.web.function import Function
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "serverless.yml").read_text())
 DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
@@ -131,7 +131,7 @@ def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> No
 
 
 def test_every_setting_reaches_the_functions() -> None:
-    settings = (Path(__file__).parent.parent / "shared" / "settings.py").read_text()
+    settings = (Path(__file__).parent.parent / "shared" / "core" / "settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     declared = set(CONFIGURATION["provider"]["environment"])

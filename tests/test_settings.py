@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import (
+from shared.core.settings import (
     DEVELOPMENT_SECRET,
     AttemptLimits,
     EdgeSettings,

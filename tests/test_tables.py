@@ -5,20 +5,11 @@ from typing import Any
 
 import pytest
 
-from shared.clock import Ids, iso
-from shared.credentials import digest
-from shared.errors import Conflict, MemoNotFound, NotFound, ValidationFailed
+from shared.accounts.sessions import digest
+from shared.core.clock import Ids, iso
+from shared.core.errors import Conflict, MemoNotFound, NotFound, ValidationFailed
 from shared.plans import Tier
-from shared.rows import (
-    Action,
-    Memo,
-    Role,
-    Subscription,
-    SubscriptionStatus,
-    UsageLog,
-    User,
-)
-from shared.store import Key, Page, Store
+from shared.stores.port import Key, Page, Store
 from shared.tables import (
     ENDED_KEPT,
     ENDED_MOST,
@@ -32,6 +23,15 @@ from shared.tables import (
     Users,
     Window,
     uses_counter,
+)
+from shared.tables.model import (
+    Action,
+    Memo,
+    Role,
+    Subscription,
+    SubscriptionStatus,
+    UsageLog,
+    User,
 )
 from tests.micro_store_world import micro_store_world
 from tests.support import IDS, NOON, CountingStore, a_key, a_user, outcomes

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared import trace
+from shared.observability import trace
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared.clock import Ids
-from shared.figures import By, Counts, Figures
-from shared.history import History
-from shared.rows import Action, UsageLog
-from shared.store import Store
+from shared.core.clock import Ids
+from shared.stores.port import Store
 from shared.tables import UsageLogs
-from shared.tables.rollups import Rollups
+from shared.tables.model import Action, UsageLog
+from shared.usage.counts import By, Counts, Figures
+from shared.usage.history import History
+from shared.usage.rollups import Rollups
 from tests.support import FakeClock
 
 BORN: Final = datetime(2025, 11, 20, 22, 30, tzinfo=UTC)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from shared.clock import iso
-from shared.errors import NotFound, ValidationFailed
-from shared.rows import ApiKey, IssuedKey
-from shared.store import Document, Key, Store
-from shared.tables.declared import API_KEYS, KEY_RINGS, KEY_USES
-from shared.together import together
+from shared.core.clock import iso
+from shared.core.concurrency import together
+from shared.core.errors import NotFound, ValidationFailed
+from shared.stores.port import Document, Key, Store
+from shared.tables.model import ApiKey, IssuedKey
+from shared.tables.schema import API_KEYS, KEY_RINGS, KEY_USES
 
 RING: Final = 500
 """How many keys a ring keeps; of more, those that are over are forgotten, the oldest first. Revoked stays revoked."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.clock import first_id
-from shared.store import Document, Page, Row, Store, Table
+from shared.core.clock import first_id
+from shared.stores.port import Document, Page, Row, Store, Table
 
 FILTERED_READ: Final = 500
 """A filtered page reads this many rows."""

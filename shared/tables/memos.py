@@ -1,11 +1,11 @@
 """Memos, by owner."""
 
-from shared.clock import is_id
-from shared.errors import MemoNotFound
-from shared.rows import Memo
-from shared.store import Key, Page, Store
-from shared.tables.declared import MEMOS
+from shared.core.clock import is_id
+from shared.core.errors import MemoNotFound
+from shared.stores.port import Key, Page, Store
 from shared.tables.lists import Window, newest
+from shared.tables.model import Memo
+from shared.tables.schema import MEMOS
 
 
 class Memos:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from shared.clock import is_id
-from shared.errors import Conflict, NotFound
-from shared.rows import Subscription
-from shared.store import AlreadyExists, Document, Key, Store, is_key_part
-from shared.tables.declared import STRIPE_IDS, SUBSCRIPTIONS
+from shared.core.clock import is_id
+from shared.core.errors import Conflict, NotFound
+from shared.stores.port import AlreadyExists, Document, Key, Store, is_key_part
+from shared.tables.model import Subscription
+from shared.tables.schema import STRIPE_IDS, SUBSCRIPTIONS
 
 
 class Subscriptions:

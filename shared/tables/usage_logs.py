@@ -3,12 +3,12 @@
 from datetime import datetime
 from enum import StrEnum
 
-from shared.clock import is_id
-from shared.rows import Action, UsageLog
-from shared.store import Key, Page, Row, Store
-from shared.tables.declared import LOGS_BY_DAY, USAGE_LOGS
+from shared.core.clock import is_id
+from shared.core.concurrency import together
+from shared.stores.port import Key, Page, Row, Store
 from shared.tables.lists import Window, merged, newest
-from shared.together import together
+from shared.tables.model import Action, UsageLog
+from shared.tables.schema import LOGS_BY_DAY, USAGE_LOGS
 
 
 class LogKind(StrEnum):

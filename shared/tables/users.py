@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from shared.clock import is_id
-from shared.errors import Conflict, NotFound
-from shared.rows import ENDED, User
-from shared.store import Document, Key, Page, Store
-from shared.tables.declared import EMAILS, USERS
+from shared.core.clock import is_id
+from shared.core.concurrency import together
+from shared.core.errors import Conflict, NotFound
+from shared.stores.port import Document, Key, Page, Store
 from shared.tables.lists import Window, newest
-from shared.together import together
+from shared.tables.model import ENDED, User
+from shared.tables.schema import EMAILS, USERS
 
 ENDED_KEPT: Final = 20
 """How many sessions that have ended by themselves a user's row may carry before they are dropped."""

@@ -19,9 +19,9 @@ import uvicorn
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from local import local_gateway
-from shared.memory import MemoryStore
+from shared.core.settings import Settings
 from shared.services import Services
-from shared.settings import Settings
+from shared.stores.memory.store import MemoryStore
 from tests.support import FakeClock, cheap_passwords
 
 CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

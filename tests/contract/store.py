@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from shared.store import (
+from shared.stores.port import (
     PAGE_BYTES,
     STEP,
     AlreadyExists,

@@ -33,7 +33,7 @@ NOT_PACKED = (
     "fast-1.0.dist-info/WHEEL",
     ".lock",
 )
-OWN = ("handlers/memos.py", "handlers/usage_page/page.html", "shared/app.py", "shared/tests/kept.py")
+OWN = ("handlers/memos.py", "handlers/pages/page.html", "shared/web/function.py", "shared/tests/kept.py")
 HIDDEN = ("handlers/.env", "shared/.app.py.swp", "shared/.cache/app.py", "handlers/__pycache__/memos.cpython-311.pyc")
 
 
@@ -99,7 +99,7 @@ def test_the_archive_is_in_order_and_everyone_may_read_it(tmp_path: Path, source
     with zipfile.ZipFile(tmp_path / "one.zip") as file:
         assert file.namelist() == [str(name) for name in sorted(map(PurePosixPath, file.namelist()))]
         modes = {entry.filename: entry.external_attr >> 16 for entry in file.infolist()}
-        assert file.read("shared/app.py") == b"the text of shared/app.py"
+        assert file.read("shared/web/function.py") == b"the text of shared/web/function.py"
     assert {stat.filemode(mode) for mode in modes.values()} == {"-rw-r--r--", "-rwxr-xr-x"}
     assert [name for name, mode in modes.items() if mode & 0o111] == [name for name in PACKED if name.endswith(".so")]
 

@@ -8,14 +8,14 @@ from typing import Final, TypeVar
 
 import httpx
 
-from shared.clock import Clock
-from shared.dynamo import Dynamo
-from shared.dynamo_store import DynamoStore
-from shared.memory import MemoryStore, Pause
+from shared.core.clock import Clock
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.micro_store import MicroStore
-from shared.store import Store, Table
+from shared.stores.dynamo.client import Dynamo
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.memory.store import MemoryStore, Pause
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Store, Table
 from tests import dynamo_world
 from tests.standin import KEY, StandIn
 from tests.standin_network import ManualClock, StandInTransport

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.clock import Ids
-from shared.rows import Action, UsageLog
+from shared.core.clock import Ids
 from shared.tables import UsageLogs
+from shared.tables.model import Action, UsageLog
 from tests.handlers.world import NOON, Account, Answer, World
 
 SERIES = "/api/v1/usage/series"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.store import StoreError
+from shared.stores.port import StoreError
 from tests.events import http_event
 from tests.handlers.world import Logs, World
 

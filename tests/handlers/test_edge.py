@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.app import Function
+from shared.core.settings import Settings
 from shared.services import Services
-from shared.settings import Settings
+from shared.web.function import Function
 from tests.events import http_event, rest_event, schedule_event
 from tests.handlers.world import PASSWORD, PRODUCTION, Account, Answer, Logs, World
 from tests.support import Intercepted

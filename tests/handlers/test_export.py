@@ -11,13 +11,13 @@ import openpyxl
 import pytest
 
 from handlers.usage_statistics import statistics
-from shared.clock import Ids
-from shared.errors import PayloadTooLarge
-from shared.export import ANSWER_BYTES, Exports
-from shared.memory import MemoryStore
-from shared.rows import Memo
-from shared.speech import characters
+from shared.core.clock import Ids
+from shared.core.errors import PayloadTooLarge
+from shared.speech.synthesizer import characters
+from shared.stores.memory.store import MemoryStore
 from shared.tables import Memos
+from shared.tables.model import Memo
+from shared.usage.export import ANSWER_BYTES, Exports
 from tests.events import LambdaContext, http_event
 from tests.handlers.world import NOON, PUBLIC_URL, Account, Answer, World
 from tests.support import FakeClock, services_on

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from shared import VERSION
-from shared.store import StoreError
+from shared.stores.port import StoreError
 from shared.tables import TABLES
 from tests.handlers.world import World
 

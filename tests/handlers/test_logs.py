@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from shared.settings import Settings
-from shared.store import StoreUnavailable
+from shared.core.settings import Settings
+from shared.stores.port import StoreUnavailable
 from shared.tables import API_KEYS, USERS, ApiKeys, Users
 from tests.handlers.world import Logs, World
 

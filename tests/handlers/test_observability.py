@@ -8,13 +8,13 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from shared.metrics import NAMESPACE, VALUES, Served, emit, kind_of_error
+from shared.core.settings import Settings
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.micro_store import MicroStore
+from shared.observability.metrics import NAMESPACE, VALUES, Served, emit, kind_of_error
+from shared.observability.request_stats import Tally
 from shared.services import Services
-from shared.settings import Settings
-from shared.tally import Tally
+from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
 from tests.handlers.world import Account, Logs, World
 from tests.standin import KEY, StandIn

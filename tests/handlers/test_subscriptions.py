@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from shared.plans import Tier
-from shared.rows import Subscription, SubscriptionStatus
 from shared.tables import Subscriptions
+from shared.tables.model import Subscription, SubscriptionStatus
 from tests.handlers.world import NOON, Account, World, features
 
 TIERS = "/api/v1/billing/tiers"

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from handlers.usage_page import usage_page
+from handlers.pages import usage_page
 from tests.handlers.world import PRODUCTION, Answer, World
 
 NewWorld = Callable[..., World]

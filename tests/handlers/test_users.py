@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from shared.settings import DEVELOPMENT_SECRET
+from shared.core.settings import DEVELOPMENT_SECRET
 from tests.handlers.world import NOON, PASSWORD, PRODUCTION, Account, Answer, World
 
 SIGN_UP = "/api/v1/auth/signup"

@@ -15,15 +15,15 @@ import httpx
 from argon2 import PasswordHasher
 
 from local import FUNCTIONS, function_of
-from shared.credentials import Passwords
-from shared.logs import configure_logging
-from shared.memory import Pause
+from shared.accounts.sessions import Passwords
+from shared.core.settings import Settings
+from shared.observability.logs import configure_logging
 from shared.plans import Tier
-from shared.rows import Role, User
 from shared.services import Services
-from shared.settings import Settings
-from shared.store import StoreUnavailable
+from shared.stores.memory.store import Pause
+from shared.stores.port import StoreUnavailable
 from shared.tables import Users
+from shared.tables.model import Role, User
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import FakeClock, seeded_pause

@@ -11,13 +11,12 @@ from typing import Any, Final
 import httpx
 
 from local import local_gateway
-from shared.api_keys import NewKey, new_key
-from shared.clock import Ids, iso, utc_now
+from shared.api_keys.api_keys import NewKey, new_key
+from shared.core.clock import Ids, iso, utc_now
+from shared.core.settings import Settings
 from shared.plans import Tier
-from shared.rows import Action, Memo, Role, UsageLog, User
 from shared.services import Services
-from shared.settings import Settings
-from shared.store import Key, Store
+from shared.stores.port import Key, Store
 from shared.tables import (
     API_KEYS,
     KEY_RINGS,
@@ -28,6 +27,7 @@ from shared.tables import (
     Users,
     uses_counter,
 )
+from shared.tables.model import Action, Memo, Role, UsageLog, User
 from tests.support import cheap_passwords
 
 AT_ONCE: Final = 16

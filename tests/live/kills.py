@@ -11,12 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
 
-from shared.connections import http_client
+from shared.core.request import REQUEST_S
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.micro_store import MicroStore
-from shared.request import REQUEST_S
-from shared.store import Store
+from shared.micro_connections import http_client
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Store
 from tests.live.ledger import BLOCKED_S, Ledger, check, settle, until
 from tests.live.load import ACTORS, Load
 from tests.live.people import MEMO, Front, Person, Reply, sign_up, somebody

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.store import Key, Store
+from shared.stores.port import Key, Store
 from shared.tables import API_KEYS
 from tests.live.people import PASSWORD, Front, Person, Reply, memos_of, sign_up
 

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import chain
 from pathlib import Path
 
-from shared.request import REQUEST_S
+from shared.core.request import REQUEST_S
 from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_of, sign_up, somebody
 from tests.live.processes import Process, gateway, micro_server
 

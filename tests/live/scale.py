@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import httpx
 
-from shared.micro_store import MicroStore
+from shared.core.settings import Settings
 from shared.services import Services
-from shared.settings import Settings
-from shared.store import Store
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Store
 from shared.tables import MEMOS
 from tests.live.crowd import AT_ONCE, Owner, api_on, fill
 from tests.live.people import PASSWORD

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from shared.connections import KEEPALIVE_S, FreshConnections
 from shared.micro import Json, MicroClient
 from shared.micro_address import Direct
+from shared.micro_connections import KEEPALIVE_S, FreshConnections
 from shared.micro_errors import refusal
 from tests.live.processes import MICRO_KEY
 from tests.standin_network import Recorder

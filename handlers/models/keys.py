@@ -1,0 +1,24 @@
+"""How a new API key is answered."""
+
+from typing import Final, Self
+
+from handlers.models.base import Answer
+from shared.api_keys.api_keys import NewKey
+from shared.core.clock import Instant
+
+KEEP_THE_KEY: Final = "Save this API key now: it is not shown again."
+
+
+class FreshKey(Answer):
+    """A key, shown this once."""
+
+    id: str
+    key: str
+    prefix: str
+    name: str
+    created_at: Instant
+
+    @classmethod
+    def of(cls, new: NewKey) -> Self:
+        key = new.key
+        return cls(id=key.id, key=new.secret, prefix=key.prefix, name=key.name, created_at=key.created_at)

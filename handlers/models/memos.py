@@ -1,0 +1,46 @@
+"""How a memo is answered: by the memos function, and line by line in an export."""
+
+from typing import Final, Self
+
+from handlers.models.base import Answer
+from shared.core.clock import Instant
+from shared.speech.synthesizer import VOICES
+from shared.tables.model import Memo
+
+
+class VoiceAnswer(Answer):
+    id: str
+    name: str
+    gender: str
+    description: str
+
+
+VOICE_ANSWERS: Final = {voice.id: VoiceAnswer.model_validate(voice) for voice in VOICES.values()}
+
+
+class AudioAnswer(Answer):
+    url: str
+    duration: float
+    format: str
+
+
+class MemoAnswer(Answer):
+    id: str
+    text: str
+    title: str | None
+    voice: VoiceAnswer
+    audio: AudioAnswer
+    character_count: int
+    created_at: Instant
+
+    @classmethod
+    def of(cls, memo: Memo, *, public_url: str) -> Self:
+        return cls(
+            id=memo.id,
+            text=memo.text,
+            title=memo.title,
+            voice=VOICE_ANSWERS[memo.voice],
+            audio=AudioAnswer(url=public_url + memo.audio_url, duration=memo.duration_seconds, format="mp3"),
+            character_count=memo.character_count,
+            created_at=memo.created_at,
+        )

@@ -1,0 +1,84 @@
+"""Errors in the OpenAPI document: their envelope, and which a route can answer."""
+
+import os
+from typing import Any, Final
+
+from handlers.models.base import Answer
+from shared.core.errors import (
+    AgentTalkError,
+    InternalError,
+    InvalidCredential,
+    InvalidInput,
+    KeyRevoked,
+    MissingCredential,
+    MissingField,
+    ServiceUnavailable,
+    SessionExpired,
+    ValidationFailed,
+)
+from shared.core.settings import in_lambda
+
+
+class ErrorDetails(Answer):
+    """Only those that apply are present."""
+
+    field: str | None = None
+    reason: str | None = None
+    provided_type: str | None = None
+    limit: int | None = None
+    provided: int | None = None
+    tier: str | None = None
+    max_length: int | None = None
+    valid_options: list[str] | None = None
+    requested_voice: str | None = None
+    available_voices: list[str] | None = None
+    required_tier: str | None = None
+    current_tier: str | None = None
+    memo_id: str | None = None
+    used: int | None = None
+    reset_at: str | None = None
+    provider: str | None = None
+    operation: str | None = None
+
+
+class ErrorBody(Answer):
+    code: str
+    message: str
+    details: ErrorDetails | None = None
+
+
+class ErrorAnswer(Answer):
+    error: ErrorBody
+
+
+def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route for its OpenAPI document; those that any route can give are added.
+
+    Lambda serves no document: there FastAPI would build some hundred models of them at each cold start, for nobody.
+    """
+    if in_lambda(os.environ):
+        return {}
+    codes: dict[int, set[str]] = {}
+    general: tuple[type[AgentTalkError], ...] = (InternalError, ServiceUnavailable)
+    for kind in (*kinds, *general):
+        codes.setdefault(kind.status, set()).add(kind.code)
+    described: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer, "description": " or ".join(sorted(codes[status]))} for status in sorted(codes)
+    }
+    return described | {"default": {"model": ErrorAnswer, "description": "Any other error"}}
+
+
+SESSION_ERRORS: Final = (MissingCredential, InvalidCredential, SessionExpired)
+"""What a route that takes a session can answer."""
+
+KEY_ERRORS: Final = (MissingCredential, InvalidCredential, KeyRevoked)
+"""What a route that takes an API key can answer."""
+
+CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
+"""What a route that takes either can answer."""
+
+QUERY_ERRORS: Final = (ValidationFailed, InvalidInput)
+"""What a route that reads a query can answer."""
+
+BODY_ERRORS: Final = (*QUERY_ERRORS, MissingField)
+"""What a route that reads a body can answer."""

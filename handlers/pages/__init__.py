@@ -1,0 +1,91 @@
+"""The usage page: one self-contained answer, which loads nothing but this service's own API.
+
+page.html names its styles and scripts as files. Here each takes the place of its tag, and the page's policy allows
+exactly these, by their hashes. uPlot draws the charts; it lies in vendor/ unchanged.
+"""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header
+from fastapi.responses import HTMLResponse, Response
+
+from handlers.models.openapi import errors
+from shared.web.etags import etag_of, is_known
+
+routes = APIRouter(tags=["usage"])
+
+_FILES: Final = Path(__file__).parent
+_FILE = re.compile(
+    r'<link rel="stylesheet" href="(?P<style>[^"]+)">'
+    r'|<script src="(?P<script>[^"]+)"></script>'
+    r"|<!-- (?P<notice>\S+/LICENSE) -->"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    html: str
+    policy: str
+    """Its Content-Security-Policy."""
+
+    etag: str
+
+
+@routes.get(
+    "/usage",
+    response_class=Response,
+    responses=errors()
+    | {
+        200: {"description": "The page", "content": {HTMLResponse.media_type: {}}},
+        304: {"description": "The client has it already"},
+    },
+)
+async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] = None) -> Response:
+    """A page to sign in on, and to look at calls, characters, voices, errors and limits."""
+    page = usage_page()
+    headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": page.policy}
+    if is_known(page.etag, known):
+        return HTMLResponse(status_code=304, headers=headers)
+    return HTMLResponse(page.html, headers=headers)
+
+
+@cache
+def usage_page() -> Page:
+    """Read and put together once, on the first request."""
+    hashes: dict[str, list[str]] = {"style": [], "script": []}
+
+    def inline(match: re.Match[str]) -> str:
+        kind = str(match.lastgroup)
+        text = _read(match[kind])
+        if kind == "notice":
+            return f"<!-- {text} -->"
+        hashes[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
+        return f"<{kind}>{text}</{kind}>"
+
+    html = _FILE.sub(inline, _read("page.html"))
+    policy = {
+        "default-src": "'none'",
+        "script-src": " ".join(hashes["script"]),
+        "style-src": " ".join(hashes["style"]),
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return Page(
+        html=html,
+        policy="; ".join(f"{name} {sources}" for name, sources in policy.items()),
+        etag=etag_of(html),
+    )
+
+
+def _read(file: str) -> str:
+    """Lines end with a line feed only, as the browser counts them when it checks a hash."""
+    return (_FILES / file).read_text(encoding="utf-8")

@@ -1,0 +1,256 @@
+"""Totals, shares, charts and exports of an owner's history. These routes are the usage function's."""
+
+from datetime import date, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Response
+
+from handlers.models.base import Answer, Success
+from handlers.models.memos import MemoAnswer
+from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, errors
+from handlers.models.queries import DEFAULT_DAYS, begins, ends, option, too_long
+from handlers.usage_statistics import Statistics
+from shared.core.clock import DAY, MILLISECOND
+from shared.core.errors import PayloadTooLarge, ValidationFailed
+from shared.speech.synthesizer import VOICES
+from shared.usage.export import Exports
+from shared.usage.reports import Period, Share
+from shared.web.auth import AnyCaller, Ready
+
+routes = APIRouter(tags=["usage"])
+
+MOST_DAYS: Final = 366
+MOST_YEARS_IN_DAYS: Final = 3660
+"""The longest range of days: ten years, which are 120 documents."""
+
+MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+RANGE_ERRORS: Final = (*QUERY_ERRORS, *CALLER_ERRORS)
+
+
+class DayAnswer(Answer):
+    date: str
+    calls: int
+    characters: int
+
+
+class WeekAnswer(Answer):
+    week: str
+    calls: int
+    characters: int
+
+
+class MonthAnswer(Answer):
+    month: str
+    calls: int
+    characters: int
+
+
+class UsageData(Answer):
+    total: int
+    daily: list[DayAnswer]
+    weekly: list[WeekAnswer]
+    monthly: list[MonthAnswer]
+
+
+class UsageAnswer(Success):
+    data: UsageData
+
+
+class VoiceShare(Answer):
+    voice_id: str
+    voice_name: str
+    call_count: int
+    percentage: float
+
+
+class VoicesAnswer(Success):
+    data: list[VoiceShare]
+
+
+class ErrorShare(Answer):
+    error_type: str
+    count: int
+    percentage: float
+
+
+class ErrorData(Answer):
+    total_requests: int
+    total_errors: int
+    error_rate: float
+    errors_by_type: list[ErrorShare]
+
+
+class ErrorsAnswer(Success):
+    data: ErrorData
+
+
+class SummaryData(Answer):
+    total_calls: int
+    total_characters: int
+    avg_characters_per_call: int
+    most_used_voice: str | None
+    calls_today: int
+    calls_this_week: int
+    calls_this_month: int
+
+
+class SummaryAnswer(Success):
+    data: SummaryData
+
+
+class ChartData(Answer):
+    daily: list[DayAnswer]
+    days: int
+
+
+class ChartsAnswer(Success):
+    data: ChartData
+
+
+StartDate = Annotated[str | None, Query(alias="startDate", description="First day, ISO 8601, UTC")]
+EndDate = Annotated[str | None, Query(alias="endDate", description="Last day, ISO 8601, UTC")]
+Days = Annotated[int, Query(description="How many days, the last of them today: 1 to 366")]
+
+
+@routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))
+async def get_usage(
+    caller: AnyCaller,
+    services: Ready,
+    analytics: Statistics,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+) -> UsageAnswer:
+    """Days, weeks and months with calls, newest first."""
+    first, last = _range(start_date, end_date, services.clock())
+    usage = await analytics.usage(caller.user_id, first, last)
+    return UsageAnswer(
+        success=True,
+        data=UsageData(
+            total=usage.total,
+            daily=[_day(day) for day in usage.daily],
+            weekly=[WeekAnswer(week=week.name, calls=week.calls, characters=week.characters) for week in usage.weekly],
+            monthly=[
+                MonthAnswer(month=month.name, calls=month.calls, characters=month.characters) for month in usage.monthly
+            ],
+        ),
+    )
+
+
+@routes.get("/api/v1/analytics/voices", responses=errors(*CALLER_ERRORS))
+async def get_voices(caller: AnyCaller, analytics: Statistics) -> VoicesAnswer:
+    """The voices of all calls, the most used first."""
+    return VoicesAnswer(success=True, data=[_voice(share) for share in await analytics.voices(caller.user_id)])
+
+
+@routes.get("/api/v1/analytics/errors", responses=errors(*RANGE_ERRORS))
+async def get_errors(
+    caller: AnyCaller,
+    services: Ready,
+    analytics: Statistics,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+) -> ErrorsAnswer:
+    """Errors by kind, and their share of calls and errors together."""
+    first, last = _range(start_date, end_date, services.clock())
+    found = await analytics.errors(caller.user_id, first, last)
+    return ErrorsAnswer(
+        success=True,
+        data=ErrorData(
+            total_requests=found.requests,
+            total_errors=found.errors,
+            error_rate=found.rate,
+            errors_by_type=[
+                ErrorShare(error_type=_error_type(each.name), count=each.count, percentage=each.percentage)
+                for each in found.by_type
+            ],
+        ),
+    )
+
+
+@routes.get("/api/v1/analytics/summary", responses=errors(*CALLER_ERRORS))
+async def get_summary(caller: AnyCaller, analytics: Statistics) -> SummaryAnswer:
+    """All calls, and those of today, of this ISO week and of this month."""
+    summary = await analytics.summary(caller.user_id)
+    return SummaryAnswer(
+        success=True,
+        data=SummaryData(
+            total_calls=summary.total.calls,
+            total_characters=summary.total.characters,
+            avg_characters_per_call=summary.characters_per_call,
+            most_used_voice=summary.voice,
+            calls_today=summary.today,
+            calls_this_week=summary.this_week,
+            calls_this_month=summary.this_month,
+        ),
+    )
+
+
+@routes.get("/api/v1/analytics/charts", responses=errors(*RANGE_ERRORS))
+async def get_charts(caller: AnyCaller, analytics: Statistics, days: Days = 7) -> ChartsAnswer:
+    """Each of the last days, oldest first."""
+    daily = await analytics.last_days(caller.user_id, _days(days))
+    return ChartsAnswer(success=True, data=ChartData(daily=[_day(day) for day in daily], days=days))
+
+
+@routes.get(
+    "/api/v1/analytics/export",
+    response_class=Response,
+    responses=errors(*RANGE_ERRORS, PayloadTooLarge)
+    | {200: {"description": "A file", "content": {"text/csv": {}, "application/x-ndjson": {}}}},
+)
+async def export_usage(
+    caller: AnyCaller,
+    services: Ready,
+    analytics: Statistics,
+    days: Days = DEFAULT_DAYS,
+    form: Annotated[str, Query(alias="format", description="`csv` or `ndjson`")] = "csv",
+) -> Response:
+    """Every memo of the last days, and in CSV the daily figures, as a file."""
+    count, kind = _days(days), option("format", form or "csv", ["csv", "ndjson"])
+    url = services.settings.public_url
+    exports = Exports(memos=services.memo_rows, analytics=analytics, public_url=url, clock=services.clock)
+    if kind == "csv":
+        text = await exports.csv(caller.user_id, count)
+    else:
+        text = await exports.ndjson(
+            caller.user_id, count, lambda memo: MemoAnswer.of(memo, public_url=url).model_dump_json()
+        )
+    name = f"agent-talk-usage-{services.clock():%Y-%m-%d}.{kind}"
+    return Response(
+        text, media_type=MEDIA_TYPES[kind], headers={"content-disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _range(start_date: str | None, end_date: str | None, now: datetime) -> tuple[date, date]:
+    """The first and the last day. Raises ValidationFailed."""
+    last = (ends("endDate", end_date) - MILLISECOND).date() if end_date else now.date()
+    first = begins("startDate", start_date).date() if start_date else last - (DEFAULT_DAYS - 1) * DAY
+    if first > last:
+        raise ValidationFailed("startDate must not be after endDate", details={"field": "startDate"})
+    count = (last - first).days + 1
+    if count > MOST_YEARS_IN_DAYS:
+        raise too_long("startDate", f"{MOST_YEARS_IN_DAYS} days", limit=MOST_YEARS_IN_DAYS, provided=count)
+    return first, last
+
+
+def _days(count: int) -> int:
+    if not 1 <= count <= MOST_DAYS:
+        raise ValidationFailed(
+            f"days must be between 1 and {MOST_DAYS}", details={"field": "days", "limit": MOST_DAYS, "provided": count}
+        )
+    return count
+
+
+def _day(period: Period) -> DayAnswer:
+    return DayAnswer(date=period.name, calls=period.calls, characters=period.characters)
+
+
+def _voice(share: Share) -> VoiceShare:
+    name = VOICES[share.name].name if share.name in VOICES else share.name
+    return VoiceShare(voice_id=share.name, voice_name=name, call_count=share.count, percentage=share.percentage)
+
+
+def _error_type(action: str) -> str:
+    """`error_rate_limit` is answered `rate limit`: what published pages show."""
+    return action.removeprefix("error_").replace("_", " ")

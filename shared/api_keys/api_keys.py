@@ -1,0 +1,123 @@
+"""The life of API keys: issued, checked, verified, renamed, revoked."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from shared.accounts.sessions import LIVE_PREFIX, TEST_PREFIX, digest, is_api_key, mint_api_key, same_digest
+from shared.activity import UsageRecorder
+from shared.core.clock import Clock
+from shared.core.errors import InvalidCredential, KeyRevoked, ValidationFailed
+from shared.limits.quotas import Quotas
+from shared.observability import request_stats as tally
+from shared.plans import PLANS
+from shared.tables import ApiKeys, key_id
+from shared.tables.model import Action, ApiKey, IssuedKey, User
+
+DEFAULT_NAME: Final = "Default Key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """A key as its owner gets it, once."""
+
+    key: IssuedKey
+    secret: str = field(repr=False)
+
+
+class KeyState(StrEnum):
+    VALID = "VALID"
+    NOT_FOUND = "NOT_FOUND"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """`key` is None for a key that is unknown, or another owner's."""
+
+    state: KeyState
+    key: IssuedKey | None = None
+
+
+def new_key(user_id: str, *, name: str, at: datetime, test: bool = False, expires_at: datetime | None = None) -> NewKey:
+    """Mint a key. It is good once it is written."""
+    secret = mint_api_key(test=test)
+    key = IssuedKey(
+        id=key_id(digest(secret)),
+        user_id=user_id,
+        prefix=TEST_PREFIX if test else LIVE_PREFIX,
+        key_hash=digest(secret),
+        last_six=secret[-6:],
+        name=name,
+        created_at=at,
+        expires_at=expires_at,
+    )
+    return NewKey(key=key, secret=secret)
+
+
+class KeyService:
+    def __init__(self, *, keys: ApiKeys, quotas: Quotas, recorder: UsageRecorder, clock: Clock) -> None:
+        self._keys = keys
+        self._quotas = quotas
+        self._recorder = recorder
+        self._clock = clock
+
+    async def check(self, secret: str) -> IssuedKey:
+        """Whose key this is, in one read. Raises InvalidCredential when it is unknown or expired, KeyRevoked."""
+        key = await self._find(secret)
+        if key is None:
+            raise InvalidCredential("Invalid API key")
+        tally.current().key_id = key.id
+        if key.revoked_at is not None:
+            raise KeyRevoked
+        if not key.is_active(self._clock()):
+            raise InvalidCredential("API key has expired")
+        return key
+
+    async def verify(self, user: User, secret: str) -> Verification:
+        """What an owner's key would be answered now. Spends nothing."""
+        key = await self._find(secret)
+        if key is None or key.user_id != user.id:
+            return Verification(state=KeyState.NOT_FOUND)
+        if key.revoked_at is not None:
+            return Verification(state=KeyState.REVOKED, key=key)
+        if not key.is_active(self._clock()):
+            return Verification(state=KeyState.EXPIRED, key=key)
+        if (await self._quotas.left(user, key, self._clock())) == 0:
+            return Verification(state=KeyState.LIMIT_EXCEEDED, key=key)
+        return Verification(state=KeyState.VALID, key=key)
+
+    async def create(self, user: User, *, name: str, test: bool, expires_at: datetime | None) -> NewKey:
+        """Raises ValidationFailed when the owner has as many active keys as the tier admits, or the end is past."""
+        at = self._clock()
+        if expires_at is not None and expires_at <= at:
+            raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
+        new = new_key(user.id, name=name, at=at, test=test, expires_at=expires_at)
+        await self._keys.create(new.key, max_active=PLANS[user.tier].limits.max_api_keys)
+        await self._recorder.record(Action.KEY_CREATED, user_id=user.id, at=new.key.created_at, key=new.key)
+        return new
+
+    async def load(self, user: User, api_key_id: str) -> ApiKey:
+        """Raises NotFound."""
+        return await self._keys.load(user.id, api_key_id)
+
+    async def rename(self, user: User, api_key_id: str, name: str) -> ApiKey:
+        """Raises NotFound."""
+        await self._keys.rename(user.id, api_key_id, name, self._clock())
+        return await self.load(user, api_key_id)
+
+    async def revoke(self, user: User, api_key_id: str) -> None:
+        """Final, repeatable, and in force at once. Raises NotFound."""
+        at = self._clock()
+        revoked = await self._keys.revoke(user.id, api_key_id, at)
+        if revoked is not None:
+            await self._recorder.record(Action.KEY_REVOKED, user_id=user.id, at=at, key=revoked)
+
+    async def _find(self, secret: str) -> IssuedKey | None:
+        if not is_api_key(secret):
+            return None
+        key = await self._keys.check(digest(secret))
+        return key if key is not None and same_digest(key.key_hash, digest(secret)) else None

@@ -1,0 +1,29 @@
+"""Log lines: one JSON object each, with the ids of the request that it is about and of its trace."""
+
+import logging
+
+from shared.core.request import request_id
+from shared.observability import trace
+
+
+def configure_logging(level: str) -> None:
+    """One JSON line a record, with these ids; for the service's own loggers only."""
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
+
+    logger = logging.getLogger("agent_talk")
+    logger.setLevel(level)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(LambdaPowertoolsFormatter(utc=True, use_rfc3339=True, json_default=str))
+        handler.addFilter(_add_ids)
+        logger.addHandler(handler)
+        logger.propagate = False
+    logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # below, it logs whole requests
+
+
+def _add_ids(record: logging.LogRecord) -> bool:
+    continued = trace.current()
+    record.request_id = request_id.get()
+    record.trace_id = None if continued is None else continued.trace_id
+    return True

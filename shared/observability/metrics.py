@@ -1,0 +1,96 @@
+"""What is told of a request at its end: a log line, and metrics in CloudWatch's embedded format.
+
+| metric | unit | |
+|---|---|---|
+| `Memos` | count | memos made |
+| `LimitRefusals` · `ClientErrors` | count | answers 429 · other 4xx |
+| `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
+| `Duration` | ms | from the request to the end of its answer |
+| `StoreRequests` | count | requests to the store |
+| `StoreLatency` | ms | each of them |
+| `SpeechLatency` | ms | each speech that was made for a live key |
+| `ColdStarts` | count | first requests of a container |
+
+Their one dimension is the function: whatever is asked of it, it has these eleven series at most. What was asked (the
+route, the error's code, the request's id) stands beside them, to be searched.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from shared.observability import trace
+from shared.observability.request_stats import Tally
+
+NAMESPACE: Final = "AgentTalk"
+
+VALUES: Final = 99
+"""How many values of one metric fit into a line; the store's requests beyond them are counted, and not timed."""
+
+KINDS: Final = {429: "LimitRefusals", 502: "SpeechErrors", 503: "StoreErrors"}
+"""The errors that have a status of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A request at its end. The route's template stands for the path, which may hold anything."""
+
+    request_id: str | None
+    method: str
+    route: str | None
+    status: int | None
+    duration_ms: float
+    cold_start: bool
+    spent: Tally
+
+    def line(self) -> dict[str, object]:
+        """What the log says of it, beside the ids that every line has."""
+        return {
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "duration_ms": self.duration_ms,
+            "cold_start": self.cold_start,
+            "store_requests": len(self.spent.store_ms),
+            "store_ms": round(sum(self.spent.store_ms), 1),
+            "key_id": self.spent.key_id,
+            "error": self.spent.error,
+        }
+
+
+def kind_of_error(status: int | None) -> str | None:
+    """The metric that counts answers of this status as errors; None: it is no error."""
+    if status is None or status < 400:
+        return None
+    return KINDS.get(status, "ClientErrors" if status < 500 else "InternalErrors")
+
+
+def emit(served: Served, *, function: str) -> None:
+    """Write a request's metrics to the log, in one line. They are its own: nothing is kept between two."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 for those who collect them
+
+    spent = served.spent
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension("function", function)
+    metrics.add_metric("Duration", "Milliseconds", served.duration_ms)
+    metrics.add_metric("StoreRequests", "Count", len(spent.store_ms))
+    for name, times in (("StoreLatency", spent.store_ms), ("SpeechLatency", spent.speech_ms)):
+        for took_ms in times[:VALUES]:
+            metrics.add_metric(name, "Milliseconds", round(took_ms, 3))
+    counts = (("Memos", spent.memos), ("ColdStarts", int(served.cold_start)), (kind_of_error(served.status), 1))
+    for counted, count in counts:
+        if counted is not None and count:
+            metrics.add_metric(counted, "Count", count)
+    continued = trace.current()
+    beside = {
+        "request_id": served.request_id,
+        "trace_id": None if continued is None else continued.trace_id,
+        "method": served.method,
+        "route": served.route,
+        "status": served.status,
+        "error": spent.error,
+    }
+    for name, value in beside.items():
+        if value is not None:
+            metrics.add_metadata(name, value)
+    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is

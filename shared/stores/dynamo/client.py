@@ -1,0 +1,297 @@
+"""DynamoDB on the wire: one table's items, over one funnel.
+
+boto3 blocks, so each call runs on one of a few threads. Its own retries are off: the funnel knows what may be sent
+again, and until when. What can go wrong: `dynamo_errors`. Nothing is opened before the first call, so that no two
+containers that are copies of one share a connection.
+"""
+
+import asyncio
+import functools
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from shared.observability import request_stats as tally
+from shared.stores.dynamo.failures import ConditionFailed, DeadlinePassed, DynamoError, Outcome, failure
+
+if TYPE_CHECKING:  # stubs, which only a developer has
+    from types_boto3_dynamodb import DynamoDBClient
+
+AT_ONCE: Final = 8
+"""Calls at the same time, each with a connection."""
+
+CONNECT_S: Final = 2.0
+READ_S: Final = 4.0
+
+IDLE_S: Final = 5.0
+"""What has been idle for longer, by the wall clock, is not used again: a frozen container's connections may be dead."""
+
+WAIT_S: Final = 0.05, 0.8
+"""How long the first and the longest wait for capacity may be; each is a random part of a span that doubles."""
+
+Item = dict[str, Any]
+"""Attributes in DynamoDB's own notation: `{"n": {"N": "1"}}`."""
+
+Jitter = Callable[[], float]
+"""A number from 0 to 1."""
+
+_log = logging.getLogger("agent_talk.dynamo")
+
+
+def open_client() -> "DynamoDBClient":
+    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    return boto3.session.Session().client("dynamodb", config=config())
+
+
+def config() -> Config:
+    """DynamoDB checks what it is sent; the SDK's own checks would take a third of a call's time."""
+    return Config(
+        connect_timeout=CONNECT_S,
+        read_timeout=READ_S,
+        max_pool_connections=AT_ONCE,
+        retries={"total_max_attempts": 1},
+        parameter_validation=False,
+    )
+
+
+class Dynamo:
+    """One table. Every call ends by `deadline`, a time of the injected monotonic clock.
+
+    Within it a call is sent again, after a wait, if it was refused for want of capacity, or if its outcome is unknown
+    and to carry it out twice does no harm. Raises DynamoError. Keys are logged, and hold no secret.
+    """
+
+    def __init__(
+        self,
+        open_client: Callable[[], "DynamoDBClient"],
+        *,
+        table: str,
+        at_once: int = AT_ONCE,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Jitter = SystemRandom().random,
+    ) -> None:
+        self._connected = _Connected(open_client, wall)
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="dynamo")
+        self._table = table
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def deadline(self, budget_s: float) -> float:
+        """The time `budget_s` from now."""
+        return self._monotonic() + budget_s
+
+    async def aclose(self) -> None:
+        """What is under way still ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._connected.close()
+
+    async def get(self, key: Item, *, deadline: float) -> Item | None:
+        """The item, with all that was acknowledged; None: absent."""
+        answer = await self._request("get_item", deadline, Key=key, ConsistentRead=True)
+        return answer.get("Item")
+
+    async def put(
+        self, item: Item, *, deadline: float, condition: str | None = None, values: Item | None = None
+    ) -> None:
+        """Raises ConditionFailed, with what is there."""
+        await self._request("put_item", deadline, Item=item, **_only_if(condition, values))
+
+    async def delete(
+        self, key: Item, *, deadline: float, condition: str | None = None, values: Item | None = None
+    ) -> None:
+        """Raises ConditionFailed, with what is there."""
+        await self._request("delete_item", deadline, Key=key, **_only_if(condition, values))
+
+    async def update(
+        self,
+        key: Item,
+        expression: str,
+        *,
+        deadline: float,
+        values: Item,
+        names: dict[str, str] | None = None,
+        condition: str | None = None,
+        repeatable: bool = True,
+        returns: bool = False,
+    ) -> Item:
+        """Returns the item as it is now, if `returns`. Raises ConditionFailed."""
+        answer = await self._request(
+            "update_item",
+            deadline,
+            repeatable=repeatable,
+            Key=key,
+            UpdateExpression=expression,
+            ReturnValues="ALL_NEW" if returns else "NONE",
+            ExpressionAttributeValues=values,
+            **({"ExpressionAttributeNames": names} if names else {}),
+            **({"ConditionExpression": condition} if condition else {}),
+        )
+        attributes: Item = answer.get("Attributes", {})
+        return attributes
+
+    async def query(
+        self,
+        condition: str,
+        values: Item,
+        *,
+        deadline: float,
+        limit: int | None = None,
+        after: Item | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Item], Item | None]:
+        """Items of one partition in order, and the key after which there may be more."""
+        return _items(
+            await self._request(
+                "query",
+                deadline,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ConsistentRead=True,
+                ScanIndexForward=not newest_first,
+                **_part(limit, after),
+            )
+        )
+
+    async def scan(
+        self, condition: str, values: Item, *, deadline: float, limit: int, after: Item | None
+    ) -> tuple[list[Item], Item | None]:
+        """Those of the table's next `limit` items that fit, and the key after which there may be more."""
+        return _items(
+            await self._request(
+                "scan",
+                deadline,
+                FilterExpression=condition,
+                ExpressionAttributeValues=values,
+                ConsistentRead=True,
+                **_part(limit, after),
+            )
+        )
+
+    async def describe(self, *, deadline: float) -> Item:
+        answer = await self._request("describe_table", deadline)
+        description: Item = answer.get("Table", {})
+        return description
+
+    async def describe_ttl(self, *, deadline: float) -> Item:
+        answer = await self._request("describe_time_to_live", deadline)
+        description: Item = answer.get("TimeToLiveDescription", {})
+        return description
+
+    async def create(self, *, deadline: float, **schema: Any) -> None:
+        await self._request("create_table", deadline, BillingMode="PAY_PER_REQUEST", **schema)
+
+    async def expire_by(self, attribute: str, *, deadline: float) -> None:
+        """Let items go when the epoch seconds in this attribute have passed."""
+        specification = {"Enabled": True, "AttributeName": attribute}
+        await self._request("update_time_to_live", deadline, TimeToLiveSpecification=specification)
+
+    async def pause(self, turn: int, error: DynamoError, *, deadline: float) -> None:
+        """Wait before the same is tried again. Raises the error when there is no time to."""
+        first, most = WAIT_S
+        wait_s = self._jitter() * min(most, first * 2**turn)
+        if self._monotonic() + wait_s >= deadline:
+            raise error
+        await self._sleep(wait_s)
+
+    async def _request(self, operation: str, deadline: float, *, repeatable: bool = True, **params: Any) -> Item:
+        turn, unanswered = 0, False
+        while True:
+            try:
+                return await self._send(operation, deadline, params)
+            except ConditionFailed as failed:
+                failed.repeated = unanswered
+                raise
+            except DynamoError as error:
+                unknown = error.meaning.outcome is Outcome.UNKNOWN
+                _log.debug("%s: %s", operation, error)
+                if not error.meaning.again or (unknown and not repeatable):
+                    raise
+                unanswered = unanswered or unknown
+                await self.pause(turn, error, deadline=deadline)
+                turn += 1
+
+    async def _send(self, operation: str, deadline: float, params: Item) -> Item:
+        left_s = deadline - self._monotonic()
+        if left_s <= 0:
+            raise DeadlinePassed(f"no time was left for {operation}", sent=False)
+        call = functools.partial(self._connected.call, operation, TableName=self._table, **params)
+        began = self._monotonic()
+        try:
+            async with asyncio.timeout(left_s) as timeout:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except Exception as exc:
+            if isinstance(exc, TimeoutError) and timeout.expired():
+                raise DeadlinePassed(f"{operation} took too long", sent=True) from exc
+            error = failure(exc)
+            if error is None:
+                raise
+            raise error from exc
+        finally:
+            tally.current().asked_store(1000 * (self._monotonic() - began))
+
+
+class _Connected:
+    """The SDK's client, made by the first thread that needs it.
+
+    Its connections are closed when none was used for IDLE_S, or one brought no answer; the next calls open new ones.
+    Those that are in use stay open until their calls end, and are not used again.
+    """
+
+    def __init__(self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float]) -> None:
+        self._open_client = open_client
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._client: DynamoDBClient | None = None
+        self._good_until = 0.0
+
+    def call(self, operation: str, **params: Any) -> Item:
+        with self._lock:
+            now = self._wall()
+            if self._client is None:
+                self._client = self._open_client()
+            elif now > self._good_until:
+                self._client.close()
+            self._good_until = now + IDLE_S
+        try:
+            answer: Item = getattr(self._client, operation)(**params)
+        except ClientError:  # an answer too
+            raise
+        except Exception:
+            with self._lock:
+                self._good_until = 0.0
+            raise
+        return answer
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+
+def _only_if(condition: str | None, values: Item | None) -> Item:
+    if condition is None:
+        return {}
+    given = {"ExpressionAttributeValues": values} if values else {}
+    return {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **given}
+
+
+def _part(limit: int | None, after: Item | None) -> Item:
+    return {
+        **({"Limit": limit} if limit is not None else {}),
+        **({"ExclusiveStartKey": after} if after is not None else {}),
+    }
+
+
+def _items(answer: Item) -> tuple[list[Item], Item | None]:
+    return answer.get("Items", []), answer.get("LastEvaluatedKey") or None

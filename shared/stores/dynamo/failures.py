@@ -1,0 +1,189 @@
+"""What DynamoDB and its SDK raise, what is then known about the request, and what it means to the caller of a verb.
+
+| outcome | what is known | sent again |
+|---|---|---|
+| refused | it was answered, or never sent: nothing was done | when waiting may help |
+| unknown | it was sent, and may have been carried out | when it may be carried out twice |
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
+
+from shared.stores.port import StoreError, StoreNotReady, StoreUnavailable
+
+BODY: Final = 300
+"""So much of an answer's text is kept."""
+
+
+class Outcome(Enum):
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class DynamoError(Exception):
+    """One request failed. `code` is DynamoDB's name of the failure, or the SDK's."""
+
+    def __init__(self, code: str, message: str, meaning: "Meaning") -> None:
+        super().__init__(f"{code}: {message[:BODY]}")
+        self.code = code
+        self.meaning = meaning
+
+
+class ConditionFailed(DynamoError):
+    """The row is not as the request required. `item` is what is there instead; None: nothing.
+
+    `repeated`: the request had been sent before without an answer, so it may be by that sending that the row is so.
+    """
+
+    def __init__(self, message: str, item: dict[str, Any] | None) -> None:
+        super().__init__("ConditionalCheckFailedException", message, UNEXPECTED)
+        self.item = item
+        self.repeated = False
+
+
+class DeadlinePassed(DynamoError):
+    """The time was up. With `sent`, a request was under way."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        outcome = Outcome.UNKNOWN if sent else Outcome.REFUSED
+        super().__init__(
+            "DeadlinePassed", message, Meaning(StoreUnavailable, "DynamoDB did not answer in time", outcome)
+        )
+
+
+@dataclass(frozen=True)
+class Meaning:
+    error: type[StoreError]
+    what: str
+    outcome: Outcome = Outcome.REFUSED
+    again: bool = False
+    """Whether the same request may fare better in a moment."""
+
+
+_BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
+_FAILED: Final = Meaning(StoreUnavailable, "DynamoDB failed", Outcome.UNKNOWN, again=True)
+_LOST: Final = Meaning(StoreUnavailable, "DynamoDB did not answer", Outcome.UNKNOWN, again=True)
+_UNREACHED: Final = Meaning(StoreUnavailable, "DynamoDB cannot be reached", again=True)
+_NO_CREDENTIALS: Final = Meaning(
+    StoreNotReady,
+    "there are no AWS credentials: check the function's role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+)
+_BAD_CREDENTIALS: Final = Meaning(
+    StoreNotReady,
+    "AWS does not know these credentials: check the function's role, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+    "AWS_SESSION_TOKEN and AWS_DEFAULT_REGION",
+)
+_BAD_CONFIG: Final = Meaning(
+    StoreNotReady,
+    "the AWS configuration cannot be used: check the AWS_… variables, AWS_CONFIG_FILE, AWS_PROFILE and what they name",
+)
+_FORBIDDEN: Final = Meaning(StoreNotReady, "the credentials may not do this: check the role's rights on DYNAMODB_TABLE")
+_NO_TABLE: Final = Meaning(StoreNotReady, "there is no such table: check DYNAMODB_TABLE and AWS_DEFAULT_REGION")
+_NO_KMS_KEY: Final = Meaning(StoreNotReady, "the table's encryption key cannot be used: check that it is enabled")
+_NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_DEFAULT_REGION")
+_BAD_REGION: Final = Meaning(StoreNotReady, "this is no AWS region: check AWS_DEFAULT_REGION")
+_ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
+UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
+"""What no row fits."""
+
+ANSWERED: Final[dict[str, Meaning]] = {
+    "ProvisionedThroughputExceededException": _BUSY,
+    "ThrottlingException": _BUSY,
+    "Throttling": _BUSY,
+    "RequestLimitExceeded": _BUSY,
+    "LimitExceededException": _BUSY,
+    "TransactionConflictException": _BUSY,
+    "TransactionInProgressException": _BUSY,
+    "ReplicatedWriteConflictException": _BUSY,
+    "InternalServerError": _FAILED,
+    "InternalServerErrorException": _FAILED,
+    "InternalFailure": _FAILED,
+    "ServiceUnavailable": _FAILED,
+    "ServiceUnavailableException": _FAILED,
+    "AccessDeniedException": _FORBIDDEN,
+    "AccessDenied": _FORBIDDEN,
+    "KMSAccessDeniedException": _FORBIDDEN,
+    "OptInRequired": _FORBIDDEN,
+    "KMSDisabledException": _NO_KMS_KEY,
+    "KMSInvalidStateException": _NO_KMS_KEY,
+    "UnrecognizedClientException": _BAD_CREDENTIALS,
+    "InvalidSignatureException": _BAD_CREDENTIALS,
+    "SignatureDoesNotMatch": _BAD_CREDENTIALS,
+    "IncompleteSignatureException": _BAD_CREDENTIALS,
+    "MissingAuthenticationTokenException": _BAD_CREDENTIALS,
+    "ExpiredTokenException": _BAD_CREDENTIALS,
+    "ExpiredToken": _BAD_CREDENTIALS,
+    "RequestExpired": _BAD_CREDENTIALS,
+    "AuthFailure": _BAD_CREDENTIALS,
+    "InvalidClientTokenId": _BAD_CREDENTIALS,
+    "ResourceNotFoundException": _NO_TABLE,
+    "ValidationException": UNEXPECTED,
+    "ItemCollectionSizeLimitExceededException": UNEXPECTED,
+}
+"""By the code of DynamoDB's answer. One that is not here counts by its status: 5xx failed, 408 and 429 are busy, all
+else is unexpected."""
+
+_TRY_LATER: Final = (408, 429)
+
+RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
+    (botocore.NoRegionError, _NO_REGION),
+    (botocore.InvalidRegionError, _BAD_REGION),
+    (botocore.NoCredentialsError, _NO_CREDENTIALS),
+    (botocore.PartialCredentialsError, _NO_CREDENTIALS),
+    (botocore.CredentialRetrievalError, _NO_CREDENTIALS),
+    (botocore.SSOError, _NO_CREDENTIALS),
+    (botocore.TokenRetrievalError, _NO_CREDENTIALS),
+    (botocore.MetadataRetrievalError, _NO_CREDENTIALS),
+    (botocore.ProfileNotFound, _BAD_CONFIG),
+    (botocore.ConfigNotFound, _BAD_CONFIG),
+    (botocore.ConfigParseError, _BAD_CONFIG),
+    (botocore.InvalidConfigError, _BAD_CONFIG),  # also profiles that name one another in a circle
+    (botocore.InvalidProxiesConfigError, _BAD_CONFIG),
+    (botocore.InvalidDefaultsMode, _BAD_CONFIG),
+    (botocore.InvalidRetryConfigurationError, _BAD_CONFIG),
+    (botocore.InvalidEndpointConfigurationError, _ADDRESS),
+    (botocore.ConnectTimeoutError, _UNREACHED),
+    (botocore.EndpointConnectionError, _UNREACHED),
+    (botocore.ProxyConnectionError, _UNREACHED),
+    (botocore.HTTPClientError, _LOST),  # also no answer in time, and a connection that was closed
+    (botocore.SSLError, _LOST),
+    (botocore.IncompleteReadError, _LOST),
+    (botocore.ChecksumError, _LOST),
+    (ResponseParserError, _LOST),
+    (botocore.BotoCoreError, UNEXPECTED),
+)
+"""By what the SDK raises when there is no answer. The first row that fits counts."""
+
+
+def failure(exc: Exception) -> DynamoError | None:
+    """What an exception of the SDK means; None: it is none of the SDK's."""
+    if isinstance(exc, botocore.ClientError):
+        return _answered(exc)
+    if isinstance(exc, ValueError) and not isinstance(exc, botocore.BotoCoreError):  # what it reads of the environment
+        is_address = any(word in str(exc) for word in ("endpoint", "URL", "Port"))
+        return DynamoError("ValueError", str(exc), _ADDRESS if is_address else _BAD_CONFIG)
+    if type(exc) is botocore.HTTPClientError:  # its text may show a header, and so a credential
+        return DynamoError("HTTPClientError", type(exc.kwargs.get("error")).__name__, _LOST)
+    for kind, meaning in RAISED:
+        if isinstance(exc, kind):
+            return DynamoError(type(exc).__name__, str(exc), meaning)
+    return None
+
+
+def _answered(exc: botocore.ClientError) -> DynamoError:
+    answer: dict[str, Any] = dict(exc.response)
+    code, message = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
+    if code == "ConditionalCheckFailedException":
+        return ConditionFailed(message, answer.get("Item") or None)
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return DynamoError(code, f"{message} (HTTP {status})", ANSWERED.get(code) or _by_status(status))
+
+
+def _by_status(status: int) -> Meaning:
+    if status in _TRY_LATER:
+        return _BUSY
+    return _FAILED if status >= 500 else UNEXPECTED

@@ -1,0 +1,61 @@
+"""The tables: what lies where, and what kind of rows it is.
+
+| table | key | kind |
+|---|---|---|
+| users | all / user | changing, extended by `ended_<session>` |
+| emails | digest of the address | changing: the claim of a user on it |
+| api_keys | key id, which derives from the key's SHA-256 | facts, extended by `name` and `revoked_at` |
+| key_rings | owner | changing: all of an owner's keys, oldest first |
+| key_uses | owner / key | registers: the minute of the last use |
+| memos | owner / memo | facts, extended by `title` |
+| usage_logs | owner.memos or owner.events / log | facts |
+| logs_by_day | action.day / log | facts: copies of the events, over all owners |
+| usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
+| usage_months | owner / month | facts, likewise: its days, and all that was before |
+| subscriptions | owner | changing |
+| stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
+
+Partitions that all users share are spread: `users`, and each action and day of `logs_by_day`.
+
+| counter | what |
+|---|---|
+| `<owner>:calls:<day or month>` | memos made with live keys |
+| `<owner>:testcalls:<day>` | memos made with test keys |
+| `<owner>:uses:<key>` | memos made with a key |
+| `<owner>:refused:<live or test>:<day or month>` | memos refused by a limit |
+| `login.<window>.<address>:<account>` | failed logins |
+| `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
+| `users`, `subscriptions` | how many there are |
+"""
+
+from typing import Final
+
+from shared.stores.port import Kind, Table
+
+USERS: Final = Table(name="users", kind=Kind.CHANGING, database="users", shards=16)
+EMAILS: Final = Table(name="emails", kind=Kind.CHANGING, database="indexes")
+API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
+KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes")
+KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
+MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
+USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
+LOGS_BY_DAY: Final = Table(name="logs_by_day", kind=Kind.FACTS, database="indexes", shards=8)
+USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
+USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
+SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
+STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
+
+TABLES: Final = (
+    USERS,
+    EMAILS,
+    API_KEYS,
+    KEY_RINGS,
+    KEY_USES,
+    MEMOS,
+    USAGE_LOGS,
+    LOGS_BY_DAY,
+    USAGE_DAYS,
+    USAGE_MONTHS,
+    SUBSCRIPTIONS,
+    STRIPE_IDS,
+)

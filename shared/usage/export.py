@@ -1,0 +1,110 @@
+"""An owner's memos and daily usage as one file: CSV for spreadsheets, NDJSON for programs.
+
+A Lambda function answers with at most 6 MB, counted as the JSON text that carries the body. So the file is built by
+pages, and given up as soon as it grows beyond that.
+"""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import date
+from typing import Final
+
+from shared.core.clock import DAY, Clock, iso, midnight
+from shared.core.errors import PayloadTooLarge
+from shared.stores.port import PAGE_BYTES
+from shared.tables import Memos, Window
+from shared.tables.model import Memo
+from shared.usage.reports import Analytics
+
+ANSWER_BYTES: Final = 6_000_000
+"""Lambda's limit is 6,291,556 bytes for the body and the rest of the answer."""
+
+FIRST_PAGE: Final = 100
+LARGEST_PAGE: Final = 1000
+
+_LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""Line ends in the eyes of some readers, escaped as JSON may."""
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a cell that begins so."""
+
+
+class Exports:
+    def __init__(
+        self, *, memos: Memos, analytics: Analytics, public_url: str, clock: Clock, answer_bytes: int = ANSWER_BYTES
+    ) -> None:
+        self._memos = memos
+        self._analytics = analytics
+        self._public_url = public_url
+        self._clock = clock
+        self._answer_bytes = answer_bytes
+
+    async def csv(self, user_id: str, days: int) -> str:
+        """Every memo of so many days, the last of them today, newest first; then the calls and characters of each day.
+
+        Raises PayloadTooLarge, which names how many days would fit.
+        """
+        daily = await self._analytics.last_days(user_id, days)
+        usage = "\n" + _lines([[f"# Daily Usage (Last {days} Days)"], ["Date", "Calls", "Characters"]])
+        usage += _lines([day.name, day.calls, day.characters] for day in reversed(daily))
+        head = _lines(
+            [
+                ["# Memo History"],
+                ["ID", "Date", "Voice", "Character Count", "Duration (seconds)", "Audio URL"],
+            ]
+        )
+        return head + await self._every_memo(user_id, days, self._csv_line, spent=_sent_bytes(head + usage)) + usage
+
+    async def ndjson(self, user_id: str, days: int, line: Callable[[Memo], str]) -> str:
+        """Every memo of so many days, one JSON object a line, newest first. Raises PayloadTooLarge as `csv` does."""
+        return await self._every_memo(user_id, days, lambda memo: line(memo).translate(_LINE_ENDS) + "\n", spent=0)
+
+    def _csv_line(self, memo: Memo) -> str:
+        url = self._public_url + memo.audio_url
+        return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.duration_seconds, url]])
+
+    async def _every_memo(self, user_id: str, days: int, line: Callable[[Memo], str], *, spent: int) -> str:
+        today, lines = self._clock().date(), list[str]()
+        async for memo in self._memos_since(user_id, today - (days - 1) * DAY):
+            written = line(memo)
+            spent += _sent_bytes(written)
+            if spent > self._answer_bytes:
+                raise _too_large(days, fits=(today - memo.created_at.date()).days)
+            lines.append(written)
+        return "".join(lines)
+
+    async def _memos_since(self, user_id: str, first: date) -> AsyncIterator[Memo]:
+        window = Window(limit=FIRST_PAGE, since=midnight(first))
+        while True:
+            page = await self._memos.page(user_id, window)
+            for memo in page.rows:
+                yield memo
+            if page.after is None:
+                return
+            # As many as will hardly exceed a page of the store: what exceeds it is read in vain.
+            size = sum(memo.character_count + 500 for memo in page.rows) // len(page.rows)
+            limit = max(1, min(LARGEST_PAGE, PAGE_BYTES // size))
+            window = Window(limit=limit, since=window.since, after=page.after)
+
+
+def _too_large(days: int, *, fits: int) -> PayloadTooLarge:
+    way = f"Ask for days={fits}" if fits else "Page through GET /api/v1/memos"
+    return PayloadTooLarge(f"The export of {days} days exceeds {ANSWER_BYTES // 1_000_000} MB. {way} instead.")
+
+
+def _lines(rows: Iterable[list[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_plain(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _plain(cell: object) -> object:
+    """Text that a spreadsheet takes as text."""
+    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _sent_bytes(text: str) -> int:
+    """The size of a text in the JSON that Lambda sends."""
+    return len(json.dumps(text)) - 2

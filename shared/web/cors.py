@@ -1,0 +1,41 @@
+"""Which web pages may call: configured origins in production, any in development, without credentials."""
+
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
+
+from shared.core.errors import ValidationFailed
+from shared.web.middleware import App, envelope
+
+EXPOSED_HEADERS: Final = (
+    "X-Request-Id",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+)
+
+
+class Cors(CORSMiddleware):
+    """Refuses a preflight in the envelope, as everything else is refused."""
+
+    def __init__(self, app: App, *, origins: tuple[str, ...], production: bool) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins if production else ("*",),
+            allow_credentials=production,
+            allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id")
+            if production
+            else ("*",),
+            expose_headers=EXPOSED_HEADERS,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code == ValidationFailed.status:
+            told = envelope(ValidationFailed(bytes(response.body).decode()))
+            return JSONResponse(told, status_code=response.status_code, headers={"vary": response.headers["vary"]})
+        return response

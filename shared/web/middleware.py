@@ -1,0 +1,209 @@
+"""The outermost layer of every answer, as plain ASGI: request ids, security headers, body sizes, and the last resort.
+
+Edge (id, trace, headers, log line, what escaped) → CORS → Gate (store ready? body small enough?) → FastAPI
+"""
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from shared.core.errors import AgentTalkError, InternalError, PayloadTooLarge, ValidationFailed
+from shared.core.request import REQUEST_S, ends_at, request_id
+from shared.observability import request_stats as tally
+from shared.observability import trace
+from shared.observability.metrics import Served
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_log = logging.getLogger("agent_talk.requests")
+
+
+def envelope(error: AgentTalkError) -> dict[str, object]:
+    """The body that tells a client of an error."""
+    details = {"details": error.details} if error.details else {}
+    return {"error": {"code": error.code, "message": error.message, **details}}
+
+
+def standard_headers(request_id: str, *, production: bool, policy: str = API_POLICY) -> dict[str, str]:
+    """What every answer carries. `policy` is its Content-Security-Policy."""
+    headers = {
+        "x-request-id": request_id,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "strict-origin-when-cross-origin",
+        "content-security-policy": policy,
+    }
+    if production:
+        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+    return headers
+
+
+def request_id_from(given: str | None) -> str:
+    """The caller's, if it has the form of one; else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+async def send_error(send: Send, error: AgentTalkError) -> None:
+    tally.current().error = error.code
+    body = json.dumps(envelope(error)).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+    await send({"type": "http.response.start", "status": error.status, "headers": _raw(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Edge:
+    """`observe` is told of each request at its end. The first one is the container's cold start."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        production: bool,
+        policy: str = API_POLICY,
+        observe: Callable[[Served], object] | None = None,
+    ) -> None:
+        self._app = app
+        self._production = production
+        self._policy = policy
+        self._observe = observe
+        self._cold = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next(
+            (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-request-id"), None
+        )
+        context = request_id.set(request_id_from(given))
+        deadline = ends_at.set(time.monotonic() + REQUEST_S)
+        try:
+            with trace.continued(scope["headers"]), tally.tallied() as spent:
+                await self._serve(scope, receive, send, spent)
+        finally:
+            request_id.reset(context)
+            ends_at.reset(deadline)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, spent: tally.Tally) -> None:
+        began = time.perf_counter()
+        cold_start, self._cold = self._cold, False
+        method: str = scope["method"]
+        status: int | None = None
+        head = method == "HEAD"
+        if head:  # whatever answers GET answers HEAD, without the body; only GET has ranges
+            scope["method"] = "GET"
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = {name.lower() for name, _ in message["headers"]}
+                added = _raw(standard_headers(request_id.get() or "", production=self._production, policy=self._policy))
+                message["headers"] = [*message["headers"], *((name, value) for name, value in added if name not in own)]
+            elif head:
+                message["body"] = b""
+            await send(message)
+
+        def served() -> Served:
+            return Served(
+                request_id=request_id.get(),
+                method=method,
+                route=getattr(scope.get("route"), "path", None),
+                status=status,
+                duration_ms=round((time.perf_counter() - began) * 1000, 1),
+                cold_start=cold_start,
+                spent=spent,
+            )
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:  # noqa: BLE001 the last resort
+            answered, status = status is not None, InternalError.status
+            spent.error = InternalError.code
+            done = served()
+            _log.exception("the request failed", extra=done.line())
+            if not answered:
+                await send_error(send_with_headers, InternalError())
+        else:
+            done = served()
+            _log.info("request", extra=done.line())
+        if self._observe is not None:
+            self._observe(done)
+
+
+class Gate:
+    """Lets a request through when `ready` does not raise, with a body of at most 1 MiB.
+
+    The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
+    always could omit that; an absent one counts as an empty object, so that what is missing in it is told by name.
+    """
+
+    def __init__(self, app: App, *, ready: Callable[[], Awaitable[object]]) -> None:
+        self._app = app
+        self._ready = ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._ready()
+            _check_path(scope)
+            body = await _read(receive)
+        except AgentTalkError as error:
+            await send_error(send, error)
+            return
+        if scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
+            body = body or b"{}"
+            headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-type"]
+            scope["headers"] = [*headers, (b"content-type", b"application/json")]
+        sent = False
+
+        async def receive_read() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_read, send)
+
+
+def _check_path(scope: Scope) -> None:
+    """Raises ValidationFailed for a path that no answer could repeat."""
+    try:
+        scope["path"].encode()
+    except UnicodeEncodeError as exc:
+        raise ValidationFailed("The path is not valid Unicode") from exc
+
+
+async def _read(receive: Receive) -> bytes:
+    """Raises PayloadTooLarge."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"Request body exceeds {MAX_BODY_BYTES} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
