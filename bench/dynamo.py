@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 
-from shared.core.clock import Ids, to_the_millisecond, utc_now
+from shared.core.clock import to_the_millisecond, utc_now
+from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.dynamo import items as dynamo_rows

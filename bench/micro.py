@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import httpx
 
-from shared.accounts.sessions import digest
-from shared.core.clock import Ids, iso, utc_now
+from shared.api_keys.minting import digest
+from shared.core.clock import iso, utc_now
+from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.micro import Json, MicroClient
 from shared.services import Services

@@ -9,13 +9,15 @@ from mangum import Mangum
 
 from handlers import memos
 from shared.api_keys.api_keys import new_key
-from shared.core.clock import Ids, utc_now
+from shared.core.clock import utc_now
+from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.plans import Tier
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
 from shared.tables import ApiKeys, Memos, Users
-from shared.tables.model import Memo, Role, User
+from shared.tables.memos import Memo
+from shared.tables.users import Role, User
 from shared.web.function import Function
 
 QUIET: Final = {"LOG_LEVEL": "ERROR"}

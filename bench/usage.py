@@ -19,13 +19,14 @@ from typing import Final
 import httpx
 
 from shared.api_keys.api_keys import NewKey
-from shared.core.clock import Ids, midnight, to_the_millisecond, utc_now
+from shared.core.clock import midnight, to_the_millisecond, utc_now
+from shared.core.ids import Ids
 from shared.micro import MicroClient
-from shared.speech.synthesizer import VOICES
+from shared.speech.voices import VOICES
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS, UsageLogs
-from shared.tables.model import Action, UsageLog
+from shared.tables.usage_logs import Action, UsageLog
 from shared.usage.counts import Figures
 from tests.live.crowd import api_on, keep_memo, open_account
 from tests.live.processes import add_checkout, checkout, micro_server

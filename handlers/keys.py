@@ -15,7 +15,7 @@ from shared.api_keys.api_keys import DEFAULT_NAME, KeyState
 from shared.core.clock import Instant
 from shared.core.errors import NotFound
 from shared.plans import PLANS, Tier
-from shared.tables.model import ApiKey
+from shared.tables.api_keys import ApiKey
 from shared.web.auth import Ready, SessionUser
 from shared.web.function import Function
 

@@ -20,12 +20,13 @@ from shared.core.errors import (
     TooManyAttempts,
 )
 from shared.memos.memos import MAX_CHARACTERS, Draft
-from shared.speech.simulated import MEDIA_TYPE, requested_part, simulated_audio
-from shared.speech.synthesizer import VOICES
-from shared.tables.model import Memo
+from shared.speech.simulated import MEDIA_TYPE, simulated_audio
+from shared.speech.voices import VOICES
+from shared.tables.memos import Memo
 from shared.web.auth import AnyCaller, CallingKey, ClientAddress, Ready
 from shared.web.etags import etag_of, is_known
 from shared.web.function import Function
+from shared.web.ranges import requested_part
 
 routes = APIRouter(tags=["memos"])
 

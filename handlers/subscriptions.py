@@ -8,7 +8,7 @@ from handlers.models.plans import PlanFeatures, PlanLimits, or_unlimited
 from shared.core.clock import Instant
 from shared.core.errors import ValidationFailed
 from shared.plans import PLANS, Difference, Plan, Tier, compare, plan_named
-from shared.tables.model import SubscriptionStatus
+from shared.tables.subscriptions import SubscriptionStatus
 from shared.web.auth import Ready, SessionUser
 from shared.web.function import Function
 

@@ -17,7 +17,8 @@ from shared.core.concurrency import together
 from shared.core.errors import InvalidCredential
 from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
-from shared.tables.model import Action, Role, User
+from shared.tables.usage_logs import Action
+from shared.tables.users import Role, User
 from shared.web.auth import AnyCaller, Caller, Ready, SessionUser
 from shared.web.function import Function
 

@@ -12,7 +12,7 @@ from handlers.models.queries import DEFAULT_DAYS, begins, ends, option, too_long
 from handlers.usage_statistics import Statistics
 from shared.core.clock import DAY, MILLISECOND
 from shared.core.errors import PayloadTooLarge, ValidationFailed
-from shared.speech.synthesizer import VOICES
+from shared.speech.voices import VOICES
 from shared.usage.export import Exports
 from shared.usage.reports import Period, Share
 from shared.web.auth import AnyCaller, Ready

@@ -11,7 +11,7 @@ from shared.accounts.sessions import SESSION_LIFE, Session
 from shared.core.clock import Instant
 from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
 from shared.plans import Tier
-from shared.tables.model import Role
+from shared.tables.users import Role
 from shared.web.auth import COOKIE, ClientAddress, Ready, SessionUser, given_credential
 from shared.web.function import Function
 

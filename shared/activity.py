@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from shared.core.clock import Ids
+from shared.core.ids import Ids
 from shared.stores.best_effort import best_effort
 from shared.tables import UsageLogs
-from shared.tables.model import Action, IssuedKey, UsageLog
+from shared.tables.api_keys import IssuedKey
+from shared.tables.usage_logs import Action, UsageLog
 
 
 class UsageRecorder:

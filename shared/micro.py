@@ -8,14 +8,15 @@ import asyncio
 import json
 import logging
 import math
+import re
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
 
 import httpx
 
-from shared.micro_address import Direct, Platform, segment
 from shared.micro_connections import CONNECT_S
 from shared.micro_errors import (
     SENDING,
@@ -26,6 +27,7 @@ from shared.micro_errors import (
     NotFound,
     Overloaded,
     Unreachable,
+    UnsafeSegment,
     refusal,
     said_by,
     unsent_or_unanswered,
@@ -44,6 +46,11 @@ PATIENCE: Final = 0.9
 COUNTERS: Final = "__cache"
 """The server's own database below the counters; readable by range, and never to be written to."""
 
+MAX_UNITS: Final = 1024
+
+
+MAX_BYTES: Final = 1978
+
 _log = logging.getLogger("agent_talk.micro")
 
 T = TypeVar("T")
@@ -61,6 +68,55 @@ class Document:
 class Counter:
     name: str
     value: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direct:
+    """A server of one's own. The key is printable ASCII without spaces; anything else is refused here, since
+    HTTP libraries quote a bad header in their errors."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        if not re.fullmatch(r"[!-~]+", self.api_key):
+            raise ValueError("the API key of HYPR Micro is empty or has characters that no header can carry")
+
+    @property
+    def root(self) -> str:
+        return self.url.rstrip("/")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    def redact(self, text: str) -> str:
+        return text.replace(self.api_key, "[key]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """A server behind the platform's proxy, which knows the key. Every request counts against a daily plan."""
+
+    url: str
+    app_slug: str
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        if not re.fullmatch(r"[!-~]+", self.app_slug):
+            raise ValueError("the app slug is empty or has characters that no header can carry")
+
+    @property
+    def root(self) -> str:
+        return self.url.rstrip("/") + "/proxy/hypermicro"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"X-App-Slug": self.app_slug}
+
+    def redact(self, text: str) -> str:
+        return text
 
 
 class MicroClient:
@@ -300,3 +356,32 @@ def _version(answer: Any) -> str:
     if answer["status"] != "ok":
         raise ValueError("not ok")
     return _as(str, answer["version"])
+
+
+def segment(text: str) -> str:
+    """One path segment, percent-encoded once. Raises UnsafeSegment for what the server or the way to it would misread.
+
+    That is: nothing, `.` and `..` (they name the collection, or the database above it), NUL, lone surrogates, more than
+    1024 characters as the server counts them (UTF-16 units), more than 1978 bytes.
+    """
+    if text in ("", ".", "..") or "\0" in text:
+        raise UnsafeSegment(f"not a path segment: {text[:80]!r}")
+    try:
+        octets = text.encode()
+    except UnicodeEncodeError as exc:
+        raise UnsafeSegment(f"not a path segment: {text[:80]!r}") from exc
+    if len(text.encode("utf-16-le")) // 2 > MAX_UNITS or len(octets) > MAX_BYTES:
+        raise UnsafeSegment(f"too long for a path segment: {len(text)} characters, {len(octets)} bytes")
+    return quote(octets, safe="")
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise ValueError("the URL of HYPR Micro must be http(s)://host[:port][/path], without credentials")

@@ -23,15 +23,12 @@ what is known about the request:
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import ClassVar, Final
 
 import httpx
-
-from shared.stores import port as store
 
 SAID_CHARACTERS: Final = 300
 """How much of what the server says of a failure is kept in an error."""
@@ -137,39 +134,6 @@ SENDING: Final[tuple[tuple[type[Exception], type[MicroError]], ...]] = (
     (TimeoutError, NoAnswer),
 )
 """What httpx raises, and what it means. The first row that fits counts. UnicodeError: no name of a host."""
-
-
-MEANINGS: Final[tuple[tuple[type[MicroError], type[store.StoreError], str], ...]] = (
-    (AlreadyExists, store.AlreadyExists, "the key is taken"),
-    (UnsafeSegment, store.InvalidKey, "the server cannot address this key"),
-    (WrongKey, store.StoreNotReady, "HYPR Micro refuses the API key: check HYPERMICRO_API_KEY or HYPR_APP_SLUG"),
-    (
-        DatabasesFull,
-        store.StoreNotReady,
-        "HYPR Micro has no room for one more database: it holds seven names until it restarts, misspelt ones too",
-    ),
-    (
-        ForeignServer,
-        store.StoreNotReady,
-        "what answers is no HYPR Micro: check HYPR_URL or HYPR_PLATFORM_URL",
-    ),
-    (Unreachable, store.StoreUnavailable, "HYPR Micro cannot be reached"),
-    (Rejected, store.StoreError, "HYPR Micro does not take this request"),
-    (MicroError, store.StoreUnavailable, "HYPR Micro did not answer as it should"),
-)
-"""What a failure means to the caller of a verb. The first row that fits counts."""
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """From what the wire client raises to what a store raises."""
-    try:
-        yield
-    except MicroError as exc:
-        for kind, error, what in MEANINGS:
-            if isinstance(exc, kind):
-                raise error(f"{what} ({exc})") from exc
-        raise
 
 
 def unsent_or_unanswered(exc: Exception) -> MicroError:

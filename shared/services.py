@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 from shared.accounts.accounts import Accounts
-from shared.accounts.sessions import Passwords, Sessions
+from shared.accounts.passwords import Passwords
+from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import KeyService
-from shared.core.clock import Clock, Ids, utc_now
+from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
+from shared.core.ids import Ids
 from shared.core.settings import Settings
-from shared.limits.quotas import Attempts, Quotas
+from shared.limits.attempts import Attempts
+from shared.limits.quotas import Quotas
 from shared.memos.memos import MemoService
-from shared.speech.synthesizer import SimulatedSpeech
+from shared.speech.simulated import SimulatedSpeech
 from shared.stores.opening import Close, nothing_to_close, open_store
 from shared.stores.port import Store
 from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users

@@ -8,8 +8,7 @@ from typing import Final
 
 import httpx
 
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Kind, Table

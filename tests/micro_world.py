@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from tests.standin import KEY, StandIn
 from tests.standin_network import (
     Faults,

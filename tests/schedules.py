@@ -19,8 +19,7 @@ from typing import Any, Final
 import httpx
 from starlette.types import Message
 
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable

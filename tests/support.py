@@ -12,15 +12,18 @@ from argon2 import PasswordHasher
 from hypothesis import settings
 
 from shared.accounts.accounts import SignedUp
-from shared.accounts.sessions import Passwords, digest
-from shared.core.clock import Clock, Ids
+from shared.accounts.passwords import Passwords
+from shared.api_keys.minting import digest
+from shared.core.clock import Clock
+from shared.core.ids import Ids
 from shared.core.settings import AttemptLimits, Settings
 from shared.plans import Tier
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore, Pause
 from shared.stores.port import AlreadyExists, Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
 from shared.tables import key_id
-from shared.tables.model import IssuedKey, Role, User
+from shared.tables.api_keys import IssuedKey
+from shared.tables.users import Role, User
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from shared.services import Services
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import StoreUnavailable, Table
 from shared.tables import API_KEYS, EMAILS, KEY_RINGS, USERS, Users, Window
-from shared.tables.model import Action, User
+from shared.tables.usage_logs import Action
+from shared.tables.users import User
 from tests.support import (
     ADDRESS,
     EMAIL,

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.mp3 import MONO, MP3
 
-from shared.speech.simulated import MAX_SIMULATED_TENTHS, Part, requested_part, simulated_audio, simulated_file
-from shared.speech.synthesizer import VOICES, SimulatedSpeech, characters
+from shared.core.text import characters
+from shared.speech.simulated import MAX_SIMULATED_TENTHS, SimulatedSpeech, simulated_audio, simulated_file
+from shared.speech.voices import VOICES
+from shared.web.ranges import Part, requested_part
 from tests.support import repeatable
 
 _SAMPLES = 576

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.clock import Ids, first_id, is_id, iso, next_day, next_month, utc_now
+from shared.core.clock import iso, next_day, next_month, utc_now
+from shared.core.ids import Ids, first_id, is_id
 from tests.support import NOON, repeatable
 
 _TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 it gets its zone

@@ -14,8 +14,8 @@ from shared.plans import Tier
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Document, Key, Kind, Store, StoreError, StoreUnavailable, Table
 from shared.tables import MEMOS, TABLES, USERS
-from shared.tables.model import Role
 from shared.tables.schema import KEY_USES
+from shared.tables.users import Role
 from tests.handlers.stores import STORES
 from tests.handlers.world import NOON, Account, World
 from tests.support import CountingStore, FailingStore, Intercepted

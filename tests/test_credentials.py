@@ -5,20 +5,13 @@ import jwt
 import pytest
 from argon2 import PasswordHasher
 
-from shared.accounts.sessions import (
-    LIVE_PREFIX,
-    SESSION_LIFE,
-    TEST_PREFIX,
-    Passwords,
-    Sessions,
-    digest,
-    is_api_key,
-    mint_api_key,
-    pseudonym,
-    same_digest,
-)
+from shared.accounts.passwords import Passwords
+from shared.accounts.sessions import SESSION_LIFE, Sessions
+from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
 from shared.core.errors import InvalidCredential, SessionExpired
-from shared.tables.model import User
+from shared.limits.attempts import pseudonym
+from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX
+from shared.tables.users import User
 from tests.support import NOON, SECRET, FakeClock, a_user, cheap_passwords
 
 

@@ -12,11 +12,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared.core.clock import DAY, HOUR, midnight
-from shared.speech.synthesizer import VOICES as EVERY_VOICE
+from shared.speech.voices import VOICES as EVERY_VOICE
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables import TABLES, UsageLogs
-from shared.tables.model import Action
+from shared.tables.usage_logs import Action
 from shared.usage.counts import By, Counts, Figures
 from shared.usage.history import History
 from shared.usage.periods import GRACE

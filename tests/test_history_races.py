@@ -9,7 +9,7 @@ import pytest
 
 from shared.core.clock import DAY, HOUR, midnight, to_the_millisecond
 from shared.tables import UsageLogs
-from shared.tables.model import Action
+from shared.tables.usage_logs import Action
 from shared.usage.history import History
 from shared.usage.rollups import Rollups
 from tests.support import FakeClock, racing_store, seeded

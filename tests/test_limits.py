@@ -5,10 +5,13 @@ import pytest
 
 from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
 from shared.core.settings import AttemptLimits
-from shared.limits.quotas import Attempt, Attempts, Charge, LoginAttempt, Quota, Quotas
+from shared.limits.attempts import Attempt, Attempts, LoginAttempt
+from shared.limits.quotas import Quota, Quotas
+from shared.limits.reservation import Charge
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.stores.port import Store, StoreUnavailable
-from shared.tables.model import IssuedKey, Role, User
+from shared.tables.api_keys import IssuedKey
+from shared.tables.users import Role, User
 from tests.support import NOON, SECRET, FailingStore, FakeClock, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,6 @@ import pytest
 from shared.accounts.accounts import SignedUp
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import KeyState
-from shared.core.clock import Ids
 from shared.core.errors import (
     AgentTalkError,
     DailyLimitExceeded,
@@ -15,16 +14,22 @@ from shared.core.errors import (
     TooManyAttempts,
     ValidationFailed,
 )
+from shared.core.ids import Ids
 from shared.core.settings import AttemptLimits
-from shared.limits.quotas import Allowance, Attempts, Quotas
+from shared.limits.attempts import Attempts
+from shared.limits.quotas import Allowance, Quotas
 from shared.memos.memos import Draft, MemoService
 from shared.plans import Tier
 from shared.services import Services
-from shared.speech.synthesizer import VOICES, Speech, Voice
+from shared.speech.synthesizer import Speech
+from shared.speech.voices import VOICES, Voice
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables import MEMOS, ApiKeys, Memos, UsageLogs, Users, Window
-from shared.tables.model import Action, IssuedKey, Memo, User
+from shared.tables.api_keys import IssuedKey
+from shared.tables.memos import Memo
+from shared.tables.usage_logs import Action
+from shared.tables.users import User
 from tests.support import (
     NOON,
     SECRET,

@@ -7,8 +7,7 @@ import logging
 import httpx
 import pytest
 
-from shared.micro import Counter, Document, MicroClient
-from shared.micro_address import Direct, Platform
+from shared.micro import Counter, Direct, Document, MicroClient, Platform
 from shared.micro_errors import (
     AlreadyExists,
     DatabaseExists,

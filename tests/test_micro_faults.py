@@ -3,8 +3,7 @@
 import httpx
 import pytest
 
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from shared.micro_errors import (
     DeadlinePassed,
     ForeignServer,

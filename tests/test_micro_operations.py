@@ -24,8 +24,7 @@ import pytest
 from local import local_gateway
 from shared.core.request import REQUEST_S
 from shared.core.settings import Settings
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Key

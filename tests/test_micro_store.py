@@ -8,8 +8,7 @@ from typing import Final
 import pytest
 
 from shared.core.concurrency import together
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from shared.micro_connections import http_client
 from shared.micro_errors import MicroError
 from shared.stores.micro.store import MicroStore

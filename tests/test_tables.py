@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.accounts.sessions import digest
-from shared.core.clock import Ids, iso
+from shared.api_keys.minting import digest
+from shared.core.clock import iso
 from shared.core.errors import Conflict, MemoNotFound, NotFound, ValidationFailed
+from shared.core.ids import Ids
 from shared.plans import Tier
 from shared.stores.port import Key, Page, Store
 from shared.tables import (
@@ -24,15 +25,10 @@ from shared.tables import (
     Window,
     uses_counter,
 )
-from shared.tables.model import (
-    Action,
-    Memo,
-    Role,
-    Subscription,
-    SubscriptionStatus,
-    UsageLog,
-    User,
-)
+from shared.tables.memos import Memo
+from shared.tables.subscriptions import Subscription, SubscriptionStatus
+from shared.tables.usage_logs import Action, UsageLog
+from shared.tables.users import Role, User
 from tests.micro_store_world import micro_store_world
 from tests.support import IDS, NOON, CountingStore, a_key, a_user, outcomes
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared.core.clock import Ids
+from shared.core.ids import Ids
 from shared.stores.port import Store
 from shared.tables import UsageLogs
-from shared.tables.model import Action, UsageLog
+from shared.tables.usage_logs import Action, UsageLog
 from shared.usage.counts import By, Counts, Figures
 from shared.usage.history import History
 from shared.usage.rollups import Rollups

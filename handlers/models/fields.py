@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.core.errors import InvalidVoice
-from shared.speech.synthesizer import VOICES, Voice, characters
+from shared.core.text import characters
+from shared.speech.voices import VOICES, Voice
 
 
 def _too_long(max_length: int, provided: int) -> PydanticCustomError:

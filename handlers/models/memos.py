@@ -4,8 +4,8 @@ from typing import Final, Self
 
 from handlers.models.base import Answer
 from shared.core.clock import Instant
-from shared.speech.synthesizer import VOICES
-from shared.tables.model import Memo
+from shared.speech.voices import VOICES
+from shared.tables.memos import Memo
 
 
 class VoiceAnswer(Answer):

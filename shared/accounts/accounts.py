@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.accounts.sessions import Claims, Passwords, Session, Sessions
+from shared.accounts.passwords import Passwords
+from shared.accounts.sessions import Claims, Session, Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import DEFAULT_NAME, NewKey, new_key
-from shared.core.clock import Clock, Ids
+from shared.core.clock import Clock
 from shared.core.concurrency import together
 from shared.core.errors import Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
-from shared.limits.quotas import Attempts
+from shared.core.ids import Ids
+from shared.limits.attempts import Attempts
 from shared.plans import Tier
 from shared.stores.best_effort import best_effort
 from shared.tables import ApiKeys, Users
-from shared.tables.model import Action, Role, User
+from shared.tables.usage_logs import Action
+from shared.tables.users import Role, User
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from shared.accounts.sessions import LIVE_PREFIX, TEST_PREFIX, digest, is_api_key, mint_api_key, same_digest
 from shared.activity import UsageRecorder
+from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
 from shared.core.clock import Clock
 from shared.core.errors import InvalidCredential, KeyRevoked, ValidationFailed
 from shared.limits.quotas import Quotas
 from shared.observability import request_stats as tally
 from shared.plans import PLANS
 from shared.tables import ApiKeys, key_id
-from shared.tables.model import Action, ApiKey, IssuedKey, User
+from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX, ApiKey, IssuedKey
+from shared.tables.usage_logs import Action
+from shared.tables.users import User
 
 DEFAULT_NAME: Final = "Default Key"
 

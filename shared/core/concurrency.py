@@ -1,9 +1,11 @@
 """Awaiting several things at once without leaving any of them behind."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Final, TypeVar, overload
+from weakref import WeakValueDictionary
 
 AT_ONCE: Final = 8
 """Requests under way together: as many as a container has connections."""
@@ -40,3 +42,22 @@ async def at_once(calls: Iterable[Awaitable[object]]) -> None:
     waiting = iter(calls)
     while some := list(islice(waiting, AT_ONCE)):
         await together(*some)
+
+
+class Turns:
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, row: Hashable, *, wait_s: float, late: Callable[[str], Exception]) -> AsyncIterator[None]:
+        """Raises what `late` makes of a reason when the turn does not come in time."""
+        lock = self._locks.setdefault(row, asyncio.Lock())
+        try:
+            async with asyncio.timeout(max(0.0, wait_s)):
+                await lock.acquire()
+        except TimeoutError as exc:
+            raise late("the changes before this one took all the time") from exc
+        try:
+            yield
+        finally:
+            lock.release()

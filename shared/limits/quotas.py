@@ -4,47 +4,18 @@ A request is counted before it is known to be admitted; whoever finds the counte
 more than the limit get through, whatever runs at once, and a refusal costs no more than an admission.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from math import ceil
-from typing import Final, NoReturn
+from datetime import datetime
 
-from shared.accounts.sessions import pseudonym
-from shared.core.clock import HOUR, Clock, floor, iso, next_day, next_month
+from shared.core.clock import iso, next_day, next_month, whole_seconds
 from shared.core.concurrency import together
-from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
-from shared.core.settings import AttemptLimits
+from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
+from shared.limits.reservation import Charge
 from shared.plans import PLANS, TEST_MEMOS_PER_DAY
-from shared.stores.best_effort import best_effort
 from shared.stores.port import Store
-from shared.tables.model import IssuedKey, Role, User
-
-LOGIN_WINDOW: Final = timedelta(minutes=15)
-
-
-class Charge:
-    """Counters raised for one request, which are given back if it comes to nothing."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._taken: list[tuple[str, datetime | None]] = []
-
-    async def take(self, counter: str, *, ends_at: datetime | None = None) -> int:
-        """Returns the counter's value, this request included."""
-        value = await self._store.increment(counter, ends_at=ends_at)
-        self._taken.append((counter, ends_at))
-        return value
-
-    async def give_back(self) -> None:
-        """Never raises: what cannot be given back stays counted, and is logged."""
-        taken, self._taken = self._taken, []
-        await together(*(self._give_back(counter, ends_at) for counter, ends_at in taken))
-
-    async def _give_back(self, counter: str, ends_at: datetime | None) -> None:
-        with best_effort("a count could not be given back", counter=counter):
-            await self._store.increment(counter, -1, ends_at=ends_at)
+from shared.tables.api_keys import IssuedKey
+from shared.tables.users import Role, User
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +56,7 @@ class Quota:
                     limit=allowance.limit,
                     used=allowance.used - 1,
                     resets_at=iso(allowance.resets_at),
-                    headers=self.day.headers() | {"Retry-After": str(_seconds(allowance.resets_at - at))},
+                    headers=self.day.headers() | {"Retry-After": str(whole_seconds(allowance.resets_at - at))},
                 )
 
 
@@ -132,102 +103,6 @@ class Quotas:
         return await self._store.increment(f"{key.user_id}:refused:{kind}:{window}", ends_at=ends_at)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One attempt, counted from `begin` on, until it is forgiven."""
-
-    charge: Charge
-    counter: str
-    limit: int
-    window_ends_at: datetime
-    clock: Clock
-
-    async def begin(self) -> None:
-        """Raises TooManyAttempts."""
-        if await self.charge.take(self.counter, ends_at=self.window_ends_at) > self.limit:
-            await self._refuse()
-
-    @asynccontextmanager
-    async def unless_it_breaks(self) -> AsyncIterator[None]:
-        """Forgive an attempt that is cut short or fails unforeseen. One that is refused was like any other."""
-        try:
-            yield
-        except AgentTalkError:
-            raise
-        except BaseException:
-            await self.forgive()
-            raise
-
-    async def forgive(self) -> None:
-        """It does not count after all. Never raises."""
-        await self.charge.give_back()
-
-    async def _refuse(self) -> NoReturn:
-        await self.charge.give_back()
-        raise TooManyAttempts(retry_after_s=_seconds(self.window_ends_at - self.clock()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoginAttempt(Attempt):
-    """`counter` is an account's at an address; `of_address` begins the names of all accounts' there."""
-
-    store: Store
-    of_address: str
-    address_limit: int
-
-    async def check_address(self) -> None:
-        """Raises TooManyAttempts when all accounts together have failed too often from this address.
-
-        The attempt is counted before the sum is read, so at most `address_limit` attempts see a sum within the limit.
-        """
-        if sum((await self.store.counters(self.of_address)).values()) > self.address_limit:
-            await self._refuse()
-
-
-class Attempts:
-    """Attempts in fixed windows, by client address. Addresses and accounts are pseudonyms in the counters' names."""
-
-    def __init__(self, store: Store, limits: AttemptLimits, *, secret: str, clock: Clock) -> None:
-        self._store = store
-        self._limits = limits
-        self._secret = secret
-        self._clock = clock
-
-    def sign_up(self, address: str) -> Attempt:
-        return self._hourly("signup", address, self._limits.signups_per_address)
-
-    def demo(self, address: str) -> Attempt:
-        return self._hourly("demo", address, self._limits.demos_per_address)
-
-    def log_in(self, address: str, account: str) -> LoginAttempt:
-        """Failed logins count; others are forgiven."""
-        window, ends_at = _window(self._clock(), LOGIN_WINDOW)
-        of_address = f"login.{window}.{self._pseudonym(address)}:"
-        return LoginAttempt(
-            store=self._store,
-            charge=Charge(self._store),
-            counter=of_address + self._pseudonym(account),
-            limit=self._limits.failed_logins_per_account,
-            window_ends_at=ends_at,
-            clock=self._clock,
-            of_address=of_address,
-            address_limit=self._limits.failed_logins_per_address,
-        )
-
-    def _hourly(self, what: str, address: str, limit: int) -> Attempt:
-        window, ends_at = _window(self._clock(), HOUR)
-        return Attempt(
-            charge=Charge(self._store),
-            counter=f"{what}.{window}.{self._pseudonym(address)}",
-            limit=limit,
-            window_ends_at=ends_at,
-            clock=self._clock,
-        )
-
-    def _pseudonym(self, text: str) -> str:
-        return pseudonym(self._secret, text)
-
-
 def _limits(user: User) -> tuple[int | None, int | None]:
     """Memos a day and a month; admins have no limit."""
     if user.role is Role.ADMIN:
@@ -245,13 +120,3 @@ def _quota(day_limit: int | None, month_limit: int | None, day: int, month: int,
 
 def _or_unlimited(limit: int | None) -> str:
     return "unlimited" if limit is None else str(limit)
-
-
-def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
-    """The window's name, which sorts by time, and its end."""
-    start = floor(at, length)
-    return f"{start:%Y%m%dT%H%M}", start + length
-
-
-def _seconds(span: timedelta) -> int:
-    return max(1, ceil(span.total_seconds()))

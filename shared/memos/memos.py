@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.activity import UsageRecorder
-from shared.core.clock import Clock, Ids
+from shared.core.clock import Clock
 from shared.core.concurrency import together
 from shared.core.errors import (
     AgentTalkError,
@@ -19,14 +19,23 @@ from shared.core.errors import (
     SpeechFailed,
     ValidationFailed,
 )
-from shared.limits.quotas import Allowance, Attempts, Charge, Quotas
+from shared.core.ids import Ids
+from shared.core.text import characters
+from shared.limits.attempts import Attempts
+from shared.limits.quotas import Allowance, Quotas
+from shared.limits.reservation import Charge
 from shared.observability import request_stats as tally
 from shared.plans import PLANS
-from shared.speech.synthesizer import SimulatedSpeech, Synthesizer, Voice, characters
+from shared.speech.simulated import SimulatedSpeech
+from shared.speech.synthesizer import Synthesizer
+from shared.speech.voices import Voice
 from shared.stores.best_effort import best_effort
 from shared.stores.port import StoreError, StoreUnavailable
 from shared.tables import ApiKeys, Memos, Users, uses_counter
-from shared.tables.model import Action, IssuedKey, Memo, User
+from shared.tables.api_keys import IssuedKey
+from shared.tables.memos import Memo
+from shared.tables.usage_logs import Action
+from shared.tables.users import User
 
 MAX_CHARACTERS: Final = 100_000
 """A memo's text, on any plan."""

@@ -1,33 +1,13 @@
 """Opening the store that the settings choose, and preparing for it."""
 
-import gc
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib import import_module
-from typing import Final
 
-from shared.core.parameters import names_parameters
 from shared.core.request import time_left_s
-from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.core.settings import Settings, SettingsError, StoreChoice
 from shared.stores.port import Store
 
 Close = Callable[[], Awaitable[None]]
-
-_IMPORTED_TO_OPEN: Final[Mapping[StoreChoice, tuple[str, ...]]] = {
-    StoreChoice.MEMORY: ("shared.stores.memory.store", "shared.stores.memory.file"),
-    StoreChoice.MICRO: (
-        "shared.micro_connections",
-        "shared.micro",
-        "shared.stores.micro.store",
-        "httpcore",  # httpx imports it when it opens a pool,
-        "anyio._backends._asyncio",  # and anyio this when it opens a connection
-    ),
-    StoreChoice.DYNAMODB: ("shared.stores.dynamo.client", "shared.stores.dynamo.store"),
-}
-"""Each is for those who chose the store: no other function pays for it."""
 
 
 async def nothing_to_close() -> None:
@@ -56,25 +36,6 @@ def open_store(settings: Settings, *, creates_table: bool | None = None) -> Open
             return _open_dynamodb(settings, creates_table=creates_table)
 
 
-def prepare(env: Mapping[str, str]) -> None:
-    """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, load OpenSSL, read the certificates, and compile the tokenizer's patterns, by which FastAPI
-    finds an endpoint's line. What is there then is never garbage."""
-    sha256()
-    choice = chosen_store(env)
-    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[choice]):
-        import_module(module)
-    if names_parameters(env):
-        import_module("urllib.request")
-    if choice is StoreChoice.MICRO:
-        with suppress(OSError, ValueError):  # the first event tells what is wrong with them
-            import_module("shared.micro_connections").tls_context(
-                env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or ""
-            )
-    inspect.getsourcelines(prepare)
-    gc.freeze()
-
-
 def _open_memory(settings: Settings) -> OpenedStore:
     from shared.stores.memory.file import shared_rows  # noqa: PLC0415
     from shared.stores.memory.store import MemoryStore  # noqa: PLC0415
@@ -85,8 +46,11 @@ def _open_memory(settings: Settings) -> OpenedStore:
 
 def _open_micro(settings: Settings) -> OpenedStore:
     """Its connections live as long as the container. httpx, half a second to import, is for those who chose it."""
-    from shared.micro import MicroClient  # noqa: PLC0415
-    from shared.micro_address import Direct, Platform  # noqa: PLC0415
+    from shared.micro import (  # noqa: PLC0415
+        Direct,
+        MicroClient,
+        Platform,
+    )
     from shared.micro_connections import http_client  # noqa: PLC0415
     from shared.stores.micro.store import MicroStore  # noqa: PLC0415
 

@@ -4,12 +4,48 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from shared.core.clock import iso
+from pydantic import Field
+
+from shared.core.clock import Instant, iso
 from shared.core.concurrency import together
 from shared.core.errors import NotFound, ValidationFailed
 from shared.stores.port import Document, Key, Store
-from shared.tables.model import ApiKey, IssuedKey
+from shared.tables.model import RowModel
 from shared.tables.schema import API_KEYS, KEY_RINGS, KEY_USES
+
+LIVE_PREFIX: Final = "at_live_"
+TEST_PREFIX: Final = "at_test_"
+
+
+class IssuedKey(RowModel):
+    """What a check of an API key needs: one fact, extended by `name` and `revoked_at`. `id` derives from `key_hash`."""
+
+    id: str
+    user_id: str
+    prefix: str
+    key_hash: str = Field(repr=False)
+    last_six: str = Field(repr=False)
+    name: str
+    created_at: Instant
+    expires_at: Instant | None = None
+    revoked_at: Instant | None = None
+
+    @property
+    def is_test(self) -> bool:
+        return self.prefix == TEST_PREFIX
+
+    def is_active(self, at: datetime) -> bool:
+        """Neither revoked nor past its end."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+class ApiKey(IssuedKey):
+    """An owner's API key with its history. `last_used_at` is to the minute; None: never used."""
+
+    updated_at: Instant
+    usage_count: int = 0
+    last_used_at: Instant | None = None
+
 
 RING: Final = 500
 """How many keys a ring keeps; of more, those that are over are forgotten, the oldest first. Revoked stays revoked."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.core.clock import first_id
+from shared.core.ids import first_id
 from shared.stores.port import Document, Page, Row, Store, Table
 
 FILTERED_READ: Final = 500

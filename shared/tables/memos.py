@@ -1,11 +1,26 @@
 """Memos, by owner."""
 
-from shared.core.clock import is_id
+from shared.core.clock import Instant
 from shared.core.errors import MemoNotFound
+from shared.core.ids import is_id
 from shared.stores.port import Key, Page, Store
 from shared.tables.lists import Window, newest
-from shared.tables.model import Memo
+from shared.tables.model import RowModel
 from shared.tables.schema import MEMOS
+
+
+class Memo(RowModel):
+    """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units."""
+
+    id: str
+    user_id: str
+    text: str
+    audio_url: str
+    duration_seconds: float
+    voice: str
+    character_count: int
+    title: str | None
+    created_at: Instant
 
 
 class Memos:

@@ -1,12 +1,39 @@
 """Subscriptions, and the claims on their Stripe ids."""
 
 from collections.abc import Callable
+from enum import StrEnum
 
-from shared.core.clock import is_id
+from shared.core.clock import Instant
 from shared.core.errors import Conflict, NotFound
+from shared.core.ids import is_id
+from shared.plans import Tier
 from shared.stores.port import AlreadyExists, Document, Key, Store, is_key_part
-from shared.tables.model import Subscription
+from shared.tables.model import RowModel
 from shared.tables.schema import STRIPE_IDS, SUBSCRIPTIONS
+
+
+class SubscriptionStatus(StrEnum):
+    ACTIVE = "active"
+    TRIALING = "trialing"
+    PAST_DUE = "past_due"
+    CANCELED = "canceled"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    INCOMPLETE = "incomplete"
+
+
+class Subscription(RowModel):
+    id: str
+    user_id: str
+    stripe_customer_id: str | None = None
+    stripe_subscription_id: str | None = None
+    tier: Tier
+    status: SubscriptionStatus
+    current_period_start: Instant | None = None
+    current_period_end: Instant | None = None
+    cancel_at_period_end: bool = False
+    created_at: Instant
+    updated_at: Instant
 
 
 class Subscriptions:

@@ -2,13 +2,42 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from shared.core.clock import is_id
+from shared.core.clock import Instant
 from shared.core.concurrency import together
+from shared.core.ids import is_id
 from shared.stores.port import Key, Page, Row, Store
 from shared.tables.lists import Window, merged, newest
-from shared.tables.model import Action, UsageLog
+from shared.tables.model import RowModel
 from shared.tables.schema import LOGS_BY_DAY, USAGE_LOGS
+
+
+class Action(StrEnum):
+    """What usage logs record."""
+
+    MEMO_CREATED = "memo_created"
+    MEMO_FAILED = "memo_failed"
+    KEY_CREATED = "key_created"
+    KEY_REVOKED = "key_revoked"
+    USER_SIGNUP = "user_signup"
+    USER_LOGIN = "user_login"
+    ERROR_API = "error_api"
+    ERROR_TTS = "error_tts"
+    ERROR_RATE_LIMIT = "error_rate_limit"
+
+
+class UsageLog(RowModel):
+    """Something that happened to an owner. The key's name and prefix are those it had then; None: no key had a part."""
+
+    id: str
+    user_id: str
+    api_key_id: str | None = None
+    api_key_name: str | None = None
+    api_key_prefix: str | None = None
+    action: Action
+    metadata: dict[str, Any]
+    created_at: Instant
 
 
 class LogKind(StrEnum):

@@ -2,15 +2,55 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from enum import StrEnum
+from typing import Final, Self
 
-from shared.core.clock import is_id
+from pydantic import Field
+
+from shared.core.clock import Instant
 from shared.core.concurrency import together
 from shared.core.errors import Conflict, NotFound
+from shared.core.ids import is_id
+from shared.plans import Tier
 from shared.stores.port import Document, Key, Page, Store
 from shared.tables.lists import Window, newest
-from shared.tables.model import ENDED, User
+from shared.tables.model import RowModel
 from shared.tables.schema import EMAILS, USERS
+
+ENDED = "ended_"
+"""Begins the extension of a user's row for a session that was logged out: `ended_<session id>` → the session's own end,
+in epoch seconds."""
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+class User(RowModel):
+    """Tokens are SHA-256 digests, with the time at which they end. A raised `session_version` ends every session begun
+    under a lower one; `ended_sessions` are those that were logged out, with their ends in epoch seconds."""
+
+    id: str
+    email: str
+    password_hash: str = Field(repr=False)
+    tier: Tier
+    role: Role
+    email_verified: bool
+    session_version: int
+    verification_token: str | None = Field(default=None, repr=False)
+    verification_token_expires: Instant | None = None
+    reset_token: str | None = Field(default=None, repr=False)
+    reset_token_expires: Instant | None = None
+    created_at: Instant
+    updated_at: Instant
+    ended_sessions: dict[str, int] = Field(default_factory=dict, exclude=True)
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        ended = {field.removeprefix(ENDED): end for field, end in document.items() if field.startswith(ENDED)}
+        return cls.model_validate({**document, "ended_sessions": ended})
+
 
 ENDED_KEPT: Final = 20
 """How many sessions that have ended by themselves a user's row may carry before they are dropped."""

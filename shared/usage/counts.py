@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 from shared.stores.port import Document
-from shared.tables.model import Action
+from shared.tables.usage_logs import Action
 
 ERRORS: Final = frozenset(action.value for action in Action if action.startswith("error_"))
 

@@ -15,7 +15,7 @@ from shared.core.clock import DAY, Clock, iso, midnight
 from shared.core.errors import PayloadTooLarge
 from shared.stores.port import PAGE_BYTES
 from shared.tables import Memos, Window
-from shared.tables.model import Memo
+from shared.tables.memos import Memo
 from shared.usage.reports import Analytics
 
 ANSWER_BYTES: Final = 6_000_000

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
-from shared.core.clock import DAY, HOUR, Clock, first_id, midnight
+from shared.core.clock import DAY, HOUR, Clock, midnight
 from shared.core.concurrency import together
+from shared.core.ids import first_id
 from shared.stores.port import Page, Row, StoreUnavailable
 from shared.tables import LogKind, UsageLogs, Window
 from shared.usage.aggregate import Summed, Summing

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.core.clock import DAY, HOUR, floor, minted_at, months
+from shared.core.clock import DAY, HOUR, floor, months
+from shared.core.ids import minted_at
 
 GRACE: Final = timedelta(minutes=10)
 """How long a day is left alone after its end. A request is answered within seconds: what it records is there by then,

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.core.clock import first_id, floor, minted_at
+from shared.core.clock import floor
 from shared.core.concurrency import together
+from shared.core.ids import first_id, minted_at
 from shared.stores.port import Row
 from shared.tables import LogKind, UsageLogs, Window
 from shared.usage.counts import Figures, made_by

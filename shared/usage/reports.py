@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import groupby
 
 from shared.core.clock import DAY, HOUR, Clock, floor, midnight
-from shared.speech.synthesizer import VOICES
+from shared.speech.voices import VOICES
 from shared.usage.counts import ERRORS, By, Counts, Figures
 from shared.usage.history import History
 from shared.usage.rollups import month_name

@@ -12,7 +12,8 @@ from fastapi.security.base import SecurityBase
 
 from shared.core.errors import InvalidCredential, MissingCredential
 from shared.services import Services
-from shared.tables.model import IssuedKey, User
+from shared.tables.api_keys import IssuedKey
+from shared.tables.users import User
 
 COOKIE: Final = "auth_token"
 

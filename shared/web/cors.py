@@ -7,7 +7,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from shared.core.errors import ValidationFailed
-from shared.web.middleware import App, envelope
+from shared.web.error_answers import envelope
+from shared.web.middleware import App
 
 EXPOSED_HEADERS: Final = (
     "X-Request-Id",

@@ -1,9 +1,30 @@
-"""From what a model refused to what a client is told."""
+"""Error answers: from exceptions and refused models to the JSON envelope, status and headers."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
-from shared.core.errors import AgentTalkError, InvalidInput, InvalidVoice, MissingField, ValidationFailed
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from shared.core.errors import (
+    AgentTalkError,
+    InternalError,
+    InvalidInput,
+    InvalidVoice,
+    MethodNotAllowed,
+    MissingField,
+    NotFound,
+    ServiceUnavailable,
+    ValidationFailed,
+)
+from shared.observability import request_stats as tally
+from shared.stores.port import StoreUnavailable
+
+_log = logging.getLogger("agent_talk.errors")
 
 _EXPECTED: Final = {
     "string_type": "string",
@@ -57,3 +78,64 @@ def _json_type(value: object) -> str:
             return "array"
         case _:
             return "object"
+
+
+def _answer(error: AgentTalkError) -> JSONResponse:
+    tally.current().error = error.code
+    return JSONResponse(envelope(error), status_code=error.status, headers=error.headers)
+
+
+async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, AgentTalkError)
+    return _answer(exc)
+
+
+async def _on_outage(_: Request, exc: Exception) -> JSONResponse:
+    _log.error("the store is unavailable", exc_info=exc)
+    return _answer(ServiceUnavailable())
+
+
+async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)
+    return _answer(refusal(exc.errors()))
+
+
+async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
+    """FastAPI's own: no such route, no such method, a body that cannot be decoded."""
+    assert isinstance(exc, HTTPException)
+    match exc.status_code:
+        case 404:
+            return _answer(NotFound("The requested resource was not found"))
+        case 405:
+            return _answer(MethodNotAllowed("Method not allowed", headers={"Allow": _allowed(request)}))
+        case _:
+            return _answer(ValidationFailed("Request body is not valid JSON"))
+
+
+async def _on_unexpected(_: Request, __: Exception) -> JSONResponse:
+    """The answer only: the exception goes on to the edge, which logs it."""
+    return _answer(InternalError())
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes of this path; the router's own answer knows the first one's only."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
+    AgentTalkError: _on_domain_error,
+    StoreUnavailable: _on_outage,
+    RequestValidationError: _on_invalid_request,
+    HTTPException: _on_http_error,
+    Exception: _on_unexpected,
+}
+
+
+def envelope(error: AgentTalkError) -> dict[str, object]:
+    """The body that tells a client of an error."""
+    details = {"details": error.details} if error.details else {}
+    return {"error": {"code": error.code, "message": error.message, **details}}

@@ -13,24 +13,16 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, FastAPI
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
-from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
 
 from shared import VERSION
 from shared.core.errors import (
-    AgentTalkError,
-    InternalError,
-    MethodNotAllowed,
-    NotFound,
     ServiceUnavailable,
     ValidationFailed,
 )
@@ -44,27 +36,16 @@ from shared.core.settings import (
     chosen_store,
     in_lambda,
 )
-from shared.observability import request_stats as tally
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import emit
 from shared.services import Services, build_services
-from shared.stores.opening import prepare
-from shared.stores.port import StoreError, StoreNotReady, StoreUnavailable
+from shared.stores.port import StoreError, StoreNotReady
 from shared.tables import TABLES
+from shared.web.cold_start import prepare
 from shared.web.cors import Cors
-from shared.web.error_answers import refusal
+from shared.web.error_answers import EXCEPTION_HANDLERS, envelope
 from shared.web.events import given_request_id, is_http, stage_of
-from shared.web.middleware import (
-    App,
-    Edge,
-    Gate,
-    Receive,
-    Scope,
-    Send,
-    envelope,
-    request_id_from,
-    standard_headers,
-)
+from shared.web.middleware import App, Edge, Gate, Receive, Scope, Send, request_id_from, standard_headers
 
 _log = logging.getLogger("agent_talk.app")
 
@@ -102,7 +83,7 @@ class Function:
             redoc_url=None,
             openapi_url=None,
             redirect_slashes=False,
-            exception_handlers=_EXCEPTION_HANDLERS,
+            exception_handlers=EXCEPTION_HANDLERS,
         )
         self.app.router.routes.extend(routes.routes)  # to include them would build each one, and its models, once more
         self.app.state.function = self
@@ -243,58 +224,3 @@ async def _verify(services: Services) -> None:
     except BaseException:
         await services.close()
         raise
-
-
-def _answer(error: AgentTalkError) -> JSONResponse:
-    tally.current().error = error.code
-    return JSONResponse(envelope(error), status_code=error.status, headers=error.headers)
-
-
-async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, AgentTalkError)
-    return _answer(exc)
-
-
-async def _on_outage(_: Request, exc: Exception) -> JSONResponse:
-    _log.error("the store is unavailable", exc_info=exc)
-    return _answer(ServiceUnavailable())
-
-
-async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, RequestValidationError)
-    return _answer(refusal(exc.errors()))
-
-
-async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
-    """FastAPI's own: no such route, no such method, a body that cannot be decoded."""
-    assert isinstance(exc, HTTPException)
-    match exc.status_code:
-        case 404:
-            return _answer(NotFound("The requested resource was not found"))
-        case 405:
-            return _answer(MethodNotAllowed("Method not allowed", headers={"Allow": _allowed(request)}))
-        case _:
-            return _answer(ValidationFailed("Request body is not valid JSON"))
-
-
-async def _on_unexpected(_: Request, __: Exception) -> JSONResponse:
-    """The answer only: the exception goes on to the edge, which logs it."""
-    return _answer(InternalError())
-
-
-def _allowed(request: Request) -> str:
-    """The methods of all routes of this path; the router's own answer knows the first one's only."""
-    methods: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
-    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-
-
-_EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
-    AgentTalkError: _on_domain_error,
-    StoreUnavailable: _on_outage,
-    RequestValidationError: _on_invalid_request,
-    HTTPException: _on_http_error,
-    Exception: _on_unexpected,
-}

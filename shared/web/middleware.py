@@ -16,6 +16,7 @@ from shared.core.request import REQUEST_S, ends_at, request_id
 from shared.observability import request_stats as tally
 from shared.observability import trace
 from shared.observability.metrics import Served
+from shared.web.error_answers import envelope
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
@@ -28,12 +29,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _log = logging.getLogger("agent_talk.requests")
-
-
-def envelope(error: AgentTalkError) -> dict[str, object]:
-    """The body that tells a client of an error."""
-    details = {"details": error.details} if error.details else {}
-    return {"error": {"code": error.code, "message": error.message, **details}}
 
 
 def standard_headers(request_id: str, *, production: bool, policy: str = API_POLICY) -> dict[str, str]:

@@ -9,8 +9,7 @@ from typing import Final, TypeVar
 import httpx
 
 from shared.core.clock import Clock
-from shared.micro import MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, MicroClient
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.memory.store import MemoryStore, Pause

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.core.clock import Ids
+from shared.core.ids import Ids
 from shared.tables import UsageLogs
-from shared.tables.model import Action, UsageLog
+from shared.tables.usage_logs import Action, UsageLog
 from tests.handlers.world import NOON, Account, Answer, World
 
 SERIES = "/api/v1/usage/series"

@@ -11,12 +11,12 @@ import openpyxl
 import pytest
 
 from handlers.usage_statistics import statistics
-from shared.core.clock import Ids
 from shared.core.errors import PayloadTooLarge
-from shared.speech.synthesizer import characters
+from shared.core.ids import Ids
+from shared.core.text import characters
 from shared.stores.memory.store import MemoryStore
 from shared.tables import Memos
-from shared.tables.model import Memo
+from shared.tables.memos import Memo
 from shared.usage.export import ANSWER_BYTES, Exports
 from tests.events import LambdaContext, http_event
 from tests.handlers.world import NOON, PUBLIC_URL, Account, Answer, World

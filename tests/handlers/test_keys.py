@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.plans import Tier
-from shared.tables.model import Role
+from shared.tables.users import Role
 from tests.handlers.world import Account, Answer, World
 
 KEYS = "/api/keys"

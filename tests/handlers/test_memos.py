@@ -8,7 +8,7 @@ import mutagen.mp3
 import pytest
 
 from shared.plans import Tier
-from shared.tables.model import Role
+from shared.tables.users import Role
 from tests.handlers.world import PUBLIC_URL, Account, Answer, World
 
 MEMO = "/api/v1/memo"

@@ -6,7 +6,7 @@ import pytest
 
 from shared.plans import Tier
 from shared.tables import Subscriptions
-from shared.tables.model import Subscription, SubscriptionStatus
+from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from tests.handlers.world import NOON, Account, World, features
 
 TIERS = "/api/v1/billing/tiers"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.plans import Tier
-from shared.tables.model import Role
+from shared.tables.users import Role
 from tests.handlers.world import NOON, PASSWORD, PUBLIC_URL, Account, World, features
 
 USAGE = "/api/v1/usage"

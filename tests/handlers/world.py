@@ -15,7 +15,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from local import FUNCTIONS, function_of
-from shared.accounts.sessions import Passwords
+from shared.accounts.passwords import Passwords
 from shared.core.settings import Settings
 from shared.observability.logs import configure_logging
 from shared.plans import Tier
@@ -23,7 +23,7 @@ from shared.services import Services
 from shared.stores.memory.store import Pause
 from shared.stores.port import StoreUnavailable
 from shared.tables import Users
-from shared.tables.model import Role, User
+from shared.tables.users import Role, User
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import FakeClock, seeded_pause

@@ -12,7 +12,8 @@ import httpx
 
 from local import local_gateway
 from shared.api_keys.api_keys import NewKey, new_key
-from shared.core.clock import Ids, iso, utc_now
+from shared.core.clock import iso, utc_now
+from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.plans import Tier
 from shared.services import Services
@@ -27,7 +28,9 @@ from shared.tables import (
     Users,
     uses_counter,
 )
-from shared.tables.model import Action, Memo, Role, UsageLog, User
+from shared.tables.memos import Memo
+from shared.tables.usage_logs import Action, UsageLog
+from shared.tables.users import Role, User
 from tests.support import cheap_passwords
 
 AT_ONCE: Final = 16

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from shared.micro import Json, MicroClient
-from shared.micro_address import Direct
+from shared.micro import Direct, Json, MicroClient
 from shared.micro_connections import KEEPALIVE_S, FreshConnections
 from shared.micro_errors import refusal
 from tests.live.processes import MICRO_KEY

@@ -15,6 +15,7 @@ from math import ceil, inf
 from typing import Any, Final
 
 from shared.core.clock import Clock, utc_now
+from shared.core.concurrency import Turns
 from shared.stores.dynamo import items as dynamo_rows
 from shared.stores.dynamo import pages as dynamo_pages
 from shared.stores.dynamo import provisioning as dynamo_table
@@ -38,7 +39,6 @@ from shared.stores.port import (
     check_step,
     serialised,
 )
-from shared.turns import Turns
 
 ABSENT: Final = "attribute_not_exists(pk)"
 NOT_YET: Final = "attribute_exists(pk) AND NOT contains(t, :token)"

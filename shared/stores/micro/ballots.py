@@ -16,12 +16,11 @@ from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from shared.core.concurrency import together
+from shared.core.concurrency import Turns, together
 from shared.micro import MicroClient
 from shared.micro_errors import AlreadyExists, DeadlinePassed, MicroError, NoAnswer, NotFound, Outcome
 from shared.stores.micro.layout import TRAIL, Address, Pile, Stamps, Version, read_pile
 from shared.stores.port import Change, Document, serialised
-from shared.turns import Turns
 
 STALE_S: Final = 10.0
 """A draft of this age has lost its writer."""

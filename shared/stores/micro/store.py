@@ -18,8 +18,9 @@ from typing import Any, Final
 
 from shared import micro, micro_errors
 from shared.core.clock import Clock, utc_now
-from shared.micro_errors import MicroError, Outcome, translated
+from shared.micro_errors import MicroError, Outcome
 from shared.stores.micro.ballots import Ballots, remove
+from shared.stores.micro.failures import translated
 from shared.stores.micro.layout import (
     Address,
     Pile,

@@ -1,0 +1,30 @@
+"""Minting and recognizing API keys. A key is stored as its digest only."""
+
+import hashlib
+import hmac
+import re
+import secrets
+
+from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX
+
+_API_KEY = re.compile(r"at_(live|test)_[A-Za-z0-9_-]{43}")
+
+
+def mint_api_key(*, test: bool) -> str:
+    """A prefix and 32 random bytes in base64url."""
+    return (TEST_PREFIX if test else LIVE_PREFIX) + secrets.token_urlsafe(32)
+
+
+def is_api_key(text: str) -> bool:
+    """Whether this has the form of an API key; says nothing of whether it is one."""
+    return _API_KEY.fullmatch(text) is not None
+
+
+def digest(secret: str) -> str:
+    """SHA-256 in hexadecimal: enough for secrets of 256 random bits."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def same_digest(one: str, other: str) -> bool:
+    """In constant time."""
+    return hmac.compare_digest(one.encode(), other.encode())

@@ -1,0 +1,49 @@
+"""What a failed HYPR Micro request means to the caller of a store verb."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from shared.micro_errors import (
+    AlreadyExists,
+    DatabasesFull,
+    ForeignServer,
+    MicroError,
+    Rejected,
+    Unreachable,
+    UnsafeSegment,
+    WrongKey,
+)
+from shared.stores import port as store
+
+MEANINGS: Final[tuple[tuple[type[MicroError], type[store.StoreError], str], ...]] = (
+    (AlreadyExists, store.AlreadyExists, "the key is taken"),
+    (UnsafeSegment, store.InvalidKey, "the server cannot address this key"),
+    (WrongKey, store.StoreNotReady, "HYPR Micro refuses the API key: check HYPERMICRO_API_KEY or HYPR_APP_SLUG"),
+    (
+        DatabasesFull,
+        store.StoreNotReady,
+        "HYPR Micro has no room for one more database: it holds seven names until it restarts, misspelt ones too",
+    ),
+    (
+        ForeignServer,
+        store.StoreNotReady,
+        "what answers is no HYPR Micro: check HYPR_URL or HYPR_PLATFORM_URL",
+    ),
+    (Unreachable, store.StoreUnavailable, "HYPR Micro cannot be reached"),
+    (Rejected, store.StoreError, "HYPR Micro does not take this request"),
+    (MicroError, store.StoreUnavailable, "HYPR Micro did not answer as it should"),
+)
+"""What a failure means to the caller of a verb. The first row that fits counts."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """From what the wire client raises to what a store raises."""
+    try:
+        yield
+    except MicroError as exc:
+        for kind, error, what in MEANINGS:
+            if isinstance(exc, kind):
+                raise error(f"{what} ({exc})") from exc
+        raise
