@@ -24,7 +24,7 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
-	@$(PY) -m local run --port $(PORT)
+	@$(PY) -m tools.local run --port $(PORT)
 
 test: $(READY) ## Run the tests
 	$(PY) -m pytest
@@ -46,7 +46,7 @@ format: $(READY) ## Format the code
 	.venv/bin/ruff check --fix .
 
 invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
-	@$(PY) -m local invoke $(FUNCTION) $(EVENT)
+	@$(PY) -m tools.local invoke $(FUNCTION) $(EVENT)
 
 invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as serverless.yml configures the function
 	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
@@ -92,19 +92,19 @@ prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time al
 	EVERY_COMBINATION=1 $(PY) -m pytest tests/test_micro_operations.py
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
-	@$(PY) -m bench
+	@$(PY) -m tools.bench
 
 bench-cold: $(READY) ## Measure cold starts of each function under Lambda's runtime client, against a bare one
-	@$(PY) -m bench.cold
+	@$(PY) -m tools.bench.cold
 
 bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
-	@$(PY) -m bench.usage
+	@$(PY) -m tools.bench.usage
 
 bench-micro: $(READY) ## Measure on a real HYPR Micro server behind a network; MICRO_CHECKOUT as above
-	@$(PY) -m bench.micro
+	@$(PY) -m tools.bench.micro
 
 bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB Local counts them; needs Java and npm
-	@$(PY) -m bench.dynamo
+	@$(PY) -m tools.bench.dynamo
 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml

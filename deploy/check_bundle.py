@@ -26,7 +26,7 @@ LAMBDAS_GLIBC: Final = (2, 34)
 MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}
 """ELF's `e_machine`."""
 
-LOCKED_OUT: Final = ("boto3", "botocore", "s3transfer", "pytest", "tests", "bench", "maintain", "deploy")
+LOCKED_OUT: Final = ("boto3", "botocore", "s3transfer", "pytest", "tests", "tools", "deploy")
 
 
 class Wrong(Exception):

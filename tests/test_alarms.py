@@ -1,4 +1,4 @@
-"""serverless/alarms.yml watches every function, by the names under which things are counted."""
+"""deploy/resources/alarms.yml watches every function, by the names under which things are counted."""
 
 import json
 import re
@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from local import FUNCTIONS
 from shared.observability.metrics import NAMESPACE, Served, emit
 from shared.observability.request_stats import Tally
+from tools.local import FUNCTIONS
 
-TEXT = (Path(__file__).parent.parent / "serverless" / "alarms.yml").read_text()
+TEXT = (Path(__file__).parent.parent / "deploy" / "resources" / "alarms.yml").read_text()
 NAMES = {f"${{self:service}}-${{sls:stage}}-{name}" for name in FUNCTIONS}
 
 

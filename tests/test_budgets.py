@@ -9,12 +9,12 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from local import local_gateway
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.tables import TABLES
 from tests.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords
+from tools.local import local_gateway
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from local import FUNCTIONS
 from tests.events import http_event
+from tools.local import FUNCTIONS
 
 ROOT: Final = Path(__file__).parent.parent
 HEAVY: Final = frozenset(

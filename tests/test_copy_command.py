@@ -1,4 +1,4 @@
-"""`python -m maintain copy`: what it refuses, what it says, and how it goes on where it was."""
+"""`python -m tools.maintain copy`: what it refuses, what it says, and how it goes on where it was."""
 
 import asyncio
 import json
@@ -14,8 +14,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from maintain.__main__ import main
-from maintain.where import where
 from shared.core.clock import Clock
 from shared.core.settings import Settings
 from shared.stores.memory.file import shared_rows
@@ -25,6 +23,8 @@ from shared.tables import MEMOS, USERS
 from tests.standin import KEY
 from tests.support import NOON, seeded
 from tests.test_micro_served import Served
+from tools.maintain.__main__ import main
+from tools.maintain.where import where
 
 TABLE = "agent-talk-of-a-test"
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from maintain.content import Content, canonical, counters_content, table_content
-from maintain.copying import Copying, SourceEmpty
 from shared.core.clock import Clock
 from shared.plans import Tier
 from shared.stores.memory.store import MemoryStore
@@ -19,6 +17,8 @@ from shared.tables.users import Role
 from tests.handlers.stores import STORES
 from tests.handlers.world import NOON, Account, World
 from tests.support import CountingStore, FailingStore, Intercepted
+from tools.maintain.content import Content, canonical, counters_content, table_content
+from tools.maintain.copying import Copying, SourceEmpty
 
 ADA, BOB = Key("ada", "m1"), Key("bob", "m1")
 

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from local import local_gateway
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
+from tools.local import local_gateway
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "tests" / "events"
@@ -19,7 +19,7 @@ EVENTS = ROOT / "tests" / "events"
 
 def invoke(*arguments: str, memory_file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 our own command
-        [sys.executable, "-m", "local", "invoke", *arguments],
+        [sys.executable, "-m", "tools.local", "invoke", *arguments],
         cwd=ROOT,
         env={"AGENT_TALK_MEMORY_FILE": str(memory_file), "SESSION_SECRET": "s" * 32},
         capture_output=True,

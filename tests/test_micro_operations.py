@@ -21,7 +21,6 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from local import local_gateway
 from shared.core.request import REQUEST_S
 from shared.core.settings import Settings
 from shared.micro import Direct, MicroClient
@@ -47,6 +46,7 @@ from tests.standin_network import (
 )
 from tests.standin_steps import Gate, Schedule, Seen, Step
 from tests.support import cheap_passwords, seeded
+from tools.local import local_gateway
 
 pytestmark = pytest.mark.anyio
 

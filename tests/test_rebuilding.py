@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from maintain.__main__ import main
-from maintain.rebuilding import Checked, Rebuilding
 from shared.core.clock import midnight
 from shared.stores.memory.file import shared_rows
 from shared.stores.memory.store import MemoryStore
@@ -19,6 +17,8 @@ from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS
 from tests.support import FakeClock, services_on, signed_up
 from tests.test_history import ALL, STORES, check
 from tests.usage_world import BORN, MEMO, Owner, lived
+from tools.maintain.__main__ import main
+from tools.maintain.rebuilding import Checked, Rebuilding
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 
 from deploy.bundle import DEPLOYED
 from deploy.check_template import DYNAMODB, holds
-from local import FUNCTIONS
 from shared.core.parameters import SECRETS, SUFFIX
 from shared.web.function import Function
+from tools.local import FUNCTIONS
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "serverless.yml").read_text())
 DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
@@ -38,7 +38,7 @@ def _argument(loader: yaml.SafeLoader, node: Any) -> Any:
 
 def resources(name: str, **custom: str) -> dict[str, Any]:
     """A file of resources, with these variables in it."""
-    text = (Path(__file__).parent.parent / "serverless" / name).read_text()
+    text = (Path(__file__).parent.parent / "deploy" / "resources" / name).read_text()
     for variable, value in custom.items():
         text = text.replace(f"${{self:custom.{variable}}}", value)
     read: dict[str, Any] = yaml.load(text, Loader=Template)  # noqa: S506 a SafeLoader

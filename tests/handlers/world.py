@@ -14,7 +14,6 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
-from local import FUNCTIONS, function_of
 from shared.accounts.passwords import Passwords
 from shared.core.settings import Settings
 from shared.observability.logs import configure_logging
@@ -27,6 +26,7 @@ from shared.tables.users import Role, User
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import FakeClock, seeded_pause
+from tools.local import FUNCTIONS, function_of
 
 PUBLIC_URL: Final = "https://api.example.org"
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import httpx
 
-from local import local_gateway
 from shared.api_keys.api_keys import NewKey, new_key
 from shared.core.clock import iso, utc_now
 from shared.core.ids import Ids
@@ -32,6 +31,7 @@ from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
 from shared.tables.users import Role, User
 from tests.support import cheap_passwords
+from tools.local import local_gateway
 
 AT_ONCE: Final = 16
 UNLIMITED: Final = {"SIGNUPS_PER_ADDRESS": "1000000", "LOG_LEVEL": "ERROR"}

@@ -136,7 +136,7 @@ def gateway_in(environ: Mapping[str, str]) -> Iterator[Process]:
     """All functions, not yet started. Attempts are hardly limited: all come from one address."""
     port = free_port()
     process = Process(
-        [sys.executable, "-m", "local", "run", "--host", HOST, "--port", str(port)],
+        [sys.executable, "-m", "tools.local", "run", "--host", HOST, "--port", str(port)],
         cwd=ROOT,
         env={
             **environ,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from bench.pages import bare, memos_function, page_event
+from tools.bench.pages import bare, memos_function, page_event
 
 _CONTEXT: Any = None
 """Mangum hands it on, and nobody reads it."""

@@ -8,10 +8,10 @@ for the last pass they must be stopped.
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
-from maintain.content import canonical, counter_pages, has_rows, row_pages
 from shared.core.clock import Clock, utc_now
 from shared.core.concurrency import at_once
 from shared.stores.port import Counter, Kind, Row, Store, StoreError, StoreUnavailable, Table
+from tools.maintain.content import canonical, counter_pages, has_rows, row_pages
 
 
 class SourceEmpty(Exception):

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from maintain.content import has_rows
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, StoreChoice
 from shared.stores.opening import open_store
 from shared.stores.port import Store
 from shared.tables import TABLES
+from tools.maintain.content import has_rows
 
 _SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER")
 """What only those need who answer requests: maintenance is the same in production, and signs nothing."""

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from maintain.opened import Impossible
+from tools.maintain.opened import Impossible
 
 
 @dataclass(frozen=True, kw_only=True)

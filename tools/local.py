@@ -1,7 +1,7 @@
 """Local use: all functions behind one gateway, or one function invoked with one event.
 
-python -m local run [--host 127.0.0.1] [--port 8000]
-python -m local invoke users tests/events/signup.json
+python -m tools.local run [--host 127.0.0.1] [--port 8000]
+python -m tools.local invoke users tests/events/signup.json
 """
 
 import argparse
@@ -74,7 +74,7 @@ def function_of(path: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m local", description="Agent Talk on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m tools.local", description="Agent Talk on this machine.")
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run", help="serve all functions", description="Serve all functions behind one gateway.")
     run.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")

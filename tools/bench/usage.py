@@ -68,7 +68,7 @@ class Owner:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.usage", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.usage", description=__doc__)
     add_checkout(parser)
     parser.add_argument("--memos", type=int, default=MANY, help="of the owner who has many (default: %(default)s)")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """Maintenance of a deployment, from a checkout; settings come from the environment, as for the functions.
 
-python -m maintain rebuild-usage [--email me@example.org] [--from 2026-01-01] [--to 2026-01-31] [--check]
-python -m maintain copy --from micro --to dynamodb
+python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-01] [--to 2026-01-31] [--check]
+python -m tools.maintain copy --from micro --to dynamodb
 """
 
 import argparse
@@ -10,15 +10,15 @@ import os
 import sys
 from collections.abc import Mapping
 
-from maintain import copy, rebuild_usage
-from maintain.opened import Impossible
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
+from tools.maintain import copy, rebuild_usage
+from tools.maintain.opened import Impossible
 
 
 def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.environ, clock: Clock = utc_now) -> int:
-    parser = argparse.ArgumentParser(prog="python -m maintain", description="Maintenance of a deployment.")
+    parser = argparse.ArgumentParser(prog="python -m tools.maintain", description="Maintenance of a deployment.")
     commands = parser.add_subparsers(required=True)
     rebuild_usage.add_to(commands)
     copy.add_to(commands)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from bench.pages import bare, memos_function, page_event
+from tools.bench.pages import bare, memos_function, page_event
 
 Handler = Callable[[Any, Any], Any]
 

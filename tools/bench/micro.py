@@ -104,7 +104,9 @@ class Ours:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.micro", description="Measure HYPR Micro behind a network.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.micro", description="Measure HYPR Micro behind a network."
+    )
     add_checkout(parser)
     asyncio.run(_measure(checkout(parser, parser.parse_args())))
 

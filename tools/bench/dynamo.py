@@ -174,7 +174,7 @@ def operations(side: Side) -> dict[str, Callable[[], Awaitable[None]]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.dynamo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.dynamo", description=__doc__)
     parser.add_argument("--memos", type=int, default=MANY, help="of the owner who has many (default: %(default)s)")
     parser.add_argument(
         "--engine", default=ENGINE.name, choices=[each.name for each in ENGINES], help="default: %(default)s"

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from maintain.opened import Impossible, maintenance_settings, opened_existing
-from maintain.rebuilding import Rebuilding
 from shared.core.clock import Clock
 from shared.tables import UsageLogs, Users, Window
 from shared.usage.rollups import Rollups
+from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
+from tools.maintain.rebuilding import Rebuilding
 
 PAGE = 100
 

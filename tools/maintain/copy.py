@@ -10,15 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
-from maintain.bookmark import Bookmark, Place
-from maintain.content import Content, counters_content, table_content
-from maintain.copying import Copying, SourceEmpty, Step
-from maintain.opened import Impossible, maintenance_settings, opened_existing, opened_store
-from maintain.where import where
 from shared.core.clock import Clock
 from shared.core.settings import Settings, SettingsError, StoreChoice
 from shared.stores.port import Store
 from shared.tables import TABLES
+from tools.maintain.bookmark import Bookmark, Place
+from tools.maintain.content import Content, counters_content, table_content
+from tools.maintain.copying import Copying, SourceEmpty, Step
+from tools.maintain.opened import Impossible, maintenance_settings, opened_existing, opened_store
+from tools.maintain.where import where
 
 STATE = Path(".local/copy.json")
 

@@ -1,4 +1,4 @@
-"""Measure cold starts under Lambda's own runtime client: `make bench-cold`, or `python -m bench.cold --runs 15`.
+"""Measure cold starts under Lambda's own runtime client: `make bench-cold`, or `python -m tools.bench.cold --runs 15`.
 
 Each function, and a bare FastAPI, Mangum and httpx function as the floor, is started anew for each run, in turn, so
 that a machine whose speed drifts slows all. The packages are those of the bundle, for this machine: once as they are
@@ -25,7 +25,7 @@ from tests.events import http_event
 from tests.live.processes import stand_in
 from tests.runtime.api import Answer, Runtime, RuntimeApi, lambdas_own_packages
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 KEY: Final = "development"
 FLOOR: Final = "floor"
 
@@ -72,7 +72,7 @@ class Bench:
     def build(self) -> None:
         """Our own modules and what they require, copied, without bytecode."""
         without = shutil.ignore_patterns("__pycache__", "*.pyc")
-        for folder in ("handlers", "shared", "bench"):
+        for folder in ("handlers", "shared", "tools"):
             shutil.copytree(ROOT / folder, self._bundle / folder, ignore=without)
         for line in (ROOT / "requirements.txt").read_text().splitlines():
             if found := re.match(r"([A-Za-z0-9._-]+)==", line):
@@ -96,8 +96,8 @@ class Bench:
             return Start(init_s=started.init_s, first_s=answer.took_s, memory_mb=runtime.memory_mb())
 
     def warm_s(self, handler: str, *, calls: int) -> Iterator[float]:
-        """How long each of so many warm calls of a handler of `bench.warm` takes."""
-        with self._runtime(f"bench.warm.{handler}", {}) as (api, runtime):
+        """How long each of so many warm calls of a handler of `tools.bench.warm` takes."""
+        with self._runtime(f"tools.bench.warm.{handler}", {}) as (api, runtime):
             runtime.ready()
             for number in range(calls + calls // 10):
                 answer = _answered(api.invoke({}))
@@ -127,7 +127,7 @@ class Bench:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.cold", description="Measure cold starts.")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.cold", description="Measure cold starts.")
     parser.add_argument("--runs", type=int, default=7, help="starts of each function (default: %(default)s)")
     runs: int = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as place, stand_in(KEY) as url:
@@ -146,13 +146,15 @@ def _on_memory() -> dict[str, Target]:
         name: Target(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
         for name, path in MEMORY.items()
     }
-    return {FLOOR: Target(handler="bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
+    return {FLOOR: Target(handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
 
 
 def _on_micro(bench: Bench, url: str) -> dict[str, Target]:
     env = {"AGENT_TALK_STORE": "micro", "HYPR_URL": url, "HYPERMICRO_API_KEY": KEY, "SESSION_SECRET": "s" * 32}
     tokens = bench.account(env)
-    floor = Target(handler="bench.bare.handler", event=http_event("GET", "/"), env={"FLOOR_ASKS": f"{url}/health"})
+    floor = Target(
+        handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={"FLOOR_ASKS": f"{url}/health"}
+    )
     return {FLOOR: floor} | {
         name: Target(
             handler=f"handlers.{name}.handler",

@@ -1,1 +1,0 @@
-"""Maintenance of a deployment, from a checkout: `python -m maintain --help`."""

@@ -1,0 +1,1 @@
+"""Maintenance of a deployment, from a checkout: `python -m tools.maintain --help`."""
