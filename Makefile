@@ -76,7 +76,7 @@ rehearse: $(READY) node_modules ## Deploy to an AWS emulated on this machine, us
 	@$(PY) -m deploy.rehearse --store $(STORE)
 
 micro: $(READY) ## Serve a HYPR Micro stand-in on $MICRO_PORT (default 7070), with the key `development`
-	@$(PY) -m tests.standin --port $(MICRO_PORT) --key development
+	@$(PY) -m tests.fakes.standin --port $(MICRO_PORT) --key development
 
 test-micro: $(READY) ## Show everything on a real HYPR Micro server; MICRO_CHECKOUT names its checkout, with its packages installed
 	@$(PY) -m tests.live
@@ -88,8 +88,8 @@ test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on minist
 	@$(PY) -m tests.engines
 
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
-	@$(PY) -m tests.prove
-	EVERY_COMBINATION=1 $(PY) -m pytest tests/test_micro_operations.py
+	@$(PY) -m tests.proofs.prove
+	EVERY_COMBINATION=1 $(PY) -m pytest tests/stores/micro/test_operations.py
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m tools.bench

@@ -12,7 +12,7 @@ import pytest
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.tables import TABLES
-from tests.micro_store_world import MicroStoreWorld, micro_store_world
+from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords
 from tools.local import local_gateway
 

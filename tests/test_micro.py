@@ -17,9 +17,9 @@ from shared.micro_errors import (
     ServerFailed,
     UnsafeSegment,
 )
-from tests.micro_world import world
-from tests.standin import KEY, StandIn
-from tests.standin_network import (
+from tests.fakes.micro_world import world
+from tests.fakes.standin import KEY, StandIn
+from tests.fakes.standin_network import (
     CLOSED,
     HTML,
     StandInTransport,
@@ -27,7 +27,7 @@ from tests.standin_network import (
     answer,
     nth,
 )
-from tests.standin_steps import Gate
+from tests.fakes.standin_steps import Gate
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 import pytest
 
 from shared.micro import Direct, Platform, segment
-from tests.standin import KEY
+from tests.fakes.standin import KEY
 
 
 def test_a_segment_is_encoded_once_and_holds_what_is_just_not_too_long() -> None:

@@ -15,9 +15,9 @@ from shared.micro_errors import (
     Unreachable,
     WrongKey,
 )
-from tests.micro_world import READS, Call, every_read, every_write, world
-from tests.standin import KEY, StandIn
-from tests.standin_network import (
+from tests.fakes.micro_world import READS, Call, every_read, every_write, world
+from tests.fakes.standin import KEY, StandIn
+from tests.fakes.standin_network import (
     BUSY,
     CLOSED,
     CUT,
@@ -35,7 +35,7 @@ from tests.standin_network import (
     nth,
     slow,
 )
-from tests.standin_steps import Gate
+from tests.fakes.standin_steps import Gate
 
 pytestmark = pytest.mark.anyio
 

@@ -46,7 +46,7 @@ def tree(root: Path, names: tuple[str, ...]) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return tree(tmp_path / "source", (*OWN, *HIDDEN, "tests/test_memos.py"))
+    return tree(tmp_path / "source", (*OWN, *HIDDEN, "tests/memos/test_memos.py"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.engines.had import ENGINES, Engine, NotHad
 from tests.live import races
 from tests.live.processes import ROOT, Process, gateway_in
 
-SUITES: Final = ("tests/test_dynamo_store.py", "tests/test_dynamo_store_faults.py", "tests/handlers")
+SUITES: Final = ("tests/stores/dynamo/test_store.py", "tests/stores/dynamo/test_faults.py", "tests/handlers")
 
 
 def main() -> int:

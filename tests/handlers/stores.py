@@ -15,9 +15,9 @@ from shared.stores.dynamo.store import DynamoStore
 from shared.stores.memory.store import MemoryStore, Pause
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store, Table
-from tests import dynamo_world
-from tests.standin import KEY, StandIn
-from tests.standin_network import ManualClock, StandInTransport
+from tests.fakes import dynamo_world
+from tests.fakes.standin import KEY, StandIn
+from tests.fakes.standin_network import ManualClock, StandInTransport
 from tests.support import Intercepted
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from shared.observability.request_stats import Tally
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
+from tests.fakes.standin import KEY, StandIn
 from tests.handlers.world import Account, Logs, World
-from tests.standin import KEY, StandIn
 from tests.support import cheap_passwords
 
 NewWorld = Callable[..., World]

@@ -92,7 +92,7 @@ def checkout(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Pa
 def stand_in(key: str) -> Iterator[str]:
     """The URL of a stand-in of HYPR Micro."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.standin", "--port", str(port), "--key", key]
+    command = [sys.executable, "-m", "tests.fakes.standin", "--port", str(port), "--key", key]
     server = Process(command, cwd=ROOT, env={}, port=port, ready="/health")
     asyncio.run(server.start())
     try:

@@ -17,11 +17,11 @@ from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store
 from shared.tables import MEMOS
+from tests.fakes.standin_network import Cost, Recorder
 from tests.live.crowd import AT_ONCE, Owner, api_on, fill
 from tests.live.people import PASSWORD
 from tests.live.processes import Process, micro_server
 from tests.live.wire import bulk_client, measured_client
-from tests.standin_network import Cost, Recorder
 
 USERS: Final = 1000
 EACH: Final = 100

@@ -12,9 +12,9 @@ import httpx
 from shared.micro import Direct, Json, MicroClient
 from shared.micro_connections import KEEPALIVE_S, FreshConnections
 from shared.micro_errors import refusal
+from tests.fakes.standin_network import Recorder
+from tests.fakes.standin_steps import identify
 from tests.live.processes import MICRO_KEY
-from tests.standin_network import Recorder
-from tests.standin_steps import identify
 
 CONNECTIONS: Final = 8
 STREAMS: Final = 16

@@ -17,9 +17,9 @@ import uvicorn
 
 from deploy import bundle
 from tests.events import http_event
+from tests.fakes.standin import StandIn
 from tests.live.processes import free_port
 from tests.runtime.api import FailedToStart, Runtime, RuntimeApi, TimedOut, lambdas_own_packages
-from tests.standin import StandIn
 from tests.support import SECRET
 
 KEY = "a-key-for-the-runtime-tests"

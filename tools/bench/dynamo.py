@@ -26,8 +26,8 @@ from shared.stores.dynamo.client import AT_ONCE, Dynamo
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Document, Key, Table, serialised
 from shared.tables import TABLES
-from tests.dynamo_world import client_of
 from tests.engines.had import ENGINES, Engine, NotHad
+from tests.fakes.dynamo_world import client_of
 from tests.live.crowd import api_on, keep_memo, open_account
 from tests.live.people import MEMO, PASSWORD
 from tests.support import Intercepted

@@ -23,11 +23,11 @@ from shared.core.settings import Settings
 from shared.micro import Json, MicroClient
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
+from tests.fakes.standin_network import Recorder
 from tests.live.crowd import Owner, api_on, fill
 from tests.live.people import MEMO
 from tests.live.processes import MICRO_KEY, add_checkout, checkout, micro_server
 from tests.live.wire import Wire, bulk_client, measured_client
-from tests.standin_network import Recorder
 
 LATENCY_S: Final = 0.02
 USERS: Final = 100

@@ -28,10 +28,10 @@ from shared.stores.port import Store
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS, UsageLogs
 from shared.tables.usage_logs import Action, UsageLog
 from shared.usage.counts import Figures
+from tests.fakes.standin_network import Recorder
 from tests.live.crowd import api_on, keep_memo, open_account
 from tests.live.processes import add_checkout, checkout, micro_server
 from tests.live.wire import bulk_client, measured_client
-from tests.standin_network import Recorder
 
 DAYS: Final = 730
 FEW: Final = 10

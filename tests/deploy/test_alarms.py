@@ -1,0 +1,113 @@
+"""deploy/resources/alarms.yml watches every function, by the names under which things are counted."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.observability.metrics import NAMESPACE, Served, emit
+from shared.observability.request_stats import Tally
+from tools.local import FUNCTIONS
+
+TEXT = (Path(__file__).parents[2] / "deploy" / "resources" / "alarms.yml").read_text()
+NAMES = {f"${{self:service}}-${{sls:stage}}-{name}" for name in FUNCTIONS}
+
+
+class Template(yaml.SafeLoader):
+    """CloudFormation's own tags, read as what they are about."""
+
+
+Template.add_multi_constructor("!", lambda loader, _, node: _untagged(loader, node))
+
+
+def _untagged(loader: yaml.SafeLoader, node: Any) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    assert isinstance(node, yaml.SequenceNode)
+    return loader.construct_sequence(node, deep=True)
+
+
+RESOURCES: dict[str, Any] = yaml.load(TEXT, Loader=Template)["Resources"]  # noqa: S506 a SafeLoader
+DASHBOARD: Any = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"])
+
+
+def shown() -> list[tuple[str, str, str]]:
+    """Namespace, metric and dimension's value of each line of the dashboard."""
+    found: list[tuple[str, str, str]] = []
+    for widget in DASHBOARD["widgets"]:
+        for metric in widget["properties"]["metrics"]:
+            names = [part for part in metric if isinstance(part, str)]
+            if names[0] == "...":
+                found.append((*found[-1][:2], names[1]))
+            else:
+                found.append((names[0], names[1], names[3]))
+    return found
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The names of all metrics that there are."""
+    spent = Tally(store_ms=[1.0], speech_ms=[1.0], memos=1)
+    for status in (201, 400, 429, 500, 502, 503):
+        emit(
+            Served(
+                request_id="r",
+                method="POST",
+                route="/",
+                status=status,
+                duration_ms=1.0,
+                cold_start=True,
+                spent=spent,
+            ),
+            function="memos",
+        )
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return {metric["Name"] for line in lines for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+
+
+def test_the_dashboard_shows_all_that_the_functions_count_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {metric for namespace, metric, _ in shown() if namespace == NAMESPACE} == written(capsys)
+
+
+def test_the_metrics_are_told_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert {name for name in written(capsys) if f"`{name}`" not in readme} == set()
+
+
+@pytest.mark.parametrize("metric", ["Errors", "Throttles", "Duration", "StoreErrors", "InternalErrors"])
+def test_the_dashboard_shows_every_function(metric: str) -> None:
+    assert {name for _, shown_metric, name in shown() if shown_metric == metric} == NAMES
+
+
+@pytest.mark.parametrize("alarm", ["ErrorsAlarm", "ThrottlesAlarm"])
+def test_these_alarms_sum_over_every_function(alarm: str) -> None:
+    _, *metrics = RESOURCES[alarm]["Properties"]["Metrics"]
+    seen = {metric["MetricStat"]["Metric"]["Dimensions"][0]["Value"] for metric in metrics}
+    assert seen == NAMES
+    assert {metric["MetricStat"]["Metric"]["MetricName"] for metric in metrics} == {alarm.removesuffix("Alarm")}
+
+
+def test_what_is_watched_of_awss_own_are_metrics_that_it_has() -> None:
+    """An alarm on a misspelt one is never raised."""
+    own = {(namespace, metric) for namespace, metric, _ in shown() if namespace != NAMESPACE}
+    for resource in RESOURCES.values():
+        alarm = resource["Properties"]
+        stats = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
+        own |= {
+            (each["Namespace"], each["MetricName"]) for each in [*stats, *([alarm] if "MetricName" in alarm else [])]
+        }
+    assert own == {
+        *(("AWS/Lambda", metric) for metric in ("Errors", "Throttles")),
+        *(("AWS/ApiGateway", metric) for metric in ("Count", "Latency", "4xx", "5xx")),
+    }
+
+
+def test_every_alarm_tells_the_topic_if_there_is_one() -> None:
+    alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) == 4
+    for alarm in alarms:
+        assert alarm["AlarmActions"][0] == "TellsOfAlarms"
+        assert alarm["TreatMissingData"] == "notBreaching"
+    assert re.search(r"env:ALARM_TOPIC", TEXT)

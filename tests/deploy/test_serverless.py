@@ -1,0 +1,145 @@
+"""serverless.yml sends every path to the function that has it, and to no other."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fastapi.routing import APIRoute
+
+from deploy.bundle import DEPLOYED
+from deploy.check_template import DYNAMODB, holds
+from shared.core.parameters import SECRETS, SUFFIX
+from shared.web.function import Function
+from tools.local import FUNCTIONS
+
+CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "serverless.yml").read_text())
+DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
+
+
+class Template(yaml.SafeLoader):
+    """CloudFormation's own tags, read as the functions that they are short for."""
+
+
+Template.add_multi_constructor("!", lambda loader, tag, node: {_function(tag): _argument(loader, node)})
+
+
+def _function(tag: str) -> str:
+    return tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
+
+
+def _argument(loader: yaml.SafeLoader, node: Any) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    return loader.construct_sequence(node, deep=True)
+
+
+def resources(name: str, **custom: str) -> dict[str, Any]:
+    """A file of resources, with these variables in it."""
+    text = (Path(__file__).parents[2] / "deploy" / "resources" / name).read_text()
+    for variable, value in custom.items():
+        text = text.replace(f"${{self:custom.{variable}}}", value)
+    read: dict[str, Any] = yaml.load(text, Loader=Template)  # noqa: S506 a SafeLoader
+    return read
+
+
+def declared_paths(name: str) -> list[str]:
+    """The paths of a function's events; `*` is API Gateway's $default."""
+    return [event["httpApi"].removeprefix("ANY ") for event in DECLARED[name]["events"]]
+
+
+def test_every_function_is_declared_and_served_locally() -> None:
+    assert set(DECLARED) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_each_declared_handler_imports(name: str) -> None:
+    module, _, attribute = DECLARED[name]["handler"].rpartition(".")
+    assert isinstance(getattr(importlib.import_module(module.replace("/", ".")), attribute), Function)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_each_route_of_a_function_is_declared_for_it_and_nothing_else_is(name: str) -> None:
+    routes = {route.path for route in FUNCTIONS[name].routes.routes if isinstance(route, APIRoute)}
+    assert set(declared_paths(name)) - {"*"} == routes
+
+
+def test_no_path_is_declared_twice() -> None:
+    paths = [path for name in DECLARED for path in declared_paths(name)]
+    assert len(paths) == len(set(paths))
+
+
+def test_every_declared_path_takes_all_methods_so_that_its_function_answers_wrong_ones() -> None:
+    events = [event["httpApi"] for name in DECLARED for event in DECLARED[name]["events"]]
+    assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
+
+
+def test_every_function_has_a_role_of_its_own() -> None:
+    assert {name: function["role"] for name, function in DECLARED.items()} == {
+        name: f"{name.capitalize()}Role" for name in DECLARED
+    }
+
+
+@pytest.mark.parametrize(
+    ("store", "create_table", "made"),
+    [
+        ("dynamodb", "", True),
+        ("dynamodb", "1", True),
+        ("dynamodb", "0", False),
+        ("micro", "", False),
+        ("micro", "1", True),
+        ("micro", "0", False),
+    ],
+)
+def test_the_table_is_made_for_dynamodb_or_when_one_asks_for_it_or_not_at_all(
+    store: str, create_table: str, *, made: bool
+) -> None:
+    assert CONFIGURATION["custom"]["createTable"] == "${env:CREATE_TABLE, ''}"
+    table = resources("table.yml", createTable=create_table)
+    conditions = table["Conditions"] | resources("roles.yml", store=store)["Conditions"]
+    assert holds(conditions, {"Condition": table["Resources"]["Table"]["Condition"]}) is made
+
+
+def test_roles_reach_the_table_by_its_name_since_the_stack_need_not_have_made_it() -> None:
+    roles = json.dumps(resources("roles.yml", store="dynamodb", table="restored"))
+    assert '{"Fn::GetAtt": "Table.Arn"}' not in roles
+    assert roles.count(json.dumps({"Fn::Sub": f"{DYNAMODB}restored"})) == len(DECLARED)
+
+
+def test_production_takes_no_secret_from_the_deployers_environment() -> None:
+    default, production = CONFIGURATION["params"]["default"], CONFIGURATION["params"]["production"]
+    secrets = {name for name, value in default.items() if value in [f"${{env:{secret}, ''}}" for secret in SECRETS]}
+    assert {name: production[name] for name in secrets} == dict.fromkeys(secrets, "")
+    assert len(secrets) == len(SECRETS)
+
+
+def test_the_bundle_is_for_what_runs_it() -> None:
+    provider = CONFIGURATION["provider"]
+    assert (provider["runtime"], provider["architecture"]) == (f"python{DEPLOYED.python}", DEPLOYED.name)
+    assert f"build/{DEPLOYED.archive.name}" in CONFIGURATION["package"]["artifact"]
+
+
+def test_the_default_route_goes_to_health() -> None:
+    assert [name for name in DECLARED if "*" in declared_paths(name)] == ["health"]
+
+
+def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> None:
+    assert all(function["memorySize"] >= 512 for function in DECLARED.values())
+    assert CONFIGURATION["provider"]["timeout"] < 30
+
+
+def test_every_setting_reaches_the_functions() -> None:
+    settings = (Path(__file__).parents[2] / "shared" / "core" / "settings.py").read_text()
+    settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
+    local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
+    declared = set(CONFIGURATION["provider"]["environment"])
+    assert {name for name in declared if f'"{name}"' not in settings} == set()
+    assert {word for word in _variables(settings) if word not in declared | local_only} == set()
+
+
+def _variables(text: str) -> set[str]:
+    """The quoted words of a module that look like environment variables."""
+    words = text.replace("'", '"').split('"')[1::2]
+    return {word for word in words if "_" in word and word.isupper() and word.isidentifier()}

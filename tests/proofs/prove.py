@@ -1,0 +1,167 @@
+"""Explores the schedules of the rows that change: all of them, as far as time allows.
+
+    python -m tests.proofs.prove --seconds 600 --deviations 3
+
+Per scenario it goes through every choice that the scheduler has, with at most so many deviations from letting each
+client run until it waits or ends, and those that wait take turns; faults count apart. What leads to a state that was
+met before is not followed again.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from shared.stores.micro.ballots import Ballots
+from shared.stores.micro.layout import Address
+from tests.proofs.schedules import Option, Pruned, Scenario, Schedules
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "two claims": Scenario(scripts=[["claim"], ["claim"]]),
+    "two appends": Scenario(scripts=[["append"], ["append"]], there=True),
+    "append and read": Scenario(scripts=[["append"], ["read", "read"]], there=True),
+    "append and delete": Scenario(scripts=[["append"], ["delete"]], there=True),
+    "claims with a fault": Scenario(scripts=[["claim"], ["claim"]], crashes=1, losses=1),
+    "appends with a fault": Scenario(scripts=[["append"], ["append"]], there=True, crashes=1, losses=1),
+    "appends with lost answers": Scenario(scripts=[["append"], ["append"]], there=True, losses=2),
+    "delete and claim with a fault": Scenario(scripts=[["delete"], ["claim", "read"]], there=True, crashes=1, losses=1),
+    "three claims": Scenario(scripts=[["claim"]] * 3, crashes=1),
+    "three appends": Scenario(scripts=[["append"]] * 3, there=True, crashes=1, losses=1),
+    "all verbs": Scenario(scripts=[["claim", "append"], ["delete", "claim"], ["append", "read"]], crashes=1, losses=1),
+    "long": Scenario(scripts=[["claim", "append", "append"], ["claim", "append"], ["read", "append"]], losses=2),
+}
+
+
+class NoCheck(Ballots):
+    """Broken on purpose: it does not look whether a later ballot was drawn."""
+
+    async def _outbid_by(self, row: Address, ballot: int, *, deadline: float) -> None:
+        await super()._outbid_by(row, ballot, deadline=deadline)
+
+
+@dataclass(kw_only=True)
+class Explored:
+    schedules: int = 0
+    steps: int = 0
+    states: int = 0
+    complete: bool = False
+
+
+@dataclass(kw_only=True)
+class _Branch:
+    chosen: int
+    costs: list[int]
+    left: int
+
+
+@dataclass(kw_only=True)
+class _Search:
+    """Depth first, without keeping states: each schedule is run anew, along `path` and then by default."""
+
+    deviations: int
+    path: list[_Branch] = field(default_factory=list)
+    met: dict[object, int] = field(default_factory=dict)
+    depth: int = 0
+
+    def choose(self, options: Sequence[Option], digest: Callable[[], object]) -> int:
+        if self.depth < len(self.path):
+            self.depth += 1
+            return self.path[self.depth - 1].chosen
+        left = self.deviations
+        if self.path:
+            last = self.path[-1]
+            left = last.left - last.costs[last.chosen]
+        state = digest()
+        if self.met.get(state, -1) >= left:
+            raise Pruned
+        self.met[state] = left
+        costs = [0 if option.fault or number == 0 else 1 for number, option in enumerate(options)]
+        self.path.append(_Branch(chosen=0, costs=costs, left=left))
+        self.depth += 1
+        return 0
+
+    def turn_back(self) -> bool:
+        """Take the last turning that was not taken. False: there is none."""
+        self.depth = 0
+        while self.path:
+            branch = self.path[-1]
+            for other in range(branch.chosen + 1, len(branch.costs)):
+                if branch.costs[other] <= branch.left:
+                    branch.chosen = other
+                    return True
+            self.path.pop()
+        return False
+
+
+async def explore(
+    scenario: Scenario, *, deviations: int, ends_at: float, ballots: type[Ballots] = Ballots, tell: bool = False
+) -> Explored:
+    """Raises AssertionError, which names the schedule, when a promise is broken."""
+    search, explored, told = _Search(deviations=deviations), Explored(), time.monotonic()
+    while True:
+        run = Schedules(scenario, search.choose, ballots=ballots)
+        with contextlib.suppress(Pruned):
+            await run.run()
+        explored.schedules += 1
+        explored.steps += len(run.taken)
+        explored.states = len(search.met)
+        if not search.turn_back():
+            explored.complete = True
+            return explored
+        now = time.monotonic()
+        if tell and now > told + 1:
+            told = now
+            sys.stderr.write(f"\r  {explored.schedules} schedules, {explored.states} states, {len(search.path)} deep  ")
+        if now > ends_at:
+            return explored
+
+
+async def at_random(scenario: Scenario, random: Random, *, ballots: type[Ballots] = Ballots) -> Schedules:
+    """One schedule. How long clients go on undisturbed is chosen too. Raises AssertionError."""
+    steady = random.choice([0.2, 0.5, 0.8, 0.95])
+
+    def choose(options: Sequence[Option], _: Callable[[], object]) -> int:
+        return 0 if random.random() < steady else random.randrange(len(options))
+
+    run = Schedules(scenario, choose, ballots=ballots)
+    await run.run()
+    return run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.prove", description="Explore schedules exhaustively.")
+    parser.add_argument("--seconds", type=float, default=120.0, help="for each scenario")
+    parser.add_argument("--deviations", type=int, default=3)
+    parser.add_argument("--scenario", choices=SCENARIOS, action="append")
+    parser.add_argument("--broken", action="store_true", help="explore the variant without the counter check")
+    chosen = parser.parse_args()
+    for name in chosen.scenario or SCENARIOS:
+        began = time.monotonic()
+        try:
+            explored = asyncio.run(
+                explore(
+                    SCENARIOS[name],
+                    deviations=chosen.deviations,
+                    ends_at=began + chosen.seconds,
+                    ballots=NoCheck if chosen.broken else Ballots,
+                    tell=sys.stderr.isatty(),
+                )
+            )
+        except AssertionError as error:
+            sys.stdout.write(f"{name}: BROKEN: {error}\n")
+            return 1
+        sys.stdout.write(
+            f"{name}: {'all' if explored.complete else 'not all'} schedules with up to {chosen.deviations} deviations: "
+            f"{explored.schedules} run, {explored.states} states, {time.monotonic() - began:.0f} s\n"
+        )
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,549 @@
+"""DynamoDB on the wire: off the event loop, in time, sent again when that does no harm; and what failures mean."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Self
+
+import botocore.exceptions as sdk
+import pytest
+from botocore.parsers import ResponseParserError
+
+from shared.core.concurrency import together
+from shared.stores.dynamo.client import Dynamo, open_client
+from shared.stores.dynamo.failures import ANSWERED, RAISED, ConditionFailed, DynamoError, Outcome, failure
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
+from tests.fakes.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
+
+pytestmark = pytest.mark.anyio
+
+ROOT: Final = Path(__file__).parents[3]
+KEY: Final = {"pk": {"S": "p"}, "sk": {"S": "s"}}
+
+
+class Client:
+    """Answers each call with what `respond` gives; remembers how many were under way at once."""
+
+    def __init__(self, respond: Callable[[], Any] = dict) -> None:
+        self.respond = respond
+        self.calls: list[str] = []
+        self.at_once = self.most_at_once = self.closed = 0
+        self.crowded = threading.Event()
+        """Three were."""
+
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**_: object) -> Any:
+            with self._lock:
+                self.calls.append(operation)
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+                if self.at_once == 3:
+                    self.crowded.set()
+            try:
+                return self.respond()
+            finally:
+                with self._lock:
+                    self.at_once -= 1
+
+        return call
+
+
+class Opened:
+    """Opens a client, and counts how often."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.times = 0
+
+    def __call__(self) -> Any:
+        self.times += 1
+        return self.client
+
+
+def raising(*errors: Exception, then: Any = None) -> Callable[[], Any]:
+    """Raises one after the other, and then answers."""
+    left: Iterator[Exception] = iter(errors)
+
+    def respond() -> Any:
+        error = next(left, None)
+        if error is not None:
+            raise error
+        return {} if then is None else then
+
+    return respond
+
+
+def dynamo_on(client: Any, time: FakeTime | None = None, **how: Any) -> Dynamo:
+    time = time or FakeTime()
+    how = {"monotonic": time.monotonic, "wall": time.monotonic, "sleep": time.sleep, "jitter": lambda: 1.0} | how
+    return Dynamo(lambda: client, table="agent-talk", **how)
+
+
+async def test_a_call_that_takes_its_time_blocks_nobody_else() -> None:
+    answers = threading.Event()
+    client = Client(lambda: {} if answers.wait(10) else None)
+    dynamo = dynamo_on(client)
+    call = asyncio.ensure_future(dynamo.get(KEY, deadline=dynamo.deadline(60)))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not call.done()
+    answers.set()
+    assert await call is None
+    await dynamo.aclose()
+
+
+async def test_no_more_calls_than_connections_are_under_way() -> None:
+    answers = threading.Event()
+    client = Client(lambda: {} if answers.wait(10) else None)
+    dynamo = dynamo_on(client, at_once=3)
+    calls = [asyncio.ensure_future(dynamo.get(KEY, deadline=dynamo.deadline(60))) for _ in range(20)]
+    await asyncio.to_thread(client.crowded.wait, 10)
+    answers.set()
+    await together(*calls)
+    assert (client.most_at_once, len(client.calls)) == (3, 20)
+    await dynamo.aclose()
+
+
+async def test_the_client_is_opened_by_the_first_call_and_once() -> None:
+    opened = Opened(Client())
+    dynamo = Dynamo(opened, table="agent-talk")
+    assert opened.times == 0
+    await together(*(dynamo.get(KEY, deadline=dynamo.deadline(5)) for _ in range(20)))
+    assert opened.times == 1
+    await dynamo.aclose()
+    assert opened.client.closed == 1
+
+
+async def test_connections_that_were_idle_or_failed_are_not_used_again() -> None:
+    client, time = Client(raising(*[])), FakeTime()
+    dynamo = dynamo_on(client, time)
+
+    async def get() -> int:
+        await dynamo.get(KEY, deadline=dynamo.deadline(5))
+        return client.closed
+
+    assert [await get(), await get()] == [0, 0]
+    time.now_s += 4
+    assert await get() == 0
+    time.now_s += 6  # a freeze
+    assert await get() == 1
+    client.respond = raising(closed())
+    assert await get() == 2
+    await dynamo.aclose()
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ConditionalCheckFailedException", 400),
+        ("ThrottlingException", 400),
+        ("ValidationException", 400),
+        ("InternalServerError", 500),
+    ],
+)
+async def test_a_connection_that_brought_an_answer_is_used_again_whatever_the_answer_says(
+    code: str, status: int
+) -> None:
+    client = Client(raising(answered(code, status)(), answered(code, status)()))
+    dynamo = dynamo_on(client)
+    for _ in range(3):
+        with suppress(DynamoError):
+            await dynamo.get(KEY, deadline=dynamo.deadline(5))
+    assert client.closed == 0
+    await dynamo.aclose()
+
+
+async def test_after_a_freeze_no_old_connection_is_used_though_an_abandoned_call_still_waits() -> None:
+    """That call keeps the one it is on, since its answer may still come."""
+    with SlowServer() as server:
+        time = FakeTime()
+        dynamo = dynamo_on(client_of(server.url), time, at_once=3)
+
+        async def call() -> asyncio.Future[Any]:
+            under_way = asyncio.ensure_future(dynamo.get(KEY, deadline=dynamo.deadline(60)))
+            await asyncio.to_thread(server.asked.acquire, timeout=10)
+            return under_way
+
+        one, other = await call(), await call()
+        server.answers.set()
+        await together(one, other)
+        server.answers.clear()
+        abandoned = await call()
+        assert server.connections == 2
+        time.now_s += 3600  # a freeze
+        fresh = await call()
+        assert server.connections == 3
+        server.answers.set()
+        assert await together(abandoned, fresh) == (None, None)
+        await dynamo.aclose()
+
+
+class SlowServer:
+    """Answers `{}` to all when `answers` is set; `asked` is released by every request. Counts connections."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.asked = threading.Semaphore(0)
+        self.connections = 0
+        slow = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                slow.connections += 1
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                slow.asked.release()
+                slow.answers.wait(10)
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                """Silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answers.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+async def test_a_call_ends_by_its_deadline_though_no_answer_comes() -> None:
+    answers = threading.Event()
+    dynamo = Dynamo(lambda: Client(lambda: answers.wait(10)), table="agent-talk")  # type: ignore[arg-type,return-value]
+    store = DynamoStore(dynamo, timeout_s=0.05)
+    try:
+        with pytest.raises(StoreUnavailable, match="did not answer in time"):
+            await store.get(FACTS, Key("p"))
+    finally:
+        answers.set()
+        await dynamo.aclose()
+
+
+async def test_a_verb_takes_no_longer_than_the_request_has_left() -> None:
+    client, time = Client(raising(*(answered("ThrottlingException")() for _ in range(99)))), FakeTime()
+    dynamo = dynamo_on(client, time)
+    with pytest.raises(StoreUnavailable, match="no capacity"):
+        await DynamoStore(dynamo, time_left_s=lambda: 1.0).get(FACTS, Key("p"))
+    assert 0 < sum(time.slept) < 1
+    with pytest.raises(StoreUnavailable):
+        await DynamoStore(dynamo, time_left_s=lambda: 0.0).get(FACTS, Key("p"))
+    await dynamo.aclose()
+
+
+async def test_waits_double_up_to_a_bound_and_are_shortened_at_random() -> None:
+    client, time = Client(raising(*(answered("ThrottlingException")() for _ in range(7)))), FakeTime()
+    dynamo = dynamo_on(client, time)
+    await dynamo.get(KEY, deadline=dynamo.deadline(60))
+    assert time.slept == [0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8]
+    client.respond = raising(answered("ThrottlingException")())
+    half = dynamo_on(client, time, jitter=lambda: 0.5)
+    await half.get(KEY, deadline=half.deadline(60))
+    assert time.slept[7:] == [0.025]
+    await together(dynamo.aclose(), half.aclose())
+
+
+@pytest.mark.parametrize("error", [unanswered(), closed(), answered("InternalServerError", 500)()])
+async def test_what_may_not_be_done_twice_is_not_sent_again_without_an_answer(error: Exception) -> None:
+    client = Client(raising(error))
+    dynamo = dynamo_on(client)
+    with pytest.raises(DynamoError) as caught:
+        await dynamo.update(KEY, "ADD n :by", values={}, repeatable=False, deadline=dynamo.deadline(5))
+    assert caught.value.meaning.outcome is Outcome.UNKNOWN
+    assert caught.value.__cause__ is error
+    assert len(client.calls) == 1
+    await dynamo.aclose()
+
+
+@pytest.mark.parametrize("error", [unreached(), answered("ProvisionedThroughputExceededException")()])
+async def test_what_was_refused_is_sent_again_whatever_it_is(error: Exception) -> None:
+    client = Client(raising(error, then={"Attributes": {"n": {"N": "1"}}}))
+    dynamo = dynamo_on(client)
+    counted = await dynamo.update(KEY, "ADD n :by", values={}, repeatable=False, deadline=dynamo.deadline(5))
+    assert counted == {"n": {"N": "1"}}
+    await dynamo.aclose()
+
+
+async def test_a_condition_that_fails_tells_whether_an_earlier_sending_may_be_why() -> None:
+    failed = answered("ConditionalCheckFailedException", Item={"v": {"N": "1"}})()
+    for earlier, repeated in ((answered("ThrottlingException")(), False), (unanswered(), True)):
+        dynamo = dynamo_on(Client(raising(earlier, failed)))
+        with pytest.raises(ConditionFailed) as caught:
+            await dynamo.put({}, condition="c", deadline=dynamo.deadline(5))
+        assert (caught.value.item, caught.value.repeated) == ({"v": {"N": "1"}}, repeated)
+        await dynamo.aclose()
+
+
+# what failures mean
+
+BUSY, FAILED = "no capacity", "DynamoDB failed"
+FORBIDDEN, UNKNOWN, NO_TABLE, REFUSED = "DYNAMODB_TABLE", "AWS_ACCESS_KEY_ID", "no such table", "does not take"
+CONFIG, KMS = "AWS_CONFIG_FILE", "encryption key"
+
+CODES: Final = {
+    "ProvisionedThroughputExceededException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "ThrottlingException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "Throttling": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "RequestLimitExceeded": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "LimitExceededException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "TransactionConflictException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "TransactionInProgressException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "ReplicatedWriteConflictException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
+    "InternalServerError": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
+    "InternalServerErrorException": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
+    "InternalFailure": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
+    "ServiceUnavailable": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
+    "ServiceUnavailableException": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
+    "AccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "AccessDenied": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "KMSAccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "OptInRequired": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
+    "KMSDisabledException": (StoreNotReady, KMS, Outcome.REFUSED, False),
+    "KMSInvalidStateException": (StoreNotReady, KMS, Outcome.REFUSED, False),
+    "UnrecognizedClientException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "InvalidSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "SignatureDoesNotMatch": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "IncompleteSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "MissingAuthenticationTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "ExpiredTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "ExpiredToken": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "RequestExpired": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "AuthFailure": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "InvalidClientTokenId": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
+    "ResourceNotFoundException": (StoreNotReady, NO_TABLE, Outcome.REFUSED, False),
+    "ValidationException": (StoreError, REFUSED, Outcome.REFUSED, False),
+    "ItemCollectionSizeLimitExceededException": (StoreError, REFUSED, Outcome.REFUSED, False),
+}
+
+
+def test_every_code_of_the_table_is_tested() -> None:
+    assert set(CODES) == set(ANSWERED)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_code_of_dynamodb_means_what_the_table_says(code: str) -> None:
+    error = failure(answered(code)())
+    assert error is not None
+    kind, said, outcome, again = CODES[code]
+    assert (error.meaning.error, error.meaning.outcome, error.meaning.again) == (kind, outcome, again)
+    assert said in error.meaning.what
+    assert error.code == code
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "outcome", "again"),
+    [
+        (500, StoreUnavailable, Outcome.UNKNOWN, True),
+        (503, StoreUnavailable, Outcome.UNKNOWN, True),
+        (408, StoreUnavailable, Outcome.REFUSED, True),
+        (429, StoreUnavailable, Outcome.REFUSED, True),
+        (400, StoreError, Outcome.REFUSED, False),
+        (403, StoreError, Outcome.REFUSED, False),
+    ],
+)
+def test_a_code_that_nobody_knows_counts_by_its_status(
+    status: int, kind: type[StoreError], outcome: Outcome, *, again: bool
+) -> None:
+    error = failure(answered("NewException", status)())
+    assert error is not None
+    assert (error.meaning.error, error.meaning.outcome, error.meaning.again) == (kind, outcome, again)
+    assert f"said so (HTTP {status})" in str(error)
+
+
+URL: Final = "http://localhost"
+SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, Outcome]]] = [
+    (sdk.NoRegionError(), StoreNotReady, "AWS_DEFAULT_REGION", Outcome.REFUSED),
+    (sdk.InvalidRegionError(region_name="!"), StoreNotReady, "AWS_DEFAULT_REGION", Outcome.REFUSED),
+    (sdk.NoCredentialsError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.PartialCredentialsError(provider="env", cred_var="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.CredentialRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.UnauthorizedSSOTokenError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.SSOTokenLoadError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.TokenRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.MetadataRetrievalError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
+    (sdk.ProfileNotFound(profile="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.ConfigNotFound(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.ConfigParseError(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidConfigError(error_msg="x"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InfiniteLoopConfigError(source_profile="p", visited_profiles=["p"]), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidProxiesConfigError(), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidDefaultsMode(mode="m", valid_modes="n"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidRetryModeError(provided_retry_mode="m", valid_modes="n"), StoreNotReady, CONFIG, Outcome.REFUSED),
+    (sdk.InvalidEndpointConfigurationError(msg="m"), StoreNotReady, "AWS_ENDPOINT_URL", Outcome.REFUSED),
+    (sdk.ConnectTimeoutError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
+    (sdk.EndpointConnectionError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
+    (sdk.ProxyConnectionError(proxy_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
+    (sdk.SSLError(endpoint_url=URL, error=OSError("x")), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+    (sdk.ReadTimeoutError(endpoint_url=URL), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+    (sdk.ConnectionClosedError(endpoint_url=URL), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+    (sdk.HTTPClientError(error="x"), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+    (sdk.IncompleteReadError(actual_bytes=1, expected_bytes=2), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+    (
+        sdk.ChecksumError(checksum_type="crc32", expected_checksum="1", actual_checksum="2"),
+        StoreUnavailable,
+        "did not answer",
+        Outcome.UNKNOWN,
+    ),
+    (ResponseParserError("x"), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+    (sdk.ParamValidationError(report="r"), StoreError, REFUSED, Outcome.REFUSED),
+]
+
+
+def test_every_row_of_the_sdks_table_is_tested() -> None:
+    first = [next(kind for kind, _ in RAISED if isinstance(error, kind)) for error, *_ in SDK_ERRORS]
+    assert set(first) == {kind for kind, _ in RAISED}
+
+
+@pytest.mark.parametrize(("raised", "kind", "said", "outcome"), SDK_ERRORS, ids=lambda value: type(value).__name__)
+def test_what_the_sdk_raises_means_what_the_table_says(
+    raised: Exception, kind: type[StoreError], said: str, outcome: Outcome
+) -> None:
+    error = failure(raised)
+    assert error is not None
+    assert (error.meaning.error, error.meaning.outcome) == (kind, outcome)
+    assert said in error.meaning.what
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AWS_ENDPOINT_URL", "http://[", "AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL"),
+        ("AWS_METADATA_SERVICE_TIMEOUT", "x", CONFIG),
+    ],
+)
+def test_a_variable_that_the_sdk_cannot_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 its text is the SDK's affair
+        open_client().describe_limits()
+    error = failure(caught.value)
+    assert error is not None
+    assert error.meaning.error is StoreNotReady
+    assert said in error.meaning.what
+
+
+def test_a_header_that_the_sdk_could_not_send_is_not_shown() -> None:
+    error = failure(sdk.HTTPClientError(error=ValueError("Invalid header value b'the-token'")))
+    assert str(error) == "HTTPClientError: ValueError"
+
+
+def test_what_is_none_of_the_sdks_passes_through() -> None:
+    assert failure(KeyError("x")) is None
+
+
+async def test_what_no_row_of_the_tables_fits_reaches_the_caller_with_its_cause() -> None:
+    error = answered("ValidationException")()
+    dynamo = dynamo_on(Client(raising(error)))
+    with pytest.raises(StoreError, match="ValidationException: said so") as caught:
+        await DynamoStore(dynamo).get(FACTS, Key("p"))
+    assert type(caught.value) is StoreError
+    assert isinstance(caught.value.__cause__, DynamoError)
+    assert caught.value.__cause__.__cause__ is error
+    await dynamo.aclose()
+
+
+def test_what_the_environment_lacks_is_told_by_a_function_in_its_log() -> None:
+    """In a process of its own, since the SDK reads the real environment."""
+    account = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    region = {"AWS_DEFAULT_REGION": "us-east-1"}
+    lacking = {
+        "AWS_DEFAULT_REGION": account,
+        "AWS_ACCESS_KEY_ID": region,
+        "AWS_ENDPOINT_URL": account | region | {"AWS_ENDPOINT_URL": "nowhere"},
+    }
+    ran = python(
+        """
+import json, os, sys
+from handlers import memos
+from tests.events import LambdaContext, http_event
+
+for environ in json.loads(sys.stdin.read()):
+    os.environ.update(environ)
+    function = memos.handler.with_environment({"AGENT_TALK_STORE": "dynamodb"})
+    assert function(http_event("GET", "/api/v1/voices"), LambdaContext())["statusCode"] == 503
+    for name in environ:
+        del os.environ[name]
+""",
+        {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/none", "AWS_SHARED_CREDENTIALS_FILE": "/none"},
+        given=json.dumps(list(lacking.values())),
+    )
+    assert ran.returncode == 0, ran.stderr
+    errors = [line for line in (ran.stdout + ran.stderr).splitlines() if "cannot serve" in line]
+    assert len(errors) == len(lacking)
+    for name, line in zip(lacking, errors, strict=True):
+        assert name in line
+
+
+def test_nobody_imports_boto3_who_has_not_chosen_it() -> None:
+    modules = [f"handlers.{name}" for name in ("users", "keys", "memos", "usage", "subscriptions", "health")]
+    ran = python(
+        f"import sys, {', '.join(modules)}; from shared.services import build_services, Settings;"
+        "build_services(Settings()); print({'boto3', 'botocore', 'shared.stores.dynamo.client'} & set(sys.modules))",
+        {},
+    )
+    assert ran.stdout == "set()\n", ran.stderr
+
+
+def test_without_boto3_it_is_said_what_is_missing() -> None:
+    ran = python(
+        "import sys; sys.modules['boto3'] = None\n"
+        "from shared.services import build_services, Settings; from shared.core.settings import StoreChoice\n"
+        "build_services(Settings(store=StoreChoice.DYNAMODB))",
+        {},
+    )
+    assert "SettingsError: AGENT_TALK_STORE=dynamodb needs boto3" in ran.stderr
+
+
+def test_an_engine_that_cannot_be_had_is_a_failure_and_says_why() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.engines", "dynamodb-local"],
+        cwd=ROOT,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert "java is not there" in ran.stdout
+    assert "FAILED dynamodb-local" in ran.stdout
+
+
+def python(code: str, environ: dict[str, str], *, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 our own code
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": "", "HOME": "/none", **environ},
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

@@ -1,0 +1,409 @@
+"""Every fault at every call of every verb, one at a time: the answer is right, or it is that there is none."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable, Table
+from tests.fakes.dynamo_world import (
+    CHANGING,
+    FACTS,
+    FAULTS,
+    REGISTERS,
+    SPREAD,
+    TABLES,
+    Container,
+    DynamoWorld,
+    Fault,
+    always,
+    engine,
+    never,
+    nth,
+    table_on,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.anyio
+
+ROW: Final = Key("p", "row")
+OTHER: Final = Key("p", "other")
+
+SWEPT: Final = {
+    name: FAULTS[name]
+    for name in ("throttled", "in conflict", "failed after", "timed out before", "timed out after", "closed after")
+}
+"""Of each kind, one with every outcome that it can have; what means the same is told by the table of errors."""
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator["DynamoDBClient"]:
+    with engine() as client:
+        yield client
+
+
+@pytest.fixture
+def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
+    with table_on(client) as name:
+        yield DynamoWorld(client, name)
+
+
+@pytest.fixture
+async def container(world: DynamoWorld) -> AsyncIterator[Container]:
+    container = world.container()
+    yield container
+    await container.dynamo.aclose()
+
+
+@pytest.fixture
+async def reader(world: DynamoWorld) -> AsyncIterator[DynamoStore]:
+    """Another container's."""
+    container = world.container()
+    yield container.store
+    await container.dynamo.aclose()
+
+
+def marked(row: Document | None) -> Document:
+    return {"done": [*(row or {"done": []})["done"], "x"]}
+
+
+async def fact(store: DynamoStore) -> None:
+    await store.add(FACTS, ROW, {"a": 1})
+    await store.extend(FACTS, ROW, "b", 2)
+
+
+async def row(store: DynamoStore) -> None:
+    await store.claim(CHANGING, ROW, {"done": []})
+
+
+async def register(store: DynamoStore) -> None:
+    await store.put(REGISTERS, ROW, {"n": 1})
+
+
+async def spread(store: DynamoStore) -> None:
+    await store.add(SPREAD, ROW, {"a": 1})
+
+
+async def counter(store: DynamoStore) -> None:
+    await store.increment("c")
+
+
+async def nothing(_: DynamoStore) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """`done` is the row after the verb, and `undone` before it."""
+
+    call: Callable[[DynamoStore], Awaitable[object]]
+    calls: int
+    table: Table = FACTS
+    before: Callable[[DynamoStore], Awaitable[None]] = nothing
+    undone: Document | None = None
+    done: Document | None = None
+
+
+WHOLE: Final = {"a": 1, "b": 2}
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "get": Verb(call=lambda s: s.get(FACTS, ROW), calls=1, before=fact, undone=WHOLE, done=WHOLE),
+    "add": Verb(call=lambda s: s.add(FACTS, ROW, {"a": 1}), calls=1, done={"a": 1}),
+    "extend": Verb(
+        call=lambda s: s.extend(FACTS, ROW, "c", 3), calls=1, before=fact, undone=WHOLE, done=WHOLE | {"c": 3}
+    ),
+    "delete a fact": Verb(call=lambda s: s.delete(FACTS, ROW), calls=1, before=fact, undone=WHOLE),
+    "put": Verb(
+        call=lambda s: s.put(REGISTERS, ROW, {"n": 2}),
+        calls=1,
+        table=REGISTERS,
+        before=register,
+        undone={"n": 1},
+        done={"n": 2},
+    ),
+    "claim": Verb(
+        call=lambda s: s.claim(CHANGING, ROW, {"done": ["x"]}), calls=1, table=CHANGING, done={"done": ["x"]}
+    ),
+    "update": Verb(
+        call=lambda s: s.update(CHANGING, ROW, marked),
+        calls=2,
+        table=CHANGING,
+        before=row,
+        undone={"done": []},
+        done={"done": ["x"]},
+    ),
+    "update what is absent": Verb(
+        call=lambda s: s.update(CHANGING, ROW, marked), calls=2, table=CHANGING, done={"done": ["x"]}
+    ),
+    "delete a row": Verb(
+        call=lambda s: s.delete(CHANGING, ROW), calls=2, table=CHANGING, before=row, undone={"done": []}
+    ),
+    "page": Verb(call=lambda s: s.page(FACTS, "p"), calls=1, before=fact, undone=WHOLE, done=WHOLE),
+    "page of a spread table": Verb(
+        call=lambda s: s.page(SPREAD, "p"), calls=4, table=SPREAD, before=spread, undone={"a": 1}, done={"a": 1}
+    ),
+    "scan": Verb(call=lambda s: s.scan(FACTS), calls=1, before=fact, undone=WHOLE, done=WHOLE),
+    "counters": Verb(call=lambda s: s.counters("c"), calls=1, before=counter),
+    "verify": Verb(call=lambda s: s.verify(TABLES), calls=2),
+}
+
+EVERY_CALL: Final = [(name, number) for name, verb in VERBS.items() for number in range(1, verb.calls + 1)]
+
+
+async def prepared(container: Container, verb: Verb) -> None:
+    for table in (FACTS, CHANGING):
+        await container.store.add(table, OTHER, {"other": 1})
+    await verb.before(container.store)
+    container.wire.calls.clear()
+
+
+@pytest.mark.parametrize("fault", SWEPT.values(), ids=SWEPT)
+@pytest.mark.parametrize(("name", "number"), EVERY_CALL)
+async def test_a_verb_gets_over_a_fault_at_any_of_its_calls(
+    container: Container, reader: DynamoStore, name: str, number: int, fault: Fault
+) -> None:
+    """As if there had been none: what was done is seen, done once, and nothing else is."""
+    verb = VERBS[name]
+    await prepared(container, verb)
+    container.wire.faults = nth(number, fault)
+    await verb.call(container.store)
+    assert len(container.wire.calls) >= verb.calls + 1
+    assert await reader.get(verb.table, ROW) == verb.done
+    for table in (FACTS, CHANGING):
+        assert await reader.get(table, OTHER) == {"other": 1}
+
+
+@pytest.mark.parametrize("fault_name", ["throttled", "timed out before", "timed out after"])
+@pytest.mark.parametrize("name", VERBS)
+async def test_when_all_calls_fail_it_is_said_in_time_and_a_repeat_finishes(
+    container: Container, reader: DynamoStore, name: str, fault_name: str
+) -> None:
+    verb, fault = VERBS[name], FAULTS[fault_name]
+    await prepared(container, verb)
+    container.wire.faults = always(fault)
+    began = container.time.now_s
+    with pytest.raises(StoreUnavailable):
+        await verb.call(container.store)
+    assert container.time.now_s - began < 5
+    container.wire.faults = never
+    there = await reader.get(verb.table, ROW)
+    assert there in [verb.undone, verb.done] if fault.carried_out else there == verb.undone
+    try:
+        await verb.call(container.store)
+    except AlreadyExists:
+        assert (await reader.get(verb.table, ROW), name in ("add", "claim")) == (verb.done, True)
+    repeated = [marked(verb.done)] if name.startswith("update") and fault.carried_out else []
+    assert await reader.get(verb.table, ROW) in [verb.done, *repeated]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("name", "number"), EVERY_CALL)
+async def test_a_verb_that_is_cancelled_leaves_the_row_whole_and_a_repeat_finishes(
+    container: Container, reader: DynamoStore, name: str, number: int, *, after: bool
+) -> None:
+    """A container that is stopped in the middle of a call; the call itself may still be carried out."""
+    verb = VERBS[name]
+    await prepared(container, verb)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        if len(container.wire.calls) == number:
+            reached.set()
+            go_on.wait(10)
+
+    if after:
+        container.wire.after = stop
+    else:
+        container.wire.before = stop
+    task = asyncio.ensure_future(verb.call(container.store))
+    await asyncio.to_thread(reached.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    assert await reader.get(verb.table, ROW) in [verb.undone, verb.done]
+    try:
+        await verb.call(container.store)
+    except AlreadyExists:
+        assert name in ("add", "claim")
+    repeated = [marked(verb.done)] if name.startswith("update") else []
+    assert await reader.get(verb.table, ROW) in [verb.done, *repeated]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_counter_is_exact_when_it_is_answered_and_at_most_one_too_high_when_not(
+    container: Container, reader: DynamoStore, name: str
+) -> None:
+    fault = FAULTS[name]
+    container.wire.faults = nth(1, fault)
+    try:
+        assert await container.store.increment("c") == 1
+        possible = {1}
+        assert not fault.carried_out
+    except StoreUnavailable:
+        possible = {1 if fault.carried_out else 0}
+        assert len(container.wire.calls) == 1, "a count whose answer was lost is not sent again"
+    assert (await reader.counters("c")).get("c", 0) in possible
+
+
+# what a lost answer cannot hide
+
+
+async def test_a_claim_whose_answer_was_lost_is_known_by_its_owner_and_lost_to_others(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    one.wire.faults = nth(1, FAULTS["timed out after"])
+    await one.store.claim(CHANGING, ROW, {"by": 1})
+    with pytest.raises(AlreadyExists):
+        await other.store.claim(CHANGING, ROW, {"by": 2})
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_a_claim_is_known_by_its_owner_though_others_have_changed_the_row_since(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+
+    async def change_often() -> None:
+        for _ in range(12):
+            await other.store.update(CHANGING, ROW, marked)
+
+    one.wire.faults = nth(1, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 1, change_often)
+    await one.store.claim(CHANGING, ROW, {"done": []})
+    assert await one.store.get(CHANGING, ROW) == {"done": ["x"] * 12}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+@pytest.mark.parametrize("changes", [1, 8])
+async def test_an_update_whose_answer_was_lost_is_not_made_twice_though_others_came_after_it(
+    world: DynamoWorld, changes: int
+) -> None:
+    one, other = world.container(), world.container()
+    await row(one.store)
+    one.wire.calls.clear()
+
+    async def change() -> None:
+        for _ in range(changes - 1):
+            await other.store.update(CHANGING, ROW, marked)
+
+    one.wire.faults = nth(2, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 2, change)
+    assert await one.store.update(CHANGING, ROW, marked) == {"done": ["x"]}
+    assert await other.store.get(CHANGING, ROW) == {"done": ["x"] * changes}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+@pytest.mark.parametrize("extended", [False, True])
+async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twice(
+    world: DynamoWorld, *, extended: bool
+) -> None:
+    one, other = world.container(), world.container()
+    await row(one.store)
+    one.wire.calls.clear()
+
+    async def change_often() -> None:
+        for number in range(9):
+            if extended:
+                await other.store.extend(CHANGING, ROW, "more", number)
+            else:
+                await other.store.update(CHANGING, ROW, marked)
+
+    one.wire.faults = nth(2, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 2, change_often)
+    with pytest.raises(StoreUnavailable, match="may have been made"):
+        await one.store.update(CHANGING, ROW, marked)
+    expected = {"done": ["x"], "more": 8} if extended else {"done": ["x"] * 10}
+    assert await other.store.get(CHANGING, ROW) == expected
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    await fact(one.store)
+    one.wire.calls.clear()
+    one.wire.faults = nth(1, FAULTS["timed out before"])
+    await one.store.extend(FACTS, ROW, "title", "one")
+    late = one.wire.calls[0]
+    for number in range(7):
+        await other.store.extend(FACTS, ROW, "title", f"two {number}")
+    with pytest.raises(world.client.exceptions.ConditionalCheckFailedException):
+        world.client.update_item(**late[1])
+    assert await other.store.get(FACTS, ROW) == WHOLE | {"title": "two 6"}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_saw_it(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    await other.store.claim(CHANGING, ROW, {"n": 0})
+
+    def add_ten(row: Document | None) -> Document:
+        assert row is not None
+        return {"n": row["n"] + 10}
+
+    one.wire.faults = nth(1, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 1, lambda: other.store.update(CHANGING, ROW, add_ten))
+    await one.store.extend(CHANGING, ROW, "n", 1)
+    assert await other.store.get(CHANGING, ROW) == {"n": 11}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_row_back(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    await fact(other.store)
+    one.wire.faults = nth(1, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 1, lambda: other.store.delete(FACTS, ROW))
+    await one.store.extend(FACTS, ROW, "title", "one")
+    assert await other.store.get(FACTS, ROW) is None
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_an_update_whose_row_was_deleted_after_it_is_not_made_again(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    await row(one.store)
+    one.wire.calls.clear()
+    one.wire.faults = nth(2, FAULTS["timed out after"])
+    one.wire.after = in_between(one, 2, lambda: other.store.delete(CHANGING, ROW))
+    with pytest.raises(StoreUnavailable, match="may have been made"):
+        await one.store.update(CHANGING, ROW, marked)
+    assert await other.store.get(CHANGING, ROW) is None
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_a_delete_that_arrives_late_does_not_strike_the_rows_successor(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    await row(one.store)
+    await one.store.delete(CHANGING, ROW)
+    late = one.wire.calls[-1]
+    assert late[0] == "delete_item"
+    await other.store.claim(CHANGING, ROW, {"done": ["new"]})
+    with pytest.raises(world.client.exceptions.ConditionalCheckFailedException):
+        world.client.delete_item(**late[1])
+    assert await other.store.get(CHANGING, ROW) == {"done": ["new"]}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+def in_between(container: Container, number: int, act: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+    """Lets others act once a call is carried out, before its sender hears of it."""
+
+    def after() -> None:
+        if len(container.wire.calls) == number:
+            asyncio.run(_awaited(act()))
+
+    return after
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work

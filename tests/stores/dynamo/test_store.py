@@ -1,0 +1,581 @@
+"""The store on DynamoDB keeps the port's contract, and each verb costs what it may."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pytest
+
+from shared.core.concurrency import together
+from shared.stores.dynamo import items as dynamo_rows
+from shared.stores.dynamo.client import Dynamo
+from shared.stores.dynamo.store import DynamoStore
+from shared.stores.port import (
+    PAGE_BYTES,
+    Document,
+    InvalidKey,
+    Key,
+    Store,
+    StoreError,
+    StoreNotReady,
+    StoreUnavailable,
+    Table,
+    serialised,
+)
+from tests.contract.store import TABLES as CONTRACT_TABLES
+from tests.contract.store import StoreContract, sorts, walk
+from tests.fakes.dynamo_world import (
+    CHANGING,
+    FACTS,
+    LIVE_URL,
+    REGISTERS,
+    SPREAD,
+    TABLES,
+    Container,
+    DynamoWorld,
+    Fault,
+    always,
+    answered,
+    engine,
+    table_on,
+)
+from tests.support import NOON, C, F, FakeClock, R, counted, refused, refusing, seeded
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator["DynamoDBClient"]:
+    with engine() as client:
+        yield client
+
+
+@pytest.fixture
+def table_name(client: "DynamoDBClient") -> Iterator[str]:
+    with table_on(client) as name:
+        yield name
+
+
+@pytest.fixture
+def world(client: "DynamoDBClient", table_name: str) -> DynamoWorld:
+    return DynamoWorld(client, table_name)
+
+
+@pytest.fixture
+async def container(world: DynamoWorld) -> AsyncIterator[Container]:
+    container = world.container()
+    yield container
+    await container.dynamo.aclose()
+
+
+class TestDynamoStore(StoreContract):
+    @pytest.fixture
+    async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
+        """moto cannot stand threads."""
+        dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
+        store = DynamoStore(dynamo, timeout_s=60)
+        await store.verify(CONTRACT_TABLES)
+        yield store
+        await dynamo.aclose()
+
+
+class Spread:
+    """A store whose every table is spread over shards."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def call(*given: Any, **how: Any) -> Any:
+            spread = [replace(each, shards=3) if isinstance(each, Table) else each for each in given]
+            return getattr(self._store, verb)(*spread, **how)
+
+        return call
+
+
+class TestDynamoStoreOnSpreadTables(TestDynamoStore):
+    """On moto, which is slow, only what is about several rows: one alone knows nothing of shards."""
+
+    @pytest.fixture
+    async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
+        dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
+        yield cast("Store", Spread(DynamoStore(dynamo, timeout_s=60)))
+        await dynamo.aclose()
+
+
+if not LIVE_URL:
+    ABOUT_SEVERAL: Final = re.compile("order_of_sort|walk|between|scan_visits|big_rows|too_big")
+    for name in vars(StoreContract):
+        if name.startswith("test_") and not ABOUT_SEVERAL.search(name):
+            setattr(TestDynamoStoreOnSpreadTables, name, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A verb in a situation, and the calls it makes."""
+
+    verb: Callable[[DynamoStore], Awaitable[object]]
+    calls: Sequence[str]
+    before: Sequence[Callable[[DynamoStore], Awaitable[object]]] = ()
+
+
+def added(store: DynamoStore) -> Awaitable[object]:
+    return store.add(FACTS, F, {"a": 1})
+
+
+def claimed(store: DynamoStore) -> Awaitable[object]:
+    return store.claim(CHANGING, C, {"n": 0})
+
+
+BUDGETS: Final[Mapping[str, Case]] = {
+    "get": Case(verb=lambda s: s.get(FACTS, F), before=[added], calls=["get_item"]),
+    "add": Case(verb=added, calls=["put_item"]),
+    "add what is there": Case(verb=lambda s: refused(added(s)), before=[added], calls=["put_item"]),
+    "extend": Case(verb=lambda s: s.extend(FACTS, F, "a", 2), before=[added], calls=["update_item"]),
+    "put": Case(verb=lambda s: s.put(REGISTERS, R, {"n": 1}), calls=["put_item"]),
+    "claim": Case(verb=claimed, calls=["put_item"]),
+    "claim what is taken": Case(verb=lambda s: refused(claimed(s)), before=[claimed], calls=["put_item"]),
+    "update": Case(verb=lambda s: s.update(CHANGING, C, counted), before=[claimed], calls=["get_item", "put_item"]),
+    "refuse an update": Case(
+        verb=lambda s: refused(s.update(CHANGING, C, refusing)), before=[claimed], calls=["get_item"]
+    ),
+    "change nothing": Case(verb=lambda s: s.update(CHANGING, C, lambda row: row), before=[claimed], calls=["get_item"]),
+    "delete a fact": Case(verb=lambda s: s.delete(FACTS, F), before=[added], calls=["delete_item"]),
+    "delete a row": Case(verb=lambda s: s.delete(CHANGING, C), before=[claimed], calls=["get_item", "delete_item"]),
+    "page": Case(verb=lambda s: s.page(FACTS, "p"), before=[added], calls=["query"]),
+    "page of a spread table": Case(verb=lambda s: s.page(SPREAD, "p"), calls=["query"] * 4),
+    "scan": Case(verb=lambda s: s.scan(FACTS), before=[added], calls=["scan"]),
+    "increment": Case(verb=lambda s: s.increment("c:d"), calls=["update_item"]),
+    "counters": Case(verb=lambda s: s.counters("c:"), calls=["query"]),
+    "verify": Case(verb=lambda s: s.verify(TABLES), calls=["describe_table", "describe_time_to_live"]),
+}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+async def test_a_verb_makes_just_the_calls_of_its_budget(container: Container, name: str) -> None:
+    case = BUDGETS[name]
+    for step in case.before:
+        await step(container.store)
+    container.wire.calls.clear()
+    await case.verb(container.store)
+    assert [operation for operation, _ in container.wire.calls] == case.calls
+
+
+@pytest.mark.parametrize("read", ["get_item", "query", "scan"])
+async def test_every_read_sees_every_acknowledged_write(container: Container, read: str) -> None:
+    await container.store.get(FACTS, F)
+    await container.store.page(FACTS, "p")
+    await container.store.counters("c")
+    await container.store.scan(FACTS)
+    reads = [params for operation, params in container.wire.calls if operation == read]
+    assert reads
+    assert all(params["ConsistentRead"] for params in reads)
+
+
+async def test_a_page_reads_no_more_than_one_row_beyond_itself(container: Container) -> None:
+    for number in range(40):
+        await container.store.add(FACTS, Key("p", f"{number:02}"), {})
+    container.wire.calls.clear()
+    await container.store.page(FACTS, "p", limit=20, newest_first=True)
+    assert [params["Limit"] for _, params in container.wire.calls] == [21]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(("limit", "bytes_each", "read"), [(3, 200_000, 3), (100, 400_000, 3)])
+async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
+    world: DynamoWorld, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
+) -> None:
+    """A query brings a megabyte of compressed rows, which may be a hundred times as much."""
+    names = sorted((f"{number}" for number in range(9)), reverse=newest_first)
+    for name in names[:read]:
+        await container.store.add(FACTS, Key("p", name), {"text": "x" * bytes_each})
+    for name in names[read:]:
+        item = dynamo_rows.created(FACTS, Key("p", name), "{}", "t")
+        world.client.put_item(TableName=world.table, Item=item | {"doc": {"B": b"not to be decompressed"}})
+    page = await container.store.page(FACTS, "p", limit=limit, newest_first=newest_first)
+    assert sorts(page) == names[: min(limit, PAGE_BYTES // bytes_each)]
+
+
+@pytest.mark.parametrize("field", ["f", "f" * 128, 'of "old"', "é"])
+def test_the_size_of_a_row_is_at_least_that_of_its_json(field: str) -> None:
+    item = dynamo_rows.created(FACTS, F, serialised({"text": "é" * 100}), "t")
+    for number in range(50):
+        item["ext"]["M"][f"{field}{number}"] = {"S": "1"}
+    stored = dynamo_rows.read(item)
+    assert len(stored.extensions) == 50
+    exact = len(serialised(stored.document()).encode())
+    assert exact <= stored.size <= exact + 1
+
+
+LARGEST: Final[Mapping[str, Callable[[Random], str]]] = {
+    "control characters": lambda random: "".join(chr(random.randrange(1, 32)) for _ in range(100_000)),
+    "CJK": lambda random: "".join(chr(random.randrange(0x4E00, 0x9FFF)) for _ in range(100_000)),
+    "emoji": lambda random: "".join(chr(random.randrange(0x1F300, 0x1F6FF)) for _ in range(50_000)),
+    "any plane": lambda random: "".join(chr(random.randrange(0x10000, 0x10FFFF)) for _ in range(50_000)),
+    "three bytes each": lambda random: "".join(chr(random.randrange(0x800, 0xD7FF)) for _ in range(100_000)),
+}
+
+
+@pytest.mark.parametrize("of", LARGEST)
+async def test_a_memo_of_the_longest_text_fits(container: Container, of: str) -> None:
+    """100,000 UTF-16 units, in no order that could be compressed."""
+    text = LARGEST[of](seeded(1))
+    assert len(text.encode("utf-16-le")) == 200_000
+    document = {"text": text, "title": text[:200], "more": "x" * 1000}
+    await container.store.add(FACTS, F, document)
+    ((_, params),) = container.wire.calls
+    assert item_bytes(params["Item"]) < 400 * 1024
+    assert await container.store.get(FACTS, F) == document
+
+
+def item_bytes(item: dict[str, dict[str, Any]]) -> int:
+    """An item's size by DynamoDB's rules, or a little more."""
+    return sum(len(name.encode()) + 1 + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: dict[str, Any]) -> int:
+    match value:
+        case {"S": str(text)}:
+            return len(text.encode())
+        case {"B": bytes(raw)}:
+            return len(raw)
+        case {"M": dict(fields)}:
+            return 3 + item_bytes(fields)
+        case {"L": list(values)}:
+            return 3 + sum(1 + _value_bytes(each) for each in values)
+        case _:
+            return len(value["N"]) // 2 + 2
+
+
+async def test_a_row_that_is_too_big_is_refused_and_nothing_is_written(container: Container) -> None:
+    random = seeded(4)
+    text = "".join(chr(random.randrange(0x10000, 0x10FFFF)) for _ in range(200_000))
+    with pytest.raises(StoreError):
+        await container.store.add(FACTS, F, {"text": text})
+    assert await container.store.get(FACTS, F) is None
+
+
+async def test_short_rows_can_be_read_in_the_console(container: Container) -> None:
+    await container.store.add(FACTS, F, {"a": 1})
+    ((_, params),) = container.wire.calls
+    assert params["Item"]["doc"] == {"S": '{"a":1}'}
+    assert (params["Item"]["pk"], params["Item"]["sk"]) == ({"S": "facts#p"}, {"S": "fact!"})
+
+
+# rows that change
+
+
+async def test_a_change_that_another_container_outran_begins_again(world: DynamoWorld) -> None:
+    one, other = world.container(), world.container()
+    await claimed(one.store)
+    one.wire.before = once_at(
+        one,
+        "put_item",
+        lambda: world.client.update_item(
+            TableName=world.table,
+            Key=dynamo_rows.place(CHANGING, C),
+            UpdateExpression="SET ext.#f = :f ADD v :one",
+            ExpressionAttributeNames={"#f": "more"},
+            ExpressionAttributeValues={":f": {"S": "1"}, ":one": {"N": "1"}},
+        ),
+    )
+    assert await one.store.update(CHANGING, C, lambda row: {**(row or {}), "n": 1}) == {"n": 1, "more": 1}
+    assert await other.store.get(CHANGING, C) == {"n": 1, "more": 1}
+    await together(one.dynamo.aclose(), other.dynamo.aclose())
+
+
+async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old_one(world: DynamoWorld) -> None:
+    """A change that saw the first row must not overwrite its successor, though both were never changed."""
+    one, other = world.container(), world.container()
+    await claimed(one.store)
+    read = await one.dynamo.get(dynamo_rows.place(CHANGING, C), deadline=one.dynamo.deadline(5))
+    await other.store.delete(CHANGING, C)
+    await claimed(other.store)
+    again = await one.dynamo.get(dynamo_rows.place(CHANGING, C), deadline=one.dynamo.deadline(5))
+    assert read is not None
+    assert again is not None
+    assert read["v"] != again["v"]
+    await together(one.dynamo.aclose(), other.dynamo.aclose())
+
+
+def once_at(container: Container, operation: str, act: Callable[[], object]) -> Callable[[], None]:
+    """Acts before the first call of an operation."""
+    acted = False
+
+    def before() -> None:
+        nonlocal acted
+        if not acted and container.wire.calls[-1][0] == operation:
+            acted = True
+            act()
+
+    return before
+
+
+async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(container: Container) -> None:
+    """Of both sorts: extensions, and those that replace it."""
+
+    async def remembered() -> tuple[str, ...]:
+        where = dynamo_rows.place(CHANGING, C)
+        return dynamo_rows.tokens_of(await container.dynamo.get(where, deadline=container.dynamo.deadline(5)))
+
+    await claimed(container.store)
+    (born,) = await remembered()
+    made: list[str] = []
+    for number in range(24):
+        if number % 3:
+            await container.store.extend(CHANGING, C, f"f{number}", number)
+        else:
+            await container.store.update(CHANGING, C, counted)
+        there = await remembered()
+        made.append(there[-1])
+        assert there == (born, *made[-8:])
+    assert len(set(made)) == 24
+
+
+async def test_a_row_that_remembers_fewer_writes_can_be_extended(container: Container) -> None:
+    """So an earlier version wrote them."""
+    where, deadline = dynamo_rows.place(FACTS, F), container.dynamo.deadline(5)
+    await container.store.add(FACTS, F, {"a": 1})
+    item = await container.dynamo.get(where, deadline=deadline)
+    assert item is not None
+    await container.dynamo.put({**item, "t": {"L": item["t"]["L"][:1]}}, deadline=deadline)
+    await container.store.extend(FACTS, F, "b", 2)
+    await container.store.extend(FACTS, F, "c", 3)
+    assert await container.store.get(FACTS, F) == {"a": 1, "b": 2, "c": 3}
+    item = await container.dynamo.get(where, deadline=deadline)
+    assert item is not None
+    assert [token["S"] != "" for token in item["t"]["L"]] == [True, *[False] * 6, True, True]
+
+
+@pytest.mark.parametrize(
+    ("seen", "there", "remembered"),
+    [
+        (("b",), ("b",), True),
+        (("b",), ("b", *"1234567"), True),
+        (("b",), ("b", *"12345678"), False),
+        (("b", "1"), ("b", *"12345678"), True),
+        (("b", "1"), ("b", *"23456789"), False),
+        (("b", "1"), ("c", "1"), False),
+        (("b",), (), False),
+    ],
+)
+def test_a_row_tells_whether_it_would_still_know_of_a_write(
+    seen: tuple[str, ...], there: tuple[str, ...], *, remembered: bool
+) -> None:
+    stored = dynamo_rows.Stored(key=C, place={}, content={}, extensions={}, version=1, tokens=seen)
+    assert stored.remembered_by(there) is remembered
+
+
+# spread tables
+
+
+async def test_a_table_that_is_spread_is_paged_as_if_it_were_not(container: Container) -> None:
+    store, names = container.store, [f"r{number:03}" for number in range(60)]
+    for name in seeded(1).sample(names, 60):
+        await store.add(SPREAD, Key("p", name), {"name": name})
+    partitions = {params["Item"]["pk"]["S"] for _, params in container.wire.calls}
+    assert partitions == {f"spread#p#{shard}" for shard in range(4)}
+    for newest_first in (False, True):
+        expected = sorted(names, reverse=newest_first)
+        assert sorts(await store.page(SPREAD, "p", limit=25, newest_first=newest_first)) == expected[:25]
+        for limit in (7, 60):
+            walked = await walk(store, SPREAD, "p", limit=limit, newest_first=newest_first)
+            assert [name for name, _ in walked] == expected
+    page = await store.page(SPREAD, "p", between=("r010", "r040"), after="r020", limit=100)
+    assert (sorts(page), page.after) == (names[21:40], None)
+
+
+async def test_a_row_of_a_table_that_is_spread_is_found_by_its_key_and_by_a_scan(container: Container) -> None:
+    store = container.store
+    for number in range(8):
+        await store.add(SPREAD, Key("p", f"{number}"), {"n": number})
+        await store.extend(SPREAD, Key("p", f"{number}"), "more", number)
+    assert await store.get(SPREAD, Key("p", "5")) == {"n": 5, "more": 5}
+    await store.delete(SPREAD, Key("p", "5"))
+    page = await store.scan(SPREAD)
+    assert sorted(row.document["n"] for row in page.rows) == [0, 1, 2, 3, 4, 6, 7]
+    assert {row.key.partition for row in page.rows} == {"p"}
+
+
+# counters
+
+
+async def test_a_counter_that_has_ended_is_not_read(world: DynamoWorld) -> None:
+    clock = FakeClock()
+    container = world.container(clock=clock)
+    await container.store.increment("u:today", ends_at=NOON + timedelta(hours=1))
+    await container.store.increment("u:always")
+    assert await container.store.counters("u:") == {"u:always": 1, "u:today": 1}
+    clock.advance(timedelta(hours=1))
+    assert await container.store.counters("u:") == {"u:always": 1}
+    await container.dynamo.aclose()
+
+
+async def test_a_counter_tells_dynamodb_when_it_may_go(container: Container) -> None:
+    await container.store.increment("u:today", ends_at=NOON + timedelta(milliseconds=1))
+    ((_, params),) = container.wire.calls
+    assert params["ExpressionAttributeValues"][":ends"] == {"N": str(int(NOON.timestamp()) + 1)}
+
+
+async def test_counters_of_one_owner_lie_together(container: Container) -> None:
+    for name in ("u", "u:calls:2026-11-23", "u:uses:k"):
+        await container.store.increment(name)
+    assert {params["Key"]["pk"]["S"] for _, params in container.wire.calls} == {"counter#u"}
+
+
+# scans
+
+
+@pytest.mark.parametrize("after", ["", "x", "[]", "[1, 2]", '["a"]', '{"a": 1}', '["", ""]', "null"])
+async def test_a_cursor_that_is_none_is_refused(container: Container, after: str) -> None:
+    with pytest.raises(InvalidKey):
+        await container.store.scan(FACTS, after=after)
+
+
+async def test_a_scan_that_finds_nothing_for_long_ends_its_page_with_a_cursor(container: Container) -> None:
+    for number in range(250):
+        await container.store.increment(f"c{number}:x")
+    await added(container.store)
+
+    def slowly() -> None:
+        container.time.now_s += 2
+
+    container.wire.after = slowly
+    pages, after = 0, None
+    found: list[Document] = []
+    while pages == 0 or after is not None:
+        page = await container.store.scan(FACTS, after=after, limit=10)
+        found += [row.document for row in page.rows]
+        pages, after = pages + 1, page.after
+    assert found == [{"a": 1}]
+    assert pages == 2
+
+
+# verify
+
+
+async def test_verify_makes_a_missing_table_where_it_may_also_when_containers_start_at_once(
+    client: "DynamoDBClient",
+) -> None:
+    world = DynamoWorld(client, "agent-talk-missing")
+    containers = [world.container(creates_table=True) for _ in range(3)]
+    try:
+        await together(*(container.store.verify(TABLES) for container in containers))
+        await added(containers[0].store)
+        described = client.describe_time_to_live(TableName=world.table)["TimeToLiveDescription"]
+        assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
+        await containers[0].store.verify(TABLES)
+    finally:
+        client.delete_table(TableName=world.table)
+        await together(*(container.dynamo.aclose() for container in containers))
+
+
+async def test_verify_leaves_a_missing_table_to_infrastructure_in_production(client: "DynamoDBClient") -> None:
+    container = DynamoWorld(client, "agent-talk-missing").container()
+    with pytest.raises(StoreNotReady, match="infrastructure creates it"):
+        await container.store.verify(TABLES)
+    await container.dynamo.aclose()
+
+
+@pytest.mark.parametrize(
+    ("keys", "creates"),
+    [(("id", None), True), (("pk", None), True), (("pk", "id"), False), (("sk", "pk"), True)],
+)
+async def test_verify_refuses_a_table_with_other_keys(
+    client: "DynamoDBClient", keys: tuple[str, str | None], *, creates: bool
+) -> None:
+    world = DynamoWorld(client, "agent-talk-foreign")
+    names = [name for name in keys if name]
+    client.create_table(
+        TableName=world.table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            cast("Any", {"AttributeName": name, "KeyType": kind})
+            for name, kind in zip(names, ("HASH", "RANGE"), strict=False)
+        ],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+    )
+    container = world.container(creates_table=creates)
+    try:
+        with pytest.raises(StoreNotReady, match="has other keys"):
+            await container.store.verify(TABLES)
+    finally:
+        client.delete_table(TableName=world.table)
+        await container.dynamo.aclose()
+
+
+async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient", world: DynamoWorld) -> None:
+    client.update_time_to_live(
+        TableName=world.table, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
+    )
+    container = world.container()
+    with pytest.raises(StoreNotReady, match="no time to live on `ttl`"):
+        await container.store.verify(TABLES)
+    await container.dynamo.aclose()
+
+
+@pytest.mark.parametrize("creates", [False, True])
+@pytest.mark.parametrize(
+    ("status", "attribute"), [("ENABLED", "other"), ("ENABLING", "other"), ("DISABLING", "ttl"), ("DISABLING", "other")]
+)
+async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_alone(
+    world: DynamoWorld, status: str, attribute: str, *, creates: bool
+) -> None:
+    """Rows would expire by an attribute that is not ours, or DynamoDB would refuse a change so soon after another."""
+    container = world.container(creates_table=creates)
+    container.wire.answers["describe_time_to_live"] = lambda: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": status, "AttributeName": attribute}
+    }
+    with pytest.raises(StoreNotReady, match=f"is {status} on `{attribute}`: it must be ENABLED on `ttl`"):
+        await container.store.verify(TABLES)
+    assert "update_time_to_live" not in [operation for operation, _ in container.wire.calls]
+    await container.dynamo.aclose()
+
+
+async def test_another_containers_time_to_live_is_as_good_as_ours(world: DynamoWorld) -> None:
+    """Two that start at once switch it on, and DynamoDB refuses the slower one."""
+    container = world.container(creates_table=True)
+    expired = iter(["DISABLED", "ENABLING"])
+    container.wire.answers["describe_time_to_live"] = lambda: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": next(expired), "AttributeName": "ttl"}
+    }
+    container.wire.faults = lambda _: (
+        Fault(raises=answered("ValidationException")) if container.wire.calls[-1][0] == "update_time_to_live" else None
+    )
+    await container.store.verify(TABLES)
+    await container.dynamo.aclose()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error", "said"),
+    [
+        ("AccessDeniedException", 400, StoreNotReady, "the role's rights on DYNAMODB_TABLE"),
+        ("UnrecognizedClientException", 400, StoreNotReady, "AWS does not know these credentials"),
+        ("ThrottlingException", 400, StoreUnavailable, "no capacity"),
+        ("InternalServerError", 500, StoreUnavailable, "DynamoDB failed"),
+    ],
+)
+async def test_verify_tells_what_is_wrong(
+    container: Container, code: str, status: int, error: type[StoreUnavailable], said: str
+) -> None:
+    container.wire.faults = always(Fault(raises=answered(code, status)))
+    with pytest.raises(error, match=said) as caught:
+        await container.store.verify(TABLES)
+    assert type(caught.value) is error
+
+
+async def test_what_answers_without_being_dynamodb_is_told() -> None:
+    class Empty:
+        def __getattr__(self, _: str) -> Callable[..., dict[str, object]]:
+            return lambda **_: {}
+
+    dynamo = Dynamo(cast("Any", Empty), table="agent-talk")
+    with pytest.raises(StoreNotReady, match="check AWS_ENDPOINT_URL"):
+        await DynamoStore(dynamo).verify(TABLES)
+    await dynamo.aclose()

@@ -1,0 +1,114 @@
+"""Rows that change, when others write beside them or wait for them."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from shared.core.concurrency import together
+from shared.stores.micro.ballots import STALE_S
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable
+from tests.fakes.micro_store_world import CHANGING, micro_store_world
+from tests.fakes.standin_network import LOST, always, nth, slow
+from tests.fakes.standin_steps import AtOnce, Moment, Step
+
+pytestmark = pytest.mark.anyio
+
+ROW = Key("p", "row")
+
+
+class Meanwhile(AtOnce):
+    """When the `number`th request of this sender and route arrives, something else comes first."""
+
+    def __init__(self, sender: str, route: str, number: int) -> None:
+        self.first: Callable[[], Awaitable[object]] | None = None
+        self._of = (sender, route)
+        self._left = number
+
+    async def pause(self, step: Step) -> None:
+        if self.first is None or step.moment is not Moment.ARRIVES or (step.seen.sender, step.seen.route) != self._of:
+            return
+        self._left -= 1
+        if self._left == 0:
+            await self.first()
+
+
+def appended(token: str) -> Callable[[Document | None], Document]:
+    return lambda row: {"log": [*(row or {"log": []})["log"], token]}
+
+
+def emptied(row: Document | None) -> Document:
+    """All that this change sees is dropped."""
+    assert row is not None
+    return {"log": [*row["log"], "emptied"]}
+
+
+async def test_those_who_wait_while_the_row_is_read_are_refused_by_that_read() -> None:
+    async with micro_store_world() as world:
+        container = await world.container()
+        won: list[int] = []
+
+        async def claim(number: int) -> None:
+            try:
+                await container.store.claim(CHANGING, ROW, {"by": number})
+                won.append(number)
+            except AlreadyExists:
+                pass
+
+        with world.recorder.measure() as cost:
+            await together(*(claim(number) for number in range(25)))
+        assert len(won) == 1
+        assert cost.requests <= 6
+
+
+async def test_a_change_that_may_have_left_the_trail_is_not_made_twice() -> None:
+    meanwhile = Meanwhile("c1", "POST /api/dbs/:db/query", 2)
+    async with micro_store_world(schedule=meanwhile) as world:
+        one, other = await world.container(), await world.container()
+        await other.store.claim(CHANGING, ROW, {"log": []})
+        one.network.faults = nth(1, LOST, route="POST /api/dbs/:db/docs")
+
+        async def seventy() -> None:
+            other.clock.advance(STALE_S)
+            for number in range(70):
+                await other.store.update(CHANGING, ROW, appended(f"other {number}"))
+
+        meanwhile.first = seventy
+        with pytest.raises(StoreUnavailable):
+            await one.store.update(CHANGING, ROW, appended("one"))
+        row = await one.store.get(CHANGING, ROW)
+        assert row is not None
+        assert (len(row["log"]), row["log"].count("one")) == (71, 1)
+
+
+async def test_an_update_sees_what_this_store_has_set_beside_the_row_during_the_one_before() -> None:
+    meanwhile = Meanwhile("c1", "POST /api/cache/:key/increment", 1)
+    async with micro_store_world(schedule=meanwhile) as world:
+        container = await world.container()
+        await container.store.claim(CHANGING, ROW, {"log": []})
+        meanwhile.first = lambda: container.store.extend(CHANGING, ROW, "field", 1)
+        await container.store.update(CHANGING, ROW, appended("one"))
+        await container.store.update(CHANGING, ROW, emptied)
+        assert await container.store.get(CHANGING, ROW) == {"log": ["one", "emptied"]}
+
+
+async def test_updates_one_after_the_other_see_within_a_second_what_another_store_has_set() -> None:
+    async with micro_store_world() as world:
+        one, other = await world.container(), await world.container()
+        await one.store.claim(CHANGING, ROW, {"log": []})
+        await other.store.extend(CHANGING, ROW, "field", 1)
+        for number in range(3):
+            one.clock.advance(0.6)
+            await one.store.update(CHANGING, ROW, appended(str(number)))
+        await one.store.update(CHANGING, ROW, emptied)
+        assert await one.store.get(CHANGING, ROW) == {"log": ["0", "1", "2", "emptied"]}
+
+
+async def test_a_row_can_be_claimed_and_changed_while_each_answer_takes_more_than_a_second() -> None:
+    async with micro_store_world() as world:
+        container = await world.container()
+        store = MicroStore(container.client, sleep=container.clock.sleep)
+        container.network.faults = always(slow(1.3))
+        await store.claim(CHANGING, ROW, {"log": []})
+        container.clock.advance(2)
+        assert await store.update(CHANGING, ROW, appended("one")) == {"log": ["one"]}

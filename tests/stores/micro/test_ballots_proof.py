@@ -1,0 +1,60 @@
+"""Whatever the scheduler does, rows that change keep their promises; and it would notice if they did not."""
+
+import time
+from random import Random
+
+import pytest
+
+from shared.stores.micro.ballots import Ballots
+from tests.proofs.prove import SCENARIOS, NoCheck, at_random, explore
+from tests.proofs.schedules import Done, Scenario, explains
+from tests.support import seeded
+
+pytestmark = pytest.mark.anyio
+
+CHUNKS = 4
+SCHEDULES = {2: 54, 3: 22}
+"""By the number of clients, and per chunk."""
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+async def test_no_schedule_loses_repeats_or_blocks_a_change(name: str, chunk: int) -> None:
+    random: Random = seeded(chunk)
+    scenario = SCENARIOS[name]
+    await _all_at_random([scenario] * SCHEDULES[len(scenario.scripts)], random)
+
+
+@pytest.mark.parametrize("name", ["two claims", "two appends", "append and read", "append and delete"])
+async def test_all_schedules_with_two_deviations(name: str) -> None:
+    explored = await explore(SCENARIOS[name], deviations=2, ends_at=time.monotonic() + 60)
+    assert explored.complete
+
+
+async def test_without_the_counter_check_the_same_search_finds_a_broken_promise() -> None:
+    with pytest.raises(AssertionError, match="no order explains"):
+        await explore(SCENARIOS["two claims"], deviations=4, ends_at=time.monotonic() + 60, ballots=NoCheck)
+
+
+async def test_without_the_counter_check_random_schedules_find_it_too() -> None:
+    random: Random = seeded(0)
+    scenarios = [SCENARIOS["two claims"]] * 500
+    with pytest.raises(AssertionError, match="no order explains"):
+        await _all_at_random(scenarios, random, ballots=NoCheck)
+
+
+def test_the_check_knows_what_cannot_be_explained() -> None:
+    won = Done(name="claim", token="a", began=1, ended=3)
+    assert explains([won, Done(name="claim", token="b", began=2, ended=4, answer="AlreadyExists")])
+    assert not explains([won, Done(name="claim", token="b", began=2, ended=4)])
+    assert not explains([won, Done(name="read", token="r", began=4, ended=5, answer=None)])
+    assert explains([won, Done(name="read", token="r", began=2, ended=5, answer=None)])
+    lost = Done(name="append", token="c", began=4)
+    assert explains([won, lost, Done(name="read", token="r", began=5, ended=6, answer=("a", "c"))])
+    assert explains([won, lost, Done(name="read", token="r", began=5, ended=6, answer=("a",))])
+    assert not explains([won, lost, Done(name="read", token="r", began=5, ended=6, answer=("a", "c", "c"))])
+
+
+async def _all_at_random(scenarios: list[Scenario], random: Random, *, ballots: type[Ballots] = Ballots) -> None:
+    for scenario in scenarios:
+        await at_random(scenario, random, ballots=ballots)

@@ -1,0 +1,182 @@
+"""Connections are reused while the server surely keeps them, and replaced after a freeze or a failure."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from shared.micro_connections import FreshConnections, http_client, tls_context
+from tests.fakes.standin_network import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+
+class Pool(httpx.AsyncBaseTransport):
+    """A pool of connections that notes what became of it, and does as its number's script says."""
+
+    def __init__(
+        self, failure: Exception | None = None, *, hold: asyncio.Event | None = None, breaks: bool = False
+    ) -> None:
+        self.failure = failure
+        self.breaks = breaks
+        self.hold = hold
+        self.sent = 0
+        self.closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- all are alike
+        self.sent += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.failure is not None:
+            raise self.failure
+        return httpx.Response(200, stream=_Broken() if self.breaks else httpx.ByteStream(b"{}"))
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class _Broken(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{"
+        raise httpx.ReadError("reset")
+
+
+class Pools:
+    """Opens the given pools, one after the other."""
+
+    def __init__(self, *pools: Pool, at_once: int = 20) -> None:
+        self.clock = ManualClock()
+        self._left = list(pools)
+        self.transport = FreshConnections(
+            self._open, at_once=at_once, monotonic=self.clock.monotonic, wall=self.clock.wall
+        )
+        self.http = httpx.AsyncClient(transport=self.transport)
+
+    def _open(self) -> Pool:
+        return self._left.pop(0)
+
+
+async def test_requests_in_a_row_share_one_pool() -> None:
+    pool = Pool()
+    pools = Pools(pool)
+    async with pools.http as http:
+        for _ in range(3):
+            await http.get("http://micro/")
+            pools.clock.advance(60)
+        assert (pool.sent, pool.closed) == (3, False)
+    assert pool.closed
+
+
+async def test_after_a_freeze_that_stopped_the_monotonic_clock_no_old_connection_is_used() -> None:
+    old, new = Pool(), Pool()
+    pools = Pools(old, new)
+    async with pools.http as http:
+        await http.get("http://micro/")
+        pools.clock.freeze(1.5)
+        await asyncio.gather(http.get("http://micro/"), http.get("http://micro/"))
+        assert (old.sent, old.closed, new.sent) == (1, True, 2)
+
+
+async def test_short_freezes_add_up() -> None:
+    old, new = Pool(), Pool()
+    pools = Pools(old, new)
+    async with pools.http as http:
+        for _ in range(3):
+            await http.get("http://micro/")
+            pools.clock.freeze(0.6)
+        assert (old.sent, new.sent) == (2, 1)
+
+
+async def test_a_wall_clock_that_is_set_back_costs_one_reconnection() -> None:
+    old, new = Pool(), Pool()
+    pools = Pools(old, new)
+    async with pools.http as http:
+        await http.get("http://micro/")
+        pools.clock.freeze(-3600)
+        for _ in range(3):
+            await http.get("http://micro/")
+        assert (old.sent, new.sent) == (1, 3)
+
+
+async def test_after_a_failure_the_next_request_gets_a_new_connection() -> None:
+    old, new = Pool(httpx.ReadError("reset")), Pool()
+    pools = Pools(old, new)
+    async with pools.http as http:
+        with pytest.raises(httpx.ReadError):
+            await http.get("http://micro/")
+        await http.get("http://micro/")
+        assert (old.closed, new.sent) == (True, 1)
+
+
+async def test_an_answer_that_breaks_off_drops_the_pool_as_well() -> None:
+    old, new = Pool(breaks=True), Pool()
+    pools = Pools(old, new)
+    async with pools.http as http:
+        with pytest.raises(httpx.ReadError):
+            await http.get("http://micro/")
+        await http.get("http://micro/")
+        assert (old.closed, new.sent) == (True, 1)
+
+
+async def test_a_full_pool_is_kept() -> None:
+    pool = Pool(httpx.PoolTimeout("busy"))
+    pools = Pools(pool)
+    async with pools.http as http:
+        for _ in range(2):
+            with pytest.raises(httpx.PoolTimeout):
+                await http.get("http://micro/")
+        assert (pool.sent, pool.closed) == (2, False)
+
+
+async def test_a_dropped_pool_finishes_its_requests_before_it_is_closed() -> None:
+    hold = asyncio.Event()
+    old, new = Pool(hold=hold), Pool()
+    pools = Pools(old, new)
+    async with pools.http as http:
+        slow = asyncio.create_task(http.get("http://micro/"))
+        await asyncio.sleep(0)
+        pools.clock.freeze(5)
+        await http.get("http://micro/")
+        assert not old.closed
+        hold.set()
+        assert (await slow).status_code == 200
+        assert old.closed
+
+
+async def test_requests_take_turns_and_no_failure_keeps_one() -> None:
+    hold = asyncio.Event()
+    pools = Pools(Pool(httpx.ReadError("reset")), Pool(breaks=True), Pool(hold=hold), at_once=1)
+    async with pools.http as http:
+        for _ in range(2):
+            with pytest.raises(httpx.ReadError):
+                await http.get("http://micro/")
+        first = asyncio.create_task(http.get("http://micro/"))
+        await asyncio.sleep(0)
+        with pytest.raises(httpx.PoolTimeout):
+            await http.get("http://micro/", timeout=httpx.Timeout(5.0, pool=0))
+        second = asyncio.create_task(http.get("http://micro/"))
+        hold.set()
+        assert ((await first).status_code, (await second).status_code) == (200, 200)
+
+
+async def test_the_recommended_client_follows_no_redirect_and_reads_no_proxy_from_the_environment() -> None:
+    async with http_client("https://micro") as http:
+        assert not http.follow_redirects
+        assert http.timeout == httpx.Timeout(5.0, connect=2.0)
+
+
+@pytest.mark.parametrize("url", ["https://micro", "HTTPS://micro", "micro", ""])
+def test_certificates_are_read_once_and_checked_for_whatever_is_not_plain_http(url: str) -> None:
+    context = tls_context(url)
+    assert context is tls_context("https://other")
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] > 0
+
+
+@pytest.mark.parametrize("url", ["http://micro", "HTTP://micro:7070"])
+def test_for_plain_http_no_certificates_are_read_and_none_is_trusted(url: str) -> None:
+    context = tls_context(url)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] == 0

@@ -1,0 +1,149 @@
+"""What a container imports before its first event, and what is left for that, each in a new process."""
+
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.events import http_event
+from tools.local import FUNCTIONS
+
+ROOT: Final = Path(__file__).parents[2]
+HEAVY: Final = frozenset(
+    {
+        "argon2",
+        "aws_lambda_powertools",
+        "boto3",
+        "botocore",
+        "httpcore",
+        "httpx",
+        "pydantic.v1",
+        "shared.usage.reports",
+        "shared.stores.memory.store",
+        "shared.micro",
+        "sortedcontainers",
+    }
+)
+OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
+IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32}
+MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
+MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-listens-there"}
+HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
+
+PROBE: Final = """
+import contextlib, gc, importlib, io, json, re, sys
+def loaded():
+    return {name for name, module in sys.modules.items() if module is not None}
+function = importlib.import_module(sys.argv[1]).handler
+before = loaded()
+compile_pattern, compiled = re._compiler.compile, []
+re._compiler.compile = lambda *asked: (compiled.append(str(asked[0])), compile_pattern(*asked))[1]
+with contextlib.redirect_stdout(io.StringIO()):
+    status = function(json.loads(sys.argv[2]), None)["statusCode"]
+assert gc.isenabled()
+later = loaded() - before
+documented = sum(len(getattr(route, "response_fields", ())) for route in function.app.routes)
+told = {"imported": sorted(before), "later": sorted(later), "compiled": compiled, "documented": documented}
+print(json.dumps({**told, "status": status}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """The modules that were there before the first event, those that it added, the patterns that it compiled, and its
+    status."""
+
+    imported: frozenset[str]
+    later: frozenset[str]
+    compiled: list[str]
+    documented: int
+    """How many models of other answers than a route's own were built."""
+
+    status: int
+
+    @property
+    def heavy(self) -> frozenset[str]:
+        return self.imported & HEAVY
+
+
+def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Container:
+    """A new process that imports a handler and serves one event, which needs the store, but no caller."""
+    event: Any = http_event("GET", path)
+    done = subprocess.run(  # noqa: S603 our own interpreter
+        [sys.executable, "-c", PROBE, handler, json.dumps(event)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    told = json.loads(done.stdout)
+    return Container(
+        imported=frozenset(told["imported"]),
+        later=frozenset(told["later"]),
+        compiled=told["compiled"],
+        documented=told["documented"],
+        status=told["status"],
+    )
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_outside_of_lambda_an_import_brings_no_store_and_no_logging(handler: str) -> None:
+    started = container(handler, {})
+    assert started.heavy - OF_ITS_OWN.get(handler, set()) == {"pydantic.v1"}
+    assert started.status == 404
+    assert "httpx" not in started.later
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_in_lambda_on_memory_the_first_event_imports_nothing_and_nothing_imports_a_client(handler: str) -> None:
+    started = container(handler, IN_LAMBDA | MEMORY)
+    others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools looks for that
+    assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
+    assert (started.status, started.later) == (404, frozenset())
+
+
+def test_models_of_errors_are_built_only_where_a_document_shows_them() -> None:
+    assert container("handlers.memos", {}).documented > 0
+    assert container("handlers.memos", IN_LAMBDA | MEMORY).documented == 0
+
+
+def test_in_lambda_the_first_event_compiles_no_pattern() -> None:
+    started = container("handlers.memos", IN_LAMBDA | MEMORY, "/api/v1/voices")
+    assert (started.status, started.compiled) == (200, [])
+
+
+@pytest.mark.parametrize("handler", ["handlers.health", "handlers.memos"])
+def test_in_lambda_on_hypr_micro_the_first_event_imports_nothing(handler: str) -> None:
+    started = container(handler, IN_LAMBDA | MICRO)
+    assert started.heavy >= {"httpx", "httpcore", "shared.micro"}
+    assert not started.heavy & {
+        "argon2",
+        "boto3",
+        "pydantic.v1",
+        "shared.usage.reports",
+        "shared.stores.memory.store",
+        "sortedcontainers",
+    }
+    assert (started.status, started.later) == (404 if handler == "handlers.health" else 503, frozenset())
+
+
+@pytest.mark.parametrize(
+    "env",
+    [MICRO | {"HYPR_URL": "https://[::1"}, MICRO | {"HYPR_URL": "https://localhost:9", "SSL_CERT_FILE": "/absent"}],
+    ids=["URL", "certificates"],
+)
+def test_what_is_wrong_with_the_server_is_told_by_the_first_event(env: dict[str, str]) -> None:
+    assert container("handlers.memos", IN_LAMBDA | env).status == 503
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_each_route_is_built_once(name: str) -> None:
+    function = importlib.import_module(f"handlers.{name}").handler
+    assert function.app.routes == function.routes.routes
