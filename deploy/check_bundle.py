@@ -29,7 +29,7 @@ MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}
 LOCKED_OUT: Final = ("boto3", "botocore", "s3transfer", "pytest", "tests", "tools", "deploy")
 
 
-class Wrong(Exception):
+class BundleFault(Exception):
     """What is wrong with a bundle."""
 
 
@@ -47,40 +47,40 @@ def machine_of(file: Path) -> str:
 
 
 def check_native_files(folder: Path, target: Target) -> str:
-    """Each is for the target's processor, Python and C library. Raises Wrong."""
+    """Each is for the target's processor, Python and C library. Raises BundleFault."""
     found = list(native_files(folder))
     named = {path for path in folder.rglob("*") if path.suffix in (".so", ".pyd", ".dylib") or ".so." in path.name}
     if not found or named - set(found):
-        raise Wrong(f"no native files of Linux: {sorted(map(str, named - set(found)))}")
+        raise BundleFault(f"no native files of Linux: {sorted(map(str, named - set(found)))}")
     tag = f".cpython-{target.python.replace('.', '')}-{target.machine}-linux-gnu.so"
     for path in found:
         if machine_of(path) != target.machine:
-            raise Wrong(f"{path.name} is for {machine_of(path)}, not {target.machine}")
+            raise BundleFault(f"{path.name} is for {machine_of(path)}, not {target.machine}")
         if not path.name.endswith((tag, ".abi3.so")):
-            raise Wrong(f"{path.name} is not for Python {target.python}")
+            raise BundleFault(f"{path.name} is not for Python {target.python}")
         needs = max((_version(found) for found in re.findall(rb"GLIBC_(\d+\.\d+)", path.read_bytes())), default=(0, 0))
         if target.platform and needs > LAMBDAS_GLIBC:
-            raise Wrong(f"{path.name} needs glibc {needs[0]}.{needs[1]}")
+            raise BundleFault(f"{path.name} needs glibc {needs[0]}.{needs[1]}")
     return f"{len(found)} native files, all for {target.machine} and Python {target.python}"
 
 
 def check_sizes(archive: Path, folder: Path) -> str:
-    """Raises Wrong."""
+    """Raises BundleFault."""
     zipped = archive.stat().st_size / 1e6
     unpacked = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     if zipped > ZIPPED_MB or unpacked > UNPACKED_MB:
-        raise Wrong(f"too big: {zipped:.2f} MB of {ZIPPED_MB}, {unpacked:.2f} MB of {UNPACKED_MB} unpacked")
+        raise BundleFault(f"too big: {zipped:.2f} MB of {ZIPPED_MB}, {unpacked:.2f} MB of {UNPACKED_MB} unpacked")
     return f"{zipped:.2f} MB of at most {ZIPPED_MB:.0f}, {unpacked:.2f} MB of at most {UNPACKED_MB:.0f} unpacked"
 
 
 def check_contents(folder: Path) -> str:
-    """Our own code is there, file by file, and no more; what Lambda has, tests and caches are not. Raises Wrong."""
+    """Our own code is there, file by file, and nothing that Lambda has, no tests, no caches. Raises BundleFault."""
     for name in LOCKED_OUT:
         if (folder / name).exists():
-            raise Wrong(f"{name} is packed")
+            raise BundleFault(f"{name} is packed")
     caches = [path for path in folder.rglob("*") if path.name == "__pycache__" or path.suffix == ".pyc"]
     if caches:
-        raise Wrong(f"caches are packed: {caches[0]}")
+        raise BundleFault(f"caches are packed: {caches[0]}")
     own = {str(name): path.read_bytes() for name, path in archive.own_entries(ROOT).items()}
     packed = {
         str(path.relative_to(folder)): path.read_bytes()
@@ -90,20 +90,20 @@ def check_contents(folder: Path) -> str:
     }
     different = sorted(name for name in own.keys() | packed.keys() if own.get(name) != packed.get(name))
     if different:
-        raise Wrong(f"not packed as they are: {', '.join(different)}")
+        raise BundleFault(f"not packed as they are: {', '.join(different)}")
     return f"{len(own)} files of our own; no boto3, tests or caches"
 
 
 def check_same_packages(folder: Path, twin: Path) -> str:
-    """What runs here and what is deployed are the same packages, in the same versions. Raises Wrong."""
+    """What runs here and what is deployed are the same packages, in the same versions. Raises BundleFault."""
     one, other = ({path.name for path in each.glob("*.dist-info")} for each in (folder, twin))
     if one != other:
-        raise Wrong(f"the twin has other packages: {sorted(one ^ other)}")
+        raise BundleFault(f"the twin has other packages: {sorted(one ^ other)}")
     return f"{len(one)} packages, the twin's are the same"
 
 
 def check_imports(folder: Path) -> str:
-    """Every handler that serverless.yml names imports from the bundle and the standard library alone. Raises Wrong."""
+    """Every handler that serverless.yml names imports from the bundle and the standard library. Raises BundleFault."""
     functions = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     handlers = [function["handler"] for function in functions.values()]
     for handler in handlers:
@@ -115,16 +115,16 @@ def check_imports(folder: Path) -> str:
             check=False,
         )
         if tried.returncode:
-            raise Wrong(f"{handler} does not import: {tried.stderr.strip().splitlines()[-1]}")
+            raise BundleFault(f"{handler} does not import: {tried.stderr.strip().splitlines()[-1]}")
     return f"{len(handlers)} handlers import, with nothing but the bundle and the standard library"
 
 
 def check_reproducible(target: Target) -> str:
-    """A second build, packages installed again, has the same bytes. Raises Wrong."""
+    """A second build, packages installed again, has the same bytes. Raises BundleFault."""
     with tempfile.TemporaryDirectory() as folder:
         again = bundle.build(target, archived=Path(folder) / "again.zip")
         if again.read_bytes() != target.archive.read_bytes():
-            raise Wrong("two builds differ")
+            raise BundleFault("two builds differ")
     return "two builds are the same bytes"
 
 
@@ -144,7 +144,7 @@ def main() -> int:
             bundle.unpack(target)
         for check in checks:
             print("ok", check(), flush=True)
-    except (Wrong, FileExistsError, ValueError) as exc:
+    except (BundleFault, FileExistsError, ValueError) as exc:
         print("wrong:", exc, file=sys.stderr)
         return 1
     return 0

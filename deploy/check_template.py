@@ -46,7 +46,7 @@ PERMITTED: Final[Mapping[str, Iterable[str]]] = {
 """What the functions ask of the store, in DynamoDB's terms."""
 
 
-class Wrong(Exception):
+class TemplateFault(Exception):
     """What is wrong with a template."""
 
 
@@ -104,11 +104,11 @@ DEPLOYMENTS: Final = (
 
 
 def package(deployment: Deployment) -> None:
-    """Raises Wrong with what osls said."""
+    """Raises TemplateFault with what osls said."""
     osls = ROOT / "node_modules" / ".bin" / "osls"
     node = shutil.which("node")
     if node is None or not osls.exists():
-        raise Wrong("osls is not there: install Node 20 or newer with npm, then `make node_modules`")
+        raise TemplateFault("osls is not there: install Node 20 or newer with npm, then `make node_modules`")
     ran = subprocess.run(
         [node, osls, "package", "--stage", deployment.stage, "--package", deployment.folder],
         cwd=ROOT,
@@ -123,21 +123,21 @@ def package(deployment: Deployment) -> None:
         check=False,
     )
     if ran.returncode != 0 or "Warning" in ran.stdout + ran.stderr:
-        raise Wrong(f"osls package --stage {deployment.stage} ({deployment.name}):\n{ran.stdout}{ran.stderr}")
+        raise TemplateFault(f"osls package --stage {deployment.stage} ({deployment.name}):\n{ran.stdout}{ran.stderr}")
 
 
 def lint(paths: Iterable[Path]) -> None:
-    """Raises Wrong with what cfn-lint said."""
+    """Raises TemplateFault with what cfn-lint said."""
     program = Path(sys.executable).parent / "cfn-lint"
     ran = subprocess.run(
         [program, "--ignore-checks", *IGNORED, "--", *paths], capture_output=True, text=True, check=False
     )
     if ran.returncode != 0:
-        raise Wrong(f"cfn-lint:\n{ran.stdout}{ran.stderr}")
+        raise TemplateFault(f"cfn-lint:\n{ran.stdout}{ran.stderr}")
 
 
 def check(deployment: Deployment) -> str:
-    """Raises Wrong."""
+    """Raises TemplateFault."""
     template = json.loads(deployment.path.read_text())
     functions: Mapping[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     check_routes(template, functions)
@@ -145,7 +145,7 @@ def check(deployment: Deployment) -> str:
     for name in functions:
         check_function(template, name, table=deployment.table)
     if is_made(template, "Table") is not deployment.makes_table:
-        raise Wrong(f"{deployment.name} {'makes no' if deployment.makes_table else 'makes a'} table")
+        raise TemplateFault(f"{deployment.name} {'makes no' if deployment.makes_table else 'makes a'} table")
     if deployment.stage == "production":
         check_production(template)
     return f"{deployment.name}: {len(of_type(template, 'AWS::ApiGatewayV2::Route'))} routes, {len(functions)} functions"
@@ -157,7 +157,7 @@ def is_made(template: Mapping[str, Any], resource: str) -> bool:
 
 
 def holds(conditions: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
-    """Raises Wrong for a function that no template of ours has."""
+    """Raises TemplateFault for a function that no template of ours has."""
     match condition:
         case {"Condition": name}:
             return holds(conditions, conditions[name])
@@ -169,7 +169,7 @@ def holds(conditions: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
             return all(holds(conditions, part) for part in parts)
         case {"Fn::Or": parts}:
             return any(holds(conditions, part) for part in parts)
-    raise Wrong(f"not a condition: {condition}")
+    raise TemplateFault(f"not a condition: {condition}")
 
 
 def of_type(template: Mapping[str, Any], kind: str) -> list[Any]:
@@ -181,7 +181,7 @@ def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> N
     declared = {"$default" if route == "*" else route for route in events}
     made = {route["RouteKey"] for route in of_type(template, "AWS::ApiGatewayV2::Route")}
     if made != declared:
-        raise Wrong(f"routes differ: {made ^ declared}")
+        raise TemplateFault(f"routes differ: {made ^ declared}")
 
 
 def check_function(template: Mapping[str, Any], name: str, *, table: str) -> None:
@@ -189,33 +189,33 @@ def check_function(template: Mapping[str, Any], name: str, *, table: str) -> Non
     function = resources[f"{logical}LambdaFunction"]["Properties"]
     expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": 15}
     if function | expected != function or not function["Code"]["S3Key"].endswith(f"/{DEPLOYED.archive.name}"):
-        raise Wrong(f"{name} is no {DEPLOYED.machine} function on {DEPLOYED.archive.name}")
+        raise TemplateFault(f"{name} is no {DEPLOYED.machine} function on {DEPLOYED.archive.name}")
     if function["MemorySize"] < 512 or resources[f"{logical}LogGroup"]["Properties"]["RetentionInDays"] not in (14, 90):
-        raise Wrong(f"{name} has too little memory, or keeps its logs for another time")
+        raise TemplateFault(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
-        raise Wrong(f"{name} has no role of its own")
+        raise TemplateFault(f"{name} has no role of its own")
     role = dict(resources[f"{logical}Role"]["Properties"])
     statements = _statements(template, role.pop("Policies"))
     if role != {"AssumeRolePolicyDocument": _policy(_BY_LAMBDA), "ManagedPolicyArns": [{"Ref": "SecretsPolicy"}]}:
-        raise Wrong(f"{name}'s role may be taken by others, or has other policies than to read secrets: {role}")
+        raise TemplateFault(f"{name}'s role may be taken by others, or has other policies than to read secrets: {role}")
     may = [_allowed(LOG, {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]})]
     if table:
         verbs = [f"dynamodb:{verb}" for verb in PERMITTED[name]]
         may.append(_allowed(verbs, {"Fn::Sub": DYNAMODB + table}))
     if statements != may:
-        raise Wrong(f"{name} may do {statements}, and needs {may}")
+        raise TemplateFault(f"{name} may do {statements}, and needs {may}")
 
 
 def check_secrets(template: Mapping[str, Any], stage: str) -> None:
     (policy,) = of_type(template, "AWS::IAM::ManagedPolicy")
     expected = _allowed(["ssm:GetParameters"], {"Fn::Sub": f"{SSM}/agent-talk/{stage}/*"})
     if _statements(template, [policy]) != [expected]:
-        raise Wrong(f"the functions may read more than their secrets: {policy}")
+        raise TemplateFault(f"the functions may read more than their secrets: {policy}")
 
 
 def check_production(template: Mapping[str, Any]) -> None:
     if CANARY in json.dumps(template):
-        raise Wrong("a secret is in the template")
+        raise TemplateFault("a secret is in the template")
     (table,) = of_type(template, "AWS::DynamoDB::Table")
     kept = {
         "BillingMode": "PAY_PER_REQUEST",
@@ -225,7 +225,7 @@ def check_production(template: Mapping[str, Any]) -> None:
         "SSESpecification": {"SSEEnabled": True},
     }
     if table | kept != table or template["Resources"]["Table"]["DeletionPolicy"] != "Retain":
-        raise Wrong("the table of production is not protected")
+        raise TemplateFault("the table of production is not protected")
 
 
 def main() -> int:
@@ -235,7 +235,7 @@ def main() -> int:
         lint(deployment.path for deployment in DEPLOYMENTS)
         for deployment in DEPLOYMENTS:
             print("ok", check(deployment), flush=True)
-    except Wrong as exc:
+    except TemplateFault as exc:
         print("wrong:", exc, file=sys.stderr)
         return 1
     return 0

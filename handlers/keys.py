@@ -16,7 +16,7 @@ from shared.core.clock import Instant
 from shared.core.errors import NotFound
 from shared.plans import PLANS, Tier
 from shared.tables.api_keys import ApiKey
-from shared.web.auth import Ready, SessionUser
+from shared.web.auth import RequestServices, SessionUser
 from shared.web.function import Function
 
 routes = APIRouter(tags=["API keys"])
@@ -73,11 +73,11 @@ class VerifiedKey(Answer):
 
 @routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 @routes.post("/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
-async def create_key(user: SessionUser, services: Ready, body: CreateKey | None = None) -> CreatedKey:
+async def create_key(user: SessionUser, services: RequestServices, body: CreateKey | None = None) -> CreatedKey:
     """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
     wanted = body or CreateKey()
     expires_at = None if wanted.expires_at is None else up_to("expiresAt", wanted.expires_at)
-    new = await services.keys.create(
+    new = await services.api_keys.create(
         user, name=wanted.name or DEFAULT_NAME, test=bool(wanted.test), expires_at=expires_at
     )
     return CreatedKey(success=True, key=FreshKey.of(new), warning=KEEP_THE_KEY)
@@ -85,16 +85,16 @@ async def create_key(user: SessionUser, services: Ready, body: CreateKey | None 
 
 @routes.get("/api/keys", responses=errors(*SESSION_ERRORS))
 @routes.get("/api/v1/dashboard/keys", responses=errors(*SESSION_ERRORS))
-async def list_keys(user: SessionUser, services: Ready) -> KeyList:
+async def list_keys(user: SessionUser, services: RequestServices) -> KeyList:
     """All keys, newest first, revoked ones included."""
-    keys = await services.api_key_rows.of(user.id)
+    keys = await services.tables.api_keys.of(user.id)
     return KeyList(success=True, keys=[_answer(key, services) for key in keys])
 
 
 @routes.post("/api/keys/verify", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
-async def verify_key(user: SessionUser, body: VerifyKey, services: Ready) -> VerifiedKey:
+async def verify_key(user: SessionUser, body: VerifyKey, services: RequestServices) -> VerifiedKey:
     """What a key of one's own would be answered now. Spends nothing."""
-    found = await services.keys.verify(user, body.key)
+    found = await services.api_keys.verify(user, body.key)
     return VerifiedKey(
         valid=found.state is KeyState.VALID,
         code=found.state,
@@ -107,25 +107,25 @@ async def verify_key(user: SessionUser, body: VerifyKey, services: Ready) -> Ver
 
 
 @routes.get("/api/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
-async def get_key(user: SessionUser, key_id: str, services: Ready) -> OneKey:
-    return OneKey(success=True, key=_answer(await services.keys.load(user, key_id), services))
+async def get_key(user: SessionUser, key_id: str, services: RequestServices) -> OneKey:
+    return OneKey(success=True, key=_answer(await services.api_keys.load(user, key_id), services))
 
 
 @routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound))
-async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: Ready) -> OneKey:
-    return OneKey(success=True, key=_answer(await services.keys.rename(user, key_id, body.name), services))
+async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: RequestServices) -> OneKey:
+    return OneKey(success=True, key=_answer(await services.api_keys.rename(user, key_id, body.name), services))
 
 
 @routes.delete("/api/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 @routes.delete("/api/v1/dashboard/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 @routes.post("/api/keys/{key_id}/revoke", responses=errors(*SESSION_ERRORS, NotFound))
-async def revoke_key(user: SessionUser, key_id: str, services: Ready) -> Message:
+async def revoke_key(user: SessionUser, key_id: str, services: RequestServices) -> Message:
     """End a key for good, in force at once."""
-    await services.keys.revoke(user, key_id)
+    await services.api_keys.revoke(user, key_id)
     return Message(success=True, message="API key revoked successfully")
 
 
-def _answer(key: ApiKey, services: Ready) -> KeyAnswer:
+def _answer(key: ApiKey, services: RequestServices) -> KeyAnswer:
     return KeyAnswer(
         id=key.id,
         prefix=key.prefix,

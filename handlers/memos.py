@@ -23,7 +23,7 @@ from shared.memos.memos import MAX_CHARACTERS, Draft
 from shared.speech.simulated import MEDIA_TYPE, simulated_audio
 from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
-from shared.web.auth import AnyCaller, CallingKey, ClientAddress, Ready
+from shared.web.auth import AnyCaller, CallingKey, ClientAddress, RequestServices
 from shared.web.etags import etag_of, is_known
 from shared.web.function import Function
 from shared.web.ranges import requested_part
@@ -68,7 +68,7 @@ async def list_voices() -> VoiceList:
 
 
 @routes.post("/api/v1/demo", status_code=201, responses=errors(*BODY_ERRORS, InvalidVoice, TooManyAttempts))
-async def create_demo(body: CreateDemo, address: ClientAddress, services: Ready) -> MemoAnswer:
+async def create_demo(body: CreateDemo, address: ClientAddress, services: RequestServices) -> MemoAnswer:
     """A simulated memo that is not kept."""
     memo = await services.memos.demo(Draft(text=body.text, voice=VOICES[body.voice]), address=address)
     return _answer(memo, services)
@@ -79,7 +79,7 @@ async def create_demo(body: CreateDemo, address: ClientAddress, services: Ready)
     status_code=201,
     responses=errors(*BODY_ERRORS, InvalidVoice, *KEY_ERRORS, DailyLimitExceeded, MonthlyLimitExceeded),
 )
-async def create_memo(key: CallingKey, body: CreateMemo, services: Ready, response: Response) -> MemoAnswer:
+async def create_memo(key: CallingKey, body: CreateMemo, services: RequestServices, response: Response) -> MemoAnswer:
     """Say a text. The owner is charged one memo."""
     draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None)
     memo, allowance = await services.memos.make(key, draft)
@@ -88,28 +88,28 @@ async def create_memo(key: CallingKey, body: CreateMemo, services: Ready, respon
 
 
 @routes.get(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
-async def get_memo(caller: AnyCaller, memo_id: str, services: Ready) -> MemoAnswer:
-    return _answer(await services.memo_rows.load(caller.user_id, memo_id), services)
+async def get_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> MemoAnswer:
+    return _answer(await services.tables.memos.load(caller.user_id, memo_id), services)
 
 
 @routes.patch(MEMO, responses=errors(*BODY_ERRORS, *CALLER_ERRORS, MemoNotFound))
-async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, services: Ready) -> MemoAnswer:
+async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, services: RequestServices) -> MemoAnswer:
     """Set the title, or clear it."""
-    memo = await services.memo_rows.load(caller.user_id, memo_id)
-    return _answer(await services.memo_rows.retitle(memo, body.title or None), services)
+    memo = await services.tables.memos.load(caller.user_id, memo_id)
+    return _answer(await services.tables.memos.retitle(memo, body.title or None), services)
 
 
 @routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
-async def delete_memo(caller: AnyCaller, memo_id: str, services: Ready) -> Message:
+async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> Message:
     """Delete the memo. What it counted towards limits and usage stays."""
-    await services.memo_rows.delete(await services.memo_rows.load(caller.user_id, memo_id))
+    await services.tables.memos.delete(await services.tables.memos.load(caller.user_id, memo_id))
     return Message(success=True, message="Memo deleted successfully")
 
 
 @routes.get("/api/v1/memos", responses=errors(*QUERY_ERRORS, InvalidVoice, *CALLER_ERRORS))
 async def list_memos(
     caller: AnyCaller,
-    services: Ready,
+    services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
     voice: str | None = None,
@@ -120,7 +120,7 @@ async def list_memos(
     voice_id = None if voice is None else voice_named(voice).id
     scope = ("memos", caller.user_id, voice_id, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await services.memo_rows.page(caller.user_id, bounds, voice=voice_id)
+    page = await services.tables.memos.page(caller.user_id, bounds, voice=voice_id)
     return MemoPage(
         memos=[_answer(memo, services) for memo in page.rows],
         has_more=page.after is not None,
@@ -161,7 +161,7 @@ async def get_audio(
     return AudioResponse(audio[part.start : part.end], status_code=206, headers=headers)
 
 
-def _answer(memo: Memo, services: Ready) -> MemoAnswer:
+def _answer(memo: Memo, services: RequestServices) -> MemoAnswer:
     return MemoAnswer.of(memo, public_url=services.settings.public_url)
 
 

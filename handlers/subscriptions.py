@@ -9,7 +9,7 @@ from shared.core.clock import Instant
 from shared.core.errors import ValidationFailed
 from shared.plans import PLANS, Difference, Plan, Tier, compare, plan_named
 from shared.tables.subscriptions import SubscriptionStatus
-from shared.web.auth import Ready, SessionUser
+from shared.web.auth import RequestServices, SessionUser
 from shared.web.function import Function
 
 routes = APIRouter(tags=["plans"])
@@ -110,9 +110,9 @@ async def get_tier(tier: str) -> OneTier:
 
 
 @routes.get("/api/v1/billing/subscription", responses=errors(*SESSION_ERRORS))
-async def get_subscription(user: SessionUser, services: Ready) -> SubscriptionAnswer:
+async def get_subscription(user: SessionUser, services: RequestServices) -> SubscriptionAnswer:
     """The caller's plan. Payment is not part of this release, so nothing can be bought or managed yet."""
-    found = await services.subscriptions.of(user.id)
+    found = await services.tables.subscriptions.of(user.id)
     plan = PLANS[user.tier]
     billing = Billing(stripe_enabled=False, can_upgrade=False, can_manage_subscription=False)
     return SubscriptionAnswer(

@@ -13,13 +13,13 @@ from handlers.models.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimi
 from handlers.models.queries import Cursor, From, Limit, To, option, window
 from handlers.usage_statistics import Statistics
 from shared.core.clock import Instant
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.errors import InvalidCredential
 from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
-from shared.web.auth import AnyCaller, Caller, Ready, SessionUser
+from shared.web.auth import AnyCaller, Caller, RequestServices, SessionUser
 from shared.web.function import Function
 
 routes = APIRouter(tags=["usage"])
@@ -131,7 +131,7 @@ class AccountAnswer(Success):
 @routes.get("/api/v1/usage", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def list_usage(
     caller: AnyCaller,
-    services: Ready,
+    services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
     action: Annotated[str | None, Query(description="Only this action")] = None,
@@ -142,7 +142,7 @@ async def list_usage(
     kind = None if action is None else Action(option("action", action, [each.value for each in Action]))
     scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await services.usage_logs.page(caller.user_id, bounds, action=kind)
+    page = await services.tables.usage_logs.page(caller.user_id, bounds, action=kind)
     return LogPage(
         logs=[LogAnswer.model_validate(log) for log in page.rows],
         has_more=page.after is not None,
@@ -151,10 +151,10 @@ async def list_usage(
 
 
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
-async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
+async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnswer:
     """What is left of today and of this month, over all keys of the owner."""
     quotas = services.quotas.used_by(caller.user_id, services.clock())
-    user, quota_of = await together(_owner(caller, services), quotas)
+    user, quota_of = await gather_settled(_owner(caller, services), quotas)
     quota = quota_of(user)
     limits = PLANS[user.tier].limits
     return LimitsAnswer(
@@ -167,13 +167,13 @@ async def get_limits(caller: AnyCaller, services: Ready) -> LimitsAnswer:
 
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
-async def get_stats(caller: AnyCaller, services: Ready, figures: Statistics) -> StatsAnswer:
+async def get_stats(caller: AnyCaller, services: RequestServices, figures: Statistics) -> StatsAnswer:
     """What a dashboard shows first."""
     now = services.clock()
-    user, summary, keys, quota_of = await together(
+    user, summary, keys, quota_of = await gather_settled(
         _owner(caller, services),
         figures.summary(caller.user_id),
-        services.api_key_rows.ring(caller.user_id),
+        services.tables.api_keys.ring(caller.user_id),
         services.quotas.used_by(caller.user_id, now),
     )
     quota, plan = quota_of(user), PLANS[user.tier]
@@ -200,7 +200,7 @@ async def get_stats(caller: AnyCaller, services: Ready, figures: Statistics) -> 
 
 
 @routes.get("/api/v1/dashboard/account", responses=errors(*SESSION_ERRORS))
-async def get_account(user: SessionUser, services: Ready) -> AccountAnswer:
+async def get_account(user: SessionUser, services: RequestServices) -> AccountAnswer:
     """The account, its plan, and the plans there are."""
     plan = PLANS[user.tier]
     return AccountAnswer(
@@ -223,8 +223,8 @@ async def get_account(user: SessionUser, services: Ready) -> AccountAnswer:
     )
 
 
-async def _owner(caller: Caller, services: Ready) -> User:
-    user = caller.user or await services.users.get(caller.user_id)
+async def _owner(caller: Caller, services: RequestServices) -> User:
+    user = caller.user or await services.tables.users.get(caller.user_id)
     if user is None:
         raise InvalidCredential("Invalid API key")
     return user

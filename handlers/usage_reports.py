@@ -15,7 +15,7 @@ from shared.core.errors import PayloadTooLarge, ValidationFailed
 from shared.speech.voices import VOICES
 from shared.usage.export import Exports
 from shared.usage.reports import Period, Share
-from shared.web.auth import AnyCaller, Ready
+from shared.web.auth import AnyCaller, RequestServices
 
 routes = APIRouter(tags=["usage"])
 
@@ -116,7 +116,7 @@ Days = Annotated[int, Query(description="How many days, the last of them today: 
 @routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))
 async def get_usage(
     caller: AnyCaller,
-    services: Ready,
+    services: RequestServices,
     analytics: Statistics,
     start_date: StartDate = None,
     end_date: EndDate = None,
@@ -146,7 +146,7 @@ async def get_voices(caller: AnyCaller, analytics: Statistics) -> VoicesAnswer:
 @routes.get("/api/v1/analytics/errors", responses=errors(*RANGE_ERRORS))
 async def get_errors(
     caller: AnyCaller,
-    services: Ready,
+    services: RequestServices,
     analytics: Statistics,
     start_date: StartDate = None,
     end_date: EndDate = None,
@@ -201,7 +201,7 @@ async def get_charts(caller: AnyCaller, analytics: Statistics, days: Days = 7) -
 )
 async def export_usage(
     caller: AnyCaller,
-    services: Ready,
+    services: RequestServices,
     analytics: Statistics,
     days: Days = DEFAULT_DAYS,
     form: Annotated[str, Query(alias="format", description="`csv` or `ndjson`")] = "csv",
@@ -209,7 +209,7 @@ async def export_usage(
     """Every memo of the last days, and in CSV the daily figures, as a file."""
     count, kind = _days(days), option("format", form or "csv", ["csv", "ndjson"])
     url = services.settings.public_url
-    exports = Exports(memos=services.memo_rows, analytics=analytics, public_url=url, clock=services.clock)
+    exports = Exports(memos=services.tables.memos, analytics=analytics, public_url=url, clock=services.clock)
     if kind == "csv":
         text = await exports.csv(caller.user_id, count)
     else:

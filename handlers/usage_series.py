@@ -13,7 +13,7 @@ from shared.core.clock import DAY, Instant
 from shared.core.errors import ValidationFailed
 from shared.usage.counts import By, Counts
 from shared.usage.reports import Bucket, Slot
-from shared.web.auth import AnyCaller, Ready
+from shared.web.auth import AnyCaller, RequestServices
 
 routes = APIRouter(tags=["usage"])
 
@@ -57,7 +57,7 @@ class SeriesAnswer(Answer):
 @routes.get("/api/v1/usage/series", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def get_series(
     caller: AnyCaller,
-    services: Ready,
+    services: RequestServices,
     analytics: Statistics,
     start_time: Annotated[str | None, Query(alias="startTime", description="ISO 8601, inclusive")] = None,
     end_time: Annotated[

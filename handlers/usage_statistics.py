@@ -7,12 +7,12 @@ from fastapi import Depends
 from shared.usage.history import History
 from shared.usage.reports import Analytics
 from shared.usage.rollups import Rollups
-from shared.web.auth import Ready
+from shared.web.auth import RequestServices
 
 
-async def statistics(services: Ready) -> Analytics:
+async def statistics(services: RequestServices) -> Analytics:
     """A coroutine only so that FastAPI calls it here, and not in a thread."""
-    history = History(logs=services.usage_logs, rollups=Rollups(services.store), clock=services.clock)
+    history = History(logs=services.tables.usage_logs, rollups=Rollups(services.store), clock=services.clock)
     return Analytics(history, services.clock)
 
 

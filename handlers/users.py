@@ -12,7 +12,7 @@ from shared.core.clock import Instant
 from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
 from shared.plans import Tier
 from shared.tables.users import Role
-from shared.web.auth import COOKIE, ClientAddress, Ready, SessionUser, given_credential
+from shared.web.auth import COOKIE, ClientAddress, RequestServices, SessionUser, given_credential
 from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
@@ -43,7 +43,7 @@ class UserAnswer(Answer):
     updated_at: Instant
 
 
-class SignedUp(Success):
+class SignupAnswer(Success):
     user: UserAnswer
     token: str
     expires_at: Instant
@@ -67,11 +67,11 @@ class PasswordChanged(Message):
 
 
 @routes.post("/api/v1/auth/signup", status_code=201, responses=errors(*BODY_ERRORS, Conflict, TooManyAttempts))
-async def sign_up(body: SignUp, address: ClientAddress, services: Ready, response: Response) -> SignedUp:
+async def sign_up(body: SignUp, address: ClientAddress, services: RequestServices, response: Response) -> SignupAnswer:
     """Open an account, with a first API key and a session."""
     account = await services.accounts.sign_up(body.email, body.password, address=address)
     _set_cookie(response, account.session, secure=services.settings.production)
-    return SignedUp(
+    return SignupAnswer(
         success=True,
         user=UserAnswer.model_validate(account.user),
         token=account.session.token,
@@ -82,7 +82,7 @@ async def sign_up(body: SignUp, address: ClientAddress, services: Ready, respons
 
 
 @routes.post("/api/v1/auth/login", responses=errors(*BODY_ERRORS, WrongPassword, TooManyAttempts))
-async def log_in(body: LogIn, address: ClientAddress, services: Ready, response: Response) -> LoggedIn:
+async def log_in(body: LogIn, address: ClientAddress, services: RequestServices, response: Response) -> LoggedIn:
     """Begin a session."""
     user, session = await services.accounts.log_in(body.email, body.password, address=address)
     _set_cookie(response, session, secure=services.settings.production)
@@ -92,7 +92,7 @@ async def log_in(body: LogIn, address: ClientAddress, services: Ready, response:
 
 
 @routes.post("/api/v1/auth/logout", responses=errors())
-async def log_out(request: Request, services: Ready, response: Response) -> Message:
+async def log_out(request: Request, services: RequestServices, response: Response) -> Message:
     """End the session, if there is one, and clear the cookie."""
     await services.accounts.log_out(given_credential(request))
     response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=services.settings.production)
@@ -110,7 +110,7 @@ async def me(user: SessionUser) -> Me:
     responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword),
 )
 async def change_password(
-    user: SessionUser, body: ChangePassword, services: Ready, response: Response
+    user: SessionUser, body: ChangePassword, services: RequestServices, response: Response
 ) -> PasswordChanged:
     """Change the password, end all sessions, and begin a new one."""
     session = await services.accounts.change_password(user, current=body.current_password, new=body.new_password)

@@ -20,11 +20,11 @@ import httpx
 from shared.micro_connections import CONNECT_S
 from shared.micro_errors import (
     SENDING,
-    DeadlinePassed,
+    DocumentNotFound,
     ForeignServer,
     MicroError,
     NoAnswer,
-    NotFound,
+    NoTimeLeft,
     Overloaded,
     Unreachable,
     UnsafeSegment,
@@ -32,8 +32,7 @@ from shared.micro_errors import (
     said_by,
     unsent_or_unanswered,
 )
-from shared.observability import request_stats as tally
-from shared.observability import trace
+from shared.observability import request_stats, trace
 
 WAITS: Final = 3
 """How often a request is sent again because the server asked to wait: each sending counts against the daily plan."""
@@ -59,13 +58,13 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class StoredDocument:
     key: str
     value: Json
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counter:
+class CounterValue:
     name: str
     value: int
 
@@ -151,7 +150,7 @@ class MicroClient:
         return self._monotonic() + budget_s
 
     async def create(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
-        """Raises AlreadyExists. Not atomic: several concurrent creates of one key can succeed; the last one stands."""
+        """Raises DocumentExists. Not atomic: several concurrent creates of one key can succeed; the last one stands."""
         segment(key)
         body = {"key": key, "value": value}
         await self._request("POST", f"{_database(database)}/docs", _ok, body=body, deadline=deadline)
@@ -161,16 +160,16 @@ class MicroClient:
         path = f"{_database(database)}/docs/{segment(key)}"
         try:
             return await self._request("GET", path, _value, repeatable=True, deadline=deadline)
-        except NotFound:
+        except DocumentNotFound:
             return None
 
     async def replace(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
-        """Write the whole document over the one that is there; the last writer wins. Raises NotFound."""
+        """Write the whole document over the one that is there; the last writer wins. Raises DocumentNotFound."""
         path = f"{_database(database)}/docs/{segment(key)}"
         await self._request("PUT", path, _ok, body={"value": value}, deadline=deadline)
 
     async def delete(self, database: str, key: str, *, deadline: float | None = None) -> None:
-        """Raises NotFound. A `replace` under way may bring the document back."""
+        """Raises DocumentNotFound. A `replace` under way may bring the document back."""
         await self._request("DELETE", f"{_database(database)}/docs/{segment(key)}", _ok, deadline=deadline)
 
     async def query(
@@ -182,7 +181,7 @@ class MicroClient:
         limit: int = 1000,
         reverse: bool = False,
         deadline: float | None = None,
-    ) -> list[Document]:
+    ) -> list[StoredDocument]:
         """Up to `limit` (1 to 10000) documents in byte order of their keys, from `start` inclusive to `end` exclusive.
 
         With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To go on after
@@ -210,7 +209,7 @@ class MicroClient:
         limit: int = 1000,
         reverse: bool = False,
         deadline: float | None = None,
-    ) -> list[Counter]:
+    ) -> list[CounterValue]:
         """Counters in the byte order of their names; bounds and limit as in `query`."""
         body = _range(start, end, limit, reverse=reverse)
         path = f"{_database(COUNTERS)}/query"
@@ -269,7 +268,7 @@ class MicroClient:
         began = self._monotonic()
         left_s = ends_at - began
         if left_s <= 0:
-            raise DeadlinePassed(f"no time left for {method} {path}")
+            raise NoTimeLeft(f"no time left for {method} {path}")
         headers = {
             **self._server.headers,
             **trace.headers(),
@@ -293,7 +292,7 @@ class MicroClient:
             raise unsent_or_unanswered(exc) from exc
         finally:
             took_ms = 1000 * (self._monotonic() - began)
-            tally.current().asked_store(took_ms)
+            request_stats.current().asked_store(took_ms)
             _log.debug("%s %s: %s in %.1f ms", method, path, said, took_ms)
         if not answer.is_success:
             raise refusal(answer, redact=self._server.redact)
@@ -328,12 +327,14 @@ def _value(answer: Any) -> Json:
     return _as(dict, answer["value"])
 
 
-def _documents(answer: Any) -> list[Document]:
-    return [Document(key=_as(str, doc["key"]), value=_as(dict, doc["value"])) for doc in _as(list, answer["docs"])]
+def _documents(answer: Any) -> list[StoredDocument]:
+    return [
+        StoredDocument(key=_as(str, doc["key"]), value=_as(dict, doc["value"])) for doc in _as(list, answer["docs"])
+    ]
 
 
-def _counters(answer: Any) -> list[Counter]:
-    return [Counter(name=_as(str, doc["key"]), value=_as(int, doc["value"])) for doc in _as(list, answer["docs"])]
+def _counters(answer: Any) -> list[CounterValue]:
+    return [CounterValue(name=_as(str, doc["key"]), value=_as(int, doc["value"])) for doc in _as(list, answer["docs"])]
 
 
 def _number(answer: Any) -> int:

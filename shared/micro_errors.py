@@ -6,13 +6,13 @@ what is known about the request:
     MicroError
     ├── certainly not processed
     │   ├── UnsafeSegment     a name that no path can carry; never sent
-    │   ├── DeadlinePassed    no time was left to send it
+    │   ├── NoTimeLeft    no time was left to send it
     │   ├── Unreachable       no connection
     │   ├── Overloaded        429, or 503 with Retry-After; retry_after_s
     │   ├── WrongKey          401, 403
     │   ├── Rejected          400, 413; or a key too long for the server
-    │   ├── NotFound          no such document
-    │   ├── AlreadyExists     the document is there
+    │   ├── DocumentNotFound          no such document
+    │   ├── DocumentExists     the document is there
     │   ├── DatabaseExists    the database is there
     │   └── DatabasesFull     no slot for one more database name
     └── unknown
@@ -54,7 +54,7 @@ class UnsafeSegment(MicroError):
     """The name cannot be addressed: see `segment`."""
 
 
-class DeadlinePassed(MicroError):
+class NoTimeLeft(MicroError):
     pass
 
 
@@ -78,11 +78,11 @@ class Rejected(MicroError):
     pass
 
 
-class NotFound(MicroError):
+class DocumentNotFound(MicroError):
     pass
 
 
-class AlreadyExists(MicroError):
+class DocumentExists(MicroError):
     pass
 
 
@@ -110,10 +110,10 @@ ANSWERS: Final[tuple[tuple[int, str, type[MicroError]], ...]] = (
     (400, r"", Rejected),
     (401, r"", WrongKey),
     (403, r"", WrongKey),
-    (404, r"Document with key '.*' not found$", NotFound),
+    (404, r"Document with key '.*' not found$", DocumentNotFound),
     (404, r"", ForeignServer),
     (405, r"", ForeignServer),
-    (409, r"Document with key '.*' already exists$", AlreadyExists),
+    (409, r"Document with key '.*' already exists$", DocumentExists),
     (413, r"", Rejected),
     (500, r"Database '.*' already exists$", DatabaseExists),
     (500, r"MDB_DBS_FULL\b", DatabasesFull),

@@ -6,7 +6,7 @@ from shared.accounts.accounts import Accounts
 from shared.accounts.passwords import Passwords
 from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
-from shared.api_keys.api_keys import KeyService
+from shared.api_keys.api_keys import ApiKeyService
 from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
 from shared.core.ids import Ids
@@ -17,7 +17,7 @@ from shared.memos.memos import MemoService
 from shared.speech.simulated import SimulatedSpeech
 from shared.stores.opening import Close, nothing_to_close, open_store
 from shared.stores.port import Store
-from shared.tables import ApiKeys, Memos, Subscriptions, UsageLogs, Users
+from shared.tables import Tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,11 @@ class Services:
     store: Store
     clock: Clock
     accounts: Accounts
-    keys: KeyService
+    api_keys: ApiKeyService
     memos: MemoService
     quotas: Quotas
     cursors: Cursors
-    users: Users
-    api_key_rows: ApiKeys
-    memo_rows: Memos
-    usage_logs: UsageLogs
-    subscriptions: Subscriptions
+    tables: Tables
     close: Close
 
     @classmethod
@@ -49,16 +45,16 @@ class Services:
     ) -> "Services":
         """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
-        users, keys, memos, logs = Users(store), ApiKeys(store), Memos(store), UsageLogs(store)
-        quotas, recorder = Quotas(store), UsageRecorder(logs, ids)
+        tables = Tables.on(store)
+        quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, ids)
         attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
         return cls(
             settings=settings,
             store=store,
             clock=clock,
             accounts=Accounts(
-                users=users,
-                keys=keys,
+                users=tables.users,
+                keys=tables.api_keys,
                 passwords=passwords or Passwords(),
                 sessions=Sessions(settings.session_secret, clock),
                 attempts=attempts,
@@ -66,11 +62,11 @@ class Services:
                 clock=clock,
                 ids=ids,
             ),
-            keys=KeyService(keys=keys, quotas=quotas, recorder=recorder, clock=clock),
+            api_keys=ApiKeyService(keys=tables.api_keys, quotas=quotas, recorder=recorder, clock=clock),
             memos=MemoService(
-                users=users,
-                keys=keys,
-                memos=memos,
+                users=tables.users,
+                keys=tables.api_keys,
+                memos=tables.memos,
                 quotas=quotas,
                 attempts=attempts,
                 recorder=recorder,
@@ -80,11 +76,7 @@ class Services:
             ),
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
-            users=users,
-            api_key_rows=keys,
-            memo_rows=memos,
-            usage_logs=logs,
-            subscriptions=Subscriptions(store),
+            tables=tables,
             close=close,
         )
 

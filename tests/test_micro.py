@@ -7,13 +7,13 @@ import logging
 import httpx
 import pytest
 
-from shared.micro import Counter, Direct, Document, MicroClient, Platform
+from shared.micro import CounterValue, Direct, MicroClient, Platform, StoredDocument
 from shared.micro_errors import (
-    AlreadyExists,
     DatabaseExists,
     DatabasesFull,
+    DocumentExists,
+    DocumentNotFound,
     ForeignServer,
-    NotFound,
     ServerFailed,
     UnsafeSegment,
 )
@@ -36,15 +36,15 @@ async def test_documents_are_created_read_replaced_and_deleted() -> None:
     async with world() as w:
         await w.client.create("users", "u1", {"n": 1})
         assert await w.client.get("users", "u1") == {"n": 1}
-        with pytest.raises(AlreadyExists):
+        with pytest.raises(DocumentExists):
             await w.client.create("users", "u1", {"n": 2})
         await w.client.replace("users", "u1", {"n": 3})
         assert await w.client.get("users", "u1") == {"n": 3}
         await w.client.delete("users", "u1")
         assert await w.client.get("users", "u1") is None
-        with pytest.raises(NotFound):
+        with pytest.raises(DocumentNotFound):
             await w.client.replace("users", "u1", {})
-        with pytest.raises(NotFound):
+        with pytest.raises(DocumentNotFound):
             await w.client.delete("users", "u1")
 
 
@@ -53,7 +53,7 @@ async def test_a_range_is_read_in_byte_order_and_continued_behind_its_last_key()
         for key in ("é", "a!2", "b", "a!1", "a!3", "\U0001f600", "\uffff"):
             await w.client.create("memos", key, {"k": key})
         page = await w.client.query("memos", start="a!", end='a"', limit=2)
-        assert page == [Document(key="a!1", value={"k": "a!1"}), Document(key="a!2", value={"k": "a!2"})]
+        assert page == [StoredDocument(key="a!1", value={"k": "a!1"}), StoredDocument(key="a!2", value={"k": "a!2"})]
         rest = await w.client.query("memos", start="a!2\0")
         assert [document.key for document in rest] == ["a!3", "b", "é", "\uffff", "\U0001f600"]
 
@@ -72,8 +72,8 @@ async def test_counters_are_incremented_read_listed_and_deleted() -> None:
         assert await w.client.increment("users:x", 5) == 5
         assert await w.client.increment("users:x", -2) == 3
         assert await w.client.get_counter("users:x") == 3
-        assert await w.client.counters(start="users:", end="users;") == [Counter(name="users:x", value=3)]
-        assert await w.client.counters(reverse=True, limit=1) == [Counter(name="users:x", value=3)]
+        assert await w.client.counters(start="users:", end="users;") == [CounterValue(name="users:x", value=3)]
+        assert await w.client.counters(reverse=True, limit=1) == [CounterValue(name="users:x", value=3)]
         assert await w.client.delete_counter("users:x")
         assert not await w.client.delete_counter("users:x")
 

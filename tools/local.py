@@ -24,7 +24,7 @@ from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_st
 from shared.services import Services
 from shared.stores.opening import open_store
 from shared.web.function import BuildServices, Function
-from shared.web.middleware import App, Edge, Receive, Scope, Send
+from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
 
 FUNCTIONS: Final = {
     "users": users.handler,
@@ -50,7 +50,7 @@ class Gateway:
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
         self.functions = functions
-        self._docs = Edge(_documentation(functions), production=False, policy=DOCS_POLICY)
+        self._docs = RequestMiddleware(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -29,7 +29,7 @@ _FILE = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class WebPage:
     html: str
     policy: str
     """Its Content-Security-Policy."""
@@ -56,7 +56,7 @@ async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] =
 
 
 @cache
-def usage_page() -> Page:
+def usage_page() -> WebPage:
     """Read and put together once, on the first request."""
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
@@ -79,7 +79,7 @@ def usage_page() -> Page:
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    return Page(
+    return WebPage(
         html=html,
         policy="; ".join(f"{name} {sources}" for name, sources in policy.items()),
         etag=etag_of(html),

@@ -8,7 +8,7 @@ from shared.accounts.sessions import Claims, Session, Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import DEFAULT_NAME, NewKey, new_key
 from shared.core.clock import Clock
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
 from shared.core.ids import Ids
 from shared.limits.attempts import Attempts
@@ -56,12 +56,12 @@ class Accounts:
         """
         attempt = self._attempts.sign_up(address)
         async with attempt.unless_it_breaks():
-            _, claimed = await together(attempt.begin(), self._users.id_by_email(email))
+            _, claimed = await gather_settled(attempt.begin(), self._users.id_by_email(email))
             if claimed is not None and await self._users.get(claimed) is not None:
                 raise Conflict("An account with this email already exists")
             user, key = await self._new_user(email, password)
             await self._write(user, key, void=claimed)
-        await together(
+        await gather_settled(
             self._count(),
             self._recorder.record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
             self._recorder.record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
@@ -72,16 +72,18 @@ class Accounts:
         """Raises WrongPassword, for an unknown account too and after the same work, and TooManyAttempts."""
         attempt = self._attempts.log_in(address, email)
         async with attempt.unless_it_breaks():
-            _, user_id = await together(attempt.begin(), self._users.id_by_email(email))
+            _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))
             nobody = self._ids.mint(self._clock())
-            _, found = await together(attempt.check_address(), self._users.get(user_id or nobody))
+            _, found = await gather_settled(attempt.check_address(), self._users.get(user_id or nobody))
             user = found if found is not None and found.email == email else None
             if not await self._passwords.verify(user.password_hash if user else None, password) or user is None:
                 raise WrongPassword("Invalid email or password")
-        await together(attempt.forgive(), self._recorder.record(Action.USER_LOGIN, user_id=user.id, at=self._clock()))
+        await gather_settled(
+            attempt.forgive(), self._recorder.record(Action.USER_LOGIN, user_id=user.id, at=self._clock())
+        )
         return user, self._sessions.begin(user)
 
-    async def check_session(self, token: str) -> tuple[User, Claims]:
+    async def authenticate(self, token: str) -> tuple[User, Claims]:
         """Whose session this is, in one read. Raises InvalidCredential, SessionExpired."""
         claims = self._sessions.read(token)
         user = await self._users.get(claims.user_id)
@@ -96,7 +98,7 @@ class Accounts:
         if token is None:
             return
         try:
-            user, claims = await self.check_session(token)
+            user, claims = await self.authenticate(token)
         except Unauthenticated:
             return
         await self._users.end_session(
@@ -139,7 +141,7 @@ class Accounts:
         return user, new_key(user.id, name=DEFAULT_NAME, at=at)
 
     async def _write(self, user: User, key: NewKey, *, void: str | None) -> None:
-        await together(self._users.add(user), self._keys.begin_ring(key.key))
+        await gather_settled(self._users.add(user), self._keys.begin_ring(key.key))
         try:
             await self._users.claim_email(user, void=void)
         except Conflict:
@@ -153,4 +155,4 @@ class Accounts:
     async def _discard(self, user: User, key: NewKey) -> None:
         """Remove what lost the race for its address. Nobody can reach it, so it may also stay."""
         with best_effort("rows of a refused sign-up could not be removed", user_id=user.id):
-            await together(self._users.discard(user), self._keys.discard_ring(key.key))
+            await gather_settled(self._users.discard(user), self._keys.discard_ring(key.key))

@@ -10,7 +10,7 @@ from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_diges
 from shared.core.clock import Clock
 from shared.core.errors import InvalidCredential, KeyRevoked, ValidationFailed
 from shared.limits.quotas import Quotas
-from shared.observability import request_stats as tally
+from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.tables import ApiKeys, key_id
 from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX, ApiKey, IssuedKey
@@ -60,19 +60,19 @@ def new_key(user_id: str, *, name: str, at: datetime, test: bool = False, expire
     return NewKey(key=key, secret=secret)
 
 
-class KeyService:
+class ApiKeyService:
     def __init__(self, *, keys: ApiKeys, quotas: Quotas, recorder: UsageRecorder, clock: Clock) -> None:
         self._keys = keys
         self._quotas = quotas
         self._recorder = recorder
         self._clock = clock
 
-    async def check(self, secret: str) -> IssuedKey:
+    async def authenticate(self, secret: str) -> IssuedKey:
         """Whose key this is, in one read. Raises InvalidCredential when it is unknown or expired, KeyRevoked."""
         key = await self._find(secret)
         if key is None:
             raise InvalidCredential("Invalid API key")
-        tally.current().key_id = key.id
+        request_stats.current().key_id = key.id
         if key.revoked_at is not None:
             raise KeyRevoked
         if not key.is_active(self._clock()):
@@ -121,5 +121,5 @@ class KeyService:
     async def _find(self, secret: str) -> IssuedKey | None:
         if not is_api_key(secret):
             return None
-        key = await self._keys.check(digest(secret))
+        key = await self._keys.get_by_hash(digest(secret))
         return key if key is not None and same_digest(key.key_hash, digest(secret)) else None

@@ -17,14 +17,16 @@ D = TypeVar("D")
 
 
 @overload
-async def together(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
+async def gather_settled(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
 @overload
-async def together(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
+async def gather_settled(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
 @overload
-async def together(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /) -> tuple[A, B, C, D]: ...
+async def gather_settled(
+    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /
+) -> tuple[A, B, C, D]: ...
 @overload
-async def together(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
-async def together(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
+async def gather_settled(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
+async def gather_settled(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
     """The results in order, once all have settled; raises the first error only then.
 
     A write in flight is never cancelled because its neighbour failed: its outcome would be unknown for no reason, and
@@ -37,14 +39,14 @@ async def together(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
     return tuple(results)
 
 
-async def at_once(calls: Iterable[Awaitable[object]]) -> None:
+async def in_batches(calls: Iterable[Awaitable[object]]) -> None:
     """Await all, some at a time; the others begin only when those have succeeded."""
     waiting = iter(calls)
     while some := list(islice(waiting, AT_ONCE)):
-        await together(*some)
+        await gather_settled(*some)
 
 
-class Turns:
+class KeyedLocks:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 

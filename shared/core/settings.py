@@ -42,7 +42,7 @@ class AttemptLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgeSettings:
+class WebSettings:
     """What answers and logs when all else is wrong, too."""
 
     production: bool = False
@@ -68,7 +68,7 @@ class EdgeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    edge: WebSettings = field(default_factory=WebSettings)
     store: StoreChoice = StoreChoice.MEMORY
     session_secret: str = field(default=DEVELOPMENT_SECRET, repr=False)
     public_url: str = PUBLIC_URL
@@ -86,7 +86,7 @@ class Settings:
         """Raises SettingsError with all that is wrong."""
         env = {name: value for name, value in env.items() if value}
         read = _Reader(env)
-        edge = EdgeSettings.read(read)
+        edge = WebSettings.read(read)
         production, attempts = edge.production, AttemptLimits()
         settings = cls(
             edge=edge,

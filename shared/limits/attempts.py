@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 from shared.core.clock import HOUR, Clock, floor, whole_seconds
 from shared.core.errors import AgentTalkError, TooManyAttempts
 from shared.core.settings import AttemptLimits
-from shared.limits.reservation import Charge
+from shared.limits.reservation import Reservation
 from shared.stores.port import Store
 
 LOGIN_WINDOW: Final = timedelta(minutes=15)
@@ -25,7 +25,7 @@ def pseudonym(secret: str, text: str) -> str:
 class Attempt:
     """One attempt, counted from `begin` on, until it is forgiven."""
 
-    charge: Charge
+    reservation: Reservation
     counter: str
     limit: int
     window_ends_at: datetime
@@ -33,7 +33,7 @@ class Attempt:
 
     async def begin(self) -> None:
         """Raises TooManyAttempts."""
-        if await self.charge.take(self.counter, ends_at=self.window_ends_at) > self.limit:
+        if await self.reservation.take(self.counter, ends_at=self.window_ends_at) > self.limit:
             await self._refuse()
 
     @asynccontextmanager
@@ -49,10 +49,10 @@ class Attempt:
 
     async def forgive(self) -> None:
         """It does not count after all. Never raises."""
-        await self.charge.give_back()
+        await self.reservation.give_back()
 
     async def _refuse(self) -> NoReturn:
-        await self.charge.give_back()
+        await self.reservation.give_back()
         raise TooManyAttempts(retry_after_s=whole_seconds(self.window_ends_at - self.clock()))
 
 
@@ -94,7 +94,7 @@ class Attempts:
         of_address = f"login.{window}.{self._pseudonym(address)}:"
         return LoginAttempt(
             store=self._store,
-            charge=Charge(self._store),
+            reservation=Reservation(self._store),
             counter=of_address + self._pseudonym(account),
             limit=self._limits.failed_logins_per_account,
             window_ends_at=ends_at,
@@ -106,7 +106,7 @@ class Attempts:
     def _hourly(self, what: str, address: str, limit: int) -> Attempt:
         window, ends_at = _window(self._clock(), HOUR)
         return Attempt(
-            charge=Charge(self._store),
+            reservation=Reservation(self._store),
             counter=f"{what}.{window}.{self._pseudonym(address)}",
             limit=limit,
             window_ends_at=ends_at,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.core.clock import iso, next_day, next_month, whole_seconds
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
-from shared.limits.reservation import Charge
+from shared.limits.reservation import Reservation
 from shared.plans import PLANS, TEST_MEMOS_PER_DAY
 from shared.stores.port import Store
 from shared.tables.api_keys import IssuedKey
@@ -45,7 +45,7 @@ class Quota:
     day: Allowance
     month: Allowance
 
-    def check(self, at: datetime) -> None:
+    def enforce(self, at: datetime) -> None:
         """Raises MonthlyLimitExceeded or DailyLimitExceeded when the last memo counted is beyond its limit.
 
         The month first: who is told to come back tomorrow shall not be refused tomorrow.
@@ -64,17 +64,17 @@ class Quotas:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def charge(self) -> Charge:
-        return Charge(self._store)
+    def reservation(self) -> Reservation:
+        return Reservation(self._store)
 
-    async def count(self, charge: Charge, key: IssuedKey, at: datetime) -> Callable[[User], Quota]:
+    async def count(self, reservation: Reservation, key: IssuedKey, at: datetime) -> Callable[[User], Quota]:
         """Count one memo. What it is measured by follows from the owner, who is read meanwhile."""
         if key.is_test:
-            day = await charge.take(f"{key.user_id}:testcalls:{at:%Y-%m-%d}", ends_at=next_day(at))
+            day = await reservation.take(f"{key.user_id}:testcalls:{at:%Y-%m-%d}", ends_at=next_day(at))
             return lambda _: _quota(TEST_MEMOS_PER_DAY, None, day, 0, at)
-        day, month = await together(
-            charge.take(f"{key.user_id}:calls:{at:%Y-%m-%d}", ends_at=next_day(at)),
-            charge.take(f"{key.user_id}:calls:{at:%Y-%m}", ends_at=next_month(at)),
+        day, month = await gather_settled(
+            reservation.take(f"{key.user_id}:calls:{at:%Y-%m-%d}", ends_at=next_day(at)),
+            reservation.take(f"{key.user_id}:calls:{at:%Y-%m}", ends_at=next_month(at)),
         )
         return lambda user: _quota(*_limits(user), day, month, at)
 

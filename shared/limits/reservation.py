@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.stores.best_effort import best_effort
 from shared.stores.port import Store
 
 
-class Charge:
+class Reservation:
     """Counters raised for one request, which are given back if it comes to nothing."""
 
     def __init__(self, store: Store) -> None:
@@ -23,7 +23,7 @@ class Charge:
     async def give_back(self) -> None:
         """Never raises: what cannot be given back stays counted, and is logged."""
         taken, self._taken = self._taken, []
-        await together(*(self._give_back(counter, ends_at) for counter, ends_at in taken))
+        await gather_settled(*(self._give_back(counter, ends_at) for counter, ends_at in taken))
 
     async def _give_back(self, counter: str, ends_at: datetime | None) -> None:
         with best_effort("a count could not be given back", counter=counter):

@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.activity import UsageRecorder
 from shared.core.clock import Clock
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.errors import (
     AgentTalkError,
     DailyLimitExceeded,
@@ -23,8 +23,8 @@ from shared.core.ids import Ids
 from shared.core.text import characters
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Allowance, Quotas
-from shared.limits.reservation import Charge
-from shared.observability import request_stats as tally
+from shared.limits.reservation import Reservation
+from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.speech.simulated import SimulatedSpeech
 from shared.speech.synthesizer import Synthesizer
@@ -87,23 +87,25 @@ class MemoService:
         SpeechFailed; then nothing is charged and nothing is kept. What is not the caller's fault is recorded.
         """
         at = self._clock()
-        charge = self._quotas.charge()
+        reservation = self._quotas.reservation()
         try:
-            quota_of, user = await together(self._quotas.count(charge, key, at), self._users.get(key.user_id))
+            quota_of, user = await gather_settled(
+                self._quotas.count(reservation, key, at), self._users.get(key.user_id)
+            )
             if user is None:
                 raise InvalidCredential("Invalid API key")
             quota = quota_of(user)
-            quota.check(at)
+            quota.enforce(at)
             _check_length(draft, user)
             memo = await self._speak(draft, user.id, at, self._simulated if key.is_test else self._speech)
-            await self._keep(memo, key, charge)
-            tally.current().memos += 1
+            await self._keep(memo, key, reservation)
+            request_stats.current().memos += 1
         except DailyLimitExceeded as exc:
-            await charge.give_back()
+            await reservation.give_back()
             await self._record_refusal(key, draft, at, exc)
             raise
         except BaseException as exc:
-            await together(charge.give_back(), self._record_failure(key, draft, at, exc))
+            await gather_settled(reservation.give_back(), self._record_failure(key, draft, at, exc))
             raise
         return memo, quota.day
 
@@ -118,7 +120,7 @@ class MemoService:
             spoken = await speech.speak(draft.text, draft.voice)
         finally:
             if speech is not self._simulated:
-                tally.current().spoke(1000 * (time.perf_counter() - began))
+                request_stats.current().spoke(1000 * (time.perf_counter() - began))
         return Memo(
             id=self._ids.mint(at),
             user_id=user_id,
@@ -131,7 +133,7 @@ class MemoService:
             created_at=at,
         )
 
-    async def _keep(self, memo: Memo, key: IssuedKey, charge: Charge) -> None:
+    async def _keep(self, memo: Memo, key: IssuedKey, reservation: Reservation) -> None:
         metadata = {
             "memoId": memo.id,
             "voice": memo.voice,
@@ -140,9 +142,9 @@ class MemoService:
             "test": key.is_test,
         }
         try:
-            await together(
+            await gather_settled(
                 self._memos.add(memo),
-                charge.take(uses_counter(key)),
+                reservation.take(uses_counter(key)),
                 self._recorder.record(
                     Action.MEMO_CREATED,
                     user_id=memo.user_id,
@@ -154,7 +156,7 @@ class MemoService:
                 self._mark_used(key, memo.created_at),
             )
         except BaseException:
-            await together(self._discard(memo), self._recorder.retract_memo(memo.user_id, memo.id))
+            await gather_settled(self._discard(memo), self._recorder.retract_memo(memo.user_id, memo.id))
             raise
 
     async def _discard(self, memo: Memo) -> None:
@@ -197,7 +199,9 @@ class MemoService:
             case _:  # cancelled
                 return
         kind = Action.ERROR_TTS if isinstance(failure, SpeechFailed) else Action.ERROR_API
-        await together(*(self._record(action, key, draft, at, code=code) for action in (Action.MEMO_FAILED, kind)))
+        await gather_settled(
+            *(self._record(action, key, draft, at, code=code) for action in (Action.MEMO_FAILED, kind))
+        )
 
     async def _record(self, action: Action, key: IssuedKey, draft: Draft, at: datetime, *, code: str) -> None:
         metadata = {

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.observability import trace
-from shared.observability.request_stats import Tally
+from shared.observability.request_stats import RequestStats
 
 NAMESPACE: Final = "AgentTalk"
 
@@ -41,7 +41,7 @@ class Served:
     status: int | None
     duration_ms: float
     cold_start: bool
-    spent: Tally
+    spent: RequestStats
 
     def line(self) -> dict[str, object]:
         """What the log says of it, beside the ids that every line has."""

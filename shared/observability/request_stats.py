@@ -1,7 +1,8 @@
-"""What one request has cost so far, and what came of it: told by whoever knows, read once by the edge at its end.
+"""Per-request statistics: store calls, memos made, key id, error code.
 
-A store adds each of its requests, `current().asked_store(ms)`, and needs to know of nothing else. The context carries
-the tally, so tasks that a request starts add to its own; outside of a request, what is told is nobody's.
+Code anywhere adds to them, as `request_stats.current().asked_store(ms)`; the middleware logs them once, when the
+response ends. The context carries them, so tasks that a request starts add to the request's own.
+Outside a request they are discarded.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(kw_only=True)
-class Tally:
+class RequestStats:
     """Times are milliseconds, one for each request to the store, and one for each speech."""
 
     store_ms: list[float] = field(default_factory=list)
@@ -32,20 +33,20 @@ class Tally:
         self.speech_ms.append(took_ms)
 
 
-_current: ContextVar[Tally | None] = ContextVar("tally", default=None)
+_current: ContextVar[RequestStats | None] = ContextVar("request_stats", default=None)
 
 
-def current() -> Tally:
-    """The tally of the request being served."""
-    return _current.get() or Tally()
+def current() -> RequestStats:
+    """Return the statistics of the request being served; outside a request, ones that are discarded."""
+    return _current.get() or RequestStats()
 
 
 @contextmanager
-def tallied() -> Iterator[Tally]:
-    """A new tally, for what runs within."""
-    tally = Tally()
-    token = _current.set(tally)
+def collected() -> Iterator[RequestStats]:
+    """Collect the statistics of what runs within."""
+    stats = RequestStats()
+    token = _current.set(stats)
     try:
-        yield tally
+        yield stats
     finally:
         _current.reset(token)

@@ -1,5 +1,9 @@
-"""The tables and the typed helpers over a store; `declared.py` says what lies where."""
+"""The tables and their typed helpers over a store; `schema.py` declares every table and counter."""
 
+from dataclasses import dataclass
+from typing import Self
+
+from shared.stores.port import Store
 from shared.tables.api_keys import ApiKeys, key_id, uses_counter
 from shared.tables.lists import Window
 from shared.tables.memos import Memos
@@ -32,9 +36,31 @@ __all__ = [
     "LogKind",
     "Memos",
     "Subscriptions",
+    "Tables",
     "UsageLogs",
     "Users",
     "Window",
     "key_id",
     "uses_counter",
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The typed helpers of all tables on one store, by noun."""
+
+    users: Users
+    api_keys: ApiKeys
+    memos: Memos
+    usage_logs: UsageLogs
+    subscriptions: Subscriptions
+
+    @classmethod
+    def on(cls, store: Store) -> Self:
+        return cls(
+            users=Users(store),
+            api_keys=ApiKeys(store),
+            memos=Memos(store),
+            usage_logs=UsageLogs(store),
+            subscriptions=Subscriptions(store),
+        )

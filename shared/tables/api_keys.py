@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from shared.core.clock import Instant, iso
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.errors import NotFound, ValidationFailed
 from shared.stores.port import Document, Key, Store
 from shared.tables.model import RowModel
@@ -55,14 +55,14 @@ class ApiKeys:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def check(self, key_hash: str) -> IssuedKey | None:
+    async def get_by_hash(self, key_hash: str) -> IssuedKey | None:
         """The key with this SHA-256, in one read."""
         document = await self._store.get(API_KEYS, Key(key_id(key_hash)))
         return None if document is None else IssuedKey.read(document)
 
     async def of(self, user_id: str) -> list[ApiKey]:
         """An owner's keys, newest first, revoked ones included."""
-        ring, uses, last = await together(
+        ring, uses, last = await gather_settled(
             self._store.get(KEY_RINGS, Key(user_id)),
             self._store.counters(f"{user_id}:uses:"),
             self._last_uses(user_id),
@@ -94,14 +94,14 @@ class ApiKeys:
 
     async def begin_ring(self, key: IssuedKey) -> None:
         """Write a new owner's first key. The owner must be new: nothing else may write this ring yet."""
-        await together(
+        await gather_settled(
             self._store.add(API_KEYS, Key(key.id), key.document()),
             self._store.add(KEY_RINGS, Key(key.user_id), {"keys": [_entry(key)]}),
         )
 
     async def discard_ring(self, key: IssuedKey) -> None:
         """Undo `begin_ring`."""
-        await together(
+        await gather_settled(
             self._store.take_back(API_KEYS, Key(key.id)),
             self._store.take_back(KEY_RINGS, Key(key.user_id)),
         )

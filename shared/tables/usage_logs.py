@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.core.clock import Instant
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.ids import is_id
 from shared.stores.port import Key, Page, Row, Store
 from shared.tables.lists import Window, merged, newest
@@ -57,7 +57,7 @@ class UsageLogs:
         if log.action is Action.MEMO_CREATED:
             await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{LogKind.MEMOS}", log.id), log.document())
             return
-        await together(
+        await gather_settled(
             self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{LogKind.EVENTS}", log.id), log.document()),
             self._store.add(LOGS_BY_DAY, Key(f"{log.action}.{log.created_at:%Y-%m-%d}", log.id), log.document()),
         )
@@ -65,7 +65,9 @@ class UsageLogs:
     async def get(self, user_id: str, log_id: str) -> UsageLog | None:
         if not is_id(log_id):
             return None
-        found = await together(*(self._store.get(USAGE_LOGS, Key(f"{user_id}.{kind}", log_id)) for kind in LogKind))
+        found = await gather_settled(
+            *(self._store.get(USAGE_LOGS, Key(f"{user_id}.{kind}", log_id)) for kind in LogKind)
+        )
         return next((UsageLog.read(document) for document in found if document is not None), None)
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
@@ -76,7 +78,7 @@ class UsageLogs:
         """An owner's logs, newest first. With an `action` other than memo_created a page may end early."""
         if action is None:
             page = merged(
-                await together(
+                await gather_settled(
                     newest(self._store, USAGE_LOGS, f"{user_id}.{LogKind.MEMOS}", window),
                     newest(self._store, USAGE_LOGS, f"{user_id}.{LogKind.EVENTS}", window),
                 ),

@@ -8,7 +8,7 @@ from typing import Final, Self
 from pydantic import Field
 
 from shared.core.clock import Instant
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, NotFound
 from shared.core.ids import is_id
 from shared.plans import Tier
@@ -89,7 +89,7 @@ class Users:
         """All users, newest first. Those whose sign-up was not completed are skipped."""
         page = await newest(self._store, USERS, "all", window)
         users = [User.read(row.document) for row in page.rows]
-        claims = await together(*(self.id_by_email(user.email) for user in users))
+        claims = await gather_settled(*(self.id_by_email(user.email) for user in users))
         return Page(
             rows=[user for user, claimed in zip(users, claims, strict=True) if claimed == user.id], after=page.after
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from shared.core.clock import DAY, HOUR, midnight, month_after
-from shared.core.concurrency import at_once
+from shared.core.concurrency import in_batches
 from shared.stores.best_effort import best_effort
 from shared.usage.counts import Figures
 from shared.usage.periods import Calendar
@@ -93,7 +93,7 @@ class Summing:
                 days, begun = by_day(begun | fresh), {}
                 last = end.date() - DAY
                 marked = Day.of(last, days.pop(last, {}), mark=True)
-                await at_once(self._rollups.add_day(user_id, Day.of(day, hours)) for day, hours in days.items())
+                await in_batches(self._rollups.add_day(user_id, Day.of(day, hours)) for day, hours in days.items())
                 await self._rollups.add_day(user_id, marked)
                 await close_months(end.date())
                 since = end
@@ -106,7 +106,7 @@ class Summing:
         async with aclosing(self._recounting.steps(user_id, since, calendar.open_hour, HOUR)) as steps:
             async for end, fresh in steps:
                 last = end - HOUR
-                await at_once(self._rollups.add_day(user_id, _hour(at, fresh[at])) for at in fresh if at < last)
+                await in_batches(self._rollups.add_day(user_id, _hour(at, fresh[at])) for at in fresh if at < last)
                 await self._rollups.add_day(user_id, _hour(last, fresh.get(last, Figures()), mark=True))
                 hours |= fresh
                 since = end
@@ -115,7 +115,7 @@ class Summing:
     async def _forget(self, user_id: str, hours: Sequence[Day]) -> None:
         """Their days have documents now. What cannot be deleted costs a few bytes, and no correctness."""
         with best_effort("sums of hours could not be deleted", user_id=user_id):
-            await at_once(self._rollups.forget(user_id, each) for each in hours)
+            await in_batches(self._rollups.forget(user_id, each) for each in hours)
 
 
 def _days_of_month(timeline: Timeline, month: date) -> dict[int, Figures]:

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Final
 
 from shared.core.clock import DAY, HOUR, Clock, midnight
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.ids import first_id
 from shared.stores.port import Page, Row, StoreUnavailable
 from shared.tables import LogKind, UsageLogs, Window
@@ -95,7 +95,7 @@ class History:
             return _Read(months={}, timeline={})
         since = max(midnight(calendar.open), midnight(first))
         kinds = [kind for kind in LogKind if errors or kind is LogKind.MEMOS] if last >= calendar.open else []
-        (months, known), pages = await together(
+        (months, known), pages = await gather_settled(
             self._documents(calendar, first, last, by_hour=by_hour), self._newest(calendar.user_id, kinds, since)
         )
         needed = calendar.finished_months(first, last)
@@ -119,7 +119,7 @@ class History:
     async def _newest(self, user_id: str, kinds: Sequence[LogKind], since: datetime) -> dict[LogKind, Page[Row]]:
         """The newest page of the logs of each kind."""
         window = Window(limit=self._logs_read, since=since)
-        pages = await together(*(self._logs.rows(user_id, kind, window) for kind in kinds))
+        pages = await gather_settled(*(self._logs.rows(user_id, kind, window) for kind in kinds))
         return dict(zip(kinds, pages, strict=True))
 
     async def _documents(
@@ -131,7 +131,7 @@ class History:
             months = await self._month_documents(calendar, first, last)
             days = await self._day_documents(calendar, since, last)
         else:
-            months, days = await together(
+            months, days = await gather_settled(
                 self._month_documents(calendar, first, last), self._day_documents(calendar, since, last)
             )
         settled = max(since, calendar.open_month) if last >= calendar.open_month else last + DAY

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from shared.core.clock import floor
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.core.ids import first_id, minted_at
 from shared.stores.port import Row
 from shared.tables import LogKind, UsageLogs, Window
@@ -31,7 +31,7 @@ class Recounting:
         """By the hour, from one moment to another, exclusive."""
         hours: Timeline = {}
         window = Window(limit=self._logs_read, since=since, until=until)
-        await together(*(self._read_all(user_id, kind, window, hours) for kind in kinds))
+        await gather_settled(*(self._read_all(user_id, kind, window, hours) for kind in kinds))
         return hours
 
     async def steps(
@@ -61,7 +61,7 @@ class Recounting:
     async def _pages(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
     ) -> tuple[tuple[list[Row], datetime], ...]:
-        return await together(*(self._step(user_id, kind, since, until, unit) for kind in LogKind))
+        return await gather_settled(*(self._step(user_id, kind, since, until, unit) for kind in LogKind))
 
     async def _step(
         self, user_id: str, kind: LogKind, since: datetime, until: datetime, unit: timedelta

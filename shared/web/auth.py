@@ -47,7 +47,7 @@ async def services(request: Request) -> Services:
     return found
 
 
-Ready = Annotated[Services, Depends(services)]
+RequestServices = Annotated[Services, Depends(services)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,30 +59,32 @@ class Caller:
     user: User | None = None
 
 
-async def _user(token: Annotated[str | None, Depends(_SESSION)], services: Ready) -> User:
+async def _user(token: Annotated[str | None, Depends(_SESSION)], services: RequestServices) -> User:
     if token is None:
         raise MissingCredential("A session is required: log in, and send its token")
     if _is_key(token):
         raise InvalidCredential("This endpoint takes a session, not an API key")
-    user, _ = await services.accounts.check_session(token)
+    user, _ = await services.accounts.authenticate(token)
     return user
 
 
-async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: Ready) -> IssuedKey:
+async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices) -> IssuedKey:
     if token is None:
         raise MissingCredential("An API key is required")
-    return await services.keys.check(token)
+    return await services.api_keys.authenticate(token)
 
 
 async def _caller(
-    token: Annotated[str | None, Depends(_API_KEY)], _: Annotated[str | None, Depends(_SESSION)], services: Ready
+    token: Annotated[str | None, Depends(_API_KEY)],
+    _: Annotated[str | None, Depends(_SESSION)],
+    services: RequestServices,
 ) -> Caller:
     if token is None:
         raise MissingCredential("An API key or a session is required")
     if _is_key(token):
-        key = await services.keys.check(token)
+        key = await services.api_keys.authenticate(token)
         return Caller(user_id=key.user_id, key=key)
-    user, _claims = await services.accounts.check_session(token)
+    user, _claims = await services.accounts.authenticate(token)
     return Caller(user_id=user.id, user=user)
 
 

@@ -21,7 +21,7 @@ from shared.core.errors import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from shared.observability import request_stats as tally
+from shared.observability import request_stats
 from shared.stores.port import StoreUnavailable
 
 _log = logging.getLogger("agent_talk.errors")
@@ -81,7 +81,7 @@ def _json_type(value: object) -> str:
 
 
 def _answer(error: AgentTalkError) -> JSONResponse:
-    tally.current().error = error.code
+    request_stats.current().error = error.code
     return JSONResponse(envelope(error), status_code=error.status, headers=error.headers)
 
 

@@ -29,10 +29,10 @@ from shared.core.errors import (
 from shared.core.parameters import names_parameters, with_secrets
 from shared.core.request import request_id
 from shared.core.settings import (
-    EdgeSettings,
     Settings,
     SettingsError,
     StoreChoice,
+    WebSettings,
     chosen_store,
     in_lambda,
 )
@@ -45,7 +45,16 @@ from shared.web.cold_start import prepare
 from shared.web.cors import Cors
 from shared.web.error_answers import EXCEPTION_HANDLERS, envelope
 from shared.web.events import given_request_id, is_http, stage_of
-from shared.web.middleware import App, Edge, Gate, Receive, Scope, Send, request_id_from, standard_headers
+from shared.web.middleware import (
+    AdmissionMiddleware,
+    App,
+    Receive,
+    RequestMiddleware,
+    Scope,
+    Send,
+    request_id_from,
+    standard_headers,
+)
 
 _log = logging.getLogger("agent_talk.app")
 
@@ -187,21 +196,21 @@ class Function:
         return self._with_secrets
 
     def _build_chain(self) -> App:
-        settings = EdgeSettings.from_env(self._environ)
+        settings = WebSettings.from_env(self._environ)
         configure_logging(settings.log_level)
 
         async def nothing() -> None:
             """The routes ask for the services themselves."""
 
-        gate: Any = Gate(self.app, ready=nothing if self.answers_outages else self.services)
+        gate: Any = AdmissionMiddleware(self.app, ready=nothing if self.answers_outages else self.services)
         cors: Any = Cors(gate, origins=settings.cors_origins, production=settings.production)
         name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
         observe = partial(emit, function=name) if settings.metrics else None
-        return Edge(cors, production=settings.production, observe=observe)
+        return RequestMiddleware(cors, production=settings.production, observe=observe)
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
         """An answer in API Gateway's form to what never becomes a request."""
-        settings = EdgeSettings.from_env(self._environ)
+        settings = WebSettings.from_env(self._environ)
         if self._chain is None:
             configure_logging(settings.log_level)
         context = request_id.set(request_id_from(given_request_id(event)))

@@ -1,6 +1,7 @@
 """The outermost layer of every answer, as plain ASGI: request ids, security headers, body sizes, and the last resort.
 
-Edge (id, trace, headers, log line, what escaped) → CORS → Gate (store ready? body small enough?) → FastAPI
+RequestMiddleware (id, trace, headers, log line, last resort) → CORS
+→ AdmissionMiddleware (store ready? body small enough?) → FastAPI
 """
 
 import json
@@ -13,8 +14,7 @@ from typing import Any, Final
 
 from shared.core.errors import AgentTalkError, InternalError, PayloadTooLarge, ValidationFailed
 from shared.core.request import REQUEST_S, ends_at, request_id
-from shared.observability import request_stats as tally
-from shared.observability import trace
+from shared.observability import request_stats, trace
 from shared.observability.metrics import Served
 from shared.web.error_answers import envelope
 
@@ -51,14 +51,14 @@ def request_id_from(given: str | None) -> str:
 
 
 async def send_error(send: Send, error: AgentTalkError) -> None:
-    tally.current().error = error.code
+    request_stats.current().error = error.code
     body = json.dumps(envelope(error)).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
     await send({"type": "http.response.start", "status": error.status, "headers": _raw(headers)})
     await send({"type": "http.response.body", "body": body})
 
 
-class Edge:
+class RequestMiddleware:
     """`observe` is told of each request at its end. The first one is the container's cold start."""
 
     def __init__(
@@ -85,13 +85,13 @@ class Edge:
         context = request_id.set(request_id_from(given))
         deadline = ends_at.set(time.monotonic() + REQUEST_S)
         try:
-            with trace.continued(scope["headers"]), tally.tallied() as spent:
+            with trace.continued(scope["headers"]), request_stats.collected() as spent:
                 await self._serve(scope, receive, send, spent)
         finally:
             request_id.reset(context)
             ends_at.reset(deadline)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, spent: tally.Tally) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, spent: request_stats.RequestStats) -> None:
         began = time.perf_counter()
         cold_start, self._cold = self._cold, False
         method: str = scope["method"]
@@ -139,7 +139,7 @@ class Edge:
             self._observe(done)
 
 
-class Gate:
+class AdmissionMiddleware:
     """Lets a request through when `ready` does not raise, with a body of at most 1 MiB.
 
     The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients

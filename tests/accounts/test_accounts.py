@@ -36,10 +36,10 @@ answers = pytest.mark.parametrize("lost", [False, True], ids=["not carried out",
 async def assert_whole(services: Services) -> User:
     """There is one account, which can log in and has one key on its ring, which its check knows."""
     user, session = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
-    assert (await services.accounts.check_session(session.token))[0] == user
-    assert (await services.users.page(Window())).rows == [user]
-    (key,) = await services.api_key_rows.of(user.id)
-    checked = await services.api_key_rows.check(key.key_hash)
+    assert (await services.accounts.authenticate(session.token))[0] == user
+    assert (await services.tables.users.page(Window())).rows == [user]
+    (key,) = await services.tables.api_keys.of(user.id)
+    checked = await services.tables.api_keys.get_by_hash(key.key_hash)
     assert checked is not None
     assert (checked.user_id, checked.id) == (user.id, key.id)
     return user
@@ -49,9 +49,9 @@ class TestSignUp:
     async def test_a_sign_up_is_a_whole_account(self, services: Services) -> None:
         made = await signed_up(services)
         assert await assert_whole(services) == made.user
-        assert (await services.keys.check(made.api_key.secret)).user_id == made.user.id
-        assert await services.users.count() == 1
-        logs = (await services.usage_logs.page(made.user.id, Window())).rows
+        assert (await services.api_keys.authenticate(made.api_key.secret)).user_id == made.user.id
+        assert await services.tables.users.count() == 1
+        logs = (await services.tables.usage_logs.page(made.user.id, Window())).rows
         assert [(log.action, log.api_key_id) for log in logs if log.action is not Action.USER_LOGIN] == [
             (Action.KEY_CREATED, made.api_key.key.id),
             (Action.USER_SIGNUP, None),
@@ -64,7 +64,7 @@ class TestSignUp:
         returned, raised = await outcomes(signed_up(services) for _ in range(50))
         assert (len(returned), {type(error) for error in raised}) == (1, {Conflict})
         assert (await assert_whole(services)) == returned[0].user
-        assert await services.users.count() == 1
+        assert await services.tables.users.count() == 1
         assert [len((await store.scan(table)).rows) for table in _tables()] == [1, 1, 1, 1]
 
     async def test_an_address_that_is_taken_costs_an_attempt_and_an_outage_does_not(
@@ -164,7 +164,7 @@ class TestSessions:
     async def test_a_check_is_one_read(self, store: MemoryStore) -> None:
         made = await signed_up(services_on(store))
         counting = CountingStore(store)
-        await services_on(counting).accounts.check_session(made.session.token)
+        await services_on(counting).accounts.authenticate(made.session.token)
         assert counting.calls == {"get": 1}
 
     async def test_logging_out_ends_that_session_alone(self, services: Services) -> None:
@@ -172,41 +172,41 @@ class TestSessions:
         _, second = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
         await services.accounts.log_out(first.token)
         with pytest.raises(SessionExpired):
-            await services.accounts.check_session(first.token)
-        await services.accounts.check_session(second.token)
+            await services.accounts.authenticate(first.token)
+        await services.accounts.authenticate(second.token)
 
     @pytest.mark.parametrize("token", [None, "", "no token"])
     async def test_logging_out_without_a_session_is_fine(self, services: Services, token: str | None) -> None:
         made = await signed_up(services)
         await services.accounts.log_out(token)
-        await services.accounts.check_session(made.session.token)
+        await services.accounts.authenticate(made.session.token)
 
     async def test_logging_out_twice_is_fine(self, services: Services) -> None:
         token = (await signed_up(services)).session.token
         await services.accounts.log_out(token)
         await services.accounts.log_out(token)
         with pytest.raises(SessionExpired):
-            await services.accounts.check_session(token)
+            await services.accounts.authenticate(token)
 
     async def test_an_outage_is_no_end_of_a_session(self, store: MemoryStore) -> None:
         token = (await signed_up(services_on(store))).session.token
         with pytest.raises(StoreUnavailable):
-            await services_on(FailingStore(store, at=0)).accounts.check_session(token)
+            await services_on(FailingStore(store, at=0)).accounts.authenticate(token)
         with pytest.raises(StoreUnavailable):
             await services_on(FailingStore(store, at=1)).accounts.log_out(token)
-        await services_on(store).accounts.check_session(token)
+        await services_on(store).accounts.authenticate(token)
 
     async def test_a_session_of_a_deleted_user_is_no_credential(self, services: Services) -> None:
         made = await signed_up(services)
-        await services.users.delete(made.user)
+        await services.tables.users.delete(made.user)
         with pytest.raises(InvalidCredential):
-            await services.accounts.check_session(made.session.token)
+            await services.accounts.authenticate(made.session.token)
 
     async def test_sessions_end_by_themselves(self, services: Services, clock: FakeClock) -> None:
         token = (await signed_up(services)).session.token
         clock.advance(SESSION_LIFE + timedelta(seconds=1))
         with pytest.raises(SessionExpired):
-            await services.accounts.check_session(token)
+            await services.accounts.authenticate(token)
 
 
 class TestPasswords:
@@ -214,8 +214,8 @@ class TestPasswords:
         made = await signed_up(services)
         new = await services.accounts.change_password(made.user, current=PASSWORD, new="another horse")
         with pytest.raises(SessionExpired):
-            await services.accounts.check_session(made.session.token)
-        await services.accounts.check_session(new.token)
+            await services.accounts.authenticate(made.session.token)
+        await services.accounts.authenticate(new.token)
         with pytest.raises(WrongPassword):
             await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
         await services.accounts.log_in(EMAIL, "another horse", address=ADDRESS)
@@ -224,7 +224,7 @@ class TestPasswords:
         made = await signed_up(services)
         with pytest.raises(WrongPassword):
             await services.accounts.change_password(made.user, current="wrong", new="another horse")
-        await services.accounts.check_session(made.session.token)
+        await services.accounts.authenticate(made.session.token)
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_of_changes_at_once_one_stands(self, services: Services) -> None:
@@ -233,7 +233,7 @@ class TestPasswords:
             services.accounts.change_password(made.user, current=PASSWORD, new=f"new password {n}") for n in range(8)
         )
         assert (len(returned), {type(error) for error in raised}) == (1, {WrongPassword})
-        await services.accounts.check_session(returned[0].token)
+        await services.accounts.authenticate(returned[0].token)
 
 
 class TestKeys:
@@ -242,8 +242,8 @@ class TestKeys:
         made = await signed_up(services)
         returned, raised = await outcomes(_create(services, made.user) for _ in range(20))
         assert (len(returned), len(raised)) == (1, 19)
-        assert len(await services.api_key_rows.of(made.user.id)) == 2
-        await services.keys.check(returned[0].secret)
+        assert len(await services.tables.api_keys.of(made.user.id)) == 2
+        await services.api_keys.authenticate(returned[0].secret)
 
     @pytest.mark.parametrize("at", range(5))
     @answers
@@ -254,12 +254,12 @@ class TestKeys:
         returned, raised = await outcomes([_create(services_on(FailingStore(store, at=at, lost=lost)), user)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
-        shown = len(await services.api_key_rows.of(user.id))
+        shown = len(await services.tables.api_keys.of(user.id))
         if not returned and shown == 1:
             returned = [await _create(services, user)]
         for new in returned:
-            await services.keys.check(new.secret)
-        assert len(await services.api_key_rows.of(user.id)) == 2
+            await services.api_keys.authenticate(new.secret)
+        assert len(await services.tables.api_keys.of(user.id)) == 2
         assert returned or lost
 
     @pytest.mark.parametrize("at", range(6))
@@ -270,34 +270,36 @@ class TestKeys:
     ) -> None:
         made = await signed_up(services_on(store))
         failing = services_on(FailingStore(store, at=at, lost=lost, for_good=for_good))
-        returned, raised = await outcomes([failing.keys.revoke(made.user, made.api_key.key.id)])
+        returned, raised = await outcomes([failing.api_keys.revoke(made.user, made.api_key.key.id)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
         if returned:
             with pytest.raises(KeyRevoked):
-                await services.keys.check(made.api_key.secret)
-        await services.keys.revoke(made.user, made.api_key.key.id)
+                await services.api_keys.authenticate(made.api_key.secret)
+        await services.api_keys.revoke(made.user, made.api_key.key.id)
         with pytest.raises(KeyRevoked):
-            await services.keys.check(made.api_key.secret)
-        assert not any(key.is_active(FakeClock()()) for key in await services.api_key_rows.ring(made.user.id))
+            await services.api_keys.authenticate(made.api_key.secret)
+        assert not any(key.is_active(FakeClock()()) for key in await services.tables.api_keys.ring(made.user.id))
 
     async def test_an_outage_is_no_bad_key(self, store: MemoryStore) -> None:
         made = await signed_up(services_on(store))
         with pytest.raises(StoreUnavailable):
-            await services_on(FailingStore(store, at=0)).keys.check(made.api_key.secret)
+            await services_on(FailingStore(store, at=0)).api_keys.authenticate(made.api_key.secret)
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_a_revocation_among_uses_holds(self, services: Services) -> None:
         made = await signed_up(services)
-        checks = [services.keys.check(made.api_key.secret) for _ in range(100)]
-        (_, raised), _ = await asyncio.gather(outcomes(checks), services.keys.revoke(made.user, made.api_key.key.id))
+        checks = [services.api_keys.authenticate(made.api_key.secret) for _ in range(100)]
+        (_, raised), _ = await asyncio.gather(
+            outcomes(checks), services.api_keys.revoke(made.user, made.api_key.key.id)
+        )
         assert {type(error) for error in raised} <= {KeyRevoked}
         with pytest.raises(KeyRevoked):
-            await services.keys.check(made.api_key.secret)
+            await services.api_keys.authenticate(made.api_key.secret)
 
 
 async def _create(services: Services, user: User) -> NewKey:
-    return await services.keys.create(user, name="Another", test=False, expires_at=None)
+    return await services.api_keys.create(user, name="Another", test=False, expires_at=None)
 
 
 def _tables() -> list[Table]:

@@ -5,10 +5,10 @@ import pytest
 from shared.core.settings import (
     DEVELOPMENT_SECRET,
     AttemptLimits,
-    EdgeSettings,
     Settings,
     SettingsError,
     StoreChoice,
+    WebSettings,
     chosen_store,
 )
 from tests.support import SECRET
@@ -39,7 +39,7 @@ def problem(env: dict[str, str]) -> str:
 def test_an_empty_environment_is_a_laptops() -> None:
     assert Settings.from_env({}) == Settings(
         store=StoreChoice.MEMORY,
-        edge=EdgeSettings(production=False, cors_origins=(), log_level="INFO", metrics=False),
+        edge=WebSettings(production=False, cors_origins=(), log_level="INFO", metrics=False),
         session_secret=DEVELOPMENT_SECRET,
         public_url="http://localhost:8000",
         memory_file=None,
@@ -69,7 +69,7 @@ def test_every_variable_is_read() -> None:
     )
     assert read == Settings(
         store=StoreChoice.MEMORY,
-        edge=EdgeSettings(
+        edge=WebSettings(
             production=True,
             cors_origins=("https://a.example.org", "http://localhost:3000"),
             log_level="DEBUG",

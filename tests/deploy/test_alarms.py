@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from shared.observability.metrics import NAMESPACE, Served, emit
-from shared.observability.request_stats import Tally
+from shared.observability.request_stats import RequestStats
 from tools.local import FUNCTIONS
 
 TEXT = (Path(__file__).parents[2] / "deploy" / "resources" / "alarms.yml").read_text()
@@ -49,7 +49,7 @@ def shown() -> list[tuple[str, str, str]]:
 
 def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
     """The names of all metrics that there are."""
-    spent = Tally(store_ms=[1.0], speech_ms=[1.0], memos=1)
+    spent = RequestStats(store_ms=[1.0], speech_ms=[1.0], memos=1)
     for status in (201, 400, 429, 500, 502, 503):
         emit(
             Served(

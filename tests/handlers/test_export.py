@@ -154,7 +154,7 @@ async def test_the_daily_figures_count_towards_the_limit_of_a_spreadsheet() -> N
 
     def exports(answer_bytes: int) -> Exports:
         return Exports(
-            memos=services.memo_rows,
+            memos=services.tables.memos,
             analytics=analytics,
             public_url=PUBLIC_URL,
             clock=clock,
@@ -162,7 +162,7 @@ async def test_the_daily_figures_count_towards_the_limit_of_a_spreadsheet() -> N
         )
 
     for at in (NOON, NOON - timedelta(days=3)):
-        await services.memo_rows.add(a_memo(user_id, at))
+        await services.tables.memos.add(a_memo(user_id, at))
     text = await exports(ANSWER_BYTES).csv(user_id, 366)
     size = len(json.dumps(text)) - 2
     assert await exports(size).csv(user_id, 366) == text

@@ -120,7 +120,7 @@ def test_no_repr_shows_a_secret(new_world: NewWorld) -> None:
     users = world.run(world.store.scan(USERS)).rows
     keys = world.run(world.store.scan(API_KEYS)).rows
     rows = [world.run(Users(world.store).load(row.key.sort)) for row in users]
-    issued = [world.run(ApiKeys(world.store).check(row.document["key_hash"])) for row in keys]
+    issued = [world.run(ApiKeys(world.store).get_by_hash(row.document["key_hash"])) for row in keys]
     owned = world.run(ApiKeys(world.store).of(rows[0].id))
     assert rows
     assert all(issued)

@@ -11,7 +11,7 @@ import pytest
 from shared.core.settings import Settings
 from shared.micro import Direct, MicroClient
 from shared.observability.metrics import NAMESPACE, VALUES, Served, emit, kind_of_error
-from shared.observability.request_stats import Tally
+from shared.observability.request_stats import RequestStats
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
@@ -267,7 +267,7 @@ class TestMetrics:
             assert secret not in text
 
     def test_a_request_with_any_number_of_store_requests_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        spent = Tally(store_ms=[1.0] * 250)
+        spent = RequestStats(store_ms=[1.0] * 250)
         emit(served(spent=spent), function="memos")
         (line,) = written(capsys)
         assert (line["StoreRequests"], len(line["StoreLatency"])) == ([250], VALUES)
@@ -321,7 +321,7 @@ class TestTrace:
         assert "tracestate" not in micro.wire.seen[-1]
 
 
-def served(spent: Tally) -> Served:
+def served(spent: RequestStats) -> Served:
     return Served(
         request_id="r",
         method="GET",

@@ -7,7 +7,7 @@ from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitE
 from shared.core.settings import AttemptLimits
 from shared.limits.attempts import Attempt, Attempts, LoginAttempt
 from shared.limits.quotas import Quota, Quotas
-from shared.limits.reservation import Charge
+from shared.limits.reservation import Reservation
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables.api_keys import IssuedKey
@@ -28,12 +28,12 @@ def attempts(store: Store, clock: FakeClock) -> Attempts:
 
 async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
     """What a memo does, as far as limits see it."""
-    charge = Charge(store)
-    quota = (await Quotas(store).count(charge, key, at))(user)
+    reservation = Reservation(store)
+    quota = (await Quotas(store).count(reservation, key, at))(user)
     try:
-        quota.check(at)
+        quota.enforce(at)
     except AgentTalkError:
-        await charge.give_back()
+        await reservation.give_back()
         raise
     return quota
 
@@ -156,24 +156,24 @@ class TestQuotas:
         assert (quota.day.used, quota.day.remaining) == (500, 0)
 
     async def test_what_is_given_back_is_given_back_once(self, store: Store) -> None:
-        charge = Charge(store)
-        await charge.take("c")
-        await charge.take("d")
-        await charge.give_back()
-        await charge.give_back()
+        reservation = Reservation(store)
+        await reservation.take("c")
+        await reservation.take("d")
+        await reservation.give_back()
+        await reservation.give_back()
         assert [await store.increment(counter, 0) for counter in ("c", "d")] == [0, 0]
 
     async def test_giving_back_to_a_store_that_is_down_raises_nothing(self, store: Store) -> None:
-        charge = Charge(FailingStore(store, at=1, for_good=True))
-        await charge.take("c")
-        await charge.give_back()
+        reservation = Reservation(FailingStore(store, at=1, for_good=True))
+        await reservation.take("c")
+        await reservation.give_back()
         assert await store.increment("c", 0) == 1
 
     async def test_what_was_not_taken_is_not_given_back(self, store: Store) -> None:
-        charge = Charge(FailingStore(store, at=0))
+        reservation = Reservation(FailingStore(store, at=0))
         with pytest.raises(StoreUnavailable):
-            await charge.take("c")
-        await charge.give_back()
+            await reservation.take("c")
+        await reservation.give_back()
         assert await store.increment("c", 0) == 0
 
 

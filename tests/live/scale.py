@@ -49,7 +49,7 @@ class _Side:
         return owner.secrets[number % len(owner.secrets)]
 
     async def check_key(self) -> None:
-        await self.services.keys.check(self.secret)
+        await self.services.api_keys.authenticate(self.secret)
 
     async def list_memos(self) -> None:
         assert len((await self._get(f"/api/v1/memos?limit={FEW}"))["memos"]) == FEW
@@ -141,11 +141,11 @@ def _requests(cost: Cost) -> tuple[int, int]:
 async def _check_all(store: Store, owners: list[Owner]) -> None:
     """Every key is still good and its owner's, and every memo is there."""
     began, turns = time.monotonic(), asyncio.Semaphore(AT_ONCE)
-    keys = Services.on(store, Settings()).keys
+    keys = Services.on(store, Settings()).api_keys
 
     async def good(owner: Owner) -> int:
         async with turns:
-            return sum([(await keys.check(secret)).user_id == owner.user.id for secret in owner.secrets])
+            return sum([(await keys.authenticate(secret)).user_id == owner.user.id for secret in owner.secrets])
 
     checked = sum(await asyncio.gather(*(good(owner) for owner in owners)))
     assert checked == sum(len(owner.secrets) for owner in owners), checked

@@ -65,16 +65,18 @@ async def spend(store: Store, user: User, *, day: int = 0, month: int = 0) -> No
 
 async def assert_made(services: Services, ada: SignedUp, memos: list[Memo]) -> None:
     """These memos are there, and each is charged and recorded once."""
-    made = (await services.memo_rows.page(ada.user.id, Window(limit=100))).rows
+    made = (await services.tables.memos.page(ada.user.id, Window(limit=100))).rows
     assert sorted(memo.id for memo in made) == sorted(memo.id for memo in memos)
     quota = await services.quotas.used(ada.user, NOON)
     assert (quota.day.used, quota.month.used) == (len(memos), len(memos))
-    (key,) = await services.api_key_rows.of(ada.user.id)
+    (key,) = await services.tables.api_keys.of(ada.user.id)
     assert key.usage_count == len(memos)
 
 
 async def recorded(services: Services, ada: SignedUp, action: Action) -> list[str]:
-    return [log.id for log in (await services.usage_logs.page(ada.user.id, Window(limit=100), action=action)).rows]
+    return [
+        log.id for log in (await services.tables.usage_logs.page(ada.user.id, Window(limit=100), action=action)).rows
+    ]
 
 
 class _BrokenSpeech:
@@ -101,7 +103,7 @@ async def test_a_memo_is_kept_charged_and_recorded_once(services: Services, ada:
     memo, day = await make(services, ada)
     assert (day.used, day.remaining) == (1, 99)
     await assert_made(services, ada, [memo])
-    assert await services.memo_rows.load(ada.user.id, memo.id) == memo
+    assert await services.tables.memos.load(ada.user.id, memo.id) == memo
     assert await recorded(services, ada, Action.MEMO_CREATED) == [memo.id]
 
 
@@ -112,7 +114,7 @@ async def test_making_a_memo_takes_seven_calls_and_with_the_last_use_eight(store
     calls = []
     for _ in range(2):
         counting.calls.clear()
-        key = await counted.keys.check(ada.api_key.secret)
+        key = await counted.api_keys.authenticate(ada.api_key.secret)
         await counted.memos.make(key, DRAFT)
         calls.append(counting.calls.total())
     assert calls == [8, 7]
@@ -132,7 +134,7 @@ async def test_memos_at_once_never_pass_the_limit_and_all_that_is_left_can_be_ma
         await make(services, ada)
     quota = await services.quotas.used(ada.user, NOON)
     assert (quota.day.used, quota.month.used) == (100, 100)
-    assert len((await services.memo_rows.page(ada.user.id, Window(limit=100))).rows) == 20
+    assert len((await services.tables.memos.page(ada.user.id, Window(limit=100))).rows) == 20
 
 
 @pytest.mark.parametrize("at", range(MAKE_CALLS))
@@ -155,10 +157,10 @@ async def test_whichever_answer_is_lost_a_failed_memo_keeps_nothing_and_at_most_
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
     returned, _ = await outcomes([make(services_on(FailingStore(store, at=at, lost=True)), ada)])
-    made = (await services.memo_rows.page(ada.user.id, Window())).rows
+    made = (await services.tables.memos.page(ada.user.id, Window())).rows
     assert [memo.id for memo in made] == [memo.id for memo, _ in returned]
     quota = await services.quotas.used(ada.user, NOON)
-    (key,) = await services.api_key_rows.of(ada.user.id)
+    (key,) = await services.tables.api_keys.of(ada.user.id)
     too_many = [count - len(returned) for count in (quota.day.used, quota.month.used, key.usage_count)]
     assert sorted(too_many) in ([0, 0, 0], [0, 0, 1])
 
@@ -168,7 +170,7 @@ async def test_wherever_the_function_crashes_no_memo_is_there_uncharged(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
     await outcomes([make(services_on(FailingStore(store, at=at, for_good=True)), ada)])
-    made = (await services.memo_rows.page(ada.user.id, Window())).rows
+    made = (await services.tables.memos.page(ada.user.id, Window())).rows
     quota = await services.quotas.used(ada.user, NOON)
     assert len(made) <= min(quota.day.used, quota.month.used) <= 1
 
@@ -185,7 +187,7 @@ async def test_test_keys_and_demos_do_without_the_provider(
     store: MemoryStore, services: Services, ada: SignedUp, clock: FakeClock
 ) -> None:
     broken = memos_with_broken_speech(store, clock)
-    test = await services.keys.create(ada.user, name="Test", test=True, expires_at=None)
+    test = await services.api_keys.create(ada.user, name="Test", test=True, expires_at=None)
     memo, day = await broken.make(test.key, DRAFT)
     assert (memo.audio_url, day.limit) == ("/audio/simulated-4.mp3", 1000)
     assert (await broken.demo(DRAFT, address="1.2.3.4")).audio_url == "/audio/simulated-4.mp3"
@@ -204,7 +206,7 @@ async def test_a_text_too_long_for_the_plan_costs_nothing(services: Services, ad
 async def test_a_key_whose_owner_is_gone_is_no_credential_and_costs_nothing(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
-    await services.users.delete(ada.user)
+    await services.tables.users.delete(ada.user)
     with pytest.raises(InvalidCredential):
         await make(services, ada)
     await assert_made(services, ada, [])
@@ -232,7 +234,7 @@ async def test_the_first_refusal_of_a_window_is_recorded_and_no_other(
         with pytest.raises(refusal):
             await make(services, ada)
         clock.advance(timedelta(minutes=1))
-    logs = (await services.usage_logs.page(ada.user.id, Window(), action=Action.ERROR_RATE_LIMIT)).rows
+    logs = (await services.tables.usage_logs.page(ada.user.id, Window(), action=Action.ERROR_RATE_LIMIT)).rows
     assert [log.metadata for log in logs] == [{"code": code, "voice": "adam", "characters": 5, "test": False}]
 
 
@@ -250,7 +252,7 @@ async def test_a_window_of_a_month_has_one_first_refusal(
 async def test_refusals_of_live_and_of_test_keys_have_windows_of_their_own(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
-    test = await services.keys.create(ada.user, name="Test", test=True, expires_at=None)
+    test = await services.api_keys.create(ada.user, name="Test", test=True, expires_at=None)
     await spend(store, ada.user, day=100, month=100)
     await store.increment(f"{ada.user.id}:testcalls:{NOON:%Y-%m-%d}", 1000)
     for key in (test.key, ada.api_key.key):
@@ -270,7 +272,7 @@ async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
         await make(services, ada)
         puts.append(counting.calls["put"])
     assert puts == [1, 2, 2, 3]
-    (key,) = await services.api_key_rows.of(ada.user.id)
+    (key,) = await services.tables.api_keys.of(ada.user.id)
     assert key.last_used_at == NOON + timedelta(minutes=2)
 
 
@@ -287,31 +289,31 @@ async def test_verifying_a_key_spends_nothing_and_says_what_a_memo_would_be_answ
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
     for _ in range(3):
-        assert (await services.keys.verify(ada.user, ada.api_key.secret)).state is KeyState.VALID
+        assert (await services.api_keys.verify(ada.user, ada.api_key.secret)).state is KeyState.VALID
     await assert_made(services, ada, [])
     await spend(store, ada.user, day=100, month=100)
-    assert (await services.keys.verify(ada.user, ada.api_key.secret)).state is KeyState.LIMIT_EXCEEDED
-    await services.users.change(ada.user.id, lambda row: row.model_copy(update={"tier": Tier.PRO}))
-    pro = await services.users.load(ada.user.id)
-    assert (await services.keys.verify(pro, ada.api_key.secret)).state is KeyState.VALID
-    await services.keys.revoke(ada.user, ada.api_key.key.id)
-    assert (await services.keys.verify(ada.user, ada.api_key.secret)).state is KeyState.REVOKED
+    assert (await services.api_keys.verify(ada.user, ada.api_key.secret)).state is KeyState.LIMIT_EXCEEDED
+    await services.tables.users.change(ada.user.id, lambda row: row.model_copy(update={"tier": Tier.PRO}))
+    pro = await services.tables.users.load(ada.user.id)
+    assert (await services.api_keys.verify(pro, ada.api_key.secret)).state is KeyState.VALID
+    await services.api_keys.revoke(ada.user, ada.api_key.key.id)
+    assert (await services.api_keys.verify(ada.user, ada.api_key.secret)).state is KeyState.REVOKED
 
 
 async def test_a_key_of_another_owner_verifies_as_an_unknown_one(services: Services, ada: SignedUp) -> None:
     bob = await signed_up(services, "bob@example.org")
-    foreign = await services.keys.verify(bob.user, ada.api_key.secret)
-    assert foreign == await services.keys.verify(bob.user, "at_live_" + "a" * 43)
+    foreign = await services.api_keys.verify(bob.user, ada.api_key.secret)
+    assert foreign == await services.api_keys.verify(bob.user, "at_live_" + "a" * 43)
     assert foreign.state is KeyState.NOT_FOUND
 
 
 async def test_an_expired_key_makes_no_memo_and_says_that_it_expired(
     services: Services, ada: SignedUp, clock: FakeClock
 ) -> None:
-    new = await services.keys.create(ada.user, name="Short", test=False, expires_at=NOON + timedelta(seconds=1))
-    expiring: IssuedKey = await services.keys.check(new.secret)
+    new = await services.api_keys.create(ada.user, name="Short", test=False, expires_at=NOON + timedelta(seconds=1))
+    expiring: IssuedKey = await services.api_keys.authenticate(new.secret)
     assert expiring.expires_at == NOON + timedelta(seconds=1)
     clock.advance(timedelta(seconds=1))
     with pytest.raises(InvalidCredential, match="API key has expired"):
-        await services.keys.check(new.secret)
-    assert (await services.keys.verify(ada.user, new.secret)).state is KeyState.EXPIRED
+        await services.api_keys.authenticate(new.secret)
+    assert (await services.api_keys.verify(ada.user, new.secret)).state is KeyState.EXPIRED

@@ -294,11 +294,11 @@ class TestApiKeys:
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
         counting = CountingStore(store)
-        assert await ApiKeys(counting).check(key.key_hash) == key
+        assert await ApiKeys(counting).get_by_hash(key.key_hash) == key
         assert counting.calls == {"get": 1}
 
     async def test_an_unknown_key_is_absent(self, store: Store) -> None:
-        assert await ApiKeys(store).check(digest("unknown")) is None
+        assert await ApiKeys(store).get_by_hash(digest("unknown")) is None
 
     async def test_an_owners_keys_are_newest_first(self, store: Store) -> None:
         keys = [a_key("u", name=f"k{n}") for n in range(4)]
@@ -319,7 +319,7 @@ class TestApiKeys:
                 await ApiKeys(store).revoke("u", absent, NOON)
             with pytest.raises(NotFound):
                 await ApiKeys(store).rename("u", absent, "mine", NOON)
-        untouched = await ApiKeys(store).check(foreign.key_hash)
+        untouched = await ApiKeys(store).get_by_hash(foreign.key_hash)
         assert untouched == foreign
 
     @pytest.mark.parametrize("seed", range(5))
@@ -328,7 +328,7 @@ class TestApiKeys:
         returned, raised = await outcomes(ApiKeys(store).create(key, max_active=3) for key in keys)
         assert (len(returned), {type(error) for error in raised}) == (3, {ValidationFailed})
         made = {key.id for key in await ApiKeys(store).of("u")}
-        checked = [await ApiKeys(store).check(key.key_hash) for key in keys]
+        checked = [await ApiKeys(store).get_by_hash(key.key_hash) for key in keys]
         assert {key.id for key in checked if key} == made  # no refused key is good
 
     async def test_the_limit_is_told(self, store: Store) -> None:
@@ -350,7 +350,7 @@ class TestApiKeys:
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
         assert await ApiKeys(store).revoke("u", key.id, NOON) == key
-        checked, shown = await ApiKeys(store).check(key.key_hash), await ApiKeys(store).get("u", key.id)
+        checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id)
         assert checked is not None
         assert shown is not None
         assert (checked.revoked_at, shown.revoked_at, shown.updated_at) == (NOON, NOON, NOON)
@@ -374,7 +374,7 @@ class TestApiKeys:
             *(store.increment(uses_counter(key)) for _ in range(100)),
             keys.revoke("u", key.id, NOON),
         )
-        checked, shown = await keys.check(key.key_hash), await keys.get("u", key.id)
+        checked, shown = await keys.get_by_hash(key.key_hash), await keys.get("u", key.id)
         assert checked is not None
         assert shown is not None
         assert (checked.revoked_at, shown.revoked_at, shown.usage_count) == (NOON, NOON, 100)
@@ -384,7 +384,7 @@ class TestApiKeys:
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
         await store.extend(TABLES[2], Key(key.id), "revoked_at", iso(NOON))  # and then the function crashed
-        checked = await ApiKeys(store).check(key.key_hash)
+        checked = await ApiKeys(store).get_by_hash(key.key_hash)
         assert checked is not None
         assert not checked.is_active(NOON)
         assert await ApiKeys(store).revoke("u", key.id, NOON) == key
@@ -403,7 +403,7 @@ class TestApiKeys:
         await ApiKeys(store).create(key, max_active=2)
         later = NOON + timedelta(hours=1)
         await ApiKeys(store).rename("u", key.id, "new", later)
-        checked, shown = await ApiKeys(store).check(key.key_hash), await ApiKeys(store).get("u", key.id)
+        checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id)
         assert checked is not None
         assert shown is not None
         assert (checked.name, shown.name, shown.updated_at, shown.created_at) == ("new", "new", later, NOON)
@@ -413,7 +413,7 @@ class TestApiKeys:
         await ApiKeys(store).begin_ring(key)
         await ApiKeys(store).discard_ring(key)
         assert await ApiKeys(store).of("u") == []
-        assert await ApiKeys(store).check(key.key_hash) is None
+        assert await ApiKeys(store).get_by_hash(key.key_hash) is None
 
     async def test_no_secret_is_in_the_repr_of_a_key(self, store: Store) -> None:
         key = a_key("u")

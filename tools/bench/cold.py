@@ -58,7 +58,7 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class ColdTarget:
     handler: str
     event: Any
     env: Mapping[str, str]
@@ -89,7 +89,7 @@ class Bench:
             made = api.invoke(http_event("POST", "/api/v1/auth/signup", body=account)).body
         return {"session": made["token"], "key": made["apiKey"]["key"]}
 
-    def start(self, target: Target) -> Start:
+    def start(self, target: ColdTarget) -> Start:
         with self._runtime(target.handler, target.env) as (api, runtime):
             started = runtime.ready()
             answer = _answered(api.invoke(target.event))
@@ -140,23 +140,23 @@ def main() -> None:
         _report_warm(bench)
 
 
-def _on_memory() -> dict[str, Target]:
+def _on_memory() -> dict[str, ColdTarget]:
     env = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": "s" * 32}
     ours = {
-        name: Target(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
+        name: ColdTarget(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
         for name, path in MEMORY.items()
     }
-    return {FLOOR: Target(handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
+    return {FLOOR: ColdTarget(handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
 
 
-def _on_micro(bench: Bench, url: str) -> dict[str, Target]:
+def _on_micro(bench: Bench, url: str) -> dict[str, ColdTarget]:
     env = {"AGENT_TALK_STORE": "micro", "HYPR_URL": url, "HYPERMICRO_API_KEY": KEY, "SESSION_SECRET": "s" * 32}
     tokens = bench.account(env)
-    floor = Target(
+    floor = ColdTarget(
         handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={"FLOOR_ASKS": f"{url}/health"}
     )
     return {FLOOR: floor} | {
-        name: Target(
+        name: ColdTarget(
             handler=f"handlers.{name}.handler",
             event=http_event("GET", path, headers={"authorization": f"Bearer {tokens[credential]}"}),
             env=env,
@@ -165,7 +165,7 @@ def _on_micro(bench: Bench, url: str) -> dict[str, Target]:
     }
 
 
-def _starts(bench: Bench, targets: Mapping[str, Target], runs: int) -> dict[str, Start]:
+def _starts(bench: Bench, targets: Mapping[str, ColdTarget], runs: int) -> dict[str, Start]:
     """The fastest of each target's runs, all started in turn."""
     starts: dict[str, list[Start]] = {name: [] for name in targets}
     for _ in range(runs):

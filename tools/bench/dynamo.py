@@ -129,7 +129,7 @@ class Side:
     turn: "count[int]" = field(default_factory=count)
 
     async def check_key(self) -> None:
-        await self.services.keys.check(self.secret)
+        await self.services.api_keys.authenticate(self.secret)
 
     async def make_memo(self) -> None:
         answer = await self.api.post("/api/v1/memo", json=MEMO, headers=self._headers)

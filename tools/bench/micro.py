@@ -92,7 +92,7 @@ class Ours:
     api: httpx.AsyncClient
 
     async def check_key(self, secret: str) -> None:
-        await self.services.keys.check(secret)
+        await self.services.api_keys.authenticate(secret)
 
     async def make_memo(self, secret: str) -> None:
         answer = await self.api.post("/api/v1/memo", json=MEMO, headers={"Authorization": f"Bearer {secret}"})
@@ -151,16 +151,16 @@ async def _table(client: MicroClient, recorder: Recorder, ours: Ours, baseline: 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Taken:
+class _Timing:
     time_s: float
     requests: int
     depth: int
 
-    def told(self, floor: "_Taken") -> str:
+    def told(self, floor: "_Timing") -> str:
         return f"{self.time_s * 1000:.1f} ms | {self.requests} | {self.depth} | {self.time_s / floor.time_s:.2f}"
 
 
-async def _in_turn(recorder: Recorder, *calls: Callable[[], Awaitable[Any]]) -> list[_Taken]:
+async def _in_turn(recorder: Recorder, *calls: Callable[[], Awaitable[Any]]) -> list[_Timing]:
     """Medians of each, run in turn after a warm-up."""
     times: list[list[float]] = [[] for _ in calls]
     costs: list[list[tuple[int, int]]] = [[] for _ in calls]
@@ -174,7 +174,7 @@ async def _in_turn(recorder: Recorder, *calls: Callable[[], Awaitable[Any]]) -> 
                 taken.append(took_s)
                 seen.append((cost.requests, cost.depth))
     return [
-        _Taken(time_s=statistics.median(taken), requests=statistics.mode(seen)[0], depth=statistics.mode(seen)[1])
+        _Timing(time_s=statistics.median(taken), requests=statistics.mode(seen)[0], depth=statistics.mode(seen)[1])
         for taken, seen in zip(times, costs, strict=True)
     ]
 

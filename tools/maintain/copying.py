@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 from shared.core.clock import Clock, utc_now
-from shared.core.concurrency import at_once
+from shared.core.concurrency import in_batches
 from shared.stores.port import Counter, Kind, Row, Store, StoreError, StoreUnavailable, Table
 from tools.maintain.content import canonical, counter_pages, has_rows, row_pages
 
@@ -37,7 +37,7 @@ class Copying:
     async def copy(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
         """From `after` on. Raises StoreError, naming the row that the target does not take."""
         async for page in row_pages(self._source, table, after):
-            await at_once(self._copy_row(table, row) for row in page.rows)
+            await in_batches(self._copy_row(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def prune(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
@@ -46,13 +46,13 @@ class Copying:
             gone = await self._gone(table, page.rows)
             if gone and not await has_rows(self._source, table):
                 raise SourceEmpty(table.name)
-            await at_once(self._target.delete(table, row.key) for row in gone)
+            await in_batches(self._target.delete(table, row.key) for row in gone)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def copy_counters(self, *, after: str | None = None) -> AsyncIterator[Step]:
         async for page in counter_pages(self._source, self._clock, after):
             there = await _values(self._target, page.rows)
-            await at_once(self._set(counter, there.get(counter.name, 0)) for counter in page.rows)
+            await in_batches(self._set(counter, there.get(counter.name, 0)) for counter in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def prune_counters(self, *, after: str | None = None) -> AsyncIterator[Step]:
@@ -63,7 +63,7 @@ class Copying:
             gone = [counter for counter in counted if counter.name not in there]
             if gone and not await self._has_counters():
                 raise SourceEmpty("counters")
-            await at_once(self._target.increment(counter.name, -counter.value) for counter in gone)
+            await in_batches(self._target.increment(counter.name, -counter.value) for counter in gone)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def _copy_row(self, table: Table, row: Row) -> None:
@@ -96,7 +96,7 @@ class Copying:
             if await self._source.get(table, row.key) is None:
                 gone.append(row)
 
-        await at_once(look(row) for row in rows)
+        await in_batches(look(row) for row in rows)
         return gone
 
     async def _has_counters(self) -> bool:
@@ -117,5 +117,5 @@ async def _values(store: Store, counters: Iterable[Counter]) -> Mapping[str, int
     async def read(owner: str) -> None:
         found.update(await store.counters(owner))
 
-    await at_once(read(owner) for owner in sorted({counter.name.partition(":")[0] for counter in counters}))
+    await in_batches(read(owner) for owner in sorted({counter.name.partition(":")[0] for counter in counters}))
     return found

@@ -19,8 +19,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.observability import request_stats as tally
-from shared.stores.dynamo.failures import ConditionFailed, DeadlinePassed, DynamoError, Outcome, failure
+from shared.observability import request_stats
+from shared.stores.dynamo.failures import CallOutcome, CallTimedOut, ConditionFailed, DynamoError, failure
 
 if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_dynamodb import DynamoDBClient
@@ -213,7 +213,7 @@ class Dynamo:
                 failed.repeated = unanswered
                 raise
             except DynamoError as error:
-                unknown = error.meaning.outcome is Outcome.UNKNOWN
+                unknown = error.meaning.outcome is CallOutcome.UNKNOWN
                 _log.debug("%s: %s", operation, error)
                 if not error.meaning.again or (unknown and not repeatable):
                     raise
@@ -224,7 +224,7 @@ class Dynamo:
     async def _send(self, operation: str, deadline: float, params: Item) -> Item:
         left_s = deadline - self._monotonic()
         if left_s <= 0:
-            raise DeadlinePassed(f"no time was left for {operation}", sent=False)
+            raise CallTimedOut(f"no time was left for {operation}", sent=False)
         call = functools.partial(self._connected.call, operation, TableName=self._table, **params)
         began = self._monotonic()
         try:
@@ -232,13 +232,13 @@ class Dynamo:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except Exception as exc:
             if isinstance(exc, TimeoutError) and timeout.expired():
-                raise DeadlinePassed(f"{operation} took too long", sent=True) from exc
+                raise CallTimedOut(f"{operation} took too long", sent=True) from exc
             error = failure(exc)
             if error is None:
                 raise
             raise error from exc
         finally:
-            tally.current().asked_store(1000 * (self._monotonic() - began))
+            request_stats.current().asked_store(1000 * (self._monotonic() - began))
 
 
 class _Connected:

@@ -19,7 +19,7 @@ BODY: Final = 300
 """So much of an answer's text is kept."""
 
 
-class Outcome(Enum):
+class CallOutcome(Enum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
@@ -45,28 +45,26 @@ class ConditionFailed(DynamoError):
         self.repeated = False
 
 
-class DeadlinePassed(DynamoError):
+class CallTimedOut(DynamoError):
     """The time was up. With `sent`, a request was under way."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
-        outcome = Outcome.UNKNOWN if sent else Outcome.REFUSED
-        super().__init__(
-            "DeadlinePassed", message, Meaning(StoreUnavailable, "DynamoDB did not answer in time", outcome)
-        )
+        outcome = CallOutcome.UNKNOWN if sent else CallOutcome.REFUSED
+        super().__init__("CallTimedOut", message, Meaning(StoreUnavailable, "DynamoDB did not answer in time", outcome))
 
 
 @dataclass(frozen=True)
 class Meaning:
     error: type[StoreError]
     what: str
-    outcome: Outcome = Outcome.REFUSED
+    outcome: CallOutcome = CallOutcome.REFUSED
     again: bool = False
     """Whether the same request may fare better in a moment."""
 
 
 _BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
-_FAILED: Final = Meaning(StoreUnavailable, "DynamoDB failed", Outcome.UNKNOWN, again=True)
-_LOST: Final = Meaning(StoreUnavailable, "DynamoDB did not answer", Outcome.UNKNOWN, again=True)
+_FAILED: Final = Meaning(StoreUnavailable, "DynamoDB failed", CallOutcome.UNKNOWN, again=True)
+_LOST: Final = Meaning(StoreUnavailable, "DynamoDB did not answer", CallOutcome.UNKNOWN, again=True)
 _UNREACHED: Final = Meaning(StoreUnavailable, "DynamoDB cannot be reached", again=True)
 _NO_CREDENTIALS: Final = Meaning(
     StoreNotReady,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.stores.dynamo import items as dynamo_rows
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.items import Item, Stored
@@ -42,7 +42,7 @@ async def page(
     shards = [_Shard(dynamo, name, low, high, ask=ask) for name in dynamo_rows.partitions(table, partition)]
     taken = _Taken(limit, _size)
     while True:
-        await together(*(shard.read_on(deadline, newest_first=newest_first) for shard in shards))
+        await gather_settled(*(shard.read_on(deadline, newest_first=newest_first) for shard in shards))
         heads = [shard for shard in shards if shard.rows]
         if not heads:
             return Page(rows=_rows(taken.things), after=None)

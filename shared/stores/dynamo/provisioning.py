@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.failures import DynamoError, Meaning
 from shared.stores.port import StoreNotReady, StoreUnavailable
@@ -28,7 +28,7 @@ async def verify(dynamo: Dynamo, *, creates: bool, deadline: float) -> None:
     With `creates`, what is missing is made; any number of containers may do so at once.
     """
     try:
-        table, ttl = await together(dynamo.describe(deadline=deadline), dynamo.describe_ttl(deadline=deadline))
+        table, ttl = await gather_settled(dynamo.describe(deadline=deadline), dynamo.describe_ttl(deadline=deadline))
     except DynamoError as error:
         if error.code != _ABSENT:
             raise

@@ -15,12 +15,12 @@ from math import ceil, inf
 from typing import Any, Final
 
 from shared.core.clock import Clock, utc_now
-from shared.core.concurrency import Turns
+from shared.core.concurrency import KeyedLocks
 from shared.stores.dynamo import items as dynamo_rows
 from shared.stores.dynamo import pages as dynamo_pages
 from shared.stores.dynamo import provisioning as dynamo_table
 from shared.stores.dynamo.client import Dynamo
-from shared.stores.dynamo.failures import ConditionFailed, DeadlinePassed, DynamoError
+from shared.stores.dynamo.failures import CallTimedOut, ConditionFailed, DynamoError
 from shared.stores.dynamo.items import Item, Stored, place
 from shared.stores.port import (
     AlreadyExists,
@@ -66,7 +66,7 @@ class DynamoStore:
         self._time_left_s = time_left_s
         self._clock = clock
         self._creates_table = creates_table
-        self._turns = Turns()
+        self._turns = KeyedLocks()
 
     async def get(self, table: Table, key: Key) -> Document | None:
         with _translated():
@@ -116,7 +116,7 @@ class DynamoStore:
         table.check(Kind.CHANGING)
         deadline = self._deadline()
         with _translated():
-            wait_s, late = deadline - self._dynamo.deadline(0), partial(DeadlinePassed, sent=False)
+            wait_s, late = deadline - self._dynamo.deadline(0), partial(CallTimedOut, sent=False)
             async with self._turns.of((table.name, key), wait_s=wait_s, late=late):
                 turn = 0
                 while True:
@@ -279,6 +279,6 @@ def _token() -> str:
 
 def _outrun(failed: ConditionFailed) -> DynamoError:
     """For when the time is up."""
-    error = DeadlinePassed("other writers came first, time and again", sent=False)
+    error = CallTimedOut("other writers came first, time and again", sent=False)
     error.__cause__ = failed
     return error

@@ -15,11 +15,11 @@ from typing import TextIO
 
 from sortedcontainers import SortedDict
 
-from shared.stores.memory.store import Rows, Session
+from shared.stores.memory.store import Rows, RowSession
 from shared.stores.port import StoreNotReady, StoreUnavailable
 
 
-def shared_rows(path: Path) -> Session:
+def shared_rows(path: Path) -> RowSession:
     """Sessions on the rows in this file. Raises StoreNotReady when it holds something else, StoreUnavailable when it
     cannot be read or written."""
     kept = Rows()

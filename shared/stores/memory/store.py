@@ -49,7 +49,7 @@ class Rows:
         return self.tables[table.name]
 
 
-class Session(Protocol):
+class RowSession(Protocol):
     """Exclusive use of the rows. No await may stand in it."""
 
     def __call__(self, *, writes: bool = False) -> AbstractContextManager[Rows]:
@@ -63,7 +63,7 @@ class MemoryStore:
     """
 
     def __init__(
-        self, *, rows: Session | None = None, pause: Pause = lambda: asyncio.sleep(0), clock: Clock = utc_now
+        self, *, rows: RowSession | None = None, pause: Pause = lambda: asyncio.sleep(0), clock: Clock = utc_now
     ) -> None:
         self._rows = rows or _in_process()
         self._pause = pause
@@ -201,7 +201,7 @@ class MemoryStore:
             rows.table(table)[_place(key)] = text
 
 
-def _in_process() -> Session:
+def _in_process() -> RowSession:
     rows = Rows()
 
     @contextmanager

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from shared.core.concurrency import Turns, together
+from shared.core.concurrency import KeyedLocks, gather_settled
 from shared.micro import MicroClient
-from shared.micro_errors import AlreadyExists, DeadlinePassed, MicroError, NoAnswer, NotFound, Outcome
-from shared.stores.micro.layout import TRAIL, Address, Pile, Stamps, Version, read_pile
+from shared.micro_errors import DocumentExists, DocumentNotFound, MicroError, NoAnswer, NoTimeLeft, Outcome
+from shared.stores.micro.layout import TRAIL, Address, RowState, Stamps, Version, read_row_state
 from shared.stores.port import Change, Document, serialised
 
 STALE_S: Final = 10.0
@@ -83,18 +83,18 @@ class Ballots:
         self._stamps = stamps
         self._sleep = sleep
         self._spread = seed
-        self._recent: OrderedDict[str, Pile] = OrderedDict()
+        self._recent: OrderedDict[str, RowState] = OrderedDict()
         self._begun = 0
         self._forgotten = 0
-        self._turns = Turns()
+        self._turns = KeyedLocks()
 
-    async def read(self, row: Address, *, deadline: float) -> Pile:
+    async def read(self, row: Address, *, deadline: float) -> RowState:
         order, at = self._begin(), self._now()
-        pile = replace(await read_pile(self._client, row, deadline=deadline), order=order, at=at)
+        pile = replace(await read_row_state(self._client, row, deadline=deadline), order=order, at=at)
         self._remember(row, pile)
         return pile
 
-    def recent(self, row: Address) -> Pile | None:
+    def recent(self, row: Address) -> RowState | None:
         """What this store read within the last second, and has made of it since."""
         pile = self._recent.get(row.stem)
         return pile if pile is not None and self._now() < pile.at + RECENT_S else None
@@ -104,7 +104,7 @@ class Ballots:
         self._forgotten = self._begin()
         self._recent.pop(row.stem, None)
 
-    def is_orphaned(self, pile: Pile) -> bool:
+    def is_orphaned(self, pile: RowState) -> bool:
         """Whether the newest version is a draft that its writer will hardly finish."""
         newest = pile.newest
         return newest is not None and not newest.final and self._stamps.age_s(newest.at) >= STALE_S
@@ -112,7 +112,7 @@ class Ballots:
     async def update(self, row: Address, change: Change, *, deadline: float) -> Document | None:
         """The row after the change. What `change` raises passes through, and then nothing of it is written."""
         began = self._begin()
-        async with self._turns.of(row.stem, wait_s=deadline - self._now(), late=DeadlinePassed):
+        async with self._turns.of(row.stem, wait_s=deadline - self._now(), late=NoTimeLeft):
             call = _Call(row=row, change=change, deadline=deadline)
             pile, unanswered = self.recent(row), 0
             if pile is None:
@@ -133,7 +133,7 @@ class Ballots:
                     return _made(settled, call.proposed)
                 certain, pile = True, await self.read(row, deadline=deadline)
 
-    async def _attempt(self, call: _Call, pile: Pile, *, certain: bool) -> Pile | None:
+    async def _attempt(self, call: _Call, pile: RowState, *, certain: bool) -> RowState | None:
         """What stands now, or None: start over with a new read."""
         pile = await self._after_others(call, pile)
         if _contains(pile.final, call.proposed):
@@ -143,7 +143,7 @@ class Ballots:
             proposal = _propose(call, pile)
             if not proposal.changed:
                 return _answered(proposal, pile) if certain else None
-        ballot, _ = await together(
+        ballot, _ = await gather_settled(
             self._client.increment(call.row.counter, deadline=call.deadline), self._sweep(call, pile)
         )
         if pile.ballot != ballot - 1:
@@ -154,7 +154,7 @@ class Ballots:
                 return pile
         return await self._write(call, pile, proposal or _propose(call, pile), ballot)
 
-    async def _write(self, call: _Call, pile: Pile, proposal: _Proposal, ballot: int) -> Pile | None:
+    async def _write(self, call: _Call, pile: RowState, proposal: _Proposal, ballot: int) -> RowState | None:
         if proposal.changed:
             call.proposed[ballot] = proposal.version.text
         elif _stands(pile):
@@ -167,7 +167,7 @@ class Ballots:
             await self._sweep(call, stands)
         return _answered(proposal, stands)
 
-    async def _after_others(self, call: _Call, pile: Pile) -> Pile:
+    async def _after_others(self, call: _Call, pile: RowState) -> RowState:
         """The pile once no other writer is known to be at it, or after a while."""
         patience_s, wait_s = self._patience_s(), FIRST_WAIT_S
         while patience_s > 0 and self._is_busy(call, pile):
@@ -176,12 +176,12 @@ class Ballots:
             pile = await self.read(call.row, deadline=call.deadline)
         return pile
 
-    def _is_busy(self, call: _Call, pile: Pile) -> bool:
+    def _is_busy(self, call: _Call, pile: RowState) -> bool:
         if pile.ballot < call.outbid_by:
             return True
         return not (_stands(pile) or _contains(pile.newest, call.proposed) or self.is_orphaned(pile))
 
-    async def _below(self, call: _Call, ballot: int) -> Pile:
+    async def _below(self, call: _Call, ballot: int) -> RowState:
         """A new read, and a few more for the draft of the ballot before this one."""
         pile, wait_s = await self.read(call.row, deadline=call.deadline), FIRST_WAIT_S
         for _ in range(LOOKS):
@@ -198,7 +198,7 @@ class Ballots:
         database, key = call.row.database, call.row.version(draft.ballot)
         try:
             await self._client.create(database, key, draft.value(), deadline=call.deadline)
-        except AlreadyExists:
+        except DocumentExists:
             return None
         later = await self._outbid_by(call.row, draft.ballot, deadline=call.deadline)
         if later is not None:
@@ -207,7 +207,7 @@ class Ballots:
         final = replace(draft, final=True)
         try:
             await self._client.replace(database, key, final.value(), deadline=call.deadline)
-        except NotFound:
+        except DocumentNotFound:
             _log.debug("%s was built upon and swept away", key)
         return final
 
@@ -216,7 +216,7 @@ class Ballots:
         latest = await self._client.get_counter(row.counter, deadline=deadline) or 0
         return None if latest == ballot else latest
 
-    async def _sweep(self, call: _Call, pile: Pile) -> None:
+    async def _sweep(self, call: _Call, pile: RowState) -> None:
         """Delete what the newest final version has replaced, as far as it goes.
 
         What a change replaces is swept by the next one, beside its ballot: so nobody waits for it.
@@ -228,7 +228,7 @@ class Ballots:
         keys += [row.extension(each.stamp) for each in pile.extensions if each.stamp in final.folded]
         await remove(self._client, row.database, keys, deadline=min(call.deadline, self._now() + SWEEPING_S))
 
-    def _remember(self, row: Address, pile: Pile) -> None:
+    def _remember(self, row: Address, pile: RowState) -> None:
         if not _stands(pile) or pile.order < self._forgotten:
             return
         self._recent[row.stem] = pile
@@ -248,7 +248,7 @@ class Ballots:
 
     async def _wait(self, seconds: float, *, deadline: float) -> None:
         if self._now() + seconds >= deadline:
-            raise DeadlinePassed("another writer was waited for")
+            raise NoTimeLeft("another writer was waited for")
         await self._sleep(seconds)
 
     def _now(self) -> float:
@@ -261,15 +261,15 @@ async def remove(client: MicroClient, database: str, keys: list[str], *, deadlin
     async def delete(key: str) -> None:
         try:
             await client.delete(database, key, deadline=deadline)
-        except NotFound:
+        except DocumentNotFound:
             pass
         except MicroError as error:
             _log.debug("%s stays: %s", key, error)
 
-    await together(*(delete(key) for key in keys))
+    await gather_settled(*(delete(key) for key in keys))
 
 
-def _propose(call: _Call, pile: Pile) -> _Proposal:
+def _propose(call: _Call, pile: RowState) -> _Proposal:
     base = pile.newest
     if base is not None and _contains(base, call.proposed):
         return _Proposal(version=base)
@@ -299,18 +299,18 @@ def _may_have_contained(version: Version, proposed: Iterable[int]) -> bool:
     return len(version.trail) == TRAIL and any(ballot < version.trail[0] for ballot in proposed)
 
 
-def _stands(pile: Pile) -> bool:
+def _stands(pile: RowState) -> bool:
     """Nothing newer is under way."""
     return pile.newest is None or pile.newest.final
 
 
-def _answered(proposal: _Proposal, pile: Pile) -> Pile:
+def _answered(proposal: _Proposal, pile: RowState) -> RowState:
     if proposal.refused is not None:
         raise proposal.refused
     return pile
 
 
-def _made(settled: Pile, proposed: Mapping[int, str | None]) -> Document | None:
+def _made(settled: RowState, proposed: Mapping[int, str | None]) -> Document | None:
     """The row as the change made it, whatever others have made of it since; as it is, when there was nothing to do."""
     trail = () if settled.final is None else settled.final.trail
     texts = [proposed[ballot] for ballot in trail if ballot in proposed]

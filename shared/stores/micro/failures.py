@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from shared.micro_errors import (
-    AlreadyExists,
     DatabasesFull,
+    DocumentExists,
     ForeignServer,
     MicroError,
     Rejected,
@@ -17,7 +17,7 @@ from shared.micro_errors import (
 from shared.stores import port as store
 
 MEANINGS: Final[tuple[tuple[type[MicroError], type[store.StoreError], str], ...]] = (
-    (AlreadyExists, store.AlreadyExists, "the key is taken"),
+    (DocumentExists, store.AlreadyExists, "the key is taken"),
     (UnsafeSegment, store.InvalidKey, "the server cannot address this key"),
     (WrongKey, store.StoreNotReady, "HYPR Micro refuses the API key: check HYPERMICRO_API_KEY or HYPR_APP_SLUG"),
     (

@@ -144,7 +144,7 @@ class Extension:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pile:
+class RowState:
     """The documents of a row as one read met them, each sort in ascending order.
 
     `at_once` says that one request read them all: what is missing was not there. `order` and `at` tell when its reader
@@ -199,14 +199,14 @@ class Pile:
         return document
 
 
-def piles(documents: Sequence[micro.Document]) -> Iterator[tuple[Key, Pile]]:
+def piles(documents: Sequence[micro.StoredDocument]) -> Iterator[tuple[Key, RowState]]:
     """The rows of a range in its order. Documents that nobody of this design wrote are skipped."""
     found = ((parts, document) for document in documents if (parts := _split(document.key)) is not None)
     for key, group in groupby(found, key=lambda each: each[0][0]):
         yield key, pile([document for _, document in group])
 
 
-def pile(documents: Sequence[micro.Document], *, at_once: bool = True) -> Pile:
+def pile(documents: Sequence[micro.StoredDocument], *, at_once: bool = True) -> RowState:
     """What a read of one row, in either direction, has met."""
     versions, extensions, ends = [], [], []
     for document in sorted(documents, key=lambda each: each.key):
@@ -228,11 +228,11 @@ def pile(documents: Sequence[micro.Document], *, at_once: bool = True) -> Pile:
                     folded=frozenset(value.get("folded", ())),
                 )
             )
-    return Pile(versions=versions, extensions=extensions, ends=ends, at_once=at_once)
+    return RowState(versions=versions, extensions=extensions, ends=ends, at_once=at_once)
 
 
-async def read_pile(client: micro.MicroClient, row: Address, *, deadline: float) -> Pile:
-    start, documents = row.low, list[micro.Document]()
+async def read_row_state(client: micro.MicroClient, row: Address, *, deadline: float) -> RowState:
+    start, documents = row.low, list[micro.StoredDocument]()
     while True:
         read = await client.query(row.database, start=start, end=row.high, limit=PILE_READ, deadline=deadline)
         documents += read

@@ -7,7 +7,7 @@ go on after it.
 from typing import Final
 
 from shared.micro import MicroClient
-from shared.stores.micro.layout import Address, Pile, piles, read_pile
+from shared.stores.micro.layout import Address, RowState, piles, read_row_state
 from shared.stores.port import PAGE_BYTES, Key, Row, Table
 
 SLACK: Final = 8
@@ -41,7 +41,7 @@ async def read_rows(
 
 async def _read_on(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
-) -> tuple[list[tuple[Key, Pile]], str, str]:
+) -> tuple[list[tuple[Key, RowState]], str, str]:
     """Some rows of a range, each whole, and the range that is left."""
     start, end = (high, low) if newest_first else (low, high)
     read = await client.query(
@@ -56,7 +56,7 @@ async def _read_on(
     # The last row is left to the next read, unless it alone fills one.
     if len(found) == 1:
         key = found[0][0]
-        found = [(key, await read_pile(client, Address.of(table, key), deadline=deadline))]
+        found = [(key, await read_row_state(client, Address.of(table, key), deadline=deadline))]
     else:
         found.pop()
     row = Address.of(table, found[-1][0])

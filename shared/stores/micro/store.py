@@ -23,13 +23,13 @@ from shared.stores.micro.ballots import Ballots, remove
 from shared.stores.micro.failures import translated
 from shared.stores.micro.layout import (
     Address,
-    Pile,
+    RowState,
     Stamps,
     Version,
     bounds,
     named_counter,
     pile,
-    read_pile,
+    read_row_state,
 )
 from shared.stores.micro.ranges import read_rows
 from shared.stores.port import (
@@ -84,7 +84,7 @@ class MicroStore:
         with translated():
             if table.kind is Kind.REGISTERS:
                 register = await self._client.get(row.database, row.register, deadline=deadline)
-                found = [] if register is None else [micro.Document(key=row.register, value=register)]
+                found = [] if register is None else [micro.StoredDocument(key=row.register, value=register)]
                 return pile(found).row()
             read = await self._ballots.read(row, deadline=deadline)
             if self._ballots.is_orphaned(read):
@@ -103,7 +103,7 @@ class MicroStore:
         table.check(Kind.FACTS, Kind.CHANGING)
         row = Address.of(table, key)
         self._ballots.forget(row)
-        with translated(), suppress(micro_errors.NotFound):
+        with translated(), suppress(micro_errors.DocumentNotFound):
             await self._client.delete(row.database, row.version(0), deadline=self._deadline())
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
@@ -111,7 +111,7 @@ class MicroStore:
         check_field(field)
         row, deadline = Address.of(table, key), self._deadline()
         content = {"field": field, "json": serialised(value)}
-        recent = self._ballots.recent(row) or Pile()
+        recent = self._ballots.recent(row) or RowState()
         older = [each.stamp for each in recent.extensions if each.name == field]
         stamp = self._stamps.next(above=max(older, default=""))
         try:
@@ -129,7 +129,7 @@ class MicroStore:
             try:
                 try:
                     await self._client.replace(row.database, row.register, content, deadline=deadline)
-                except micro_errors.NotFound:
+                except micro_errors.DocumentNotFound:
                     await self._put_first(row, content, deadline=deadline)
             except MicroError as error:
                 await self._settle(error, row.database, row.register, content, deadline=deadline)
@@ -161,7 +161,7 @@ class MicroStore:
             try:
                 await self._client.delete(row.database, document, deadline=deadline)
                 certain = True
-            except micro_errors.NotFound:
+            except micro_errors.DocumentNotFound:
                 certain = False
             except MicroError as error:
                 if error.outcome is not Outcome.UNKNOWN:
@@ -240,7 +240,7 @@ class MicroStore:
                     if name not in await self._client.databases(deadline=deadline):
                         raise
 
-    async def _finished(self, row: Address, read: Pile, *, deadline: float) -> Document | None:
+    async def _finished(self, row: Address, read: RowState, *, deadline: float) -> Document | None:
         """The row when what its last writer left open is settled. If that fails, what counts already still does."""
         try:
             return await self._ballots.update(row, lambda document: document, deadline=deadline)
@@ -269,16 +269,16 @@ class MicroStore:
     async def _put_first(self, row: Address, content: micro.Json, *, deadline: float) -> None:
         try:
             await self._client.create(row.database, row.register, content, deadline=deadline)
-        except micro_errors.AlreadyExists:
+        except micro_errors.DocumentExists:
             await self._client.replace(row.database, row.register, content, deadline=deadline)
 
-    async def _forget_fact(self, row: Address, seen: Pile | None, *, certain: bool, deadline: float) -> None:
+    async def _forget_fact(self, row: Address, seen: RowState | None, *, certain: bool, deadline: float) -> None:
         """What lies beside a fact goes after it: what was revoked is never for a moment valid again.
 
         A fact that was not there may still be on its way. An end is written that hides it, should it arrive.
         """
         if seen is None or not certain:
-            seen = await read_pile(self._client, row, deadline=deadline)
+            seen = await read_row_state(self._client, row, deadline=deadline)
         over = [row.extension(each.stamp) for each in seen.extensions]
         if not certain:
             await self._write_once(row, row.end(self._stamps.next()), {}, deadline=deadline)

@@ -15,9 +15,9 @@ import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.stores.dynamo.client import Dynamo, open_client
-from shared.stores.dynamo.failures import ANSWERED, RAISED, ConditionFailed, DynamoError, Outcome, failure
+from shared.stores.dynamo.failures import ANSWERED, RAISED, CallOutcome, ConditionFailed, DynamoError, failure
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
 from tests.fakes.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
@@ -111,7 +111,7 @@ async def test_no_more_calls_than_connections_are_under_way() -> None:
     calls = [asyncio.ensure_future(dynamo.get(KEY, deadline=dynamo.deadline(60))) for _ in range(20)]
     await asyncio.to_thread(client.crowded.wait, 10)
     answers.set()
-    await together(*calls)
+    await gather_settled(*calls)
     assert (client.most_at_once, len(client.calls)) == (3, 20)
     await dynamo.aclose()
 
@@ -120,7 +120,7 @@ async def test_the_client_is_opened_by_the_first_call_and_once() -> None:
     opened = Opened(Client())
     dynamo = Dynamo(opened, table="agent-talk")
     assert opened.times == 0
-    await together(*(dynamo.get(KEY, deadline=dynamo.deadline(5)) for _ in range(20)))
+    await gather_settled(*(dynamo.get(KEY, deadline=dynamo.deadline(5)) for _ in range(20)))
     assert opened.times == 1
     await dynamo.aclose()
     assert opened.client.closed == 1
@@ -178,7 +178,7 @@ async def test_after_a_freeze_no_old_connection_is_used_though_an_abandoned_call
 
         one, other = await call(), await call()
         server.answers.set()
-        await together(one, other)
+        await gather_settled(one, other)
         server.answers.clear()
         abandoned = await call()
         assert server.connections == 2
@@ -186,7 +186,7 @@ async def test_after_a_freeze_no_old_connection_is_used_though_an_abandoned_call
         fresh = await call()
         assert server.connections == 3
         server.answers.set()
-        assert await together(abandoned, fresh) == (None, None)
+        assert await gather_settled(abandoned, fresh) == (None, None)
         await dynamo.aclose()
 
 
@@ -263,7 +263,7 @@ async def test_waits_double_up_to_a_bound_and_are_shortened_at_random() -> None:
     half = dynamo_on(client, time, jitter=lambda: 0.5)
     await half.get(KEY, deadline=half.deadline(60))
     assert time.slept[7:] == [0.025]
-    await together(dynamo.aclose(), half.aclose())
+    await gather_settled(dynamo.aclose(), half.aclose())
 
 
 @pytest.mark.parametrize("error", [unanswered(), closed(), answered("InternalServerError", 500)()])
@@ -272,7 +272,7 @@ async def test_what_may_not_be_done_twice_is_not_sent_again_without_an_answer(er
     dynamo = dynamo_on(client)
     with pytest.raises(DynamoError) as caught:
         await dynamo.update(KEY, "ADD n :by", values={}, repeatable=False, deadline=dynamo.deadline(5))
-    assert caught.value.meaning.outcome is Outcome.UNKNOWN
+    assert caught.value.meaning.outcome is CallOutcome.UNKNOWN
     assert caught.value.__cause__ is error
     assert len(client.calls) == 1
     await dynamo.aclose()
@@ -304,38 +304,38 @@ FORBIDDEN, UNKNOWN, NO_TABLE, REFUSED = "DYNAMODB_TABLE", "AWS_ACCESS_KEY_ID", "
 CONFIG, KMS = "AWS_CONFIG_FILE", "encryption key"
 
 CODES: Final = {
-    "ProvisionedThroughputExceededException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "ThrottlingException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "Throttling": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "RequestLimitExceeded": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "LimitExceededException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "TransactionConflictException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "TransactionInProgressException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "ReplicatedWriteConflictException": (StoreUnavailable, BUSY, Outcome.REFUSED, True),
-    "InternalServerError": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
-    "InternalServerErrorException": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
-    "InternalFailure": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
-    "ServiceUnavailable": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
-    "ServiceUnavailableException": (StoreUnavailable, FAILED, Outcome.UNKNOWN, True),
-    "AccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
-    "AccessDenied": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
-    "KMSAccessDeniedException": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
-    "OptInRequired": (StoreNotReady, FORBIDDEN, Outcome.REFUSED, False),
-    "KMSDisabledException": (StoreNotReady, KMS, Outcome.REFUSED, False),
-    "KMSInvalidStateException": (StoreNotReady, KMS, Outcome.REFUSED, False),
-    "UnrecognizedClientException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "InvalidSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "SignatureDoesNotMatch": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "IncompleteSignatureException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "MissingAuthenticationTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "ExpiredTokenException": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "ExpiredToken": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "RequestExpired": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "AuthFailure": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "InvalidClientTokenId": (StoreNotReady, UNKNOWN, Outcome.REFUSED, False),
-    "ResourceNotFoundException": (StoreNotReady, NO_TABLE, Outcome.REFUSED, False),
-    "ValidationException": (StoreError, REFUSED, Outcome.REFUSED, False),
-    "ItemCollectionSizeLimitExceededException": (StoreError, REFUSED, Outcome.REFUSED, False),
+    "ProvisionedThroughputExceededException": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "ThrottlingException": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "Throttling": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "RequestLimitExceeded": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "LimitExceededException": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "TransactionConflictException": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "TransactionInProgressException": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "ReplicatedWriteConflictException": (StoreUnavailable, BUSY, CallOutcome.REFUSED, True),
+    "InternalServerError": (StoreUnavailable, FAILED, CallOutcome.UNKNOWN, True),
+    "InternalServerErrorException": (StoreUnavailable, FAILED, CallOutcome.UNKNOWN, True),
+    "InternalFailure": (StoreUnavailable, FAILED, CallOutcome.UNKNOWN, True),
+    "ServiceUnavailable": (StoreUnavailable, FAILED, CallOutcome.UNKNOWN, True),
+    "ServiceUnavailableException": (StoreUnavailable, FAILED, CallOutcome.UNKNOWN, True),
+    "AccessDeniedException": (StoreNotReady, FORBIDDEN, CallOutcome.REFUSED, False),
+    "AccessDenied": (StoreNotReady, FORBIDDEN, CallOutcome.REFUSED, False),
+    "KMSAccessDeniedException": (StoreNotReady, FORBIDDEN, CallOutcome.REFUSED, False),
+    "OptInRequired": (StoreNotReady, FORBIDDEN, CallOutcome.REFUSED, False),
+    "KMSDisabledException": (StoreNotReady, KMS, CallOutcome.REFUSED, False),
+    "KMSInvalidStateException": (StoreNotReady, KMS, CallOutcome.REFUSED, False),
+    "UnrecognizedClientException": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "InvalidSignatureException": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "SignatureDoesNotMatch": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "IncompleteSignatureException": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "MissingAuthenticationTokenException": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "ExpiredTokenException": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "ExpiredToken": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "RequestExpired": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "AuthFailure": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "InvalidClientTokenId": (StoreNotReady, UNKNOWN, CallOutcome.REFUSED, False),
+    "ResourceNotFoundException": (StoreNotReady, NO_TABLE, CallOutcome.REFUSED, False),
+    "ValidationException": (StoreError, REFUSED, CallOutcome.REFUSED, False),
+    "ItemCollectionSizeLimitExceededException": (StoreError, REFUSED, CallOutcome.REFUSED, False),
 }
 
 
@@ -356,16 +356,16 @@ def test_a_code_of_dynamodb_means_what_the_table_says(code: str) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "outcome", "again"),
     [
-        (500, StoreUnavailable, Outcome.UNKNOWN, True),
-        (503, StoreUnavailable, Outcome.UNKNOWN, True),
-        (408, StoreUnavailable, Outcome.REFUSED, True),
-        (429, StoreUnavailable, Outcome.REFUSED, True),
-        (400, StoreError, Outcome.REFUSED, False),
-        (403, StoreError, Outcome.REFUSED, False),
+        (500, StoreUnavailable, CallOutcome.UNKNOWN, True),
+        (503, StoreUnavailable, CallOutcome.UNKNOWN, True),
+        (408, StoreUnavailable, CallOutcome.REFUSED, True),
+        (429, StoreUnavailable, CallOutcome.REFUSED, True),
+        (400, StoreError, CallOutcome.REFUSED, False),
+        (403, StoreError, CallOutcome.REFUSED, False),
     ],
 )
 def test_a_code_that_nobody_knows_counts_by_its_status(
-    status: int, kind: type[StoreError], outcome: Outcome, *, again: bool
+    status: int, kind: type[StoreError], outcome: CallOutcome, *, again: bool
 ) -> None:
     error = failure(answered("NewException", status)())
     assert error is not None
@@ -374,41 +374,51 @@ def test_a_code_that_nobody_knows_counts_by_its_status(
 
 
 URL: Final = "http://localhost"
-SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, Outcome]]] = [
-    (sdk.NoRegionError(), StoreNotReady, "AWS_DEFAULT_REGION", Outcome.REFUSED),
-    (sdk.InvalidRegionError(region_name="!"), StoreNotReady, "AWS_DEFAULT_REGION", Outcome.REFUSED),
-    (sdk.NoCredentialsError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.PartialCredentialsError(provider="env", cred_var="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.CredentialRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.UnauthorizedSSOTokenError(), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.SSOTokenLoadError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.TokenRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.MetadataRetrievalError(error_msg="x"), StoreNotReady, UNKNOWN, Outcome.REFUSED),
-    (sdk.ProfileNotFound(profile="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.ConfigNotFound(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.ConfigParseError(path="p"), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.InvalidConfigError(error_msg="x"), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.InfiniteLoopConfigError(source_profile="p", visited_profiles=["p"]), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.InvalidProxiesConfigError(), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.InvalidDefaultsMode(mode="m", valid_modes="n"), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.InvalidRetryModeError(provided_retry_mode="m", valid_modes="n"), StoreNotReady, CONFIG, Outcome.REFUSED),
-    (sdk.InvalidEndpointConfigurationError(msg="m"), StoreNotReady, "AWS_ENDPOINT_URL", Outcome.REFUSED),
-    (sdk.ConnectTimeoutError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
-    (sdk.EndpointConnectionError(endpoint_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
-    (sdk.ProxyConnectionError(proxy_url=URL), StoreUnavailable, "cannot be reached", Outcome.REFUSED),
-    (sdk.SSLError(endpoint_url=URL, error=OSError("x")), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
-    (sdk.ReadTimeoutError(endpoint_url=URL), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
-    (sdk.ConnectionClosedError(endpoint_url=URL), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
-    (sdk.HTTPClientError(error="x"), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
-    (sdk.IncompleteReadError(actual_bytes=1, expected_bytes=2), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
+SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, CallOutcome]]] = [
+    (sdk.NoRegionError(), StoreNotReady, "AWS_DEFAULT_REGION", CallOutcome.REFUSED),
+    (sdk.InvalidRegionError(region_name="!"), StoreNotReady, "AWS_DEFAULT_REGION", CallOutcome.REFUSED),
+    (sdk.NoCredentialsError(), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.PartialCredentialsError(provider="env", cred_var="x"), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.CredentialRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.UnauthorizedSSOTokenError(), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.SSOTokenLoadError(error_msg="x"), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.TokenRetrievalError(provider="sso", error_msg="x"), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.MetadataRetrievalError(error_msg="x"), StoreNotReady, UNKNOWN, CallOutcome.REFUSED),
+    (sdk.ProfileNotFound(profile="p"), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (sdk.ConfigNotFound(path="p"), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (sdk.ConfigParseError(path="p"), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (sdk.InvalidConfigError(error_msg="x"), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (
+        sdk.InfiniteLoopConfigError(source_profile="p", visited_profiles=["p"]),
+        StoreNotReady,
+        CONFIG,
+        CallOutcome.REFUSED,
+    ),
+    (sdk.InvalidProxiesConfigError(), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (sdk.InvalidDefaultsMode(mode="m", valid_modes="n"), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (sdk.InvalidRetryModeError(provided_retry_mode="m", valid_modes="n"), StoreNotReady, CONFIG, CallOutcome.REFUSED),
+    (sdk.InvalidEndpointConfigurationError(msg="m"), StoreNotReady, "AWS_ENDPOINT_URL", CallOutcome.REFUSED),
+    (sdk.ConnectTimeoutError(endpoint_url=URL), StoreUnavailable, "cannot be reached", CallOutcome.REFUSED),
+    (sdk.EndpointConnectionError(endpoint_url=URL), StoreUnavailable, "cannot be reached", CallOutcome.REFUSED),
+    (sdk.ProxyConnectionError(proxy_url=URL), StoreUnavailable, "cannot be reached", CallOutcome.REFUSED),
+    (sdk.SSLError(endpoint_url=URL, error=OSError("x")), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (sdk.ReadTimeoutError(endpoint_url=URL), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (sdk.ConnectionClosedError(endpoint_url=URL), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (sdk.HTTPClientError(error="x"), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (
+        sdk.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        StoreUnavailable,
+        "did not answer",
+        CallOutcome.UNKNOWN,
+    ),
     (
         sdk.ChecksumError(checksum_type="crc32", expected_checksum="1", actual_checksum="2"),
         StoreUnavailable,
         "did not answer",
-        Outcome.UNKNOWN,
+        CallOutcome.UNKNOWN,
     ),
-    (ResponseParserError("x"), StoreUnavailable, "did not answer", Outcome.UNKNOWN),
-    (sdk.ParamValidationError(report="r"), StoreError, REFUSED, Outcome.REFUSED),
+    (ResponseParserError("x"), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (sdk.ParamValidationError(report="r"), StoreError, REFUSED, CallOutcome.REFUSED),
 ]
 
 
@@ -419,7 +429,7 @@ def test_every_row_of_the_sdks_table_is_tested() -> None:
 
 @pytest.mark.parametrize(("raised", "kind", "said", "outcome"), SDK_ERRORS, ids=lambda value: type(value).__name__)
 def test_what_the_sdk_raises_means_what_the_table_says(
-    raised: Exception, kind: type[StoreError], said: str, outcome: Outcome
+    raised: Exception, kind: type[StoreError], said: str, outcome: CallOutcome
 ) -> None:
     error = failure(raised)
     assert error is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.stores.dynamo import items as dynamo_rows
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.store import DynamoStore
@@ -287,7 +287,7 @@ async def test_a_change_that_another_container_outran_begins_again(world: Dynamo
     )
     assert await one.store.update(CHANGING, C, lambda row: {**(row or {}), "n": 1}) == {"n": 1, "more": 1}
     assert await other.store.get(CHANGING, C) == {"n": 1, "more": 1}
-    await together(one.dynamo.aclose(), other.dynamo.aclose())
+    await gather_settled(one.dynamo.aclose(), other.dynamo.aclose())
 
 
 async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old_one(world: DynamoWorld) -> None:
@@ -301,7 +301,7 @@ async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old
     assert read is not None
     assert again is not None
     assert read["v"] != again["v"]
-    await together(one.dynamo.aclose(), other.dynamo.aclose())
+    await gather_settled(one.dynamo.aclose(), other.dynamo.aclose())
 
 
 def once_at(container: Container, operation: str, act: Callable[[], object]) -> Callable[[], None]:
@@ -466,14 +466,14 @@ async def test_verify_makes_a_missing_table_where_it_may_also_when_containers_st
     world = DynamoWorld(client, "agent-talk-missing")
     containers = [world.container(creates_table=True) for _ in range(3)]
     try:
-        await together(*(container.store.verify(TABLES) for container in containers))
+        await gather_settled(*(container.store.verify(TABLES) for container in containers))
         await added(containers[0].store)
         described = client.describe_time_to_live(TableName=world.table)["TimeToLiveDescription"]
         assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
         await containers[0].store.verify(TABLES)
     finally:
         client.delete_table(TableName=world.table)
-        await together(*(container.dynamo.aclose() for container in containers))
+        await gather_settled(*(container.dynamo.aclose() for container in containers))
 
 
 async def test_verify_leaves_a_missing_table_to_infrastructure_in_production(client: "DynamoDBClient") -> None:

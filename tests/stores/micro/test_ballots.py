@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.stores.micro.ballots import STALE_S
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable
@@ -56,7 +56,7 @@ async def test_those_who_wait_while_the_row_is_read_are_refused_by_that_read() -
                 pass
 
         with world.recorder.measure() as cost:
-            await together(*(claim(number) for number in range(25)))
+            await gather_settled(*(claim(number) for number in range(25)))
         assert len(won) == 1
         assert cost.requests <= 6
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from shared.core.concurrency import together
+from shared.core.concurrency import gather_settled
 from shared.micro import Direct, MicroClient
 from shared.micro_connections import http_client
 from shared.micro_errors import MicroError
@@ -55,10 +55,10 @@ async def clean(client: MicroClient, prefix: str) -> None:
     for table in CONTRACT_TABLES:
         begin = f"{table.name}!{prefix}"
         while documents := await client.query(table.database, start=begin, end=begin + "\x7f", limit=100):
-            await together(*(client.delete(table.database, document.key) for document in documents))
+            await gather_settled(*(client.delete(table.database, document.key) for document in documents))
     for begin in (f"n!{prefix}", *(f"b!{table.name}!{prefix}" for table in CONTRACT_TABLES)):
         while counters := await client.counters(start=begin, end=begin + "\x7f", limit=100):
-            await together(*(client.delete_counter(counter.name) for counter in counters))
+            await gather_settled(*(client.delete_counter(counter.name) for counter in counters))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +288,7 @@ async def test_a_trail_remembers_64_changes(documents: int) -> None:
 async def test_verify_creates_what_is_missing_also_when_containers_start_at_once() -> None:
     async with micro_store_world() as world:
         containers = [await world.container() for _ in range(5)]
-        await together(*(container.store.verify(TABLES) for container in containers))
+        await gather_settled(*(container.store.verify(TABLES) for container in containers))
         assert await containers[0].client.databases() == ["memos", "users"]
 
 
