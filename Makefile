@@ -39,6 +39,7 @@ check-python: $(READY) ## All of that but the deployment; needs no Node
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 	@$(MAKE) --no-print-directory test
 
 format: $(READY) ## Format the code

@@ -23,8 +23,9 @@ from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.services import Services
 from shared.stores.opening import open_store
-from shared.web.function import BuildServices, Function
+from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
+from shared.web.startup import BuildServices
 
 FUNCTIONS: Final = {
     "users": users.handler,

@@ -1,6 +1,5 @@
 """Errors in the OpenAPI document: their envelope, and which a route can answer."""
 
-import os
 from typing import Any, Final
 
 from handlers.models.base import Answer
@@ -16,7 +15,7 @@ from shared.core.errors import (
     SessionExpired,
     ValidationFailed,
 )
-from shared.core.settings import in_lambda
+from shared.web.cold_start import applies
 
 
 class ErrorDetails(Answer):
@@ -52,11 +51,11 @@ class ErrorAnswer(Answer):
 
 
 def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route for its OpenAPI document; those that any route can give are added.
+    """Return the errors of a route for its OpenAPI document, with those that any route can answer.
 
-    Lambda serves no document: there FastAPI would build some hundred models of them at each cold start, for nobody.
+    Lambda serves no document: there it is empty, which saves building some hundred models at each cold start.
     """
-    if in_lambda(os.environ):
+    if applies("error_models"):
         return {}
     codes: dict[int, set[str]] = {}
     general: tuple[type[AgentTalkError], ...] = (InternalError, ServiceUnavailable)

@@ -1,44 +1,83 @@
-"""Start-up work that a Lambda initialisation does ahead of the first event."""
+"""Start-up tricks: each shortens a container's initialisation or its first event, and is listed with its measured gain.
+
+This is the one module that reads the environment when it is imported, and the one that changes the interpreter. Each
+trick applies in Lambda only, unless `COLD_START_WITHOUT` names it (`collector,pydantic_v1`): that is how
+`python -m tools.bench.tricks` measures what a trick still gains. Imports here are of the standard library, so that
+the collector rests while everything else is imported.
+"""
 
 import gc
 import inspect
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from importlib import import_module
 from typing import Final
 
-from shared.core.parameters import names_parameters
-from shared.core.settings import StoreChoice, chosen_store
+TRICKS: Final[Mapping[str, str]] = {
+    "collector": "Rests until the function is built: all that it would scan stays. Initialisation x 1.20 without.",
+    "pydantic_v1": "FastAPI imports it to recognise old models; it accepts that there is none. x 1.08 without.",
+    "error_models": "FastAPI builds a hundred for OpenAPI documents, which Lambda never serves. x 1.05 without.",
+    "imports_ahead": "An initialisation has a whole CPU, the first event a part of one. First event x 27 without.",
+}
+"""Each trick, why it holds, and the processor time without it over the time with it: `handlers.memos` on HYPR Micro,
+Python 3.11, x86-64, bytecode present, as `python -m tools.bench.tricks` printed it."""
 
-_IMPORTED_TO_OPEN: Final[Mapping[StoreChoice, tuple[str, ...]]] = {
-    StoreChoice.MEMORY: ("shared.stores.memory.store", "shared.stores.memory.file"),
-    StoreChoice.MICRO: (
+IN_LAMBDA: Final = bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME")) and not os.environ.get("IS_LOCAL")
+_WITHOUT: Final = frozenset(filter(None, os.environ.get("COLD_START_WITHOUT", "").split(",")))
+
+_IMPORTED_TO_OPEN: Final[Mapping[str, tuple[str, ...]]] = {
+    "memory": ("shared.stores.memory.store", "shared.stores.memory.file"),
+    "micro": (
         "shared.micro_connections",
         "shared.micro",
         "shared.stores.micro.store",
         "httpcore",  # httpx imports it when it opens a pool,
         "anyio._backends._asyncio",  # and anyio this when it opens a connection
     ),
-    StoreChoice.DYNAMODB: ("shared.stores.dynamo.client", "shared.stores.dynamo.store"),
+    "dynamodb": ("shared.stores.dynamo.client", "shared.stores.dynamo.store"),
 }
-"""Each is for those who chose the store: no other function pays for it."""
+"""What opening each store imports: no function pays for a store that it does not use."""
 
 
-def prepare(env: Mapping[str, str]) -> None:
-    """Do what the first event would, as far as it needs no network: import what opens the store that the environment
-    asks for and what logs, load OpenSSL, read the certificates, and compile the tokenizer's patterns, by which FastAPI
-    finds an endpoint's line. What is there then is never garbage."""
+def applies(trick: str) -> bool:
+    """Say whether a trick of `TRICKS` is in force in this process."""
+    return IN_LAMBDA and trick not in _WITHOUT
+
+
+def begin() -> None:
+    """Apply what must precede all other imports; `prepare` and `finish` follow when a function is built."""
+    if applies("collector"):
+        gc.disable()
+    if applies("pydantic_v1"):
+        sys.modules["pydantic.v1"] = None  # type: ignore[assignment] # Python's way to say that there is no such module
+
+
+def prepare(env: Mapping[str, str], *, store: str, also: Iterable[str] = ()) -> None:
+    """Do ahead what the first event would do without a network.
+
+    Imports the log library, what opens `store` and what `also` names; loads OpenSSL; reads the certificates; compiles
+    the tokenizer's patterns, with which FastAPI finds an endpoint's line. Objects that exist afterwards live as long as
+    the container, so they are frozen out of garbage collection.
+    """
+    if "imports_ahead" in _WITHOUT:
+        return
     sha256()
-    choice = chosen_store(env)
-    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[choice]):
+    for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[store], *also):
         import_module(module)
-    if names_parameters(env):
-        import_module("urllib.request")
-    if choice is StoreChoice.MICRO:
-        with suppress(OSError, ValueError):  # the first event tells what is wrong with them
-            import_module("shared.micro_connections").tls_context(
-                env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or ""
-            )
+    if store == "micro":
+        with suppress(OSError, ValueError):  # the first event reports what is wrong with the URL or the certificates
+            url = env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or ""
+            import_module("shared.micro_connections").tls_context(url)
     inspect.getsourcelines(prepare)
     gc.freeze()
+
+
+def finish() -> None:
+    """End the collector's rest: a function has been built."""
+    gc.enable()
+
+
+begin()

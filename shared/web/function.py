@@ -1,19 +1,17 @@
-"""The composition root: from a resource's routes to a Lambda function, and from errors to answers.
+"""A resource's routes as a Lambda function: `handler(event, context)`.
 
-Importing builds the FastAPI app, and in Lambda imports what the environment asks for; it opens nothing. The first
-event reads the settings, opens the store, verifies its tables and builds the services; if that fails it is answered
-503, and the next event tries again.
+Importing builds the FastAPI app, and in Lambda imports what the environment asks for; it opens nothing. The chain of
+middleware is built at the first event, and `startup` builds the services then.
 """
 
 import asyncio
 import binascii
-import gc
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -22,26 +20,14 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from shared import VERSION
-from shared.core.errors import (
-    ServiceUnavailable,
-    ValidationFailed,
-)
-from shared.core.parameters import names_parameters, with_secrets
+from shared.core.errors import ValidationFailed
+from shared.core.parameters import names_parameters
 from shared.core.request import request_id
-from shared.core.settings import (
-    Settings,
-    SettingsError,
-    StoreChoice,
-    WebSettings,
-    chosen_store,
-    in_lambda,
-)
+from shared.core.settings import StoreChoice, WebSettings, chosen_store, in_lambda
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import emit
 from shared.services import Services, build_services
-from shared.stores.port import StoreError, StoreNotReady
-from shared.tables import TABLES
-from shared.web.cold_start import prepare
+from shared.web import cold_start
 from shared.web.cors import Cors
 from shared.web.error_answers import EXCEPTION_HANDLERS, envelope
 from shared.web.events import given_request_id, is_http, stage_of
@@ -55,22 +41,18 @@ from shared.web.middleware import (
     request_id_from,
     standard_headers,
 )
-
-_log = logging.getLogger("agent_talk.app")
+from shared.web.startup import BuildServices, Startup
 
 TEXT: Final = [*DEFAULT_TEXT_MIME_TYPES, "application/x-ndjson"]
 """Media types that are answered as text; all others are in base64."""
 
-SECRETS_S: Final = 6.0
-"""How long an event waits for the parameters of secrets; half of a request's time."""
-
-BuildServices = Callable[[Settings], Services]
+_log = logging.getLogger("agent_talk.function")
 
 
 class Function:
-    """One resource's routes as a Lambda function: `handler(event, context)`; `asgi` is the same for any ASGI server.
+    """One resource's routes. Call it with an API Gateway event; `asgi` serves the same routes to any ASGI server.
 
-    `answers_outages`: the routes see to an unusable store themselves.
+    `answers_outages`: the routes themselves answer when the store cannot be used.
     """
 
     def __init__(
@@ -81,6 +63,7 @@ class Function:
         answers_outages: bool = False,
         environ: Mapping[str, str] = os.environ,
         build: BuildServices = build_services,
+        startup: Startup | None = None,
     ) -> None:
         self.routes = routes
         self.title = title
@@ -94,36 +77,38 @@ class Function:
             redirect_slashes=False,
             exception_handlers=EXCEPTION_HANDLERS,
         )
-        self.app.router.routes.extend(routes.routes)  # to include them would build each one, and its models, once more
+        self.app.router.routes.extend(routes.routes)  # including them would build each route and its models once more
         self.app.state.function = self
         self.began_at = 0.0
-        """When the first event came, on the monotonic clock."""
+        """When the first event came, in seconds of the monotonic clock."""
 
-        if in_lambda(environ):  # an initialisation has a whole CPU, and the first event a part of one
-            prepare(environ)
-        gc.enable()  # see handlers/__init__.py
         self._environ = environ
-        self._with_secrets: Mapping[str, str] | None = None
-        self._build = build
-        self._services: Services | None = None
-        self._starting = asyncio.Lock()
+        self._startup = startup or Startup(environ, build)
         self._chain: App | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mangum: Mangum | None = None
+        if in_lambda(environ):
+            signs = ("urllib.request",) if names_parameters(environ) else ()
+            cold_start.prepare(environ, store=chosen_store(environ), also=signs)
+        cold_start.finish()
 
-    def with_environment(self, environ: Mapping[str, str], build: BuildServices = build_services) -> "Function":
-        """The same routes in a container of their own."""
+    def with_environment(
+        self, environ: Mapping[str, str], build: BuildServices = build_services, *, startup: Startup | None = None
+    ) -> "Function":
+        """Return the same routes as a container of their own."""
         return Function(
-            self.routes, title=self.title, answers_outages=self.answers_outages, environ=environ, build=build
+            self.routes,
+            title=self.title,
+            answers_outages=self.answers_outages,
+            environ=environ,
+            build=build,
+            startup=startup,
         )
 
     async def services(self) -> Services:
-        """Built and verified once. Raises ServiceUnavailable."""
-        async with self._starting:
-            if self._services is None:
-                self._services = await self._start()
-                self.app.state.services = self._services
-        return self._services
+        """Return the verified services. Raises ServiceUnavailable if they cannot be built."""
+        self.app.state.services = services = await self._startup.services()
+        return services
 
     @property
     def store_choice(self) -> StoreChoice:
@@ -145,7 +130,7 @@ class Function:
             return self._refuse(event, "This function answers HTTP events from API Gateway")
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, and what the services hold lives on one
+        asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, to which open connections belong
         if self._mangum is None:
             self._mangum = Mangum(self.asgi, lifespan="off", text_mime_types=TEXT)
         whole = event | {name: event.get(name) or empty for name, empty in (("headers", {}), ("rawQueryString", ""))}
@@ -153,63 +138,28 @@ class Function:
             return self._mangum(whole, context)
         except (UnicodeError, binascii.Error):
             return self._refuse(event, "The request could not be read: it is not valid Unicode or base64")
-        except Exception:  # noqa: BLE001 what escapes here is Mangum's reading of the event: our own never does
+        except Exception:  # noqa: BLE001 Mangum could not read the event: the chain lets no exception escape
             return self._refuse(event, "The request could not be read: the event is not as API Gateway sends it")
 
     def close(self) -> None:
-        """Give back the event loop, and what was opened on it. A Lambda container never ends this way; others do."""
+        """Close the services and the event loop. Lambda never calls it; tests and `make invoke` do."""
         if self._loop is not None:
-            if self._services is not None:
-                self._loop.run_until_complete(self._services.close())
+            self._loop.run_until_complete(self._startup.close())
             asyncio.set_event_loop(None)
             self._loop.close()
             self._loop = self._mangum = None
 
-    async def _start(self) -> Services:
-        try:
-            settings = Settings.from_env(await self._secrets_read())
-            for warning in settings.warnings:
-                _log.warning(warning)
-            services = self._build(settings)
-            await _verify(services)
-        except SettingsError as exc:
-            _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
-            self._with_secrets = None  # the next event reads what may have been put right
-            raise ServiceUnavailable from exc
-        except StoreError as exc:
-            _log.error("cannot serve: %s", exc)
-            if isinstance(exc, StoreNotReady):  # a key that it refuses, for one
-                self._with_secrets = None
-            raise ServiceUnavailable from exc
-        return services
-
-    async def _secrets_read(self) -> Mapping[str, str]:
-        """The environment with its secrets, read once: an outage of the store asks for them no second time."""
-        if not names_parameters(self._environ):
-            return self._environ
-        if self._with_secrets is None:
-            try:
-                async with asyncio.timeout(SECRETS_S):
-                    self._with_secrets = await asyncio.to_thread(with_secrets, self._environ)
-            except TimeoutError as exc:
-                raise SettingsError([f"the parameters of secrets could not be read in {SECRETS_S:.0f} s"]) from exc
-        return self._with_secrets
-
     def _build_chain(self) -> App:
         settings = WebSettings.from_env(self._environ)
         configure_logging(settings.log_level)
-
-        async def nothing() -> None:
-            """The routes ask for the services themselves."""
-
-        gate: Any = AdmissionMiddleware(self.app, ready=nothing if self.answers_outages else self.services)
-        cors: Any = Cors(gate, origins=settings.cors_origins, production=settings.production)
+        admission = AdmissionMiddleware(self.app, ready=_nothing if self.answers_outages else self.services)
+        cors: Any = Cors(admission, origins=settings.cors_origins, production=settings.production)
         name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
         observe = partial(emit, function=name) if settings.metrics else None
         return RequestMiddleware(cors, production=settings.production, observe=observe)
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
-        """An answer in API Gateway's form to what never becomes a request."""
+        """Return 400 in API Gateway's form for an event that cannot become a request."""
         settings = WebSettings.from_env(self._environ)
         if self._chain is None:
             configure_logging(settings.log_level)
@@ -226,10 +176,5 @@ class Function:
         }
 
 
-async def _verify(services: Services) -> None:
-    """Raises StoreError, and then leaves nothing open: the next event opens it anew."""
-    try:
-        await services.store.verify(TABLES)
-    except BaseException:
-        await services.close()
-        raise
+async def _nothing() -> None:
+    """Admit requests without services: the routes ask for them themselves."""

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,10 +19,11 @@ from botocore.credentials import Credentials
 from handlers import memos
 from shared.core.parameters import ATTEMPTS, PAUSE_S, names_parameters, signed, with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
-from shared.services import Services
+from shared.services import Services, build_services
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import StoreUnavailable
 from shared.web.function import Function
+from shared.web.startup import Startup
 from tests.events import http_event
 from tests.support import SECRET
 
@@ -320,13 +320,20 @@ def test_a_secret_that_was_wrong_is_read_again(store: Store, served: str) -> Non
     assert (refused["statusCode"], answered["statusCode"]) == (503, 200)
 
 
-def test_secrets_that_do_not_come_in_time_are_503(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.web.function.SECRETS_S", 0.05)
-    monkeypatch.setattr("shared.web.function.with_secrets", lambda _: time.sleep(0.2))
-    function = in_production(served, fails=0)
+def test_startup_answers_503_when_secrets_come_too_late() -> None:
+    """An event does not wait for the parameters of secrets beyond its bound: it is answered 503."""
+    released = threading.Event()
+
+    def read_secrets(environ: Mapping[str, str]) -> Mapping[str, str]:
+        released.wait()
+        return environ
+
+    startup = Startup(ENV, build_services, read_secrets=read_secrets, secrets_s=0.05)
+    function = memos.handler.with_environment(ENV, startup=startup)
     try:
         assert function(http_event("GET", "/api/v1/voices"), None)["statusCode"] == 503
     finally:
+        released.set()
         function.close()
 
 

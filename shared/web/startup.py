@@ -1,0 +1,98 @@
+"""A container's start: secrets and settings are read, the store is opened and verified, the services are built.
+
+It happens at the first event, once. If it fails, that event is answered 503, and the next event tries again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from shared.core.errors import ServiceUnavailable
+from shared.core.parameters import names_parameters, with_secrets
+from shared.core.settings import Settings, SettingsError
+from shared.services import Services
+from shared.stores.port import StoreError, StoreNotReady
+from shared.tables import TABLES
+
+SECRETS_S: Final = 6.0
+"""Seconds that an event waits for the parameters of secrets: half of a request's 12. A longer wait would leave the
+store too little time."""
+
+BuildServices = Callable[[Settings], Services]
+
+ReadSecrets = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""From an environment that names parameters to one that has their values, as `with_secrets` does. Blocks."""
+
+_log = logging.getLogger("agent_talk.startup")
+
+
+class Startup:
+    """The services of one container, built once."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        build: BuildServices,
+        *,
+        read_secrets: ReadSecrets = with_secrets,
+        secrets_s: float = SECRETS_S,
+    ) -> None:
+        self._environ = environ
+        self._build = build
+        self._read_secrets = read_secrets
+        self._secrets_s = secrets_s
+        self._with_secrets: Mapping[str, str] | None = None
+        self._services: Services | None = None
+        self._lock = asyncio.Lock()
+
+    async def services(self) -> Services:
+        """Return the verified services; build them at the first call. Raises ServiceUnavailable if that fails."""
+        async with self._lock:
+            if self._services is None:
+                self._services = await self._start()
+        return self._services
+
+    async def close(self) -> None:
+        """Close what was opened, if anything was."""
+        if self._services is not None:
+            await self._services.close()
+
+    async def _start(self) -> Services:
+        try:
+            settings = Settings.from_env(await self._environment())
+            for warning in settings.warnings:
+                _log.warning(warning)
+            services = self._build(settings)
+            await _verify(services)
+        except SettingsError as exc:
+            _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
+            self._with_secrets = None  # the next event reads them again: they may have been corrected
+            raise ServiceUnavailable from exc
+        except StoreError as exc:
+            _log.error("cannot serve: %s", exc)
+            if isinstance(exc, StoreNotReady):  # a wrong API key, for example
+                self._with_secrets = None
+            raise ServiceUnavailable from exc
+        return services
+
+    async def _environment(self) -> Mapping[str, str]:
+        """The environment with its secrets. They are read once: a store's outage does not read them again."""
+        if not names_parameters(self._environ):
+            return self._environ
+        if self._with_secrets is None:
+            try:
+                async with asyncio.timeout(self._secrets_s):
+                    self._with_secrets = await asyncio.to_thread(self._read_secrets, self._environ)
+            except TimeoutError as exc:
+                raise SettingsError([f"the parameters of secrets could not be read in {self._secrets_s:g} s"]) from exc
+        return self._with_secrets
+
+
+async def _verify(services: Services) -> None:
+    """Verify the tables. If that fails, close the store, so that the next event opens it anew. Raises StoreError."""
+    try:
+        await services.store.verify(TABLES)
+    except BaseException:
+        await services.close()
+        raise
