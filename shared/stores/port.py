@@ -12,7 +12,7 @@ the counter belongs to: those of one owner lie together, and are read together.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,7 @@ STEP: Final = 2**53
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 _COUNTER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,255}")
+_MONTH = re.compile(r"[^:]*:(?:[^:]*:)*?[12]\d{3}-(?:0[1-9]|1[0-2])(?=[:-]|$)")
 
 T = TypeVar("T")
 
@@ -103,6 +104,15 @@ def check_counter(name: str) -> None:
         raise InvalidKey(f"not a counter: {name!r}")
 
 
+def month_of(counter: str) -> str:
+    """Return a counter's name up to its first month: `u:calls:2026-03` of `u:calls:2026-03-02`.
+
+    A name without a month is returned whole. Counters that share it can be reserved together.
+    """
+    month = _MONTH.match(counter)
+    return counter if month is None else month[0]
+
+
 def serialised(value: Any) -> str:
     """JSON, or ValueError for what JSON cannot hold: NaN, infinities, lone surrogates."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -133,6 +143,46 @@ class Counter:
     ends_at: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """`by` more of a counter, if it then counts `most` at most; None: any number.
+
+    `most` may still be awaited: an engine that counts before it judges awaits it while it counts. A `by` below 0 gives
+    places back, and its `most` is None. `ends_at`: as for `increment`.
+    """
+
+    counter: str
+    by: int = 1
+    most: int | Awaitable[int | None] | None = None
+    ends_at: datetime | None = None
+
+    async def settled(self) -> int | None:
+        """Return `most`. Raises what its awaitable raises."""
+        return await self.most if isinstance(self.most, Awaitable) else self.most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserved:
+    """What a reserve did. `values` are those of the counters that the engine looked at, as the reserve left them.
+
+    `refused` names the counters that would have passed their bounds. If it is empty, all were added to; else none.
+    """
+
+    values: Mapping[str, int]
+    refused: tuple[str, ...] = ()
+
+
+def check_bounds(bounds: Sequence[Bound]) -> None:
+    """Raises InvalidKey for what is no counter, ValueError unless the counters are different ones of one month."""
+    for bound in bounds:
+        check_counter(bound.counter)
+        check_step(bound.by)
+    if len({month_of(bound.counter) for bound in bounds}) != 1 or len({bound.counter for bound in bounds}) < len(
+        bounds
+    ):
+        raise ValueError(f"not different counters of one month: {[bound.counter for bound in bounds]}")
+
+
 class StoreError(Exception):
     """What every store raises."""
 
@@ -154,6 +204,10 @@ class StoreNotReady(StoreUnavailable):
 
 
 class Store(Protocol):
+    @property
+    def reserves_at_once(self) -> bool:
+        """Whether one request reserves several counters. If not, they are counted one after the other, as given."""
+
     async def get(self, table: Table, key: Key) -> Document | None:
         """The row, with its extensions; None: absent. Sees every acknowledged write."""
 
@@ -214,6 +268,14 @@ class Store(Protocol):
 
         Exact for every answered call; a lost answer may leave it `by` too high. Of a counter with `ends_at` nothing is
         promised after that time: its name is not used again.
+        """
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        """Add to each of some counters its own number, or to none: no sum passes its bound, under any concurrency.
+
+        The counters are of one month (`month_of`); ValueError for others. A lost answer may leave them too high. Giving
+        back is refused where a counter holds fewer places, and a giving back that the network repeats counts once; but
+        not on HYPR Micro, which cannot tell. Raises what an awaited bound raises; then nothing was added.
         """
 
     async def counters(self, prefix: str) -> Mapping[str, int]:

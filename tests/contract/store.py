@@ -29,6 +29,7 @@ from shared.stores.port import (
     Store,
     Table,
 )
+from tests.contract.reserving import ReserveContract
 from tests.support import Refused, outcomes, refuse, seeded
 
 FACTS: Final = Table(name="contract_facts", kind=Kind.FACTS, database="contract")
@@ -103,7 +104,7 @@ async def add_numbered(store: Store, partition: str, count: int) -> list[str]:
 
 
 @pytest.mark.anyio
-class StoreContract:
+class StoreContract(ReserveContract):
     @pytest.fixture
     def prefix(self) -> str:
         """Begins the names of all partitions and counters of one test, and of no other."""

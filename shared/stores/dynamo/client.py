@@ -125,7 +125,7 @@ class Dynamo:
         repeatable: bool = True,
         returns: bool = False,
     ) -> Item:
-        """Returns the item as it is now, if `returns`. Raises ConditionFailed."""
+        """Returns the item as it is now, if `returns`. Raises ConditionFailed, with what is there if `returns`."""
         answer = await self._request(
             "update_item",
             deadline,
@@ -136,6 +136,7 @@ class Dynamo:
             ExpressionAttributeValues=values,
             **({"ExpressionAttributeNames": names} if names else {}),
             **({"ConditionExpression": condition} if condition else {}),
+            **({"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if condition and returns else {}),
         )
         attributes: Item = answer.get("Attributes", {})
         return attributes

@@ -3,18 +3,23 @@
 | attribute | a row | a counter |
 |---|---|---|
 | `pk` | `<table>#<partition>`, and `#<shard>` in tables that are spread | `counter#<its name up to the first colon>` |
-| `sk` | `<sort>!` | its name |
+| `sk` | `<sort>!` | its name up to its first month; the whole name, if there is no month in it |
 | `doc` | the document as JSON; compressed, when that is long | |
 | `ext` | a map of its extensions, by field, each as JSON | |
 | `v` | the version, which every write changes | |
 | `t` | the token of the write that created it, and those of the last eight; `""` where there were fewer | |
-| `n`, `ttl` | | the value, and the epoch second after which it counts no more |
+| `n…`, `ttl` | | its value, and the epoch second after which the item counts no more |
+| `r0` to `r7` | | the tokens of the last reserves, the last one in `r7` |
+
+Counters of one month share an item, so that one request can judge and count several of them. Of
+`u:calls:2026-03`, `n` is the month's value and `n-02` that of `u:calls:2026-03-02`.
 
 `#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part comes first, and what
 sorts before or after a key can be named.
 """
 
 import json
+import re
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -22,7 +27,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
-from shared.stores.port import Counter, Document, InvalidKey, Key, Row, Table, serialised
+from shared.core.clock import next_day, next_month
+from shared.stores.port import Counter, Document, InvalidKey, Key, Row, Table, month_of, serialised
 
 COMPRESSED_FROM: Final = 100_000
 """Bytes of JSON. An item may have 400 KB; shorter ones stay readable in the console."""
@@ -35,6 +41,16 @@ REMEMBERED: Final = ", ".join(
 )
 """Of an update expression: the last writes become one more, `:token`, and the oldest of them is forgotten. `:none`, an
 empty string, stands for those of a row that an earlier version wrote, with fewer of them."""
+
+RESERVES: Final = 8
+"""How many of the last reserves an item remembers: one that the network delivers twice in that time counts once."""
+
+RESERVES_REMEMBERED: Final = ", ".join(
+    [*(f"r{at} = if_not_exists(r{at + 1}, :none)" for at in range(RESERVES - 1)), f"r{RESERVES - 1} = :token"]
+)
+NOT_RESERVED: Final = " AND ".join(f"(attribute_not_exists(r{at}) OR r{at} <> :token)" for at in range(RESERVES))
+
+_DAY = re.compile(r"n-(0[1-9]|[12]\d|3[01])(?=:|$)")
 
 Item = dict[str, Any]
 
@@ -135,16 +151,49 @@ def bounds(between: tuple[str, str] | None, after: str | None, *, newest_first: 
 
 
 def counter_place(name: str) -> Item:
-    return {"pk": {"S": counter_partition(name)}, "sk": {"S": name}}
+    return {"pk": {"S": counter_partition(name)}, "sk": {"S": month_of(name)}}
 
 
 def counter_partition(name: str) -> str:
     return f"counter#{name.partition(':')[0]}"
 
 
-def read_counter(item: Item) -> Counter:
-    ends_at = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC) if "ttl" in item else None
-    return Counter(name=item["sk"]["S"], value=int(item["n"]["N"]), ends_at=ends_at)
+def counter_attribute(name: str) -> str:
+    """Return the attribute that holds a counter's value in its item: `n`, or `n-02` for a day."""
+    return "n" + name.removeprefix(month_of(name))
+
+
+def counter_ends_at(name: str, ends_at: datetime) -> datetime:
+    """Return when a counter's item ends: with its month, where it shares it with the counters of other days."""
+    month = month_of(name)
+    return ends_at if month == name else next_month(datetime.strptime(month[-7:], "%Y-%m").replace(tzinfo=UTC))
+
+
+def read_counters(item: Item) -> list[Counter]:
+    """Return the counters that an item holds, in the order of their names."""
+    item_ends_at = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC) if "ttl" in item else None
+    names = sorted(name for name in item if name == "n" or name.startswith(("n-", "n:")))
+    return [
+        Counter(
+            name=item["sk"]["S"] + name[1:], value=int(item[name]["N"]), ends_at=_counter_ends(item, name, item_ends_at)
+        )
+        for name in names
+    ]
+
+
+def reserves_of(item: Item | None) -> set[str]:
+    """Return the tokens of the last reserves."""
+    return set() if item is None else {item[f"r{at}"]["S"] for at in range(RESERVES) if f"r{at}" in item}
+
+
+def _counter_ends(item: Item, attribute: str, item_ends_at: datetime | None) -> datetime | None:
+    day = _DAY.match(attribute)
+    if item_ends_at is None or day is None:
+        return item_ends_at
+    try:
+        return next_day(datetime.fromisoformat(f"{item['sk']['S'][-7:]}-{day[1]}").replace(tzinfo=UTC))
+    except ValueError:  # no day of this month
+        return item_ends_at
 
 
 def cursor(item_place: Item) -> str:

@@ -63,15 +63,18 @@ async def scan_rows(
 async def scan_counters(
     dynamo: Dynamo, counts: Callable[[Item], bool], *, after: str | None, limit: int, deadline: float, enough: float
 ) -> Page[Counter]:
-    """Those that count. Raises DynamoError, and InvalidKey for what is no cursor."""
+    """Those that count, without tearing an item apart: one item's counters may be more than `limit`.
 
-    def read(item: Item) -> Counter | None:
-        return dynamo_rows.read_counter(item) if counts(item) else None
+    Raises DynamoError, and InvalidKey for what is no cursor.
+    """
 
-    taken = _Taken[Counter](limit, lambda _: 0)
+    def read(item: Item) -> list[Counter] | None:
+        return dynamo_rows.read_counters(item) if counts(item) else None
+
+    taken = _Taken[list[Counter]](limit, lambda _: 0, count=len)
     begin = dynamo_rows.counter_partition("")
     cursor = await _scan(dynamo, begin, read, taken, after, deadline=deadline, enough=enough)
-    return Page(rows=taken.things, after=cursor)
+    return Page(rows=[counter for counters in taken.things for counter in counters], after=cursor)
 
 
 async def _scan(
@@ -134,17 +137,20 @@ class _Shard:
 
 
 class _Taken(Generic[T]):
-    """What a page holds so far. `size` tells the bytes of a thing."""
+    """What a page holds so far. `size` tells the bytes of a thing, `count` for how many it counts."""
 
-    def __init__(self, limit: int, size: Callable[[T], int]) -> None:
+    def __init__(self, limit: int, size: Callable[[T], int], count: Callable[[T], int] = lambda _: 1) -> None:
         self.things: list[T] = []
         self.limit = limit
         self._size_of = size
         self._size = 0
+        self._count_of = count
+        self._count = 0
 
     def take(self, thing: T) -> bool:
         """False: the page is full without it."""
-        if len(self.things) == self.limit:
+        self._count += self._count_of(thing)
+        if self.things and self._count > self.limit:
             return False
         self._size += self._size_of(thing)
         if self.things and self._size > PAGE_BYTES:

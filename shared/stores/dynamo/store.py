@@ -7,6 +7,7 @@ index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
 
 import json
 import secrets
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,19 +25,23 @@ from shared.stores.dynamo.failures import CallTimedOut, ConditionFailed, DynamoE
 from shared.stores.dynamo.items import Item, Stored, place
 from shared.stores.port import (
     AlreadyExists,
+    Bound,
     Change,
     Counter,
     Document,
     Key,
     Kind,
     Page,
+    Reserved,
     Row,
     StoreUnavailable,
     Table,
+    check_bounds,
     check_counter,
     check_field,
     check_page,
     check_step,
+    month_of,
     serialised,
 )
 
@@ -51,6 +56,8 @@ class DynamoStore:
     Every verb ends within `timeout_s`, and within what `time_left_s` tells of the request it serves. With
     `creates_table`, `verify` makes the table if it is missing.
     """
+
+    reserves_at_once = True
 
     def __init__(
         self,
@@ -165,37 +172,64 @@ class DynamoStore:
         """A lost answer is not sent again: it would count twice."""
         check_counter(counter)
         check_step(by)
+        names: dict[str, str] = {"#n": dynamo_rows.counter_attribute(counter)}
         values: Item = {":by": {"N": str(by)}}
+        expression = "ADD #n :by"
         if ends_at is not None:
-            values[":ends"] = {"N": str(ceil(ends_at.timestamp()))}
+            names["#ttl"] = "ttl"
+            values[":ends"] = {"N": str(ceil(dynamo_rows.counter_ends_at(counter, ends_at).timestamp()))}
+            expression = f"SET #ttl = :ends {expression}"
         with _translated():
             counted = await self._dynamo.update(
                 dynamo_rows.counter_place(counter),
-                "ADD n :by" if ends_at is None else "SET #ttl = :ends ADD n :by",
-                names=None if ends_at is None else {"#ttl": "ttl"},
+                expression,
+                names=names,
                 values=values,
                 repeatable=False,
                 returns=True,
                 deadline=self._deadline(),
             )
-        return int(counted["n"]["N"])
+        return int(counted[names["#n"]]["N"])
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        """One conditional update, sent again when its answer is lost: its token tells whether it was carried out.
+
+        If RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
+        """
+        check_bounds(bounds)
+        most = [await bound.settled() for bound in bounds]
+        request = _reserve_request(bounds, most, _token())
+        with _translated():
+            try:
+                item = await self._dynamo.update(
+                    dynamo_rows.counter_place(bounds[0].counter), **request, returns=True, deadline=self._deadline()
+                )
+            except ConditionFailed as failed:
+                item = failed.item or {}
+                if request["values"][":token"]["S"] not in dynamo_rows.reserves_of(item):
+                    values = _values(item, bounds)
+                    refused = [_refuses(bound, limit, values) for bound, limit in zip(bounds, most, strict=True)]
+                    names = tuple(bound.counter for bound, no in zip(bounds, refused, strict=True) if no)
+                    return Reserved(values=values, refused=names)
+        return Reserved(values=_values(item, bounds))
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
         """Without those that have ended, which DynamoDB deletes when it comes to it."""
         check_counter(prefix)
         deadline = self._deadline()
-        values = {":pk": {"S": dynamo_rows.counter_partition(prefix)}, ":prefix": {"S": prefix}}
-        found: dict[str, int] = {}
+        values = {":pk": {"S": dynamo_rows.counter_partition(prefix)}, ":prefix": {"S": month_of(prefix)}}
+        found: Counts[str] = Counts()
         after: Item | None = None
         while True:
             with _translated():
                 items, after = await self._dynamo.query(
                     "pk = :pk AND begins_with(sk, :prefix)", values, after=after, deadline=deadline
                 )
-            counters = [dynamo_rows.read_counter(item) for item in items if self._counts(item)]
-            found |= {counter.name: counter.value for counter in counters}
+            for counter in (each for item in items if self._counts(item) for each in dynamo_rows.read_counters(item)):
+                if counter.name.startswith(prefix):  # an item of an earlier version holds a day's value by itself
+                    found[counter.name] += counter.value
             if after is None:
-                return found
+                return {name: found[name] for name in sorted(found)}
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         """A page may end early, even empty: it takes no more than half of the verb's time."""
@@ -271,6 +305,45 @@ def _translated() -> Iterator[None]:
         yield
     except DynamoError as exc:
         raise exc.meaning.error(f"{exc.meaning.what} ({exc})") from exc
+
+
+def _reserve_request(bounds: Sequence[Bound], most: Sequence[int | None], token: str) -> dict[str, Any]:
+    """The update that adds to all counters if each keeps its bound, and if it was not carried out before."""
+    names: dict[str, str] = {}
+    values: Item = {":token": {"S": token}, ":none": {"S": ""}}
+    adds, conditions = list[str](), [dynamo_rows.NOT_RESERVED]
+    for at, (bound, limit) in enumerate(zip(bounds, most, strict=True)):
+        names[f"#n{at}"] = dynamo_rows.counter_attribute(bound.counter)
+        values[f":by{at}"] = {"N": str(bound.by)}
+        adds.append(f"#n{at} :by{at}")
+        if bound.by < 0:
+            values[f":least{at}"] = {"N": str(-bound.by)}
+            conditions.append(f"#n{at} >= :least{at}")
+        elif limit is not None:
+            values[f":most{at}"] = {"N": str(limit - bound.by)}
+            absent = f"attribute_not_exists(#n{at}) OR " if limit >= bound.by else ""
+            conditions.append(f"({absent}#n{at} <= :most{at})")
+    sets = dynamo_rows.RESERVES_REMEMBERED
+    ends = [dynamo_rows.counter_ends_at(bound.counter, bound.ends_at) for bound in bounds if bound.ends_at is not None]
+    if ends:
+        names["#ttl"], values[":ends"] = "ttl", {"N": str(ceil(max(ends).timestamp()))}
+        sets += ", #ttl = :ends"
+    return {
+        "expression": f"SET {sets} ADD {', '.join(adds)}",
+        "names": names,
+        "values": values,
+        "condition": " AND ".join(conditions),
+    }
+
+
+def _values(item: Item, bounds: Sequence[Bound]) -> dict[str, int]:
+    attributes = {bound.counter: dynamo_rows.counter_attribute(bound.counter) for bound in bounds}
+    return {counter: int(item[name]["N"]) if name in item else 0 for counter, name in attributes.items()}
+
+
+def _refuses(bound: Bound, most: int | None, values: Mapping[str, int]) -> bool:
+    value = values[bound.counter] + bound.by
+    return (bound.by < 0 and value < 0) or (most is not None and value > most)
 
 
 def _token() -> str:

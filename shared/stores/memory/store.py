@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import islice
+from math import inf
 from typing import Any, Protocol
 
 from sortedcontainers import SortedDict
@@ -19,6 +20,7 @@ from shared.core.clock import Clock, iso, utc_now
 from shared.stores.port import (
     PAGE_BYTES,
     AlreadyExists,
+    Bound,
     Change,
     Counter,
     Document,
@@ -26,8 +28,10 @@ from shared.stores.port import (
     Key,
     Kind,
     Page,
+    Reserved,
     Row,
     Table,
+    check_bounds,
     check_counter,
     check_field,
     check_page,
@@ -61,6 +65,8 @@ class MemoryStore:
 
     `pause` is awaited in every verb before it acts; tests seed their schedules through it.
     """
+
+    reserves_at_once = True
 
     def __init__(
         self, *, rows: RowSession | None = None, pause: Pause = lambda: asyncio.sleep(0), clock: Clock = utc_now
@@ -157,13 +163,24 @@ class MemoryStore:
         check_step(by)
         await self._pause()
         with self._rows(writes=True) as rows:
-            value, ends = rows.counters.get(counter, (0, None))
-            if ends_at is not None:
-                ends = iso(ends_at)
-                if counter not in rows.counters:
-                    _drop_ended(rows, iso(self._clock()), near=counter)
-            rows.counters[counter] = (value + by, ends)
-        return value + by
+            return self._count(rows, counter, by, ends_at)
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        check_bounds(bounds)
+        most = [await bound.settled() for bound in bounds]
+        await self._pause()
+        with self._rows(writes=True) as rows:
+            values = {bound.counter: rows.counters.get(bound.counter, (0, None))[0] for bound in bounds}
+            refused = tuple(
+                bound.counter
+                for bound, limit in zip(bounds, most, strict=True)
+                if values[bound.counter] + bound.by > (inf if limit is None else limit)
+                or (bound.by < 0 and values[bound.counter] + bound.by < 0)
+            )
+            if not refused:
+                for bound in bounds:
+                    values[bound.counter] = self._count(rows, bound.counter, bound.by, bound.ends_at)
+        return Reserved(values=values, refused=refused)
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
         check_counter(prefix)
@@ -191,6 +208,15 @@ class MemoryStore:
         await self._pause()
         with self._rows(writes=True):  # what can fail is opening them: a file that cannot be read or written
             pass
+
+    def _count(self, rows: Rows, counter: str, by: int, ends_at: datetime | None) -> int:
+        value, ends = rows.counters.get(counter, (0, None))
+        if ends_at is not None:
+            ends = iso(ends_at)
+            if counter not in rows.counters:
+                _drop_ended(rows, iso(self._clock()), near=counter)
+        rows.counters[counter] = (value + by, ends)
+        return value + by
 
     async def _create(self, table: Table, key: Key, document: Document) -> None:
         text = serialised(document)

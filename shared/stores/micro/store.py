@@ -18,7 +18,10 @@ from typing import Any, Final
 
 from shared import micro, micro_errors
 from shared.core.clock import Clock, utc_now
+from shared.core.concurrency import gather_settled
+from shared.core.request import time_to_undo
 from shared.micro_errors import MicroError, Outcome
+from shared.stores.best_effort import best_effort
 from shared.stores.micro.ballots import Ballots, remove
 from shared.stores.micro.failures import translated
 from shared.stores.micro.layout import (
@@ -34,6 +37,7 @@ from shared.stores.micro.layout import (
 from shared.stores.micro.ranges import read_rows
 from shared.stores.port import (
     AlreadyExists,
+    Bound,
     Change,
     Counter,
     Document,
@@ -41,8 +45,10 @@ from shared.stores.port import (
     Key,
     Kind,
     Page,
+    Reserved,
     Row,
     Table,
+    check_bounds,
     check_counter,
     check_field,
     check_page,
@@ -60,6 +66,8 @@ class MicroStore:
     Every verb ends within `timeout_s`, and within what `time_left_s` tells of the request it serves. `node` names this
     store among all that write to the server. Tests give their own clock and sleep, so that nothing waits.
     """
+
+    reserves_at_once = False
 
     def __init__(
         self,
@@ -198,6 +206,26 @@ class MicroStore:
         with translated():
             return await self._client.increment(named_counter(counter), by, deadline=self._deadline())
 
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        """Count and judge the counters one after the other, and give all back at the first that passes its bound.
+
+        Taken in this order they are exact: a later counter never counts what an earlier one refuses. The server can
+        tell no repeated request from a new one: a network that delivers a giving back twice leaves the counter too low.
+        """
+        check_bounds(bounds)
+        values: dict[str, int] = {}
+        counted: list[Bound] = []
+        try:
+            for bound in bounds:
+                most, _ = await gather_settled(bound.settled(), self._count(bound, values, counted))
+                if most is not None and values[bound.counter] > most:
+                    await self._uncount(counted, values)
+                    return Reserved(values=values, refused=(bound.counter,))
+        except BaseException:
+            await self._uncount(counted, values)
+            raise
+        return Reserved(values=values)
+
     async def counters(self, prefix: str) -> Mapping[str, int]:
         check_counter(prefix)
         found: dict[str, int] = {}
@@ -239,6 +267,21 @@ class MicroStore:
                         raise
                     if name not in await self._client.databases(deadline=deadline):
                         raise
+
+    async def _count(self, bound: Bound, values: dict[str, int], counted: list[Bound]) -> None:
+        values[bound.counter] = await self.increment(bound.counter, bound.by)
+        counted.append(bound)
+
+    async def _uncount(self, counted: list[Bound], values: dict[str, int]) -> None:
+        """Never raises: what cannot be given back stays counted, and is logged."""
+
+        async def uncount(bound: Bound) -> None:
+            with best_effort("a count could not be given back", counter=bound.counter):
+                values[bound.counter] = await self.increment(bound.counter, -bound.by)
+
+        taken, counted[:] = counted[:], []
+        with time_to_undo():
+            await gather_settled(*(uncount(bound) for bound in taken))
 
     async def _finished(self, row: Address, read: RowState, *, deadline: float) -> Document | None:
         """The row when what its last writer left open is settled. If that fails, what counts already still does."""
