@@ -19,7 +19,8 @@ from shared.core.errors import (
     RangeNotSatisfiable,
     TooManyAttempts,
 )
-from shared.memos.memos import MAX_CHARACTERS, Draft
+from shared.memos.memos import MAX_CHARACTERS
+from shared.memos.requests import Draft
 from shared.speech.simulated import MEDIA_TYPE, simulated_audio
 from shared.speech.voices import VOICES
 from shared.tables.memos import Memo

@@ -153,9 +153,10 @@ async def list_usage(
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnswer:
     """What is left of today and of this month, over all keys of the owner."""
-    quotas = services.quotas.used_by(caller.user_id, services.clock())
-    user, quota_of = await gather_settled(_owner(caller, services), quotas)
-    quota = quota_of(user)
+    user, used = await gather_settled(
+        _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
+    )
+    quota = used.of(user)
     limits = PLANS[user.tier].limits
     return LimitsAnswer(
         tier=user.tier,
@@ -170,13 +171,13 @@ async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnsw
 async def get_stats(caller: AnyCaller, services: RequestServices, figures: Statistics) -> StatsAnswer:
     """What a dashboard shows first."""
     now = services.clock()
-    user, summary, keys, quota_of = await gather_settled(
+    user, summary, keys, used = await gather_settled(
         _owner(caller, services),
         figures.summary(caller.user_id),
         services.tables.api_keys.ring(caller.user_id),
         services.quotas.used_by(caller.user_id, now),
     )
-    quota, plan = quota_of(user), PLANS[user.tier]
+    quota, plan = used.of(user), PLANS[user.tier]
     return StatsAnswer(
         success=True,
         stats=Stats(

@@ -67,6 +67,7 @@ class Services:
                 users=tables.users,
                 keys=tables.api_keys,
                 memos=tables.memos,
+                logs=tables.usage_logs,
                 quotas=quotas,
                 attempts=attempts,
                 recorder=recorder,

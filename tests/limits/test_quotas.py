@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
+from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
 from shared.core.settings import AttemptLimits
 from shared.limits.attempts import Attempt, Attempts, LoginAttempt
 from shared.limits.quotas import Quota, Quotas
@@ -28,14 +28,17 @@ def attempts(store: Store, clock: FakeClock) -> Attempts:
 
 async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
     """What a memo does, as far as limits see it."""
-    reservation = Reservation(store)
-    quota = (await Quotas(store).count(reservation, key, at))(user)
-    try:
-        quota.enforce(at)
-    except AgentTalkError:
-        await reservation.give_back()
-        raise
-    return quota
+    return await spend_by(Quotas(store), Reservation(store), user, key, at)
+
+
+async def spend_by(quotas: Quotas, reservation: Reservation, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
+    async def owner() -> User:
+        await asyncio.sleep(0)
+        return user
+
+    admission = await quotas.admit(reservation, key, owner(), at)
+    await quotas.count_month(reservation, admission)
+    return admission.quota
 
 
 async def spent(store: Store, user: User, times: int, at: datetime = NOON) -> None:
