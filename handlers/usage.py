@@ -19,7 +19,7 @@ from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
-from shared.web.auth import AnyCaller, Caller, RequestServices, SessionUser
+from shared.web.auth import AnyCaller, Caller, CallerCheckedBeside, RequestServices, SessionUser
 from shared.web.function import Function
 
 routes = APIRouter(tags=["usage"])
@@ -130,7 +130,7 @@ class AccountAnswer(Success):
 
 @routes.get("/api/v1/usage", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def list_usage(
-    caller: AnyCaller,
+    caller: CallerCheckedBeside,
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -142,7 +142,7 @@ async def list_usage(
     kind = None if action is None else Action(option("action", action, [each.value for each in Action]))
     scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await services.tables.usage_logs.page(caller.user_id, bounds, action=kind)
+    page = await caller.answered(services.tables.usage_logs.page(caller.user_id, bounds, action=kind))
     return LogPage(
         logs=[LogAnswer.model_validate(log) for log in page.rows],
         has_more=page.after is not None,
