@@ -117,7 +117,7 @@ class DynamoStore:
         deadline = self._deadline()
         with _translated():
             wait_s, late = deadline - self._dynamo.deadline(0), partial(CallTimedOut, sent=False)
-            async with self._turns.of((table.name, key), wait_s=wait_s, late=late):
+            async with self._turns.acquire((table.name, key), wait_s=wait_s, late=late):
                 turn = 0
                 while True:
                     try:

@@ -112,7 +112,7 @@ class Ballots:
     async def update(self, row: Address, change: Change, *, deadline: float) -> Document | None:
         """The row after the change. What `change` raises passes through, and then nothing of it is written."""
         began = self._begin()
-        async with self._turns.of(row.stem, wait_s=deadline - self._now(), late=NoTimeLeft):
+        async with self._turns.acquire(row.stem, wait_s=deadline - self._now(), late=NoTimeLeft):
             call = _Call(row=row, change=change, deadline=deadline)
             pile, unanswered = self.recent(row), 0
             if pile is None:
