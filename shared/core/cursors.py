@@ -16,7 +16,7 @@ _SEAL_BYTES: Final = 16
 
 
 class Cursors:
-    """Seals and opens cursors. `scope` is the list's owner and filters: a cursor of one scope does not open in another."""
+    """Seals and opens cursors. `scope` is the list's owner and filters: a cursor opens in no other scope."""
 
     def __init__(self, secret: str) -> None:
         self._key = hashlib.sha256(f"cursors:{secret}".encode()).digest()
@@ -28,7 +28,7 @@ class Cursors:
         return base64.urlsafe_b64encode(self._mac(scope, after) + after.encode()).decode().rstrip("=")
 
     def open(self, scope: tuple[str | None, ...], cursor: str | None) -> str | None:
-        """Return the key after which the page begins; None for the first page. Raises ValidationFailed if it is forged."""
+        """Return the key after which the page begins; None for the first. Raises ValidationFailed if it is forged."""
         if cursor is None:
             return None
         try:

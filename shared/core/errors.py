@@ -19,7 +19,7 @@ from typing import ClassVar
 
 
 class AgentTalkError(Exception):
-    """A failure that is answered to the client. `details` has only keys that the public contract lists, in camelCase."""
+    """A failure that is answered to the client. `details` has only keys of the public contract, in camelCase."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL_ERROR"
