@@ -59,8 +59,8 @@ CALLS: Final = (
 
 VOICES: Final = ("rachel", "rachel", "rachel", "adam", "adam", "bella")
 TEXT: Final = "The build of the main branch is green again."
-WIDTH: Final = 880
-HEIGHT: Final = 720
+WIDTH: Final = 1120
+HEIGHT: Final = 836
 PATIENCE_MS: Final = 30_000
 
 
