@@ -17,9 +17,9 @@ import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
 from local import local_gateway
-from shared.memory import MemoryStore
+from shared.core.settings import Settings
 from shared.services import Services
-from shared.settings import Settings
+from shared.stores.memory.store import MemoryStore
 from tests.support import FakeClock, cheap_passwords
 
 PICTURE: Final = Path(__file__).resolve().parents[2] / "docs" / "images" / "usage-page.png"
