@@ -23,7 +23,7 @@ def test_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
         if datetime.now(UTC).date() == began:  # else a memo of yesterday may have been counted today: once more
             break
     assert problems == []
-    assert checkout.leftovers() == [f"?? {block.saved_as}" for block in blocks_of(markdown) if block.saved_as]
+    assert checkout.leftovers() == sorted(f"?? {block.saved_as}" for block in blocks_of(markdown) if block.saved_as)
 
 
 def test_readme_is_among_the_pages_that_run() -> None:
