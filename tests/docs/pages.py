@@ -178,8 +178,9 @@ def copy_checkout(folder: Path) -> Checkout:
     _git(path, "add", "--all")
     venv = path / ".venv"
     venv.mkdir()
-    for name in ("bin", "lib"):
-        (venv / name).symlink_to(Path(sys.prefix) / name)
+    for name in ("bin", "lib", "lib64"):
+        if (Path(sys.prefix) / name).exists():
+            (venv / name).symlink_to(Path(sys.prefix) / name)
     shutil.copy2(Path(sys.prefix) / "pyvenv.cfg", venv)
     (venv / "ready").touch()  # newer than the requirements: `make` installs nothing
     return Checkout(path=path, port=_free_port())
@@ -229,7 +230,7 @@ def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 our own arguments
-        ["git", *arguments],  # noqa: S607 the reader's git
+        ["git", "-c", "safe.directory=*", *arguments],  # noqa: S607 the reader's git
         cwd=folder,
         capture_output=True,
         text=True,
