@@ -16,11 +16,11 @@ import httpx
 import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
-from local import local_gateway
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
 from tests.support import FakeClock, cheap_passwords
+from tools.local import local_gateway
 
 PICTURE: Final = Path(__file__).resolve().parents[2] / "docs" / "images" / "usage-page.png"
 CALLS: Final = (
