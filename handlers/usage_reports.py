@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from handlers.models.base import Answer, Success
 from handlers.models.memos import MemoAnswer
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, errors
-from handlers.models.queries import DEFAULT_DAYS, begins, ends, option, too_long
+from handlers.models.queries import DEFAULT_DAYS, Whole, begins, ends, option, too_long
 from handlers.usage_statistics import Statistics
 from shared.core.clock import DAY, MILLISECOND
 from shared.core.errors import PayloadTooLarge, ValidationFailed
@@ -110,7 +110,7 @@ class ChartsAnswer(Success):
 
 StartDate = Annotated[str | None, Query(alias="startDate", description="First day, ISO 8601, UTC")]
 EndDate = Annotated[str | None, Query(alias="endDate", description="Last day, ISO 8601, UTC")]
-Days = Annotated[int, Query(description="How many days, the last of them today: 1 to 366")]
+Days = Annotated[int, Whole, Query(description="How many days, the last of them today: 1 to 366")]
 
 
 @routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))

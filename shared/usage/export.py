@@ -62,7 +62,7 @@ class Exports:
         return await self._every_memo(user_id, days, lambda memo: line(memo).translate(_LINE_ENDS) + "\n", spent=0)
 
     def _csv_line(self, memo: Memo) -> str:
-        url = self._public_url + memo.audio_url
+        url = memo.audio_at(self._public_url)
         return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.duration_seconds, url]])
 
     async def _every_memo(self, user_id: str, days: int, line: Callable[[Memo], str], *, spent: int) -> str:
