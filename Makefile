@@ -53,7 +53,8 @@ invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as server
 	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
 
 offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-offline on http://localhost:3000
-	@PUBLIC_URL=http://localhost:3000 $(OSLS) offline
+	@mkdir -p .local && $(PY) -m zipfile -c .local/offline.zip LICENSE # it opens an artifact, and runs the working tree
+	@AGENT_TALK_ARTIFACT=.local/offline.zip PUBLIC_URL=http://localhost:3000 $(OSLS) offline
 
 bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
 	@$(PY) -m deploy.bundle --target $(TARGET)
