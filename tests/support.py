@@ -20,7 +20,19 @@ from shared.core.settings import AttemptLimits, Settings
 from shared.plans import Tier
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore, Pause
-from shared.stores.port import AlreadyExists, Change, Counter, Document, Key, Page, Row, Store, StoreUnavailable, Table
+from shared.stores.port import (
+    AlreadyExists,
+    Change,
+    Counter,
+    Document,
+    Key,
+    Page,
+    Row,
+    Store,
+    StoreUnavailable,
+    Table,
+    Updated,
+)
 from shared.tables import key_id
 from shared.tables.api_keys import IssuedKey
 from shared.tables.users import Role, User
@@ -119,7 +131,7 @@ class Intercepted:
     async def claim(self, table: Table, key: Key, document: Document) -> None:
         await self._carry_out("claim", lambda: self._store.claim(table, key, document))
 
-    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
+    async def update(self, table: Table, key: Key, change: Change) -> Updated:
         return await self._carry_out("update", lambda: self._store.update(table, key, change))
 
     async def delete(self, table: Table, key: Key) -> None:

@@ -26,7 +26,6 @@ STEP: Final = 2**53
 """The most that one increment adds or takes: what every store counts exactly."""
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
-_COUNTER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,255}")
 
 T = TypeVar("T")
 
@@ -57,11 +56,6 @@ class Table:
     database: str
     shards: int = 1
 
-    def check(self, *kinds: Kind) -> None:
-        """Raises TypeError for a verb that is not for rows of this kind."""
-        if self.kind not in kinds:
-            raise TypeError(f"{self.name} holds {self.kind}")
-
 
 @dataclass(frozen=True)
 class Key:
@@ -80,29 +74,6 @@ def is_key_part(text: str) -> bool:
     return _KEY_PART.fullmatch(text) is not None
 
 
-def check_page(partition: str, after: str | None) -> None:
-    """Raises InvalidKey when no row could lie in a partition, or after this one in it."""
-    Key(partition, after or "")
-
-
-def check_field(field: str) -> None:
-    """Raises InvalidKey unless an extension's field is of the form of a key's part."""
-    if not is_key_part(field):
-        raise InvalidKey(f"not a field: {field[:200]!r}")
-
-
-def check_step(by: int) -> None:
-    """Raises ValueError beyond STEP."""
-    if abs(by) > STEP:
-        raise ValueError(f"{by} is beyond 2**53 and would be rounded")
-
-
-def check_counter(name: str) -> None:
-    """Raises InvalidKey unless the name is 1 to 256 of `[A-Za-z0-9_.:-]`."""
-    if _COUNTER.fullmatch(name) is None:
-        raise InvalidKey(f"not a counter: {name!r}")
-
-
 def serialised(value: Any) -> str:
     """JSON, or ValueError for what JSON cannot hold: NaN, infinities, lone surrogates."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -114,6 +85,14 @@ def serialised(value: Any) -> str:
 class Row:
     key: Key
     document: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """What an update found, and what it left; None: absent. They are equal if it changed nothing."""
+
+    before: Document | None
+    after: Document | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +161,8 @@ class Store(Protocol):
         After a `delete` the key is free again. StoreUnavailable leaves open who has it.
         """
 
-    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
-        """Read, change, write; loses no acknowledged update. Returns the row as it is now.
+    async def update(self, table: Table, key: Key, change: Change) -> Updated:
+        """Read, change, write; loses no acknowledged update.
 
         What `change` raises passes through and nothing is written; nor is it when `change` returns what it got.
         Extensions that `change` leaves out are dropped.

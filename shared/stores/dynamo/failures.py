@@ -172,6 +172,11 @@ def failure(exc: Exception) -> DynamoError | None:
     return None
 
 
+def meaning(failed: Exception) -> StoreError | None:
+    """Return the store error for a failure of the wire client; None: it is another's."""
+    return failed.meaning.error(f"{failed.meaning.what} ({failed})") if isinstance(failed, DynamoError) else None
+
+
 def _answered(exc: botocore.ClientError) -> DynamoError:
     answer: dict[str, Any] = dict(exc.response)
     code, message = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
