@@ -105,13 +105,13 @@ def check_same_packages(folder: Path, twin: Path) -> str:
 
 
 def check_bill(target: Target) -> str:
-    """The bill of materials names the packages that are packed, and this archive. Raises Wrong."""
+    """The bill of materials names the packages that are packed, and this archive. Raises BundleFault."""
     bill = json.loads(sbom.path_of(target.archive).read_text())
     named = {f"{part['name']}-{part['version']}" for part in bill["components"]}
     packed = {path.name.removesuffix(".dist-info").replace("_", "-") for path in target.folder.glob("*.dist-info")}
     digest = hashlib.sha256(target.archive.read_bytes()).hexdigest()
     if {name.lower() for name in packed} != named or bill["metadata"]["component"]["hashes"][0]["content"] != digest:
-        raise Wrong(f"the bill of materials is not this archive's: {sorted(packed ^ named)}")
+        raise BundleFault(f"the bill of materials is not this archive's: {sorted(packed ^ named)}")
     return f"{len(named)} packages in the bill of materials"
 
 
