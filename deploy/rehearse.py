@@ -120,11 +120,6 @@ class Rehearsal:
         groups = self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]
         expect({group.get("retentionInDays") for group in groups} == {90}, "logs are kept for another time")
         print(f"{len(groups)} log groups, kept for 90 days")
-        (stage,) = self._aws("apigatewayv2").get_stages(ApiId=self._api)["Items"]
-        lower, most = stage["RouteSettings"], stage["DefaultRouteSettings"]["ThrottlingRateLimit"]
-        expect(all(settings["ThrottlingRateLimit"] < most for settings in lower.values()), "a throttle is not lower")
-        expect("/aws/http-api/" in stage["AccessLogSettings"]["DestinationArn"], "there is no access log")
-        print(f"at most {most:.0f} requests a second, {len(lower)} routes have lower throttles; an access log")
         if self._store != "micro":
             self._expire()
             table = self._aws("dynamodb").describe_table(TableName=TABLE)["Table"]
