@@ -10,19 +10,20 @@ VENV ?= .venv$(patsubst python%,-%,$(filter-out python python3,$(notdir $(PYTHON
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 ARM64 := .local/arm64/python
+SCANNERS := .local/scanners/ready
 MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run test test-arm64 test-dynamodb test-micro test-runtime test-stores
+.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run scan test test-arm64 test-dynamodb test-micro test-runtime test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-$(READY): requirements-dev.txt
+$(READY): requirements-dev.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
 	@touch $@
 
@@ -36,7 +37,7 @@ test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
 	$(PY) -m pytest tests/handlers --store dynamodb
 
-check: check-python check-deployment test-runtime ## Check everything: format, lint, types, tests, and what would be deployed
+check: check-python check-deployment scan test-runtime ## Check everything: format, lint, types, tests, and what would be deployed
 
 check-python: $(READY) ## All of that but the deployment; needs no Node
 	$(VENV)/bin/ruff format --check .
@@ -67,6 +68,14 @@ check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes,
 
 check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
 	@$(PY) -m deploy.check_template
+
+scan: check-deployment $(SCANNERS) ## Scan the packaged templates, the code, and committed files for secrets: checkov, bandit, detect-secrets
+	@$(PY) -m deploy.scan
+
+$(SCANNERS): deploy/scanners.txt $(READY)
+	$(PYTHON) -m venv --clear .local/scanners
+	$(VENV)/bin/uv pip install --quiet --python .local/scanners/bin/python --require-hashes -r deploy/scanners.txt
+	@touch $@
 
 node_modules: package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: what deploys is osls, a Node program (Node 20 or newer). make check-python needs none." >&2; exit 1; }
@@ -121,6 +130,8 @@ bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements-uv.txt deploy/uv.in
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade -o deploy/scanners.txt deploy/scanners.in
 
 clean: ## Remove what was built
 	rm -rf .venv .venv-* .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis

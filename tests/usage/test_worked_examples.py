@@ -122,7 +122,7 @@ async def test_worked_example_of_day_documents(store: MemoryStore, reports: Usag
         },
         "mark": False,
     }
-    empty = {"groups": [], "parts": []}
+    empty: dict[str, list[object]] = {"groups": [], "parts": []}
     assert days["2026-03-03"] == {"sums": {"whole": empty, "hours": empty}, "mark": True}
 
 
