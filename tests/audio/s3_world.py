@@ -35,13 +35,13 @@ def engine() -> Iterator["S3Client"]:
         yield s3_client(None)
 
 
-def s3_client(url: str | None) -> "S3Client":
+def s3_client(url: str | None, *, secret: str = KEY) -> "S3Client":
     return boto3.session.Session().client(
         "s3",
         region_name="us-east-1",
         endpoint_url=url,
         aws_access_key_id=KEY,
-        aws_secret_access_key=KEY,
+        aws_secret_access_key=secret,
         config=config(),
     )
 
