@@ -12,9 +12,9 @@ from botocore.credentials import RefreshableCredentials
 from shared.audio.files import PAGE, AudioFiles, AudioPlaceFailed, NameTaken, audio, making, new_file
 from shared.audio.s3 import LINK_S, SHORT_LINK_S, TIMEOUT_S, S3Access, S3Files
 from shared.audio.s3_failures import ANSWERED, RAISED, S3Fact, meaning
-from tests.audio.s3_world import S3World, bucket_on, engine
 from tests.contract.audio_files import AudioFilesContract
-from tests.dynamo_world import Fault, always, answered, closed, nth, unanswered, unreached
+from tests.fakes.dynamo_world import Fault, always, answered, closed, nth, unanswered, unreached
+from tests.fakes.s3_world import S3World, bucket_on, engine
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

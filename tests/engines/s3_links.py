@@ -14,8 +14,8 @@ from botocore.credentials import Credentials
 
 from shared.audio.files import AudioPlaceFailed, audio, delete_file, new_file
 from shared.audio.s3 import S3Access, S3Files
-from tests.audio.s3_world import CREDENTIALS, LIVE_URL, bucket_on, s3_client
 from tests.contract.audio_files import AudioFilesContract
+from tests.fakes.s3_world import CREDENTIALS, LIVE_URL, bucket_on, s3_client
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ from botocore.credentials import Credentials
 from moto import mock_aws
 
 from shared.audio.s3 import S3Access, S3Files, config
-from tests.dynamo_world import FakeTime, Faults, Wire, never
+from tests.fakes.dynamo_world import FakeTime, Faults, Wire, never
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
