@@ -2,10 +2,10 @@
 
     python -m deploy.check_template
 
-A stage of development; production with a table and a domain; production that serves from HYPR Micro and has a table to
-copy into; and production on a table that was restored. cfn-lint reads each; what it cannot know is checked here: no
-secret in production's environment, every route, for each function a role of its own that can do no more, and whether
-the stack makes a table.
+A stage of development; production with a table, a bucket and a domain; production that serves from HYPR Micro and has a
+table to copy into; and production on a table that was restored. cfn-lint reads each; what it cannot know is checked
+here: no secret in production's environment, every route, for each function a role of its own that can do no more, and
+whether the stack makes a table.
 """
 
 import json
@@ -81,6 +81,7 @@ DEPLOYMENTS: Final = (
         env={
             **_SECRETS,
             "AGENT_TALK_STORE": "dynamodb",
+            "AUDIO": "s3",
             "DOMAIN_NAME": "api.example.org",
             "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
         },
