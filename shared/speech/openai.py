@@ -25,7 +25,7 @@ from shared.speech.voices import Voice
 T = TypeVar("T")
 
 PROVIDER: Final = "openai"
-URL: Final = "https://api.openai.com"
+URL: Final = "https://api.openai.com/v1"
 MAX_CHARACTERS: Final = 4_096
 """Characters of one request, from OpenAI's reference; compatible servers take at least as many."""
 
@@ -54,7 +54,7 @@ class OpenAiSettings:
     api_key: str = field(default="", repr=False)
     """Empty: none is sent, as a server of one's own may want none."""
     url: str = URL
-    """Without `/v1`, and without a slash at its end."""
+    """With the version, as OpenAI's own libraries take it, and without a slash at its end."""
     model: str = "gpt-4o-mini-tts"
     voices: VoiceMap = field(default_factory=lambda: OPENAI)
 
@@ -94,7 +94,7 @@ class OpenAiSpeech:
             "voice": self._settings.voices[voice.id],
             "response_format": "mp3",
         }
-        return await self._request("POST", "/v1/audio/speech", read, body=body)
+        return await self._request("POST", "/audio/speech", read, body=body)
 
     async def provider_voices(self) -> frozenset[str]:
         """The names of the server's voices, as far as it lists them; OpenAI's own are DOCUMENTED. Raises ProviderError.
@@ -103,7 +103,7 @@ class OpenAiSpeech:
         """
         if self._settings.url == URL:
             return DOCUMENTED
-        return await self._request("GET", "/v1/audio/voices", _listed)
+        return await self._request("GET", "/audio/voices", _listed)
 
     async def _request(
         self, method: str, path: str, read: Callable[[httpx.Response], T], *, body: dict[str, Any] | None = None

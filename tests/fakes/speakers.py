@@ -50,7 +50,9 @@ KINDS: Final = (
         name="openai",
         dialect=OpenAiDialect,
         voices=OPENAI,
-        open=lambda http, url, key, funnel: OpenAiSpeech(http, OpenAiSettings(api_key=key, url=url), funnel=funnel),
+        open=lambda http, url, key, funnel: OpenAiSpeech(
+            http, OpenAiSettings(api_key=key, url=f"{url}/v1"), funnel=funnel
+        ),
     ),
 )
 
