@@ -26,7 +26,7 @@ C = TypeVar("C", bound=Closable)
 T = TypeVar("T")
 
 
-class CallTimedOut(Exception):
+class WorkTimedOut(Exception):
     """The call did not end in time. With `begun` it may have been sent, and goes on in its thread."""
 
     def __init__(self, *, begun: bool) -> None:
@@ -52,14 +52,15 @@ class AwsCalls(Generic[C]):
         self._good_until = 0.0
 
     async def run(self, work: Callable[[C], T], *, left_s: float) -> T:
-        """What `work` returns. Raises CallTimedOut after `left_s`, and whatever `work` raises.
+        """What `work` returns. Raises WorkTimedOut after `left_s`, and whatever `work` raises.
 
         Work that no thread has begun by then never begins: it could cost money that buys nothing.
         """
-        begun = threading.Event()
+        begun = False
 
         def call() -> T:
-            begun.set()
+            nonlocal begun
+            begun = True
             return self._call(work)
 
         try:
@@ -68,7 +69,7 @@ class AwsCalls(Generic[C]):
         except TimeoutError as exc:
             if not timeout.expired():
                 raise
-            raise CallTimedOut(begun=begun.is_set()) from exc
+            raise WorkTimedOut(begun=begun) from exc
 
     def close(self) -> None:
         """Close the client. Calls that have begun still end by themselves."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from shared.aws_connections import IDLE_S, AwsCalls, CallTimedOut
+from shared.aws_connections import IDLE_S, AwsCalls, WorkTimedOut
 
 pytestmark = pytest.mark.anyio
 
@@ -83,9 +83,9 @@ async def test_work_that_waited_too_long_never_begins(opened: Opened) -> None:
     hold, did = threading.Event(), []
     first = asyncio.create_task(opened.calls.run(lambda _: hold.wait(), left_s=0.1))
     await asyncio.sleep(0)
-    with pytest.raises(CallTimedOut) as late:
+    with pytest.raises(WorkTimedOut) as late:
         await opened.calls.run(lambda _: did.append("late"), left_s=0.05)
-    with pytest.raises(CallTimedOut) as begun:
+    with pytest.raises(WorkTimedOut) as begun:
         await first
     assert (late.value.begun, begun.value.begun) == (False, True)
     hold.set()

@@ -27,7 +27,7 @@ from shared.audio.files import (
     checked_prefix,
 )
 from shared.audio.s3_failures import S3Fact, S3Meaning, meaning
-from shared.aws_connections import AwsCalls, CallTimedOut
+from shared.aws_connections import AwsCalls, WorkTimedOut
 
 if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_s3 import S3Client
@@ -199,7 +199,7 @@ class S3Files:
     async def _send(self, operation: str, work: Callable[[S3Access], T], ends_at: float) -> T:
         try:
             return await self._calls.run(work, left_s=max(0.0, ends_at - self._monotonic()))
-        except CallTimedOut as exc:
+        except WorkTimedOut as exc:
             raise AudioPlaceFailed(operation, f"S3: {exc}") from exc
         except AudioPlaceFailed:
             raise

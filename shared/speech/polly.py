@@ -12,7 +12,7 @@ from botocore import exceptions as botocore
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from shared.aws_connections import AwsCalls, CallTimedOut
+from shared.aws_connections import AwsCalls, WorkTimedOut
 from shared.core.text import characters
 from shared.speech.funnel import Funnel
 from shared.speech.provider_audio import sayable, spoken_by
@@ -171,7 +171,7 @@ class Polly:
         async def send(left_s: float) -> T:
             try:
                 return await self._calls.run(work, left_s=left_s)
-            except CallTimedOut as exc:
+            except WorkTimedOut as exc:
                 error = ProviderSilent if exc.begun else NoTurn
                 raise error(
                     PROVIDER, "did not answer in time" if exc.begun else "too many calls were under way"

@@ -51,18 +51,11 @@ ASKED = {
 class Stubbed:
     """An adapter whose client answers what its stubber is told, and whose time obeys."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.client: PollyClient = boto3.session.Session().client(
-            "polly",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=config(),
-        )
-        self.stub = Stubber(self.client)
+    def __init__(self, client: "PollyClient", **settings: Any) -> None:
+        self.stub = Stubber(client)
         self.time = FakeTime()
         funnel = Funnel("polly", at_once=2, monotonic=self.time.monotonic, sleep=self.time.sleep)
-        self.polly = Polly(PollySettings(**settings), open_client=lambda: self.client, funnel=funnel)
+        self.polly = Polly(PollySettings(**settings), open_client=lambda: client, funnel=funnel)
 
     def answers(self, mp3: bytes, kind: str = "audio/mpeg", **asked: Any) -> None:
         body = StreamingBody(io.BytesIO(mp3), len(mp3))
@@ -72,13 +65,23 @@ class Stubbed:
         self.stub.add_client_error("synthesize_speech", code, "said so", status)
 
 
+@pytest.fixture(scope="module")
+def client() -> "PollyClient":
+    return boto3.session.Session().client(
+        "polly",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=config(),
+    )
+
+
 @pytest.fixture
-def stubbed() -> Iterator[Stubbed]:
-    stubbed = Stubbed()
+def stubbed(client: "PollyClient") -> Iterator[Stubbed]:
+    stubbed = Stubbed(client)
     with stubbed.stub:
         yield stubbed
         stubbed.stub.assert_no_pending_responses()
-    stubbed.client.close()
 
 
 async def test_polly_answers_the_providers_audio(stubbed: Stubbed) -> None:
@@ -97,13 +100,12 @@ async def test_polly_sends_markup_as_text(stubbed: Stubbed) -> None:
     assert (await stubbed.polly.speak(text, ADA)).seconds > 0
 
 
-async def test_polly_takes_the_engine_of_the_voice_map() -> None:
-    stubbed = Stubbed(voices={**POLLY, "freya": "Ruth:generative"})
+async def test_polly_takes_the_engine_of_the_voice_map(client: "PollyClient") -> None:
+    stubbed = Stubbed(client, voices={**POLLY, "freya": "Ruth:generative"})
     with stubbed.stub:
         stubbed.answers(silence(TEXT, ""), Engine="generative", VoiceId="Ruth")
         await stubbed.polly.speak(TEXT, VOICES["freya"])
         stubbed.stub.assert_no_pending_responses()
-    stubbed.client.close()
 
 
 def test_polly_voices_are_neural_unless_the_map_says_more() -> None:
