@@ -15,7 +15,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run scan test test-arm64 test-dynamodb test-micro test-runtime test-stores
+.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -107,6 +107,9 @@ dynamodb: $(READY) ## Serve AWS's DynamoDB Local on $DYNAMODB_PORT (default 8001
 
 test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
 	@$(PY) -m tests.engines
+
+test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
+	@$(PY) -m tests.engines.s3
 
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.proofs.prove

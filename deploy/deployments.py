@@ -56,6 +56,7 @@ DEPLOYMENTS: Final = (
         env={
             **_SECRETS,
             "AGENT_TALK_STORE": "dynamodb",
+            "AUDIO": "s3",
             "DOMAIN_NAME": "api.example.org",
             "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
             "RESERVED_CONCURRENCY_USERS": "20",
