@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy.check_template import holds
+from deploy.template import holds
 from shared.audio.files import Area
 from tests.deploy.test_serverless import CONFIGURATION, resources
 
