@@ -1,8 +1,10 @@
 """MP3 files without a codec: the exact length of any file, and the header that tells players the length of ours.
 
 An MP3 is a row of frames of 384 to 1152 samples (ISO/IEC 11172-3 and 13818-3).
-An encoder begins with some hundred samples of its own and fills the last frame, so that frames alone tell up to 0.1 s too much.
-A first frame that holds no sound, marked Xing or Info, says how many frames follow, and its LAME part how many samples to drop at each end.
+An encoder begins with some hundred samples of its own and fills the last frame, so that frames alone tell up to 0.1 s
+too much.
+A first frame that holds no sound, marked Xing or Info, says how many frames follow, and its LAME part how many samples
+to drop at each end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,7 +54,10 @@ class Mp3:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame's place and form. `side` is where the side information ends, and a mark would begin, from the frame's start."""
+    """A frame's place and form.
+
+    `side` is where the side information ends, and a mark would begin, from the frame's start.
+    """
 
     start: int
     size: int
@@ -100,8 +105,9 @@ def read_mp3(data: bytes) -> Mp3:
 
 
 def with_length(body: bytes, samples: int, *, lead: int) -> bytes:
-    """Return the frames of `body` behind a header by which players play exactly `samples`, after dropping `lead` samples.
+    """Return the frames of `body` behind a header that makes players play exactly `samples`.
 
+    `lead` is how many samples they drop first.
     Raises NotMp3 if `body` has no frames, or not as many samples as are to be played, or many more.
     """
     frames = list(frames_of(body))
@@ -116,7 +122,8 @@ def with_length(body: bytes, samples: int, *, lead: int) -> bytes:
 def joined(parts: Iterable[bytes]) -> bytes:
     """Join MP3s of one form into one file with one header.
 
-    The samples that an encoder adds at each end stay as silence at the seams, some 50 ms; the file's own ends are dropped as its parts say.
+    The samples that an encoder adds at each end stay as silence at the seams, some 50 ms; the file's own ends are
+    dropped as its parts say.
     Raises NotMp3 if a part has no frame, or another rate or number of channels than the first.
     """
     bodies: list[bytes] = []
@@ -163,7 +170,8 @@ def _header(body: bytes, frames: list[Frame], *, lead: int, tail: int) -> bytes:
 def frames_of(data: bytes) -> Iterator[Frame]:
     """Yield the frames in order. The last one may break off.
 
-    A header counts only if the next one follows where it says, or the data ends there: 11 set bits occur by chance in a picture or a text.
+    A header counts only if the next one follows where it says, or the data ends there: 11 set bits occur by chance in
+    a picture or a text.
     """
     at = _after_id3(data)
     form = None
@@ -193,7 +201,8 @@ def _frame(data: bytes, at: int) -> Frame | None:
 def _form(head: bytes) -> tuple[int, int, int, int] | None:
     """Parse the four bytes of a header into a frame's size, samples, rate and side information's end.
 
-    None: they are none of Layer III, or of a free bit rate, which nobody writes. Cached: a file has two or three different headers.
+    None: they are none of Layer III, or of a free bit rate, which nobody writes. Cached: a file has two or three
+    different headers.
     """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None

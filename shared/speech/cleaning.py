@@ -15,19 +15,46 @@ _KEPT_SIGNS: Final = frozenset("°©®™№℃℉")
 _SILENT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me"})
 """Categories without sound: control, format, surrogate, private, unassigned, ornament, skin tones, keycaps."""
 _SPACES: Final = {"\t": " ", "\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"}
-_PLAIN: Final = {"‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"'}
+_PLAIN: Final = {
+    "‘": "'",
+    "’": "'",
+    "‚": "'",
+    "‛": "'",
+    "′": "'",
+    "“": '"',
+    "”": '"',
+    "„": '"',
+    "‟": '"',
+    "″": '"',
+    "«": '"',
+    "»": '"',
+}
 _PLAIN_DASHES: Final = {"‐": "-", "‑": "-", "‒": "-", "−": "-", "―": "—", "`": "'", "´": "'"}
 _WRITTEN: Final = _SPACES | _PLAIN | _PLAIN_DASHES
-_STYLED: Final = ((0x1D400, 0x1D7FF), (0xFF01, 0xFF5E), (0x1F130, 0x1F149), (0x2460, 0x24FF), (0x2160, 0x217F), (0xFB00, 0xFB06))
-"""Letters and digits in fancy dress: mathematical, full-width, boxed, circled, Roman, ligatures. NFKC of a whole text would break ½ and x²."""
+_STYLED: Final = (
+    (0x1D400, 0x1D7FF),
+    (0xFF01, 0xFF5E),
+    (0x1F130, 0x1F149),
+    (0x2460, 0x24FF),
+    (0x2160, 0x217F),
+    (0xFB00, 0xFB06),
+)
+"""Letters and digits in fancy dress: mathematical, full-width, boxed, circled, Roman, ligatures.
+NFKC of a whole text would break ½ and x².
+"""
 
-_FENCE = re.compile(r"^[ ]{0,3}(?:```+|~~~+)[^\n]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]?[\w+#.-]{0,30}[ ]*$", re.MULTILINE)
 _RULE = re.compile(r"^[-*_=|: ]+$", re.MULTILINE)
 _LINE_START = re.compile(r"^[ ]{0,3}(?:>[ ]?)*(?:#{1,6}[ ]+|[-*+•‣◦][ ]+)?(?:\[[ xX]\][ ]+)?", re.MULTILINE)
 _ITEM = re.compile(r"\n[ ]{0,3}(?=(?:>|#{1,6} |[-*+•‣◦] |\d{1,3}[.)] |\|))")
-_LINK = re.compile(r"!?\[([^\[\]\n]{0,1000})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,2000})?\)|\[[^\[\]\n]{0,200}\])")
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]{0,1000})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,2000})?\)|\[[^\[\]\n]{0,200}\])"
+)
 _ANGLED = re.compile(r"<((?:https?://|mailto:)[^<>\s]{1,2000})>")
-_ADDRESS = re.compile(r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?",
+    re.IGNORECASE,
+)
 _EMPHASIS = re.compile(r"(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
 _UNDERLINED = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^\n_]{1,2000}?)(?<=[^\s_])\1(?!\w)")
 _CODE = re.compile(r"(`{1,3})(?!`)([^`\n]{1,2000})(?<!`)\1")

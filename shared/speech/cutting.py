@@ -8,7 +8,32 @@ __all__ = ["pieces", "sentences"]
 
 _END = re.compile(r"(?<=[.!?…])[\"')\]]*(?=\s)|(?<=[。！？｡؟۔।])|\n")
 _CLAUSE = re.compile(r"(?<=[,;:—–،、，；：])")
-_TITLES: Final = frozenset("Mr Mrs Ms Dr Prof St Sr Jr Gen Gov Sen Rep Capt Lt Col Sgt Rev Hon Mt No Fig vs".split())
+_TITLES: Final = frozenset(
+    (
+        "Mr",
+        "Mrs",
+        "Ms",
+        "Dr",
+        "Prof",
+        "St",
+        "Sr",
+        "Jr",
+        "Gen",
+        "Gov",
+        "Sen",
+        "Rep",
+        "Capt",
+        "Lt",
+        "Col",
+        "Sgt",
+        "Rev",
+        "Hon",
+        "Mt",
+        "No",
+        "Fig",
+        "vs",
+    )
+)
 _SHORTENED: Final = frozenset(("e.g", "i.e", "cf", "approx", "etc"))
 """Words whose full stop ends no sentence if another word follows."""
 
@@ -16,7 +41,8 @@ _SHORTENED: Final = frozenset(("e.g", "i.e", "cf", "approx", "etc"))
 def sentences(text: str, most: int) -> Iterator[str]:
     """Yield the sentences in order, each of at most `most` characters, a line's end always ending one.
 
-    A longer sentence is cut after its last clause that fits, else its last word that fits, else after `most` characters.
+    A longer sentence is cut after its last clause that fits, else its last word that fits, else after `most`
+    characters.
     No character but white space is lost.
     """
     for sentence in _whole_sentences(text):
@@ -24,7 +50,7 @@ def sentences(text: str, most: int) -> Iterator[str]:
 
 
 def pieces(text: str, most: int) -> Iterator[str]:
-    """Yield as few pieces as its sentences allow, each of at most `most` characters: what a provider is asked at once."""
+    """Yield as few pieces as its sentences allow, each of at most `most` characters, as a provider takes them."""
     piece = ""
     for sentence in sentences(text, most):
         if piece and len(piece) + 1 + len(sentence) > most:

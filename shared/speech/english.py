@@ -1,7 +1,9 @@
 """How numbers and signs are read in English, where the reader of our own voices would get them wrong.
 
-hibari reads numbers, money, dates, times, units, fractions and abbreviations by itself, and well: a table of tests holds what it gets.
-The rules here rewrite what it does not know into what it does. Providers read numbers themselves, in the text's language, and get none of this.
+hibari reads numbers, money, dates, times, units, fractions and abbreviations by itself, and well: a table of tests
+holds what it gets.
+The rules here rewrite what it does not know into what it does. Providers read numbers themselves, in the text's
+language, and get none of this.
 """
 
 import re
@@ -17,16 +19,40 @@ _CURRENCIES: Final = {"€": "euros", "£": "pounds", "$": "dollars"}
 _CODES: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _SIGNS: Final = {
     "≥": "at least", "≤": "at most", "≈": "about", "≠": "is not", "∞": "infinity", "√": "the root of", "‰": "per mille",
-    "℃": "°C", "℉": "°F", "№": "No. ", "©": "copyright", "®": "", "™": "", "⁄": "/", "•": ",", "·": " ", "→": "to", "…": "...",
+    "℃": "°C", "℉": "°F", "№": "No. ", "©": "copyright", "®": "", "™": "", "⁄": "/", "•": ",", "·": " ", "→": "to",
+    "…": "...",
 }  # fmt: skip
-_LETTERS: Final = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i", "ħ": "h", "ŋ": "ng"}
-_UNITS: Final = {"h": "hour", "s": "second", "m": "meter", "g": "gram", "l": "liter", "L": "liter", "V": "volt", "W": "watt"}
+_LETTERS: Final = {
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "ø": "o",
+    "đ": "d",
+    "ð": "d",
+    "þ": "th",
+    "ł": "l",
+    "ı": "i",
+    "ħ": "h",
+    "ŋ": "ng",
+}
+_UNITS: Final = {
+    "h": "hour",
+    "s": "second",
+    "m": "meter",
+    "g": "gram",
+    "l": "liter",
+    "L": "liter",
+    "V": "volt",
+    "W": "watt",
+}
 
 Rewrite = Callable[[re.Match[str]], str]
 
 
 def in_english(text: str) -> str:
-    """Return a cleaned text as our own voices read it: Latin letters, digits, and signs that have a word. Empty: nothing can be said.
+    """Return a cleaned text as our own voices read it; empty if they can say nothing of it.
+
+    It consists of Latin letters, digits, and signs that have a word.
 
     Words of other scripts are left out: an English voice would spell some and skip others.
     """
@@ -77,7 +103,9 @@ def _dotted(match: re.Match[str], *, word: str) -> str:
 
 def _day_and_time(match: re.Match[str]) -> str:
     zone = match[4] or ""
-    return f"{match[1]} at {match[2]}" + {"": "", "Z": " U T C"}.get(zone, f" U T C {zone.replace('-', 'minus ').replace('+', 'plus ')}")
+    return f"{match[1]} at {match[2]}" + {"": "", "Z": " U T C"}.get(
+        zone, f" U T C {zone.replace('-', 'minus ').replace('+', 'plus ')}"
+    )
 
 
 def _sum_behind(match: re.Match[str]) -> str:
@@ -118,7 +146,11 @@ _RULES: Final = (
     _rule(r"\b[vV]\d{1,6}(?:\.\d{1,6}){1,3}\b|\b\d{1,6}(?:\.\d{1,6}){2,3}\b", partial(_dotted, word="point")),
     _rule(r"(?<![\w.,/-])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ ]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),
     _rule(r"(?<![\w.,/])\+\d{1,3}(?:[ .-]?\d{2,4}){2,5}(?![\w-])", _phone),
-    _rule(r"(?<![\w.,/-])\d{4}(?:[ -]\d{4}){2,4}(?![\w-])|(?<![\w.,/-])\d{2,4}(?:-\d{2,4}){2,4}(?![\w-])(?<!\d{4}-\d\d-\d\d)", _alone),
+    _rule(
+        r"(?<![\w.,/-])\d{4}(?:[ -]\d{4}){2,4}(?![\w-])|"
+        r"(?<![\w.,/-])\d{2,4}(?:-\d{2,4}){2,4}(?![\w-])(?<!\d{4}-\d\d-\d\d)",
+        _alone,
+    ),
     _rule(r"(?<![\d.,:/$€£¥-])0\d+(?![\d.,:/-]*\d)|(?<![\d.,$€£¥])\d{10,}(?![.,]?\d)", _alone),
     _rule(r"\d{16,}", _alone),
     _rule(r"(?<![\w.,])-[ ]?([$€£¥₹₩])(?=\d)", r"minus \1"),

@@ -1,6 +1,7 @@
 """Our own voices: a text becomes sound on this machine, without a key or a network. The default of `make run`.
 
-The model is loaded by the first text. One text is said at a time in a process, in a thread, and the event loop never waits for it.
+The model is loaded by the first text. One text is said at a time in a process, in a thread, and the event loop never
+waits for it.
 """
 
 import asyncio
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
     from shared.speech.model import Model
 
 _MAX_CHARACTERS: Final = 20_000
-"""Of one call: some 20 minutes of sound, 7 MB, and 12 s of CPU. The sound is encoded sentence by sentence, so memory does not bound it."""
+"""Of one call: some 20 minutes of sound, 7 MB, and 12 s of CPU.
+The sound is encoded sentence by sentence, so memory does not bound it.
+"""
 
 
 class LocalVoices:
-    """The twelve voices, out of one model. The same text in the same voice is the same bytes, on one kind of processor."""
+    """The twelve voices, out of one model.
+
+    The same text in the same voice is the same bytes, on one kind of processor.
+    """
 
     max_characters = _MAX_CHARACTERS
 
@@ -53,11 +59,11 @@ class LocalVoices:
         encoder, length = self._encoder(), 0
         for samples in model.say(text, TIMBRES[voice.id]):
             if stopped.is_set():
-                raise SpeechFailed("The text is not wanted any more", provider="local")
+                raise SpeechFailed("The text is not wanted any more", details={"provider": "local"})
             encoder.add(samples)
             length += len(samples) // 2
         if not length:
-            raise SpeechFailed("The text has no sound", provider="local")
+            raise SpeechFailed("The text has no sound", details={"provider": "local"})
         return Spoken(mp3=encoder.finish(), seconds=length / RATE, marks=None)
 
     def _loaded(self) -> "Model":

@@ -1,6 +1,7 @@
 """Audio that is no speech of the text: too short or too long, with a hole, a steady noise, clipped, or cut off.
 
-Some 1 % of a provider's answers babble, buzz or break off, with status 200. They count as failed, so they are not charged.
+Some 1 % of a provider's answers babble, buzz or break off, with status 200. They count as failed, so they are not
+charged.
 An MP3 is judged without decoding it: its side information says how loud each granule is, on a scale of 1.5 dB a step.
 Samples are judged where there are samples: clipping can be seen only there.
 """
@@ -61,7 +62,8 @@ def check_audio(mp3: bytes, text: str) -> None:
 
 
 def check_samples(samples: bytes) -> None:
-    """Raise SpeechFailed if more than one in 1,000 of 16-bit samples is at full scale, as it is where sound was clipped."""
+    """Raise SpeechFailed if more than one in 1,000 of 16-bit samples is at full scale, as it is where sound was
+    clipped."""
     values = memoryview(samples).cast("h").tolist()
     clipped = sum(1 for value in values if value in {32767, -32768, -32767})
     if clipped > len(values) * _CLIPPED_SHARE:

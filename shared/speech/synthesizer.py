@@ -27,7 +27,8 @@ class VoiceAdapter(Protocol):
     """Characters of one call, in UTF-16 code units. The caller cuts longer text (`shared.speech.cutting.pieces`)."""
 
     def reading(self, cleaned: str) -> str:
-        """Return what this adapter says of a cleaned text; empty: nothing, so that the text is refused before it is charged."""
+        """Return what this adapter says of a cleaned text; empty: nothing, so that the text is refused before it is
+        charged."""
 
     async def speak(self, text: str, voice: Voice) -> Spoken:
         """Say what `reading` returned. Raises SpeechFailed."""
