@@ -22,7 +22,6 @@ from shared.micro_errors import (
     SENDING,
     DocumentNotFound,
     ForeignServer,
-    MicroError,
     NoAnswer,
     NoTimeLeft,
     Overloaded,
