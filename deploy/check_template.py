@@ -2,25 +2,29 @@
 
     python -m deploy.check_template
 
-A stage of development; production with a table and a domain; production that serves from HYPR Micro and has a table to
-copy into; and production on a table that was restored. cfn-lint reads each; what it cannot know is checked here: no
-secret in production's environment, every route, for each function a role of its own that can do no more, and whether
-the stack makes a table.
+Two stages of development; production with a table, a domain and reserved concurrency; production that serves from HYPR
+Micro in a VPC, and has a table to copy into; and production on a table that was restored. cfn-lint reads each; what it
+cannot know is checked here: stages that must be refused, no secret in production's environment, every route with its
+throttle, for each function a role of its own that can do no more, and whether the stack makes a table.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from deploy.bundle import BUILD, DEPLOYED, ROOT
+from deploy.check_roles import check_network, check_role, check_secrets
+from deploy.deployments import CANARY, DEPLOYMENTS, REFUSED, Deployment
+from deploy.template import TemplateFault, of_type, read
 
 IGNORED: Final = {
     "W3005": "osls names dependencies that a reference implies already",
@@ -28,102 +32,63 @@ IGNORED: Final = {
 }
 """What cfn-lint need not tell, each with the reason."""
 
-LOG: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
-SSM: Final = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
-DYNAMODB: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
-CANARY: Final = "a-secret-that-must-not-be-in-a-template-of-production"
-DESCRIBE: Final = ("DescribeTable", "DescribeTimeToLive")
-READ: Final = (*DESCRIBE, "GetItem")
-WRITE: Final = (*READ, "Query", "PutItem", "UpdateItem", "DeleteItem")
-PERMITTED: Final[Mapping[str, Iterable[str]]] = {
-    "users": WRITE,
-    "keys": WRITE,
-    "memos": WRITE,
-    "usage": WRITE,
-    "subscriptions": READ,
-    "health": DESCRIBE,
-}
-"""What the functions ask of the store, in DynamoDB's terms."""
-
-
-class TemplateFault(Exception):
-    """What is wrong with a template."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """`table` names the one that the functions use, if they use any."""
-
-    name: str
-    stage: str
-    env: Mapping[str, str]
-    makes_table: bool
-    table: str = ""
-
-    @property
-    def folder(self) -> Path:
-        return BUILD / f"template-{self.name}"
-
-    @property
-    def path(self) -> Path:
-        return self.folder / "cloudformation-template-update-stack.json"
-
-
-_SECRETS: Final = {"SESSION_SECRET": CANARY, "HYPERMICRO_API_KEY": CANARY}
-
-DEPLOYMENTS: Final = (
-    Deployment(
-        name="dev", stage="dev", env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY}, makes_table=False
-    ),
-    Deployment(
-        name="production",
-        stage="production",
-        env={
-            **_SECRETS,
-            "AGENT_TALK_STORE": "dynamodb",
-            "DOMAIN_NAME": "api.example.org",
-            "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
-        },
-        makes_table=True,
-        table="agent-talk-production",
-    ),
-    Deployment(
-        name="moving",
-        stage="production",
-        env={**_SECRETS, "AGENT_TALK_STORE": "micro", "HYPR_URL": "https://micro.example.org", "CREATE_TABLE": "1"},
-        makes_table=True,
-    ),
-    Deployment(
-        name="restored",
-        stage="production",
-        env={**_SECRETS, "AGENT_TALK_STORE": "dynamodb", "DYNAMODB_TABLE": "agent-talk-restored", "CREATE_TABLE": "0"},
-        makes_table=False,
-        table="agent-talk-restored",
-    ),
+LOGGED: Final = frozenset(
+    {
+        "requestId",
+        "requestTimeEpoch",
+        "routeKey",
+        "protocol",
+        "status",
+        "integrationStatus",
+        "dataProcessed",
+        "responseLength",
+        "responseLatency",
+    }
 )
+"""What the access log may hold of API Gateway's `$context`: no path, query, header or address."""
+
+_ON_MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
+
+BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/logout"})
+"""Routes of accounts that check no password and send no mail."""
 
 
 def package(deployment: Deployment) -> None:
     """Raises TemplateFault with what osls said."""
+    ran = _osls(deployment.stage, deployment.folder, deployment.env)
+    if ran.returncode != 0 or "Warning" in ran.stdout + ran.stderr:
+        raise TemplateFault(f"osls package --stage {deployment.stage} ({deployment.name}):\n{ran.stdout}{ran.stderr}")
+
+
+def check_refusals() -> str:
+    """Raises TemplateFault for a stage or an environment that is packaged, though it must not be."""
+    folder = BUILD / "template-refused"
+    with ThreadPoolExecutor(os.cpu_count()) as packaging:
+        runs = list(packaging.map(lambda refused: _osls(refused[0], folder, {**_ON_MEMORY, **refused[1]}), REFUSED))
+    for (stage, env, reason), ran in zip(REFUSED, runs, strict=True):
+        if ran.returncode == 0 or reason not in ran.stdout + ran.stderr:
+            raise TemplateFault(f"osls package --stage {stage} with {env} is not refused:\n{ran.stdout}{ran.stderr}")
+    return f"{len(REFUSED)} stages and environments are refused"
+
+
+def _osls(stage: str, folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     osls = ROOT / "node_modules" / ".bin" / "osls"
     node = shutil.which("node")
     if node is None or not osls.exists():
         raise TemplateFault("osls is not there: install Node 20 or newer with npm, then `make node_modules`")
-    ran = subprocess.run(
-        [node, osls, "package", "--stage", deployment.stage, "--package", deployment.folder],
+    return subprocess.run(
+        [node, osls, "package", "--stage", stage, "--package", folder],
         cwd=ROOT,
         env={
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
             "AGENT_TALK_ARTIFACT": str(DEPLOYED.archive),  # whatever a developer's .env says
-            **deployment.env,
+            **env,
         },
         capture_output=True,
         text=True,
         check=False,
     )
-    if ran.returncode != 0 or "Warning" in ran.stdout + ran.stderr:
-        raise TemplateFault(f"osls package --stage {deployment.stage} ({deployment.name}):\n{ran.stdout}{ran.stderr}")
 
 
 def lint(paths: Iterable[Path]) -> None:
@@ -138,42 +103,21 @@ def lint(paths: Iterable[Path]) -> None:
 
 def check(deployment: Deployment) -> str:
     """Raises TemplateFault."""
-    template = json.loads(deployment.path.read_text())
+    template = read(deployment.path)
     functions: Mapping[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     check_routes(template, functions)
-    check_secrets(template, deployment.stage)
+    check_stage(template)
+    check_secrets(template, deployment.parameters)
+    check_network(template, deployment.stage)
     for name in functions:
-        check_function(template, name, table=deployment.table)
-    if is_made(template, "Table") is not deployment.makes_table:
+        check_function(template, name)
+        check_role(template, name, table=deployment.table)
+    check_chosen(template, deployment.env)
+    if ("Table" in template["Resources"]) is not deployment.makes_table:
         raise TemplateFault(f"{deployment.name} {'makes no' if deployment.makes_table else 'makes a'} table")
     if deployment.stage == "production":
-        check_production(template)
+        check_production(template, makes_table=deployment.makes_table)
     return f"{deployment.name}: {len(of_type(template, 'AWS::ApiGatewayV2::Route'))} routes, {len(functions)} functions"
-
-
-def is_made(template: Mapping[str, Any], resource: str) -> bool:
-    """Whether the stack makes a resource that depends on a condition."""
-    return holds(template["Conditions"], {"Condition": template["Resources"][resource]["Condition"]})
-
-
-def holds(conditions: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
-    """Raises TemplateFault for a function that no template of ours has."""
-    match condition:
-        case {"Condition": name}:
-            return holds(conditions, conditions[name])
-        case {"Fn::Equals": [one, other]}:
-            return bool(one == other)
-        case {"Fn::Not": [negated]}:
-            return not holds(conditions, negated)
-        case {"Fn::And": parts}:
-            return all(holds(conditions, part) for part in parts)
-        case {"Fn::Or": parts}:
-            return any(holds(conditions, part) for part in parts)
-    raise TemplateFault(f"not a condition: {condition}")
-
-
-def of_type(template: Mapping[str, Any], kind: str) -> list[Any]:
-    return [resource["Properties"] for resource in template["Resources"].values() if resource["Type"] == kind]
 
 
 def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> None:
@@ -184,7 +128,30 @@ def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> N
         raise TemplateFault(f"routes differ: {made ^ declared}")
 
 
-def check_function(template: Mapping[str, Any], name: str, *, table: str) -> None:
+def check_stage(template: Mapping[str, Any]) -> None:
+    """Routes that ask for no credentials have lower throttles; the access log has nothing that a caller sent."""
+    stage = template["Resources"]["HttpApiStage"]
+    lower, most = stage["Properties"]["RouteSettings"], stage["Properties"]["DefaultRouteSettings"]
+    if not all(settings["ThrottlingRateLimit"] < most["ThrottlingRateLimit"] for settings in lower.values()):
+        raise TemplateFault(f"a route has no lower throttle than {most}: {lower}")
+    routes = {
+        name: resource["Properties"]["RouteKey"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::ApiGatewayV2::Route"
+    }
+    needed = {name for name, route in routes.items() if _is_anonymous(route)}
+    if {routes[name] for name in needed} - BEHIND_A_SESSION != lower.keys():
+        raise TemplateFault(
+            f"throttles.yml has routes that are gone, or lacks some: {set(map(routes.get, needed)) ^ lower.keys()}"
+        )
+    if {name for name, route in routes.items() if route in lower} - set(stage["DependsOn"]):
+        raise TemplateFault("the stage has settings of routes that it does not depend on: DependsOn of throttles.yml")
+    told = set(re.findall(r"\$context\.([\w.]+)", stage["Properties"]["AccessLogSettings"]["Format"]))
+    if told != LOGGED:
+        raise TemplateFault(f"the access log tells more or less than it should: {told ^ LOGGED}")
+
+
+def check_function(template: Mapping[str, Any], name: str) -> None:
     resources, logical = template["Resources"], name.capitalize()
     function = resources[f"{logical}LambdaFunction"]["Properties"]
     expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": 15}
@@ -194,28 +161,35 @@ def check_function(template: Mapping[str, Any], name: str, *, table: str) -> Non
         raise TemplateFault(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
         raise TemplateFault(f"{name} has no role of its own")
-    role = dict(resources[f"{logical}Role"]["Properties"])
-    statements = _statements(template, role.pop("Policies"))
-    if role != {"AssumeRolePolicyDocument": _policy(_BY_LAMBDA), "ManagedPolicyArns": [{"Ref": "SecretsPolicy"}]}:
-        raise TemplateFault(f"{name}'s role may be taken by others, or has other policies than to read secrets: {role}")
-    may = [_allowed(LOG, {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]})]
-    if table:
-        verbs = [f"dynamodb:{verb}" for verb in PERMITTED[name]]
-        may.append(_allowed(verbs, {"Fn::Sub": DYNAMODB + table}))
-    if statements != may:
-        raise TemplateFault(f"{name} may do {statements}, and needs {may}")
+    variables = function["Environment"]["Variables"]
+    if not (variables["SESSION_SECRET"] or variables["SESSION_SECRET_PARAMETER"]):
+        raise TemplateFault(f"{name} would have no session secret")
 
 
-def check_secrets(template: Mapping[str, Any], stage: str) -> None:
-    (policy,) = of_type(template, "AWS::IAM::ManagedPolicy")
-    expected = _allowed(["ssm:GetParameters"], {"Fn::Sub": f"{SSM}/agent-talk/{stage}/*"})
-    if _statements(template, [policy]) != [expected]:
-        raise TemplateFault(f"the functions may read more than their secrets: {policy}")
+def check_chosen(template: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """What the deployer chose is in the template: the network, the reserved concurrency, the one endpoint."""
+    lists = {
+        "SubnetIds": env.get("VPC_SUBNET_IDS", ""),
+        "SecurityGroupIds": env.get("VPC_SECURITY_GROUP_IDS", ""),
+    }
+    network = {name: [word.strip() for word in words.split(",") if word] for name, words in lists.items()}
+    for function in of_type(template, "AWS::Lambda::Function"):
+        if function["VpcConfig"] != network:
+            raise TemplateFault(f"{function['FunctionName']} is in {function['VpcConfig']}, not {network}")
+    for name in ("users", "health"):
+        function = template["Resources"][f"{name.capitalize()}LambdaFunction"]["Properties"]
+        if function.get("ReservedConcurrentExecutions") != env.get(f"RESERVED_CONCURRENCY_{name.upper()}"):
+            raise TemplateFault(f"{name} has another concurrency reserved than what was chosen")
+    (api,) = of_type(template, "AWS::ApiGatewayV2::Api")
+    if api["DisableExecuteApiEndpoint"] is not ("DOMAIN_NAME" in env):
+        raise TemplateFault("with a domain of its own, and only then, the API must have no other endpoint")
 
 
-def check_production(template: Mapping[str, Any]) -> None:
+def check_production(template: Mapping[str, Any], *, makes_table: bool) -> None:
     if CANARY in json.dumps(template):
         raise TemplateFault("a secret is in the template")
+    if not makes_table:
+        return
     (table,) = of_type(template, "AWS::DynamoDB::Table")
     kept = {
         "BillingMode": "PAY_PER_REQUEST",
@@ -230,8 +204,9 @@ def check_production(template: Mapping[str, Any]) -> None:
 
 def main() -> int:
     try:
-        for deployment in DEPLOYMENTS:
+        for deployment in DEPLOYMENTS:  # one after another: osls writes to .serverless too
             package(deployment)
+        print("ok", check_refusals(), flush=True)
         lint(deployment.path for deployment in DEPLOYMENTS)
         for deployment in DEPLOYMENTS:
             print("ok", check(deployment), flush=True)
@@ -241,31 +216,9 @@ def main() -> int:
     return 0
 
 
-def _policy(statement: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-_BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-
-
-def _allowed(verbs: Iterable[str], resource: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": sorted(verbs), "Resource": resource}
-
-
-def _statements(template: Mapping[str, Any], policies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The one statement of each policy that is made, with its verbs in order."""
-    found = []
-    for policy in policies:
-        if "Fn::If" in policy:
-            name, chosen, _ = policy["Fn::If"]
-            if not holds(template["Conditions"], {"Condition": name}):
-                continue
-        else:
-            chosen = policy
-        (statement,) = chosen["PolicyDocument"]["Statement"]
-        verbs = statement["Action"]
-        found.append({**statement, "Action": sorted([verbs] if isinstance(verbs, str) else verbs)})
-    return found
+def _is_anonymous(route: str) -> bool:
+    """Whether anybody can make the route work: health and unknown paths, accounts, demos."""
+    return route == "$default" or route.startswith(("ANY /health", "ANY /api/v1/auth/", "ANY /api/v1/demo"))
 
 
 if __name__ == "__main__":

@@ -39,13 +39,13 @@ class AudioResponse(Response):
 
 
 class CreateMemo(Body):
-    text: Annotated[RequiredText, at_most(MAX_CHARACTERS)]
+    text: Annotated[RequiredText, at_most(MAX_CHARACTERS, bound="limit")]
     voice: VoiceName
     title: Annotated[str, at_most(200)] | None = None
 
 
 class CreateDemo(Body):
-    text: Annotated[RequiredText, at_most(1000)]
+    text: Annotated[RequiredText, at_most(1000, bound="limit")]
     voice: VoiceName
 
 

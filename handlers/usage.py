@@ -1,12 +1,11 @@
-"""What an owner has used, and what is left."""
+"""Usage logs, what is left of the limits, and the dashboard's first numbers."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from handlers import pages as usage_page
-from handlers import usage_reports as usage_analytics
-from handlers import usage_series
+from handlers import usage_reports, usage_series
 from handlers.models.base import Answer, Success
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
 from handlers.models.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
@@ -24,7 +23,7 @@ from shared.web.function import Function
 
 routes = APIRouter(tags=["usage"])
 # An included router would hide its paths.
-routes.routes += [*usage_analytics.routes.routes, *usage_series.routes.routes, *usage_page.routes.routes]
+routes.routes += [*usage_reports.routes.routes, *usage_series.routes.routes, *usage_page.routes.routes]
 
 
 class LogAnswer(Answer):
@@ -138,8 +137,8 @@ async def list_usage(
     since: From = None,
     until: To = None,
 ) -> LogPage:
-    """What happened, newest first. With an `action` a page may be short while `hasMore` is true."""
-    kind = None if action is None else Action(option("action", action, [each.value for each in Action]))
+    """List usage logs, newest first. With an `action` a page may be short while `hasMore` is true."""
+    kind = None if action is None else Action(option("action", action, [known.value for known in Action]))
     scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
     page = await caller.answered(services.tables.usage_logs.page(caller.user_id, bounds, action=kind))
@@ -152,7 +151,7 @@ async def list_usage(
 
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnswer:
-    """What is left of today and of this month, over all keys of the owner."""
+    """Answer what is left of today and of this month, over all keys of the owner."""
     user, used = await gather_settled(
         _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
     )
@@ -168,12 +167,12 @@ async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnsw
 
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
-async def get_stats(caller: AnyCaller, services: RequestServices, figures: Statistics) -> StatsAnswer:
-    """What a dashboard shows first."""
+async def get_stats(caller: AnyCaller, services: RequestServices, reports: Statistics) -> StatsAnswer:
+    """Answer the numbers that a dashboard shows first."""
     now = services.clock()
     user, summary, keys, used = await gather_settled(
         _owner(caller, services),
-        figures.summary(caller.user_id),
+        reports.summary(caller.user_id),
         services.tables.api_keys.ring(caller.user_id),
         services.quotas.used_by(caller.user_id, now),
     )
@@ -202,7 +201,7 @@ async def get_stats(caller: AnyCaller, services: RequestServices, figures: Stati
 
 @routes.get("/api/v1/dashboard/account", responses=errors(*SESSION_ERRORS))
 async def get_account(user: SessionUser, services: RequestServices) -> AccountAnswer:
-    """The account, its plan, and the plans there are."""
+    """Answer the account, its plan, and all plans."""
     plan = PLANS[user.tier]
     return AccountAnswer(
         success=True,

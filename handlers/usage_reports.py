@@ -1,4 +1,4 @@
-"""Totals, shares, charts and exports of an owner's history. These routes are the usage function's."""
+"""Totals, shares, charts and exports of an owner's history. The usage function serves these routes."""
 
 from datetime import date, datetime
 from typing import Annotated, Final
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from handlers.models.base import Answer, Success
 from handlers.models.memos import MemoAnswer
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, errors
-from handlers.models.queries import DEFAULT_DAYS, begins, ends, option, too_long
+from handlers.models.queries import DEFAULT_DAYS, Whole, begins, ends, option, too_long
 from handlers.usage_statistics import Statistics
 from shared.core.clock import DAY, MILLISECOND
 from shared.core.errors import PayloadTooLarge, ValidationFailed
@@ -20,6 +20,8 @@ from shared.web.auth import AnyCaller, RequestServices
 routes = APIRouter(tags=["usage"])
 
 MOST_DAYS: Final = 366
+"""Days of a chart or an export: a leap year."""
+
 MOST_YEARS_IN_DAYS: Final = 3660
 """The longest range of days: ten years, which are 120 documents."""
 
@@ -110,20 +112,20 @@ class ChartsAnswer(Success):
 
 StartDate = Annotated[str | None, Query(alias="startDate", description="First day, ISO 8601, UTC")]
 EndDate = Annotated[str | None, Query(alias="endDate", description="Last day, ISO 8601, UTC")]
-Days = Annotated[int, Query(description="How many days, the last of them today: 1 to 366")]
+DayCount = Annotated[int, Whole, Query(description="How many days, the last of them today: 1 to 366")]
 
 
 @routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))
 async def get_usage(
     caller: AnyCaller,
     services: RequestServices,
-    analytics: Statistics,
+    reports: Statistics,
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> UsageAnswer:
-    """Days, weeks and months with calls, newest first."""
+    """Answer the days, weeks and months with calls, newest first."""
     first, last = _range(start_date, end_date, services.clock())
-    usage = await analytics.usage(caller.user_id, first, last)
+    usage = await reports.usage(caller.user_id, first, last)
     return UsageAnswer(
         success=True,
         data=UsageData(
@@ -138,40 +140,40 @@ async def get_usage(
 
 
 @routes.get("/api/v1/analytics/voices", responses=errors(*CALLER_ERRORS))
-async def get_voices(caller: AnyCaller, analytics: Statistics) -> VoicesAnswer:
-    """The voices of all calls, the most used first."""
-    return VoicesAnswer(success=True, data=[_voice(share) for share in await analytics.voices(caller.user_id)])
+async def get_voices(caller: AnyCaller, reports: Statistics) -> VoicesAnswer:
+    """Answer the voices of all calls, the most used first."""
+    return VoicesAnswer(success=True, data=[_voice(share) for share in await reports.voices(caller.user_id)])
 
 
 @routes.get("/api/v1/analytics/errors", responses=errors(*RANGE_ERRORS))
 async def get_errors(
     caller: AnyCaller,
     services: RequestServices,
-    analytics: Statistics,
+    reports: Statistics,
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> ErrorsAnswer:
-    """Errors by kind, and their share of calls and errors together."""
+    """Answer errors by kind, and their share of calls and errors together."""
     first, last = _range(start_date, end_date, services.clock())
-    found = await analytics.errors(caller.user_id, first, last)
+    report = await reports.errors(caller.user_id, first, last)
     return ErrorsAnswer(
         success=True,
         data=ErrorData(
-            total_requests=found.requests,
-            total_errors=found.errors,
-            error_rate=found.rate,
+            total_requests=report.requests,
+            total_errors=report.errors,
+            error_rate=report.rate,
             errors_by_type=[
-                ErrorShare(error_type=_error_type(each.name), count=each.count, percentage=each.percentage)
-                for each in found.by_type
+                ErrorShare(error_type=_error_type(share.name), count=share.count, percentage=share.percentage)
+                for share in report.by_type
             ],
         ),
     )
 
 
 @routes.get("/api/v1/analytics/summary", responses=errors(*CALLER_ERRORS))
-async def get_summary(caller: AnyCaller, analytics: Statistics) -> SummaryAnswer:
-    """All calls, and those of today, of this ISO week and of this month."""
-    summary = await analytics.summary(caller.user_id)
+async def get_summary(caller: AnyCaller, reports: Statistics) -> SummaryAnswer:
+    """Answer all calls, and those of today, of this ISO week and of this month."""
+    summary = await reports.summary(caller.user_id)
     return SummaryAnswer(
         success=True,
         data=SummaryData(
@@ -187,9 +189,9 @@ async def get_summary(caller: AnyCaller, analytics: Statistics) -> SummaryAnswer
 
 
 @routes.get("/api/v1/analytics/charts", responses=errors(*RANGE_ERRORS))
-async def get_charts(caller: AnyCaller, analytics: Statistics, days: Days = 7) -> ChartsAnswer:
-    """Each of the last days, oldest first."""
-    daily = await analytics.last_days(caller.user_id, _days(days))
+async def get_charts(caller: AnyCaller, reports: Statistics, days: DayCount = 7) -> ChartsAnswer:
+    """Answer each of the last days, oldest first."""
+    daily = await reports.last_days(caller.user_id, _days(days))
     return ChartsAnswer(success=True, data=ChartData(daily=[_day(day) for day in daily], days=days))
 
 
@@ -202,14 +204,14 @@ async def get_charts(caller: AnyCaller, analytics: Statistics, days: Days = 7) -
 async def export_usage(
     caller: AnyCaller,
     services: RequestServices,
-    analytics: Statistics,
-    days: Days = DEFAULT_DAYS,
+    reports: Statistics,
+    days: DayCount = DEFAULT_DAYS,
     form: Annotated[str, Query(alias="format", description="`csv` or `ndjson`")] = "csv",
 ) -> Response:
-    """Every memo of the last days, and in CSV the daily figures, as a file."""
+    """Answer every memo of the last days, and in CSV each day's usage, as a file."""
     count, kind = _days(days), option("format", form or "csv", ["csv", "ndjson"])
     url = services.settings.public_url
-    exports = Exports(memos=services.tables.memos, analytics=analytics, public_url=url, clock=services.clock)
+    exports = Exports(memos=services.tables.memos, reports=reports, public_url=url, clock=services.clock)
     if kind == "csv":
         text = await exports.csv(caller.user_id, count)
     else:
@@ -223,7 +225,7 @@ async def export_usage(
 
 
 def _range(start_date: str | None, end_date: str | None, now: datetime) -> tuple[date, date]:
-    """The first and the last day. Raises ValidationFailed."""
+    """Return the first and the last day. Raises ValidationFailed if there is none between, or too many are."""
     last = (ends("endDate", end_date) - MILLISECOND).date() if end_date else now.date()
     first = begins("startDate", start_date).date() if start_date else last - (DEFAULT_DAYS - 1) * DAY
     if first > last:
@@ -252,5 +254,5 @@ def _voice(share: Share) -> VoiceShare:
 
 
 def _error_type(action: str) -> str:
-    """`error_rate_limit` is answered `rate limit`: what published pages show."""
+    """Return `rate limit` for `error_rate_limit`: published pages show these words."""
     return action.removeprefix("error_").replace("_", " ")

@@ -1,4 +1,4 @@
-"""Series of calls and errors by the hour or day. The route is the usage function's."""
+"""Series of calls and errors by the hour or day. The usage function serves this route."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -11,14 +11,14 @@ from handlers.models.queries import DEFAULT_DAYS, begins, option, too_long, up_t
 from handlers.usage_statistics import Statistics
 from shared.core.clock import DAY, Instant
 from shared.core.errors import ValidationFailed
-from shared.usage.counts import By, Counts
+from shared.usage.counts import Counts, GroupBy
 from shared.usage.reports import Bucket, Slot
 from shared.web.auth import AnyCaller, RequestServices
 
 routes = APIRouter(tags=["usage"])
 
 LAST_YEAR: Final = 9999
-"""Python knows no year after it, and a bucket of it would end there."""
+"""Python has no year after it, and a bucket in it would end there."""
 
 
 class Result(Answer):
@@ -58,7 +58,7 @@ class SeriesAnswer(Answer):
 async def get_series(
     caller: AnyCaller,
     services: RequestServices,
-    analytics: Statistics,
+    reports: Statistics,
     start_time: Annotated[str | None, Query(alias="startTime", description="ISO 8601, inclusive")] = None,
     end_time: Annotated[
         str | None, Query(alias="endTime", description="ISO 8601, exclusive; a date means its whole day")
@@ -67,8 +67,8 @@ async def get_series(
     group_by: Annotated[str | None, Query(alias="groupBy", description="`key`, `voice` or `action`")] = None,
 ) -> SeriesAnswer:
     """Calls and errors by the hour (at most 168) or by the day (at most 366), in whole UTC hours or days."""
-    size = Bucket(option("bucket", bucket or Bucket.DAY, [each.value for each in Bucket]))
-    group = By(option("groupBy", group_by, [each.value for each in By])) if group_by else None
+    size = Bucket(option("bucket", bucket or Bucket.DAY, [bucket.value for bucket in Bucket]))
+    group = GroupBy(option("groupBy", group_by, [grouping.value for grouping in GroupBy])) if group_by else None
     now = services.clock()
     end = up_to("endTime", end_time) if end_time else now
     if end.year == LAST_YEAR:
@@ -79,34 +79,36 @@ async def get_series(
     count = size.spanning(start, end)
     if count > size.at_most:
         raise too_long("endTime", f"{size.at_most} buckets of {size}", limit=size.at_most, provided=count)
-    slots = await analytics.series(caller.user_id, start, end, bucket=size, group_by=group)
+    slots = await reports.series(caller.user_id, start, end, bucket=size, group_by=group)
     return SeriesAnswer(buckets=[_bucket(slot, group) for slot in slots])
 
 
 def _default_start(end: datetime, bucket: Bucket) -> datetime:
-    """30 days before; by the hour, as many hours as a series may have."""
+    """Return 30 days before the end; by the hour, the earliest start that a series may have."""
     return bucket.ceiling(end) - min(bucket.at_most * bucket.length, DEFAULT_DAYS * DAY)
 
 
-def _bucket(slot: Slot, group_by: By | None) -> BucketAnswer:
-    """Unchecked: to find out of which kind each of some thousand results is takes longer than all the rest."""
+def _bucket(slot: Slot, group_by: GroupBy | None) -> BucketAnswer:
+    """Map a bucket, unchecked: validating a union of some thousand results takes longer than all the rest."""
     results = [_result(name or None, counts, group_by) for name, counts in slot.groups.items()]
     return BucketAnswer.model_construct(start_time=slot.start, end_time=slot.end, results=results)
 
 
-def _result(name: str | None, counts: Counts, group_by: By | None) -> KeyResult | VoiceResult | ActionResult | Result:
-    figures: dict[str, Any] = {
+def _result(
+    name: str | None, counts: Counts, group_by: GroupBy | None
+) -> KeyResult | VoiceResult | ActionResult | Result:
+    fields: dict[str, Any] = {
         "calls": counts.calls,
         "characters": counts.characters,
         "audio_seconds": counts.audio_seconds,
         "errors": counts.errors,
     }
     match group_by:
-        case By.KEY:
-            return KeyResult(**figures, api_key_id=name)
-        case By.VOICE:
-            return VoiceResult(**figures, voice=name)
-        case By.ACTION:
-            return ActionResult(**figures, action=name or "")
+        case GroupBy.KEY:
+            return KeyResult(**fields, api_key_id=name)
+        case GroupBy.VOICE:
+            return VoiceResult(**fields, voice=name)
+        case GroupBy.ACTION:
+            return ActionResult(**fields, action=name or "")
         case None:
-            return Result(**figures)
+            return Result(**fields)

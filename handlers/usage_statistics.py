@@ -1,19 +1,22 @@
-"""An owner's figures, as an annotated dependency of the usage function's routes."""
+"""The usage reports, as an annotated dependency of the usage function's routes."""
 
 from typing import Annotated
 
 from fastapi import Depends
 
 from shared.usage.history import History
-from shared.usage.reports import Analytics
+from shared.usage.reports import UsageReports
 from shared.usage.rollups import Rollups
 from shared.web.auth import RequestServices
 
 
-async def statistics(services: RequestServices) -> Analytics:
-    """A coroutine only so that FastAPI calls it here, and not in a thread."""
+async def statistics(services: RequestServices) -> UsageReports:
+    """Make the reports of the caller's store.
+
+    `async` so that FastAPI calls it in the event loop: it runs plain functions in a thread pool.
+    """
     history = History(logs=services.tables.usage_logs, rollups=Rollups(services.store), clock=services.clock)
-    return Analytics(history, services.clock)
+    return UsageReports(history, services.clock)
 
 
-Statistics = Annotated[Analytics, Depends(statistics)]
+Statistics = Annotated[UsageReports, Depends(statistics)]

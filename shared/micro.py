@@ -1,7 +1,7 @@
-"""HYPR Micro on the wire: documents, ranges, counters and databases, typed, over one funnel.
+"""Talk to HYPR Micro: documents, ranges, counters and databases, typed, over one funnel.
 
-What can go wrong, and what is then known about the request: `micro_errors`. A request with unknown outcome may also be
-carried out much later: it is settled by reading, never by sending it again.
+How a request can fail, and what is then known about it: `micro_errors`. The server may also carry out a request of
+unknown outcome much later: the caller reads to settle it, and never sends it again.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from shared.micro_errors import (
     SENDING,
     DocumentNotFound,
     ForeignServer,
-    MicroError,
     NoAnswer,
     NoTimeLeft,
     Overloaded,
@@ -35,20 +34,23 @@ from shared.micro_errors import (
 from shared.observability import request_stats, trace
 
 WAITS: Final = 3
-"""How often a request is sent again because the server asked to wait: each sending counts against the daily plan."""
+"""Times that a request is sent again after the server asked to wait. Each sending counts against the daily plan."""
 
 MIN_WAIT_S: Final = 0.1
+"""Seconds that a request waits at least when the server asks for less, as with `Retry-After: 0`."""
 
 PATIENCE: Final = 0.9
-"""The part of its time that a request may wait for a connection."""
+"""The part of its time that a request may wait for a connection. Below 1, so that a request that was never sent ends as
+certainly not processed, before the whole time ends as unknown."""
 
 COUNTERS: Final = "__cache"
-"""The server's own database below the counters; readable by range, and never to be written to."""
+"""The server's own database, which contains the counters. Only read: a document written there could break a counter."""
 
 MAX_UNITS: Final = 1024
-
+"""UTF-16 units of a key that the server takes at most."""
 
 MAX_BYTES: Final = 1978
+"""UTF-8 bytes of a key that LMDB, the server's storage, takes at most."""
 
 _log = logging.getLogger("agent_talk.micro")
 
@@ -71,8 +73,8 @@ class CounterValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Direct:
-    """A server of one's own. The key is printable ASCII without spaces; anything else is refused here, since
-    HTTP libraries quote a bad header in their errors."""
+    """A server of one's own. Raises ValueError unless the key is printable ASCII without spaces: HTTP libraries quote a
+    bad header in their errors, and so would log the key."""
 
     url: str
     api_key: str = field(repr=False)
@@ -96,7 +98,7 @@ class Direct:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A server behind the platform's proxy, which knows the key. Every request counts against a daily plan."""
+    """A server behind the platform's proxy, which adds the key. Every request counts against a daily plan."""
 
     url: str
     app_slug: str
@@ -119,15 +121,15 @@ class Platform:
 
 
 class MicroClient:
-    """One HYPR Micro server. Give it `connections.http_client()`; other clients lose the promise about freezes.
+    """One HYPR Micro server. `http` is `micro_connections.http_client()`: other clients reuse connections that died.
 
-    Every call ends by `deadline`, a time of the injected monotonic clock, and at the latest `timeout_s` after it began.
-    Choose it below the Lambda function's own. Within it a call
+    Every call ends by `deadline`, a time of the injected monotonic clock, and at the latest `timeout_s` after it began;
+    both are to end before the Lambda function's own time. Within it a call
 
     - is sent once more, on a new connection, if there was none, or if it only reads and was not answered;
     - waits and is sent again, up to three times, if the server answers 429 or 503 with a `Retry-After` that fits.
 
-    A write that was sent and not answered raises NoAnswer. Keys are logged and stand in errors, so they hold no secret.
+    A write that was sent and not answered raises NoAnswer. Logs and errors contain keys, so a key contains no secret.
     """
 
     def __init__(
@@ -146,7 +148,7 @@ class MicroClient:
         self._sleep = sleep
 
     def deadline(self, budget_s: float) -> float:
-        """The time `budget_s` from now, for the `deadline` of several calls that share a budget."""
+        """Return the time `budget_s` seconds from now: the `deadline` of calls that share a budget."""
         return self._monotonic() + budget_s
 
     async def create(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
@@ -156,7 +158,7 @@ class MicroClient:
         await self._request("POST", f"{_database(database)}/docs", _ok, body=body, deadline=deadline)
 
     async def get(self, database: str, key: str, *, deadline: float | None = None) -> Json | None:
-        """The document; None: absent."""
+        """Return the document; None: absent."""
         path = f"{_database(database)}/docs/{segment(key)}"
         try:
             return await self._request("GET", path, _value, repeatable=True, deadline=deadline)
@@ -164,12 +166,12 @@ class MicroClient:
             return None
 
     async def replace(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
-        """Write the whole document over the one that is there; the last writer wins. Raises DocumentNotFound."""
+        """Replace a whole document; the last writer wins. Raises DocumentNotFound if it is absent."""
         path = f"{_database(database)}/docs/{segment(key)}"
         await self._request("PUT", path, _ok, body={"value": value}, deadline=deadline)
 
     async def delete(self, database: str, key: str, *, deadline: float | None = None) -> None:
-        """Raises DocumentNotFound. A `replace` under way may bring the document back."""
+        """Raises DocumentNotFound. A concurrent `replace` may write the document again."""
         await self._request("DELETE", f"{_database(database)}/docs/{segment(key)}", _ok, deadline=deadline)
 
     async def query(
@@ -182,17 +184,18 @@ class MicroClient:
         reverse: bool = False,
         deadline: float | None = None,
     ) -> list[StoredDocument]:
-        """Up to `limit` (1 to 10000) documents in byte order of their keys, from `start` inclusive to `end` exclusive.
+        """Return up to `limit` (1 to 10000) documents in byte order of their keys: `start` inclusive, `end` exclusive.
 
         With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To go on after
-        a key, start at the key + NUL, or in reverse at the key itself and skip it. Fewer than `limit`: that is all.
+        a key, start at the key + NUL, or in reverse at the key itself and skip it. Fewer than `limit`: there are no
+        more.
         """
         body = _range(start, end, limit, reverse=reverse)
         path = f"{_database(database)}/query"
         return await self._request("POST", path, _documents, body=body, repeatable=True, deadline=deadline)
 
     async def increment(self, counter: str, by: int = 1, *, deadline: float | None = None) -> int:
-        """Add, atomically, and return the sum. An absent counter is 0. The only atomic operation there is."""
+        """Add, atomically, and return the sum. An absent counter is 0. The server has no other atomic operation."""
         path = f"/api/cache/{segment(counter)}/increment"
         return await self._request("POST", path, _number, body={"by": by}, deadline=deadline)
 
@@ -210,17 +213,17 @@ class MicroClient:
         reverse: bool = False,
         deadline: float | None = None,
     ) -> list[CounterValue]:
-        """Counters in the byte order of their names; bounds and limit as in `query`."""
+        """Return counters in byte order of their names; bounds and limit as in `query`."""
         body = _range(start, end, limit, reverse=reverse)
         path = f"{_database(COUNTERS)}/query"
         return await self._request("POST", path, _counters, body=body, repeatable=True, deadline=deadline)
 
     async def delete_counter(self, counter: str, *, deadline: float | None = None) -> bool:
-        """Whether it was there. Never delete a counter that decides something: it would start over at 1."""
+        """Return whether it was there. A deleted counter starts at 0 again: never delete one that gives out ballots."""
         return await self._request("DELETE", f"/api/cache/{segment(counter)}", _deleted, deadline=deadline)
 
     async def databases(self, *, deadline: float | None = None) -> list[str]:
-        """The databases that were created, sorted. Those only written to or read take a slot, and are not listed."""
+        """Return the created databases, sorted. One that was only read or written takes a slot and is not listed."""
         return await self._request("GET", "/api/dbs", _names, repeatable=True, deadline=deadline)
 
     async def create_database(self, database: str, *, deadline: float | None = None) -> None:
@@ -228,7 +231,7 @@ class MicroClient:
         await self._request("POST", _database(database), _ok, deadline=deadline)
 
     async def health(self, *, deadline: float | None = None) -> str:
-        """The server's version. Needs no key, so it says nothing about it."""
+        """Return the server's version. The request needs no key, so it does not test the key."""
         return await self._request("GET", "/health", _version, repeatable=True, deadline=deadline)
 
     async def _request(
@@ -242,25 +245,22 @@ class MicroClient:
         deadline: float | None = None,
     ) -> T:
         content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-        ends_at = self._monotonic() + self._timeout_s
-        ends_at = ends_at if deadline is None else min(ends_at, deadline)
-        again, waits = True, WAITS
+        ends_at = min(self._monotonic() + self._timeout_s, math.inf if deadline is None else deadline)
+        reconnections, waits = 1, WAITS
         while True:
             try:
                 return await self._attempt(method, path, content, read, ends_at=ends_at)
-            except MicroError as error:
-                if isinstance(error, Overloaded):
-                    wait_s = max(MIN_WAIT_S, error.retry_after_s) if error.retry_after_s is not None else math.inf
-                    if waits == 0 or self._monotonic() + wait_s >= ends_at:
-                        raise
-                    waits -= 1
-                    await self._sleep(wait_s)
-                elif isinstance(error, Unreachable) or (repeatable and isinstance(error, NoAnswer)):
-                    if not again or self._monotonic() >= ends_at:
-                        raise
-                    again = False
-                else:
+            except Overloaded as error:
+                wait_s = math.inf if error.retry_after_s is None else max(MIN_WAIT_S, error.retry_after_s)
+                if waits == 0 or self._monotonic() + wait_s >= ends_at:
                     raise
+                waits -= 1
+                await self._sleep(wait_s)
+            except (Unreachable, NoAnswer) as error:
+                is_harmless = repeatable or isinstance(error, Unreachable)
+                if not is_harmless or reconnections == 0 or self._monotonic() >= ends_at:
+                    raise
+                reconnections -= 1
 
     async def _attempt(
         self, method: str, path: str, content: bytes | None, read: Callable[[Any], T], *, ends_at: float
@@ -276,7 +276,7 @@ class MicroClient:
         }
         said = "abandoned"
         try:
-            # httpx bounds each step, not their sum. Waiting for a turn ends a little earlier: then nothing was sent.
+            # httpx bounds each step, not their sum. Waiting for a connection ends earlier: then nothing was sent.
             async with asyncio.timeout(left_s):
                 answer = await self._http.request(
                     method,
@@ -360,10 +360,10 @@ def _version(answer: Any) -> str:
 
 
 def segment(text: str) -> str:
-    """One path segment, percent-encoded once. Raises UnsafeSegment for what the server or the way to it would misread.
+    """Return one path segment, percent-encoded once. Raises UnsafeSegment if the server or a proxy would misread it.
 
-    That is: nothing, `.` and `..` (they name the collection, or the database above it), NUL, lone surrogates, more than
-    1024 characters as the server counts them (UTF-16 units), more than 1978 bytes.
+    That is: empty text, `.` and `..` (they name the collection, or the database above it), NUL, lone surrogates, more
+    than MAX_UNITS or MAX_BYTES.
     """
     if text in ("", ".", "..") or "\0" in text:
         raise UnsafeSegment(f"not a path segment: {text[:80]!r}")

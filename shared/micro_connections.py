@@ -1,18 +1,18 @@
-"""HTTP connections that survive a container's freeze.
+"""Keep HTTP connections that survive a container's freeze.
 
 Between two invocations Lambda may stop a container for any time. The server meanwhile closes its side (HYPR Micro after
-5 s idle), and a request written to such a connection fails in a way that leaves open whether it was processed. So a
-connection is reused only while the server surely keeps it:
+5 s idle), and a request written to such a connection fails without saying whether it was processed. So a connection is
+reused only while the server surely keeps it:
 
-- httpcore drops what has been idle for 2 s, by the monotonic clock;
-- a freeze may stop that clock. The wall clock has then run ahead of it: more than 1 s, and the whole pool is dropped.
+- httpcore drops a connection that has been idle for 2 s, by the monotonic clock;
+- a freeze may stop that clock, so the wall clock runs ahead of it: by more than 1 s, and the whole pool is dropped.
 
 Together they bound a reused connection's true idle time by 3 s, for every connection of the pool and not just the last
-one used. After any failure the pool is dropped as well: its other connections are no better, and a retry must get a new
-one. What remains is a freeze that strikes while a request is under way.
+one used. After any failure the pool is dropped too: its other connections are likely dead as well, and a retry must get
+a new one. A freeze during a request is not covered.
 
-Requests take turns before they come to the pool, which looks through all that wait in it for each that comes and goes:
-with some hundred waiting that took longer than the server does.
+A semaphore limits the requests in the pool, which searches all its waiting requests whenever one comes or ends: with
+some hundred waiting that took longer than the server's answer.
 """
 
 import asyncio
@@ -27,16 +27,20 @@ from urllib.parse import urlsplit
 import httpx
 
 KEEPALIVE_S: Final = 2.0
+"""Seconds for which an idle connection is kept. With FREEZE_S it must stay below the server's 5 s."""
+
 CONNECT_S: Final = 2.0
+"""Seconds for opening a connection. A server that answers no SYN for so long is down; more would only delay the 503."""
+
 FREEZE_S: Final = 1.0
-"""Clocks that part by more say that the container was frozen. Slewing moves both; a step of the wall clock costs one
-needless reconnection."""
+"""Seconds by which the wall clock runs ahead of the monotonic one before a freeze is assumed. Slewing moves both
+clocks; a step of the wall clock costs one needless reconnection."""
 
 OpenPool = Callable[[], httpx.AsyncBaseTransport]
 
 
 def tls_context(url: str) -> ssl.SSLContext:
-    """For the server at this URL. The certificates, slower to read than all else that a client needs, are read once."""
+    """Return the TLS context for a server. The certificates are read once: that is slower than the rest of opening."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if urlsplit(url).scheme == "http" else _certificates()
 
 
@@ -46,12 +50,11 @@ def _certificates() -> ssl.SSLContext:
 
 
 def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
-    """The client that `MicroClient` should be given: one per container and event loop, closed by its owner.
+    """Open the client for `MicroClient`: one per container and event loop, closed by its owner.
 
-    It is for the server at this URL: for one that speaks no TLS it reads no certificates, and then trusts none.
-
-    It sends at most `connections` requests at once; a container, which serves one event at a time, needs four. It opens
-    no connection before the first request, follows no redirects, and uses no proxy named by the environment.
+    It serves the server at this URL: for one without TLS it reads no certificates, and trusts none. It sends at most
+    `connections` requests at once; a container, which serves one event at a time, needs four. It opens no connection
+    before the first request, follows no redirects, and uses no proxy that the environment names.
     """
     tls = tls_context(url)
     limits = httpx.Limits(
@@ -65,15 +68,15 @@ def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
 class _Pool:
     transport: httpx.AsyncBaseTransport
     lead_s: float
-    """By how much the wall clock led when the pool was opened."""
+    """Seconds by which the wall clock was ahead of the monotonic one when the pool was opened."""
     in_flight: int = 0
 
 
 class FreshConnections(httpx.AsyncBaseTransport):
     """Sends through a pool of connections, and through a new pool after a freeze or a failure.
 
-    httpx has no public way to expire a pool's idle connections, and closing a client fails its requests in flight.
-    Replacing the transport below it needs neither: a dropped pool is closed when its last request is done.
+    httpx has no public way to expire a pool's idle connections, and closing a client fails its requests in flight. So
+    the transport below the client is replaced: a dropped pool is closed when its last request has ended.
     """
 
     def __init__(
@@ -85,23 +88,23 @@ class FreshConnections(httpx.AsyncBaseTransport):
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._open_pool = open_pool
-        self._turns = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(at_once)
         self._monotonic = monotonic
         self._wall = wall
         self._pool: _Pool | None = None
         self._draining: set[_Pool] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises PoolTimeout when its turn does not come in time."""
+        """Raises PoolTimeout if no slot is free in time."""
         try:
             async with asyncio.timeout(request.extensions.get("timeout", {}).get("pool")):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError as exc:
-            raise httpx.PoolTimeout("too many requests are under way", request=request) from exc
+            raise httpx.PoolTimeout("all connections are in use", request=request) from exc
         try:
             return await self._send(request)
         except BaseException:
-            self._turns.release()
+            self._slots.release()
             raise
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
@@ -142,7 +145,7 @@ class FreshConnections(httpx.AsyncBaseTransport):
             self._draining.add(pool)
 
     async def _answered(self, pool: _Pool) -> None:
-        self._turns.release()
+        self._slots.release()
         await self._done(pool)
 
     async def _done(self, pool: _Pool) -> None:
@@ -156,7 +159,7 @@ class FreshConnections(httpx.AsyncBaseTransport):
 
 
 class _Stream(httpx.AsyncByteStream):
-    """An answer's body that tells the pool when it failed and when it is closed."""
+    """An answer's body that calls `failed` if reading it fails, and `closed` when it is closed."""
 
     def __init__(
         self, inner: httpx.AsyncByteStream, *, failed: Callable[[], None], closed: Callable[[], Awaitable[None]]

@@ -1,24 +1,24 @@
-"""What can go wrong with a HYPR Micro request, and what an answer means.
+"""Classify how a HYPR Micro request failed, and what is then known about it.
 
 The server answers nearly every failure with 500 and a text, and few of its calls may be repeated. So each error says
-what is known about the request:
+whether the request may have been processed:
 
     MicroError
     ├── certainly not processed
-    │   ├── UnsafeSegment     a name that no path can carry; never sent
-    │   ├── NoTimeLeft    no time was left to send it
-    │   ├── Unreachable       no connection
-    │   ├── Overloaded        429, or 503 with Retry-After; retry_after_s
-    │   ├── WrongKey          401, 403
-    │   ├── Rejected          400, 413; or a key too long for the server
-    │   ├── DocumentNotFound          no such document
+    │   ├── UnsafeSegment      a name that no path can contain; never sent
+    │   ├── NoTimeLeft         no time was left to send it
+    │   ├── Unreachable        no connection
+    │   ├── Overloaded         429, or 503 with Retry-After; retry_after_s
+    │   ├── WrongKey           401, 403
+    │   ├── Rejected           400, 413; or a key too long for the server
+    │   ├── DocumentNotFound   the document is absent
     │   ├── DocumentExists     the document is there
-    │   ├── DatabaseExists    the database is there
-    │   └── DatabasesFull     no slot for one more database name
+    │   ├── DatabaseExists     the database is there
+    │   └── DatabasesFull      no slot for one more database name
     └── unknown
-        ├── NoAnswer          sent, and not or only partly answered
-        ├── ForeignServer     answered as no HYPR Micro does: HTML, unknown route, unexpected shape
-        └── ServerFailed      any other answer; it says more
+        ├── NoAnswer           sent, and not or only partly answered
+        ├── ForeignServer      an answer that HYPR Micro never gives: HTML, unknown route, unexpected shape
+        └── ServerFailed       any other answer
 """
 
 import json
@@ -31,7 +31,7 @@ from typing import ClassVar, Final
 import httpx
 
 SAID_CHARACTERS: Final = 300
-"""How much of what the server says of a failure is kept in an error."""
+"""Characters of the server's text that an error keeps. More would fill logs, with what a foreign server echoes."""
 
 
 class Outcome(StrEnum):
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 
 class MicroError(Exception):
-    """`status` is None when there was no answer; `said` is what the server says of the failure."""
+    """`status` is None if there was no answer; `said` is the server's text on the failure."""
 
     outcome: ClassVar[Outcome] = Outcome.NOT_PROCESSED
 
@@ -51,7 +51,7 @@ class MicroError(Exception):
 
 
 class UnsafeSegment(MicroError):
-    """The name cannot be addressed: see `segment`."""
+    """The name cannot be a path segment: see `segment`."""
 
 
 class NoTimeLeft(MicroError):
@@ -63,7 +63,7 @@ class Unreachable(MicroError):
 
 
 class Overloaded(MicroError):
-    """`retry_after_s` is None when the server did not say. With 503, saying so tells that the request was not taken."""
+    """`retry_after_s` is None if the answer has none. A 503 with it says that the request was not processed."""
 
     def __init__(self, what: str, *, status: int, said: str, retry_after_s: float | None) -> None:
         super().__init__(what, status=status, said=said)
@@ -91,7 +91,7 @@ class DatabaseExists(MicroError):
 
 
 class DatabasesFull(MicroError):
-    """The server holds seven names until it restarts; reading an eighth fails like creating it."""
+    """The server keeps seven names until it restarts; reading an eighth fails like creating it."""
 
 
 class NoAnswer(MicroError):
@@ -119,8 +119,7 @@ ANSWERS: Final[tuple[tuple[int, str, type[MicroError]], ...]] = (
     (500, r"MDB_DBS_FULL\b", DatabasesFull),
     (500, r"Key size is larger than the maximum key size\b", Rejected),
 )
-"""Status, how the answer's `error` text begins, and what that means. The first row that fits counts; none:
-ServerFailed."""
+"""Status, beginning of the answer's `error` text, error. The first row that fits counts; no row: ServerFailed."""
 
 SENDING: Final[tuple[tuple[type[Exception], type[MicroError]], ...]] = (
     (httpx.ConnectError, Unreachable),
@@ -133,11 +132,11 @@ SENDING: Final[tuple[tuple[type[Exception], type[MicroError]], ...]] = (
     (httpx.RequestError, NoAnswer),
     (TimeoutError, NoAnswer),
 )
-"""What httpx raises, and what it means. The first row that fits counts. UnicodeError: no name of a host."""
+"""Exception of httpx, error. The first row that fits counts. UnicodeError: the URL's host is not a host name."""
 
 
 def unsent_or_unanswered(exc: Exception) -> MicroError:
-    """What the failure of a sending means; `exc` is one of SENDING."""
+    """Return the error for an exception while sending. Raises TypeError unless it is one of SENDING."""
     for kind, error in SENDING:
         if isinstance(exc, kind):
             return error(f"{error.__name__} ({type(exc).__name__})")
@@ -145,7 +144,7 @@ def unsent_or_unanswered(exc: Exception) -> MicroError:
 
 
 def refusal(answer: httpx.Response, *, redact: Callable[[str], str]) -> MicroError:
-    """What an answer other than 2xx means."""
+    """Return the error for an answer other than 2xx."""
     status, said = answer.status_code, said_by(answer, redact=redact)
     wait_s = retry_after_s(answer.headers)
     if status == 429 or (status == 503 and wait_s is not None):
@@ -161,8 +160,10 @@ def refusal(answer: httpx.Response, *, redact: Callable[[str], str]) -> MicroErr
 
 
 def said_by(answer: httpx.Response, *, redact: Callable[[str], str]) -> str:
-    """The beginning of the answer's `error`, without the secret that a foreign server may have echoed; without one, the
-    size and type of its body. All else in it may be rows, which no log may show."""
+    """Return the beginning of the answer's `error` text, without the secret, which a foreign server may echo.
+
+    If there is no such text: the size and type of the body. The rest of a body may be rows, which no log may show.
+    """
     text = _error_text(answer)
     if text is None:
         return f"{len(answer.content)} bytes of {answer.headers.get('Content-Type', 'no type')[:SAID_CHARACTERS]}"
@@ -170,13 +171,13 @@ def said_by(answer: httpx.Response, *, redact: Callable[[str], str]) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds, or a date that is read against the answer's own `Date`; None: absent or unreadable."""
+    """Return seconds: those given, or those from the answer's `Date` to the date given; None: absent or unreadable."""
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds())
-    except (TypeError, ValueError, OverflowError):  # a time zone may be anything
+    except (TypeError, ValueError, OverflowError):  # OverflowError: the header's time zone may be any number
         return None
 
 

@@ -33,6 +33,7 @@ from shared.stores.port import (
     Store,
     StoreUnavailable,
     Table,
+    Updated,
 )
 from shared.tables import key_id
 from shared.tables.api_keys import IssuedKey
@@ -136,7 +137,7 @@ class Intercepted:
     async def claim(self, table: Table, key: Key, document: Document) -> None:
         await self._carry_out("claim", lambda: self._store.claim(table, key, document))
 
-    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
+    async def update(self, table: Table, key: Key, change: Change) -> Updated:
         return await self._carry_out("update", lambda: self._store.update(table, key, change))
 
     async def delete(self, table: Table, key: Key) -> None:

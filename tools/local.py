@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Match
@@ -23,9 +23,12 @@ from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.services import Services
 from shared.stores.opening import open_store
+from shared.stores.port import StoreError
+from shared.tables import TABLES
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
 from shared.web.startup import BuildServices
+from tools.serving import AnnouncedServer, Impossible
 
 FUNCTIONS: Final = {
     "users": users.handler,
@@ -54,6 +57,8 @@ class Gateway:
         self._docs = RequestMiddleware(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(("http://", "https://")):  # absolute-form, as clients of a proxy send it
+            scope["path"] = urlsplit(scope["path"]).path or "/"
         path: str = scope["path"]
         is_of_docs = path in DOCS_PATHS or path.startswith(DOCS_ASSETS)
         app: App = self._docs if is_of_docs else self.functions[function_of(path)].asgi
@@ -104,17 +109,15 @@ def _run(options: argparse.Namespace) -> int:
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
         return 2
-    print(_welcome(url, settings), flush=True)
-    uvicorn.run(
-        local_gateway(environ, lambda settings: Services.on(store, settings)),
-        host=options.host,
-        port=options.port,
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-    )
+
+    async def check() -> None:
+        try:
+            await store.verify(TABLES)
+        except StoreError as exc:
+            raise Impossible(f"the store cannot be used: {exc}") from exc
+
+    gateway = local_gateway(environ, lambda settings: Services.on(store, settings))
+    AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
     return 0
 
 
@@ -123,7 +126,7 @@ def _invoke(options: argparse.Namespace) -> int:
     if chosen_store(environ) is StoreChoice.MEMORY:
         environ.setdefault("AGENT_TALK_MEMORY_FILE", MEMORY_FILE)
     try:
-        event = json.loads(sys.stdin.read() if options.event == "-" else Path(options.event).read_text())
+        event = json.loads(sys.stdin.buffer.read() if options.event == "-" else Path(options.event).read_bytes())
     except (OSError, ValueError) as exc:
         print(f"cannot read the event: {exc}", file=sys.stderr)
         return 2
@@ -156,7 +159,7 @@ def _welcome(url: str, settings: Settings) -> str:
             kept = str(settings.memory_file or "memory, until you stop it")
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Documentation: {url}/docs
-Usage page:    {url}/usage
+Usage page:    {url}/usage (and {url}/ leads there)
 
 Try, in another terminal:
 

@@ -1,6 +1,8 @@
 """The types of fields in bodies, which check what they are given."""
 
-from typing import Annotated
+import re
+import unicodedata
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -9,51 +11,83 @@ from shared.core.errors import InvalidVoice
 from shared.core.text import characters
 from shared.speech.voices import VOICES, Voice
 
+EMAIL_LENGTH: Final = 254
+"""UTF-16 code units of an address: RFC 5321's path of 256 octets without its angle brackets."""
 
-def _too_long(max_length: int, provided: int) -> PydanticCustomError:
+DOMAIN_LENGTH: Final = 253
+"""Characters of a domain name (RFC 1035), without the final dot."""
+
+PASSWORD_LEAST: Final = 8
+PASSWORD_MOST: Final = 128
+"""UTF-16 code units of a new password in NFC."""
+
+_ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
+_DOT_ATOM: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+"""A local part in lower case: RFC 5322's dot-atom, with UTF-8 as in RFC 6531. Quoted local parts are refused."""
+
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def _too_long(most: int, provided: int, *, bound: str = "maxLength") -> PydanticCustomError:
     return PydanticCustomError(
-        "VALIDATION_ERROR",
-        "must have at most {maxLength} characters",
-        {"maxLength": max_length, "provided": provided},
+        "VALIDATION_ERROR", f"must have at most {most} characters", {bound: most, "provided": provided}
     )
 
 
-def at_most(max_length: int) -> AfterValidator:
-    """A bound on a text's length in UTF-16 code units."""
+def at_most(most: int, *, bound: str = "maxLength") -> AfterValidator:
+    """Bound a text's length in UTF-16 code units. `bound` is its key in the error's details."""
 
     def check(text: str) -> str:
         try:
             provided = characters(text)
         except UnicodeEncodeError as exc:
             raise PydanticCustomError("string_unicode", "is not valid Unicode text") from exc
-        if provided > max_length:
-            raise _too_long(max_length, provided)
+        if provided > most:
+            raise _too_long(most, provided, bound=bound)
         return text
 
     return AfterValidator(check)
 
 
 def _email(text: str) -> str:
-    email = text.strip().lower()
-    if characters(email) > 254:
-        raise _too_long(254, characters(email))
-    local, _, domain = email.partition("@")
-    if (
-        not local
-        or "@" in domain
-        or "" in domain.split(".")
-        or "." not in domain
-        or any(c.isspace() or not c.isprintable() for c in email)
-    ):
+    """Normalise an address, so that each mailbox is one account: NFC, lower case, domain in its `xn--` form."""
+    email = _nfc(_nfc(text.strip()).lower())
+    local, _, domain = email.rpartition("@")
+    if characters(email) > EMAIL_LENGTH:
+        raise _too_long(EMAIL_LENGTH, characters(email))
+    ascii_domain = _ascii_domain(domain)
+    if not _DOT_ATOM.fullmatch(local) or not local.isprintable() or ascii_domain is None:
         raise PydanticCustomError("VALIDATION_ERROR", "must be an email address")
-    return email
+    if characters(local) + 1 + len(ascii_domain) > EMAIL_LENGTH:
+        raise _too_long(EMAIL_LENGTH, characters(local) + 1 + len(ascii_domain))
+    return f"{local}@{ascii_domain}"
+
+
+def _ascii_domain(domain: str) -> str | None:
+    """A domain name in LDH labels, international ones by IDNA 2008; None if it is no domain name with a dot."""
+    if not domain.isascii() or "xn--" in domain:
+        import idna  # noqa: PLC0415 its tables take 10 ms, which few addresses need
+
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except idna.IDNAError:
+            return None
+    labels = domain.split(".")
+    named = len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return domain if named and len(domain) <= DOMAIN_LENGTH else None
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _password(text: str) -> str:
-    if characters(text) < 8:
-        raise PydanticCustomError("VALIDATION_ERROR", "must have at least 8 characters")
-    if characters(text) > 128:
-        raise _too_long(128, characters(text))
+    """Bound a new password's length, in the form in which passwords are compared."""
+    compared = _nfc(text)
+    if characters(compared) < PASSWORD_LEAST:
+        raise PydanticCustomError("VALIDATION_ERROR", f"must have at least {PASSWORD_LEAST} characters")
+    if characters(compared) > PASSWORD_MOST:
+        raise _too_long(PASSWORD_MOST, characters(compared))
     return text
 
 

@@ -18,6 +18,11 @@ class VoiceAnswer(Answer):
 VOICE_ANSWERS: Final = {voice.id: VoiceAnswer.model_validate(voice) for voice in VOICES.values()}
 
 
+def _unknown(voice_id: str) -> VoiceAnswer:
+    """Answer a voice that is offered no more: a memo that moved in keeps the one it has."""
+    return VoiceAnswer(id=voice_id, name=voice_id, gender="unknown", description="")
+
+
 class AudioAnswer(Answer):
     url: str
     duration: float
@@ -39,8 +44,8 @@ class MemoAnswer(Answer):
             id=memo.id,
             text=memo.text,
             title=memo.title,
-            voice=VOICE_ANSWERS[memo.voice],
-            audio=AudioAnswer(url=public_url + memo.audio_url, duration=memo.duration_seconds, format="mp3"),
+            voice=VOICE_ANSWERS.get(memo.voice) or _unknown(memo.voice),
+            audio=AudioAnswer(url=memo.audio_at(public_url), duration=memo.duration_seconds, format="mp3"),
             character_count=memo.character_count,
             created_at=memo.created_at,
         )

@@ -1,10 +1,16 @@
-"""What a query asks for: options, times, and windows of lists."""
+"""Query parameters: whole numbers, options, times, and windows of lists.
 
+Empty parameters never arrive here: `web/middleware.py` drops them, so that they count as absent.
+"""
+
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final
 
 from fastapi import Query
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from shared.core.clock import MILLISECOND, to_the_millisecond
 from shared.core.errors import (
@@ -13,17 +19,19 @@ from shared.core.errors import (
 from shared.tables import Window
 
 DEFAULT_DAYS: Final = 30
-"""Of figures, when the query names no time."""
+"""Days of figures if the query names no time."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _END: Final = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
-_LAST_DAY: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+"""A date and time needs `Z` or an offset: without one it would mean the machine's time zone."""
 
 
 def option(field: str, text: str, options: Sequence[str]) -> str:
-    """The text, if it is one of the options. Raises ValidationFailed, which names them."""
+    """Return the text if it is one of the options. Raises ValidationFailed, which names them."""
     if text not in options:
         raise ValidationFailed(f"Invalid {field}: {text}", details={"field": field, "validOptions": list(options)})
     return text
@@ -36,23 +44,23 @@ def too_long(field: str, most: str, *, limit: int, provided: int) -> ValidationF
 
 
 def begins(field: str, text: str) -> datetime:
-    """The first moment that an ISO 8601 date or time means, UTC. Raises ValidationFailed."""
+    """Return the first moment that a date or a time means, UTC. Raises ValidationFailed if it is neither."""
     return _moments(field, text)[0]
 
 
 def ends(field: str, text: str) -> datetime:
-    """The first moment after what an ISO 8601 date or time means, UTC. Raises ValidationFailed."""
+    """Return the first moment after what a date or a time means, UTC. Raises ValidationFailed if it is neither."""
     return _moments(field, text)[1]
 
 
 def up_to(field: str, text: str) -> datetime:
-    """The time that an ISO 8601 time means, or the end of the day that a date means, UTC. Raises ValidationFailed."""
+    """Return a time's moment, or the end of a date's day, UTC. Raises ValidationFailed if it is neither."""
     first, after = _moments(field, text)
     return first if after - first == MILLISECOND else after
 
 
 def window(*, limit: int, after: str | None, since: str | None = None, until: str | None = None) -> Window:
-    """A page's bounds from its query. Raises ValidationFailed."""
+    """Return a page's bounds from its query. Raises ValidationFailed if they are out of range or in the wrong order."""
     if not 1 <= limit <= 100:
         raise ValidationFailed(
             "limit must be between 1 and 100", details={"field": "limit", "limit": 100, "provided": limit}
@@ -64,22 +72,38 @@ def window(*, limit: int, after: str | None, since: str | None = None, until: st
 
 
 def _moments(field: str, text: str) -> tuple[datetime, datetime]:
-    """From and up to where, exclusive."""
+    """The first moment that the text means, and the first moment after it; at most the last millisecond of 9999."""
     try:
-        if "T" not in text and " " not in text:
+        if _DATE.fullmatch(text):
             day = max(datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)), _EPOCH)
-            return day, day + timedelta(days=1) if day < _LAST_DAY else _END
-        at = datetime.fromisoformat(text)
-        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        at = max(to_the_millisecond(at), _EPOCH)
-        return at, at + MILLISECOND
-    except (ValueError, OverflowError):
-        raise ValidationFailed(
-            f"Invalid {field}: expected an ISO 8601 date or time", details={"field": field}
-        ) from None
+            return day, day + timedelta(days=1) if day.date() < date.max else _END
+        if _TIME.fullmatch(text):
+            at = max(_in_utc(datetime.fromisoformat(text.upper())), _EPOCH)
+            return at, min(at, _END - MILLISECOND) + MILLISECOND
+    except ValueError:  # a day or an hour that no calendar has
+        pass
+    raise ValidationFailed(f"Invalid {field}: expected an ISO 8601 date or time", details={"field": field})
 
 
-Limit = Annotated[int, Query(description="Rows on a page, 1 to 100")]
+def _in_utc(at: datetime) -> datetime:
+    """The same moment in UTC, to the millisecond; one that an offset moves out of years 1 to 9999 becomes their end."""
+    try:
+        return min(to_the_millisecond(at.astimezone(UTC)), _END)
+    except OverflowError:
+        return _END if at.year > 1 else _EPOCH
+
+
+def _whole(text: object) -> object:
+    """Accept plain digits alone: Pydantic would also read `5.0`, `+5` and `7_0`."""
+    if isinstance(text, str) and not re.fullmatch(r"-?[0-9]+", text):
+        raise PydanticCustomError("int_parsing", "Input should be plain digits")
+    return text
+
+
+Whole = BeforeValidator(_whole)
+"""A whole number in plain digits."""
+
+Limit = Annotated[int, Whole, Query(description="Rows on a page, 1 to 100")]
 
 Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before")]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from handlers.models.openapi import errors
 from shared.web.etags import etag_of, is_known
@@ -53,6 +53,17 @@ async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] =
     if is_known(page.etag, known):
         return HTMLResponse(status_code=304, headers=headers)
     return HTMLResponse(page.html, headers=headers)
+
+
+@routes.get(
+    "/",
+    response_class=Response,
+    status_code=307,
+    responses=errors() | {307: {"description": "To the page"}},
+)
+async def lead_to_page() -> Response:
+    """Lead to the page, below the stage if the API has one."""
+    return RedirectResponse("usage")
 
 
 @cache

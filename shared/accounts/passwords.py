@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,13 @@ class Passwords:
         return self._given or PasswordHasher()
 
     async def hash(self, password: str) -> str:
-        return await asyncio.to_thread(self._hasher.hash, password)
+        return await asyncio.to_thread(self._hasher.hash, _compared(password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether it fits. None, for an unknown account, takes as long and fits nothing."""
         if self._dummy is None:
             self._dummy = await self.hash(secrets.token_urlsafe(16))
-        return await asyncio.to_thread(self._fits, password_hash, password)
+        return await asyncio.to_thread(self._fits, password_hash, _compared(password))
 
     def _fits(self, password_hash: str | None, password: str) -> bool:
         from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
@@ -42,3 +43,8 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None
+
+
+def _compared(password: str) -> str:
+    """The form in which passwords are compared: NFC, as keyboards differ in how they compose what they type."""
+    return unicodedata.normalize("NFC", password)

@@ -1,4 +1,4 @@
-"""Time and ids: UTC to the millisecond, and ids that sort by it."""
+"""Time: UTC to the millisecond, and the days, months and windows that begin and end in it."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ def to_the_millisecond(at: datetime) -> datetime:
 
 
 def iso(at: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`: `2026-11-23T22:30:56.120Z`."""
+    """Format a time as ISO 8601 in UTC with milliseconds and `Z`: `2026-11-23T22:30:56.120Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -36,28 +36,28 @@ Instant = Annotated[
 
 
 def next_day(at: datetime) -> datetime:
-    """The next UTC midnight."""
+    """Return the next UTC midnight."""
     return midnight(at.date()) + DAY
 
 
 def next_month(at: datetime) -> datetime:
-    """The first moment of the next calendar month, UTC."""
+    """Return the first moment of the next calendar month, UTC."""
     return midnight(month_after(at.date()))
 
 
 def midnight(day: date) -> datetime:
-    """The first moment of a UTC day."""
+    """Return the first moment of a UTC day."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def floor(at: datetime, unit: timedelta) -> datetime:
-    """Where the day, hour or part of an hour begins that contains this moment."""
+    """Return the beginning of the day, hour or part of an hour that contains this moment."""
     start = midnight(at.date())
     return start + (at - start) // unit * unit
 
 
 def months(first: date, last: date) -> Iterator[date]:
-    """The first days of the months from one day's to another's."""
+    """Yield the first day of each month, from the month of `first` to that of `last`."""
     month = first.replace(day=1)
     while month <= last:
         yield month
@@ -65,7 +65,7 @@ def months(first: date, last: date) -> Iterator[date]:
 
 
 def month_after(day: date) -> date:
-    """The first day of the month after this day's."""
+    """Return the first day of the month after this day's."""
     return (day.replace(day=1) + 31 * DAY).replace(day=1)
 
 

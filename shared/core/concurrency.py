@@ -1,4 +1,4 @@
-"""Awaiting several things at once without leaving any of them behind."""
+"""Structured concurrency: several awaitables at once, none abandoned; and locks by key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, overload
 from weakref import WeakValueDictionary
 
 AT_ONCE: Final = 8
-"""Requests under way together: as many as a container has connections."""
+"""Requests in flight together: as many as a container has connections. More would wait for a connection."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -27,10 +27,10 @@ async def gather_settled(
 @overload
 async def gather_settled(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
 async def gather_settled(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
-    """The results in order, once all have settled; raises the first error only then.
+    """Await all, then return the results in order, or raise the first error.
 
-    A write in flight is never cancelled because its neighbour failed: its outcome would be unknown for no reason, and
-    what still runs after the answer is frozen with the Lambda container.
+    A write in flight is not cancelled because another one failed: its outcome would be unknown for no reason. Nothing
+    still runs after the answer, when Lambda freezes the container.
     """
     results = await asyncio.gather(*awaitables, return_exceptions=True)
     for result in results:
@@ -40,19 +40,21 @@ async def gather_settled(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
 
 
 async def in_batches(calls: Iterable[Awaitable[object]]) -> None:
-    """Await all, some at a time; the others begin only when those have succeeded."""
+    """Await all, `AT_ONCE` at a time. After an error no further batch begins."""
     waiting = iter(calls)
     while some := list(islice(waiting, AT_ONCE)):
         await gather_settled(*some)
 
 
 class KeyedLocks:
+    """Locks by key: changes of one row follow one another within a process, so that its writers do not compete."""
+
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, row: Hashable, *, wait_s: float, late: Callable[[str], Exception]) -> AsyncIterator[None]:
-        """Raises what `late` makes of a reason when the turn does not come in time."""
+    async def acquire(self, row: Hashable, *, wait_s: float, late: Callable[[str], Exception]) -> AsyncIterator[None]:
+        """Hold the row's lock. Raises what `late` makes of a reason if the lock is not free within `wait_s` seconds."""
         lock = self._locks.setdefault(row, asyncio.Lock())
         try:
             async with asyncio.timeout(max(0.0, wait_s)):

@@ -1,4 +1,7 @@
-"""Cursors: where the next page of a list begins, sealed so that only this list accepts it."""
+"""Cursors: the place where the next page of a list begins, authenticated for this list alone.
+
+A cursor is base64url of a 16-byte MAC and the sort key, without padding: `6TbR…MDE5YWJj`.
+"""
 
 import base64
 import binascii
@@ -9,23 +12,23 @@ from typing import Final
 from shared.core.errors import ValidationFailed
 
 _SEAL_BYTES: Final = 16
-"""128 bits of an HMAC-SHA-256 are out of a forger's reach."""
+"""Bytes of the MAC. 128 bits of HMAC-SHA-256 cannot be forged by guessing; more would only lengthen the cursor."""
 
 
 class Cursors:
-    """`scope` says whose list it is and how it is filtered; a cursor of one scope opens in no other."""
+    """Seals and opens cursors. `scope` is the list's owner and filters: a cursor opens in no other scope."""
 
     def __init__(self, secret: str) -> None:
         self._key = hashlib.sha256(f"cursors:{secret}".encode()).digest()
 
     def seal(self, scope: tuple[str | None, ...], after: str | None) -> str | None:
-        """None: there are no more pages."""
+        """Return the cursor of the page after the key `after`; None if there is no further page."""
         if after is None:
             return None
         return base64.urlsafe_b64encode(self._mac(scope, after) + after.encode()).decode().rstrip("=")
 
     def open(self, scope: tuple[str | None, ...], cursor: str | None) -> str | None:
-        """Where to continue; None: at the beginning. Raises ValidationFailed."""
+        """Return the key after which the page begins; None for the first. Raises ValidationFailed if it is forged."""
         if cursor is None:
             return None
         try:

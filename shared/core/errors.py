@@ -1,4 +1,4 @@
-"""What can go wrong, as facts: each error knows its status, its code and how a client tells it apart.
+"""The errors that clients receive: each class has its HTTP status and its code.
 
 AgentTalkError
 ├── 400  ValidationFailed · MissingField · InvalidInput · InvalidVoice
@@ -19,7 +19,7 @@ from typing import ClassVar
 
 
 class AgentTalkError(Exception):
-    """A failure that a client is told about. `details` holds only keys that the public contract lists, in camelCase."""
+    """A failure that is answered to the client. `details` has only keys of the public contract, in camelCase."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -61,7 +61,7 @@ class InvalidInput(AgentTalkError):
 
 
 class RangeNotSatisfiable(ValidationFailed):
-    """No byte of a file of this length lies in the range that was asked for."""
+    """The requested range contains no byte of a file of this length."""
 
     status = 416
 
@@ -75,7 +75,7 @@ class InvalidVoice(AgentTalkError):
 
 
 class Unauthenticated(AgentTalkError):
-    """Nobody is known to be calling."""
+    """The caller is unknown: no credential, or no good one."""
 
     status = 401
 
@@ -92,7 +92,7 @@ class InvalidCredential(Unauthenticated):
 
 
 class SessionExpired(Unauthenticated):
-    """The session is past its end: its seven days are over, it was logged out, or the password has changed since."""
+    """The session has ended: after seven days, by logout, or by a change of the password."""
 
     code = "EXPIRED_TOKEN"
 
@@ -121,7 +121,7 @@ class KeyRevoked(AgentTalkError):
 
 
 class NotFound(AgentTalkError):
-    """Absent, or another owner's: both come from here, so they cannot be told apart."""
+    """The row is absent or belongs to another owner. One class for both keeps the answers equal byte for byte."""
 
     status = 404
     code = "NOT_FOUND"
@@ -191,7 +191,7 @@ class AudioStoreFailed(AgentTalkError):
 
 
 class ServiceUnavailable(AgentTalkError):
-    """The data store cannot be reached or is not verified. Nothing is known about what was asked."""
+    """The data store is unreachable or not verified, so the request could not be decided."""
 
     status = 503
     code = "SERVICE_UNAVAILABLE"
@@ -204,7 +204,7 @@ class ServiceUnavailable(AgentTalkError):
 
 
 class InternalError(AgentTalkError):
-    """What nobody foresaw. Its text is fixed: the cause is for the log."""
+    """An unexpected failure. The text is fixed: only the log gets the cause."""
 
     def __init__(self) -> None:
         super().__init__("An unexpected error occurred")

@@ -35,17 +35,17 @@ class Ids:
 
 
 def is_id(text: str) -> bool:
-    """Whether this could have been minted here. What could not, names nothing."""
+    """Return whether this has the form of an id. Any other text names no row."""
     return _ID.fullmatch(text) is not None
 
 
 def first_id(at: datetime) -> str:
-    """Below every id minted at or after this time, and above all that were minted before."""
+    """Return a bound: below every id minted at or after this time, above every id minted before."""
     return f"{_ms(at) << 80:032x}"
 
 
 def minted_at(minted_id: str) -> datetime:
-    """When this id was minted, to the millisecond."""
+    """Return the time at which this id was minted, to the millisecond."""
     return _EPOCH + int(minted_id[:12], 16) * MILLISECOND
 
 

@@ -1,4 +1,4 @@
-"""The request being served: its id, and the time that is left for it."""
+"""The request being served: its id and its deadline."""
 
 import time
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being served, for log lines."""
 
 REQUEST_S: Final = 12.0
-"""A request's time: below the functions' 15 s, so that an outage is answered and not cut off."""
+"""Seconds that a request has. Below the functions' 15 s, so that an outage is answered 503 before Lambda stops it."""
 
 ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
-"""When the time of the request being served is up, on the monotonic clock."""
+"""The deadline of the request being served, in seconds of the monotonic clock; None outside a request."""
 
 
 def time_left_s() -> float:
-    """Seconds until the request being served must be answered."""
+    """Return the seconds until the request being served must be answered; outside a request, a whole request's."""
     ends = ends_at.get()
     return REQUEST_S if ends is None else ends - time.monotonic()
 

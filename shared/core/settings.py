@@ -1,4 +1,4 @@
-"""What the environment decides: every variable, its default and its unit; all that is wrong with it is told at once."""
+"""Settings from environment variables: each variable, its default and its unit. All problems are reported at once."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class StoreChoice(StrEnum):
 
 
 class SettingsError(Exception):
-    """What is wrong with the environment, a sentence each, naming the variables."""
+    """The environment cannot be used. `problems` has a sentence each, with the names of the variables."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -33,7 +33,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptLimits:
-    """How many attempts of a kind a window admits: 15 minutes for failed logins, an hour for the rest."""
+    """Attempts that a window admits. Windows are 15 minutes for failed logins and an hour for the others."""
 
     failed_logins_per_account: int = 10
     failed_logins_per_address: int = 100
@@ -43,7 +43,7 @@ class AttemptLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """What answers and logs when all else is wrong, too."""
+    """What answering and logging need, even when the other settings are wrong."""
 
     production: bool = False
     cors_origins: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class WebSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """The default stands for what is wrong; `Settings.from_env` tells of it."""
+        """Read them. A wrong variable gets its default; `Settings.from_env` reports it."""
         return cls.read(_Reader(env))
 
     @classmethod
@@ -83,7 +83,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
-        """Raises SettingsError with all that is wrong."""
+        """Read all settings. Raises SettingsError, with every problem, if any variable is missing or wrong."""
         env = {name: value for name, value in env.items() if value}
         read = _Reader(env)
         edge = WebSettings.read(read)
@@ -121,7 +121,7 @@ class Settings:
 
 
 def chosen_store(env: Mapping[str, str]) -> StoreChoice:
-    """The store that the environment asks for, as far as it can be told; memory when it asks for none."""
+    """Return the store that the environment asks for; memory if it asks for none or for an unknown one."""
     named = env.get("AGENT_TALK_STORE", "")
     if named in tuple(StoreChoice):
         return StoreChoice(named)
@@ -132,12 +132,12 @@ def chosen_store(env: Mapping[str, str]) -> StoreChoice:
 
 
 def in_lambda(env: Mapping[str, str]) -> bool:
-    """Whether this is Lambda itself, and not a tool that behaves like it."""
+    """Return whether this is Lambda itself. Tools that emulate it set `IS_LOCAL`."""
     return bool(env.get("AWS_LAMBDA_FUNCTION_NAME")) and not env.get("IS_LOCAL")
 
 
 class _Reader:
-    """Reads variables and collects what is wrong with them. An empty variable counts as unset."""
+    """Reads variables and collects their problems. An empty variable counts as unset."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
@@ -160,7 +160,7 @@ class _Reader:
         return default
 
     def url(self, name: str) -> str:
-        """Without a slash at its end; empty when it is unset."""
+        """Return the URL without a final slash; empty if it is unset."""
         url = self.env.get(name, "").rstrip("/")
         if url and not _is_url(url):
             self.problems.append(f"{name} must be an absolute http(s) URL without credentials{_but(url)}")
@@ -182,7 +182,7 @@ class _Reader:
 
 
 def _but(url: str) -> str:
-    """What was given instead; nothing, when it may hold a password or a key."""
+    """Return `, not <value>` for a problem's text; empty if the value may contain a password or a key."""
     return "" if "@" in url or "?" in url else f", not {url!r}"
 
 
@@ -191,11 +191,11 @@ def _is_origin(text: str) -> bool:
 
 
 def _is_url(text: str) -> bool:
-    """Whether this is an absolute http(s) URL without credentials, query and fragment."""
+    """Return whether this is an absolute http(s) URL without credentials, query and fragment."""
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 raises for what is no port
-    except ValueError:  # brackets that are no IPv6 address, too
+    except ValueError:  # urlsplit raises it too, for brackets that hold no IPv6 address
         return False
     plain = text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
     return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
@@ -245,7 +245,7 @@ def _store(read: _Reader, *, production: bool) -> StoreChoice:
 
 
 def _check_micro(read: _Reader) -> None:
-    """A server of one's own, or one behind the platform's proxy: whole, and not both."""
+    """Check that one way to HYPR Micro is configured completely: a server directly, or the platform's proxy."""
     ways = (("HYPR_URL", "HYPERMICRO_API_KEY"), ("HYPR_PLATFORM_URL", "HYPR_APP_SLUG"))
     begun = [way for way in ways if any(read.env.get(name) for name in way)]
     if len(begun) == len(ways):

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, with the ids of the request that it is about and of its trace."""
+"""Log lines: one JSON object each, with the ids of the request and of its trace."""
 
 import logging
 
@@ -7,7 +7,7 @@ from shared.observability import trace
 
 
 def configure_logging(level: str) -> None:
-    """One JSON line a record, with these ids; for the service's own loggers only."""
+    """Format the records of the service's own loggers as JSON lines with these ids, from `level` upwards."""
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
 
     logger = logging.getLogger("agent_talk")

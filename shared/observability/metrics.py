@@ -1,4 +1,4 @@
-"""What is told of a request at its end: a log line, and metrics in CloudWatch's embedded format.
+"""A request's log line and its metrics, in CloudWatch's embedded metric format, written when the response ends.
 
 | metric | unit | |
 |---|---|---|
@@ -11,8 +11,8 @@
 | `SpeechLatency` | ms | each speech that was made for a live key |
 | `ColdStarts` | count | first requests of a container |
 
-Their one dimension is the function: whatever is asked of it, it has these eleven series at most. What was asked (the
-route, the error's code, the request's id) stands beside them, to be searched.
+The function is the only dimension, so each has at most these eleven series. The route, the error's code and the
+request's id are metadata: searchable, and no further series.
 """
 
 import json
@@ -25,15 +25,15 @@ from shared.observability.request_stats import RequestStats
 NAMESPACE: Final = "AgentTalk"
 
 VALUES: Final = 99
-"""How many values of one metric fit into a line; the store's requests beyond them are counted, and not timed."""
+"""Values of one metric in a line: the format allows 100. Further store requests are counted and not timed."""
 
 KINDS: Final = {429: "LimitRefusals", 502: "SpeechErrors", 503: "StoreErrors"}
-"""The errors that have a status of their own."""
+"""Statuses that one kind of error alone has, and its metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A request at its end. The route's template stands for the path, which may hold anything."""
+    """A finished request. It has the route's template and not the path, which may contain anything."""
 
     request_id: str | None
     method: str
@@ -44,7 +44,7 @@ class Served:
     spent: RequestStats
 
     def line(self) -> dict[str, object]:
-        """What the log says of it, beside the ids that every line has."""
+        """Return the log line's fields, beside the ids that every line has."""
         return {
             "method": self.method,
             "route": self.route,
@@ -59,14 +59,14 @@ class Served:
 
 
 def kind_of_error(status: int | None) -> str | None:
-    """The metric that counts answers of this status as errors; None: it is no error."""
+    """Return the metric that counts answers of this status; None if it is no error."""
     if status is None or status < 400:
         return None
     return KINDS.get(status, "ClientErrors" if status < 500 else "InternalErrors")
 
 
 def emit(served: Served, *, function: str) -> None:
-    """Write a request's metrics to the log, in one line. They are its own: nothing is kept between two."""
+    """Write a request's metrics to standard output, in one line."""
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 for those who collect them
 
     spent = served.spent

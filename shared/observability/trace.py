@@ -1,7 +1,7 @@
-"""W3C Trace Context: a caller's trace goes on in our requests to the store, and is named in the log.
+"""W3C Trace Context: requests to the store continue the caller's trace, and log lines have its id.
 
-A trace is continued, never begun: without a valid `traceparent` nothing is sent, as none of our own spans are recorded
-anywhere, and a made-up trace would lead nowhere.
+A trace is continued, never begun: without a valid `traceparent` no header is sent. No spans of ours are recorded, so a
+new trace would be empty.
 """
 
 import re
@@ -15,10 +15,10 @@ from typing import Final
 _VERSION_0: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _STATE: Final = re.compile(r"[\t -~]{1,4096}")
-"""What any HTTP library sends as it is, and any server takes."""
+"""Values that every HTTP library sends unchanged and every server accepts."""
 
 SAMPLED: Final = 0x01
-"""The only flag that version 00 knows; others must not be passed on."""
+"""The only flag of version 00. Unknown flags must not be propagated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Trace:
     state: str | None
 
     def headers(self) -> Mapping[str, str]:
-        """For one request of ours, which is a span of its own."""
+        """Return the headers of one outgoing request, with a span id of its own."""
         parent = f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.flags:02x}"
         return {"traceparent": parent, **({"tracestate": self.state} if self.state else {})}
 
@@ -37,19 +37,19 @@ _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 def current() -> Trace | None:
-    """The trace that the request being served belongs to."""
+    """Return the trace of the request being served; None if it has none."""
     return _current.get()
 
 
 def headers() -> Mapping[str, str]:
-    """What a request to a service of ours carries."""
+    """Return the headers of one outgoing request; empty without a trace."""
     trace = _current.get()
     return {} if trace is None else trace.headers()
 
 
 @contextmanager
 def continued(given: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
-    """Go on with the trace of these headers, if there is a valid one."""
+    """Continue the trace of these headers, if they have a valid one."""
     token = _current.set(parse(given))
     try:
         yield
@@ -58,7 +58,7 @@ def continued(given: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
 
 
 def parse(given: Iterable[tuple[bytes, bytes]]) -> Trace | None:
-    """The trace that these raw headers name. None: none, an invalid one, or more than one."""
+    """Parse the trace of these raw headers. None if there is none, an invalid one, or more than one."""
     fields = [(name.lower(), value.decode("latin-1").strip(" \t")) for name, value in given]
     parents = [value for name, value in fields if name == b"traceparent"]
     if len(parents) != 1:

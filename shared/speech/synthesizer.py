@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.speech.spoken import Spoken
 from shared.speech.voices import Voice
 
 
@@ -17,3 +18,17 @@ class Speech:
 class Synthesizer(Protocol):
     async def speak(self, text: str, voice: Voice) -> Speech:
         """Say the text. Raises SpeechFailed, AudioStoreFailed."""
+
+
+class VoiceAdapter(Protocol):
+    """What says a text: our own voices, or a provider's."""
+
+    max_characters: int
+    """Characters of one call, in UTF-16 code units. The caller cuts longer text (`shared.speech.cutting.pieces`)."""
+
+    def reading(self, cleaned: str) -> str:
+        """Return what this adapter says of a cleaned text; empty: nothing, so that the text is refused before it is
+        charged."""
+
+    async def speak(self, text: str, voice: Voice) -> Spoken:
+        """Say what `reading` returned. Raises SpeechFailed."""

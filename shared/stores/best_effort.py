@@ -1,4 +1,4 @@
-"""Writing what no request may fail for."""
+"""Write what a request must not fail for."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _log = logging.getLogger("agent_talk.best_effort")
 
 @contextmanager
 def best_effort(failed: str, **ids: object) -> Iterator[None]:
-    """What the store refuses is logged, as `failed` and with these ids, and goes no further."""
+    """Log a store's error as the message `failed` with these ids, and go on."""
     try:
         yield
     except StoreError:

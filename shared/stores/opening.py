@@ -1,4 +1,4 @@
-"""Opening the store that the settings choose, and preparing for it."""
+"""Open the store that the settings choose."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ Close = Callable[[], Awaitable[None]]
 
 
 async def nothing_to_close() -> None:
-    """Memory has no connections."""
+    """Close a store that has no connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedStore:
-    """A store, and what its opener must await when it is done with it."""
+    """A store, and the call that its opener awaits after its last use."""
 
     store: Store
     close: Close = nothing_to_close
 
 
 def open_store(settings: Settings, *, creates_table: bool | None = None) -> OpenedStore:
-    """The store that the settings choose. Raises SettingsError.
+    """Open the store that the settings choose. Raises SettingsError if they do not fit this machine.
 
-    With `creates_table`, verifying DynamoDB's table makes it if it is missing; None: in development.
+    `creates_table`: whether `verify` creates DynamoDB's table if it is missing; None: in development only.
     """
     match settings.store:
         case StoreChoice.MEMORY:
@@ -45,7 +45,7 @@ def _open_memory(settings: Settings) -> OpenedStore:
 
 
 def _open_micro(settings: Settings) -> OpenedStore:
-    """Its connections live as long as the container. httpx, half a second to import, is for those who chose it."""
+    """Its connections live as long as the container. Importing httpx takes half a second, so other stores do not."""
     from shared.micro import (  # noqa: PLC0415
         Direct,
         MicroClient,
@@ -67,7 +67,7 @@ def _open_micro(settings: Settings) -> OpenedStore:
 
 
 def _open_dynamodb(settings: Settings, *, creates_table: bool | None) -> OpenedStore:
-    """Its client is made with the first call, and lives as long as the container. boto3 is for those who chose it."""
+    """Its client is made at the first call, and lives as long as the container. Other stores do not import boto3."""
     try:
         from shared.stores.dynamo.client import Dynamo, open_client  # noqa: PLC0415
         from shared.stores.dynamo.store import DynamoStore  # noqa: PLC0415

@@ -1,13 +1,13 @@
-"""The store port: what every store promises, whatever lies below it.
+"""Define the store port: what every store promises.
 
-Rows are JSON documents under a key of a partition and an optional sort part. Tables hold rows of one of three kinds:
+A row is a JSON document under a key: a partition and an optional sort part. A table contains rows of one kind:
 
-- **facts** are added once, under a fresh key, and extended by further facts beside them (`revoked_at`, `title`);
+- **facts** are added once, under a fresh key, and extended by single fields (`revoked_at`, `title`);
 - **changing rows** are rewritten whole, and lose no acknowledged change;
-- **registers** hold the last value written, for what may be a moment stale.
+- **registers** keep the last value written, and may be a moment stale.
 
-Counters are numbers under a name, for what changes with every call. The part of a name up to its first colon says what
-the counter belongs to: those of one owner lie together, and are read together.
+A counter is a number under a name, for what changes with every call. The part of a name up to its first colon is the
+owner (`<user id>:calls:2026-11-23`): an owner's counters are stored together, and read by one request.
 """
 
 import json
@@ -19,24 +19,23 @@ from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 PAGE_BYTES: Final = 900_000
-"""A page ends early before its documents exceed this many bytes of JSON (the public answer's bound is 1 MB), but
-holds at least one row."""
+"""Bytes of JSON that the documents of a page have at most; one row is always returned. The public answer's bound is
+1 MB."""
 
 STEP: Final = 2**53
-"""The most that one increment adds or takes: what every store counts exactly."""
+"""The most that one increment adds or subtracts. HYPR Micro rounds larger numbers: it counts in doubles."""
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
-_COUNTER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,255}")
 _MONTH = re.compile(r"[^:]*:(?:[^:]*:)*?[12]\d{3}-(?:0[1-9]|1[0-2])(?=[:-]|$)")
 
 T = TypeVar("T")
 
 Document = dict[str, Any]
-"""A JSON object: what `json.loads` can give. Numbers survive exactly."""
+"""A JSON object as `json.loads` returns it. Every store keeps its numbers exactly."""
 
 Change = Callable[[Document | None], Document | None]
-"""From the row as it is (None: absent) to the row as it shall be (None: deleted). Raises to refuse. It may be called
-more than once, so it must not act."""
+"""A function from a row before (None: absent) to the row after (None: deleted), which raises to refuse. It may be
+called more than once, so it must have no side effects."""
 
 
 class Kind(StrEnum):
@@ -47,10 +46,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A named set of rows. `database` groups tables on stores that have few of them.
+    """A named set of rows. `database` is its database on HYPR Micro, which has few.
 
-    The rows of one partition are spread over `shards` partitions of an engine that bounds what one of its own takes; a
-    page then asks each. It is fixed once there are rows.
+    On DynamoDB, which limits the load of a partition, the rows of one partition are spread over `shards` of its own; a
+    page then reads each. `shards` must not change once there are rows.
     """
 
     name: str
@@ -58,16 +57,11 @@ class Table:
     database: str
     shards: int = 1
 
-    def check(self, *kinds: Kind) -> None:
-        """Raises TypeError for a verb that is not for rows of this kind."""
-        if self.kind not in kinds:
-            raise TypeError(f"{self.name} holds {self.kind}")
-
 
 @dataclass(frozen=True)
 class Key:
-    """Where a row lies. Parts are 1 to 128 of `[A-Za-z0-9_.-]`, not beginning with a dot; no personal data and no
-    secret, since stores log them. Raises InvalidKey."""
+    """The key of a row. A part is 1 to 128 of `[A-Za-z0-9_.-]`, and does not begin with a dot. It contains no personal
+    data and no secret, since stores log it. Raises InvalidKey if a part has another form."""
 
     partition: str
     sort: str = ""
@@ -81,29 +75,6 @@ def is_key_part(text: str) -> bool:
     return _KEY_PART.fullmatch(text) is not None
 
 
-def check_page(partition: str, after: str | None) -> None:
-    """Raises InvalidKey when no row could lie in a partition, or after this one in it."""
-    Key(partition, after or "")
-
-
-def check_field(field: str) -> None:
-    """Raises InvalidKey unless an extension's field is of the form of a key's part."""
-    if not is_key_part(field):
-        raise InvalidKey(f"not a field: {field[:200]!r}")
-
-
-def check_step(by: int) -> None:
-    """Raises ValueError beyond STEP."""
-    if abs(by) > STEP:
-        raise ValueError(f"{by} is beyond 2**53 and would be rounded")
-
-
-def check_counter(name: str) -> None:
-    """Raises InvalidKey unless the name is 1 to 256 of `[A-Za-z0-9_.:-]`."""
-    if _COUNTER.fullmatch(name) is None:
-        raise InvalidKey(f"not a counter: {name!r}")
-
-
 def month_of(counter: str) -> str:
     """Return a counter's name up to its first month: `u:calls:2026-03` of `u:calls:2026-03-02`.
 
@@ -114,7 +85,7 @@ def month_of(counter: str) -> str:
 
 
 def serialised(value: Any) -> str:
-    """JSON, or ValueError for what JSON cannot hold: NaN, infinities, lone surrogates."""
+    """Return JSON. Raises ValueError for a value that JSON has not: NaN, an infinity, a lone surrogate."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text.encode()
     return text
@@ -127,8 +98,16 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Updated:
+    """A row before and after an update; None: absent. They are equal if nothing was changed."""
+
+    before: Document | None
+    after: Document | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
-    """Some rows in order. `after` continues with the next; None: there are no more."""
+    """Some rows in order. `after` is the cursor of the next page; None: there are no more."""
 
     rows: Sequence[T]
     after: str | None
@@ -136,7 +115,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
-    """`ends_at` None: it does not end, or the store does not keep when."""
+    """A counter's value. `ends_at` is None if it does not end, or if the store does not keep the end."""
 
     name: str
     value: int
@@ -163,7 +142,7 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Reserved:
-    """What a reserve did. `values` are those of the counters that the engine looked at, as the reserve left them.
+    """The result of a reserve. `values` are those of the counters that the engine looked at, as the reserve left them.
 
     `refused` names the counters that would have passed their bounds. If it is empty, all were added to; else none.
     """
@@ -172,19 +151,8 @@ class Reserved:
     refused: tuple[str, ...] = ()
 
 
-def check_bounds(bounds: Sequence[Bound]) -> None:
-    """Raises InvalidKey for what is no counter, ValueError unless the counters are different ones of one month."""
-    for bound in bounds:
-        check_counter(bound.counter)
-        check_step(bound.by)
-    if len({month_of(bound.counter) for bound in bounds}) != 1 or len({bound.counter for bound in bounds}) < len(
-        bounds
-    ):
-        raise ValueError(f"not different counters of one month: {[bound.counter for bound in bounds]}")
-
-
 class StoreError(Exception):
-    """What every store raises."""
+    """A store's verb failed."""
 
 
 class AlreadyExists(StoreError):
@@ -196,11 +164,11 @@ class InvalidKey(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """No answer, or none that says anything. A write may or may not have happened."""
+    """The engine did not answer, or failed. A write may or may not have happened."""
 
 
 class StoreNotReady(StoreUnavailable):
-    """The store answered, and cannot serve this service as it is set up. The text says why, for the log."""
+    """The engine answered, but its set-up does not fit. The text says what to change, for the log."""
 
 
 class Store(Protocol):
@@ -209,42 +177,42 @@ class Store(Protocol):
         """Whether one request reserves several counters. If not, they are counted one after the other, as given."""
 
     async def get(self, table: Table, key: Key) -> Document | None:
-        """The row, with its extensions; None: absent. Sees every acknowledged write."""
+        """Return the row with its extensions; None: absent. Sees every acknowledged write."""
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
         """Write a row under a fresh key, once.
 
-        Raises AlreadyExists where the key turns out to be taken; it does not decide a race: `claim` does.
+        Raises AlreadyExists if the store notices that the key is taken. To decide a race, use `claim`.
         """
 
     async def take_back(self, table: Table, key: Key) -> None:
-        """Undo an `add` of one's own that nobody else knows of: one request, and nothing stays. Absent is fine."""
+        """Undo one's own `add` of a row that no other caller has seen, by one request. An absent row is no error."""
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
-        """Set one field of a row as a fact of its own beside it: no rewrite, no conflict with an `update`.
+        """Set one field of a row without rewriting the row: no conflict with an `update`.
 
-        Of two extensions of one field the later one stands. Beside an absent row it changes nothing. A field is 1 to
-        128 of the characters of a key's part; InvalidKey for others.
+        The later of two extensions of one field counts. If the row does not exist, the call has no effect. Raises
+        InvalidKey unless the field has the form of a key's part.
         """
 
     async def put(self, table: Table, key: Key, document: Document) -> None:
-        """Write a register. The last writer wins, and a write that was never answered may still land late."""
+        """Write a register. The last writer wins; a write that was not answered may still arrive late."""
 
     async def claim(self, table: Table, key: Key, document: Document) -> None:
-        """Create a row if it is absent. At most one caller is ever acknowledged; AlreadyExists for the rest.
+        """Create a row if it is absent. At most one caller is ever acknowledged; the others get AlreadyExists.
 
-        After a `delete` the key is free again. StoreUnavailable leaves open who has it.
+        After a `delete` the key is free again. After StoreUnavailable the caller may own the key or not.
         """
 
-    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
-        """Read, change, write; loses no acknowledged update. Returns the row as it is now.
+    async def update(self, table: Table, key: Key, change: Change) -> Updated:
+        """Read, change, write; loses no acknowledged update.
 
-        What `change` raises passes through and nothing is written; nor is it when `change` returns what it got.
-        Extensions that `change` leaves out are dropped.
+        If `change` raises, its exception passes through and nothing is written. If it returns an equal document,
+        nothing is written either. Extensions that `change` leaves out are dropped.
         """
 
     async def delete(self, table: Table, key: Key) -> None:
-        """Gone, with its extensions, and stays gone. Absent is fine."""
+        """Delete a row with its extensions; it stays deleted. An absent row is no error."""
 
     async def page(
         self,
@@ -256,18 +224,18 @@ class Store(Protocol):
         newest_first: bool = False,
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
-        """Up to `limit` rows of a partition in the order of their sort parts, after `after`; costs the page.
+        """Return up to `limit` rows of a partition in the order of their sort parts, after `after`.
 
-        `between` bounds the sort parts: low inclusive, high exclusive. Rows that stay are neither skipped nor repeated
-        over the pages when others come and go. `after` need not exist (any more). Raises InvalidKey when no row could
-        lie in `partition`, or at `after`.
+        The cost is the page's, whatever the table's size. `between` bounds the sort parts: low inclusive, high
+        exclusive. While other rows are added and deleted, a row that exists throughout is returned exactly once over
+        the pages. `after` need not exist. Raises InvalidKey if `partition` or `after` cannot be part of a key.
         """
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
-        """Add to a counter, atomically, and return its value. An unknown counter is 0. ValueError beyond STEP.
+        """Add to a counter, atomically, and return its value. An absent counter is 0. Raises ValueError beyond STEP.
 
-        Exact for every answered call; a lost answer may leave it `by` too high. Of a counter with `ends_at` nothing is
-        promised after that time: its name is not used again.
+        The value is exact for answered calls; one without an answer may have been counted. After `ends_at` the store
+        may forget the counter: its name must not be used again.
         """
 
     async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
@@ -279,16 +247,16 @@ class Store(Protocol):
         """
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
-        """The counters whose names begin so, in the order of their names.
+        """Return the counters whose names begin with `prefix`, in the order of their names.
 
-        A prefix holds at least the whole part of the names up to their first colon.
+        A prefix contains at least the owner: the whole part of the names up to their first colon.
         """
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
-        """Every row of a table, by pages, in no promised order; for maintenance."""
+        """Return every row of a table, by pages, in any order, for maintenance. A page may be short, even empty."""
 
     async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
-        """Every counter, by pages, in no promised order; for maintenance."""
+        """Return every counter, by pages, in any order, for maintenance. A page may be short, even empty."""
 
     async def verify(self, tables: Sequence[Table]) -> None:
-        """Make sure the tables can be used: what is missing is created, what cannot be raises StoreNotReady."""
+        """Create what the tables lack. Raises StoreNotReady if they cannot be used."""

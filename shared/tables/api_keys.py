@@ -165,19 +165,15 @@ class ApiKeys:
 
     async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> bool:
         """Change one entry of a ring; False: the change left it as it was. Raises NotFound."""
-        changed = False
 
         def change_ring(ring: Document | None) -> Document:
-            nonlocal changed
-            before = _entries(ring)
-            if all(entry["id"] != api_key_id for entry in before):
+            entries = _entries(ring)
+            if all(entry["id"] != api_key_id for entry in entries):
                 raise _not_found()
-            after = [change(entry) if entry["id"] == api_key_id else entry for entry in before]
-            changed = after != before
-            return {"keys": after}
+            return {"keys": [change(entry) if entry["id"] == api_key_id else entry for entry in entries]}
 
-        await self._store.update(KEY_RINGS, Key(user_id), change_ring)
-        return changed
+        updated = await self._store.update(KEY_RINGS, Key(user_id), change_ring)
+        return updated.before != updated.after
 
 
 def key_id(key_hash: str) -> str:

@@ -22,6 +22,10 @@ class Memo(RowModel):
     title: str | None
     created_at: Instant
 
+    def audio_at(self, public_url: str) -> str:
+        """Return the absolute URL of the audio. Memos that moved in may have an absolute one: it stays."""
+        return self.audio_url if "://" in self.audio_url else public_url + self.audio_url
+
 
 class Memos:
     def __init__(self, store: Store) -> None:

@@ -9,13 +9,12 @@
 | key_uses | owner / key | registers: the minute of the last use |
 | memos | owner / memo | facts, extended by `title` |
 | usage_logs | owner.memos or owner.events / log | facts |
-| logs_by_day | action.day / log | facts: copies of the events, over all owners |
 | usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
 | usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
-Partitions that all users share are spread: `users`, and each action and day of `logs_by_day`.
+`users` is one partition for all users, so it is spread over shards.
 
 | counter | what |
 |---|---|
@@ -39,7 +38,6 @@ KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
-LOGS_BY_DAY: Final = Table(name="logs_by_day", kind=Kind.FACTS, database="indexes", shards=8)
 USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
@@ -53,7 +51,6 @@ TABLES: Final = (
     KEY_USES,
     MEMOS,
     USAGE_LOGS,
-    LOGS_BY_DAY,
     USAGE_DAYS,
     USAGE_MONTHS,
     SUBSCRIPTIONS,

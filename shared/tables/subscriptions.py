@@ -73,20 +73,14 @@ class Subscriptions:
             return change(Subscription.read(document)).document()
 
         await self._claim_ids(Subscription.read(changed(await self._store.get(SUBSCRIPTIONS, Key(user_id)))))
-        document = await self._store.update(SUBSCRIPTIONS, Key(user_id), changed)
-        assert document is not None, "the change never deletes"
-        return Subscription.read(document)
+        updated = await self._store.update(SUBSCRIPTIONS, Key(user_id), changed)
+        assert updated.after is not None, "the change never deletes"
+        return Subscription.read(updated.after)
 
     async def delete(self, user_id: str) -> None:
         """Its Stripe ids' claims are void from then on."""
-        existed = False
-
-        def gone(row: Document | None) -> None:
-            nonlocal existed
-            existed = row is not None
-
-        await self._store.update(SUBSCRIPTIONS, Key(user_id), gone)
-        if existed:
+        deleted = await self._store.update(SUBSCRIPTIONS, Key(user_id), lambda _: None)
+        if deleted.before is not None:
             await self._store.increment("subscriptions", -1)
 
     async def _by(self, kind: str, stripe_id: str) -> Subscription | None:

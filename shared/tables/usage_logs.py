@@ -1,16 +1,16 @@
-"""What happened, by owner, and by day over all owners."""
+"""Usage logs: what happened to an owner."""
 
-from datetime import datetime
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
 from shared.core.ids import is_id
-from shared.stores.port import Key, Page, Row, Store
+from shared.stores.port import AlreadyExists, Key, Page, Row, Store
 from shared.tables.lists import Window, merged, newest
 from shared.tables.model import RowModel
-from shared.tables.schema import LOGS_BY_DAY, USAGE_LOGS
+from shared.tables.schema import USAGE_LOGS
 
 
 class Action(StrEnum):
@@ -54,13 +54,10 @@ class UsageLogs:
         self._store = store
 
     async def add(self, log: UsageLog) -> None:
-        if log.action is Action.MEMO_CREATED:
-            await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{LogKind.MEMOS}", log.id), log.document())
-            return
-        await gather_settled(
-            self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{LogKind.EVENTS}", log.id), log.document()),
-            self._store.add(LOGS_BY_DAY, Key(f"{log.action}.{log.created_at:%Y-%m-%d}", log.id), log.document()),
-        )
+        """Write a log. It may be sent again: a log that is already stored under its id stays as it is."""
+        kind = LogKind.MEMOS if log.action is Action.MEMO_CREATED else LogKind.EVENTS
+        with suppress(AlreadyExists):
+            await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{kind}", log.id), log.document())
 
     async def get(self, user_id: str, log_id: str) -> UsageLog | None:
         if not is_id(log_id):
@@ -106,8 +103,3 @@ class UsageLogs:
             newest_first=newest_first,
             between=window.between,
         )
-
-    async def on_day(self, action: Action, day: datetime, window: Window) -> Page[UsageLog]:
-        """Events of one kind on a UTC day over all owners, newest first; of any action but memo_created."""
-        page = await newest(self._store, LOGS_BY_DAY, f"{action}.{day:%Y-%m-%d}", window)
-        return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)

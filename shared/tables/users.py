@@ -131,9 +131,9 @@ class Users:
             kept = {field: value for field, value in document.items() if field.startswith(ENDED)}
             return after.document() | (kept if after.session_version == before.session_version else {})
 
-        document = await self._store.update(USERS, _user_key(user_id), changed)
-        assert document is not None, "the change never deletes"
-        return User.read(document)
+        updated = await self._store.update(USERS, _user_key(user_id), changed)
+        assert updated.after is not None, "the change never deletes"
+        return User.read(updated.after)
 
     async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
         """End one session, which would have ended by itself at `ends_at`. Both are epoch seconds.
@@ -150,18 +150,13 @@ class Users:
 
     async def delete(self, user: User) -> None:
         """Free the address, then forget the user. Repeatable until done."""
-        existed = False
 
         def claim_of_another(claim: Document | None) -> Document | None:
             return claim if claim and claim["user_id"] != user.id else None
 
-        def gone(row: Document | None) -> None:
-            nonlocal existed
-            existed = row is not None
-
         await self._store.update(EMAILS, _email_key(user.email), claim_of_another)
-        await self._store.update(USERS, _user_key(user.id), gone)
-        if existed:
+        deleted = await self._store.update(USERS, _user_key(user.id), lambda _: None)
+        if deleted.before is not None:
             await self._store.increment("users", -1)
 
 

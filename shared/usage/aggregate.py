@@ -1,11 +1,11 @@
-"""Summing what is over: the days and months of an owner into documents, and the hours of a busy day.
+"""Summing the logs of finished days, months and hours into documents.
 
-What is summed twice, by two containers at once, is written twice alike. Documents are written in steps of about a page
-of logs, so that a deadline loses one step at most, and so that no document promises more than is there: the days of a
-step at once, then its last day, which has the mark, then the months that end in it, in order.
+Two containers that sum at once write equal documents. They are written in steps of about a page of logs, so that a
+deadline loses one step at most: first all days of a step but the last, then its last day, with the mark, then the
+months that end in the step, in order. So no document claims more than is stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,119 +13,155 @@ from datetime import date, datetime
 from shared.core.clock import DAY, HOUR, midnight, month_after
 from shared.core.concurrency import in_batches
 from shared.stores.best_effort import best_effort
-from shared.usage.counts import Figures
+from shared.usage.counts import GroupedCounts
 from shared.usage.periods import Calendar
-from shared.usage.recount import Recounting, Timeline, by_day
-from shared.usage.rollups import Day, Month, Rollups
+from shared.usage.recount import LogCounter, Timeline, by_day
+from shared.usage.rollups import DayRollup, MonthRollup, Rollups
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summed:
-    """`timeline` holds all that happened from where its reader began until `until`; `marked`: a day's mark says so.
+class SummedTimeline:
+    """The stored sums of days and hours, read together: `timeline` is complete up to `until`, and empty after it.
 
-    It is by the hour, or by the day where hours were not asked for. `hourly` are the documents of single hours.
+    It is by the hour, or by the day where hours were not asked for. `is_marked`: a day's mark proves `until`, not only
+    what the reader knew before. `hour_rollups` are the documents of single hours.
     """
 
     timeline: Timeline
     until: datetime
-    marked: bool
-    hourly: Sequence[Day] = ()
-
-    @classmethod
-    def of(cls, documents: Sequence[Day], *, settled: date, by_hour: bool) -> "Summed":
-        """From documents in order. All days before `settled` are known to be summed; from there on, marks tell.
-
-        Of the documents 01, 03 (a mark), 04.00 and 04.01 (a mark), the first two tell of all days up to the third, on
-        the second of which nothing happened, and the last two of the fourth day until 02:00.
-
-        An hour's mark speaks of its own day only: whoever asks for nothing but today leaves days before it unsummed.
-        """
-        days = [each for each in documents if each.hour is None]
-        hourly = [each for each in documents if each.hour is not None]
-        last = max([settled - DAY, *(each.day for each in days if each.mark)])
-        # Once the day has a document, marked or not, its hours are being deleted, one before the other.
-        is_whole = any(each.day == last + DAY for each in days)
-        of_the_next = [each for each in hourly if each.day == last + DAY and not is_whole]
-        until = max([midnight(last + DAY), *(_start(each) + HOUR for each in of_the_next if each.mark)])
-        closed = [each for each in days if each.day <= last]
-        split = [each for each in of_the_next if _start(each) < until]
-        timeline = {} if by_hour else {midnight(each.day): each.whole for each in closed}
-        for each in [*closed, *split] if by_hour else split:
-            timeline |= {midnight(each.day) + number * HOUR: figures for number, figures in each.hours.items()}
-        timeline = {at: figures for at, figures in timeline.items() if figures}
-        return cls(timeline=timeline, until=until, marked=last >= settled, hourly=hourly)
+    is_marked: bool
+    hour_rollups: Sequence[DayRollup] = ()
 
 
-class Summing:
-    def __init__(self, *, recounting: Recounting, rollups: Rollups) -> None:
-        self._recounting = recounting
+def read_rollups(
+    rollups: Sequence[DayRollup], calendar: Calendar, *, summed_before: date, by_hour: bool
+) -> SummedTimeline:
+    """Read documents of days and hours, in order. All days before `summed_before` are known to be summed.
+
+    From there on marks decide. The documents 01, 03 (marked), 04.00 and 04.01 (marked) prove that all days up to the
+    third are summed, the second without activity, and the fourth day until 02:00. An hour's mark is about its own day:
+    04.01 proves nothing if the third day is not proven.
+
+    A document of a time that has not ended yet comes from a clock that is ahead. It is ignored: logs are counted there.
+    """
+    days = [rollup for rollup in rollups if rollup.hour is None]
+    ended = [rollup for rollup in days if calendar.has_ended(rollup.end)]
+    last = max([summed_before - DAY, *(rollup.day for rollup in ended if rollup.mark)])
+    summed = [rollup for rollup in ended if rollup.day <= last]
+    hour_rollups = [rollup for rollup in rollups if rollup.hour is not None]
+    # A stored day, marked or not, has its hours deleted one by one: what is left of them is not complete.
+    is_stored = any(rollup.day == last + DAY for rollup in days)
+    summed_hours, until = _summed_hours([] if is_stored else hour_rollups, calendar, midnight(last + DAY))
+    timeline = _hours_of(summed) if by_hour else {midnight(rollup.day): rollup.whole for rollup in summed}
+    timeline |= _hours_of(summed_hours)
+    return SummedTimeline(
+        timeline={at: counts for at, counts in timeline.items() if counts},
+        until=until,
+        is_marked=last >= summed_before,
+        hour_rollups=hour_rollups,
+    )
+
+
+class UsageAggregator:
+    def __init__(self, *, counter: LogCounter, rollups: Rollups) -> None:
+        self._counter = counter
         self._rollups = rollups
 
     async def catch_up(
-        self, calendar: Calendar, known: Summed | None, *, by_hour: bool
-    ) -> tuple[dict[date, Month], Summed]:
-        """Sum all that is over and was not summed. Returns the months that got documents, and what is known now.
+        self, calendar: Calendar, known: SummedTimeline | None, *, by_hour: bool
+    ) -> tuple[dict[date, MonthRollup], SummedTimeline]:
+        """Sum all finished days and months that are not summed yet.
 
-        `known`, if a day of the open month marks it, tells where to begin; else that is read.
+        Returns the months that got documents, and the timeline of the open month as it is then. Begins where `known`
+        ends, if a day of the open month marks it; otherwise, or if it is None, that is read.
         """
-        user_id, month, before = calendar.user_id, calendar.open_month, Figures()
-        if known is None or not known.marked:
+        user_id, month, before = calendar.user_id, calendar.open_month, GroupedCounts()
+        if known is None or not known.is_marked:
             newest = await self._rollups.newest_month(user_id)
             # A container whose clock is ahead may have summed the month that is open here.
             month = calendar.born if newest is None else min(month_after(newest[0]), calendar.open_month)
-            before = Figures() if newest is None else newest[1].up_to_its_end()
-            known = Summed.of(await self._rollups.days(user_id, month), settled=month, by_hour=by_hour)
-        timeline, since, made = dict(known.timeline), known.until, dict[date, Month]()
-
-        async def close_months(end: date) -> None:
-            """Write the months that end before this day and have no document."""
-            nonlocal month, before
-            while month_after(month) <= end:
-                made[month] = Month(days=_days_of_month(timeline, month), before=before)
-                await self._rollups.add_month(user_id, month, made[month])
-                month, before = month_after(month), made[month].up_to_its_end()
-
-        await close_months(since.date())
-        begun = {at: figures for at, figures in timeline.items() if at >= midnight(since.date())}
-        async with aclosing(self._recounting.steps(user_id, since, midnight(calendar.open), DAY)) as steps:
+            before = GroupedCounts() if newest is None else newest[1].up_to_its_end()
+            rollups = await self._rollups.days(user_id, month)
+            known = read_rollups(rollups, calendar, summed_before=month, by_hour=by_hour)
+        months = _MonthWriter(self._rollups, user_id, month, before)
+        timeline, since = dict(known.timeline), known.until
+        await months.write(timeline, since.date())
+        begun = {at: counts for at, counts in timeline.items() if at >= midnight(since.date())}
+        steps = self._counter.count_in_steps(user_id, since, midnight(calendar.open), DAY)
+        async with aclosing(steps):
             async for end, fresh in steps:
                 timeline |= fresh
-                days, begun = by_day(begun | fresh), {}
-                last = end.date() - DAY
-                marked = Day.of(last, days.pop(last, {}), mark=True)
-                await in_batches(self._rollups.add_day(user_id, Day.of(day, hours)) for day, hours in days.items())
-                await self._rollups.add_day(user_id, marked)
-                await close_months(end.date())
-                since = end
-        await self._forget(user_id, [each for each in known.hourly if each.day < calendar.open])
-        return made, Summed(timeline=timeline, until=since, marked=True)
+                await self._write_days(user_id, begun | fresh, last=end.date() - DAY)
+                await months.write(timeline, end.date())
+                begun, since = {}, end
+        await self._delete_hours(user_id, [rollup for rollup in known.hour_rollups if rollup.day < calendar.open])
+        return months.written, SummedTimeline(timeline=timeline, until=since, is_marked=True)
 
     async def sum_hours(self, calendar: Calendar, since: datetime) -> tuple[Timeline, datetime]:
-        """Sum the hours that are over from `since` on. Returns what they add up to, and where they end."""
+        """Sum the finished hours from `since` on. Returns their counts, and where they end."""
         user_id, hours = calendar.user_id, Timeline()
-        async with aclosing(self._recounting.steps(user_id, since, calendar.open_hour, HOUR)) as steps:
+        steps = self._counter.count_in_steps(user_id, since, calendar.open_hour, HOUR)
+        async with aclosing(steps):
             async for end, fresh in steps:
                 last = end - HOUR
                 await in_batches(self._rollups.add_day(user_id, _hour(at, fresh[at])) for at in fresh if at < last)
-                await self._rollups.add_day(user_id, _hour(last, fresh.get(last, Figures()), mark=True))
+                await self._rollups.add_day(user_id, _hour(last, fresh.get(last, GroupedCounts()), mark=True))
                 hours |= fresh
                 since = end
         return hours, since
 
-    async def _forget(self, user_id: str, hours: Sequence[Day]) -> None:
-        """Their days have documents now. What cannot be deleted costs a few bytes, and no correctness."""
+    async def _write_days(self, user_id: str, hours: Timeline, *, last: date) -> None:
+        """Store the days of a step. The last one has the mark, so it is written when all others are stored."""
+        days = by_day(hours)
+        marked = DayRollup.of(last, days.pop(last, {}), mark=True)
+        await in_batches(self._rollups.add_day(user_id, DayRollup.of(day, counts)) for day, counts in days.items())
+        await self._rollups.add_day(user_id, marked)
+
+    async def _delete_hours(self, user_id: str, hours: Sequence[DayRollup]) -> None:
+        """Delete hours whose day is stored. If that fails, they cost a few bytes, and nothing reads them."""
         with best_effort("sums of hours could not be deleted", user_id=user_id):
-            await in_batches(self._rollups.forget(user_id, each) for each in hours)
+            await in_batches(self._rollups.delete_day(user_id, hour) for hour in hours)
 
 
-def _days_of_month(timeline: Timeline, month: date) -> dict[int, Figures]:
+class _MonthWriter:
+    """Writes the documents of months, in order, each with the sums of all time before it."""
+
+    def __init__(self, rollups: Rollups, user_id: str, month: date, before: GroupedCounts) -> None:
+        self.written: dict[date, MonthRollup] = {}
+        self._rollups = rollups
+        self._user_id = user_id
+        self._month = month
+        self._before = before
+
+    async def write(self, timeline: Timeline, end: date) -> None:
+        """Store the months that end before this day and have no document."""
+        while month_after(self._month) <= end:
+            month = self._month
+            rollup = MonthRollup(days=_days_of_month(timeline, month), before=self._before)
+            await self._rollups.add_month(self._user_id, month, rollup)
+            self.written[month] = rollup
+            self._month, self._before = month_after(month), rollup.up_to_its_end()
+
+
+def _summed_hours(
+    hour_rollups: Iterable[DayRollup], calendar: Calendar, since: datetime
+) -> tuple[list[DayRollup], datetime]:
+    """Return the documents of the hours of one day, from its midnight on, that its last mark proves, and their end."""
+    hours = [rollup for rollup in hour_rollups if rollup.day == since.date() and calendar.has_ended(rollup.end)]
+    until = max([since, *(rollup.end for rollup in hours if rollup.mark)])
+    return [rollup for rollup in hours if rollup.end <= until], until
+
+
+def _hours_of(rollups: Iterable[DayRollup]) -> Timeline:
+    return {
+        midnight(rollup.day) + number * HOUR: counts for rollup in rollups for number, counts in rollup.hours.items()
+    }
+
+
+def _days_of_month(timeline: Timeline, month: date) -> dict[int, GroupedCounts]:
     days = {day: hours for day, hours in by_day(timeline).items() if month <= day < month_after(month)}
-    return {day.day: Figures.sum(hours.values()) for day, hours in days.items()}
+    return {day.day: GroupedCounts.sum(hours.values()) for day, hours in days.items()}
 
 
-def _hour(hour: datetime, figures: Figures, *, mark: bool = False) -> Day:
-    return Day.of(hour.date(), {hour.hour: figures}, hour=hour.hour, mark=mark)
-
-
-def _start(document: Day) -> datetime:
-    return midnight(document.day) + (document.hour or 0) * HOUR
+def _hour(hour: datetime, counts: GroupedCounts, *, mark: bool = False) -> DayRollup:
+    return DayRollup.of(hour.date(), {hour.hour: counts}, hour=hour.hour, mark=mark)

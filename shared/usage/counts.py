@@ -1,6 +1,6 @@
-"""Figures: how much was made, by API key, by voice and by action; and how they are kept in few bytes.
+"""Counts of usage by API key, by voice and by action, and how they are stored in few bytes.
 
-A call is a memo made with a live key. What an `error_…` log tells is an error. Other logs add nothing.
+A call is a memo made with a live key. An `error_…` log is one error. Other logs add nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,12 +13,16 @@ from shared.tables.usage_logs import Action
 ERRORS: Final = frozenset(action.value for action in Action if action.startswith("error_"))
 
 
-class By(StrEnum):
-    """What figures can be grouped by."""
+class GroupBy(StrEnum):
+    """What counts can be grouped by."""
 
     KEY = "key"
     VOICE = "voice"
     ACTION = "action"
+
+
+Group = tuple[GroupBy, str]
+"""`(GroupBy.VOICE, "sam")`. An empty name: the log had no such field."""
 
 
 class Counts(NamedTuple):
@@ -42,98 +46,102 @@ class Counts(NamedTuple):
         return self.audio_ms / 1000
 
 
-class Figures:
-    """What was made in some time. Groups of one `By` partition it; an empty name is none that was recorded.
+class GroupedCounts:
+    """The counts of one time span, by group. The groups of one `GroupBy` add up to the whole.
 
-    `groups` is by `k`, `v` or `a`, for the `By`, and the name.
+    {(GroupBy.ACTION, "memo_created"): Counts(2, 14, 1200, 0), (GroupBy.VOICE, "sam"): Counts(2, 14, 1200, 0), …}
     """
 
-    def __init__(self, groups: Mapping[str, Counts] | None = None) -> None:
-        self.groups: dict[str, Counts] = dict(groups or {})
+    def __init__(self, groups: Mapping[Group, Counts] | None = None) -> None:
+        self.groups: dict[Group, Counts] = dict(groups or {})
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Figures) and self.groups == other.groups
+        return isinstance(other, GroupedCounts) and self.groups == other.groups
 
     __hash__ = None  # type: ignore[assignment] # they change
 
     def __repr__(self) -> str:
-        return f"Figures({self.groups})"
+        return f"GroupedCounts({self.groups})"
 
     def __bool__(self) -> bool:
         return bool(self.groups)
 
     @property
     def total(self) -> Counts:
-        counts = Counts()
-        for each in self.by(By.ACTION).values():
-            counts = counts.plus(each)
-        return counts
+        total = Counts()
+        for counts in self.by(GroupBy.ACTION).values():
+            total = total.plus(counts)
+        return total
 
-    def by(self, what: By) -> dict[str, Counts]:
-        """Counts by the groups' names."""
-        return {name[1:]: counts for name, counts in self.groups.items() if name[0] == _LETTERS[what]}
+    def by(self, group_by: GroupBy) -> dict[str, Counts]:
+        """Return the counts of one grouping, by the groups' names."""
+        return {name: counts for (grouping, name), counts in self.groups.items() if grouping is group_by}
 
-    def only(self, *kept: By) -> "Figures":
-        letters = {_LETTERS[what] for what in kept}
-        return Figures({name: counts for name, counts in self.groups.items() if name[0] in letters})
+    def only(self, *kept: GroupBy) -> "GroupedCounts":
+        return GroupedCounts({group: counts for group, counts in self.groups.items() if group[0] in kept})
 
-    def record(self, log: Document) -> None:
-        """Add what a usage log's document tells."""
-        made = made_by(log)
-        if made is not None:
-            names = (log["action"], log["api_key_id"], log["metadata"].get("voice"))
-            for letter, name in zip("akv", names, strict=True):
-                self._add(letter + (name or ""), made)
+    def add_log(self, log: Document) -> None:
+        """Count a usage log's document."""
+        counts = counts_of(log)
+        if counts is not None:
+            self._add((GroupBy.ACTION, log["action"]), counts)
+            self._add((GroupBy.KEY, log["api_key_id"] or ""), counts)
+            self._add((GroupBy.VOICE, log["metadata"].get("voice") or ""), counts)
 
-    def add(self, other: "Figures") -> None:
-        for name, counts in other.groups.items():
-            self._add(name, counts)
+    def add(self, other: "GroupedCounts") -> None:
+        for group, counts in other.groups.items():
+            self._add(group, counts)
 
     @classmethod
-    def sum(cls, parts: Iterable["Figures"]) -> Self:
+    def sum(cls, parts: Iterable["GroupedCounts"]) -> Self:
         whole = cls()
         for part in parts:
             whole.add(part)
         return whole
 
-    def _add(self, name: str, counts: Counts) -> None:
-        there = self.groups.get(name)
-        self.groups[name] = counts if there is None else there.plus(counts)
+    def _add(self, group: Group, counts: Counts) -> None:
+        before = self.groups.get(group)
+        self.groups[group] = counts if before is None else before.plus(counts)
 
 
-def made_by(log: Document) -> Counts | None:
-    """What a usage log's document counts; None: nothing."""
+def counts_of(log: Document) -> Counts | None:
+    """Return what a usage log's document adds; None: nothing."""
     action, metadata = log["action"], log["metadata"]
     if action == Action.MEMO_CREATED and not metadata.get("test", False):
         return Counts(1, metadata["characters"], round(1000 * metadata["audioSeconds"]))
     return Counts(errors=1) if action in ERRORS else None
 
 
-def packed(parts: Mapping[int, Figures]) -> Document:
-    """Figures by a number (an hour of a day, a day of a month): names once, numbers without trailing zeros.
+def packed(parts: Mapping[int, GroupedCounts]) -> Document:
+    """Pack counts by a number (an hour of a day, a day of a month) into a small document.
 
-    The same figures make the same document.
+    Two memos and an error at 9 o'clock, all in the voice sam and with one key:
+
+        {"groups": [["action", "error_tts"], ["action", "memo_created"], ["key", "5c1d…"], ["voice", "sam"]],
+         "parts": [[9, [0, 0, 0, 0, 1], [1, 2, 14, 1200], [2, 2, 14, 1200, 1], [3, 2, 14, 1200, 1]]]}
+
+    A part is its number, and for each group its place in `groups`, calls, characters, milliseconds of audio and errors,
+    without trailing zeros. Empty parts are left out. The same counts make the same document.
     """
-    names = sorted({name for part in parts.values() for name in part.groups})
-    number = {name: at for at, name in enumerate(names)}
+    groups = sorted({group for part in parts.values() for group in part.groups})
+    place = {group: number for number, group in enumerate(groups)}
     return {
-        "groups": names,
+        "groups": [[grouping.value, name] for grouping, name in groups],
         "parts": [
-            [at, *([number[name], *_trimmed(part.groups[name])] for name in sorted(part.groups))]
-            for at, part in sorted(parts.items())
+            [number, *([place[group], *_trimmed(part.groups[group])] for group in sorted(part.groups))]
+            for number, part in sorted(parts.items())
             if part
         ],
     }
 
 
-def unpacked(document: Document) -> dict[int, Figures]:
-    names = document["groups"]
+def unpacked(document: Document) -> dict[int, GroupedCounts]:
+    """Undo `packed`."""
+    groups = [(GroupBy(grouping), name) for grouping, name in document["groups"]]
     return {
-        at: Figures({names[number]: Counts(*counts) for number, *counts in groups}) for at, *groups in document["parts"]
+        number: GroupedCounts({groups[place]: Counts(*counts) for place, *counts in part})
+        for number, *part in document["parts"]
     }
-
-
-_LETTERS: Final = {By.KEY: "k", By.VOICE: "v", By.ACTION: "a"}
 
 
 def _trimmed(counts: Counts) -> list[int]:

@@ -1,7 +1,7 @@
 """An owner's memos and daily usage as one file: CSV for spreadsheets, NDJSON for programs.
 
-A Lambda function answers with at most 6 MB, counted as the JSON text that carries the body. So the file is built by
-pages, and given up as soon as it grows beyond that.
+A Lambda function can answer at most 6 MB, counted as the JSON text that carries the body. The file is built page by
+page, and abandoned as soon as it is larger.
 """
 
 import csv
@@ -16,37 +16,40 @@ from shared.core.errors import PayloadTooLarge
 from shared.stores.port import PAGE_BYTES
 from shared.tables import Memos, Window
 from shared.tables.memos import Memo
-from shared.usage.reports import Analytics
+from shared.usage.reports import UsageReports
 
 ANSWER_BYTES: Final = 6_000_000
-"""Lambda's limit is 6,291,556 bytes for the body and the rest of the answer."""
+"""Bytes of JSON text. Lambda's limit is 6,291,556 bytes for the body and the rest of the answer."""
 
 FIRST_PAGE: Final = 100
+"""Memos. The size of the first page's memos decides how many are read next; a larger page could be cut off."""
+
 LARGEST_PAGE: Final = 1000
+"""Memos: the most that a store reads at once."""
 
 _LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
-"""Line ends in the eyes of some readers, escaped as JSON may."""
+"""Characters that some readers take for line ends, and their JSON escapes. NDJSON has one object a line."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet runs a cell that begins so."""
+"""A spreadsheet runs a cell that begins with one of these as a formula."""
 
 
 class Exports:
     def __init__(
-        self, *, memos: Memos, analytics: Analytics, public_url: str, clock: Clock, answer_bytes: int = ANSWER_BYTES
+        self, *, memos: Memos, reports: UsageReports, public_url: str, clock: Clock, answer_bytes: int = ANSWER_BYTES
     ) -> None:
         self._memos = memos
-        self._analytics = analytics
+        self._reports = reports
         self._public_url = public_url
         self._clock = clock
         self._answer_bytes = answer_bytes
 
     async def csv(self, user_id: str, days: int) -> str:
-        """Every memo of so many days, the last of them today, newest first; then the calls and characters of each day.
+        """Return every memo of the last `days` days, newest first, and then each day's calls and characters.
 
-        Raises PayloadTooLarge, which names how many days would fit.
+        Today is the last of the days. Raises PayloadTooLarge, with the number of days that would fit.
         """
-        daily = await self._analytics.last_days(user_id, days)
+        daily = await self._reports.last_days(user_id, days)
         usage = "\n" + _lines([[f"# Daily Usage (Last {days} Days)"], ["Date", "Calls", "Characters"]])
         usage += _lines([day.name, day.calls, day.characters] for day in reversed(daily))
         head = _lines(
@@ -58,11 +61,11 @@ class Exports:
         return head + await self._every_memo(user_id, days, self._csv_line, spent=_sent_bytes(head + usage)) + usage
 
     async def ndjson(self, user_id: str, days: int, line: Callable[[Memo], str]) -> str:
-        """Every memo of so many days, one JSON object a line, newest first. Raises PayloadTooLarge as `csv` does."""
+        """Return the same memos, one JSON object a line. Raises PayloadTooLarge as `csv` does."""
         return await self._every_memo(user_id, days, lambda memo: line(memo).translate(_LINE_ENDS) + "\n", spent=0)
 
     def _csv_line(self, memo: Memo) -> str:
-        url = self._public_url + memo.audio_url
+        url = memo.audio_at(self._public_url)
         return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.duration_seconds, url]])
 
     async def _every_memo(self, user_id: str, days: int, line: Callable[[Memo], str], *, spent: int) -> str:
@@ -83,15 +86,15 @@ class Exports:
                 yield memo
             if page.after is None:
                 return
-            # As many as will hardly exceed a page of the store: what exceeds it is read in vain.
+            # A page of the store ends at PAGE_BYTES: memos that are read beyond it are read again.
             size = sum(memo.character_count + 500 for memo in page.rows) // len(page.rows)
             limit = max(1, min(LARGEST_PAGE, PAGE_BYTES // size))
             window = Window(limit=limit, since=window.since, after=page.after)
 
 
 def _too_large(days: int, *, fits: int) -> PayloadTooLarge:
-    way = f"Ask for days={fits}" if fits else "Page through GET /api/v1/memos"
-    return PayloadTooLarge(f"The export of {days} days exceeds {ANSWER_BYTES // 1_000_000} MB. {way} instead.")
+    instead = f"Ask for days={fits}" if fits else "Page through GET /api/v1/memos"
+    return PayloadTooLarge(f"The export of {days} days exceeds {ANSWER_BYTES // 1_000_000} MB. {instead} instead.")
 
 
 def _lines(rows: Iterable[list[object]]) -> str:
@@ -101,10 +104,10 @@ def _lines(rows: Iterable[list[object]]) -> str:
 
 
 def _plain(cell: object) -> object:
-    """Text that a spreadsheet takes as text."""
+    """Return a cell that a spreadsheet shows as it is, and does not run as a formula."""
     return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def _sent_bytes(text: str) -> int:
-    """The size of a text in the JSON that Lambda sends."""
+    """Return the size of a text in the JSON that Lambda sends."""
     return len(json.dumps(text)) - 2

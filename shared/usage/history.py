@@ -1,9 +1,10 @@
-"""An owner's figures for any time, at a cost that does not grow with the history.
+"""An owner's usage counts for any time span, at a cost that does not grow with the history.
 
-    months that are over │ days of the open month │ logs since
-    usage_months         │ usage_days             │ usage_logs (on a busy day, hours have documents in usage_days too)
+    finished months │ days of the open month │ logs since then
+    usage_months    │ usage_days             │ usage_logs (on a busy day, finished hours have documents in usage_days)
 
-What is over is summed once, on first need (`summing`); then each answer reads a range of each of the three at once.
+A finished day or month is summed once, when an answer first needs it (`aggregate`). After that an answer reads one
+range of each of the three, at once.
 """
 
 from collections.abc import Sequence
@@ -16,38 +17,82 @@ from shared.core.concurrency import gather_settled
 from shared.core.ids import first_id
 from shared.stores.port import Page, Row, StoreUnavailable
 from shared.tables import LogKind, UsageLogs, Window
-from shared.usage.aggregate import Summed, Summing
-from shared.usage.counts import By, Figures
+from shared.usage.aggregate import SummedTimeline, UsageAggregator, read_rollups
+from shared.usage.counts import GroupBy, GroupedCounts
 from shared.usage.periods import Calendar
-from shared.usage.recount import LOGS_READ, Recounting, Timeline, record
-from shared.usage.rollups import Day, Month, Rollups, month_name
+from shared.usage.recount import LOGS_READ, LogCounter, Timeline, add_logs
+from shared.usage.rollups import DayRollup, MonthRollup, Rollups, month_name
 
 HOURLY_FROM: Final = 1000
-"""When more logs than this are left to be read, the hours that are over are summed."""
+"""With more logs than this since the last sum, the finished hours are summed. A larger number makes every answer of a
+busy day read more logs, some 400 bytes each; a smaller one makes more owners pay for documents of hours."""
 
-Days = dict[date, Figures]
+DailyCounts = dict[date, GroupedCounts]
 """Days without activity are absent."""
+
+Months = dict[date, MonthRollup]
+"""By their first days."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllTime:
     """`total` is by voice and by action; `recent` are the days of this month and of the one before."""
 
-    total: Figures
-    recent: Days
+    total: GroupedCounts
+    recent: DailyCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    """The days that an answer is about, inclusive. `by_hour`: the hours of days in finished months are needed too."""
+
+    calendar: Calendar
+    first: date
+    last: date
+    by_hour: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return self.first > self.last
+
+    @property
+    def has_open_month(self) -> bool:
+        return self.last >= self.calendar.open_month
+
+    @property
+    def months(self) -> list[date]:
+        """The finished months in it: they have documents, once they are summed."""
+        return self.calendar.finished_months(self.first, self.last)
+
+    @property
+    def first_single_day(self) -> date:
+        """The first day whose own document is needed. Months' documents have the days before it."""
+        return self.first if self.by_hour else max(self.first, self.calendar.open_month)
+
+    @property
+    def logs_since(self) -> datetime:
+        """The first moment that no document can be about."""
+        return midnight(max(self.calendar.open, self.first))
+
+    @property
+    def summed_until(self) -> datetime:
+        """The moment up to which documents must exist."""
+        return midnight(min(self.calendar.open, self.last + DAY))
+
+    def missing(self, months: Months) -> list[date]:
+        return [month for month in self.months if month not in months]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """`months` by their first days; `timeline` is by the hour, or by the day of the open month where hours were not
-    asked for."""
+    """What an answer is made of. `timeline` is by the hour, or else by the day where days have documents."""
 
-    months: dict[date, Month]
+    months: Months
     timeline: Timeline
 
 
 class History:
-    """Figures tell of errors only if `errors` is asked for: they lie apart. Raises StoreUnavailable."""
+    """Counts include errors only if `errors` is asked for: their logs are read apart. Raises StoreUnavailable."""
 
     def __init__(
         self,
@@ -60,24 +105,24 @@ class History:
     ) -> None:
         self._logs = logs
         self._rollups = rollups
-        self._recounting = Recounting(logs, logs_read=logs_read)
-        self._summing = Summing(recounting=self._recounting, rollups=rollups)
+        self._counter = LogCounter(logs, logs_read=logs_read)
+        self._aggregator = UsageAggregator(counter=self._counter, rollups=rollups)
         self._clock = clock
         self._logs_read = logs_read
         self._hourly_from = hourly_from
 
-    async def days(self, user_id: str, first: date, last: date, *, errors: bool = False) -> Days:
-        """Figures of the days from one to another, inclusive, in order."""
+    async def days(self, user_id: str, first: date, last: date, *, errors: bool = False) -> DailyCounts:
+        """Return the counts of the days from one to another, inclusive, in order."""
         calendar = Calendar(user_id=user_id, now=self._clock())
         last = min(last, calendar.now.date() + DAY)
         read = await self._read(calendar, first, last, errors=errors)
-        return {day: figures for day, figures in sorted(_days(read, calendar).items()) if first <= day <= last}
+        return {day: counts for day, counts in sorted(_days(read, calendar).items()) if first <= day <= last}
 
     async def hours(self, user_id: str, first: datetime, end: datetime, *, errors: bool = False) -> Timeline:
-        """Figures of the hours from one moment to another, exclusive, in order."""
+        """Return the counts of the hours from one moment to another, exclusive, in order."""
         calendar, last = Calendar(user_id=user_id, now=self._clock()), (end - HOUR).date()
         read = await self._read(calendar, first.date(), last, errors=errors, by_hour=True)
-        return {hour: figures for hour, figures in sorted(read.timeline.items()) if first <= hour < end}
+        return {hour: counts for hour, counts in sorted(read.timeline.items()) if first <= hour < end}
 
     async def all_time(self, user_id: str, *, errors: bool = False) -> AllTime:
         calendar = Calendar(user_id=user_id, now=self._clock())
@@ -85,88 +130,91 @@ class History:
         read = await self._read(calendar, first, calendar.now.date(), errors=errors)
         recent = _days(read, calendar)
         before = [month.before for month in read.months.values()]
-        total = Figures.sum([*before, *(figures.only(By.VOICE, By.ACTION) for figures in recent.values())])
-        return AllTime(total=total, recent=recent)
+        days = (counts.only(GroupBy.VOICE, GroupBy.ACTION) for counts in recent.values())
+        return AllTime(total=GroupedCounts.sum([*before, *days]), recent=recent)
 
     async def _read(self, calendar: Calendar, first: date, last: date, *, errors: bool, by_hour: bool = False) -> _Read:
-        """All that was from one day to another, inclusive; with `by_hour`, also days of finished months by the hour."""
-        first = max(first, calendar.born)
-        if first > last:
+        """Read the documents and logs of the days from one to another, inclusive, and sum first what is not summed."""
+        span = _Span(calendar=calendar, first=max(first, calendar.born), last=last, by_hour=by_hour)
+        if span.is_empty:
             return _Read(months={}, timeline={})
-        since = max(midnight(calendar.open), midnight(first))
-        kinds = [kind for kind in LogKind if errors or kind is LogKind.MEMOS] if last >= calendar.open else []
-        (months, known), pages = await gather_settled(
-            self._documents(calendar, first, last, by_hour=by_hour), self._newest(calendar.user_id, kinds, since)
-        )
-        needed = calendar.finished_months(first, last)
-        missing = [month for month in needed if month not in months]
-        if missing or known.until < midnight(min(calendar.open, last + DAY)):
-            made, caught_up = await self._summing.catch_up(calendar, None if missing else known, by_hour=by_hour)
-            months |= {first_day: month for first_day, month in made.items() if first_day in needed}
-            if not months.keys() >= set(needed):  # another container has summed them meanwhile
-                months, known = await self._documents(calendar, first, last, by_hour=by_hour)
-            # What both tell of the open month may lie in days here and in hours there.
-            before = {at: figures for at, figures in known.timeline.items() if at < midnight(calendar.open_month)}
-            known = replace(caught_up, timeline=before | caught_up.timeline)
-            if not months.keys() >= set(needed):
-                names = [month_name(month) for month in needed if month not in months]
-                raise StoreUnavailable(f"sums of the months {names} are missing: rebuild them")
-        whole = known.timeline
+        kinds = _kinds(errors=errors) if last >= calendar.open else []
+        (months, summed), pages = await gather_settled(self._documents(span), self._newest_logs(span, kinds))
+        if span.missing(months) or summed.until < span.summed_until:
+            months, summed = await self._catch_up(span, months, summed)
+        timeline = summed.timeline
         if pages:
-            whole = whole | await self._since(calendar, max(since, known.until), pages)
-        return _Read(months=months, timeline=whole)
+            timeline = timeline | await self._logs_since(calendar, max(span.logs_since, summed.until), pages)
+        return _Read(months=months, timeline=timeline)
 
-    async def _newest(self, user_id: str, kinds: Sequence[LogKind], since: datetime) -> dict[LogKind, Page[Row]]:
-        """The newest page of the logs of each kind."""
-        window = Window(limit=self._logs_read, since=since)
+    async def _catch_up(self, span: _Span, months: Months, summed: SummedTimeline) -> tuple[Months, SummedTimeline]:
+        """Sum all that has ended, and return the documents of the span. `months` and `summed` are those there were."""
+        known = None if span.missing(months) else summed
+        made, caught_up = await self._aggregator.catch_up(span.calendar, known, by_hour=span.by_hour)
+        months = months | {month: rollup for month, rollup in made.items() if month in span.months}
+        if span.missing(months):  # another container has summed them meanwhile
+            months, summed = await self._documents(span)
+        if missing := span.missing(months):
+            names = [month_name(month) for month in missing]
+            raise StoreUnavailable(f"sums of the months {names} are missing: run maintain rebuild-usage")
+        # One container may have read a day of the open month by the hour and another by the day: keep one of them.
+        open_month = midnight(span.calendar.open_month)
+        before = {at: counts for at, counts in summed.timeline.items() if at < open_month}
+        return months, replace(caught_up, timeline=before | caught_up.timeline)
+
+    async def _newest_logs(self, span: _Span, kinds: Sequence[LogKind]) -> dict[LogKind, Page[Row]]:
+        """Read the newest page of the logs of each kind."""
+        window = Window(limit=self._logs_read, since=span.logs_since)
+        user_id = span.calendar.user_id
         pages = await gather_settled(*(self._logs.rows(user_id, kind, window) for kind in kinds))
         return dict(zip(kinds, pages, strict=True))
 
-    async def _documents(
-        self, calendar: Calendar, first: date, last: date, *, by_hour: bool
-    ) -> tuple[dict[date, Month], Summed]:
-        """What the documents tell of the days from one to another. Of months that are over, the months' tell all."""
-        since = first if by_hour else max(first, calendar.open_month)
-        if by_hour:  # a month is written after its days: who has seen it finds them
-            months = await self._month_documents(calendar, first, last)
-            days = await self._day_documents(calendar, since, last)
+    async def _documents(self, span: _Span) -> tuple[Months, SummedTimeline]:
+        """Read the documents of the span: those of finished months, and of single days."""
+        if span.by_hour:  # a month is written after its days: an answer that uses the month must find them
+            months = await self._month_rollups(span)
+            days = await self._day_rollups(span)
         else:
-            months, days = await gather_settled(
-                self._month_documents(calendar, first, last), self._day_documents(calendar, since, last)
-            )
-        settled = max(since, calendar.open_month) if last >= calendar.open_month else last + DAY
-        return months, Summed.of(days, settled=settled, by_hour=by_hour)
+            months, days = await gather_settled(self._month_rollups(span), self._day_rollups(span))
+        calendar, since = span.calendar, span.first_single_day
+        summed_before = max(since, calendar.open_month) if span.has_open_month else span.last + DAY
+        return months, read_rollups(days, calendar, summed_before=summed_before, by_hour=span.by_hour)
 
-    async def _month_documents(self, calendar: Calendar, first: date, last: date) -> dict[date, Month]:
-        finished = calendar.finished_months(first, last)
-        return await self._rollups.months(calendar.user_id, finished[0], finished[-1]) if finished else {}
+    async def _month_rollups(self, span: _Span) -> Months:
+        months = span.months
+        return await self._rollups.months(span.calendar.user_id, months[0], months[-1]) if months else {}
 
-    async def _day_documents(self, calendar: Calendar, since: date, last: date) -> list[Day]:
-        """In the open month all of them: the newest tells how far they are summed."""
+    async def _day_rollups(self, span: _Span) -> list[DayRollup]:
+        """Read all days of the open month, if it is in the span: the newest proves how far they are summed."""
+        since, last = span.first_single_day, span.last
         if since > last:
             return []
-        return await self._rollups.days(calendar.user_id, since, None if last >= calendar.open_month else last + DAY)
+        return await self._rollups.days(span.calendar.user_id, since, None if span.has_open_month else last + DAY)
 
-    async def _since(self, calendar: Calendar, since: datetime, pages: dict[LogKind, Page[Row]]) -> Timeline:
-        """What the logs tell since a moment. `pages` are the newest of them, and may reach farther back or less far."""
+    async def _logs_since(self, calendar: Calendar, since: datetime, pages: dict[LogKind, Page[Row]]) -> Timeline:
+        """Count the logs since a moment. `pages` are the newest of them, and may reach farther back or less far."""
         low = first_id(since)
-        read = [row for page in pages.values() for row in page.rows if row.key.sort >= low]
+        rows = [row for page in pages.values() for row in page.rows if row.key.sort >= low]
         is_all = all(page.after is None or page.after < low for page in pages.values())
-        if is_all and len(read) <= self._hourly_from:
+        if is_all and len(rows) <= self._hourly_from:
             hours = Timeline()
-            record(read, hours)
+            add_logs(rows, hours)
             return hours
-        summed, since = await self._summing.sum_hours(calendar, since)
-        return summed | await self._recounting.all(calendar.user_id, since, calendar.now + DAY, kinds=pages)
+        summed, since = await self._aggregator.sum_hours(calendar, since)
+        return summed | await self._counter.count(calendar.user_id, since, calendar.now + DAY, kinds=pages)
 
 
-def _days(read: _Read, calendar: Calendar) -> Days:
+def _kinds(*, errors: bool) -> list[LogKind]:
+    return list(LogKind) if errors else [LogKind.MEMOS]
+
+
+def _days(read: _Read, calendar: Calendar) -> DailyCounts:
     days = {
-        first_day.replace(day=number): figures
+        first_day.replace(day=number): counts
         for first_day, month in read.months.items()
-        for number, figures in month.days.items()
+        for number, counts in month.days.items()
     }
-    for at, figures in read.timeline.items():
+    for at, counts in read.timeline.items():
         if at.date() >= calendar.open_month:
-            days.setdefault(at.date(), Figures()).add(figures)
+            days.setdefault(at.date(), GroupedCounts()).add(counts)
     return days

@@ -1,4 +1,4 @@
-"""Which days, months and hours are over, and can be summed."""
+"""Which days, months and hours have ended for good, so that their logs can be summed."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -8,38 +8,45 @@ from shared.core.clock import DAY, HOUR, floor, months
 from shared.core.ids import minted_at
 
 GRACE: Final = timedelta(minutes=10)
-"""How long a day is left alone after its end. A request is answered within seconds: what it records is there by then,
-unless its container was frozen."""
+"""How long after its end a day may still get logs. A request is answered within 15 seconds, so its logs are stored by
+then, unless its container was frozen or its clock is off. A longer grace would make answers read more logs."""
+
+SIGN_UP_AHEAD: Final = timedelta(days=2)
+"""How far ahead the clock that minted the owner's id may have been. Logs dated earlier than this before the id's time
+would never be counted; a longer span costs an empty month's document for more owners."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """What is over for an owner at one time."""
+    """Which days, months and hours of an owner have ended at one time."""
 
     user_id: str
     now: datetime
 
     @property
     def born(self) -> date:
-        """The day of the owner's first possible log: another clock than the one that signed the owner up may have dated
-        it up to ten minutes before."""
-        return (minted_at(self.user_id) - GRACE).date()
+        """The day of the owner's first possible log."""
+        return min((minted_at(self.user_id) - SIGN_UP_AHEAD).date(), self.open)
 
     @property
     def open(self) -> date:
-        """The first day that may not be summed yet: today, or for ten minutes yesterday."""
+        """The first day that must not be summed yet: today, or yesterday during the first ten minutes of a day."""
         return (self.now - GRACE).date()
 
     @property
     def open_hour(self) -> datetime:
-        """The first hour that may not be summed yet."""
+        """The first hour that must not be summed yet."""
         return floor(self.now - GRACE, HOUR)
 
     @property
     def open_month(self) -> date:
-        """The first day of its month. All months before are over."""
+        """The first day of the month of `open`. All months before have ended."""
         return self.open.replace(day=1)
 
+    def has_ended(self, end: datetime) -> bool:
+        """Whether a time span that ends at `end` can be summed."""
+        return end <= self.now - GRACE
+
     def finished_months(self, first: date, last: date) -> list[date]:
-        """The first days of the months with documents, among those of two days and all between."""
+        """Return the first days of the months that have ended, from one day's month to another's."""
         return list(months(max(first, self.born), min(last, self.open_month - DAY)))

@@ -1,4 +1,4 @@
-"""What logs add up to: the truth that all sums are made of."""
+"""Counting the logs themselves. All stored sums are made here, and a rebuild compares them with a new count."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -11,62 +11,68 @@ from shared.core.concurrency import gather_settled
 from shared.core.ids import first_id, minted_at
 from shared.stores.port import Row
 from shared.tables import LogKind, UsageLogs, Window
-from shared.usage.counts import Figures, made_by
+from shared.usage.counts import GroupedCounts, counts_of
 
 LOGS_READ: Final = 2000
-"""Logs a page: about as many as fit the store's 900 kB."""
+"""Logs a page: about as many as fit into a page's 900 kB. A larger number would be cut off there."""
 
-Timeline = dict[datetime, Figures]
-"""Figures by the first moment of an hour, or of a day. Those without activity are absent."""
+Timeline = dict[datetime, GroupedCounts]
+"""Counts by the first moment of an hour or of a day; those without activity are absent.
+
+{datetime(2026, 3, 2, 9, tzinfo=UTC): GroupedCounts(…), datetime(2026, 3, 2, 17, tzinfo=UTC): GroupedCounts(…)}
+"""
 
 
-class Recounting:
+class LogCounter:
+    """Counts an owner's logs by the hour. Raises StoreUnavailable."""
+
     def __init__(self, logs: UsageLogs, *, logs_read: int = LOGS_READ) -> None:
         self._logs = logs
         self._logs_read = logs_read
 
-    async def all(
+    async def count(
         self, user_id: str, since: datetime, until: datetime, *, kinds: Iterable[LogKind] = LogKind
     ) -> Timeline:
-        """By the hour, from one moment to another, exclusive."""
+        """Count the logs from one moment to another, exclusive, by the hour."""
         hours: Timeline = {}
         window = Window(limit=self._logs_read, since=since, until=until)
-        await gather_settled(*(self._read_all(user_id, kind, window, hours) for kind in kinds))
+        await gather_settled(*(self._count_kind(user_id, kind, window, hours) for kind in kinds))
         return hours
 
-    async def steps(
+    async def count_in_steps(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
     ) -> AsyncGenerator[tuple[datetime, Timeline], None]:
-        """The same in steps of about a page, oldest first: where each ends, and what it adds up to by the hour.
+        """Count the same in steps of about a page, oldest first.
 
-        A step has whole days or hours, as `unit` says. The next is read ahead; close what is not gone through.
+        Yields the end of each step, and its counts by the hour. A step has whole units of `unit`, a day or an hour. The
+        next step's logs are read while the caller handles this one, so close a generator that is left early.
         """
         if since >= until:
             return
-        reading = asyncio.ensure_future(self._pages(user_id, since, until, unit))
+        reading = asyncio.ensure_future(self._step(user_id, since, until, unit))
         try:
             while since < until:
-                pages = await reading
-                since = min(end for _, end in pages)
-                if since < until:  # meanwhile the caller writes what this step adds up to
-                    reading = asyncio.ensure_future(self._pages(user_id, since, until, unit))
+                parts = await reading
+                since = min(end for _, end in parts)
+                if since < until:
+                    reading = asyncio.ensure_future(self._step(user_id, since, until, unit))
                 hours: Timeline = {}
-                for rows, _ in pages:
-                    record((row for row in rows if row.key.sort < first_id(since)), hours)
+                for rows, _ in parts:
+                    add_logs((row for row in rows if row.key.sort < first_id(since)), hours)
                 yield since, hours
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _pages(
+    async def _step(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
     ) -> tuple[tuple[list[Row], datetime], ...]:
-        return await gather_settled(*(self._step(user_id, kind, since, until, unit) for kind in LogKind))
+        return await gather_settled(*(self._step_of_kind(user_id, kind, since, until, unit) for kind in LogKind))
 
-    async def _step(
+    async def _step_of_kind(
         self, user_id: str, kind: LogKind, since: datetime, until: datetime, unit: timedelta
     ) -> tuple[list[Row], datetime]:
-        """The logs of one or more units, and the first moment that they may not tell all of."""
+        """Read the logs of at least one unit. Returns them, and the end of the last unit that was read whole."""
         rows: list[Row] = []
         window = Window(limit=self._logs_read, since=since, until=until)
         while True:
@@ -79,28 +85,28 @@ class Recounting:
                 return rows, end
             window = replace(window, after=page.after)
 
-    async def _read_all(self, user_id: str, kind: LogKind, window: Window, into: Timeline) -> None:
+    async def _count_kind(self, user_id: str, kind: LogKind, window: Window, into: Timeline) -> None:
         more = True
         while more:
             page = await self._logs.rows(user_id, kind, window)
-            record(page.rows, into)
+            add_logs(page.rows, into)
             window, more = replace(window, after=page.after), page.after is not None
 
 
-def record(rows: Iterable[Row], into: Timeline) -> None:
-    """Add logs to the hours that they happened in."""
+def add_logs(rows: Iterable[Row], into: Timeline) -> None:
+    """Count logs in the hours that they happened in."""
     for row in rows:
-        if made_by(row.document) is not None:
+        if counts_of(row.document) is not None:
             hour = datetime.fromisoformat(f"{row.document['created_at'][:13]}:00+00:00")
             if hour not in into:
-                into[hour] = Figures()
-            into[hour].record(row.document)
+                into[hour] = GroupedCounts()
+            into[hour].add_log(row.document)
 
 
-def by_day(hours: Timeline) -> dict[date, dict[int, Figures]]:
-    """By day, and then by the hour of the day."""
-    days: dict[date, dict[int, Figures]] = {}
-    for hour, figures in hours.items():
-        if figures:
-            days.setdefault(hour.date(), {})[hour.hour] = figures
+def by_day(hours: Timeline) -> dict[date, dict[int, GroupedCounts]]:
+    """Return counts by day, and then by the hour of the day."""
+    days: dict[date, dict[int, GroupedCounts]] = {}
+    for hour, counts in hours.items():
+        if counts:
+            days.setdefault(hour.date(), {})[hour.hour] = counts
     return days

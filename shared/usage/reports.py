@@ -1,4 +1,4 @@
-"""What an owner's figures say: totals, days, weeks and months, shares of voices and errors, and series.
+"""Reports on an owner's usage: totals, days, weeks and months, shares of voices and errors, and series.
 
 Days are UTC days, weeks are ISO weeks. Percentages have one decimal and add up to 100.
 """
@@ -11,12 +11,14 @@ from itertools import groupby
 
 from shared.core.clock import DAY, HOUR, Clock, floor, midnight
 from shared.speech.voices import VOICES
-from shared.usage.counts import ERRORS, By, Counts, Figures
+from shared.usage.counts import ERRORS, Counts, GroupBy, GroupedCounts
 from shared.usage.history import History
 from shared.usage.rollups import month_name
 
 
 class Bucket(StrEnum):
+    """The length of a series' parts, in whole UTC hours or days."""
+
     HOUR = "1h"
     DAY = "1d"
 
@@ -26,20 +28,20 @@ class Bucket(StrEnum):
 
     @property
     def at_most(self) -> int:
-        """How many buckets a series may have."""
+        """The most buckets that a series may have."""
         return 168 if self is Bucket.HOUR else 366
 
     def floor(self, at: datetime) -> datetime:
-        """Where the bucket begins that contains this moment."""
+        """Return the start of the bucket that contains this moment."""
         return floor(at, self.length)
 
     def ceiling(self, at: datetime) -> datetime:
-        """Where the first bucket begins that does not begin before this moment."""
+        """Return the start of the first bucket that does not begin before this moment."""
         floor = self.floor(at)
         return floor if floor == at else floor + self.length
 
     def spanning(self, start: datetime, end: datetime) -> int:
-        """How many buckets contain the time from `start` to `end`, exclusive."""
+        """Return how many buckets cover the time from `start` to `end`, exclusive."""
         return (self.ceiling(end) - self.floor(start)) // self.length
 
 
@@ -54,7 +56,7 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Periods with calls, newest first. `total` is the calls of all."""
+    """Periods with calls, newest first. `total` is the calls of all of them."""
 
     total: int
     daily: Sequence[Period]
@@ -64,7 +66,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """`percentage` of all that were counted."""
+    """`percentage` is the share of `count` in the total, with one decimal."""
 
     name: str
     count: int
@@ -83,7 +85,7 @@ class Errors:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """`voice` is the most used one's id; None: there were no calls."""
+    """`voice` is the id of the most used voice; None: there were no calls."""
 
     total: Counts
     voice: str | None
@@ -98,22 +100,23 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """One bucket of a series, with its groups; without grouping there is one, named ""."""
+    """One bucket of a series. `groups` is by the groups' names; an ungrouped series has one group, named ""."""
 
     start: datetime
     end: datetime
     groups: Mapping[str, Counts]
 
 
-class Analytics:
-    """Every answer is a few reads, however long the history. Raises StoreUnavailable."""
+class UsageReports:
+    """Every report costs a few reads, however long the history. Raises StoreUnavailable."""
 
     def __init__(self, history: History, clock: Clock) -> None:
         self._history = history
         self._clock = clock
 
     async def usage(self, user_id: str, first: date, last: date) -> Usage:
-        days = [(day, each.total) for day, each in (await self._history.days(user_id, first, last)).items()]
+        daily_counts = await self._history.days(user_id, first, last)
+        days = [(day, counts.total) for day, counts in daily_counts.items()]
         daily = _periods(days, lambda day: day.isoformat())
         return Usage(
             total=sum(period.calls for period in daily),
@@ -123,12 +126,13 @@ class Analytics:
         )
 
     async def voices(self, user_id: str) -> list[Share]:
-        """Of all time, the most used first."""
+        """Return the shares of the voices of all time, the most used first."""
         return _voices((await self._history.all_time(user_id)).total)
 
     async def errors(self, user_id: str, first: date, last: date) -> Errors:
-        whole = Figures.sum((await self._history.days(user_id, first, last, errors=True)).values())
-        errors = {name: counts.errors for name, counts in whole.by(By.ACTION).items() if name in ERRORS}
+        daily_counts = await self._history.days(user_id, first, last, errors=True)
+        whole = GroupedCounts.sum(daily_counts.values())
+        errors = {name: counts.errors for name, counts in whole.by(GroupBy.ACTION).items() if name in ERRORS}
         requests = whole.total.calls + whole.total.errors
         return Errors(
             requests=requests,
@@ -140,7 +144,7 @@ class Analytics:
     async def summary(self, user_id: str) -> Summary:
         all_time, today = await self._history.all_time(user_id), self._clock().date()
         monday, first = today - today.weekday() * DAY, today.replace(day=1)
-        calls = {day: each.total.calls for day, each in all_time.recent.items()}
+        calls = {day: counts.total.calls for day, counts in all_time.recent.items()}
         return Summary(
             total=all_time.total.total,
             voice=next((share.name for share in _voices(all_time.total)), None),
@@ -150,26 +154,28 @@ class Analytics:
         )
 
     async def last_days(self, user_id: str, count: int) -> list[Period]:
-        """A number of days, the last of them today, oldest first. Those without calls are among them."""
+        """Return the last `count` days, today included, oldest first, those without calls too."""
         today = self._clock().date()
         first = today - (count - 1) * DAY
-        found = await self._history.days(user_id, first, today)
-        return [_period(day.isoformat(), found.get(day, Figures()).total) for day in _each(first, today)]
+        counts = await self._history.days(user_id, first, today)
+        days = (first + number * DAY for number in range(count))
+        return [_period(day.isoformat(), counts.get(day, GroupedCounts()).total) for day in days]
 
     async def series(
-        self, user_id: str, start: datetime, end: datetime, *, bucket: Bucket, group_by: By | None
+        self, user_id: str, start: datetime, end: datetime, *, bucket: Bucket, group_by: GroupBy | None
     ) -> list[Slot]:
-        """Buckets that contain the time from `start` to `end`, exclusive. Those without activity are among them."""
+        """Return the buckets that cover the time from `start` to `end`, exclusive, those without activity too."""
         start, end = bucket.floor(start), bucket.ceiling(end)
         if bucket is Bucket.HOUR:
-            found = await self._history.hours(user_id, start, end, errors=True)
+            counts = await self._history.hours(user_id, start, end, errors=True)
         else:
             last = (end - DAY).date()
             days = await self._history.days(user_id, start.date(), last, errors=True)
-            found = {midnight(day): figures for day, figures in days.items()}
+            counts = {midnight(day): day_counts for day, day_counts in days.items()}
         starts = [start + number * bucket.length for number in range(bucket.spanning(start, end))]
         return [
-            Slot(start=at, end=at + bucket.length, groups=_groups(found.get(at, Figures()), group_by)) for at in starts
+            Slot(start=at, end=at + bucket.length, groups=_groups(counts.get(at, GroupedCounts()), group_by))
+            for at in starts
         ]
 
 
@@ -179,44 +185,42 @@ def week_name(day: date) -> str:
 
 
 def shares(counts: Mapping[str, int]) -> list[Share]:
-    """By count, the largest first. Equal ones stay in their order. Percentages have one decimal and add up to 100.
+    """Return the shares of counts, the largest first, equal ones in their order. Percentages add up to 100.
 
-    What rounding down leaves over goes, a tenth each, to those that lost most by it (largest remainders).
+    Each percentage is rounded down to a tenth. The tenths that are missing then go to the largest remainders.
     """
     counted = {name: count for name, count in counts.items() if count}
     total = sum(counted.values())
     tenths = {name: divmod(1000 * count, total) for name, count in counted.items()}
-    over = 1000 - sum(whole for whole, _ in tenths.values())
-    up = set(sorted(tenths, key=lambda name: tenths[name][1], reverse=True)[:over])
-    ordered = sorted(counted.items(), key=lambda each: each[1], reverse=True)
-    return [Share(name=name, count=count, percentage=(tenths[name][0] + (name in up)) / 10) for name, count in ordered]
+    missing = 1000 - sum(whole for whole, _ in tenths.values())
+    rounded_up = set(sorted(tenths, key=lambda name: tenths[name][1], reverse=True)[:missing])
+    ordered = sorted(counted.items(), key=lambda counted_name: counted_name[1], reverse=True)
+    return [
+        Share(name=name, count=count, percentage=(tenths[name][0] + (name in rounded_up)) / 10)
+        for name, count in ordered
+    ]
 
 
-def _voices(figures: Figures) -> list[Share]:
-    counts = figures.by(By.VOICE)
-    known = {name: counts[name].calls for name in VOICES if name in counts}
-    return shares(known | {name: each.calls for name, each in sorted(counts.items()) if name not in known})
+def _voices(counts: GroupedCounts) -> list[Share]:
+    calls = {name: voice_counts.calls for name, voice_counts in sorted(counts.by(GroupBy.VOICE).items())}
+    return shares({name: calls[name] for name in VOICES if name in calls} | calls)
 
 
 def _periods(days: Sequence[tuple[date, Counts]], name: Callable[[date], str]) -> list[Period]:
-    """Days in order, put together by what they are called; newest first."""
-    found = []
-    for each, several in groupby(days, key=lambda day: name(day[0])):
+    """Add up days, which are in order, to the periods that `name` puts them in. Newest first, without empty ones."""
+    periods = []
+    for period_name, several in groupby(days, key=lambda day: name(day[0])):
         total = Counts()
         for _, counts in several:
             total = total.plus(counts)
         if total.calls:
-            found.append(_period(each, total))
-    return found[::-1]
+            periods.append(_period(period_name, total))
+    return periods[::-1]
 
 
 def _period(name: str, counts: Counts) -> Period:
     return Period(name=name, calls=counts.calls, characters=counts.characters)
 
 
-def _groups(figures: Figures, group_by: By | None) -> Mapping[str, Counts]:
-    return {"": figures.total} if group_by is None else dict(sorted(figures.by(group_by).items()))
-
-
-def _each(first: date, last: date) -> list[date]:
-    return [first + number * DAY for number in range((last - first).days + 1)]
+def _groups(counts: GroupedCounts, group_by: GroupBy | None) -> Mapping[str, Counts]:
+    return {"": counts.total} if group_by is None else dict(sorted(counts.by(group_by).items()))

@@ -1,31 +1,42 @@
-"""What an owner's logs add up to: a document for each finished day, by the hour, and one for each month, by the day.
+"""Stored sums of an owner's logs: a document for each finished day, and for each finished month.
 
-A day without activity has no document, so one of them is a **mark**: it was written after all before it, and says that
-they have been summed. Months all have a document, from the owner's first on, and are written in order. An hour of a
-busy day can have a document of its own, until its day has one; hours have marks too, which speak of their own day only.
+A day without activity has no document. So the last day of each batch gets one in any case, written after all others,
+with a **mark**: every day up to it has been summed. Every month has a document, from the owner's first on, and months
+are written in order. On a busy day each finished hour has a document of its own, until the day has one; a marked hour
+says that every hour of its own day up to it has been summed.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
+from shared.core.clock import DAY, HOUR, midnight
 from shared.stores.port import AlreadyExists, Document, Key, Row, Store, Table
 from shared.tables.schema import USAGE_DAYS, USAGE_MONTHS
-from shared.usage.counts import By, Figures, packed, unpacked
+from shared.usage.counts import GroupBy, GroupedCounts, packed, unpacked
 
 READ: Final = 1000
+"""Documents a page: far more than the 900 kB of a page hold."""
 
 _ABOVE: Final = "a"
-"""Behind a name, it is above that name and below the next; alone, above every name."""
+"""Appended to a name, it sorts above that name and below the next; alone, above every name."""
 
-Hours = Mapping[int, Figures]
-"""A day's figures by the hour, 0 to 23."""
+HourlyCounts = Mapping[int, GroupedCounts]
+"""A day's counts by the hour, 0 to 23."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day:
-    """A finished day, or with an `hour` a finished hour of it. `sums` are packed: few readers need the hours."""
+class DayRollup:
+    """The sums of a finished day, or with an `hour` of one finished hour. They stay packed: few readers need the hours.
+
+    Stored under the owner and `2026-03-02`, or `2026-03-02.09`, as
+
+        {"sums": {"whole": {"groups": […], "parts": [[0, …]]}, "hours": {"groups": […], "parts": [[9, …], [17, …]]}},
+         "mark": false}
+
+    with `whole` and `hours` as `packed` makes them.
+    """
 
     day: date
     hour: int | None = None
@@ -33,24 +44,33 @@ class Day:
     mark: bool = False
 
     @classmethod
-    def of(cls, day: date, hours: Hours, *, hour: int | None = None, mark: bool = False) -> "Day":
-        sums = {"whole": packed({0: Figures.sum(hours.values())}), "hours": packed(hours)}
+    def of(cls, day: date, hours: HourlyCounts, *, hour: int | None = None, mark: bool = False) -> "DayRollup":
+        sums = {"whole": packed({0: GroupedCounts.sum(hours.values())}), "hours": packed(hours)}
         return cls(day=day, hour=hour, sums=sums, mark=mark)
 
     @property
-    def whole(self) -> Figures:
-        return unpacked(self.sums["whole"]).get(0, Figures())
+    def whole(self) -> GroupedCounts:
+        return unpacked(self.sums["whole"]).get(0, GroupedCounts())
 
     @property
-    def hours(self) -> Hours:
+    def hours(self) -> HourlyCounts:
         return unpacked(self.sums["hours"])
+
+    @property
+    def start(self) -> datetime:
+        return midnight(self.day) + (self.hour or 0) * HOUR
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after it."""
+        return self.start + (DAY if self.hour is None else HOUR)
 
     @property
     def name(self) -> str:
         return self.day.isoformat() + ("" if self.hour is None else f".{self.hour:02d}")
 
     @classmethod
-    def read(cls, name: str, document: Document) -> "Day":
+    def read(cls, name: str, document: Document) -> "DayRollup":
         day, _, hour = name.partition(".")
         return cls(
             day=date.fromisoformat(day),
@@ -64,23 +84,31 @@ class Day:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Month:
-    """`days` by the day of the month, from 1; `before`: all that was before the month, by voice and by action."""
+class MonthRollup:
+    """The sums of a finished month. `days` by the day of the month, from 1; `before`: all time before the month.
 
-    days: Mapping[int, Figures]
-    before: Figures
+    Stored under the owner and `2026-03` as
 
-    def up_to_its_end(self) -> Figures:
-        """All that was before the next month."""
-        return Figures.sum([self.before, *(figures.only(By.VOICE, By.ACTION) for figures in self.days.values())])
+        {"sums": {"days": {"groups": […], "parts": [[2, …], [31, …]]}, "before": {"groups": […], "parts": [[0, …]]}}}
+
+    `before` is by voice and by action only: an owner may have had thousands of keys.
+    """
+
+    days: Mapping[int, GroupedCounts]
+    before: GroupedCounts
+
+    def up_to_its_end(self) -> GroupedCounts:
+        """Return the `before` of the next month."""
+        days = (counts.only(GroupBy.VOICE, GroupBy.ACTION) for counts in self.days.values())
+        return GroupedCounts.sum([self.before, *days])
 
     def document(self) -> Document:
         return {"sums": {"days": packed(self.days), "before": packed({0: self.before})}}
 
     @classmethod
-    def read(cls, document: Document) -> "Month":
+    def read(cls, document: Document) -> "MonthRollup":
         sums = document["sums"]
-        return cls(days=unpacked(sums["days"]), before=unpacked(sums["before"]).get(0, Figures()))
+        return cls(days=unpacked(sums["days"]), before=unpacked(sums["before"]).get(0, GroupedCounts()))
 
 
 def month_name(day: date) -> str:
@@ -91,57 +119,64 @@ class Rollups:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def days(self, user_id: str, since: date, until: date | None = None) -> list[Day]:
-        """Documents of days and hours from a day on, up to another, exclusive, in order."""
+    async def days(self, user_id: str, since: date, until: date | None = None) -> list[DayRollup]:
+        """Return the sums of days and hours from a day on, up to another, exclusive, in order."""
         rows = await self._range(USAGE_DAYS, user_id, since.isoformat(), until.isoformat() if until else _ABOVE)
-        return [Day.read(row.key.sort, row.document) for row in rows]
+        return [DayRollup.read(row.key.sort, row.document) for row in rows]
 
-    async def months(self, user_id: str, first: date, last: date) -> dict[date, Month]:
-        """Documents from one month to another, inclusive, in order; by their first days."""
-        rows = await self._range(USAGE_MONTHS, user_id, month_name(first), month_name(last) + _ABOVE)
-        return {_month(row.key.sort): Month.read(row.document) for row in rows}
+    async def months(self, user_id: str, first: date, last: date | None = None) -> dict[date, MonthRollup]:
+        """Return the sums of months, inclusive, in order, by their first days. `last` None: to the newest."""
+        until = month_name(last) + _ABOVE if last else _ABOVE
+        rows = await self._range(USAGE_MONTHS, user_id, month_name(first), until)
+        return {_month(row.key.sort): MonthRollup.read(row.document) for row in rows}
 
-    async def newest_month(self, user_id: str) -> tuple[date, Month] | None:
+    async def newest_month(self, user_id: str) -> tuple[date, MonthRollup] | None:
         page = await self._store.page(USAGE_MONTHS, user_id, limit=1, newest_first=True)
-        return next(((_month(row.key.sort), Month.read(row.document)) for row in page.rows), None)
+        return next(((_month(row.key.sort), MonthRollup.read(row.document)) for row in page.rows), None)
 
-    async def add_day(self, user_id: str, day: Day) -> None:
-        """Whoever was faster has written the same, but maybe without the mark."""
-        key = Key(user_id, day.name)
-        if not await self._add(USAGE_DAYS, key, day.document()) and day.mark:
+    async def add_day(self, user_id: str, rollup: DayRollup) -> None:
+        """Store the sums of a day or an hour.
+
+        If another container wrote this day first, its sums are equal, but it may lack the mark: add the mark.
+        """
+        key = Key(user_id, rollup.name)
+        if not await self._add(USAGE_DAYS, key, rollup.document()) and rollup.mark:
             await self._store.extend(USAGE_DAYS, key, "mark", value=True)
 
-    async def add_month(self, user_id: str, first: date, month: Month) -> None:
-        """Whoever was faster has written the same."""
-        await self._add(USAGE_MONTHS, Key(user_id, month_name(first)), month.document())
+    async def add_month(self, user_id: str, first: date, rollup: MonthRollup) -> None:
+        """Store the sums of a month. If another container wrote it first, its sums are equal."""
+        await self._add(USAGE_MONTHS, Key(user_id, month_name(first)), rollup.document())
 
-    async def correct_day(self, user_id: str, day: Day) -> None:
-        """Facts are not rewritten: the right sums are set beside the wrong ones."""
-        key = Key(user_id, day.name)
-        if not await self._add(USAGE_DAYS, key, day.document()):
-            await self._store.extend(USAGE_DAYS, key, "sums", day.sums)
+    async def correct_day(self, user_id: str, rollup: DayRollup) -> None:
+        """Store the right sums over wrong ones, as an extension: facts are not rewritten."""
+        key = Key(user_id, rollup.name)
+        if not await self._add(USAGE_DAYS, key, rollup.document()):
+            await self._store.extend(USAGE_DAYS, key, "sums", rollup.sums)
 
-    async def correct_month(self, user_id: str, first: date, month: Month) -> None:
+    async def correct_month(self, user_id: str, first: date, rollup: MonthRollup) -> None:
+        """Store the right sums over wrong ones, likewise."""
         key = Key(user_id, month_name(first))
-        if not await self._add(USAGE_MONTHS, key, month.document()):
-            await self._store.extend(USAGE_MONTHS, key, "sums", month.document()["sums"])
+        if not await self._add(USAGE_MONTHS, key, rollup.document()):
+            await self._store.extend(USAGE_MONTHS, key, "sums", rollup.document()["sums"])
 
-    async def forget(self, user_id: str, hour: Day) -> None:
-        """Delete an hour's document, once its day has one."""
-        await self._store.delete(USAGE_DAYS, Key(user_id, hour.name))
+    async def delete_day(self, user_id: str, rollup: DayRollup) -> None:
+        await self._store.delete(USAGE_DAYS, Key(user_id, rollup.name))
+
+    async def delete_month(self, user_id: str, first: date) -> None:
+        await self._store.delete(USAGE_MONTHS, Key(user_id, month_name(first)))
 
     async def _range(self, table: Table, user_id: str, since: str, until: str) -> list[Row]:
-        found: list[Row] = []
+        rows: list[Row] = []
         after: str | None = None
         while True:
             page = await self._store.page(table, user_id, after=after, limit=READ, between=(since, until))
-            found += page.rows
+            rows += page.rows
             if page.after is None:
-                return found
+                return rows
             after = page.after
 
     async def _add(self, table: Table, key: Key, document: Document) -> bool:
-        """Whether it was not there."""
+        """Store a document; False: there is one already."""
         try:
             await self._store.add(table, key, document)
         except AlreadyExists:

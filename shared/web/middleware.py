@@ -157,6 +157,7 @@ class AdmissionMiddleware:
         try:
             await self._ready()
             _check_path(scope)
+            scope["query_string"] = _without_empty(scope["query_string"])
             body = await _read(receive)
         except AgentTalkError as error:
             await send_error(send, error)
@@ -183,6 +184,11 @@ def _check_path(scope: Scope) -> None:
         scope["path"].encode()
     except UnicodeEncodeError as exc:
         raise ValidationFailed("The path is not valid Unicode") from exc
+
+
+def _without_empty(query: bytes) -> bytes:
+    """Drop parameters without a value: an optional parameter that is empty counts as absent."""
+    return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[2])
 
 
 async def _read(receive: Receive) -> bytes:

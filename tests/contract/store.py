@@ -213,13 +213,13 @@ class StoreContract(ReserveContract):
     async def test_a_change_sees_extensions_and_keeps_those_it_returns(self, store: Store, prefix: str) -> None:
         await store.add(CHANGING, Key(prefix), {"n": 0})
         await store.extend(CHANGING, Key(prefix), "more", 1)
-        assert await store.update(CHANGING, Key(prefix), counting) == {"n": 1, "more": 1}
+        assert (await store.update(CHANGING, Key(prefix), counting)).after == {"n": 1, "more": 1}
         assert await store.get(CHANGING, Key(prefix)) == {"n": 1, "more": 1}
 
     async def test_a_change_drops_the_extensions_that_it_leaves_out(self, store: Store, prefix: str) -> None:
         await store.add(CHANGING, Key(prefix), {"n": 0})
         await store.extend(CHANGING, Key(prefix), "more", 1)
-        assert await store.update(CHANGING, Key(prefix), lambda _: {"n": 1}) == {"n": 1}
+        assert (await store.update(CHANGING, Key(prefix), lambda _: {"n": 1})).after == {"n": 1}
         assert await store.get(CHANGING, Key(prefix)) == {"n": 1}
 
     @PLAIN_RACE
@@ -318,7 +318,9 @@ class StoreContract(ReserveContract):
     async def test_an_update_returns_the_row_that_it_made(self, store: Store, prefix: str, seed: int) -> None:
         returned, raised = await race(seed, *(store.update(CHANGING, Key(prefix), counting) for _ in range(RACERS)))
         assert raised == []
-        assert sorted(row["n"] for row in returned) == list(range(1, RACERS + 1))
+        assert sorted(updated.after["n"] for updated in returned) == list(range(1, RACERS + 1))
+        for updated in returned:
+            assert (updated.before or {"n": 0})["n"] == updated.after["n"] - 1
 
     async def test_an_update_creates_a_row(self, store: Store, prefix: str) -> None:
         seen: list[Document | None] = []
@@ -327,13 +329,13 @@ class StoreContract(ReserveContract):
             seen.append(document)
             return {"a": 1}
 
-        assert await store.update(CHANGING, Key(prefix), change) == {"a": 1}
+        assert (await store.update(CHANGING, Key(prefix), change)).after == {"a": 1}
         assert await store.get(CHANGING, Key(prefix)) == {"a": 1}
         assert set(map(repr, seen)) == {"None"}
 
     async def test_an_update_deletes_a_row(self, store: Store, prefix: str) -> None:
         await store.claim(CHANGING, Key(prefix, "x"), {"a": 1})
-        assert await store.update(CHANGING, Key(prefix, "x"), gone) is None
+        assert (await store.update(CHANGING, Key(prefix, "x"), gone)).after is None
         assert await store.get(CHANGING, Key(prefix, "x")) is None
         assert (await store.page(CHANGING, prefix)).rows == []
 
@@ -360,8 +362,8 @@ class StoreContract(ReserveContract):
     async def test_an_update_that_changes_nothing_leaves_the_row_as_it_is(self, store: Store, prefix: str) -> None:
         await store.claim(CHANGING, Key(prefix, "x"), {"a": 1})
         await store.extend(CHANGING, Key(prefix, "x"), "b", 2)
-        assert await store.update(CHANGING, Key(prefix, "x"), unchanged) == {"a": 1, "b": 2}
-        assert await store.update(CHANGING, Key(prefix, "absent"), unchanged) is None
+        assert (await store.update(CHANGING, Key(prefix, "x"), unchanged)).after == {"a": 1, "b": 2}
+        assert (await store.update(CHANGING, Key(prefix, "absent"), unchanged)).after is None
         page = await store.page(CHANGING, prefix)
         assert [(row.key.sort, row.document) for row in page.rows] == [("x", {"a": 1, "b": 2})]
 
@@ -424,7 +426,7 @@ class StoreContract(ReserveContract):
             store.delete(CHANGING, Key(prefix)),
         )
         assert raised == []
-        counts = sorted(row["n"] for row in returned if row is not None)
+        counts = sorted(updated.after["n"] for updated in returned if updated is not None)
         before = [n for n in counts if n > 100]
         after = [n for n in counts if n <= 100]
         assert before == list(range(101, 101 + len(before)))
@@ -620,9 +622,9 @@ class StoreContract(ReserveContract):
         document = {"text": 'é\n"x' * 60_000}
         await store.add(FACTS, Key(prefix, "fact"), document)
         await store.claim(CHANGING, Key(prefix, "row"), document)
-        assert await store.update(CHANGING, Key(prefix, "row"), lambda row: {**(row or {}), "n": 1}) == document | {
-            "n": 1
-        }
+        assert (
+            await store.update(CHANGING, Key(prefix, "row"), lambda row: {**(row or {}), "n": 1})
+        ).after == document | {"n": 1}
         assert await store.get(FACTS, Key(prefix, "fact")) == document
         assert await store.get(CHANGING, Key(prefix, "row")) == document | {"n": 1}
 
@@ -748,7 +750,7 @@ class StoreContract(ReserveContract):
     async def test_an_empty_document_is_not_an_absent_one(self, store: Store, prefix: str) -> None:
         await store.add(FACTS, Key(prefix, "x"), {})
         assert await store.get(FACTS, Key(prefix, "x")) == {}
-        assert await store.update(CHANGING, Key(prefix, "x"), lambda _: {}) == {}
+        assert (await store.update(CHANGING, Key(prefix, "x"), lambda _: {})).after == {}
         assert await store.get(CHANGING, Key(prefix, "x")) == {}
 
     @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-import uvicorn
 from sortedcontainers import SortedDict
 from starlette.types import Receive, Scope, Send
 
@@ -41,6 +40,7 @@ from tests.fakes.standin_rules import (
     select,
 )
 from tests.fakes.standin_steps import AtOnce, Moment, Schedule, Seen, Step, identify
+from tools.serving import AnnouncedServer
 
 SLOTS: Final = 7
 OWN_DATABASES: Final = ("__cache", "__meta", "__system", "__ttl", "root")
@@ -338,7 +338,12 @@ def main() -> None:
     parser.add_argument("--key", default=KEY)
     chosen = parser.parse_args()
     server = StandIn(keys=(chosen.key,))
-    uvicorn.run(server, host="127.0.0.1", port=chosen.port, lifespan="off", log_level="warning", access_log=False)
+    welcome = (
+        f"A HYPR Micro stand-in answers on http://127.0.0.1:{chosen.port}; its rows are in memory.\n"
+        "In another terminal:\n"
+        f"  HYPR_URL=http://127.0.0.1:{chosen.port} HYPERMICRO_API_KEY={chosen.key} make run"
+    )
+    AnnouncedServer(server, host="127.0.0.1", port=chosen.port, welcome=welcome).run()
 
 
 if __name__ == "__main__":

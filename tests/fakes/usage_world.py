@@ -8,7 +8,7 @@ from shared.core.ids import Ids
 from shared.stores.port import Store
 from shared.tables import UsageLogs
 from shared.tables.usage_logs import Action, UsageLog
-from shared.usage.counts import By, Counts, Figures
+from shared.usage.counts import Counts, GroupBy, GroupedCounts
 from shared.usage.history import History
 from shared.usage.rollups import Rollups
 from tests.support import FakeClock
@@ -69,9 +69,9 @@ class Owner:
         self.written.append(log)
         await self.logs.add(log)
 
-    def recount(self, first: datetime, end: datetime) -> dict[datetime, dict[tuple[By, str], Counts]]:
+    def recount(self, first: datetime, end: datetime) -> dict[datetime, dict[tuple[GroupBy, str], Counts]]:
         """By the hour, from the logs alone."""
-        hours: dict[datetime, dict[tuple[By, str], Counts]] = {}
+        hours: dict[datetime, dict[tuple[GroupBy, str], Counts]] = {}
         for log in self.written:
             if not first <= log.created_at < end:
                 continue
@@ -82,14 +82,18 @@ class Owner:
             else:
                 continue
             hour = hours.setdefault(log.created_at.replace(minute=0, second=0, microsecond=0), {})
-            names = {By.ACTION: log.action.value, By.KEY: log.api_key_id or "", By.VOICE: log.metadata["voice"]}
+            names = {
+                GroupBy.ACTION: log.action.value,
+                GroupBy.KEY: log.api_key_id or "",
+                GroupBy.VOICE: log.metadata["voice"],
+            }
             for group in names.items():
                 hour[group] = Counts(*map(sum, zip(hour.get(group, Counts()), made, strict=True)))
         return hours
 
 
-def told(figures: Figures) -> dict[tuple[By, str], Counts]:
-    return {(what, name): counts for what in By for name, counts in figures.by(what).items()}
+def told(figures: GroupedCounts) -> dict[tuple[GroupBy, str], Counts]:
+    return {(what, name): counts for what in GroupBy for name, counts in figures.by(what).items()}
 
 
 async def lived(owner: Owner, days: int, *, every: timedelta = timedelta(hours=7)) -> None:

@@ -155,7 +155,7 @@ async def test_the_daily_figures_count_towards_the_limit_of_a_spreadsheet() -> N
     def exports(answer_bytes: int) -> Exports:
         return Exports(
             memos=services.tables.memos,
-            analytics=analytics,
+            reports=analytics,
             public_url=PUBLIC_URL,
             clock=clock,
             answer_bytes=answer_bytes,

@@ -177,7 +177,7 @@ def test_no_plan_admits_more_than_100_000_units(world: World, ada: Account) -> N
     assert say(world, ada.key, text=EMOJI * 50_000).json["characterCount"] == 100_000
     answer = say(world, ada.key, text=EMOJI * 50_000 + "!")
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
-    assert answer.error["details"] == {"field": "text", "maxLength": 100_000, "provided": 100_001}
+    assert answer.error["details"] == {"field": "text", "limit": 100_000, "provided": 100_001}
 
 
 @pytest.mark.parametrize(("title", "status"), [("t" * 200, 201), ("t" * 201, 400), (EMOJI * 100, 201)])
@@ -390,7 +390,7 @@ def test_the_voice_filter_finds_all_of_a_voice_in_any_case(world: World, ada: Ac
         assert [memo["id"] for memo in pages(world, ada, voice=voice, limit=4)] == made[40::-5]
 
 
-@pytest.mark.parametrize("voice", ["robot", ""])
+@pytest.mark.parametrize("voice", ["robot"])
 def test_an_unknown_voice_in_a_filter_is_refused(world: World, ada: Account, voice: str) -> None:
     answer = world.get(MEMOS, token=ada.session, query={"voice": voice})
     assert (answer.status, answer.error["code"]) == (400, "INVALID_VOICE")
@@ -432,13 +432,19 @@ def test_from_and_to_bound_the_list_by_days_or_times(
         ({"limit": "9" * 30}, "VALIDATION_ERROR", "limit"),
         ({"limit": "abc"}, "INVALID_INPUT", "limit"),
         ({"limit": "1.5"}, "INVALID_INPUT", "limit"),
-        ({"limit": ""}, "INVALID_INPUT", "limit"),
+        ({"limit": "5.0"}, "INVALID_INPUT", "limit"),
+        ({"limit": "+5"}, "INVALID_INPUT", "limit"),
+        ({"limit": "1_0"}, "INVALID_INPUT", "limit"),
+        ({"limit": "\u0665"}, "INVALID_INPUT", "limit"),
+        ({"from": "2026-W10"}, "VALIDATION_ERROR", "from"),
+        ({"to": "2026-061"}, "VALIDATION_ERROR", "to"),
+        ({"to": "20260302"}, "VALIDATION_ERROR", "to"),
+        ({"from": "2026-03-02T10:00:00"}, "VALIDATION_ERROR", "from"),
         ({"from": "yesterday"}, "VALIDATION_ERROR", "from"),
         ({"from": "2026-02-30"}, "VALIDATION_ERROR", "from"),
         ({"to": "2026-13-01"}, "VALIDATION_ERROR", "to"),
         ({"from": "2026-03-03", "to": "2026-03-02"}, "VALIDATION_ERROR", "from"),
         ({"from": "2026-03-03T12:00:00Z", "to": "2026-03-03T11:00:00Z"}, "VALIDATION_ERROR", "from"),
-        ({"cursor": ""}, "VALIDATION_ERROR", "cursor"),
         ({"cursor": "forged"}, "VALIDATION_ERROR", "cursor"),
         ({"cursor": "\N{GRINNING FACE}"}, "VALIDATION_ERROR", "cursor"),
         ({"cursor": "A" * 64}, "VALIDATION_ERROR", "cursor"),
@@ -516,7 +522,7 @@ def test_a_demo_has_at_most_1000_utf_16_units(world: World, text: str, status: i
     answer = world.post(DEMO, json={"text": text, "voice": "rachel"})
     assert answer.status == status
     if status == 400:
-        assert answer.error["details"] == {"field": "text", "maxLength": 1000, "provided": 1001}
+        assert answer.error["details"] == {"field": "text", "limit": 1000, "provided": 1001}
 
 
 def test_an_hour_admits_sixty_demos_from_an_address(world: World) -> None:

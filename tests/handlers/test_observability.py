@@ -15,6 +15,7 @@ from shared.observability.request_stats import RequestStats
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
+from tests.fakes.permitted import PermittedStore
 from tests.fakes.standin import KEY, StandIn
 from tests.handlers.world import Account, Logs, World
 from tests.support import cheap_passwords
@@ -64,9 +65,9 @@ class MicroWorld(World):
         self.wire = Wire()
         super().__init__(environ)
 
-    def _build(self, settings: Settings) -> Services:
+    def _build(self, function: str, settings: Settings) -> Services:
         client = MicroClient(httpx.AsyncClient(transport=self.wire), Direct(url="http://micro", api_key=KEY))
-        return Services.on(MicroStore(client), settings, passwords=cheap_passwords())
+        return Services.on(PermittedStore(MicroStore(client), function), settings, passwords=cheap_passwords())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
@@ -24,6 +25,7 @@ from shared.stores.port import StoreUnavailable
 from shared.tables import Users
 from shared.tables.users import Role, User
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
+from tests.fakes.permitted import PermittedStore
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -103,7 +105,8 @@ class World:
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = {
-            name: function.with_environment(self.environ, self._build) for name, function in FUNCTIONS.items()
+            name: function.with_environment(self.environ, partial(self._build, name))
+            for name, function in FUNCTIONS.items()
         }
         self._accounts = 0
 
@@ -224,8 +227,9 @@ class World:
             function.close()
         self._opened.close()
 
-    def _build(self, settings: Settings) -> Services:
-        services = Services.on(self.store, settings, passwords=Passwords(self.hasher), clock=self.clock)
+    def _build(self, function: str, settings: Settings) -> Services:
+        store = PermittedStore(self.store, function)
+        services = Services.on(store, settings, passwords=Passwords(self.hasher), clock=self.clock)
         self.built.append(services)
         return services
 

@@ -378,7 +378,9 @@ async def _carry_out(store: MicroStore, done: Done) -> object:
                 await store.claim(CHANGING, ROW, {"log": [done.token]})
                 return None
             case "append":
-                return _state(await store.update(CHANGING, ROW, appended))
+                updated = await store.update(CHANGING, ROW, appended)
+                assert updated.after == appended(updated.before)
+                return _state(updated.after)
             case "delete":
                 await store.delete(CHANGING, ROW)
                 return None

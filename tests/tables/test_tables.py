@@ -559,25 +559,9 @@ class TestUsageLogs:
         )
         assert found == [log for log in reversed(logs) if log.action is action]
 
-    async def test_events_of_a_day_are_found_over_all_owners(self, store: Store) -> None:
-        day = 24 * 60
-        logs = [a_log(user, Action.USER_SIGNUP, minutes=n) for n, user in enumerate(("a", "b", "a", "c"))]
-        others = [
-            a_log("a", Action.USER_SIGNUP, minutes=day),
-            a_log("a", Action.USER_SIGNUP, minutes=-day),
-            a_log("a", Action.USER_LOGIN),
-        ]
-        for log in [*logs, *others]:
-            await UsageLogs(store).add(log)
-        found = await all_pages(
-            lambda after: UsageLogs(store).on_day(Action.USER_SIGNUP, NOON, Window(limit=3, after=after))
-        )
-        assert found == logs[::-1]
-
-    async def test_a_memos_log_is_found_on_no_day_and_can_be_taken_back(self, store: Store) -> None:
+    async def test_a_memos_log_can_be_taken_back(self, store: Store) -> None:
         log = a_log("u", Action.MEMO_CREATED)
         await UsageLogs(store).add(log)
-        assert (await UsageLogs(store).on_day(Action.MEMO_CREATED, NOON, Window())).rows == []
         await UsageLogs(store).delete_memo("u", log.id)
         assert await UsageLogs(store).get("u", log.id) is None
 

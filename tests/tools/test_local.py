@@ -1,8 +1,10 @@
 """Local use: one gateway for all functions, and one function for one event."""
 
 import json
+import socket
 import subprocess
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,83 @@ async def test_the_documentation_page_names_no_third_party_host() -> None:
     assert "://" not in page.text
     assert "'self'" in page.headers["content-security-policy"]
     assert {"/api/v1/memo", "/api/keys", "/health", "/api/v1/usage"} <= set(schema.json()["paths"])
+
+
+@pytest.mark.anyio
+async def test_gateway_leads_from_the_root_to_the_usage_page() -> None:
+    """`GET /` is a redirect to the page, not a bare 404."""
+    async with gateway_client() as client:
+        response = await client.get("/", follow_redirects=True)
+    assert (response.status_code, response.url.path) == (200, "/usage")
+
+
+@pytest.mark.anyio
+async def test_gateway_reads_an_absolute_form_target() -> None:
+    """Clients that take the gateway for a proxy send `GET http://host/path`: the path counts."""
+    store = MemoryStore()
+    gateway = local_gateway({}, lambda settings: Services.on(store, settings))
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "http://localhost:8000/health/live",
+        "query_string": b"",
+        "headers": [],
+    }
+    await gateway(scope, receive, send)
+    assert sent[0]["status"] == 200
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_invoke_reads_an_event_in_any_unicode_encoding(tmp_path: Path, encoding: str, *, from_stdin: bool) -> None:
+    """A BOM, UTF-16 and non-ASCII text under the C locale are read: editors and shells write them."""
+    event = json.loads((EVENTS / "signup.json").read_text())
+    event["body"] = json.dumps({"email": "josé@example.org", "password": "long enough"}, ensure_ascii=False)
+    event["isBase64Encoded"] = False
+    file = tmp_path / "event.json"
+    file.write_bytes(json.dumps(event, ensure_ascii=False).encode(encoding))
+    done = subprocess.run(  # noqa: S603 our own command
+        [sys.executable, "-m", "tools.local", "invoke", "users", "-" if from_stdin else str(file)],
+        cwd=ROOT,
+        env={"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json"), "LC_ALL": "C", "PYTHONUTF8": "0"},
+        input=file.read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(json.loads(done.stdout)["body"])["user"]["email"] == "josé@example.org"
+
+
+def run_refused(port: int, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 our own command
+        [sys.executable, "-m", "tools.local", "run", "--port", str(port)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_run_announces_nothing_when_the_port_is_taken() -> None:
+    """`answers on` is printed once the port accepts connections, never before."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run_refused(taken.getsockname()[1])
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "address already in use" in done.stderr
+
+
+def test_run_ends_when_the_store_is_unreachable() -> None:
+    """A store that cannot be used is said before anything is served."""
+    done = run_refused(0, HYPR_URL="http://127.0.0.1:9", HYPERMICRO_API_KEY="unused")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the store cannot be used" in done.stderr

@@ -1,4 +1,4 @@
-"""Figures equal a recount of the logs, whatever has happened and whenever somebody asks; and what asking costs."""
+"""Usage counts equal a recount of the logs, whatever has happened and whenever they are read; and what that costs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,10 +17,10 @@ from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables import TABLES, UsageLogs
 from shared.tables.usage_logs import Action
-from shared.usage.counts import By, Counts, Figures
+from shared.usage.counts import Counts, Group, GroupBy, GroupedCounts
 from shared.usage.history import History
 from shared.usage.periods import GRACE
-from shared.usage.rollups import Day, Month, Rollups
+from shared.usage.rollups import DayRollup, MonthRollup, Rollups
 from tests.fakes.micro_store_world import micro_store_world
 from tests.fakes.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told
 from tests.support import FailingStore, FakeClock, racing_store, repeatable
@@ -77,8 +77,8 @@ ASKS: Final = st.builds(Asks, ago=st.integers(0, 100), days=st.integers(1, 400),
 STEPS: Final = st.lists(st.tuples(PAUSES, st.one_of(HAPPENS, HAPPENS, ASKS)), min_size=1, max_size=40)
 
 
-def by_day(hours: dict[datetime, dict[tuple[By, str], Counts]]) -> dict[date, dict[tuple[By, str], Counts]]:
-    days: dict[date, dict[tuple[By, str], Counts]] = {}
+def by_day(hours: dict[datetime, dict[tuple[GroupBy, str], Counts]]) -> dict[date, dict[tuple[GroupBy, str], Counts]]:
+    days: dict[date, dict[tuple[GroupBy, str], Counts]] = {}
     for hour, groups in hours.items():
         day = days.setdefault(hour.date(), {})
         for group, counts in groups.items():
@@ -87,8 +87,8 @@ def by_day(hours: dict[datetime, dict[tuple[By, str], Counts]]) -> dict[date, di
 
 
 def without_errors(
-    parts: dict[date, dict[tuple[By, str], Counts]] | dict[datetime, dict[tuple[By, str], Counts]],
-) -> dict[date | datetime, dict[tuple[By, str], Counts]]:
+    parts: dict[date, dict[tuple[GroupBy, str], Counts]] | dict[datetime, dict[tuple[GroupBy, str], Counts]],
+) -> dict[date | datetime, dict[tuple[GroupBy, str], Counts]]:
     """What an answer without errors must tell in any case."""
     calls = {
         at: {group: counts._replace(errors=0) for group, counts in groups.items() if counts.calls}
@@ -113,13 +113,13 @@ async def check(owner: Owner, asks: Asks) -> None:
         for hour, figures in (await owner.history.hours(owner.id, hours_first, hours_end, errors=asks.errors)).items()
     }
     all_time = await owner.history.all_time(owner.id, errors=asks.errors)
-    whole: Figures = all_time.total
+    whole: GroupedCounts = all_time.total
     recounted = [log for log in owner.written if log.action is Action.MEMO_CREATED and not log.metadata["test"]]
     assert (whole.total.calls, whole.total.characters) == (
         len(recounted),
         sum(log.metadata["characters"] for log in recounted),
     )
-    assert {voice: counts.calls for voice, counts in whole.by(By.VOICE).items() if counts.calls} == {
+    assert {voice: counts.calls for voice, counts in whole.by(GroupBy.VOICE).items() if counts.calls} == {
         voice: count for voice in VOICES if (count := sum(log.metadata["voice"] == voice for log in recounted))
     }
     if asks.errors:
@@ -230,8 +230,8 @@ async def test_hours_of_which_some_are_deleted_already_are_no_longer_relied_on()
     before = await owner.rollups.days(owner.id, date(2025, 11, 29))
     assert [each.hour for each in before] == [None, 9, 10]
     clock.advance(DAY)
-    await owner.rollups.add_day(owner.id, Day.of(date(2025, 11, 30), before[1].hours))
-    await owner.rollups.forget(owner.id, before[1])
+    await owner.rollups.add_day(owner.id, DayRollup.of(date(2025, 11, 30), before[1].hours))
+    await owner.rollups.delete_day(owner.id, before[1])
     await check(owner, ALL)
 
 
@@ -359,17 +359,19 @@ async def test_a_year_of_a_busy_account_is_read_in_half_a_megabyte() -> None:
         born = FakeClock(datetime(2025, 12, 1, tzinfo=UTC))
         owner = Owner(store, born)
         owner.history = History(logs=owner.logs, rollups=owner.rollups, clock=clock)
-        names = [f"k{number:032x}" for number in range(3)] + [f"v{voice}" for voice in EVERY_VOICE]
+        groups: list[Group] = [(GroupBy.KEY, f"{number:032x}") for number in range(3)]
+        groups += [(GroupBy.VOICE, voice) for voice in EVERY_VOICE]
+        memos, errors = (GroupBy.ACTION, "memo_created"), (GroupBy.ACTION, "error_tts")
         counts = Counts(calls=12, characters=123_456, audio_ms=98_765_400, errors=1)
-        a_day = Figures(dict.fromkeys([*names, "amemo_created", "aerror_tts"], counts))
+        a_day = GroupedCounts(dict.fromkeys([*groups, memos, errors], counts))
         # An hour has up to six memos, in as many voices.
-        an_hour = Figures(dict.fromkeys([*names[:9], "amemo_created"], counts))
+        an_hour = GroupedCounts(dict.fromkeys([*groups[:9], memos], counts))
         for month in range(1, 12):
             days = dict.fromkeys(range(1, 29), a_day)
-            await owner.rollups.add_month(owner.id, date(2026, month, 1), Month(days=days, before=a_day))
-        await owner.rollups.add_month(owner.id, date(2025, 12, 1), Month(days={}, before=Figures()))
+            await owner.rollups.add_month(owner.id, date(2026, month, 1), MonthRollup(days=days, before=a_day))
+        await owner.rollups.add_month(owner.id, date(2025, 12, 1), MonthRollup(days={}, before=GroupedCounts()))
         for number in range(1, 31):
-            day = Day.of(date(2026, 12, number), dict.fromkeys(range(24), an_hour), mark=number == 30)
+            day = DayRollup.of(date(2026, 12, number), dict.fromkeys(range(24), an_hour), mark=number == 30)
             await owner.rollups.add_day(owner.id, day)
         for number in range(137):
             born.at = clock.at - timedelta(minutes=10 * number)

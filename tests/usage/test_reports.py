@@ -1,15 +1,17 @@
 """What figures say: shares that add up, and weeks and months across the borders of years."""
 
 from datetime import date, datetime, timedelta
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.usage.counts import By, Counts, Figures, packed, unpacked
+from shared.usage.counts import Counts, Group, GroupBy, GroupedCounts, packed, unpacked
 from shared.usage.reports import Bucket, shares, week_name
 from tests.support import NOON, repeatable
 
+GROUPS: Final[list[Group]] = [(GroupBy.KEY, "x"), (GroupBy.VOICE, "y"), (GroupBy.ACTION, "z"), (GroupBy.ACTION, "b")]
 NAMES = st.text("abcdef", min_size=1, max_size=3)
 COUNTS = st.builds(
     Counts,
@@ -52,26 +54,29 @@ def test_weeks_are_iso_weeks(day: date, week: str) -> None:
 
 
 @repeatable
-@given(st.dictionaries(st.integers(0, 31), st.dictionaries(st.sampled_from(["kx", "vy", "az", "ab"]), COUNTS)))
-def test_figures_survive_being_packed(parts: dict[int, dict[str, Counts]]) -> None:
-    figures = {at: Figures(groups) for at, groups in parts.items() if groups}
-    assert unpacked(packed(figures)) == figures
+@given(st.dictionaries(st.integers(0, 31), st.dictionaries(st.sampled_from(GROUPS), COUNTS)))
+def test_counts_survive_being_packed(parts: dict[int, dict[Group, Counts]]) -> None:
+    counts = {number: GroupedCounts(groups) for number, groups in parts.items() if groups}
+    assert unpacked(packed(counts)) == counts
 
 
-def test_the_same_figures_make_the_same_document() -> None:
-    one = Figures({"kx": Counts(1, 2, 3, 0), "vy": Counts(0, 0, 0, 1)})
-    other = Figures.sum([Figures({"vy": Counts(0, 0, 0, 1)}), Figures({"kx": Counts(1, 2, 3, 0)})])
+def test_packed_is_the_same_for_the_same_counts() -> None:
+    """Equal counts make one document, in whatever order they were added; empty parts are left out."""
+    key, voice = (GroupBy.KEY, "x"), (GroupBy.VOICE, "y")
+    one = GroupedCounts({key: Counts(1, 2, 3, 0), voice: Counts(0, 0, 0, 1)})
+    other = GroupedCounts.sum([GroupedCounts({voice: Counts(0, 0, 0, 1)}), GroupedCounts({key: Counts(1, 2, 3, 0)})])
     assert (
-        packed({1: one, 0: Figures()})
+        packed({1: one, 0: GroupedCounts()})
         == packed({1: other})
-        == {"groups": ["kx", "vy"], "parts": [[1, [0, 1, 2, 3], [1, 0, 0, 0, 1]]]}
+        == {"groups": [["key", "x"], ["voice", "y"]], "parts": [[1, [0, 1, 2, 3], [1, 0, 0, 0, 1]]]}
     )
 
 
-def test_a_sum_leaves_its_parts_alone() -> None:
-    one = Figures({"kx": Counts(calls=1)})
-    assert Figures.sum([one, one]).by(By.KEY) == {"x": Counts(calls=2)}
-    assert one.by(By.KEY) == {"x": Counts(calls=1)}
+def test_counts_sum_leaves_its_parts_alone() -> None:
+    """Adding up counts does not change those that are added."""
+    one = GroupedCounts({(GroupBy.KEY, "x"): Counts(calls=1)})
+    assert GroupedCounts.sum([one, one]).by(GroupBy.KEY) == {"x": Counts(calls=2)}
+    assert one.by(GroupBy.KEY) == {"x": Counts(calls=1)}
 
 
 @pytest.mark.parametrize("bucket", Bucket)

@@ -21,8 +21,8 @@ from shared.core.clock import to_the_millisecond, utc_now
 from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.services import Services
-from shared.stores.dynamo import items as dynamo_rows
 from shared.stores.dynamo.client import AT_ONCE, Dynamo
+from shared.stores.dynamo.items import new_item
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Document, Key, Table, serialised
 from shared.tables import TABLES
@@ -100,7 +100,7 @@ class Filling(Intercepted):
         self._waiting: list[dict[str, Any]] = []
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
-        self._waiting.append(dynamo_rows.created(table, key, serialised(document), "filled"))
+        self._waiting.append(new_item(table, key, serialised(document), "filled"))
         if len(self._waiting) >= BATCH * AT_ONCE:
             await self.flush()
 

@@ -1,6 +1,6 @@
 """Measure usage figures on a real HYPR Micro server, at 10 memos and at 100,000 over two years: `make bench-usage`.
 
-The first call finds nothing summed, the second all but today. Figures are compared with a recount of what was written.
+The first call finds nothing summed, the second all but today. Counts are compared with a recount of what was written.
 The floor is one bare round trip of the same run.
 """
 
@@ -27,7 +27,7 @@ from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS, UsageLogs
 from shared.tables.usage_logs import Action, UsageLog
-from shared.usage.counts import Figures
+from shared.usage.counts import GroupedCounts
 from tests.fakes.standin_network import Recorder
 from tests.live.crowd import api_on, keep_memo, open_account
 from tests.live.processes import add_checkout, checkout, micro_server
@@ -61,7 +61,7 @@ class Owner:
 
     id: str
     secret: str = field(repr=False)
-    figures: Figures = field(default_factory=Figures)
+    figures: GroupedCounts = field(default_factory=GroupedCounts)
     voices: Counter[str] = field(default_factory=Counter)
     daily: Counter[str] = field(default_factory=Counter)
     memos: int = 0
@@ -167,7 +167,7 @@ async def _fill(store: Store, count: int) -> Owner:
         times = [to_the_millisecond(now - age) for age in ages]
         made = [_happens(store, ids, random, random.choice(keys), at) for at in times]
         for log in await asyncio.gather(*made):
-            owner.figures.record(log.document())
+            owner.figures.add_log(log.document())
             if log.action is Action.MEMO_CREATED:
                 owner.voices[log.metadata["voice"]] += 1
                 owner.daily[f"{log.created_at:%Y-%m-%d}"] += 1

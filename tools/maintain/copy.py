@@ -16,7 +16,7 @@ from shared.stores.port import Store
 from shared.tables import TABLES
 from tools.maintain.bookmark import Bookmark, Place
 from tools.maintain.content import Content, counters_content, table_content
-from tools.maintain.copying import Copying, SourceEmpty, Step
+from tools.maintain.copying import SourceEmpty, Step, StoreCopy
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing, opened_store
 from tools.maintain.where import where
 
@@ -80,7 +80,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
         opened_existing(source_settings) as source,
         opened_store(target_settings, creates_table=options.create_table) as target,
     ):
-        copying, bookmark = Copying(source, target, clock=clock), Bookmark(options.state, ends)
+        copying, bookmark = StoreCopy(source, target, clock=clock), Bookmark(options.state, ends)
         try:
             copied = await _copy(_passes(copying, delete=options.delete), bookmark)
         except SourceEmpty as exc:
@@ -90,7 +90,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     return _tell(compared)
 
 
-def _passes(copying: Copying, *, delete: bool) -> dict[str, Pass]:
+def _passes(copying: StoreCopy, *, delete: bool) -> dict[str, Pass]:
     passes: dict[str, Pass] = {table.name: partial(copying.copy, table) for table in TABLES}
     passes |= {"counters": copying.copy_counters}
     if delete:

@@ -26,7 +26,7 @@ class Step:
     after: str | None
 
 
-class Copying:
+class StoreCopy:
     """Nobody else may write to the target, or count on it, meanwhile."""
 
     def __init__(self, source: Store, target: Store, *, clock: Clock = utc_now) -> None:

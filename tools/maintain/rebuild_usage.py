@@ -12,7 +12,7 @@ from shared.core.clock import Clock
 from shared.tables import UsageLogs, Users, Window
 from shared.usage.rollups import Rollups
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
-from tools.maintain.rebuilding import Rebuilding
+from tools.maintain.rebuilding import UsageRebuild
 
 PAGE = 100
 
@@ -39,7 +39,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
         raise Impossible("--from must not be after --to")
     days, wrong, console = 0, 0, Console()
     async with opened_existing(maintenance_settings(environ), writes=not options.check) as store:
-        rebuilding = Rebuilding(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
+        rebuilding = UsageRebuild(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
         with Progress(console=console) as progress:
             async for user_id, email in _accounts(Users(store), options.email):
                 task = progress.add_task(email, total=len(rebuilding.months(user_id, options.first)))

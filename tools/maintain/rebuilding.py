@@ -1,96 +1,142 @@
-"""Counting summed days again, from their logs, and putting right what does not match.
+"""Comparing stored sums with a new count of the logs, and correcting those that differ.
 
-That is needed when a log came in after its day had been summed: from a container that was frozen for long while it
-wrote, or one whose clock was wrong.
+Sums are wrong if a log was stored after its day had been summed: by a container that was frozen while it wrote, or if a
+container whose clock was ahead summed a day, an hour or a month that had not ended.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from shared.core.clock import DAY, Clock, midnight, month_after, months
+from shared.core.clock import DAY, HOUR, Clock, midnight, month_after, months
 from shared.tables import UsageLogs
-from shared.usage.aggregate import Summing
-from shared.usage.counts import Figures
+from shared.usage.aggregate import UsageAggregator
+from shared.usage.counts import GroupedCounts
 from shared.usage.periods import Calendar
-from shared.usage.recount import Recounting, by_day
-from shared.usage.rollups import Day, Month, Rollups, month_name
+from shared.usage.recount import LogCounter, by_day
+from shared.usage.rollups import DayRollup, MonthRollup, Rollups, month_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
-    """One month's outcome. `wrong` are the names of the days and months whose figures did not match."""
+class CheckedMonth:
+    """The outcome of one month. `wrong` has the names of its sums that differed: `2026-03-02`, `2026-03-02.09`, …"""
 
     month: str
     days: int
     wrong: Sequence[str]
 
 
-class Rebuilding:
-    """`repair`: write the right figures beside the wrong ones, which then count no more; else only compare."""
+class UsageRebuild:
+    """Compares an owner's sums with the logs. `repair`: also correct what differs. Raises StoreUnavailable."""
 
     def __init__(self, *, logs: UsageLogs, rollups: Rollups, clock: Clock, repair: bool) -> None:
         self._rollups = rollups
-        self._recounting = Recounting(logs)
-        self._summing = Summing(recounting=self._recounting, rollups=rollups)
+        self._counter = LogCounter(logs)
+        self._aggregator = UsageAggregator(counter=self._counter, rollups=rollups)
         self._clock = clock
         self._repair = repair
 
     def months(self, user_id: str, first: date) -> list[str]:
-        """The months that `rebuild` yields: totals are carried on, so all from the first on are looked at."""
+        """Return the months that `rebuild` yields. A month's totals depend on all months before it, from `first` on."""
         calendar = Calendar(user_id=user_id, now=self._clock())
-        return [month_name(day) for day in months(max(first, calendar.born), calendar.open - DAY)]
+        return [month_name(day) for day in months(max(first, calendar.born), calendar.open)]
 
-    async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[Checked]:
-        """Count the finished days from one to another again, inclusive. Can be interrupted, and begun again."""
+    async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[CheckedMonth]:
+        """Check the days from one to another, inclusive, up to today. It can stop anywhere, and be repeated."""
         calendar = Calendar(user_id=user_id, now=self._clock())
-        await self._summing.catch_up(calendar, None, by_hour=False)
-        first, last = max(first, calendar.born), min(last, calendar.open - DAY)
+        first, last = max(first, calendar.born), min(last, calendar.open)
+        unfinished = await self._check_unfinished(calendar) if last == calendar.open else []
+        await self._aggregator.catch_up(calendar, None, by_hour=False)
         before = await self._before(user_id, first)
-        for month in months(first, calendar.open - DAY):
-            end = min(month_after(month) - DAY, calendar.open - DAY)
-            stored = {
-                each.day: each for each in await self._rollups.days(user_id, month, end + DAY) if each.hour is None
-            }
-            since, until = max(first, month), min(last, end)
-            wrong, days = list[str](), {day: each.hours for day, each in stored.items()}
-            if since <= until:
-                counted = by_day(await self._recounting.all(user_id, midnight(since), midnight(until + DAY)))
-                wrong = await self._check_days(user_id, since, until, stored, counted)
-                days = {day: hours for day, hours in days.items() if not since <= day <= until} | counted
-            if month < calendar.open_month:
-                right = Month(
-                    days={day.day: Figures.sum(hours.values()) for day, hours in days.items() if any(hours.values())},
-                    before=before,
-                )
-                wrong += await self._check_month(user_id, month, right)
-                before = right.up_to_its_end()
-            yield Checked(month=month_name(month), days=max(0, (until - since).days + 1), wrong=wrong)
+        for month in months(first, calendar.open):
+            end = min(month_after(month), calendar.open) - DAY
+            days, wrong, right = await self._check_finished(calendar, max(first, month), min(last, end), month, before)
+            before = right.up_to_its_end()
+            if month == calendar.open_month:
+                wrong += unfinished
+            yield CheckedMonth(month=month_name(month), days=days, wrong=wrong)
 
-    async def _before(self, user_id: str, first: date) -> Figures:
-        """All that was before the month of this day."""
+    async def _check_finished(
+        self, calendar: Calendar, first: date, last: date, month: date, before: GroupedCounts
+    ) -> tuple[int, list[str], MonthRollup]:
+        """Check a month's days from one to another, and its own sums.
+
+        Returns how many days, the names of the sums that differ, and the right sums of the month.
+        """
+        user_id = calendar.user_id
+        end = min(month_after(month), calendar.open)
+        stored = {rollup.day: rollup for rollup in await self._rollups.days(user_id, month, end) if rollup.hour is None}
+        wrong, days = list[str](), {day: rollup.hours for day, rollup in stored.items()}
+        if first <= last:
+            counted = by_day(await self._counter.count(user_id, midnight(first), midnight(last + DAY)))
+            wrong = await self._check_days(user_id, first, last, stored, counted)
+            days = {day: hours for day, hours in days.items() if not first <= day <= last} | counted
+        sums = {day.day: GroupedCounts.sum(hours.values()) for day, hours in days.items() if any(hours.values())}
+        right = MonthRollup(days=sums, before=before)
+        if month < calendar.open_month:
+            wrong += await self._check_month(user_id, month, right)
+        return max(0, (last - first).days + 1), wrong, right
+
+    async def _check_unfinished(self, calendar: Calendar) -> list[str]:
+        """Check the sums of the open day's hours, and delete all sums of times that have not ended.
+
+        A container wrote those by a clock that is ahead. Nothing reads them before their time has ended, but then they
+        would lack what has been logged since.
+        """
+        user_id = calendar.user_id
+        rollups = await self._rollups.days(user_id, calendar.open)
+        early = [rollup for rollup in rollups if not calendar.has_ended(rollup.end)]
+        early_months = list(await self._rollups.months(user_id, calendar.open_month))
+        if self._repair:
+            # The newest first: a mark must not outlive the sums that it claims.
+            for month in reversed(early_months):
+                await self._rollups.delete_month(user_id, month)
+            for rollup in reversed(early):
+                await self._rollups.delete_day(user_id, rollup)
+        wrong = await self._check_hours(calendar, [rollup for rollup in rollups if calendar.has_ended(rollup.end)])
+        return [*(rollup.name for rollup in early), *map(month_name, early_months), *wrong]
+
+    async def _check_hours(self, calendar: Calendar, stored: Sequence[DayRollup]) -> list[str]:
+        """Check the open day's hours, up to the last one that has sums."""
+        if not stored:
+            return []
+        start, until = midnight(calendar.open), stored[-1].end
+        counted = await self._counter.count(calendar.user_id, start, until)
+        sums = {rollup.start: rollup.sums for rollup in stored}
+        wrong = []
+        for number in range((until - start) // HOUR):
+            at = start + number * HOUR
+            right = DayRollup.of(calendar.open, {number: counted.get(at, GroupedCounts())}, hour=number)
+            if sums.get(at, DayRollup.of(calendar.open, {}).sums) != right.sums:
+                wrong.append(right.name)
+                if self._repair:
+                    await self._rollups.correct_day(calendar.user_id, right)
+        return wrong
+
+    async def _before(self, user_id: str, first: date) -> GroupedCounts:
+        """Return the sums of all time before the month of this day."""
         last = first.replace(day=1) - DAY
-        found = await self._rollups.months(user_id, last, last)
-        return Figures.sum(month.up_to_its_end() for month in found.values())
+        stored = await self._rollups.months(user_id, last, last)
+        return GroupedCounts.sum(month.up_to_its_end() for month in stored.values())
 
     async def _check_days(
         self,
         user_id: str,
-        since: date,
-        until: date,
-        stored: Mapping[date, Day],
-        counted: Mapping[date, Mapping[int, Figures]],
+        first: date,
+        last: date,
+        stored: Mapping[date, DayRollup],
+        counted: Mapping[date, Mapping[int, GroupedCounts]],
     ) -> list[str]:
         wrong = []
-        for day in (since + number * DAY for number in range((until - since).days + 1)):
-            there, right = stored.get(day, Day.of(day, {})), Day.of(day, counted.get(day, {}))
-            if there.sums != right.sums:
-                wrong.append(there.name)
+        for day in (first + number * DAY for number in range((last - first).days + 1)):
+            right = DayRollup.of(day, counted.get(day, {}))
+            if stored.get(day, DayRollup.of(day, {})).sums != right.sums:
+                wrong.append(right.name)
                 if self._repair:
                     await self._rollups.correct_day(user_id, right)
         return wrong
 
-    async def _check_month(self, user_id: str, first: date, right: Month) -> list[str]:
+    async def _check_month(self, user_id: str, first: date, right: MonthRollup) -> list[str]:
         stored = (await self._rollups.months(user_id, first, first)).get(first)
         if stored == right:
             return []

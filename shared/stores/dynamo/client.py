@@ -1,8 +1,8 @@
-"""DynamoDB on the wire: one table's items, over one funnel.
+"""Talk to DynamoDB: one table's items, over one funnel.
 
-boto3 blocks, so each call runs on one of a few threads. Its own retries are off: the funnel knows what may be sent
-again, and until when. What can go wrong: `dynamo_errors`. Nothing is opened before the first call, so that no two
-containers that are copies of one share a connection.
+boto3 blocks, so each call runs on one of a few threads. Its own retries are off: the funnel knows which calls may be
+sent again, and until when. How a call can fail: `failures`. No connection is opened before the first call, since
+containers that are copies of one snapshot would share it.
 """
 
 import asyncio
@@ -26,33 +26,38 @@ if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_dynamodb import DynamoDBClient
 
 AT_ONCE: Final = 8
-"""Calls at the same time, each with a connection."""
+"""Calls at the same time, each with a thread and a connection. More would cost memory; a request makes few at once."""
 
 CONNECT_S: Final = 2.0
+"""Seconds for opening a connection."""
+
 READ_S: Final = 4.0
+"""Seconds between two pieces of an answer, after which the call is sent again where it may be."""
 
 IDLE_S: Final = 5.0
-"""What has been idle for longer, by the wall clock, is not used again: a frozen container's connections may be dead."""
+"""Seconds, by the wall clock, after which idle connections are closed: a frozen container's may be dead."""
 
 WAIT_S: Final = 0.05, 0.8
-"""How long the first and the longest wait for capacity may be; each is a random part of a span that doubles."""
+"""Seconds that the first and the longest wait before a repeat take at most. Each wait is a random part of a span that
+doubles, so that throttled containers do not come back together."""
 
 Item = dict[str, Any]
 """Attributes in DynamoDB's own notation: `{"n": {"N": "1"}}`."""
 
 Jitter = Callable[[], float]
-"""A number from 0 to 1."""
+"""Returns a number from 0 to 1."""
 
 _log = logging.getLogger("agent_talk.dynamo")
 
 
 def open_client() -> "DynamoDBClient":
-    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    """Open a client with the region, credentials and endpoint that boto3 finds in the environment."""
     return boto3.session.Session().client("dynamodb", config=config())
 
 
 def config() -> Config:
-    """DynamoDB checks what it is sent; the SDK's own checks would take a third of a call's time."""
+    """Return the SDK's settings. Its checks of parameters are off: they take a third of a call's time, and DynamoDB
+    checks as well."""
     return Config(
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
@@ -65,8 +70,8 @@ def config() -> Config:
 class Dynamo:
     """One table. Every call ends by `deadline`, a time of the injected monotonic clock.
 
-    Within it a call is sent again, after a wait, if it was refused for want of capacity, or if its outcome is unknown
-    and to carry it out twice does no harm. Raises DynamoError. Keys are logged, and hold no secret.
+    Within it a call is sent again, after a wait, if it was refused for lack of capacity, or if its outcome is unknown
+    and carrying it out twice is harmless. Raises DynamoError. Logs contain keys, so a key contains no secret.
     """
 
     def __init__(
@@ -88,29 +93,29 @@ class Dynamo:
         self._jitter = jitter
 
     def deadline(self, budget_s: float) -> float:
-        """The time `budget_s` from now."""
+        """Return the time `budget_s` seconds from now."""
         return self._monotonic() + budget_s
 
     async def aclose(self) -> None:
-        """What is under way still ends by itself."""
+        """Close the connections. Calls that have been sent end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._connected.close()
 
     async def get(self, key: Item, *, deadline: float) -> Item | None:
-        """The item, with all that was acknowledged; None: absent."""
+        """Return the item as of the last acknowledged write; None: absent."""
         answer = await self._request("get_item", deadline, Key=key, ConsistentRead=True)
         return answer.get("Item")
 
     async def put(
         self, item: Item, *, deadline: float, condition: str | None = None, values: Item | None = None
     ) -> None:
-        """Raises ConditionFailed, with what is there."""
+        """Raises ConditionFailed, with the item as it is, if the condition does not hold."""
         await self._request("put_item", deadline, Item=item, **_only_if(condition, values))
 
     async def delete(
         self, key: Item, *, deadline: float, condition: str | None = None, values: Item | None = None
     ) -> None:
-        """Raises ConditionFailed, with what is there."""
+        """Raises ConditionFailed, with the item as it is, if the condition does not hold."""
         await self._request("delete_item", deadline, Key=key, **_only_if(condition, values))
 
     async def update(
@@ -125,7 +130,7 @@ class Dynamo:
         repeatable: bool = True,
         returns: bool = False,
     ) -> Item:
-        """Returns the item as it is now, if `returns`. Raises ConditionFailed, with what is there if `returns`."""
+        """Return the item as it is now, if `returns`. Raises ConditionFailed, with the item as it is if `returns`."""
         answer = await self._request(
             "update_item",
             deadline,
@@ -151,7 +156,7 @@ class Dynamo:
         after: Item | None = None,
         newest_first: bool = False,
     ) -> tuple[list[Item], Item | None]:
-        """Items of one partition in order, and the key after which there may be more."""
+        """Return items of one partition in order, and the key after which there may be more; None: there are none."""
         return _items(
             await self._request(
                 "query",
@@ -167,7 +172,7 @@ class Dynamo:
     async def scan(
         self, condition: str, values: Item, *, deadline: float, limit: int, after: Item | None
     ) -> tuple[list[Item], Item | None]:
-        """Those of the table's next `limit` items that fit, and the key after which there may be more."""
+        """Return those of the table's next `limit` items that meet the condition, and the key to go on after."""
         return _items(
             await self._request(
                 "scan",
@@ -193,12 +198,12 @@ class Dynamo:
         await self._request("create_table", deadline, BillingMode="PAY_PER_REQUEST", **schema)
 
     async def expire_by(self, attribute: str, *, deadline: float) -> None:
-        """Let items go when the epoch seconds in this attribute have passed."""
+        """Let DynamoDB delete items once the epoch seconds in this attribute have passed."""
         specification = {"Enabled": True, "AttributeName": attribute}
         await self._request("update_time_to_live", deadline, TimeToLiveSpecification=specification)
 
     async def pause(self, turn: int, error: DynamoError, *, deadline: float) -> None:
-        """Wait before the same is tried again. Raises the error when there is no time to."""
+        """Wait before attempt number `turn` + 1. Raises the error if the time does not suffice."""
         first, most = WAIT_S
         wait_s = self._jitter() * min(most, first * 2**turn)
         if self._monotonic() + wait_s >= deadline:
@@ -245,8 +250,8 @@ class Dynamo:
 class _Connected:
     """The SDK's client, made by the first thread that needs it.
 
-    Its connections are closed when none was used for IDLE_S, or one brought no answer; the next calls open new ones.
-    Those that are in use stay open until their calls end, and are not used again.
+    Its connections are closed if none was used for IDLE_S, or a call got no answer; later calls open new ones.
+    Connections in use stay open until their calls end, and are not reused.
     """
 
     def __init__(self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float]) -> None:
@@ -266,7 +271,7 @@ class _Connected:
             self._good_until = now + IDLE_S
         try:
             answer: Item = getattr(self._client, operation)(**params)
-        except ClientError:  # an answer too
+        except ClientError:  # an answer, so the connections work
             raise
         except Exception:
             with self._lock:

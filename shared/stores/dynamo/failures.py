@@ -1,9 +1,9 @@
-"""What DynamoDB and its SDK raise, what is then known about the request, and what it means to the caller of a verb.
+"""Classify the failures of DynamoDB and its SDK, and translate them to store errors.
 
-| outcome | what is known | sent again |
+| outcome | meaning | sent again |
 |---|---|---|
-| refused | it was answered, or never sent: nothing was done | when waiting may help |
-| unknown | it was sent, and may have been carried out | when it may be carried out twice |
+| refused | the request was refused, or never sent: nothing was done | if waiting may help |
+| unknown | the request was sent, and may have been carried out | if carrying it out twice is harmless |
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 from shared.stores.port import StoreError, StoreNotReady, StoreUnavailable
 
 BODY: Final = 300
-"""So much of an answer's text is kept."""
+"""Characters of an answer's text that an error keeps."""
 
 
 class CallOutcome(Enum):
@@ -25,7 +25,7 @@ class CallOutcome(Enum):
 
 
 class DynamoError(Exception):
-    """One request failed. `code` is DynamoDB's name of the failure, or the SDK's."""
+    """A request failed. `code` is DynamoDB's name of the failure, or the SDK's class."""
 
     def __init__(self, code: str, message: str, meaning: "Meaning") -> None:
         super().__init__(f"{code}: {message[:BODY]}")
@@ -34,9 +34,9 @@ class DynamoError(Exception):
 
 
 class ConditionFailed(DynamoError):
-    """The row is not as the request required. `item` is what is there instead; None: nothing.
+    """The row is not as the request required. `item` is the row as it is; None: absent.
 
-    `repeated`: the request had been sent before without an answer, so it may be by that sending that the row is so.
+    `repeated`: the request was sent before and not answered, so that sending may have made the row as it is.
     """
 
     def __init__(self, message: str, item: dict[str, Any] | None) -> None:
@@ -46,7 +46,7 @@ class ConditionFailed(DynamoError):
 
 
 class CallTimedOut(DynamoError):
-    """The time was up. With `sent`, a request was under way."""
+    """The deadline passed; `sent`: while a request was waiting for its answer."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
         outcome = CallOutcome.UNKNOWN if sent else CallOutcome.REFUSED
@@ -59,7 +59,7 @@ class Meaning:
     what: str
     outcome: CallOutcome = CallOutcome.REFUSED
     again: bool = False
-    """Whether the same request may fare better in a moment."""
+    """Whether the same request may succeed after a wait."""
 
 
 _BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
@@ -86,7 +86,7 @@ _NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_DEFAUL
 _BAD_REGION: Final = Meaning(StoreNotReady, "this is no AWS region: check AWS_DEFAULT_REGION")
 _ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
 UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
-"""What no row fits."""
+"""For a failure that no row of the tables fits."""
 
 ANSWERED: Final[dict[str, Meaning]] = {
     "ProvisionedThroughputExceededException": _BUSY,
@@ -122,8 +122,8 @@ ANSWERED: Final[dict[str, Meaning]] = {
     "ValidationException": UNEXPECTED,
     "ItemCollectionSizeLimitExceededException": UNEXPECTED,
 }
-"""By the code of DynamoDB's answer. One that is not here counts by its status: 5xx failed, 408 and 429 are busy, all
-else is unexpected."""
+"""By the code of DynamoDB's answer. Other codes count by status: 5xx failed, 408 and 429 are busy, the rest is
+unexpected."""
 
 _TRY_LATER: Final = (408, 429)
 
@@ -154,14 +154,16 @@ RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (ResponseParserError, _LOST),
     (botocore.BotoCoreError, UNEXPECTED),
 )
-"""By what the SDK raises when there is no answer. The first row that fits counts."""
+"""By the SDK's exception if there is no answer. The first row that fits counts."""
 
 
 def failure(exc: Exception) -> DynamoError | None:
-    """What an exception of the SDK means; None: it is none of the SDK's."""
+    """Classify an exception of the SDK; None: it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
         return _answered(exc)
-    if isinstance(exc, ValueError) and not isinstance(exc, botocore.BotoCoreError):  # what it reads of the environment
+    if isinstance(exc, ValueError) and not isinstance(
+        exc, botocore.BotoCoreError
+    ):  # an environment variable that the SDK cannot parse
         is_address = any(word in str(exc) for word in ("endpoint", "URL", "Port"))
         return DynamoError("ValueError", str(exc), _ADDRESS if is_address else _BAD_CONFIG)
     if type(exc) is botocore.HTTPClientError:  # its text may show a header, and so a credential
@@ -170,6 +172,11 @@ def failure(exc: Exception) -> DynamoError | None:
         if isinstance(exc, kind):
             return DynamoError(type(exc).__name__, str(exc), meaning)
     return None
+
+
+def meaning(failed: Exception) -> StoreError | None:
+    """Return the store error for a failure of the wire client; None: it is another's."""
+    return failed.meaning.error(f"{failed.meaning.what} ({failed})") if isinstance(failed, DynamoError) else None
 
 
 def _answered(exc: botocore.ClientError) -> DynamoError:

@@ -1,21 +1,29 @@
-"""Where a row lies in the one DynamoDB table, and what its item holds.
+"""Map rows and counters to the items of the one DynamoDB table.
 
 | attribute | a row | a counter |
 |---|---|---|
-| `pk` | `<table>#<partition>`, and `#<shard>` in tables that are spread | `counter#<its name up to the first colon>` |
+| `pk` | `<table>#<partition>`, and `#<shard>` in spread tables | `counter#<its name up to the first colon>` |
 | `sk` | `<sort>!` | its name up to its first month; the whole name, if there is no month in it |
-| `doc` | the document as JSON; compressed, when that is long | |
+| `doc` | the document as JSON; compressed from 100 kB on | |
 | `ext` | a map of its extensions, by field, each as JSON | |
 | `v` | the version, which every write changes | |
 | `t` | the token of the write that created it, and those of the last eight; `""` where there were fewer | |
-| `n…`, `ttl` | | its value, and the epoch second after which the item counts no more |
+| `n…`, `ttl` | | its value, and the epoch second after which the item has ended |
 | `r0` to `r7` | | the tokens of the last reserves, the last one in `r7` |
 
-Counters of one month share an item, so that one request can judge and count several of them. Of
-`u:calls:2026-03`, `n` is the month's value and `n-02` that of `u:calls:2026-03-02`.
+Counters of one month share an item, so that one request can judge and count several of them. Their names after the
+month name the attributes: `n` is the value of `ada:calls:2026-11`, and `n-23` that of `ada:calls:2026-11-23`.
 
-`#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part comes first, and what
-sorts before or after a key can be named.
+A memo whose title was changed, and a counter:
+
+    {"pk": {"S": "memos#ada"}, "sk": {"S": "0199…!"}, "doc": {"S": "{\"title\":\"a\"}"},
+     "ext": {"M": {"title": {"S": "\"b\""}}}, "v": {"N": "48113"},
+     "t": {"L": [{"S": "5f0c…"}, {"S": ""}, … six more …, {"S": "91d2…"}]}}
+    {"pk": {"S": "counter#ada"}, "sk": {"S": "ada:calls:2026-11"}, "n": {"N": "40"}, "n-23": {"N": "7"},
+     "ttl": {"N": "1796083200"}, "r7": {"S": "3be1…"}}
+
+`#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part is the first of its
+partition, and a key can be named that sorts just before or just after a row.
 """
 
 import json
@@ -28,22 +36,26 @@ from functools import cached_property
 from typing import Any, Final
 
 from shared.core.clock import next_day, next_month
-from shared.stores.port import Counter, Document, InvalidKey, Key, Row, Table, month_of, serialised
+from shared.stores.checked import Place
+from shared.stores.port import Counter, Document, Key, Row, Table, month_of, serialised
 
 COMPRESSED_FROM: Final = 100_000
-"""Bytes of JSON. An item may have 400 KB; shorter ones stay readable in the console."""
+"""Bytes of JSON from which a document is compressed. An item may have 400 KB. Shorter documents stay readable in the
+console, and cost no time to compress."""
 
 TOKENS: Final = 8
-"""How many of the last writes of a row are remembered, so that a writer whose answer was lost finds its own."""
+"""Writes of a row whose tokens it keeps, so that a writer whose answer was lost finds its own. Each costs 20 bytes of
+the item; a writer that was overtaken by more writes raises StoreUnavailable."""
 
 REMEMBERED: Final = ", ".join(
     [*(f"t[{at}] = if_not_exists(t[{at + 1}], :none)" for at in range(1, TOKENS)), f"t[{TOKENS}] = :token"]
 )
-"""Of an update expression: the last writes become one more, `:token`, and the oldest of them is forgotten. `:none`, an
-empty string, stands for those of a row that an earlier version wrote, with fewer of them."""
+"""The part of an update expression that appends `:token` to the last tokens and drops the oldest of them. `:none`, an
+empty string, fills the list of a row that an earlier version of this code wrote, with fewer tokens."""
 
 RESERVES: Final = 8
-"""How many of the last reserves an item remembers: one that the network delivers twice in that time counts once."""
+"""Reserves whose tokens an item keeps: one that the network delivers again in that time counts once. Each costs some 20
+bytes of an item that is to stay below 1 KB, one written unit."""
 
 RESERVES_REMEMBERED: Final = ", ".join(
     [*(f"r{at} = if_not_exists(r{at + 1}, :none)" for at in range(RESERVES - 1)), f"r{RESERVES - 1} = :token"]
@@ -57,10 +69,10 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A row's item. A query brings more than its page holds, so the document is decompressed when it is asked for."""
+    """A row's item. A query returns more rows than its page holds, so a document is decompressed only on access."""
 
+    pk: str
     key: Key
-    place: Item
     content: Item
     extensions: dict[str, str]
     version: int
@@ -74,7 +86,7 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """At least the bytes of the row's JSON, with the extensions."""
+        """The bytes of the row's JSON with its extensions, or one more."""
         fields = (f",{serialised(field)}:{text}" for field, text in self.extensions.items())
         return sum(len(text.encode()) for text in (self.text, *fields))
 
@@ -86,27 +98,27 @@ class Stored:
         return Row(key=self.key, document=self.document())
 
     def remembered_by(self, tokens: tuple[str, ...]) -> bool:
-        """Whether a row with these tokens would still know of a write that replaced this version."""
+        """Whether a row that has these tokens now would still contain that of a write that replaced this version."""
         if tokens[:1] != self.tokens[:1]:
             return False
         return len(tokens) <= TOKENS or self.tokens[-1] in tokens[1:]
 
     def succeeded(self, document: str, token: str) -> Item:
-        """The item that replaces this one."""
+        """Return the item that replaces this one."""
         born, *later = self.tokens
         tokens = (born, *[*later, token][-TOKENS:])
-        return _item(self.place, document, version=self.version + 1, tokens=tokens)
+        return _item(item_key(self.pk, f"{self.key.sort}!"), document, version=self.version + 1, tokens=tokens)
 
 
-def created(table: Table, key: Key, document: str, token: str) -> Item:
-    """A new row's item. Its version is one that no earlier row of this key had: what was read of that one is void."""
-    return _item(place(table, key), document, version=secrets.randbits(60), tokens=(token,))
+def new_item(table: Table, key: Key, document: str, token: str) -> Item:
+    """Return a new row's item. Its version is random, so that a change based on an earlier row of this key fails."""
+    return _item(row_key(table, key), document, version=secrets.randbits(60), tokens=(token,))
 
 
-def read(item: Item) -> Stored:
+def read_item(item: Item) -> Stored:
     return Stored(
-        key=key_of(item),
-        place=place_of(item),
+        pk=item["pk"]["S"],
+        key=Key(item["pk"]["S"].split("#")[1], item["sk"]["S"].removesuffix("!")),
         content=item["doc"],
         extensions={field: value["S"] for field, value in item["ext"]["M"].items()},
         version=int(item["v"]["N"]),
@@ -118,40 +130,28 @@ def tokens_of(item: Item | None) -> tuple[str, ...]:
     return () if item is None else tuple(token["S"] for token in item["t"]["L"] if token["S"])
 
 
-def place(table: Table, key: Key) -> Item:
+def row_key(table: Table, key: Key) -> Item:
     shard = zlib.crc32(key.sort.encode()) % table.shards
-    return {"pk": {"S": partitions(table, key.partition)[shard]}, "sk": {"S": f"{key.sort}!"}}
+    return item_key(partitions(table, key.partition)[shard], f"{key.sort}!")
 
 
-def place_of(item: Item) -> Item:
-    """Where an item lies."""
-    return {"pk": item["pk"], "sk": item["sk"]}
+def item_key(pk: str, sk: str) -> Item:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def key_of(item: Item) -> Key:
-    return Key(item["pk"]["S"].split("#")[1], item["sk"]["S"].removesuffix("!"))
+def place_of(item: Item) -> Place:
+    return item["pk"]["S"], item["sk"]["S"]
 
 
 def partitions(table: Table, partition: str) -> list[str]:
-    """DynamoDB's partitions that hold one of the port's."""
+    """Return the partitions of DynamoDB that contain one of the port's."""
     if table.shards == 1:
         return [f"{table.name}#{partition}"]
     return [f"{table.name}#{partition}#{shard}" for shard in range(table.shards)]
 
 
-def bounds(between: tuple[str, str] | None, after: str | None, *, newest_first: bool) -> tuple[str, str]:
-    """The sort keys, both inclusive, of the rows in a range, after `after`."""
-    low, high = between or ("", "\x7f")
-    lowest, highest = f"{low} ", f"{high} "
-    if after is not None and newest_first:
-        highest = min(highest, f"{after} ")
-    elif after is not None:
-        lowest = max(lowest, f'{after}"')
-    return lowest, highest
-
-
-def counter_place(name: str) -> Item:
-    return {"pk": {"S": counter_partition(name)}, "sk": {"S": month_of(name)}}
+def counter_key(name: str) -> Item:
+    return item_key(counter_partition(name), month_of(name))
 
 
 def counter_partition(name: str) -> str:
@@ -172,18 +172,17 @@ def counter_ends_at(name: str, ends_at: datetime) -> datetime:
 def read_counters(item: Item) -> list[Counter]:
     """Return the counters that an item holds, in the order of their names."""
     item_ends_at = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC) if "ttl" in item else None
-    names = sorted(name for name in item if name == "n" or name.startswith(("n-", "n:")))
     return [
         Counter(
             name=item["sk"]["S"] + name[1:], value=int(item[name]["N"]), ends_at=_counter_ends(item, name, item_ends_at)
         )
-        for name in names
+        for name in sorted(name for name in item if name == "n" or name.startswith(("n-", "n:")))
     ]
 
 
-def reserves_of(item: Item | None) -> set[str]:
+def reserves_of(item: Item) -> set[str]:
     """Return the tokens of the last reserves."""
-    return set() if item is None else {item[f"r{at}"]["S"] for at in range(RESERVES) if f"r{at}" in item}
+    return {item[f"r{at}"]["S"] for at in range(RESERVES) if f"r{at}" in item}
 
 
 def _counter_ends(item: Item, attribute: str, item_ends_at: datetime | None) -> datetime | None:
@@ -196,28 +195,11 @@ def _counter_ends(item: Item, attribute: str, item_ends_at: datetime | None) -> 
         return item_ends_at
 
 
-def cursor(item_place: Item) -> str:
-    return json.dumps([item_place["pk"]["S"], item_place["sk"]["S"]])
-
-
-def opened(text: str) -> Item:
-    """The place that a cursor names. Raises InvalidKey."""
-    try:
-        where = json.loads(text)
-    except ValueError:
-        where = None
-    match where:
-        case [str(partition), str(sort)] if partition and sort:
-            return {"pk": {"S": partition}, "sk": {"S": sort}}
-        case _:
-            raise InvalidKey(f"not a cursor: {text[:100]!r}")
-
-
-def _item(item_place: Item, document: str, *, version: int, tokens: tuple[str, ...]) -> Item:
+def _item(key: Item, document: str, *, version: int, tokens: tuple[str, ...]) -> Item:
     born, *later = tokens
     kept = [born, *[""] * (TOKENS - len(later)), *later]
     return {
-        **item_place,
+        **key,
         "doc": _content(document),
         "ext": {"M": {}},
         "v": {"N": str(version)},

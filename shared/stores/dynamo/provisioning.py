@@ -1,4 +1,4 @@
-"""The table that everything lies in: what it must be, and how it comes to be where infrastructure does not make it."""
+"""Check the one DynamoDB table, and create it where infrastructure does not."""
 
 from typing import Any, Final
 
@@ -23,9 +23,9 @@ _ON: Final = ("ENABLED", "ENABLING")
 
 
 async def verify(dynamo: Dynamo, *, creates: bool, deadline: float) -> None:
-    """Two calls where all is as it should be. Raises StoreNotReady, StoreUnavailable and DynamoError.
+    """Check the table, by two calls. Raises StoreNotReady if its set-up does not fit, StoreUnavailable, DynamoError.
 
-    With `creates`, what is missing is made; any number of containers may do so at once.
+    With `creates`, create what is missing; any number of containers may do so at once.
     """
     try:
         table, ttl = await gather_settled(dynamo.describe(deadline=deadline), dynamo.describe_ttl(deadline=deadline))
@@ -56,12 +56,12 @@ async def _create(dynamo: Dynamo, *, deadline: float) -> None:
     try:
         await dynamo.create(deadline=deadline, **SCHEMA)
     except DynamoError as error:
-        if error.code != "ResourceInUseException":  # another container is at it
+        if error.code != "ResourceInUseException":  # another container creates it
             raise
 
 
 async def _awaited(dynamo: Dynamo, *, deadline: float) -> Any:
-    """The table's description when it can be used."""
+    """Wait until the table can be used; return its description."""
     turn = 0
     while True:
         table: Any = {}
@@ -89,7 +89,7 @@ async def _expire(dynamo: Dynamo, *, deadline: float) -> None:
 
 
 def _expires(ttl: Any) -> bool:
-    """Whether time to live is on our attribute; False: on none. Raises StoreNotReady for what needs people."""
+    """Whether time to live is on our attribute; False: it is off. Raises StoreNotReady if it is on another."""
     status, attribute = ttl.get("TimeToLiveStatus", "DISABLED"), ttl.get("AttributeName", TTL)
     if status in _ON and attribute == TTL:
         return True
@@ -97,19 +97,22 @@ def _expires(ttl: Any) -> bool:
         return False
     raise StoreNotReady(
         f"time to live of the table that DYNAMODB_TABLE names is {status} on `{attribute}`: it must be ENABLED on "
-        f"`{TTL}`, which DynamoDB takes once the last change is an hour old"
+        f"`{TTL}`; DynamoDB accepts that once the last change is an hour old"
     )
 
 
 def _still(table: Any) -> DynamoError:
-    """For when the time is up."""
+    """Return the error for when no time is left."""
     what = "the table that DYNAMODB_TABLE names is being created"
     return DynamoError(str(table.get("TableStatus")), "it cannot be used yet", Meaning(StoreUnavailable, what))
 
 
 def _check_keys(table: Any) -> None:
     keys = [{name: key.get(name) for name in ("AttributeName", "KeyType")} for key in table.get("KeySchema", ())]
-    types = {each.get("AttributeName"): each.get("AttributeType") for each in table.get("AttributeDefinitions", ())}
+    types = {
+        attribute.get("AttributeName"): attribute.get("AttributeType")
+        for attribute in table.get("AttributeDefinitions", ())
+    }
     if keys != SCHEMA["KeySchema"] or types.get("pk") != "S" or types.get("sk") != "S":
         raise StoreNotReady(
             "what DYNAMODB_TABLE names has other keys: it needs a partition key pk and a sort key sk, both strings"

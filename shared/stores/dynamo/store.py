@@ -1,15 +1,13 @@
-"""The store on DynamoDB: one table, one request for most verbs, two for a change.
+"""Store rows on DynamoDB: one table, one request for most verbs, two for a change.
 
-Every write of a row carries a token that stays in the row for a while, so a write without an answer can be sent again:
-whoever finds the row other than expected, and its own token in it, has written. How rows lie: `dynamo_rows`. Why no
-index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
+Every write of a row adds a token to the row, which keeps the last few. So a write without an answer can be sent again:
+if the row is not as the second sending requires, but contains the write's token, the first one was carried out. How
+rows are laid out: `items`. Why no index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
 """
 
-import json
 import secrets
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from math import ceil, inf
@@ -17,30 +15,38 @@ from typing import Any, Final
 
 from shared.core.clock import Clock, utc_now
 from shared.core.concurrency import KeyedLocks
-from shared.stores.dynamo import items as dynamo_rows
-from shared.stores.dynamo import pages as dynamo_pages
-from shared.stores.dynamo import provisioning as dynamo_table
+from shared.stores.checked import CheckedStore, Place, TextChange, Texts
+from shared.stores.dynamo import provisioning
 from shared.stores.dynamo.client import Dynamo
-from shared.stores.dynamo.failures import CallTimedOut, ConditionFailed, DynamoError
-from shared.stores.dynamo.items import Item, Stored, place
+from shared.stores.dynamo.failures import CallTimedOut, ConditionFailed, DynamoError, meaning
+from shared.stores.dynamo.items import (
+    NOT_RESERVED,
+    REMEMBERED,
+    RESERVES_REMEMBERED,
+    Item,
+    Stored,
+    counter_attribute,
+    counter_ends_at,
+    counter_key,
+    counter_partition,
+    new_item,
+    read_counters,
+    read_item,
+    reserves_of,
+    row_key,
+    tokens_of,
+)
+from shared.stores.dynamo.pages import read_page, scan_counters, scan_rows
 from shared.stores.port import (
     AlreadyExists,
     Bound,
-    Change,
     Counter,
     Document,
     Key,
-    Kind,
-    Page,
     Reserved,
     Row,
     StoreUnavailable,
     Table,
-    check_bounds,
-    check_counter,
-    check_field,
-    check_page,
-    check_step,
     month_of,
     serialised,
 )
@@ -50,11 +56,10 @@ NOT_YET: Final = "attribute_exists(pk) AND NOT contains(t, :token)"
 UNCHANGED: Final = "v = :seen"
 
 
-class DynamoStore:
+class DynamoStore(CheckedStore):
     """Keeps the promises of the port on one DynamoDB table, among any number of containers.
 
-    Every verb ends within `timeout_s`, and within what `time_left_s` tells of the request it serves. With
-    `creates_table`, `verify` makes the table if it is missing.
+    With `creates_table`, `verify` creates the table if it is missing.
     """
 
     reserves_at_once = True
@@ -68,219 +73,165 @@ class DynamoStore:
         clock: Clock = utc_now,
         creates_table: bool = False,
     ) -> None:
+        super().__init__(timeout_s=timeout_s, time_left_s=time_left_s, deadline=dynamo.deadline, meaning=meaning)
         self._dynamo = dynamo
-        self._timeout_s = timeout_s
-        self._time_left_s = time_left_s
         self._clock = clock
         self._creates_table = creates_table
-        self._turns = KeyedLocks()
+        self._locks = KeyedLocks()
 
-    async def get(self, table: Table, key: Key) -> Document | None:
-        with _translated():
-            item = await self._dynamo.get(place(table, key), deadline=self._deadline())
-        return None if item is None else dynamo_rows.read(item).document()
+    async def _get(self, table: Table, key: Key, deadline: float) -> Document | None:
+        item = await self._dynamo.get(row_key(table, key), deadline=deadline)
+        return None if item is None else read_item(item).document()
 
-    async def add(self, table: Table, key: Key, document: Document) -> None:
-        table.check(Kind.FACTS, Kind.CHANGING)
+    async def _add(self, table: Table, key: Key, text: str, deadline: float) -> None:
         token = _token()
-        item = dynamo_rows.created(table, key, serialised(document), token)
-        with _translated():
-            try:
-                await self._dynamo.put(item, condition=ABSENT, deadline=self._deadline())
-            except ConditionFailed as failed:
-                if token not in dynamo_rows.tokens_of(failed.item)[:1]:
-                    raise AlreadyExists(f"{table.name} {key}") from failed
+        try:
+            await self._dynamo.put(new_item(table, key, text, token), condition=ABSENT, deadline=deadline)
+        except ConditionFailed as failed:
+            if token not in tokens_of(failed.item)[:1]:
+                raise AlreadyExists(f"{table.name} {key}") from failed
 
-    async def claim(self, table: Table, key: Key, document: Document) -> None:
-        table.check(Kind.CHANGING)
-        await self.add(table, key, document)
+    _claim = _add
 
-    async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
-        table.check(Kind.FACTS, Kind.CHANGING)
-        check_field(field)
-        token = _token()
-        values = {":json": {"S": serialised(value)}, ":one": {"N": "1"}, ":token": {"S": token}, ":none": {"S": ""}}
-        with _translated():
-            try:
-                await self._dynamo.update(
-                    place(table, key),
-                    f"SET ext.#field = :json, {dynamo_rows.REMEMBERED} ADD v :one",
-                    names={"#field": field},
-                    values=values,
-                    condition=NOT_YET,
-                    deadline=self._deadline(),
-                )
-            except ConditionFailed:
-                return  # absent, or extended by an earlier sending
-
-    async def put(self, table: Table, key: Key, document: Document) -> None:
-        table.check(Kind.REGISTERS)
-        item = dynamo_rows.created(table, key, serialised(document), _token())
-        with _translated():
-            await self._dynamo.put(item, deadline=self._deadline())
-
-    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
-        table.check(Kind.CHANGING)
-        deadline = self._deadline()
-        with _translated():
-            wait_s, late = deadline - self._dynamo.deadline(0), partial(CallTimedOut, sent=False)
-            async with self._turns.of((table.name, key), wait_s=wait_s, late=late):
-                turn = 0
-                while True:
-                    try:
-                        return await self._changed(table, key, change, deadline=deadline)
-                    except ConditionFailed as failed:
-                        await self._dynamo.pause(turn, _outrun(failed), deadline=deadline)
-                        turn += 1
-
-    async def delete(self, table: Table, key: Key) -> None:
-        if table.kind is Kind.CHANGING:  # only the version that was seen: a late delete must not strike a successor
-            await self.update(table, key, lambda _: None)
-            return
-        with _translated():
-            await self._dynamo.delete(place(table, key), deadline=self._deadline())
-
-    async def take_back(self, table: Table, key: Key) -> None:
-        table.check(Kind.FACTS, Kind.CHANGING)
-        with _translated():
-            await self._dynamo.delete(place(table, key), deadline=self._deadline())
-
-    async def page(
-        self,
-        table: Table,
-        partition: str,
-        *,
-        after: str | None = None,
-        limit: int = 20,
-        newest_first: bool = False,
-        between: tuple[str, str] | None = None,
-    ) -> Page[Row]:
-        check_page(partition, after)
-        with _translated():
-            return await dynamo_pages.page(
-                self._dynamo,
-                table,
-                partition,
-                after=after,
-                limit=limit,
-                newest_first=newest_first,
-                between=between,
-                deadline=self._deadline(),
+    async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
+        values = {":json": {"S": text}, ":one": {"N": "1"}, ":token": {"S": _token()}, ":none": {"S": ""}}
+        try:
+            await self._dynamo.update(
+                row_key(table, key),
+                f"SET ext.#field = :json, {REMEMBERED} ADD v :one",
+                names={"#field": field},
+                values=values,
+                condition=NOT_YET,
+                deadline=deadline,
             )
+        except ConditionFailed:
+            return  # the row is absent, or was extended by an earlier sending
 
-    async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
-        """A lost answer is not sent again: it would count twice."""
-        check_counter(counter)
-        check_step(by)
-        names: dict[str, str] = {"#n": dynamo_rows.counter_attribute(counter)}
+    async def _put(self, table: Table, key: Key, text: str, deadline: float) -> None:
+        await self._dynamo.put(new_item(table, key, text, _token()), deadline=deadline)
+
+    async def _update(self, table: Table, key: Key, change: TextChange, deadline: float) -> Texts:
+        wait_s, late = deadline - self._dynamo.deadline(0), partial(CallTimedOut, sent=False)
+        async with self._locks.acquire((table.name, key), wait_s=wait_s, late=late):
+            turn = 0
+            while True:
+                try:
+                    return await self._changed(table, key, change, deadline)
+                except ConditionFailed as failed:
+                    await self._dynamo.pause(turn, _outrun(failed), deadline=deadline)
+                    turn += 1
+
+    async def _delete(self, table: Table, key: Key, deadline: float) -> None:
+        await self._dynamo.delete(row_key(table, key), deadline=deadline)
+
+    _take_back = _delete
+
+    async def _page(
+        self, table: Table, partition: str, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
+    ) -> tuple[list[Row], bool]:
+        return await read_page(
+            self._dynamo, table, partition, low, high, limit=limit, newest_first=newest_first, deadline=deadline
+        )
+
+    async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
+        """A request without an answer is not sent again: it would count twice."""
+        names: dict[str, str] = {"#n": counter_attribute(counter)}
         values: Item = {":by": {"N": str(by)}}
         expression = "ADD #n :by"
         if ends_at is not None:
             names["#ttl"] = "ttl"
-            values[":ends"] = {"N": str(ceil(dynamo_rows.counter_ends_at(counter, ends_at).timestamp()))}
+            values[":ends"] = _epoch_s(counter_ends_at(counter, ends_at))
             expression = f"SET #ttl = :ends {expression}"
-        with _translated():
-            counted = await self._dynamo.update(
-                dynamo_rows.counter_place(counter),
-                expression,
-                names=names,
-                values=values,
-                repeatable=False,
-                returns=True,
-                deadline=self._deadline(),
-            )
+        counted = await self._dynamo.update(
+            counter_key(counter),
+            expression,
+            names=names,
+            values=values,
+            repeatable=False,
+            returns=True,
+            deadline=deadline,
+        )
         return int(counted[names["#n"]]["N"])
 
-    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+    async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
         """One conditional update, sent again when its answer is lost: its token tells whether it was carried out.
 
-        If RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
+        If more than RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
         """
-        check_bounds(bounds)
-        most = [await bound.settled() for bound in bounds]
-        request = _reserve_request(bounds, most, _token())
-        with _translated():
-            try:
-                item = await self._dynamo.update(
-                    dynamo_rows.counter_place(bounds[0].counter), **request, returns=True, deadline=self._deadline()
-                )
-            except ConditionFailed as failed:
-                item = failed.item or {}
-                if request["values"][":token"]["S"] not in dynamo_rows.reserves_of(item):
-                    values = _values(item, bounds)
-                    refused = [_refuses(bound, limit, values) for bound, limit in zip(bounds, most, strict=True)]
-                    names = tuple(bound.counter for bound, no in zip(bounds, refused, strict=True) if no)
-                    return Reserved(values=values, refused=names)
+        limits = [await bound.settled() for bound in bounds]
+        request, token = _reserve_request(bounds, limits), _token()
+        request["values"][":token"] = {"S": token}
+        try:
+            item = await self._dynamo.update(counter_key(bounds[0].counter), **request, returns=True, deadline=deadline)
+        except ConditionFailed as failed:
+            item = failed.item or {}
+            if token not in reserves_of(item):
+                values = _values(item, bounds)
+                refused = [_refuses(bound, limit, values) for bound, limit in zip(bounds, limits, strict=True)]
+                names = tuple(bound.counter for bound, no in zip(bounds, refused, strict=True) if no)
+                return Reserved(values=values, refused=names)
         return Reserved(values=_values(item, bounds))
 
-    async def counters(self, prefix: str) -> Mapping[str, int]:
-        """Without those that have ended, which DynamoDB deletes when it comes to it."""
-        check_counter(prefix)
-        deadline = self._deadline()
-        values = {":pk": {"S": dynamo_rows.counter_partition(prefix)}, ":prefix": {"S": month_of(prefix)}}
-        found: Counts[str] = Counts()
+    async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
+        """Counters that have ended are left out: DynamoDB deletes them, but may take days."""
+        values = {":pk": {"S": counter_partition(prefix)}, ":prefix": {"S": month_of(prefix)}}
+        counted: Counts[str] = Counts()
         after: Item | None = None
         while True:
-            with _translated():
-                items, after = await self._dynamo.query(
-                    "pk = :pk AND begins_with(sk, :prefix)", values, after=after, deadline=deadline
-                )
-            for counter in (each for item in items if self._counts(item) for each in dynamo_rows.read_counters(item)):
-                if counter.name.startswith(prefix):  # an item of an earlier version holds a day's value by itself
-                    found[counter.name] += counter.value
+            items, after = await self._dynamo.query(
+                "pk = :pk AND begins_with(sk, :prefix)", values, after=after, deadline=deadline
+            )
+            for counter in (each for item in items if not self._has_ended(item) for each in read_counters(item)):
+                if counter.name.startswith(prefix):  # an earlier version kept a day's value in an item of its own
+                    counted[counter.name] += counter.value
             if after is None:
-                return {name: found[name] for name in sorted(found)}
+                return {name: counted[name] for name in sorted(counted)}
 
-    async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
-        """A page may end early, even empty: it takes no more than half of the verb's time."""
-        with _translated():
-            return await dynamo_pages.scan_rows(
-                self._dynamo, table, after=after, limit=limit, deadline=self._deadline(), enough=self._half_time()
-            )
+    async def _scan(
+        self, table: Table, after: Place | None, limit: int, deadline: float
+    ) -> tuple[list[Row], Place | None]:
+        enough = self._half_way(deadline)
+        return await scan_rows(self._dynamo, table, after=after, limit=limit, deadline=deadline, enough=enough)
 
-    async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
-        """Pages may end early, as those of `scan` may. Those that have ended are left out."""
-        with _translated():
-            return await dynamo_pages.scan_counters(
-                self._dynamo,
-                self._counts,
-                after=after,
-                limit=limit,
-                deadline=self._deadline(),
-                enough=self._half_time(),
-            )
+    async def _scan_counters(
+        self, after: Place | None, limit: int, deadline: float
+    ) -> tuple[list[Counter], Place | None]:
+        enough = self._half_way(deadline)
+        return await scan_counters(
+            self._dynamo, self._has_ended, after=after, limit=limit, deadline=deadline, enough=enough
+        )
 
-    async def verify(self, tables: Sequence[Table]) -> None:  # noqa: ARG002 all lie in one
-        with _translated():
-            await dynamo_table.verify(self._dynamo, creates=self._creates_table, deadline=self._deadline())
+    async def _verify(self, tables: Sequence[Table], deadline: float) -> None:
+        await provisioning.verify(self._dynamo, creates=self._creates_table, deadline=deadline)
 
-    def _counts(self, item: Item) -> bool:
-        """Whether a counter has not ended: DynamoDB may delete those that have days later."""
-        return "ttl" not in item or int(item["ttl"]["N"]) > self._clock().timestamp()
+    def _half_way(self, deadline: float) -> float:
+        return (self._dynamo.deadline(0) + deadline) / 2
 
-    async def _changed(self, table: Table, key: Key, change: Change, *, deadline: float) -> Document | None:
-        """Raises ConditionFailed when another writer came first."""
-        item = await self._dynamo.get(place(table, key), deadline=deadline)
-        seen = None if item is None else dynamo_rows.read(item)
+    def _has_ended(self, counter: Item) -> bool:
+        return "ttl" in counter and int(counter["ttl"]["N"]) <= self._clock().timestamp()
+
+    async def _changed(self, table: Table, key: Key, change: TextChange, deadline: float) -> Texts:
+        """Raises ConditionFailed if another writer came first."""
+        item = await self._dynamo.get(row_key(table, key), deadline=deadline)
+        seen = None if item is None else read_item(item)
         before = None if seen is None else serialised(seen.document())
-        changed = change(None if before is None else json.loads(before))
-        after = None if changed is None else serialised(changed)
+        after = change(before)
         if after != before:
-            await self._write(table, key, seen, after, deadline=deadline)
-        return None if after is None else json.loads(after)
+            await self._write(table, key, seen, after, deadline)
+        return before, after
 
-    async def _write(self, table: Table, key: Key, seen: Stored | None, text: str | None, *, deadline: float) -> None:
+    async def _write(self, table: Table, key: Key, seen: Stored | None, text: str | None, deadline: float) -> None:
         token = _token()
         condition = ABSENT if seen is None else UNCHANGED
         values = None if seen is None else {":seen": {"N": str(seen.version)}}
         try:
             if text is None:
-                await self._dynamo.delete(place(table, key), condition=condition, values=values, deadline=deadline)
+                await self._dynamo.delete(row_key(table, key), condition=condition, values=values, deadline=deadline)
             else:
-                written = dynamo_rows.created(table, key, text, token) if seen is None else seen.succeeded(text, token)
+                written = new_item(table, key, text, token) if seen is None else seen.succeeded(text, token)
                 await self._dynamo.put(written, condition=condition, values=values, deadline=deadline)
         except ConditionFailed as failed:
-            there = dynamo_rows.tokens_of(failed.item)
+            there = tokens_of(failed.item)
             if token in there:
                 return
             deleted = text is None and not there
@@ -288,32 +239,14 @@ class DynamoStore:
                 raise StoreUnavailable("a write without an answer may have been made, and overwritten") from failed
             raise
 
-    def _deadline(self) -> float:
-        return self._dynamo.deadline(self._budget_s())
 
-    def _half_time(self) -> float:
-        return self._dynamo.deadline(self._budget_s() / 2)
-
-    def _budget_s(self) -> float:
-        return min(self._timeout_s, self._time_left_s())
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """From what the wire raises to what a store raises."""
-    try:
-        yield
-    except DynamoError as exc:
-        raise exc.meaning.error(f"{exc.meaning.what} ({exc})") from exc
-
-
-def _reserve_request(bounds: Sequence[Bound], most: Sequence[int | None], token: str) -> dict[str, Any]:
+def _reserve_request(bounds: Sequence[Bound], limits: Sequence[int | None]) -> dict[str, Any]:
     """The update that adds to all counters if each keeps its bound, and if it was not carried out before."""
     names: dict[str, str] = {}
-    values: Item = {":token": {"S": token}, ":none": {"S": ""}}
-    adds, conditions = list[str](), [dynamo_rows.NOT_RESERVED]
-    for at, (bound, limit) in enumerate(zip(bounds, most, strict=True)):
-        names[f"#n{at}"] = dynamo_rows.counter_attribute(bound.counter)
+    values: Item = {":none": {"S": ""}}
+    adds, conditions = list[str](), [NOT_RESERVED]
+    for at, (bound, limit) in enumerate(zip(bounds, limits, strict=True)):
+        names[f"#n{at}"] = counter_attribute(bound.counter)
         values[f":by{at}"] = {"N": str(bound.by)}
         adds.append(f"#n{at} :by{at}")
         if bound.by < 0:
@@ -323,10 +256,10 @@ def _reserve_request(bounds: Sequence[Bound], most: Sequence[int | None], token:
             values[f":most{at}"] = {"N": str(limit - bound.by)}
             absent = f"attribute_not_exists(#n{at}) OR " if limit >= bound.by else ""
             conditions.append(f"({absent}#n{at} <= :most{at})")
-    sets = dynamo_rows.RESERVES_REMEMBERED
-    ends = [dynamo_rows.counter_ends_at(bound.counter, bound.ends_at) for bound in bounds if bound.ends_at is not None]
+    sets = RESERVES_REMEMBERED
+    ends = [counter_ends_at(bound.counter, bound.ends_at) for bound in bounds if bound.ends_at is not None]
     if ends:
-        names["#ttl"], values[":ends"] = "ttl", {"N": str(ceil(max(ends).timestamp()))}
+        names["#ttl"], values[":ends"] = "ttl", _epoch_s(max(ends))
         sets += ", #ttl = :ends"
     return {
         "expression": f"SET {sets} ADD {', '.join(adds)}",
@@ -337,13 +270,17 @@ def _reserve_request(bounds: Sequence[Bound], most: Sequence[int | None], token:
 
 
 def _values(item: Item, bounds: Sequence[Bound]) -> dict[str, int]:
-    attributes = {bound.counter: dynamo_rows.counter_attribute(bound.counter) for bound in bounds}
+    attributes = {bound.counter: counter_attribute(bound.counter) for bound in bounds}
     return {counter: int(item[name]["N"]) if name in item else 0 for counter, name in attributes.items()}
 
 
-def _refuses(bound: Bound, most: int | None, values: Mapping[str, int]) -> bool:
+def _refuses(bound: Bound, limit: int | None, values: Mapping[str, int]) -> bool:
     value = values[bound.counter] + bound.by
-    return (bound.by < 0 and value < 0) or (most is not None and value > most)
+    return (bound.by < 0 and value < 0) or (limit is not None and value > limit)
+
+
+def _epoch_s(at: datetime) -> Item:
+    return {"N": str(ceil(at.timestamp()))}
 
 
 def _token() -> str:
@@ -351,7 +288,7 @@ def _token() -> str:
 
 
 def _outrun(failed: ConditionFailed) -> DynamoError:
-    """For when the time is up."""
-    error = CallTimedOut("other writers came first, time and again", sent=False)
+    """Return the error for when no time is left."""
+    error = CallTimedOut("other writers changed the row before each attempt", sent=False)
     error.__cause__ = failed
     return error

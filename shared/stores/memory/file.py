@@ -1,7 +1,10 @@
-"""A file for the memory store's rows, so that successive local invocations see each other's data.
+"""Keep the memory store's rows in a file, so that successive local invocations see each other's data.
 
-Every use locks a file beside it, reads what others have written since, and replaces the file whole if anything changed:
-a crash leaves the old rows or the new ones. The cost is the file's size for every write, which suits a laptop.
+Every use locks a second file, reads the rows if another process has written them since, and replaces the whole file
+after a write: a crash leaves the old rows or the new ones. A write costs the file's size, which suits a laptop.
+
+    {"tables": {"memos": [["<user id>", "<memo id>", "{\"title\":\"a\"}"]]},
+     "counters": [["<user id>:calls:2026-11-23", 7, "2026-11-25T00:00:00.000Z"]]}
 """
 
 import fcntl
@@ -20,8 +23,10 @@ from shared.stores.port import StoreNotReady, StoreUnavailable
 
 
 def shared_rows(path: Path) -> RowSession:
-    """Sessions on the rows in this file. Raises StoreNotReady when it holds something else, StoreUnavailable when it
-    cannot be read or written."""
+    """Return sessions on the rows in this file.
+
+    They raise StoreNotReady if the file contains something else, StoreUnavailable if it cannot be read or written.
+    """
     kept = Rows()
     version: tuple[str, int, int, int] | None = None
 
@@ -31,7 +36,7 @@ def shared_rows(path: Path) -> RowSession:
         try:
             with _locked(path) as lock:
                 if version is None or version != _version(path, lock):
-                    version = None  # until the rows are safely read, or down, the file is the truth
+                    version = None  # if reading fails, the next session must read again
                     kept = _read(path)
                     version = _version(path, lock)
                 yield kept
@@ -55,8 +60,8 @@ def _locked(path: Path) -> Iterator[TextIO]:
 
 
 def _announce(lock: TextIO) -> None:
-    """Say in the lock's file that the rows are about to be others: file systems reuse inodes, also within a tick of
-    their clock."""
+    """Write into the lock's file that the rows will change. A reader cannot tell a new file by inode and time alone:
+    file systems reuse inodes, also within one tick of their clock."""
     lock.truncate(0)
     lock.write(secrets.token_hex(8))
     lock.flush()
@@ -109,5 +114,5 @@ def _replace(path: Path, content: str) -> None:
 
 
 def _private(path: str, flags: int) -> int:
-    """For its owner's eyes: password hashes are among the rows."""
+    """Open a file that only its owner can read: the rows contain password hashes."""
     return os.open(path, flags, 0o600)

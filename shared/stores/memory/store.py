@@ -1,7 +1,7 @@
-"""The in-memory store: for laptops, tests and local invocations. With a file, successive processes share its rows.
+"""Keep rows in memory: for laptops, tests and local invocations. With a file, successive processes share them.
 
-Rows are kept as serialised JSON, so no caller can reach into another's row, in one sorted map a table, so a page costs
-O(log n + page). Every verb yields to the event loop before it acts: callers race here as they would over a network.
+Each table is one sorted map of JSON texts. Texts, so that no caller can change another's row; sorted, so that a page
+costs O(log n + page). Every verb yields to the event loop before it acts, so callers race as they would over a network.
 """
 
 import asyncio
@@ -12,38 +12,19 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import islice
 from math import inf
-from typing import Any, Protocol
+from typing import Protocol
 
 from sortedcontainers import SortedDict
 
 from shared.core.clock import Clock, iso, utc_now
-from shared.stores.port import (
-    PAGE_BYTES,
-    AlreadyExists,
-    Bound,
-    Change,
-    Counter,
-    Document,
-    InvalidKey,
-    Key,
-    Kind,
-    Page,
-    Reserved,
-    Row,
-    Table,
-    check_bounds,
-    check_counter,
-    check_field,
-    check_page,
-    check_step,
-    serialised,
-)
+from shared.stores.checked import ABOVE, CheckedStore, PageRows, Place, TextChange, Texts
+from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Reserved, Row, Table, serialised
 
 Pause = Callable[[], Awaitable[None]]
 
 
 class Rows:
-    """All that the store holds: documents by table and key, counters by name."""
+    """Documents by table and place, `("<user id>", "<memo id>")`; counters by name, each with the ISO time it ends."""
 
     def __init__(self) -> None:
         self.tables: defaultdict[str, SortedDict[tuple[str, str], str]] = defaultdict(SortedDict)
@@ -54,16 +35,16 @@ class Rows:
 
 
 class RowSession(Protocol):
-    """Exclusive use of the rows. No await may stand in it."""
+    """Exclusive use of the rows. Code inside must not await."""
 
     def __call__(self, *, writes: bool = False) -> AbstractContextManager[Rows]:
-        """With `writes`, what is changed inside is kept, unless it raises."""
+        """Return the rows to use inside. With `writes`, changes are stored unless the code inside raises."""
 
 
-class MemoryStore:
-    """Keeps every promise of the port within a process; with `memory_file.shared_rows`, among a machine's processes.
+class MemoryStore(CheckedStore):
+    """Keeps every promise of the port within a process; with `shared_rows`, among the processes of a machine.
 
-    `pause` is awaited in every verb before it acts; tests seed their schedules through it.
+    Every verb awaits `pause` before it acts, and an update once more before it writes. Tests seed schedules through it.
     """
 
     reserves_at_once = True
@@ -71,109 +52,78 @@ class MemoryStore:
     def __init__(
         self, *, rows: RowSession | None = None, pause: Pause = lambda: asyncio.sleep(0), clock: Clock = utc_now
     ) -> None:
+        super().__init__()
         self._rows = rows or _in_process()
         self._pause = pause
         self._clock = clock
 
-    async def get(self, table: Table, key: Key) -> Document | None:
+    async def _begin(self) -> float:
         await self._pause()
+        return await super()._begin()
+
+    async def _get(self, table: Table, key: Key, deadline: float) -> Document | None:
         with self._rows() as rows:
             text = rows.table(table).get(_place(key))
         return None if text is None else json.loads(text)
 
-    async def add(self, table: Table, key: Key, document: Document) -> None:
-        table.check(Kind.FACTS, Kind.CHANGING)
-        await self._create(table, key, document)
-
-    async def claim(self, table: Table, key: Key, document: Document) -> None:
-        table.check(Kind.CHANGING)
-        await self._create(table, key, document)
-
-    async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
-        table.check(Kind.FACTS, Kind.CHANGING)
-        check_field(field)
-        serialised(value)
-        await self._pause()
+    async def _add(self, table: Table, key: Key, text: str, deadline: float) -> None:
         with self._rows(writes=True) as rows:
-            text = rows.table(table).get(_place(key))
-            if text is not None:
-                rows.table(table)[_place(key)] = serialised({**json.loads(text), field: value})
+            if _place(key) in rows.table(table):
+                raise AlreadyExists(f"{table.name} {key}")
+            rows.table(table)[_place(key)] = text
 
-    async def put(self, table: Table, key: Key, document: Document) -> None:
-        table.check(Kind.REGISTERS)
-        text = serialised(document)
-        await self._pause()
+    _claim = _add
+
+    async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
+        with self._rows(writes=True) as rows:
+            row = rows.table(table).get(_place(key))
+            if row is not None:
+                rows.table(table)[_place(key)] = serialised({**json.loads(row), field: json.loads(text)})
+
+    async def _put(self, table: Table, key: Key, text: str, deadline: float) -> None:
         with self._rows(writes=True) as rows:
             rows.table(table)[_place(key)] = text
 
-    async def update(self, table: Table, key: Key, change: Change) -> Document | None:
-        table.check(Kind.CHANGING)
+    async def _update(self, table: Table, key: Key, change: TextChange, deadline: float) -> Texts:
         while True:
-            await self._pause()
             with self._rows() as rows:
                 before = rows.table(table).get(_place(key))
-            changed = change(None if before is None else json.loads(before))
-            after = None if changed is None else serialised(changed)
+            after = change(before)
             await self._pause()
             with self._rows(writes=True) as rows:
-                if rows.table(table).get(_place(key)) != before:
-                    continue  # another writer came first: begin again from what it left
-                if after is None:
-                    rows.table(table).pop(_place(key), None)
-                elif after != before:
-                    rows.table(table)[_place(key)] = after
-            return None if after is None else json.loads(after)
+                if rows.table(table).get(_place(key)) == before:
+                    if after is None:
+                        rows.table(table).pop(_place(key), None)
+                    else:
+                        rows.table(table)[_place(key)] = after
+                    return before, after
+            await self._pause()
 
-    async def take_back(self, table: Table, key: Key) -> None:
-        table.check(Kind.FACTS, Kind.CHANGING)
-        await self.delete(table, key)
-
-    async def delete(self, table: Table, key: Key) -> None:
-        await self._pause()
+    async def _delete(self, table: Table, key: Key, deadline: float) -> None:
         with self._rows(writes=True) as rows:
             rows.table(table).pop(_place(key), None)
 
-    async def page(
-        self,
-        table: Table,
-        partition: str,
-        *,
-        after: str | None = None,
-        limit: int = 20,
-        newest_first: bool = False,
-        between: tuple[str, str] | None = None,
-    ) -> Page[Row]:
-        low, high = between or ("", "\x7f")
-        low_open = False
-        check_page(partition, after)
-        if after is not None:
-            if newest_first:
-                high = min(high, after)
-            elif after >= low:
-                low, low_open = after, True
-        await self._pause()
+    _take_back = _delete
+
+    async def _page(
+        self, table: Table, partition: str, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
+    ) -> tuple[list[Row], bool]:
         with self._rows() as rows:
             kept = rows.table(table)
-            places = kept.irange((partition, low), (partition, high), (not low_open, False), reverse=newest_first)
-            taken, more = _page(((place, kept[place]) for place in places), limit)
-        return Page(rows=taken, after=taken[-1].key.sort if more else None)
+            places = kept.irange((partition, low), (partition, high), (True, False), reverse=newest_first)
+            return _fitting(kept, places, limit)
 
-    async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
-        check_counter(counter)
-        check_step(by)
-        await self._pause()
+    async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
         with self._rows(writes=True) as rows:
             return self._count(rows, counter, by, ends_at)
 
-    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
-        check_bounds(bounds)
-        most = [await bound.settled() for bound in bounds]
-        await self._pause()
+    async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
+        limits = [await bound.settled() for bound in bounds]
         with self._rows(writes=True) as rows:
             values = {bound.counter: rows.counters.get(bound.counter, (0, None))[0] for bound in bounds}
             refused = tuple(
                 bound.counter
-                for bound, limit in zip(bounds, most, strict=True)
+                for bound, limit in zip(bounds, limits, strict=True)
                 if values[bound.counter] + bound.by > (inf if limit is None else limit)
                 or (bound.by < 0 and values[bound.counter] + bound.by < 0)
             )
@@ -182,31 +132,30 @@ class MemoryStore:
                     values[bound.counter] = self._count(rows, bound.counter, bound.by, bound.ends_at)
         return Reserved(values=values, refused=refused)
 
-    async def counters(self, prefix: str) -> Mapping[str, int]:
-        check_counter(prefix)
-        await self._pause()
+    async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
         with self._rows() as rows:
-            names = rows.counters.irange(prefix, prefix + "\x7f", (True, False))
+            names = rows.counters.irange(prefix, prefix + ABOVE, (True, False))
             return {name: rows.counters[name][0] for name in names}
 
-    async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
-        await self._pause()
-        start = None if after is None else _opened(after)
+    async def _scan(
+        self, table: Table, after: Place | None, limit: int, deadline: float
+    ) -> tuple[list[Row], Place | None]:
         with self._rows() as rows:
             kept = rows.table(table)
-            taken, more = _page(((p, kept[p]) for p in kept.irange(start, inclusive=(start is None, False))), limit)
-        return Page(rows=taken, after=json.dumps(_place(taken[-1].key)) if more else None)
+            taken, more = _fitting(kept, kept.irange(after, inclusive=(after is None, False)), limit)
+        return taken, _place(taken[-1].key) if more else None
 
-    async def scan_counters(self, *, after: str | None = None, limit: int = 1000) -> Page[Counter]:
-        await self._pause()
+    async def _scan_counters(
+        self, after: Place | None, limit: int, deadline: float
+    ) -> tuple[list[Counter], Place | None]:
         with self._rows() as rows:
-            names = list(islice(rows.counters.irange(after, inclusive=(after is None, True)), limit + 1))
-            found = [_counter(name, *rows.counters[name]) for name in names[:limit]]
-        return Page(rows=found, after=found[-1].name if len(names) > limit else None)
+            start = after and after[0]
+            names = list(islice(rows.counters.irange(start, inclusive=(start is None, False)), limit + 1))
+            counters = [_counter(name, *rows.counters[name]) for name in names[:limit]]
+        return counters, (counters[-1].name, "") if len(names) > limit else None
 
-    async def verify(self, tables: Sequence[Table]) -> None:  # noqa: ARG002 tables come to be as they are used
-        await self._pause()
-        with self._rows(writes=True):  # what can fail is opening them: a file that cannot be read or written
+    async def _verify(self, tables: Sequence[Table], deadline: float) -> None:
+        with self._rows(writes=True):  # fails if the file cannot be read or written
             pass
 
     def _count(self, rows: Rows, counter: str, by: int, ends_at: datetime | None) -> int:
@@ -217,14 +166,6 @@ class MemoryStore:
                 _drop_ended(rows, iso(self._clock()), near=counter)
         rows.counters[counter] = (value + by, ends)
         return value + by
-
-    async def _create(self, table: Table, key: Key, document: Document) -> None:
-        text = serialised(document)
-        await self._pause()
-        with self._rows(writes=True) as rows:
-            if _place(key) in rows.table(table):
-                raise AlreadyExists(f"{table.name} {key}")
-            rows.table(table)[_place(key)] = text
 
 
 def _in_process() -> RowSession:
@@ -241,37 +182,21 @@ def _place(key: Key) -> tuple[str, str]:
     return key.partition, key.sort
 
 
-def _opened(after: str) -> tuple[str, str]:
-    """Where a scan stood. Raises InvalidKey."""
-    try:
-        where = json.loads(after)
-    except ValueError:
-        where = None
-    match where:
-        case [str(partition), str(sort)]:
-            return partition, sort
-        case _:
-            raise InvalidKey(f"not a cursor: {after[:100]!r}")
-
-
 def _counter(name: str, value: int, ends: str | None) -> Counter:
     return Counter(name=name, value=value, ends_at=None if ends is None else datetime.fromisoformat(ends))
 
 
-def _page(kept: Iterator[tuple[tuple[str, str], str]], limit: int) -> tuple[list[Row], bool]:
-    """The first rows that fit a page, and whether there are more."""
-    taken: list[Row] = []
-    size = 0
-    for place, text in kept:
-        size += len(text.encode())
-        if len(taken) == limit or (taken and size > PAGE_BYTES):
-            return taken, True
-        taken.append(Row(key=Key(*place), document=json.loads(text)))
-    return taken, False
+def _fitting(
+    kept: "SortedDict[tuple[str, str], str]", places: Iterator[tuple[str, str]], limit: int
+) -> tuple[list[Row], bool]:
+    """Return the first rows that fit a page, and whether there are more."""
+    page = PageRows[tuple[tuple[str, str], str]](limit, lambda row: len(row[1].encode()))
+    more = not all(page.take((place, kept[place])) for place in places)
+    return [Row(key=Key(*place), document=json.loads(text)) for place, text in page.rows], more
 
 
 def _drop_ended(rows: Rows, now: str, *, near: str) -> None:
-    """Forget ended counters among the new one's neighbours. Windows are in the names, so that is where they lie."""
+    """Forget ended counters among the new one's neighbours: windows of one counter differ in the end of their names."""
     at = rows.counters.bisect_left(near)
     for name in rows.counters.keys()[max(0, at - 8) : at + 8]:
         ends = rows.counters[name][1]

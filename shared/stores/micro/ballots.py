@@ -1,15 +1,14 @@
-"""Rows that change, on a server whose only atomic operation is an increment: CASPaxos with one acceptor.
+"""Change rows on a server whose only atomic operation is an increment: CASPaxos with one acceptor.
 
-A row is a pile of versions. The number of each is a ballot drawn from the row's counter, so each has one writer for
-ever. Whoever writes draws a ballot, builds on the newest version, final or not, posts its own as a draft, and looks at
-the counter again. If no later ballot was drawn, all that come later will build on this draft: it is decided, and is
-made final. A draft that lands late lies below what others have built meanwhile, and is never read. The argument, and
-what breaks without each of the steps: docs/decisions/0002-hypr-micro-rows.md.
+A row has versions. The number of each is a ballot drawn from the row's counter, so each has exactly one writer. A
+writer draws a ballot, builds on the newest version, draft or final, posts its own as a draft, and reads the counter
+again. If no later ballot was drawn, every later writer will build on this draft: it is decided, and is made final. A
+draft that arrives late is older than what others have built meanwhile, and is never read. The argument, and what breaks
+without each of the steps: docs/decisions/0002-hypr-micro-rows.md.
 
-The waits are courtesy between writers. No clock and no wait decides anything.
+Waiting only reduces contention. Correctness never depends on a clock or a timeout.
 """
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
@@ -19,27 +18,36 @@ from typing import Final
 from shared.core.concurrency import KeyedLocks, gather_settled
 from shared.micro import MicroClient
 from shared.micro_errors import DocumentExists, DocumentNotFound, MicroError, NoAnswer, NoTimeLeft, Outcome
-from shared.stores.micro.layout import TRAIL, Address, RowState, Stamps, Version, read_row_state
-from shared.stores.port import Change, Document, serialised
+from shared.stores.checked import TextChange, Texts
+from shared.stores.micro.layout import TRAIL, Address, HybridClock, RowState, Version, read_row_state
+from shared.stores.port import Document, serialised
 
 STALE_S: Final = 10.0
-"""A draft of this age has lost its writer."""
+"""Seconds after which a draft's writer is assumed dead, and a reader finishes the draft. Longer than a verb lasts: a
+smaller value would compete with living writers."""
 
 PATIENCE_S: Final = (0.5, 1.5)
-"""How long a writer leaves a fresh draft to its writer before it draws a ballot itself: spread, so that several of them
-do not meet again."""
+"""Seconds, at least and at most, that a writer waits for another's fresh draft before it draws a ballot. Spread, so
+that writers that wait do not collide again."""
 
 FIRST_WAIT_S: Final = 0.05
+"""Seconds before the second read of a row that another writer is changing. Each later wait is twice as long."""
+
 LOOKS: Final = 3
-"""How often a writer looks for the draft of the ballot before its own."""
+"""Reads for the draft of the ballot before a writer's own, before it builds on what is there."""
 
 RECENT_S: Final = 1.0
+"""Seconds for which a row that was read may serve as the base of a change, which saves a request. After longer, the
+base has often changed, and the attempt costs more requests than it saves."""
+
 RECENT_ROWS: Final = 16
+"""Rows remembered so. A request changes a few."""
+
 SWEEPING_S: Final = 1.0
-"""What cannot be swept away in this time stays until the next change."""
+"""Seconds for deleting old versions, beside a change. What is left is deleted by the next change."""
 
 UNANSWERED: Final = 3
-"""Requests without an answer after which a change gives up."""
+"""Requests without an answer after which a change gives up. Each may have cost seconds of the verb's time."""
 
 _GOLDEN: Final = 0.6180339887
 
@@ -51,21 +59,22 @@ class _Call:
     """One update, over its attempts."""
 
     row: Address
-    change: Change
+    change: TextChange
     deadline: float
-    proposed: dict[int, str | None] = field(default_factory=dict)
-    """The ballots under which the change was proposed, and the rows that it made."""
+    proposed: dict[int, Texts] = field(default_factory=dict)
+    """What the change made, by the ballot under which that was proposed."""
     outbid_by: int = 0
-    """A ballot above this call's last: its writer is left the time to post its draft."""
+    """A ballot above this call's last: its writer is given time to post its draft."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Proposal:
-    """What a change makes of the version that was there. Its ballot is still to come."""
+    """What a change makes of the newest version. Its ballot is drawn later."""
 
     version: Version
+    before: str | None = None
     changed: bool = False
-    """Else it is what was there: nothing is to be changed, or not again, or the change `refused`."""
+    """False: the version is proposed as it is, since the change left it so, is in it already, or `refused`."""
     refused: Exception | None = None
 
     def under(self, ballot: int) -> Version:
@@ -77,52 +86,52 @@ class Ballots:
     """Reads and changes rows. Every call ends by its `deadline`, a time of the client's clock. Raises MicroError."""
 
     def __init__(
-        self, client: MicroClient, *, stamps: Stamps, sleep: Callable[[float], Awaitable[None]], seed: int = 0
+        self, client: MicroClient, *, clock: HybridClock, sleep: Callable[[float], Awaitable[None]], seed: int = 0
     ) -> None:
         self._client = client
-        self._stamps = stamps
+        self._clock = clock
         self._sleep = sleep
         self._spread = seed
         self._recent: OrderedDict[str, RowState] = OrderedDict()
         self._begun = 0
         self._forgotten = 0
-        self._turns = KeyedLocks()
+        self._locks = KeyedLocks()
 
     async def read(self, row: Address, *, deadline: float) -> RowState:
         order, at = self._begin(), self._now()
-        pile = replace(await read_row_state(self._client, row, deadline=deadline), order=order, at=at)
-        self._remember(row, pile)
-        return pile
+        state = replace(await read_row_state(self._client, row, deadline=deadline), order=order, at=at)
+        self._remember(row, state)
+        return state
 
     def recent(self, row: Address) -> RowState | None:
-        """What this store read within the last second, and has made of it since."""
-        pile = self._recent.get(row.stem)
-        return pile if pile is not None and self._now() < pile.at + RECENT_S else None
+        """Return the row as this store read it within the last second, with its own changes since."""
+        state = self._recent.get(row.stem)
+        return state if state is not None and self._now() < state.at + RECENT_S else None
 
     def forget(self, row: Address) -> None:
-        """Something was written that a read or an update under way may have missed."""
+        """Remember nothing of a row, nor of reads that have begun: they may have missed a write."""
         self._forgotten = self._begin()
         self._recent.pop(row.stem, None)
 
-    def is_orphaned(self, pile: RowState) -> bool:
-        """Whether the newest version is a draft that its writer will hardly finish."""
-        newest = pile.newest
-        return newest is not None and not newest.final and self._stamps.age_s(newest.at) >= STALE_S
+    def is_orphaned(self, state: RowState) -> bool:
+        """Whether the newest version is a draft whose writer is assumed dead."""
+        newest = state.newest
+        return newest is not None and not newest.final and self._clock.age_s(newest.at) >= STALE_S
 
-    async def update(self, row: Address, change: Change, *, deadline: float) -> Document | None:
-        """The row after the change. What `change` raises passes through, and then nothing of it is written."""
+    async def update(self, row: Address, change: TextChange, *, deadline: float) -> Texts:
+        """Change a row; return it before and after. What `change` raises passes through, and is not written."""
         began = self._begin()
-        async with self._turns.of(row.stem, wait_s=deadline - self._now(), late=NoTimeLeft):
+        async with self._locks.acquire(row.stem, wait_s=deadline - self._now(), late=NoTimeLeft):
             call = _Call(row=row, change=change, deadline=deadline)
-            pile, unanswered = self.recent(row), 0
-            if pile is None:
-                pile = await self.read(row, deadline=deadline)
-            # What is remembered can be built upon: a ballot proves it to be the newest. It can refuse nothing, unless
-            # it was read while this call waited for its turn.
-            certain = pile.order > began
+            state, unanswered = self.recent(row), 0
+            if state is None:
+                state = await self.read(row, deadline=deadline)
+            # A remembered row can be built upon: a ballot proves it the newest. It cannot be the reason of a refusal,
+            # unless it was read while this call waited for the lock.
+            certain = state.order > began
             while True:
                 try:
-                    settled = await self._attempt(call, pile, certain=certain)
+                    settled = await self._attempt(call, state, certain=certain)
                 except MicroError as error:
                     unanswered += 1
                     if error.outcome is not Outcome.UNKNOWN or unanswered == UNANSWERED:
@@ -131,70 +140,70 @@ class Ballots:
                 if settled is not None:
                     self._remember(row, settled)
                     return _made(settled, call.proposed)
-                certain, pile = True, await self.read(row, deadline=deadline)
+                certain, state = True, await self.read(row, deadline=deadline)
 
-    async def _attempt(self, call: _Call, pile: RowState, *, certain: bool) -> RowState | None:
-        """What stands now, or None: start over with a new read."""
-        pile = await self._after_others(call, pile)
-        if _contains(pile.final, call.proposed):
-            return pile
+    async def _attempt(self, call: _Call, state: RowState, *, certain: bool) -> RowState | None:
+        """Return the row as it is decided now; None: start again with a new read."""
+        state = await self._after_others(call, state)
+        if _contains(state.final, call.proposed):
+            return state
         proposal = None
-        if _stands(pile):
-            proposal = _propose(call, pile)
+        if _is_decided(state):
+            proposal = _propose(call, state)
             if not proposal.changed:
-                return _answered(proposal, pile) if certain else None
+                return _answered(proposal, state) if certain else None
         ballot, _ = await gather_settled(
-            self._client.increment(call.row.counter, deadline=call.deadline), self._sweep(call, pile)
+            self._client.increment(call.row.counter, deadline=call.deadline), self._sweep(call, state)
         )
-        if pile.ballot != ballot - 1:
-            pile, proposal = await self._below(call, ballot), None
-            if pile.ballot >= ballot:
+        if state.ballot != ballot - 1:
+            state, proposal = await self._below(call, ballot), None
+            if state.ballot >= ballot:
                 return None
-            if _contains(pile.final, call.proposed):
-                return pile
-        return await self._write(call, pile, proposal or _propose(call, pile), ballot)
+            if _contains(state.final, call.proposed):
+                return state
+        return await self._write(call, state, proposal or _propose(call, state), ballot)
 
-    async def _write(self, call: _Call, pile: RowState, proposal: _Proposal, ballot: int) -> RowState | None:
+    async def _write(self, call: _Call, state: RowState, proposal: _Proposal, ballot: int) -> RowState | None:
         if proposal.changed:
-            call.proposed[ballot] = proposal.version.text
-        elif _stands(pile):
-            return _answered(proposal, pile)
+            call.proposed[ballot] = proposal.before, proposal.version.text
+        elif _is_decided(state):
+            return _answered(proposal, state)
         final = await self._decide(call, proposal.under(ballot))
         if final is None:
             return None
-        stands = replace(pile, versions=[*pile.versions, final])
-        if final.text is None:  # of a deleted row nothing stays that was in it
-            await self._sweep(call, stands)
-        return _answered(proposal, stands)
+        decided = replace(state, versions=[*state.versions, final])
+        if final.text is None:  # else a deleted row's content would stay until a next change, which may never come
+            await self._sweep(call, decided)
+        return _answered(proposal, decided)
 
-    async def _after_others(self, call: _Call, pile: RowState) -> RowState:
-        """The pile once no other writer is known to be at it, or after a while."""
+    async def _after_others(self, call: _Call, state: RowState) -> RowState:
+        """Return the row once no other writer is known to change it, or when patience ends."""
         patience_s, wait_s = self._patience_s(), FIRST_WAIT_S
-        while patience_s > 0 and self._is_busy(call, pile):
+        while patience_s > 0 and self._is_busy(call, state):
             await self._wait(min(wait_s, patience_s), deadline=call.deadline)
             patience_s, wait_s = patience_s - wait_s, 2 * wait_s
-            pile = await self.read(call.row, deadline=call.deadline)
-        return pile
+            state = await self.read(call.row, deadline=call.deadline)
+        return state
 
-    def _is_busy(self, call: _Call, pile: RowState) -> bool:
-        if pile.ballot < call.outbid_by:
+    def _is_busy(self, call: _Call, state: RowState) -> bool:
+        if state.ballot < call.outbid_by:
             return True
-        return not (_stands(pile) or _contains(pile.newest, call.proposed) or self.is_orphaned(pile))
+        return not (_is_decided(state) or _contains(state.newest, call.proposed) or self.is_orphaned(state))
 
     async def _below(self, call: _Call, ballot: int) -> RowState:
-        """A new read, and a few more for the draft of the ballot before this one."""
-        pile, wait_s = await self.read(call.row, deadline=call.deadline), FIRST_WAIT_S
+        """Read the row again, a few times if the draft of the ballot before this one is missing."""
+        state, wait_s = await self.read(call.row, deadline=call.deadline), FIRST_WAIT_S
         for _ in range(LOOKS):
-            if pile.ballot >= ballot - 1:
+            if state.ballot >= ballot - 1:
                 break
             await self._wait(wait_s, deadline=call.deadline)
             wait_s *= 2
-            pile = await self.read(call.row, deadline=call.deadline)
-        return pile
+            state = await self.read(call.row, deadline=call.deadline)
+        return state
 
     async def _decide(self, call: _Call, version: Version) -> Version | None:
-        """The version once it stands, and all that come later build on it. None: another may have come between."""
-        draft = replace(version, final=False, at=self._stamps.next())
+        """Post a draft and make it final once it is decided. None: a later ballot was drawn, so start again."""
+        draft = replace(version, final=False, at=self._clock.stamp())
         database, key = call.row.database, call.row.version(draft.ballot)
         try:
             await self._client.create(database, key, draft.value(), deadline=call.deadline)
@@ -208,36 +217,36 @@ class Ballots:
         try:
             await self._client.replace(database, key, final.value(), deadline=call.deadline)
         except DocumentNotFound:
-            _log.debug("%s was built upon and swept away", key)
+            _log.debug("%s: a later version replaced it before it was marked final; it counts", key)
         return final
 
     async def _outbid_by(self, row: Address, ballot: int, *, deadline: float) -> int | None:
-        """The last ballot that was drawn; None: it is this one."""
+        """Return the last ballot that was drawn; None: it is this one."""
         latest = await self._client.get_counter(row.counter, deadline=deadline) or 0
         return None if latest == ballot else latest
 
-    async def _sweep(self, call: _Call, pile: RowState) -> None:
-        """Delete what the newest final version has replaced, as far as it goes.
+    async def _sweep(self, call: _Call, state: RowState) -> None:
+        """Delete what the newest final version has replaced, as far as SWEEPING_S allows.
 
-        What a change replaces is swept by the next one, beside its ballot: so nobody waits for it.
+        The next change does this for the last one, while it draws its ballot: so it delays no caller.
         """
-        row, final = call.row, pile.final
+        row, final = call.row, state.final
         if final is None:
             return
-        keys = [row.version(version.ballot) for version in pile.versions if version.ballot < final.ballot]
-        keys += [row.extension(each.stamp) for each in pile.extensions if each.stamp in final.folded]
+        keys = [row.version(version.ballot) for version in state.versions if version.ballot < final.ballot]
+        keys += [row.extension(extension.stamp) for extension in state.extensions if extension.stamp in final.folded]
         await remove(self._client, row.database, keys, deadline=min(call.deadline, self._now() + SWEEPING_S))
 
-    def _remember(self, row: Address, pile: RowState) -> None:
-        if not _stands(pile) or pile.order < self._forgotten:
+    def _remember(self, row: Address, state: RowState) -> None:
+        if not _is_decided(state) or state.order < self._forgotten:
             return
-        self._recent[row.stem] = pile
+        self._recent[row.stem] = state
         self._recent.move_to_end(row.stem)
         if len(self._recent) > RECENT_ROWS:
             self._recent.popitem(last=False)
 
     def _begin(self) -> int:
-        """Numbers what begins here: of two, the later one has the higher."""
+        """Number a read or an update that begins now; later ones have higher numbers."""
         self._begun += 1
         return self._begun
 
@@ -248,7 +257,7 @@ class Ballots:
 
     async def _wait(self, seconds: float, *, deadline: float) -> None:
         if self._now() + seconds >= deadline:
-            raise NoTimeLeft("another writer was waited for")
+            raise NoTimeLeft("the time was spent waiting for another writer of the row")
         await self._sleep(seconds)
 
     def _now(self) -> float:
@@ -256,7 +265,7 @@ class Ballots:
 
 
 async def remove(client: MicroClient, database: str, keys: list[str], *, deadline: float) -> None:
-    """Delete what counts no more, at once. What cannot be deleted stays, and still does not count."""
+    """Delete documents that have no effect any more, in parallel. What cannot be deleted stays without effect."""
 
     async def delete(key: str) -> None:
         try:
@@ -264,30 +273,32 @@ async def remove(client: MicroClient, database: str, keys: list[str], *, deadlin
         except DocumentNotFound:
             pass
         except MicroError as error:
-            _log.debug("%s stays: %s", key, error)
+            _log.debug("%s was replaced and not deleted: %s", key, error)
 
     await gather_settled(*(delete(key) for key in keys))
 
 
-def _propose(call: _Call, pile: RowState) -> _Proposal:
-    base = pile.newest
+def _propose(call: _Call, state: RowState) -> _Proposal:
+    base = state.newest
     if base is not None and _contains(base, call.proposed):
         return _Proposal(version=base)
     if base is not None and _may_have_contained(base, call.proposed):
-        raise NoAnswer("so many have changed the row since that it does not tell whether this change is in it")
+        raise NoAnswer("the row has changed so often that its trail cannot tell whether this change is in it")
     kept = base or Version(ballot=0, final=False, text=None, at="")
-    document = pile.over(base)
-    before = None if document is None else serialised(document)
+    before = _text(state.over(base))
     try:
-        changed = call.change(document)
-        after = None if changed is None else serialised(changed)
-    except Exception as exc:  # noqa: BLE001 -- the caller's own, whatever it is; raised once the base stands
+        after = call.change(before)
+    except Exception as exc:  # noqa: BLE001 -- the caller's own; raised once the base is decided
         return _Proposal(version=kept, refused=exc)
     if after == before:
         return _Proposal(version=kept)
-    seen = frozenset(extension.stamp for extension in pile.extensions)
-    folded = seen if pile.at_once else seen | kept.folded
-    return _Proposal(version=replace(kept, text=after, folded=folded), changed=True)
+    seen = frozenset(extension.stamp for extension in state.extensions)
+    folded = seen if state.at_once else seen | kept.folded
+    return _Proposal(version=replace(kept, text=after, folded=folded), before=before, changed=True)
+
+
+def _text(document: Document | None) -> str | None:
+    return None if document is None else serialised(document)
 
 
 def _contains(version: Version | None, proposed: Container[int]) -> bool:
@@ -295,26 +306,23 @@ def _contains(version: Version | None, proposed: Container[int]) -> bool:
 
 
 def _may_have_contained(version: Version, proposed: Iterable[int]) -> bool:
-    """Whether one of these ballots may have left the trail: its change would be made twice."""
+    """Whether one of these ballots may have left the trail: to propose its change again could make it twice."""
     return len(version.trail) == TRAIL and any(ballot < version.trail[0] for ballot in proposed)
 
 
-def _stands(pile: RowState) -> bool:
-    """Nothing newer is under way."""
-    return pile.newest is None or pile.newest.final
+def _is_decided(state: RowState) -> bool:
+    """Whether no draft is newer than the final version."""
+    return state.newest is None or state.newest.final
 
 
-def _answered(proposal: _Proposal, pile: RowState) -> RowState:
+def _answered(proposal: _Proposal, state: RowState) -> RowState:
     if proposal.refused is not None:
         raise proposal.refused
-    return pile
+    return state
 
 
-def _made(settled: RowState, proposed: Mapping[int, str | None]) -> Document | None:
-    """The row as the change made it, whatever others have made of it since; as it is, when there was nothing to do."""
+def _made(settled: RowState, proposed: Mapping[int, Texts]) -> Texts:
+    """Return what the change made, whatever others have made of it since; if it made nothing, the row as it is."""
     trail = () if settled.final is None else settled.final.trail
-    texts = [proposed[ballot] for ballot in trail if ballot in proposed]
-    if not texts:
-        return settled.row()
-    made: Document | None = None if texts[0] is None else json.loads(texts[0])
-    return made
+    row = _text(settled.row())
+    return next((proposed[ballot] for ballot in trail if ballot in proposed), (row, row))

@@ -1,7 +1,5 @@
-"""What a failed HYPR Micro request means to the caller of a store verb."""
+"""Translate a failed HYPR Micro request to the store error that the caller of a verb gets."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from shared.micro_errors import (
@@ -34,16 +32,12 @@ MEANINGS: Final[tuple[tuple[type[MicroError], type[store.StoreError], str], ...]
     (Rejected, store.StoreError, "HYPR Micro does not take this request"),
     (MicroError, store.StoreUnavailable, "HYPR Micro did not answer as it should"),
 )
-"""What a failure means to the caller of a verb. The first row that fits counts."""
+"""Failure of the wire, store error, and its text. The first row that fits counts."""
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """From what the wire client raises to what a store raises."""
-    try:
-        yield
-    except MicroError as exc:
-        for kind, error, what in MEANINGS:
-            if isinstance(exc, kind):
-                raise error(f"{what} ({exc})") from exc
-        raise
+def meaning(failure: Exception) -> store.StoreError | None:
+    """Return the store error for a failure of the wire client; None: it is another's."""
+    for kind, error, what in MEANINGS:
+        if isinstance(failure, kind):
+            return error(f"{what} ({failure})")
+    return None

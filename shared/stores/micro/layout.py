@@ -1,47 +1,61 @@
-"""How rows lie in HYPR Micro: the keys of their documents, and how the documents fold into a row.
+"""Map rows to HYPR Micro's documents: their keys, and how the documents of a row fold into it.
 
 | document | key | value |
 |---|---|---|
 | a version of a row | `<table>!<partition>!<sort>!v<ballot>` | `{final, doc, at, trail, folded}` |
-| an extension beside it | `<table>!<partition>!<sort>!e<stamp>` | `{field, json}` |
-| the end of a fact that may still be on its way | `<table>!<partition>!<sort>!g<stamp>` | `{}` |
+| an extension of a row | `<table>!<partition>!<sort>!e<stamp>` | `{field, json}` |
+| the end of a fact whose write may still arrive | `<table>!<partition>!<sort>!g<stamp>` | `{}` |
 | a register | `<table>!<partition>!<sort>!r` | `{doc, at}`; `at` tells one write from another |
 
-`!` sorts below the alphabet of keys and is not in it. So the documents of a row lie together, the rows of a partition
-in the order of their sort parts, and no table, partition or row lies between the documents of another. A row's
-extensions lie before its versions: whoever reads forward, even by several requests, cannot meet a version from before
-an extension was folded and miss the extension.
+A key ring that was changed twice, and extended after it, is three documents until the next change. A stamp is 16
+hexadecimal digits of a clock and 16 of the node (shortened here):
 
-A fact is one final version with ballot 0, and stays that. `doc` and `json` are JSON as text: as JSON itself the server
-would round whole numbers beyond 2**53 and make 1.0 a 1. Counters of rows begin with `b!`, the port's with `n!`.
+    key_rings!ada!!e019a…01b7…  {"field": "note", "json": "\"x\""}
+    key_rings!ada!!v000000000001  {"final": true, "doc": "{\"keys\":[]}", "at": "019a…00b7…", "trail": [1]}
+    key_rings!ada!!v000000000002  {"final": true, "doc": "{\"keys\":[1]}", "at": "019a…02b7…", "trail": [1, 2],
+                                   "folded": ["0199…"]}
+
+Its ballots come from the counter `b!key_rings!ada!`. The port's counter `ada:calls:2026-11` is `n!ada:calls:2026-11`.
+
+`!` is not in the alphabet of keys and sorts below it. So the documents of a row are adjacent, the rows of a partition
+are in the order of their sort parts, and no other table, partition or row is in between. A row's extensions sort before
+its versions: a reader going forward, even by several requests, cannot meet a version from before an extension was
+folded and miss the extension.
+
+A fact is one final version with ballot 0, and is never replaced. `doc` and `json` are JSON as text: as JSON itself the
+server would round whole numbers beyond 2**53 and turn 1.0 into 1.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeVar
 
 from shared import micro
 from shared.core.clock import Clock
 from shared.stores.port import Document, Key, Table, is_key_part
 
-TRAIL: Final = 64
-"""How many of the ballots whose changes it contains a version remembers."""
+T = TypeVar("T")
 
-PILE_READ: Final = 1000
-"""More documents than a row ever has: it is read by one request."""
+TRAIL: Final = 64
+"""Ballots that a version's trail keeps. A change that was interrupted while the row changed so many times gives up,
+since the trail cannot tell whether it was made. Each costs up to 14 bytes in every version."""
+
+ROW_READ: Final = 1000
+"""Documents asked for by one read of a row. Far above what a row has, so that one request reads it."""
 
 EXTRA: Final = 4
-"""Quotes, colon and comma of a field."""
+"""Bytes of JSON around a field: quotes, colon and comma."""
 
 _COUNT_BITS: Final = 16
+"""Bits of a stamp below its milliseconds: room for 65,536 stamps of one node in a millisecond."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where the documents of a row lie: above `low` and below `high`."""
+    """The keys of a row's documents: from `low` inclusive to `high` exclusive."""
 
     database: str
     stem: str
@@ -60,7 +74,7 @@ class Address:
 
     @property
     def counter(self) -> str:
-        """Gives out the row's ballots. Never deleted."""
+        """The counter of the row's ballots. It is never deleted: its ballots would be given out a second time."""
         return "b!" + self.stem
 
     @property
@@ -78,7 +92,7 @@ class Address:
 
 
 def bounds(table: Table, partition: str, since: str, until: str) -> tuple[str, str]:
-    """The range of a partition's rows from `since` inclusive to `until` exclusive."""
+    """Return the range of keys of a partition's rows from `since` inclusive to `until` exclusive."""
     begin = f"{table.name}!{partition}!"
     return f"{begin}{since}!", f"{begin}{until}!"
 
@@ -87,11 +101,11 @@ def named_counter(name: str) -> str:
     return "n!" + name
 
 
-class Stamps:
-    """Ascending names for what is written: milliseconds, a count, and the node that wrote it.
+class HybridClock:
+    """Stamps that ascend: `019ab3c4d5e60000` (milliseconds << 16, plus a count) and the 16 digits of the node.
 
-    Within a node their order is the order of the writes. Between nodes it is that of their clocks, and decides no more
-    than which of two extensions of one field, by two nodes, is the later.
+    Within a node their order is the order of the writes. Between nodes it is the order of their clocks, and decides
+    only which of two extensions of one field is the later.
     """
 
     def __init__(self, *, clock: Clock, node: str) -> None:
@@ -99,22 +113,22 @@ class Stamps:
         self._node = node
         self._last = 0
 
-    def next(self, *, above: str = "") -> str:
+    def stamp(self, *, above: str = "") -> str:
         now_ms = int(self._clock().timestamp() * 1000)
         self._last = max(now_ms << _COUNT_BITS, self._last + 1, int(above[:16] or "0", 16) + 1)
         return f"{self._last:016x}{self._node}"
 
     def age_s(self, stamp: str) -> float:
-        """How long ago it was given, if the clocks agree."""
+        """Return the seconds since a stamp was given, if its node's clock agrees with this one."""
         return self._clock().timestamp() - (int(stamp[:16], 16) >> _COUNT_BITS) / 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """What a row was to become; `final` says that it did. `text` is its JSON; None: deleted.
+    """A state of a row: a draft, or `final` once it is decided. `text` is the row's JSON; None: deleted.
 
-    `trail` are the ballots whose changes it contains, and `folded` the stamps of the extensions that its change saw:
-    they count no more, whatever it made of them.
+    `trail` contains the ballots whose changes it contains, ascending. `folded` contains the stamps of the extensions
+    that its change saw: they have no effect on this version.
     """
 
     ballot: int
@@ -123,6 +137,17 @@ class Version:
     at: str
     trail: tuple[int, ...] = ()
     folded: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, ballot: int, value: micro.Json) -> "Version":
+        return cls(
+            ballot=ballot,
+            final=value["final"],
+            text=value["doc"],
+            at=value["at"],
+            trail=tuple(value.get("trail", ())),
+            folded=frozenset(value.get("folded", ())),
+        )
 
     def value(self) -> micro.Json:
         return {
@@ -136,7 +161,7 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """One field of a row, set beside it."""
+    """One field of a row, in a document of its own."""
 
     stamp: str
     name: str
@@ -145,10 +170,10 @@ class Extension:
 
 @dataclass(frozen=True, kw_only=True)
 class RowState:
-    """The documents of a row as one read met them, each sort in ascending order.
+    """The documents of a row as one read found them, each kind in ascending order.
 
-    `at_once` says that one request read them all: what is missing was not there. `order` and `at` tell when its reader
-    began to read: by its own count, and by the client's clock.
+    `at_once`: one request read them all, so a document that is missing was absent. `order` and `at` are when the read
+    began: by its reader's count of reads, and by the client's clock.
     """
 
     versions: Sequence[Version] = ()
@@ -164,12 +189,12 @@ class RowState:
 
     @cached_property
     def final(self) -> Version | None:
-        """The version that counts."""
+        """The version that readers see: the newest final one; None: the row is absent."""
         return next((version for version in reversed(self.versions) if version.final), None)
 
     @property
     def ballot(self) -> int:
-        """The newest version's; 0: there is none, or only one that was added."""
+        """The newest version's ballot; 0: there is no version, or only a fact's."""
         return self.versions[-1].ballot if self.versions else 0
 
     def row(self) -> Document | None:
@@ -177,14 +202,14 @@ class RowState:
 
     @property
     def size(self) -> int:
-        """At least the bytes of the row's JSON."""
-        texts = [each.name + each.text for each in self.extensions]
+        """The bytes of the row's JSON, or a little more."""
+        texts = [extension.name + extension.text for extension in self.extensions]
         if self.final is not None and self.final.text is not None:
             texts.append(self.final.text)
         return sum(len(text.encode()) + EXTRA for text in texts)
 
     def over(self, version: Version | None) -> Document | None:
-        """A version with the extensions that it has not seen. The document is the caller's own."""
+        """Return a version with the extensions that it has not folded; a document of the caller's own."""
         if version is None or version.text is None:
             return None
         # An end hides every fact but those that its own node added after it.
@@ -193,61 +218,60 @@ class RowState:
         document: Document = json.loads(version.text)
         for extension in self.extensions:
             unseen = extension.stamp not in version.folded
-            # What a node wrote beside an absent row, it wrote before it added the row.
+            # An extension that a node wrote before it added the fact was written while the row was absent.
             if unseen and not (version.ballot == 0 and _before(extension.stamp, version.at)):
                 document[extension.name] = json.loads(extension.text)
         return document
 
 
-def piles(documents: Sequence[micro.StoredDocument]) -> Iterator[tuple[Key, RowState]]:
-    """The rows of a range in its order. Documents that nobody of this design wrote are skipped."""
-    found = ((parts, document) for document in documents if (parts := _split(document.key)) is not None)
-    for key, group in groupby(found, key=lambda each: each[0][0]):
-        yield key, pile([document for _, document in group])
+def row_states(documents: Sequence[micro.StoredDocument]) -> Iterator[tuple[Key, RowState]]:
+    """Yield the rows of a range in its order. Documents under keys of another form are skipped."""
+    for key, items in by_row(documents, key=lambda document: document.key):
+        yield key, row_state(items)
 
 
-def pile(documents: Sequence[micro.StoredDocument], *, at_once: bool = True) -> RowState:
-    """What a read of one row, in either direction, has met."""
+def by_row(items: Sequence[T], *, key: Callable[[T], str]) -> Iterator[tuple[Key, list[T]]]:
+    """Group what has documents' keys, in the order of the keys, by the rows that they are of."""
+    for row, group in groupby(items, key=lambda item: _key_of(key(item))):
+        if row is not None:
+            yield row, list(group)
+
+
+def row_state(documents: Sequence[micro.StoredDocument], *, at_once: bool = True) -> RowState:
+    """Fold the documents of one row, read in either direction."""
     versions, extensions, ends = [], [], []
-    for document in sorted(documents, key=lambda each: each.key):
+    for document in sorted(documents, key=lambda document: document.key):
         item, value = document.key.rpartition("!")[2], document.value
-        if item.startswith("e"):
-            extensions.append(Extension(stamp=item[1:], name=value["field"], text=value["json"]))
-        elif item.startswith("g"):
-            ends.append(item[1:])
-        elif item == "r":
-            versions.append(Version(ballot=0, final=True, text=value["doc"], at=""))
-        else:
-            versions.append(
-                Version(
-                    ballot=int(item[1:]),
-                    final=value["final"],
-                    text=value["doc"],
-                    at=value["at"],
-                    trail=tuple(value.get("trail", ())),
-                    folded=frozenset(value.get("folded", ())),
-                )
-            )
+        match item[0]:
+            case "e":
+                extensions.append(Extension(stamp=item[1:], name=value["field"], text=value["json"]))
+            case "g":
+                ends.append(item[1:])
+            case "r":
+                versions.append(Version(ballot=0, final=True, text=value["doc"], at=""))
+            case _:
+                versions.append(Version.read(int(item[1:]), value))
     return RowState(versions=versions, extensions=extensions, ends=ends, at_once=at_once)
 
 
 async def read_row_state(client: micro.MicroClient, row: Address, *, deadline: float) -> RowState:
     start, documents = row.low, list[micro.StoredDocument]()
     while True:
-        read = await client.query(row.database, start=start, end=row.high, limit=PILE_READ, deadline=deadline)
+        read = await client.query(row.database, start=start, end=row.high, limit=ROW_READ, deadline=deadline)
         documents += read
-        if len(read) < PILE_READ:
-            return pile(documents, at_once=len(documents) == len(read))
+        if len(read) < ROW_READ:
+            return row_state(documents, at_once=len(documents) == len(read))
         start = read[-1].key + "\0"
 
 
 def _before(one: str, other: str) -> bool:
-    """Whether one node wrote both, in this order. Of what two nodes wrote, clocks cannot tell."""
+    """Whether one node wrote both stamps, in this order. Clocks cannot order what two nodes wrote."""
     return one[16:] == other[16:] and one < other
 
 
-def _split(key: str) -> tuple[Key, str] | None:
-    parts = key.split("!")
+def _key_of(document: str) -> Key | None:
+    """Return the key of a document's row; None: the document's key has another form."""
+    parts = document.split("!")
     if len(parts) != 4 or not is_key_part(parts[1]) or not (parts[2] == "" or is_key_part(parts[2])):
         return None
-    return Key(parts[1], parts[2]), parts[3]
+    return Key(parts[1], parts[2])

@@ -1,63 +1,62 @@
-"""Reading ranges of rows from HYPR Micro, a page at a time.
+"""Read ranges of rows from HYPR Micro, a page at a time.
 
-A row is several documents, and a read ends after so many documents, wherever that is: the last row of a full read may
-go on after it.
+A row is several documents, and a read ends after a number of documents: the last row of a full read may be cut.
 """
 
 from typing import Final
 
 from shared.micro import MicroClient
-from shared.stores.micro.layout import Address, RowState, piles, read_row_state
-from shared.stores.port import PAGE_BYTES, Key, Row, Table
+from shared.stores.checked import PageRows
+from shared.stores.micro.layout import Address, RowState, read_row_state, row_states
+from shared.stores.port import Key, Row, Table
 
 SLACK: Final = 8
-"""A page asks for a quarter more documents than rows, and so many: extensions and old versions lie between them."""
+"""Documents that a page asks for beyond 1.25 times its rows: extensions and old versions are in between. More makes
+answers longer; less makes a second request likelier."""
 
 MOST: Final = 10_000
-"""The server answers no more documents at once."""
+"""Documents that the server returns at most."""
 
 
 async def read_rows(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
 ) -> tuple[list[Row], bool]:
-    """The rows between two keys that fit a page, and whether there are more."""
-    taken: list[Row] = []
-    size, ask = 0, limit + limit // 4 + SLACK
-    while low < high:
+    """Return the rows between two documents' keys that fit a page, and whether there are more."""
+    page = PageRows[tuple[Row, int]](limit, lambda sized: sized[1])
+    ask, more = limit + limit // 4 + SLACK, False
+    while low < high and not more:
         read, low, high = await _read_on(
             client, table, low, high, limit=min(ask, MOST), newest_first=newest_first, deadline=deadline
         )
-        for key, found in read:
-            document = found.row()
-            if document is None:
-                continue
-            size += found.size
-            if len(taken) == limit or (taken and size > PAGE_BYTES):
-                return taken, True
-            taken.append(Row(key=key, document=document))
-        ask = 2 * ask if len(taken) < limit else SLACK
-    return taken, False
+        present = (
+            (Row(key=key, document=document), state.size)
+            for key, state in read
+            if (document := state.row()) is not None
+        )
+        more = not all(page.take(sized) for sized in present)
+        ask = 2 * ask if len(page.rows) < limit else SLACK
+    return [row for row, _ in page.rows], more
 
 
 async def _read_on(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
 ) -> tuple[list[tuple[Key, RowState]], str, str]:
-    """Some rows of a range, each whole, and the range that is left."""
+    """Return some rows of a range, each whole, and the range that is left."""
     start, end = (high, low) if newest_first else (low, high)
     read = await client.query(
         table.database, start=start, end=end, limit=limit, reverse=newest_first, deadline=deadline
     )
-    found = list(piles(read))
+    rows = list(row_states(read))
     if len(read) < limit:
-        return found, high, high
-    if not found:
+        return rows, high, high
+    if not rows:
         last = read[-1].key
         return ([], low, last) if newest_first else ([], last + "\0", high)
-    # The last row is left to the next read, unless it alone fills one.
-    if len(found) == 1:
-        key = found[0][0]
-        found = [(key, await read_row_state(client, Address.of(table, key), deadline=deadline))]
+    # The last row may be cut. It is left to the next read, unless it alone fills one.
+    if len(rows) == 1:
+        key = rows[0][0]
+        rows = [(key, await read_row_state(client, Address.of(table, key), deadline=deadline))]
     else:
-        found.pop()
-    row = Address.of(table, found[-1][0])
-    return (found, low, row.low) if newest_first else (found, row.high, high)
+        rows.pop()
+    row = Address.of(table, rows[-1][0])
+    return (rows, low, row.low) if newest_first else (rows, row.high, high)

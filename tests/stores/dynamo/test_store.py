@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 
 from shared.core.concurrency import gather_settled
-from shared.stores.dynamo import items as dynamo_rows
 from shared.stores.dynamo.client import Dynamo
+from shared.stores.dynamo.items import Stored, new_item, read_item, row_key, tokens_of
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import (
     PAGE_BYTES,
@@ -196,7 +196,7 @@ async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
     for name in names[:read]:
         await container.store.add(FACTS, Key("p", name), {"text": "x" * bytes_each})
     for name in names[read:]:
-        item = dynamo_rows.created(FACTS, Key("p", name), "{}", "t")
+        item = new_item(FACTS, Key("p", name), "{}", "t")
         world.client.put_item(TableName=world.table, Item=item | {"doc": {"B": b"not to be decompressed"}})
     page = await container.store.page(FACTS, "p", limit=limit, newest_first=newest_first)
     assert sorts(page) == names[: min(limit, PAGE_BYTES // bytes_each)]
@@ -204,10 +204,10 @@ async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
 
 @pytest.mark.parametrize("field", ["f", "f" * 128, 'of "old"', "é"])
 def test_the_size_of_a_row_is_at_least_that_of_its_json(field: str) -> None:
-    item = dynamo_rows.created(FACTS, F, serialised({"text": "é" * 100}), "t")
+    item = new_item(FACTS, F, serialised({"text": "é" * 100}), "t")
     for number in range(50):
         item["ext"]["M"][f"{field}{number}"] = {"S": "1"}
-    stored = dynamo_rows.read(item)
+    stored = read_item(item)
     assert len(stored.extensions) == 50
     exact = len(serialised(stored.document()).encode())
     assert exact <= stored.size <= exact + 1
@@ -279,13 +279,13 @@ async def test_a_change_that_another_container_outran_begins_again(world: Dynamo
         "put_item",
         lambda: world.client.update_item(
             TableName=world.table,
-            Key=dynamo_rows.place(CHANGING, C),
+            Key=row_key(CHANGING, C),
             UpdateExpression="SET ext.#f = :f ADD v :one",
             ExpressionAttributeNames={"#f": "more"},
             ExpressionAttributeValues={":f": {"S": "1"}, ":one": {"N": "1"}},
         ),
     )
-    assert await one.store.update(CHANGING, C, lambda row: {**(row or {}), "n": 1}) == {"n": 1, "more": 1}
+    assert (await one.store.update(CHANGING, C, lambda row: {**(row or {}), "n": 1})).after == {"n": 1, "more": 1}
     assert await other.store.get(CHANGING, C) == {"n": 1, "more": 1}
     await gather_settled(one.dynamo.aclose(), other.dynamo.aclose())
 
@@ -294,10 +294,10 @@ async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old
     """A change that saw the first row must not overwrite its successor, though both were never changed."""
     one, other = world.container(), world.container()
     await claimed(one.store)
-    read = await one.dynamo.get(dynamo_rows.place(CHANGING, C), deadline=one.dynamo.deadline(5))
+    read = await one.dynamo.get(row_key(CHANGING, C), deadline=one.dynamo.deadline(5))
     await other.store.delete(CHANGING, C)
     await claimed(other.store)
-    again = await one.dynamo.get(dynamo_rows.place(CHANGING, C), deadline=one.dynamo.deadline(5))
+    again = await one.dynamo.get(row_key(CHANGING, C), deadline=one.dynamo.deadline(5))
     assert read is not None
     assert again is not None
     assert read["v"] != again["v"]
@@ -321,8 +321,8 @@ async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(contain
     """Of both sorts: extensions, and those that replace it."""
 
     async def remembered() -> tuple[str, ...]:
-        where = dynamo_rows.place(CHANGING, C)
-        return dynamo_rows.tokens_of(await container.dynamo.get(where, deadline=container.dynamo.deadline(5)))
+        where = row_key(CHANGING, C)
+        return tokens_of(await container.dynamo.get(where, deadline=container.dynamo.deadline(5)))
 
     await claimed(container.store)
     (born,) = await remembered()
@@ -340,7 +340,7 @@ async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(contain
 
 async def test_a_row_that_remembers_fewer_writes_can_be_extended(container: Container) -> None:
     """So an earlier version wrote them."""
-    where, deadline = dynamo_rows.place(FACTS, F), container.dynamo.deadline(5)
+    where, deadline = row_key(FACTS, F), container.dynamo.deadline(5)
     await container.store.add(FACTS, F, {"a": 1})
     item = await container.dynamo.get(where, deadline=deadline)
     assert item is not None
@@ -368,7 +368,7 @@ async def test_a_row_that_remembers_fewer_writes_can_be_extended(container: Cont
 def test_a_row_tells_whether_it_would_still_know_of_a_write(
     seen: tuple[str, ...], there: tuple[str, ...], *, remembered: bool
 ) -> None:
-    stored = dynamo_rows.Stored(key=C, place={}, content={}, extensions={}, version=1, tokens=seen)
+    stored = Stored(pk="", key=C, content={}, extensions={}, version=1, tokens=seen)
     assert stored.remembered_by(there) is remembered
 
 

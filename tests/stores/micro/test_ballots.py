@@ -111,4 +111,4 @@ async def test_a_row_can_be_claimed_and_changed_while_each_answer_takes_more_tha
         container.network.faults = always(slow(1.3))
         await store.claim(CHANGING, ROW, {"log": []})
         container.clock.advance(2)
-        assert await store.update(CHANGING, ROW, appended("one")) == {"log": ["one"]}
+        assert (await store.update(CHANGING, ROW, appended("one"))).after == {"log": ["one"]}

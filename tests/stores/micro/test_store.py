@@ -206,7 +206,7 @@ async def test_a_row_of_more_documents_than_one_read_is_read_whole() -> None:
         expected = {"n": 0, **{f"f{number}": number for number in range(1100)}}
         assert await store.get(CHANGING, C) == expected
         assert [row.document for row in (await store.page(CHANGING, "p", limit=1)).rows] == [expected]
-        assert await store.update(CHANGING, C, lambda _: {"n": 1}) == {"n": 1}
+        assert (await store.update(CHANGING, C, lambda _: {"n": 1})).after == {"n": 1}
         assert await store.get(CHANGING, C) == {"n": 1}
 
 

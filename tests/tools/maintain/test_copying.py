@@ -18,7 +18,7 @@ from tests.handlers.stores import STORES
 from tests.handlers.world import NOON, Account, World
 from tests.support import CountingStore, FailingStore, Intercepted
 from tools.maintain.content import Content, canonical, counters_content, table_content
-from tools.maintain.copying import Copying, SourceEmpty
+from tools.maintain.copying import SourceEmpty, StoreCopy
 
 ADA, BOB = Key("ada", "m1"), Key("bob", "m1")
 
@@ -66,7 +66,7 @@ def answers(world: World, account: Account) -> list[Any]:
 
 async def copied(source: Store, target: Store, clock: Clock = lambda: NOON, *, delete: bool = True) -> list[str]:
     """What is not the same afterwards."""
-    copying = Copying(source, target, clock=clock)
+    copying = StoreCopy(source, target, clock=clock)
     passes = [*(copying.copy(table) for table in TABLES), copying.copy_counters()]
     if delete:
         passes += [*(copying.prune(table) for table in TABLES), copying.prune_counters()]
@@ -166,7 +166,7 @@ async def test_nothing_is_deleted_for_a_source_that_has_none_of_it() -> None:
     source, target = MemoryStore(), MemoryStore()
     await target.add(MEMOS, ADA, {})
     await target.increment("users")
-    copying = Copying(source, target, clock=lambda: NOON)
+    copying = StoreCopy(source, target, clock=lambda: NOON)
     with pytest.raises(SourceEmpty, match="memos"):
         await anext(copying.prune(MEMOS))
     with pytest.raises(SourceEmpty, match="counters"):

@@ -1,0 +1,105 @@
+"""What the roles of a packaged template permit, compared with what the functions need: `deploy/permissions.py`.
+
+Each function has a role of its own, which writes its own log group, reads the secrets that the stage names, and does
+with the rows of each table what the function's routes do; nothing else is in it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from deploy.permissions import DESCRIBE, PERMITTED
+from deploy.template import TemplateFault
+
+LOG: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
+PARAMETER: Final = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
+DYNAMODB: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
+FUNCTIONS: Final = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:agent-talk-"
+INTERFACES: Final = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+"""What Lambda does with the role of a function in a VPC."""
+
+_BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def check_role(template: Mapping[str, Any], function: str, *, table: str) -> None:
+    """`table` is empty if no function uses DynamoDB. Raises TemplateFault."""
+    resources, logical = template["Resources"], function.capitalize()
+    role = dict(resources[f"{logical}Role"]["Properties"])
+    policies, shared = role.pop("Policies"), role.pop("ManagedPolicyArns")
+    if role != {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [_BY_LAMBDA]}}:
+        raise TemplateFault(f"{function}'s role may be taken by others, or has more than policies: {role}")
+    made = [{"Ref": name} for name in ("SessionSecretPolicy", "MicroKeyPolicy", "NetworkPolicy") if name in resources]
+    if shared != made:
+        raise TemplateFault(f"{function}'s role has the policies {shared}, and needs {made}")
+    log, rows = _statements(policies[0]), [found for policy in policies[1:] for found in _statements(policy)]
+    if log != [_allowed(LOG, {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]})]:
+        raise TemplateFault(f"{function} may write more than its own log: {log}")
+    _check_rows(function, rows, table=table)
+
+
+def check_secrets(template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    """`parameters` are the names of the secrets, by the policy that reads each. Raises TemplateFault."""
+    for policy in ("SessionSecretPolicy", "MicroKeyPolicy"):
+        may = _statements(template["Resources"][policy]["Properties"]) if policy in template["Resources"] else []
+        name = parameters.get(policy)
+        needs = [_allowed(["ssm:GetParameters"], {"Fn::Sub": PARAMETER + name})] if name else []
+        if may != needs:
+            raise TemplateFault(f"{policy} allows {may}, and should {needs}")
+
+
+def check_network(template: Mapping[str, Any], stage: str) -> None:
+    """Code in a VPC has none of the rights that Lambda needs to put it there. Raises TemplateFault."""
+    if "NetworkPolicy" not in template["Resources"]:
+        return
+    allowed = _allowed(INTERFACES, "*")
+    source = {"ArnLike": {"lambda:SourceFunctionArn": {"Fn::Sub": f"{FUNCTIONS}{stage}-*"}}}
+    may = _statements(template["Resources"]["NetworkPolicy"]["Properties"])
+    if may != [allowed, {**allowed, "Effect": "Deny", "Condition": source}]:
+        raise TemplateFault(f"functions in the VPC may do {may}")
+
+
+def _check_rows(function: str, statements: list[dict[str, Any]], *, table: str) -> None:
+    if not table:
+        if statements:
+            raise TemplateFault(f"{function} uses no table, and may do {statements}")
+        return
+    resource = {"Fn::Sub": DYNAMODB + table}
+    verify, *items = statements
+    if verify != _allowed([f"dynamodb:{action}" for action in DESCRIBE], resource):
+        raise TemplateFault(f"{function} does not verify the table, or does more: {verify}")
+    may: dict[str, set[str]] = {}
+    for statement in items:
+        condition = statement.pop("Condition", None)
+        actions = statement["Action"]
+        match condition:
+            case {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(keys)}} if len(condition) == 1:
+                pass
+            case _:
+                raise TemplateFault(f"{function} may {actions} in all tables")
+        if statement != _allowed(actions, resource):
+            raise TemplateFault(f"{function} may do {statement}")
+        for key in keys:
+            may.setdefault(key, set()).update(action.removeprefix("dynamodb:") for action in actions)
+    needs = {f"{name}#*": set(actions.split()) for name, actions in PERMITTED[function].items()}
+    for key in sorted(may.keys() | needs.keys()):
+        if may.get(key) != needs.get(key):
+            raise TemplateFault(f"{function} may do {may.get(key)} with {key}, and needs {needs.get(key)}")
+
+
+def _allowed(actions: Iterable[str], resource: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": sorted(actions), "Resource": resource}
+
+
+def _statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a policy, with the actions of each as a list in order."""
+    read = []
+    for statement in policy["PolicyDocument"]["Statement"]:
+        actions = statement["Action"]
+        read.append({**statement, "Action": sorted([actions] if isinstance(actions, str) else actions)})
+    return read

@@ -1,0 +1,104 @@
+"""The deployments that are packaged and checked, and those that must be refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from deploy.bundle import BUILD
+from shared.core.settings import DEVELOPMENT_SECRET
+
+CANARY: Final = "a-secret-that-must-not-be-in-a-template-of-production"
+SESSION_SECRET: Final = "/agent-talk/production/session-secret"  # noqa: S105 a parameter's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """`table` names the one that the functions use, if they use any; `parameters` those that hold secrets."""
+
+    name: str
+    stage: str
+    env: Mapping[str, str]
+    makes_table: bool
+    table: str = ""
+    parameters: Mapping[str, str] = field(default_factory=lambda: {"SessionSecretPolicy": SESSION_SECRET})
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / f"template-{self.name}"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "cloudformation-template-update-stack.json"
+
+
+_SECRETS: Final = {"SESSION_SECRET": CANARY, "HYPERMICRO_API_KEY": CANARY}
+
+DEPLOYMENTS: Final = (
+    Deployment(
+        name="dev",
+        stage="dev",
+        env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY},
+        makes_table=False,
+        parameters={},
+    ),
+    Deployment(
+        name="staging",
+        stage="staging",
+        env={"AGENT_TALK_STORE": "dynamodb"},
+        makes_table=True,
+        table="agent-talk-staging",
+        parameters={"SessionSecretPolicy": "/agent-talk/staging/session-secret"},
+    ),
+    Deployment(
+        name="production",
+        stage="production",
+        env={
+            **_SECRETS,
+            "AGENT_TALK_STORE": "dynamodb",
+            "AUDIO": "s3",
+            "DOMAIN_NAME": "api.example.org",
+            "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
+            "RESERVED_CONCURRENCY_USERS": "20",
+            "RESERVED_CONCURRENCY_HEALTH": "5",
+        },
+        makes_table=True,
+        table="agent-talk-production",
+    ),
+    Deployment(
+        name="moving",
+        stage="production",
+        env={
+            **_SECRETS,
+            "AGENT_TALK_STORE": "micro",
+            "HYPR_URL": "https://micro.example.org",
+            "HYPERMICRO_API_KEY_PARAMETER": "/agent-talk/production/hypermicro-api-key",
+            "VPC_SUBNET_IDS": "subnet-1234567a, subnet-1234567b",
+            "VPC_SECURITY_GROUP_IDS": "sg-12345678",
+            "CREATE_TABLE": "1",
+        },
+        makes_table=True,
+        parameters={
+            "SessionSecretPolicy": SESSION_SECRET,
+            "MicroKeyPolicy": "/agent-talk/production/hypermicro-api-key",
+        },
+    ),
+    Deployment(
+        name="restored",
+        stage="production",
+        env={**_SECRETS, "AGENT_TALK_STORE": "dynamodb", "DYNAMODB_TABLE": "agent-talk-restored", "CREATE_TABLE": "0"},
+        makes_table=False,
+        table="agent-talk-restored",
+    ),
+)
+
+REFUSED: Final[Sequence[tuple[str, Mapping[str, str], str]]] = (
+    ("prod", {}, "call it production"),
+    ("live", {}, "call it production"),
+    ("Production", {}, "call it production"),
+    ("dev", {"SESSION_SECRET": DEVELOPMENT_SECRET}, "must not be the one that stands in the source"),
+    ("dev", {"SESSION_SECRET": "short"}, "must have 32 bytes"),
+    ("dev", {"VPC_SUBNET_IDS": "subnet-1234567a"}, "belong together"),
+    ("dev", {"RESERVED_CONCURRENCY_USERS": "many"}, "must be a whole number"),
+)
+"""Stages and environments that are not packaged, each with what osls says to it."""

@@ -1,0 +1,69 @@
+"""What each function may do with which rows, in the terms of IAM: the roles of the template say the same once more.
+
+The roles stand in the template, so that a reader of it sees them whole. `deploy.check_template` compares both, table by
+table. The tests of the handlers run under this table: a function that asks for more fails them.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+COUNTERS: Final = "counter"
+"""Where counters lie: their items begin with this in the place of a table's name."""
+
+DESCRIBE: Final = ("DescribeTable", "DescribeTimeToLive")
+"""What the check at a container's start asks of the table as a whole."""
+
+PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
+    "users": {
+        "users": "GetItem PutItem UpdateItem DeleteItem",
+        "emails": "GetItem PutItem DeleteItem",
+        "api_keys": "PutItem DeleteItem",
+        "key_rings": "PutItem DeleteItem",
+        "usage_logs": "PutItem",
+        "logs_by_day": "PutItem",
+        COUNTERS: "Query UpdateItem",
+    },
+    "keys": {
+        "users": "GetItem",
+        "api_keys": "GetItem PutItem UpdateItem DeleteItem",
+        "key_rings": "GetItem PutItem",
+        "key_uses": "Query",
+        "usage_logs": "PutItem",
+        "logs_by_day": "PutItem",
+        COUNTERS: "Query",
+    },
+    "memos": {
+        "users": "GetItem",
+        "api_keys": "GetItem",
+        "key_uses": "PutItem",
+        "memos": "GetItem PutItem UpdateItem DeleteItem Query",
+        "usage_logs": "PutItem DeleteItem",
+        "logs_by_day": "PutItem",
+        COUNTERS: "Query UpdateItem",
+    },
+    "usage": {
+        "users": "GetItem",
+        "api_keys": "GetItem",
+        "key_rings": "GetItem",
+        "memos": "Query",
+        "usage_logs": "Query",
+        "usage_days": "PutItem UpdateItem DeleteItem Query",
+        "usage_months": "PutItem Query",
+        COUNTERS: "Query",
+    },
+    "subscriptions": {
+        "users": "GetItem",
+        "subscriptions": "GetItem",
+    },
+    "health": {},
+}
+"""By function and table, the actions on the table's items. A DynamoDB partition's key begins with `<table>#`."""
+
+
+def by_actions(function: str) -> dict[frozenset[str], frozenset[str]]:
+    """Tables with the same permitted actions: what one statement of the role allows, by its actions."""
+    tables: dict[frozenset[str], set[str]] = defaultdict(set)
+    for table, actions in PERMITTED[function].items():
+        tables[frozenset(actions.split())].add(table)
+    return {actions: frozenset(names) for actions, names in tables.items()}

@@ -1,0 +1,226 @@
+"""The place where audio is kept, as a port: objects that are written once, under names of a known form.
+
+| area | name | content |
+|---|---|---|
+| audio | `audio/<owner>-<random>.mp3` | a memo's audio |
+| pieces | `pieces/<owner>-<random>.mp3-00007` | a part of it, until all parts are there |
+| making | `making/<owner>-<random>.mp3` | nothing: the audio is being made |
+| closed | `closed/<owner>` | nothing: this owner's audio is served no more |
+
+`<owner>` is a digest of the owner's id, so that a few listings find all that is an owner's. `<random>` are 128 random
+bits, which keep a name from being guessed; it says nothing of the memo. `<owner>-<random>.mp3` is a *file*, the last
+part of its URL.
+"""
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Protocol
+
+from shared.core.errors import AudioStoreFailed
+
+MEDIA_TYPES: Final[Mapping[str, str]] = {"mp3": "audio/mpeg", "wav": "audio/wav", "opus": "audio/ogg"}
+"""By the ending of a file."""
+
+CACHE_CONTROL: Final = "private, max-age=86400"
+"""What an answer with audio says. A file never changes, but can be deleted."""
+
+PAGE: Final = 1000
+"""Names of one page, and of one deletion; S3 allows no more."""
+
+_FILE = re.compile(r"([0-9a-f]{32})-[0-9a-f]{32}\.(mp3|wav|opus)")
+_NAME = re.compile(
+    r"(?:audio|making)/[0-9a-f]{32}-[0-9a-f]{32}\.(?:mp3|wav|opus)"
+    r"|pieces/[0-9a-f]{32}-[0-9a-f]{32}\.(?:mp3|wav|opus)-[0-9]{5}"
+    r"|closed/[0-9a-f]{32}"
+)
+
+
+class Area(StrEnum):
+    AUDIO = "audio"
+    PIECES = "pieces"
+    MAKING = "making"
+    CLOSED = "closed"
+
+
+class AudioPlaceFailed(AudioStoreFailed):
+    """The place did not do what was asked. The caller's message is fixed; `str()` is for the log."""
+
+    def __init__(self, operation: str, what: str) -> None:
+        super().__init__("The audio store failed", details={"operation": operation})
+        self.operation = operation
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"audio store: {self.operation}: {self.what}"
+
+
+class NameTaken(Exception):
+    """Other content lies under this name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """An object that is there. `etag` is a strong one, with its quotes; `size` is in bytes."""
+
+    name: str
+    size: int
+    etag: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldPage:
+    """Objects in the order of their names. `after` is where the next page begins; None: this is the last one."""
+
+    held: Sequence[Held]
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A URL that serves one object to whoever has it, for `lives_s` seconds from now."""
+
+    url: str
+    lives_s: int
+
+
+class Presence(StrEnum):
+    """What there is of a file that is not there itself."""
+
+    MAKING = "making"
+    ABSENT = "absent"
+
+
+class AudioFiles(Protocol):
+    """Objects by name. Every verb raises AudioPlaceFailed if the place fails, and ValueError for a name of no area."""
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Write the object if the name is free: at once and whole. Equal content there counts as written.
+
+        Raises NameTaken if other content is there.
+        """
+
+    async def head(self, name: str) -> Held | None:
+        """None: absent."""
+
+    async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
+        """The bytes from `start` up to `end`, exclusive, as far as there are any; None: absent."""
+
+    async def link(self, name: str, *, method: str = "GET") -> Link | None:
+        """A URL for GET or HEAD, whether or not the object is there; None: this place has none, so read it."""
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Remove up to PAGE objects. An absent one is no error."""
+
+    async def page(self, prefix: str, *, after: str | None = None, limit: int = PAGE) -> HeldPage:
+        """Up to `limit` objects whose names begin with `prefix`, which begins with an area and a slash."""
+
+
+def owner_digest(owner_id: str) -> str:
+    """How the names of this owner's objects begin, after their area: 128 bits of SHA-256, in 32 hexadecimal digits."""
+    return hashlib.sha256(f"audio of {owner_id}".encode()).hexdigest()[:32]
+
+
+def new_file(owner_id: str, ending: str = "mp3", *, random_hex: Callable[[int], str] = secrets.token_hex) -> str:
+    """A file that nobody can guess: `<owner>-<128 random bits>.mp3`."""
+    return f"{owner_digest(owner_id)}-{random_hex(16)}.{ending}"
+
+
+def is_file(text: str) -> bool:
+    """Whether `new_file` could have made this. What it could not, is no path either."""
+    return _FILE.fullmatch(text) is not None
+
+
+def media_type(file: str) -> str:
+    return MEDIA_TYPES[file.rpartition(".")[2]]
+
+
+def audio(file: str) -> str:
+    return f"{Area.AUDIO}/{file}"
+
+
+def making(file: str) -> str:
+    return f"{Area.MAKING}/{file}"
+
+
+def piece(file: str, number: int) -> str:
+    """The name of a part, counted from 0; the names of a file's parts are in their order."""
+    return f"{Area.PIECES}/{file}-{number:05}"
+
+
+def closed(owner: str) -> str:
+    return f"{Area.CLOSED}/{owner}"
+
+
+def is_name(text: str) -> bool:
+    """Whether an object can have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def checked(name: str) -> str:
+    """The name. Raises ValueError if it is none of an area's, so that no other path is ever reached."""
+    if not is_name(name):
+        raise ValueError(f"no name of an object: {name[:100]!r}")
+    return name
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix. Raises ValueError if it does not begin with an area."""
+    area, slash, rest = prefix.partition("/")
+    if area not in tuple(Area) or not slash or not re.fullmatch(r"[0-9a-z.-]*", rest):
+        raise ValueError(f"no prefix of names: {prefix[:100]!r}")
+    return prefix
+
+
+async def look(files: AudioFiles, file: str) -> Held | Presence:
+    """What there is for a request of this file: the audio, or that it is being made, or nothing. Asks the place alone.
+
+    Three requests at the same time, and a fourth before the answer is ABSENT: the audio may have been put and the mark
+    removed between the first two.
+    """
+    match = _FILE.fullmatch(file)
+    if match is None:
+        return Presence.ABSENT
+    held, mark, shut = await asyncio.gather(
+        files.head(audio(file)), files.head(making(file)), files.head(closed(match[1]))
+    )
+    if shut is not None:
+        return Presence.ABSENT
+    if held is None and mark is not None:
+        return Presence.MAKING
+    return held or await files.head(audio(file)) or Presence.ABSENT
+
+
+async def close_owner(files: AudioFiles, owner_id: str) -> None:
+    """Serve none of this owner's audio any more. The mark stays: a file that is put later is not served either."""
+    await files.put(closed(owner_digest(owner_id)), b"")
+
+
+async def erase_owner(files: AudioFiles, owner_id: str) -> bool:
+    """Delete one page of each area of this owner's; whether that was all. The mark of `close_owner` stays."""
+    owner = owner_digest(owner_id)
+    pages = [await files.page(f"{area}/{owner}-") for area in (Area.MAKING, Area.PIECES, Area.AUDIO)]
+    for page in pages:
+        if page.held:
+            await files.delete([held.name for held in page.held])
+    return all(page.after is None for page in pages)
+
+
+async def delete_file(files: AudioFiles, file: str) -> None:
+    """Delete the audio, its mark, and its parts."""
+    prefix, after = f"{Area.PIECES}/{file}-", None
+    names = [audio(file), making(file)]
+    while True:
+        page = await files.page(prefix, after=after)
+        names += [held.name for held in page.held]
+        after = page.after
+        if after is None:
+            break
+    for begin in range(0, len(names), PAGE):
+        await files.delete(names[begin : begin + PAGE])

@@ -1,0 +1,125 @@
+"""What is said of a text: without markup, addresses and signs that have no sound. The stored text stays as it came.
+
+The result is for every synthesizer: words of any language, numbers as they were written, lines where a pause belongs.
+Nothing is treated as SSML: `<break/>` is text, and an adapter whose provider parses SSML must escape it.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+__all__ = ["cleaned"]
+
+_KEPT_SIGNS: Final = frozenset("°©®™№℃℉")
+"""Signs of Unicode's category "other symbol" that people say. The rest of that category is emoji and ornament."""
+_SILENT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me"})
+"""Categories without sound: control, format, surrogate, private, unassigned, ornament, skin tones, keycaps."""
+_SPACES: Final = {"\t": " ", "\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"}
+_PLAIN: Final = {
+    "‘": "'",
+    "’": "'",
+    "‚": "'",
+    "‛": "'",
+    "′": "'",
+    "“": '"',
+    "”": '"',
+    "„": '"',
+    "‟": '"',
+    "″": '"',
+    "«": '"',
+    "»": '"',
+}
+_PLAIN_DASHES: Final = {"‐": "-", "‑": "-", "‒": "-", "−": "-", "―": "—", "`": "'", "´": "'"}
+_WRITTEN: Final = _SPACES | _PLAIN | _PLAIN_DASHES
+_STYLED: Final = (
+    (0x1D400, 0x1D7FF),
+    (0xFF01, 0xFF5E),
+    (0x1F130, 0x1F149),
+    (0x2460, 0x24FF),
+    (0x2160, 0x217F),
+    (0xFB00, 0xFB06),
+)
+"""Letters and digits in fancy dress: mathematical, full-width, boxed, circled, Roman, ligatures.
+NFKC of a whole text would break ½ and x².
+"""
+
+_FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]?[\w+#.-]{0,30}[ ]*$", re.MULTILINE)
+_RULE = re.compile(r"^[-*_=|: ]+$", re.MULTILINE)
+_LINE_START = re.compile(r"^[ ]{0,3}(?:>[ ]?)*(?:#{1,6}[ ]+|[-*+•‣◦][ ]+)?(?:\[[ xX]\][ ]+)?", re.MULTILINE)
+_ITEM = re.compile(r"\n[ ]{0,3}(?=(?:>|#{1,6} |[-*+•‣◦] |\d{1,3}[.)] |\|))")
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]{0,1000})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,2000})?\)|\[[^\[\]\n]{0,200}\])"
+)
+_ANGLED = re.compile(r"<((?:https?://|mailto:)[^<>\s]{1,2000})>")
+_ADDRESS = re.compile(
+    r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?",
+    re.IGNORECASE,
+)
+_EMPHASIS = re.compile(r"(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
+_UNDERLINED = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^\n_]{1,2000}?)(?<=[^\s_])\1(?!\w)")
+_CODE = re.compile(r"(`{1,3})(?!`)([^`\n]{1,2000})(?<!`)\1")
+_BARS = re.compile(r"[ ]*\|[ ]*")
+_REPEATED = re.compile(r"([^\w\s])\1{3,}")
+_BREAK = re.compile(r"[ ]*\n[ \n]*")
+_WRAPPED = re.compile(r"(?<=[^\n]{60})(?<![.!?:;…])\n(?=[^\n])")
+_SPACE = re.compile(r"[^\S\n]+")
+_WIDE = re.compile(r"[^\S\n]{2,}")
+
+
+def cleaned(text: str) -> str:
+    """Return what a voice is to say, one line a passage; empty: nothing in the text can be said.
+
+    Something can be said if a letter or a digit is left. Links keep their label, addresses their host, code its text.
+    """
+    said = "".join(_character(character) for character in unicodedata.normalize("NFC", text))
+    said = _without_markup(_WIDE.sub("  ", said))
+    said = _REPEATED.sub(r"\1\1\1", said)
+    said = _BREAK.sub("\n", _SPACE.sub(" ", said)).strip()
+    return said if any(character.isalnum() for character in said) else ""
+
+
+def _character(character: str) -> str:
+    """Return the character as it is to be read: itself, its plain form, or a space for what has no sound."""
+    if character < "\x7f" and (character >= " " or character == "\n"):
+        return character
+    if (written := _WRITTEN.get(character)) is not None:
+        return written
+    if any(first <= ord(character) <= last for first, last in _STYLED):
+        return unicodedata.normalize("NFKC", character)
+    category = unicodedata.category(character)
+    if character in "\u200c\u200d\ufe0e\ufe0f\u00ad\u2060\u20e3":  # within a word or an emoji: no space
+        return ""
+    return " " if category in _SILENT and character not in _KEPT_SIGNS else character
+
+
+def _without_markup(text: str) -> str:
+    """Return the text without Markdown. What is no markup stays: 5 * 3, snake_case, a < b."""
+    text = _FENCE.sub("", text)
+    text = _RULE.sub("", text)
+    text = _ITEM.sub("\n\n", text)
+    text = _WRAPPED.sub(" ", text)
+    text = _LINE_START.sub("", text)
+    text = _ANGLED.sub(r"\1", text)
+    for _ in range(2):  # an image inside a link
+        text = _LINK.sub(r"\1", text)
+    text = _ADDRESS.sub(_host, text)
+    for _ in range(2):  # bold inside italics
+        text = _EMPHASIS.sub(r"\2", text)
+        text = _UNDERLINED.sub(r"\2", text)
+    text = _CODE.sub(r"\2", text)
+    return _BARS.sub(_cell, text)
+
+
+def _host(match: re.Match[str]) -> str:
+    """Return an address's host, which is all of it that a listener can keep in mind, and the full stop after it."""
+    host = match[1].lower().removeprefix("www.")
+    end = match[0][-1]
+    return host.rstrip(".,;!?") + (end if end in ".,;!?" else "")
+
+
+def _cell(match: re.Match[str]) -> str:
+    """Return a pause for the border of a table's cells, nothing at a line's ends."""
+    before, after = match.start() - 1, match.end()
+    if before < 0 or match.string[before] == "\n" or after == len(match.string) or match.string[after] == "\n":
+        return ""
+    return ", "

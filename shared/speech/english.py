@@ -1,0 +1,181 @@
+"""How numbers and signs are read in English, where the reader of our own voices would get them wrong.
+
+hibari reads numbers, money, dates, times, units, fractions and abbreviations by itself, and well: a table of tests
+holds what it gets.
+The rules here rewrite what it does not know into what it does. Providers read numbers themselves, in the text's
+language, and get none of this.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+__all__ = ["in_english"]
+
+_NUMBER: Final = r"\d{1,15}(?:,\d{3})*(?:\.\d{1,15})?"
+_CURRENCIES: Final = {"€": "euros", "£": "pounds", "$": "dollars"}
+_CODES: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
+_SIGNS: Final = {
+    "≥": "at least", "≤": "at most", "≈": "about", "≠": "is not", "∞": "infinity", "√": "the root of", "‰": "per mille",
+    "℃": "°C", "℉": "°F", "№": "No. ", "©": "copyright", "®": "", "™": "", "⁄": "/", "•": ",", "·": " ", "→": "to",
+    "…": "...",
+}  # fmt: skip
+_LETTERS: Final = {
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "ø": "o",
+    "đ": "d",
+    "ð": "d",
+    "þ": "th",
+    "ł": "l",
+    "ı": "i",
+    "ħ": "h",
+    "ŋ": "ng",
+}
+_UNITS: Final = {
+    "h": "hour",
+    "s": "second",
+    "m": "meter",
+    "g": "gram",
+    "l": "liter",
+    "L": "liter",
+    "V": "volt",
+    "W": "watt",
+}
+
+Rewrite = Callable[[re.Match[str]], str]
+
+
+def in_english(text: str) -> str:
+    """Return a cleaned text as our own voices read it; empty if they can say nothing of it.
+
+    It consists of Latin letters, digits, and signs that have a word.
+
+    Words of other scripts are left out: an English voice would spell some and skip others.
+    """
+    said = "".join(_latin(character) for character in text)
+    for pattern, rewrite in _RULES:
+        said = pattern.sub(rewrite, said)
+    said = re.sub(r"[^\S\n]+", " ", said).strip()
+    return said if any(character.isalnum() for character in said) else ""
+
+
+def _latin(character: str) -> str:
+    if character < "\x7f" or character in "°½¼¾²³±×÷¢§µ—–€£¥₹₩":
+        return character
+    if (word := _SIGNS.get(character)) is not None:
+        return f" {word} " if word.isalpha() else word
+    if (digit := unicodedata.digit(character, None)) is not None:
+        return str(digit)
+    if "LATIN" in unicodedata.name(character, "") and character.isalpha():
+        small = _LETTERS.get(character.lower())
+        if small is not None:
+            return small.capitalize() if character.isupper() else small
+        base = unicodedata.normalize("NFKD", character)[0]
+        return character if base.isascii() and base.isalpha() else " "
+    return "" if unicodedata.category(character).startswith("M") else " "
+
+
+def _spelled(digits: str) -> str:
+    """Return digits one by one, in groups as they were written, or else of four: `1 2 3 4, 5 6`."""
+    groups = re.findall(r"\d+", digits)
+    if len(groups) == 1:
+        groups = re.findall(r"\d{1,4}", groups[0])
+    return "  ".join(" ".join(group) for group in groups)
+
+
+def _alone(match: re.Match[str]) -> str:
+    return _spelled(match[0])
+
+
+def _phone(match: re.Match[str]) -> str:
+    return ("plus " if match[0].startswith("+") else "") + _spelled(match[0])
+
+
+def _dotted(match: re.Match[str], *, word: str) -> str:
+    """Return numbers between dots with a word for each dot."""
+    lead = "version " if match[0][0] in "vV" else ""
+    return lead + f" {word} ".join(re.findall(r"\d+", match[0]))
+
+
+def _day_and_time(match: re.Match[str]) -> str:
+    zone = match[4] or ""
+    return f"{match[1]} at {match[2]}" + {"": "", "Z": " U T C"}.get(
+        zone, f" U T C {zone.replace('-', 'minus ').replace('+', 'plus ')}"
+    )
+
+
+def _sum_behind(match: re.Match[str]) -> str:
+    """Return `5 €` as `€5`."""
+    return f"{_CODES.get(match[2], match[2])}{match[1]}"
+
+
+def _range_of_money(match: re.Match[str]) -> str:
+    """Return `$5-10 million` as `5 to 10 million dollars`."""
+    return f"{match[2]} to {match[3]} {match[4] + ' ' if match[4] else ''}{_CURRENCIES[match[1]]}"
+
+
+def _power(match: re.Match[str]) -> str:
+    return f"{match[1]} times 10 to the power of {'minus ' if match[2] == '-' else ''}{match[3]}"
+
+
+def _unit(match: re.Match[str]) -> str:
+    return f"{match[1]} {_UNITS[match[2]]}" + ("" if match[1] == "1" else "s")
+
+
+def _per(match: re.Match[str]) -> str:
+    return f"{match[1]} per {match[2]}"
+
+
+def _area(match: re.Match[str]) -> str:
+    unit = {"m": "meter", "km": "kilometer", "cm": "centimeter", "ft": "foot"}[match[2]]
+    units = "feet" if unit == "foot" else f"{unit}s"
+    return f"{match[1]} {'square' if match[3] in '²2' else 'cubic'} {unit if match[1] == '1' else units}"
+
+
+def _rule(pattern: str, rewrite: Rewrite | str) -> tuple[re.Pattern[str], Rewrite | str]:
+    return re.compile(pattern), rewrite
+
+
+_RULES: Final = (
+    _rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", _day_and_time),
+    _rule(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.\d)", partial(_dotted, word="dot")),
+    _rule(r"\b[vV]\d{1,6}(?:\.\d{1,6}){1,3}\b|\b\d{1,6}(?:\.\d{1,6}){2,3}\b", partial(_dotted, word="point")),
+    _rule(r"(?<![\w.,/-])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ ]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),
+    _rule(r"(?<![\w.,/])\+\d{1,3}(?:[ .-]?\d{2,4}){2,5}(?![\w-])", _phone),
+    _rule(
+        r"(?<![\w.,/-])\d{4}(?:[ -]\d{4}){2,4}(?![\w-])|"
+        r"(?<![\w.,/-])\d{2,4}(?:-\d{2,4}){2,4}(?![\w-])(?<!\d{4}-\d\d-\d\d)",
+        _alone,
+    ),
+    _rule(r"(?<![\d.,:/$€£¥-])0\d+(?![\d.,:/-]*\d)|(?<![\d.,$€£¥])\d{10,}(?![.,]?\d)", _alone),
+    _rule(r"\d{16,}", _alone),
+    _rule(r"(?<![\w.,])-[ ]?([$€£¥₹₩])(?=\d)", r"minus \1"),
+    _rule(rf"([$€£])({_NUMBER})[ ]?[-–][ ]?\1?({_NUMBER})(?![\d%])(?: (million|billion|thousand))?", _range_of_money),
+    _rule(rf"(?<![\w.,$€£])({_NUMBER})[ ]?(€|£|\$|USD|EUR|GBP)(?!\w)", _sum_behind),
+    _rule(rf"([$€£]{_NUMBER})/(month|year|week|day|hour|user|seat|mo|yr)\b", _per),
+    _rule(rf"({_NUMBER})[ ]?[-–][ ]?({_NUMBER}) ?%", r"\1 to \2%"),
+    _rule(r"(?<!\d)(\d{1,2}:\d\d) ?[-–] ?(\d{1,2}:\d\d)(?!\d)", r"\1 to \2"),
+    _rule(r"(?<![\d:])(1[3-9]|2[0-3]):00(?![\d:])", r"\1 hundred"),
+    _rule(r"(?<![\d:])(\d{1,2}):(\d)(?![\d:])", r"\1 to \2"),
+    _rule(rf"(?<![\w.,])({_NUMBER})[ ]?(k?m|cm|ft)([²³])", _area),
+    _rule(rf"(?<![\w.,$€£])(?!\d*0s)({_NUMBER})[ ]?([hsmglLVW])(?![\w'/²³.])(?!\.\w)", _unit),
+    _rule(r"(?<![\w.,])(\d+)'(\d{1,2})\"", r"\1 feet \2 inches"),
+    _rule(r"(?<![\w.,])(\d+(?:\.\d+)?)[eE]([+-]?)(\d{1,3})\b", _power),
+    _rule(r"(?<![\w.,])(\d+(?:\.\d+)?)x\b(?!\d)", r"\1 times"),
+    _rule(r"(\d)([½¼¾])", r"\1 and \2"),
+    _rule(r"\b24/7\b", "24 7"),
+    _rule(r"\b50[/-]50\b", "fifty fifty"),
+    _rule(r"(?<=\d) ?\* ?(?=\d)", " times "),
+    _rule(r"\bCO2\b", "C O 2"),
+    _rule(r"\be\.g\.", "for example"),
+    _rule(r"\bi\.e\.", "that is"),
+    _rule(r"\betc\.", "et cetera."),
+    _rule(r"(?<=\w)@(?=\w)", " at "),
+    _rule(r"(?<=[A-Za-z0-9])\.(?=[a-z]{2,10}\b)", " dot "),
+    _rule(r"(?<=[a-z])_(?=[a-z])", " "),
+    _rule(r"[\[\]{}\\|]", " "),
+)

@@ -1,0 +1,74 @@
+"""Our own voices: a text becomes sound on this machine, without a key or a network. The default of `make run`.
+
+The model is loaded by the first text. One text is said at a time in a process, in a thread, and the event loop never
+waits for it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from shared.core.errors import SpeechFailed
+from shared.speech.encoding import RATE, Encoder, Mp3Encoder
+from shared.speech.english import in_english
+from shared.speech.spoken import Spoken
+from shared.speech.timbres import TIMBRES
+from shared.speech.voices import Voice
+
+if TYPE_CHECKING:
+    from shared.speech.model import Model
+
+_MAX_CHARACTERS: Final = 20_000
+"""Of one call: some 20 minutes of sound, 7 MB, and 12 s of CPU.
+The sound is encoded sentence by sentence, so memory does not bound it.
+"""
+
+
+class LocalVoices:
+    """The twelve voices, out of one model.
+
+    The same text in the same voice is the same bytes, on one kind of processor.
+    """
+
+    max_characters = _MAX_CHARACTERS
+
+    def __init__(self, *, encoder: Callable[[], Encoder] = Mp3Encoder) -> None:
+        self._encoder = encoder
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voices")
+        self._model: Model | None = None
+
+    def reading(self, cleaned: str) -> str:
+        return in_english(cleaned)
+
+    async def speak(self, text: str, voice: Voice) -> Spoken:
+        """Say a text that `reading` returned. A caller that is cancelled ends the work within a sentence.
+
+        Raises SpeechFailed if the text has no sound, or the model or the encoder fails.
+        """
+        stopped = Event()
+        saying = asyncio.get_running_loop().run_in_executor(self._thread, self._say, text, voice, stopped)
+        try:
+            return await saying
+        finally:
+            stopped.set()
+
+    def _say(self, text: str, voice: Voice, stopped: Event) -> Spoken:
+        model = self._loaded()
+        encoder, length = self._encoder(), 0
+        for samples in model.say(text, TIMBRES[voice.id]):
+            if stopped.is_set():
+                raise SpeechFailed("The text is not wanted any more", details={"provider": "local"})
+            encoder.add(samples)
+            length += len(samples) // 2
+        if not length:
+            raise SpeechFailed("The text has no sound", details={"provider": "local"})
+        return Spoken(mp3=encoder.finish(), seconds=length / RATE, marks=None)
+
+    def _loaded(self) -> "Model":
+        if self._model is None:
+            from shared.speech.model import Model  # noqa: PLC0415 numpy and onnxruntime: half a second, and 100 MB
+
+            self._model = Model()
+        return self._model

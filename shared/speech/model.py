@@ -1,0 +1,187 @@
+"""The model of our own voices, and what is done to its sound.
+
+Importing this loads numpy and onnxruntime: only the thread of `local` does.
+
+hibari's own functions are used below its public ones, since those return sound only: its version is pinned.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from hibari import Hibari, dsp
+from numpy.typing import NDArray
+
+from shared.speech.cutting import sentences
+from shared.speech.encoding import RATE
+from shared.speech.timbres import Timbre
+
+Wave = NDArray[np.float32]
+
+_MOST_CHARACTERS: Final = 200
+"""Of a sentence given to the model at once. A longer one is cut: its spectra would take 6 GB at 100,000."""
+_MOST_PHONEMES: Final = 200
+"""hibari's own bound, which it keeps at commas only. 400 are some 30 s, or 120 MB of spectra."""
+_SEED: Final = 15
+"""Of the noise in breath and consonants.
+One seed for all, so the same sentence is the same sound wherever it stands.
+"""
+_LOUDNESS: Final = -17.7
+"""Loudness of a sentence as `_levelled` measures it, without a gate.
+The MP3 is within 1 of -19 LUFS (ITU-R BS.1770-4), as most spoken audio.
+"""
+_MOST_GAIN: Final = 4.0
+"""Factor, 12 dB. What would need more is no speech but breath, and its noise would be heard."""
+_CEILING: Final = 10 ** (-1.6 / 20)
+"""Peaks of the samples. MP3 adds up to half a decibel, and what is heard stays below -1 dBFS."""
+_BLOCK: Final = RATE // 400
+"""Samples whose peak is limited together, 2.5 ms: shorter than the period of the highest pitch."""
+_HOLD: Final = 5
+"""Blocks before and after a peak over which the limiter's gain falls and rises. Fewer are heard as a buzz."""
+_FADE: Final = RATE // 200
+"""5 ms at each end of a sentence: no click at a seam."""
+_PAUSE_S: Final = {True: 0.12, False: 0.02}
+"""Silence after a sentence, and where a sentence was cut. The model itself adds some 0.4 s."""
+_SOUNDING: Final = 0.05
+"""Share of the highest peak below which 50 ms count as silence."""
+_SHELF_HZ: Final = 1_500
+_HIGH_PASS_HZ: Final = 38
+_VOICED_HZ: Final = 40
+_UNHEARD: Final = np.float32(-9)
+"""Logarithm of a magnitude below hearing, for frequencies that a smaller throat moved in from above the spectrum."""
+
+
+class Model:
+    """One network in memory, some 100 MB with its dictionaries. Loading it takes half a second of CPU."""
+
+    def __init__(self) -> None:
+        self._hibari = Hibari(threads=1)
+        self._seen: Any = self._hibari.vocab
+
+    def say(self, text: str, timbre: Timbre) -> Iterator[bytes]:
+        """Yield the sound of each sentence with the pause after it, as 16-bit little-endian samples.
+
+        Nothing: it has no sound.
+        """
+        for sentence in sentences(text, _MOST_CHARACTERS):
+            for phonemes in self._phonemes(sentence):
+                wave = self._wave(phonemes, timbre)
+                for _ in range(2):  # limiting takes up to 2 dB of loudness from a voice with high peaks
+                    wave = _limited(_levelled(wave))
+                pause_s = _PAUSE_S[phonemes[-1] in ".!?…"]
+                silence = np.zeros(round(pause_s * RATE), np.float32)
+                yield (np.concatenate([_faded(wave), silence]) * 32767).astype("<i2").tobytes()
+
+    def phonemes(self, text: str) -> str:
+        """Return what the network is given for a text: the tests' proof of how numbers are read."""
+        return " ".join(
+            phonemes for sentence in sentences(text, _MOST_CHARACTERS) for phonemes in self._phonemes(sentence)
+        )
+
+    def _phonemes(self, sentence: str) -> Iterator[str]:
+        left = self._hibari.g2p(sentence)
+        while left:
+            cut = len(left) if len(left) <= _MOST_PHONEMES else left.rfind(" ", 0, _MOST_PHONEMES) + 1 or _MOST_PHONEMES
+            part, left = left[:cut].strip(), left[cut:]
+            if any(sound in self._seen and sound.isalpha() for sound in part):
+                yield part
+
+    def _wave(self, phonemes: str, timbre: Timbre) -> Wave:
+        ids = np.asarray([self._hibari.ids(phonemes)], np.int64)
+        speed = np.asarray([timbre.pace], np.float32)
+        outputs = self._hibari.sess.run(None, {"ids": ids, "speed": speed})
+        harmonic, phase, noise, rest, rest_phase, pitch = (output[0] for output in outputs)
+        pitch = _pitched(pitch, timbre)
+        if timbre.formant != 1:
+            harmonic, noise, rest, phase, rest_phase = _warped(
+                (harmonic, noise, rest), (phase, rest_phase), timbre.formant
+            )
+        # A lower pitch has more harmonics within the same width: each is made weaker, so that the voice stays as loud.
+        harmonic = harmonic + np.float32(0.5 * np.log(timbre.pitch))
+        noise = noise + np.float32(timbre.breath)
+        made: Wave = dsp.synth(harmonic, phase, noise, rest, rest_phase, pitch, np.random.default_rng(_SEED))
+        return made
+
+
+def _pitched(pitch: Wave, timbre: Timbre) -> Wave:
+    """Return the pitch in Hz of each frame, moved and spread around its geometric mean.
+
+    Frames without a pitch stay so.
+    """
+    voiced = pitch > _VOICED_HZ
+    if not voiced.any():
+        return pitch
+    mean = np.exp(np.log(pitch[voiced]).mean())
+    moved = pitch.copy()
+    moved[voiced] = mean * timbre.pitch * (pitch[voiced] / mean) ** timbre.spread
+    return moved
+
+
+def _warped(magnitudes: tuple[Wave, ...], phases: tuple[Wave, ...], formant: float) -> tuple[Wave, ...]:
+    """Return the spectra stretched along frequency: bin k holds what bin k / formant held.
+
+    Phases take the nearest bin.
+    """
+    bins = magnitudes[0].shape[0]
+    source = np.arange(bins) / formant
+    below = np.minimum(source.astype(int), bins - 2)
+    weight = np.clip(source - below, 0, 1)[:, None].astype(np.float32)
+    within = (source < bins - 1)[:, None]
+    nearest = np.minimum(np.rint(source).astype(int), bins - 1)
+    moved = [np.where(within, held[below] * (1 - weight) + held[below + 1] * weight, _UNHEARD) for held in magnitudes]
+    return (*moved, *(held[nearest] for held in phases))
+
+
+def _levelled(wave: Wave) -> Wave:
+    """Return the sound at _LOUDNESS: its energy as ears weigh it, over the time in which there is sound."""
+    size = 1 << (len(wave) - 1).bit_length()
+    power = np.abs(np.fft.rfft(wave, size)) ** 2
+    energy = 2 * float(power @ _ear(size)) / size
+    peaks = _peaks(wave, RATE // 20)
+    sounding = np.count_nonzero(peaks > _SOUNDING * peaks.max()) * (RATE // 20)
+    if energy <= 0 or not sounding:
+        return wave
+    lufs = -0.691 + 10 * np.log10(energy / sounding)
+    return wave * np.float32(min(_MOST_GAIN, 10 ** ((_LOUDNESS - lufs) / 20)))
+
+
+@lru_cache(maxsize=8)
+def _ear(size: int) -> NDArray[np.float64]:
+    """Return how much energy counts at each frequency of a spectrum: BS.1770's shelf above 1.7 kHz and high pass at
+    38 Hz."""
+    hz = np.fft.rfftfreq(size, 1 / RATE)
+    shelf = 1 + (10**0.4 - 1) / (1 + (_SHELF_HZ / np.maximum(hz, 1e-9)) ** 4)
+    weights: NDArray[np.float64] = shelf / (1 + (_HIGH_PASS_HZ / np.maximum(hz, 1e-9)) ** 4)
+    return weights
+
+
+def _peaks(wave: Wave, block: int) -> NDArray[np.float32]:
+    """Return the highest magnitude in each block of samples."""
+    blocks = -(-len(wave) // block)
+    peaks: NDArray[np.float32] = (
+        np.abs(np.pad(wave, (0, blocks * block - len(wave)))).reshape(blocks, block).max(axis=1)
+    )
+    return peaks
+
+
+def _limited(wave: Wave) -> Wave:
+    """Return the sound with peaks of at most _CEILING: the gain falls before a peak and rises after it, smoothly."""
+    peaks = _peaks(wave, _BLOCK)
+    if peaks.max() <= _CEILING:
+        return wave
+    width = 2 * _HOLD + 1
+    windows = np.lib.stride_tricks.sliding_window_view
+    needed = np.pad(np.minimum(1, _CEILING / np.maximum(peaks, 1e-9)), width - 1, constant_values=1)
+    gains = windows(windows(needed, width).min(axis=1), width).mean(axis=1)
+    middles = (np.arange(len(peaks)) + 0.5) * _BLOCK
+    limited = wave * np.interp(np.arange(len(wave)), middles, gains).astype(np.float32)
+    below: Wave = np.clip(limited, -_CEILING, _CEILING)
+    return below
+
+
+def _faded(wave: Wave) -> Wave:
+    ramp = np.linspace(0, 1, min(_FADE, len(wave)), dtype=np.float32)
+    wave[: len(ramp)] *= ramp
+    wave[len(wave) - len(ramp) :] *= ramp[::-1]
+    return wave

@@ -1,0 +1,234 @@
+"""Amazon Polly's voices. It needs no key of its own: the function's role may call it.
+
+Import this module only where Polly was chosen: boto3 takes some tenths of a second.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import boto3
+from botocore import exceptions as botocore
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from shared.aws_connections import AwsCalls, WorkTimedOut
+from shared.core.text import characters
+from shared.speech.funnel import Funnel
+from shared.speech.provider_audio import sayable, spoken_by
+from shared.speech.provider_errors import (
+    AudioCutOff,
+    CredentialRefused,
+    NoTurn,
+    ProviderBroke,
+    ProviderBusy,
+    ProviderError,
+    ProviderSilent,
+    ProviderUnreached,
+    RequestRefused,
+    TextRefused,
+    VoiceRefused,
+)
+from shared.speech.spoken import Spoken
+from shared.speech.voice_map import POLLY, VoiceMap
+from shared.speech.voices import Voice
+
+if TYPE_CHECKING:  # stubs, which only a developer has
+    from types_boto3_polly import PollyClient
+
+T = TypeVar("T")
+
+PROVIDER: Final = "polly"
+MAX_CHARACTERS: Final = 3_000
+"""Billed characters of one SynthesizeSpeech."""
+
+AT_ONCE: Final = 8
+"""Concurrent requests of one process, each with a thread. Neural voices take 8 requests a second (10 in a burst)."""
+
+ENGINE: Final = "neural"
+SAMPLE_RATE: Final = "24000"
+CONNECT_S: Final = 2.0
+READ_S: Final = 8.0
+"""Seconds without a byte; a thread whose caller has gone ends at the latest then."""
+
+_BUSY: Final = (ProviderBusy, "is asked too often")
+_DENIED: Final = (CredentialRefused, "does not allow this to the role: check its right to polly:SynthesizeSpeech")
+_UNKNOWN: Final = (
+    CredentialRefused,
+    "does not know these credentials: check the function's role, or AWS_ACCESS_KEY_ID",
+)
+_NONE: Final = (CredentialRefused, "was not asked: there are no AWS credentials, or no region")
+_TEXT: Final = (TextRefused, "takes no such text")
+_VOICE: Final = (VoiceRefused, "has no such voice or engine here: check SPEECH_VOICES")
+_REFUSED: Final = (RequestRefused, "refused the request")
+_BROKE: Final = (ProviderBroke, "failed")
+_UNREACHED: Final = (ProviderUnreached, "could not be reached")
+_SILENT: Final = (ProviderSilent, "did not answer")
+
+ANSWERED: Final[dict[str, tuple[type[ProviderError], str]]] = {
+    "TextLengthExceededException": _TEXT,
+    "InvalidSsmlException": _TEXT,
+    "EngineNotSupportedException": _VOICE,
+    "LanguageNotSupportedException": _VOICE,
+    "ValidationException": _REFUSED,
+    "InvalidSampleRateException": _REFUSED,
+    "ThrottlingException": _BUSY,
+    "Throttling": _BUSY,
+    "TooManyRequestsException": _BUSY,
+    "RequestLimitExceeded": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "ServiceUnavailableException": _BUSY,
+    "ServiceFailureException": _BROKE,
+    "InternalFailure": _BROKE,
+    "AccessDeniedException": _DENIED,
+    "AccessDenied": _DENIED,
+    "OptInRequired": _DENIED,
+    "UnrecognizedClientException": _UNKNOWN,
+    "InvalidSignatureException": _UNKNOWN,
+    "SignatureDoesNotMatch": _UNKNOWN,
+    "IncompleteSignatureException": _UNKNOWN,
+    "MissingAuthenticationTokenException": _UNKNOWN,
+    "ExpiredTokenException": _UNKNOWN,
+    "ExpiredToken": _UNKNOWN,
+    "RequestExpired": _UNKNOWN,
+    "InvalidClientTokenId": _UNKNOWN,
+}
+"""By the code of Polly's answer; it throttles with HTTP 400. One that is not here counts by its status: 429 and 503 are
+busy, other 5xx broke, all else is refused."""
+
+RAISED: Final[tuple[tuple[type[Exception], tuple[type[ProviderError], str]], ...]] = (
+    (botocore.NoRegionError, _NONE),
+    (botocore.InvalidRegionError, _NONE),
+    (botocore.NoCredentialsError, _NONE),
+    (botocore.PartialCredentialsError, _NONE),
+    (botocore.CredentialRetrievalError, _NONE),
+    (botocore.ProfileNotFound, _NONE),
+    (botocore.ConnectTimeoutError, _UNREACHED),
+    (botocore.EndpointConnectionError, _UNREACHED),
+    (botocore.ProxyConnectionError, _UNREACHED),
+    (botocore.HTTPClientError, _SILENT),  # also no answer in time, and a connection that was closed
+    (botocore.SSLError, _SILENT),
+    (botocore.IncompleteReadError, _SILENT),
+    (ResponseParserError, _SILENT),
+    (botocore.BotoCoreError, _REFUSED),
+)
+"""By what the SDK raises when there is no answer. The first row that fits counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PollySettings:
+    voices: VoiceMap = field(default_factory=lambda: POLLY)
+
+
+def open_polly() -> "PollyClient":
+    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    return boto3.session.Session().client("polly", config=config())
+
+
+def config() -> Config:
+    return Config(
+        connect_timeout=CONNECT_S,
+        read_timeout=READ_S,
+        max_pool_connections=AT_ONCE,
+        retries={"total_max_attempts": 1},
+    )
+
+
+class Polly:
+    """Says texts with Amazon Polly's voices; `max_characters` is the longest text of one call."""
+
+    max_characters = MAX_CHARACTERS
+
+    def __init__(
+        self,
+        settings: PollySettings,
+        *,
+        open_client: Callable[[], "PollyClient"] = open_polly,
+        funnel: Funnel | None = None,
+    ) -> None:
+        self._settings = settings
+        self._calls = AwsCalls(open_client, name=PROVIDER, at_once=AT_ONCE)
+        self._funnel = funnel or Funnel(PROVIDER, at_once=AT_ONCE)
+
+    async def aclose(self) -> None:
+        self._calls.close()
+
+    def reading(self, cleaned: str) -> str:
+        return sayable(cleaned)
+
+    async def speak(self, text: str, voice: Voice) -> Spoken:
+        """Raises ProviderError, and so SpeechFailed. The text is text: markup in it is read aloud."""
+        if characters(text) > self.max_characters:
+            raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
+        name, engine = polly_voice(self._settings.voices[voice.id])
+        return await self._request(lambda client: _spoken(client, text, name=name, engine=engine))
+
+    async def provider_voices(self) -> frozenset[str]:
+        """The voices with each of their engines, `Ruth:neural`. Raises ProviderError."""
+        return await self._request(_listed)
+
+    async def _request(self, work: Callable[["PollyClient"], T]) -> T:
+        async def send(left_s: float) -> T:
+            try:
+                return await self._calls.run(work, left_s=left_s)
+            except WorkTimedOut as exc:
+                error = ProviderSilent if exc.begun else NoTurn
+                raise error(
+                    PROVIDER, "did not answer in time" if exc.begun else "too many calls were under way"
+                ) from exc
+            except ProviderError:
+                raise
+            except Exception as exc:
+                failed = failure(exc)
+                if failed is None:
+                    raise
+                raise failed from exc
+
+        return await self._funnel.ask(send)
+
+
+def polly_voice(name: str) -> tuple[str, str]:
+    """The name and the engine of a voice in the table: `Ruth:generative`, or `Ruth` alone for the neural one."""
+    voice, _, engine = name.partition(":")
+    return voice, engine or ENGINE
+
+
+def failure(exc: Exception) -> ProviderError | None:
+    """What an exception of the SDK means; None: it is none of the SDK's."""
+    if isinstance(exc, botocore.ClientError):
+        answer: dict[str, Any] = dict(exc.response)
+        code = answer.get("Error", {}).get("Code", "")
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        error, what = ANSWERED.get(code) or _by_status(status)
+        said = f"{code}: {answer.get('Error', {}).get('Message', '')}"
+        return error(PROVIDER, what, provider_status=status, said=said)
+    for kind, (error, what) in RAISED:
+        if isinstance(exc, kind):
+            # The text of HTTPClientError may show a header, and so a credential.
+            return error(PROVIDER, f"{what} ({type(exc).__name__})")
+    return None
+
+
+def _by_status(status: int) -> tuple[type[ProviderError], str]:
+    if status in {429, 503}:
+        return _BUSY
+    return _BROKE if status >= 500 else _REFUSED
+
+
+def _spoken(client: "PollyClient", text: str, *, name: str, engine: str) -> Spoken:
+    """Runs in a thread."""
+    parameters: Any = {"VoiceId": name, "Engine": engine, "SampleRate": SAMPLE_RATE, "OutputFormat": "mp3"}
+    answer = client.synthesize_speech(Text=text, TextType="text", **parameters)
+    try:
+        content = answer["AudioStream"].read()
+    except botocore.BotoCoreError as exc:
+        raise AudioCutOff(PROVIDER, f"broke off ({type(exc).__name__})") from exc
+    return spoken_by(PROVIDER, content, media_type=answer["ContentType"], text=text)
+
+
+def _listed(client: "PollyClient") -> frozenset[str]:
+    """Runs in a thread."""
+    pages = client.get_paginator("describe_voices").paginate()
+    return frozenset(
+        f"{voice['Id']}:{engine}" for page in pages for voice in page["Voices"] for engine in voice["SupportedEngines"]
+    )

@@ -1,0 +1,85 @@
+"""Audio that is no speech of the text: too short or too long, with a hole, a steady noise, clipped, or cut off.
+
+Some 1 % of a provider's answers babble, buzz or break off, with status 200. They count as failed, so they are not
+charged.
+An MP3 is judged without decoding it: its side information says how loud each granule is, on a scale of 1.5 dB a step.
+Samples are judged where there are samples: clipping can be seen only there.
+"""
+
+import re
+from itertools import groupby
+from typing import Final
+
+from shared.audio.loudness import gains_of
+from shared.audio.mp3 import NotMp3, read_mp3
+from shared.core.errors import SpeechFailed
+
+__all__ = ["check_audio", "check_samples"]
+
+_SECONDS_A_CHARACTER: Final = 0.08
+"""The estimate of the contract: 12.5 characters a second."""
+_LEAST: Final = 0.4
+_MOST: Final = 3.0
+_SLACK_S: Final = 1.0
+"""Silence around a text, which outweighs a text of one word."""
+_WORD_CHARACTERS: Final = 20
+"""Characters of a word that certainly take time: 1,000 letters in a row are babbled in some seconds."""
+_SIGN_CHARACTERS: Final = 12
+"""Characters that a digit or a sign may stand for: % is "percent"."""
+_HOLE_S: Final = 1.5
+_QUIET_STEPS: Final = 18
+"""Steps of 1.5 dB below the loud granules, hence 27 dB: less than any sound of speech, more than a studio's noise."""
+_STEADY_STEPS: Final = 10
+_STEADY_S: Final = 3.0
+"""Speech has gaps and consonants in any three seconds; a buzz or a noise stays within 15 dB."""
+_CLIPPED_SHARE: Final = 0.001
+"""Of samples at full scale. Clean speech has none, and speech four times too loud some percent."""
+_PAUSE = re.compile(r"\n|\.\.\.|…")
+"""What a voice may pause for as long: a new passage, and dots. After a sentence it pauses for a second at most."""
+
+
+def check_audio(mp3: bytes, text: str) -> None:
+    """Raise SpeechFailed if an MP3 cannot be what a voice says of `text`, with the reason in its message."""
+    try:
+        audio = read_mp3(mp3)
+    except NotMp3 as exc:
+        raise SpeechFailed(f"The audio is no MP3: {exc}") from exc
+    if not audio.whole:
+        raise SpeechFailed("The audio is cut off")
+    least_s, most_s = _plausible_s(text)
+    if not least_s <= audio.seconds <= most_s:
+        raise SpeechFailed(f"The audio takes {audio.seconds:.1f} s, and the text {least_s:.1f} to {most_s:.1f} s")
+    gains, granule_s = gains_of(mp3)
+    loud = sorted(gains)[len(gains) * 9 // 10]
+    quiet = [gain < loud - _QUIET_STEPS for gain in gains]
+    runs = [(is_quiet, sum(1 for _ in run) * granule_s) for is_quiet, run in groupby(quiet)]
+    if sum(is_quiet and seconds > _HOLE_S for is_quiet, seconds in runs) > len(_PAUSE.findall(text)):
+        raise SpeechFailed(f"The audio has a hole of {max(seconds for is_quiet, seconds in runs if is_quiet):.1f} s")
+    if not loud or all(quiet):
+        raise SpeechFailed("The audio is silent")
+    if _steady_s(gains, granule_s, loud) > _STEADY_S:
+        raise SpeechFailed("The audio is a steady noise")
+
+
+def check_samples(samples: bytes) -> None:
+    """Raise SpeechFailed if more than one in 1,000 of 16-bit samples is at full scale, as it is where sound was
+    clipped."""
+    values = memoryview(samples).cast("h").tolist()
+    clipped = sum(1 for value in values if value in {32767, -32768, -32767})
+    if clipped > len(values) * _CLIPPED_SHARE:
+        raise SpeechFailed(f"The audio is clipped in {clipped} of {len(values)} samples")
+
+
+def _plausible_s(text: str) -> tuple[float, float]:
+    """Return the least and the most seconds that a text may take."""
+    words = text.split()
+    certain = sum(min(len(word), _WORD_CHARACTERS) + 1 for word in words)
+    possible = sum(_SIGN_CHARACTERS if not (character.isalpha() or character.isspace()) else 1 for character in text)
+    least_s = _LEAST * _SECONDS_A_CHARACTER * certain - _SLACK_S
+    return least_s, _MOST * _SECONDS_A_CHARACTER * max(possible, certain) + _SLACK_S
+
+
+def _steady_s(gains: list[int], granule_s: float, loud: int) -> float:
+    """Return the seconds of the longest run without a granule clearly below the loud ones."""
+    steady = (loud - gain < _STEADY_STEPS for gain in gains)
+    return max((sum(1 for _ in run) * granule_s for is_steady, run in groupby(steady) if is_steady), default=0.0)

@@ -1,0 +1,21 @@
+"""What a synthesizer answers."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """When a word is said, in seconds from the beginning."""
+
+    word: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """One piece of audio: MP3 of 24 kHz mono, and its exact length. `marks` are None where they are not known."""
+
+    mp3: bytes = field(repr=False)
+    seconds: float
+    marks: tuple[Mark, ...] | None

@@ -1,0 +1,64 @@
+"""Audio in a folder keeps the port's contract, and survives crashed writers and a disk that fails."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from shared.audio.files import AudioFiles, AudioPlaceFailed, audio, making, new_file
+from shared.audio.folder import LEFT_OVER_S, FolderFiles
+from tests.contract.audio_files import AudioFilesContract
+
+pytestmark = pytest.mark.anyio
+
+NOW_S = 1_800_000_000.0
+
+
+class TestFolderFiles(AudioFilesContract):
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> AudioFiles:
+        return FolderFiles(tmp_path / "audio files")
+
+
+def temporaries(folder: Path) -> list[Path]:
+    return list((folder / "tmp").iterdir())
+
+
+async def test_folder_has_no_links(tmp_path: Path) -> None:
+    """A folder serves nobody: the function reads the bytes."""
+    assert await FolderFiles(tmp_path).link(audio(new_file("ada"))) is None
+
+
+async def test_folder_keeps_no_temporary_file(tmp_path: Path) -> None:
+    await FolderFiles(tmp_path).put(audio(new_file("ada")), b"x")
+    assert temporaries(tmp_path) == []
+
+
+async def test_folder_removes_what_dead_writers_left(tmp_path: Path) -> None:
+    """A temporary file of an hour ago has no writer any more; a younger one is left to its writer."""
+    files, wrote = FolderFiles(tmp_path, wall=lambda: NOW_S), tmp_path / "tmp"
+    wrote.mkdir()
+    for name, age_s in (("dead", LEFT_OVER_S + 1), ("alive", 10.0)):
+        (wrote / name).write_bytes(b"half")
+        os.utime(wrote / name, (NOW_S - age_s, NOW_S - age_s))
+    await files.put(audio(new_file("ada")), b"x")
+    assert [left.name for left in temporaries(tmp_path)] == ["alive"]
+
+
+async def test_folder_lists_only_names_of_its_own(tmp_path: Path) -> None:
+    """What a person or the system laid into the folder is no audio."""
+    files, file = FolderFiles(tmp_path), new_file("ada")
+    await files.put(audio(file), b"x")
+    (tmp_path / "audio" / ".DS_Store").write_bytes(b"")
+    (tmp_path / "audio" / "notes.txt").write_bytes(b"")
+    assert [held.name for held in (await files.page("audio/")).held] == [audio(file)]
+
+
+async def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """It is 502 STORAGE_ERROR with the operation, and nothing of the system's text."""
+    (tmp_path / "blocked").write_bytes(b"a file, where a folder should be")
+    with pytest.raises(AudioPlaceFailed) as raised:
+        await FolderFiles(tmp_path / "blocked").put(making(new_file("ada")), b"")
+    assert (raised.value.status, raised.value.code) == (502, "STORAGE_ERROR")
+    assert (raised.value.message, raised.value.details) == ("The audio store failed", {"operation": "put"})
+    assert str(raised.value).startswith("audio store: put: ")

@@ -1,0 +1,108 @@
+"""The templates' check sees a role that can do more, or less, than its function needs."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from deploy.check_roles import DYNAMODB, check_network, check_role, check_secrets
+from deploy.template import TemplateFault
+
+TABLE = {"Fn::Sub": f"{DYNAMODB}rows"}
+
+
+def items(keys: list[str], *actions: str) -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Action": [f"dynamodb:{action}" for action in actions],
+        "Resource": TABLE,
+        "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}},
+    }
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"PolicyDocument": {"Version": "2012-10-17", "Statement": list(statements)}}
+
+
+@pytest.fixture
+def template() -> dict[str, Any]:
+    """The role of `subscriptions` on DynamoDB, as it should be."""
+    log = {"Fn::GetAtt": ["SubscriptionsLogGroup", "Arn"]}
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    verify = ["dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"]
+    role = {
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+        "ManagedPolicyArns": [{"Ref": "SessionSecretPolicy"}],
+        "Policies": [
+            policy({"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": log}),
+            policy(
+                {"Effect": "Allow", "Action": verify, "Resource": TABLE},
+                items(["users#*", "subscriptions#*"], "GetItem"),
+            ),
+        ],
+    }
+    parameter = {"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/a/secret"}
+    secret = policy({"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": parameter})
+    return {"Resources": {"SubscriptionsRole": {"Properties": role}, "SessionSecretPolicy": {"Properties": secret}}}
+
+
+def rows(template: dict[str, Any]) -> list[dict[str, Any]]:
+    statements: list[dict[str, Any]] = template["Resources"]["SubscriptionsRole"]["Properties"]["Policies"][1][
+        "PolicyDocument"
+    ]["Statement"]
+    return statements
+
+
+def test_check_role_accepts_what_the_function_needs(template: dict[str, Any]) -> None:
+    """One statement for two tables, or one for each: what is permitted counts."""
+    check_role(template, "subscriptions", table="rows")
+    rows(template)[1:] = [items(["users#*"], "GetItem"), items(["subscriptions#*"], "GetItem")]
+    check_role(template, "subscriptions", table="rows")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        items(["users#*"], "PutItem"),
+        items(["memos#*"], "GetItem"),
+        items(["*"], "GetItem"),
+        {key: value for key, value in items([], "Scan").items() if key != "Condition"},
+        items(["users#*"], "GetItem") | {"Resource": "*"},
+    ],
+    ids=["a verb more", "a table more", "every table", "no condition", "every DynamoDB table"],
+)
+def test_check_role_refuses_a_statement_more(template: dict[str, Any], statement: dict[str, Any]) -> None:
+    """Another verb, another table, or a statement that is bound to no table fails the check."""
+    rows(template).append(copy.deepcopy(statement))
+    with pytest.raises(TemplateFault, match="subscriptions may"):
+        check_role(template, "subscriptions", table="rows")
+
+
+def test_check_role_refuses_a_statement_less(template: dict[str, Any]) -> None:
+    """A role that lacks what the function needs would be 503 in an account, and in no test."""
+    del rows(template)[1]
+    with pytest.raises(TemplateFault, match=r"needs \{'GetItem'\}"):
+        check_role(template, "subscriptions", table="rows")
+
+
+def test_check_role_refuses_rows_without_a_table(template: dict[str, Any]) -> None:
+    """Unless DynamoDB serves, no role knows of it."""
+    with pytest.raises(TemplateFault, match="uses no table"):
+        check_role(template, "subscriptions", table="")
+
+
+def test_check_secrets_refuses_another_parameter(template: dict[str, Any]) -> None:
+    """A policy reads the one parameter that the stage names; a path or another name fails the check."""
+    check_secrets(template, {"SessionSecretPolicy": "/a/secret"})
+    with pytest.raises(TemplateFault, match="SessionSecretPolicy"):
+        check_secrets(template, {"SessionSecretPolicy": "/a/*"})
+    with pytest.raises(TemplateFault, match="MicroKeyPolicy"):
+        check_secrets(template, {"SessionSecretPolicy": "/a/secret", "MicroKeyPolicy": "/a/key"})
+
+
+def test_check_network_wants_the_functions_code_denied(template: dict[str, Any]) -> None:
+    """Rights to make network interfaces are Lambda's; a policy that does not deny them to code fails the check."""
+    allow = {"Effect": "Allow", "Action": "ec2:CreateNetworkInterface", "Resource": "*"}
+    template["Resources"]["NetworkPolicy"] = {"Properties": policy(allow)}
+    with pytest.raises(TemplateFault, match="in the VPC"):
+        check_network(template, "production")

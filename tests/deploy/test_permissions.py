@@ -1,0 +1,106 @@
+"""The roles' permissions: in the terms that the DynamoDB store really sends, for tables that there are."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from deploy.permissions import COUNTERS, PERMITTED, by_actions
+from shared.stores.port import Key, Store
+from shared.tables.schema import TABLES
+from tests.fakes.dynamo_world import CHANGING, FACTS, REGISTERS, SPREAD, DynamoWorld, Wire, engine, table_on
+from tests.fakes.permitted import NotPermitted, PermittedStore
+from tests.support import counted, racing_store
+from tools.local import FUNCTIONS
+
+KEY = Key("p", "row")
+
+VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
+    "get": lambda store: store.get(FACTS, KEY),
+    "add": lambda store: store.add(FACTS, KEY, {}),
+    "take_back": lambda store: store.take_back(FACTS, KEY),
+    "extend": lambda store: store.extend(FACTS, KEY, "field", 1),
+    "put": lambda store: store.put(REGISTERS, KEY, {}),
+    "claim": lambda store: store.claim(CHANGING, KEY, {}),
+    "update": lambda store: store.update(CHANGING, KEY, counted),
+    "delete a fact": lambda store: store.delete(FACTS, KEY),
+    "delete a changing row": lambda store: store.delete(CHANGING, Key("p", "there")),
+    "page": lambda store: store.page(SPREAD, "p"),
+    "increment": lambda store: store.increment("p:calls"),
+    "counters": lambda store: store.counters("p:"),
+}
+
+
+class AskedStore(PermittedStore):
+    """Permits everything, and remembers what a role would need."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, "")
+        self.asked: set[tuple[str, str]] = set()
+
+    def _needs(self, table: str, *actions: str) -> None:
+        self.asked |= {(action, table) for action in actions}
+
+
+@pytest.fixture
+def world() -> Iterator[DynamoWorld]:
+    with engine() as client, table_on(client) as table:
+        yield DynamoWorld(client, table)
+
+
+def sent(wire: Wire) -> set[tuple[str, str]]:
+    """Actions, each with the table that the key of its partition begins with."""
+    found = set()
+    for operation, params in wire.calls:
+        key = params.get("Key") or params.get("Item") or {"pk": params["ExpressionAttributeValues"][":pk"]}
+        found.add((operation.title().replace("_", ""), key["pk"]["S"].split("#")[0]))
+    return found
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_permitted_store_asks_for_what_is_sent(world: DynamoWorld, verb: str) -> None:
+    """Each verb needs exactly the actions that the DynamoDB store sends for it, on items of the same table."""
+    container = world.container()
+    store = AskedStore(container.store)
+
+    async def play() -> None:
+        await container.store.add(CHANGING, Key("p", "there"), {})
+        container.wire.calls.clear()
+        await VERBS[verb](store)
+
+    asyncio.run(play())
+    assert sent(container.wire) == store.asked
+
+
+def test_permitted_store_refuses_what_the_role_lacks() -> None:
+    """The plans' function reads users; it neither writes one nor counts anything."""
+    store = PermittedStore(racing_store(0), "subscriptions")
+    users = next(table for table in TABLES if table.name == "users")
+    key = Key("all", "user")
+
+    async def play() -> None:
+        assert await store.get(users, key) is None
+        with pytest.raises(NotPermitted, match="lacks PutItem on users"):
+            await store.add(users, key, {})
+        with pytest.raises(NotPermitted, match=f"lacks UpdateItem on {COUNTERS}"):
+            await store.increment("users")
+
+    asyncio.run(play())
+
+
+def test_permissions_name_functions_and_tables_that_exist() -> None:
+    """A misspelt table would permit nothing, and would show in an account only."""
+    assert PERMITTED.keys() == FUNCTIONS.keys()
+    tables = {table.name for table in TABLES} | {COUNTERS}
+    assert {name for permitted in PERMITTED.values() for name in permitted} <= tables
+
+
+def test_no_table_name_begins_another_partition() -> None:
+    """`<table>#*` matches the items of one table alone: `#` and `*` are in no table's name."""
+    assert all(re.fullmatch(r"[a-z_]+", table.name) for table in TABLES)
+
+
+def test_by_actions_groups_tables_with_the_same_actions() -> None:
+    """One statement of a role says what is permitted of several tables alike."""
+    assert by_actions("subscriptions") == {frozenset({"GetItem"}): frozenset({"users", "subscriptions"})}

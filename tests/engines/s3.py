@@ -1,0 +1,27 @@
+"""Show on ministack what moto cannot of S3: `python -m tests.engines.s3`. It checks signatures and their ends."""
+
+import asyncio
+import os
+import sys
+
+from tests.engines.had import ENGINES, NotHad
+from tests.live.processes import ROOT
+
+SUITES = ("tests/audio/test_s3.py", "tests/engines/s3_links.py")
+
+
+async def _show() -> int:
+    engine = next(engine for engine in ENGINES if engine.name == "ministack")
+    with engine.process() as process:
+        await process.start()
+        suites = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pytest", *SUITES), cwd=ROOT, env={**os.environ, "S3_URL": process.url}
+        )
+        return await suites.wait()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(_show()))
+    except NotHad as exc:
+        sys.exit(f"ministack cannot be had: {exc}")

@@ -1,0 +1,51 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.speech.cutting import pieces, sentences
+
+TEXTS = st.text(alphabet=st.sampled_from("ab,;: .!?…\n—。\"')"), max_size=400)
+
+
+def bare(text: str) -> str:
+    return "".join(text.split())
+
+
+@given(TEXTS, st.integers(min_value=1, max_value=60))
+def test_sentences_lose_nothing_and_fit(text: str, most: int) -> None:
+    """Every character but white space is in one sentence, in order, and no sentence is longer than what was asked."""
+    parts = list(sentences(text, most))
+    assert bare("".join(parts)) == bare(text)
+    assert all(0 < len(part) <= most for part in parts)
+
+
+@given(TEXTS, st.integers(min_value=1, max_value=60))
+def test_pieces_lose_nothing_and_fit(text: str, most: int) -> None:
+    """The same holds for pieces, and no two neighbours would have fitted into one."""
+    parts = list(pieces(text, most))
+    assert bare("".join(parts)) == bare(text)
+    assert all(0 < len(part) <= most for part in parts)
+    firsts = [next(iter(sentences(part, most))) for part in parts[1:]]
+    assert all(len(part) + 1 + len(first) > most for part, first in zip(parts, firsts, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Dr. Smith met J. K. Rowling. She left.", ["Dr. Smith met J. K. Rowling.", "She left."]),
+        ('"Really?" she said. "No."', ['"Really?" she said.', '"No."']),
+        ("At 5 p.m. today. Fine", ["At 5 p.m. today.", "Fine"]),
+        ("Use e.g. Paris. Or 3.5 km.", ["Use e.g. Paris.", "Or 3.5 km."]),
+        ("你好。再见！", ["你好。", "再见！"]),
+        ("One\nTwo", ["One", "Two"]),
+        ("So do I. You too.", ["So do I.", "You too."]),
+    ],
+)
+def test_sentence_ends_where_a_reader_pauses(text: str, parts: list[str]) -> None:
+    assert list(sentences(text, 300)) == parts
+
+
+def test_long_sentence_is_cut_at_a_clause_then_a_word() -> None:
+    """Without a clause that fits it is cut between words, and within one only if it is too long itself."""
+    assert list(sentences("one two, three four five", 12)) == ["one two,", "three four", "five"]
+    assert list(sentences("abcdefghij", 4)) == ["abcd", "efgh", "ij"]

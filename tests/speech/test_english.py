@@ -1,0 +1,142 @@
+"""How numbers and signs are read: what the network is given for them is what it is given for the words."""
+
+import re
+from collections import Counter
+from functools import cache
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from shared.speech.cleaning import cleaned
+from shared.speech.english import in_english
+from shared.speech.model import Model
+
+READ = (
+    ("It costs $42.50.", "It costs forty two dollars and fifty cents."),
+    ("$5M", "five million dollars"),
+    ("$3.2 billion", "three point two billion dollars"),
+    ("£3.50", "three pounds and fifty pence"),
+    ("€5 million", "five million euros"),
+    ("5 €", "five euros"),
+    ("5€", "five euros"),
+    ("20 USD", "twenty dollars"),
+    ("USD 20", "twenty dollars"),
+    ("¥500", "five hundred yen"),
+    ("-$5", "minus five dollars"),
+    ("$0.05", "five cents"),
+    ("$5-10", "five to ten dollars"),
+    ("$5-$10 million", "five to ten million dollars"),
+    ("$20/month", "twenty dollars per month"),
+    ("March 5, 2026", "March fifth twenty twenty six"),
+    ("2026-11-28", "November twenty eighth twenty twenty six"),
+    ("11/28/2026", "November twenty eighth twenty twenty six"),
+    ("28 November 2026", "the twenty eighth of November twenty twenty six"),
+    ("2026-11-28T09:30:00Z", "November twenty eighth twenty twenty six at nine thirty UTC"),
+    ("the 1990s", "the nineteen nineties"),
+    ("in 1999 and 2005", "in nineteen ninety nine and two thousand five"),
+    ("12:30", "twelve thirty"),
+    ("9:05 pm", "nine oh five PM"),
+    ("17:00", "seventeen hundred"),
+    ("10:30-11:15", "ten thirty to eleven fifteen"),
+    ("16:9", "sixteen to nine"),
+    ("1,000,000", "one million"),
+    ("3.14", "three point one four"),
+    ("-5 °C", "minus five degrees Celsius"),
+    ("−5", "minus five"),
+    ("20°C", "twenty degrees Celsius"),
+    ("2.5 kg", "two point five kilograms"),
+    ("10 km/h", "ten kilometers per hour"),
+    ("5GB", "five gigabytes"),
+    ("100 m²", "one hundred square meters"),
+    ("30 s", "thirty seconds"),
+    ("24 h", "twenty four hours"),
+    ("3 m", "three meters"),
+    ("12%", "twelve percent"),
+    ("5-10%", "five to ten percent"),
+    ("pages 10-20", "pages ten to twenty"),
+    ("1/2", "one half"),
+    ("2½", "two and one half"),
+    ("3rd", "third"),
+    ("007", "zero zero seven"),
+    ("555-123-4567", "five five five one two three four five six seven"),
+    ("+1 (555) 123-4567", "plus one five five five one two three four five six seven"),
+    ("(555) 123-4567", "five five five one two three four five six seven"),
+    ("1-800-555-0199", "one eight zero zero five five five zero one nine nine"),
+    ("4111 1111 1111 1111", "four one one one one one one one one one one one one one one one"),
+    (
+        "12345678901234567890",
+        "one two three four five six seven eight nine zero one two three four five six seven eight nine zero",
+    ),
+    ("192.168.0.1", "one hundred ninety two dot one hundred sixty eight dot zero dot one"),
+    ("v2.0.1", "version two point zero point one"),
+    ("3x faster", "three times faster"),
+    ("1e6", "one times ten to the power of six"),
+    ("5'10\"", "five feet ten inches"),
+    ("24/7", "twenty four seven"),
+    ("≥ 5", "at least five"),
+    ("5 × 3", "five times three"),
+    ("5 * 3", "five times three"),
+    ("CO2", "C O two"),
+    ("e.g. this", "for example this"),
+    ("ann@example.com", "ann at example dot com"),
+    ("report.pdf", "report dot PDF"),
+    ("Dr. Smith", "doctor Smith"),
+    ("No. 5", "number five"),
+    ("#1", "number one"),
+    ("Henry VIII", "Henry the eighth"),
+    ("½ cup", "one half cup"),
+    ("cats & dogs", "cats and dogs"),
+    ("café", "café"),
+    ("٣", "three"),
+    ("2100 people", "twenty one hundred people"),
+    (
+        "$1,234,567.89",
+        "one million two hundred thirty four thousand five hundred sixty seven dollars and eighty nine cents",
+    ),
+    ("5.", "five."),
+    ("$5.", "five dollars."),
+    ("2026-05-03", "May third twenty twenty six"),
+    ("05/03/2026", "May third twenty twenty six"),
+    ("at 08:05", "at eight oh five"),
+    ("0.05", "zero point zero five"),
+    ("10:00", "ten o'clock"),
+    ("in 2007", "in two thousand seven"),
+    ("the 90s", "the nineties"),
+    ("room 0", "room zero"),
+)
+
+
+@cache
+def model() -> Model:
+    return Model()
+
+
+def sounds(text: str) -> str:
+    """Phonemes without stress, pauses, and the vowels that fade in quick speech."""
+    return re.sub(r'[ˈˌ,.;:—“”()"? əɪ]', "", model().phonemes(text))
+
+
+@pytest.mark.parametrize(("written", "words"), READ)
+def test_written_form_is_read_as_people_say_it(written: str, words: str) -> None:
+    """A number, date, time, sum, unit or sign gives the network the same sounds as the words that people say."""
+    assert sounds(in_english(cleaned(written))) == sounds(words)
+
+
+@pytest.mark.parametrize("text", ["Привет", "你好", "שלום", "αβγ", "!!!", "€", ""])
+def test_text_of_other_scripts_says_nothing(text: str) -> None:
+    """An English voice says nothing of a text without Latin letters and digits, so that it is refused and not
+    babbled."""
+    assert in_english(cleaned(text)) == ""
+
+
+def test_words_of_other_scripts_are_left_out() -> None:
+    assert in_english("Hello Анна, naïve café in Łódź.") == "Hello , naïve café in Lódź."
+
+
+@given(st.text(alphabet="0123456789.,:-/$€%+() xeZ'\"", max_size=60))
+def test_any_row_of_digits_and_signs_is_rewritten(text: str) -> None:
+    """No digit but 0 gets lost, in whatever order digits and signs stand; 0 may become "hundred"."""
+    assume("50" not in text)  # 50/50 is written in words
+    said = in_english(text)
+    assert Counter(re.findall("[1-9]", text)) <= Counter(re.findall("[1-9]", said))
