@@ -194,6 +194,15 @@ class MicroClient:
         path = f"{_database(database)}/query"
         return await self._request("POST", path, _documents, body=body, repeatable=True, deadline=deadline)
 
+    async def keys(
+        self, database: str, *, start: str, end: str, limit: int = 1000, deadline: float | None = None
+    ) -> list[str]:
+        """Return the keys of the documents that `query` would return."""
+        body = {**_range(start, end, limit, reverse=False), "keysOnly": True}
+        return await self._request(
+            "POST", f"{_database(database)}/query", _keys, body=body, repeatable=True, deadline=deadline
+        )
+
     async def increment(self, counter: str, by: int = 1, *, deadline: float | None = None) -> int:
         """Add, atomically, and return the sum. An absent counter is 0. The server has no other atomic operation."""
         path = f"/api/cache/{segment(counter)}/increment"
@@ -331,6 +340,10 @@ def _documents(answer: Any) -> list[StoredDocument]:
     return [
         StoredDocument(key=_as(str, doc["key"]), value=_as(dict, doc["value"])) for doc in _as(list, answer["docs"])
     ]
+
+
+def _keys(answer: Any) -> list[str]:
+    return [_as(str, doc["key"]) for doc in _as(list, answer["docs"])]
 
 
 def _counters(answer: Any) -> list[CounterValue]:
