@@ -83,4 +83,4 @@ class Services:
 
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
-    return Services.on(opened.store, settings, close=opened.close)
+    return Services.on(opened.store, settings, clock=opened.clock, close=opened.close)

@@ -34,9 +34,10 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     if first > last:
         raise Impossible("--from must not be after --to")
     differing = 0
-    async with opened_existing(maintenance_settings(environ), writes=not options.check) as store:
+    settings = maintenance_settings(environ)
+    async with opened_existing(settings, writes=not options.check, clock=clock) as opened:
         for day in (first + number * DAY for number in range((last - first).days + 1)):
-            differing += await _reconcile(store, day, clock, repair=not options.check)
+            differing += await _reconcile(opened.store, day, opened.clock, repair=not options.check)
     print(f"{differing} memos differ from their logs" if differing else "memos and logs agree")
     return 1 if differing else 0
 
