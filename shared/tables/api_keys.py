@@ -57,7 +57,11 @@ class ApiKeys:
 
     async def get_by_hash(self, key_hash: str) -> IssuedKey | None:
         """The key with this SHA-256, in one read."""
-        document = await self._store.get(API_KEYS, Key(key_id(key_hash)))
+        return await self.get_issued(key_id(key_hash))
+
+    async def get_issued(self, api_key_id: str) -> IssuedKey | None:
+        """Return the key with this id, of any owner, in one read."""
+        document = await self._store.get(API_KEYS, Key(api_key_id))
         return None if document is None else IssuedKey.read(document)
 
     async def of(self, user_id: str) -> list[ApiKey]:
@@ -132,8 +136,10 @@ class ApiKeys:
         await self._change_entry(user_id, api_key_id, lambda entry: entry | {"name": name, "updated_at": iso(at)})
         await self._store.extend(API_KEYS, Key(api_key_id), "name", name)
 
-    async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey | None:
-        """End a key for good, in force at once. Returns it; None: it was revoked before. Raises NotFound.
+    async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey:
+        """End a key for good, in force at once. Returns it as it is then, with the time of its first revocation.
+
+        Raises NotFound if its owner has no such key.
 
         The fact that every check sees comes first, then the ring. Repeatable until done.
         """
@@ -142,13 +148,13 @@ class ApiKeys:
         if entry is None:
             raise _not_found()
         if entry["revoked_at"] is not None:
-            return None
+            return IssuedKey.read(entry)
         await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", iso(at))
 
         def revoke(entry: Document) -> Document:
             return entry if entry["revoked_at"] else entry | {"revoked_at": iso(at), "updated_at": iso(at)}
 
-        return IssuedKey.read(entry) if await self._change_entry(user_id, api_key_id, revoke) else None
+        return IssuedKey.read(await self._change_entry(user_id, api_key_id, revoke))
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
         await self._store.put(KEY_USES, Key(user_id, api_key_id), {"at": iso(minute)})
@@ -163,8 +169,8 @@ class ApiKeys:
                 return found
             after = page.after
 
-    async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> bool:
-        """Change one entry of a ring; False: the change left it as it was. Raises NotFound."""
+    async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> Document:
+        """Change one entry of a ring, and return it as it is then. Raises NotFound."""
 
         def change_ring(ring: Document | None) -> Document:
             entries = _entries(ring)
@@ -173,7 +179,7 @@ class ApiKeys:
             return {"keys": [change(entry) if entry["id"] == api_key_id else entry for entry in entries]}
 
         updated = await self._store.update(KEY_RINGS, Key(user_id), change_ring)
-        return updated.before != updated.after
+        return next(entry for entry in _entries(updated.after) if entry["id"] == api_key_id)
 
 
 def key_id(key_hash: str) -> str:

@@ -10,10 +10,14 @@ from shared.tables.schema import MEMOS
 
 
 class Memo(RowModel):
-    """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units."""
+    """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units.
+
+    `api_key_id` is the key that made it; None: no key did, as in a demo.
+    """
 
     id: str
     user_id: str
+    api_key_id: str | None = None
     text: str
     audio_url: str
     duration_seconds: float

@@ -80,13 +80,13 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
         opened_existing(source_settings) as source,
         opened_store(target_settings, creates_table=options.create_table) as target,
     ):
-        copying, bookmark = StoreCopy(source, target, clock=clock), Bookmark(options.state, ends)
+        copying, bookmark = StoreCopy(source.store, target, clock=clock), Bookmark(options.state, ends)
         try:
             copied = await _copy(_passes(copying, delete=options.delete), bookmark)
         except SourceEmpty as exc:
             bookmark.forget()
             raise Impossible(_empty(str(exc))) from exc
-        compared = await _compare(source, target, clock, copied)
+        compared = await _compare(source.store, target, clock, copied)
     return _tell(compared)
 
 

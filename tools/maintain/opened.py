@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from shared.core.clock import Clock, utc_now
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, StoreChoice
-from shared.stores.opening import open_store
+from shared.stores.opening import OpenedStore, open_store
 from shared.stores.port import Store
 from shared.tables import TABLES
 from tools.maintain.content import has_rows
@@ -35,22 +36,25 @@ async def opened_store(settings: Settings, *, creates_table: bool = False) -> As
 
 
 @asynccontextmanager
-async def opened_existing(settings: Settings, *, writes: bool = False) -> AsyncIterator[Store]:
-    """A store that must be there and hold rows, so that a wrong name is not taken for one that lost everything.
+async def opened_existing(
+    settings: Settings, *, writes: bool = False, clock: Clock = utc_now
+) -> AsyncIterator[OpenedStore]:
+    """Open a store that must exist and have rows: a wrong name must not look like a store that lost everything.
 
-    Nothing is created, unless it `writes`. Raises SettingsError, StoreError, and Impossible.
+    Nothing is created, unless it `writes`. `clock` is the machine's. Raises SettingsError, StoreError, and Impossible
+    if there is no such store or it has no rows.
     """
     if settings.store is StoreChoice.MEMORY and settings.memory_file is None:
         raise Impossible("no store is chosen but this process's own memory: set AGENT_TALK_STORE and what it needs")
     if settings.memory_file is not None and not settings.memory_file.exists():
         raise Impossible(f"there is no {settings.memory_file}")
-    opened = open_store(settings, creates_table=False)
+    opened = open_store(settings, creates_table=False, clock=clock)
     try:
         if not await _holds_rows(opened.store):
             raise Impossible("the store holds no rows: is it the right one?")
         if writes:
             await opened.store.verify(TABLES)
-        yield opened.store
+        yield opened
     finally:
         await opened.close()
 

@@ -38,8 +38,12 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     if options.first > options.last:
         raise Impossible("--from must not be after --to")
     days, wrong, console = 0, 0, Console()
-    async with opened_existing(maintenance_settings(environ), writes=not options.check) as store:
-        rebuilding = UsageRebuild(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
+    settings = maintenance_settings(environ)
+    async with opened_existing(settings, writes=not options.check, clock=clock) as opened:
+        store = opened.store
+        rebuilding = UsageRebuild(
+            logs=UsageLogs(store), rollups=Rollups(store), clock=opened.clock, repair=not options.check
+        )
         with Progress(console=console) as progress:
             async for user_id, email in _accounts(Users(store), options.email):
                 task = progress.add_task(email, total=len(rebuilding.months(user_id, options.first)))

@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from shared.core.checked_clock import CheckedClock
 from shared.core.concurrency import in_batches
 from shared.observability import request_stats
 from shared.stores.dynamo.failures import BUSY, CallOutcome, CallTimedOut, ConditionFailed, DynamoError, failure
@@ -88,8 +89,9 @@ class Dynamo:
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Jitter = SystemRandom().random,
+        checked_clock: CheckedClock | None = None,
     ) -> None:
-        self._connected = _Connected(open_client, wall)
+        self._connected = _Connected(open_client, wall, checked_clock)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="dynamo")
         self._table = table
         self._monotonic = monotonic
@@ -280,8 +282,11 @@ class _Connected:
     Connections in use stay open until their calls end, and are not reused.
     """
 
-    def __init__(self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float]) -> None:
+    def __init__(
+        self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float], checked_clock: CheckedClock | None
+    ) -> None:
         self._open_client = open_client
+        self._checked_clock = checked_clock
         self._wall = wall
         self._lock = threading.Lock()
         self._client: DynamoDBClient | None = None
@@ -295,6 +300,7 @@ class _Connected:
             elif now > self._good_until:
                 self._client.close()
             self._good_until = now + IDLE_S
+        sent_at = self._checked_clock.system() if self._checked_clock else None
         try:
             answer: Item = getattr(self._client, operation)(**params)
         except ClientError:  # an answer, so the connections work
@@ -303,6 +309,9 @@ class _Connected:
             with self._lock:
                 self._good_until = 0.0
             raise
+        if self._checked_clock and sent_at:
+            metadata: Item = answer.get("ResponseMetadata", {})
+            self._checked_clock.observe(sent_at, metadata.get("HTTPHeaders", {}).get("date"))
         return answer
 
     def close(self) -> None:
