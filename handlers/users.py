@@ -12,7 +12,7 @@ from shared.core.clock import Instant
 from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
 from shared.plans import Tier
 from shared.tables.users import Role
-from shared.web.auth import COOKIE, ClientAddress, RequestServices, SessionUser, given_credential
+from shared.web.auth import COOKIE, CallingSession, ClientAddress, RequestServices, SessionUser, given_credential
 from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
@@ -107,13 +107,19 @@ async def me(user: SessionUser) -> Me:
 
 @routes.post(
     "/api/v1/auth/change-password",
-    responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword),
+    responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword, TooManyAttempts),
 )
 async def change_password(
-    user: SessionUser, body: ChangePassword, services: RequestServices, response: Response
+    calling: CallingSession,
+    body: ChangePassword,
+    address: ClientAddress,
+    services: RequestServices,
+    response: Response,
 ) -> PasswordChanged:
-    """Change the password, end all sessions, and begin a new one."""
-    session = await services.accounts.change_password(user, current=body.current_password, new=body.new_password)
+    """Change the password. All sessions end but the one that asks, and a new one begins."""
+    session = await services.accounts.change_password(
+        calling.user, calling.claims, current=body.current_password, new=body.new_password, address=address
+    )
     _set_cookie(response, session, secure=services.settings.production)
     return PasswordChanged(success=True, message="Password changed", token=session.token, expires_at=session.expires_at)
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
+from shared.accounts.sessions import Claims
 from shared.core.errors import InvalidCredential, MissingCredential
 from shared.services import Services
 from shared.tables.api_keys import IssuedKey
@@ -59,13 +60,23 @@ class Caller:
     user: User | None = None
 
 
-async def _user(token: Annotated[str | None, Depends(_SESSION)], services: RequestServices) -> User:
+@dataclass(frozen=True, kw_only=True)
+class SessionOfCaller:
+    user: User
+    claims: Claims
+
+
+async def _session(token: Annotated[str | None, Depends(_SESSION)], services: RequestServices) -> SessionOfCaller:
     if token is None:
         raise MissingCredential("A session is required: log in, and send its token")
     if _is_key(token):
         raise InvalidCredential("This endpoint takes a session, not an API key")
-    user, _ = await services.accounts.authenticate(token)
-    return user
+    user, claims = await services.accounts.authenticate(token)
+    return SessionOfCaller(user=user, claims=claims)
+
+
+async def _user(session: Annotated[SessionOfCaller, Depends(_session)]) -> User:
+    return session.user
 
 
 async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices) -> IssuedKey:
@@ -95,6 +106,9 @@ async def _address(request: Request) -> str:
 def _is_key(token: str) -> bool:
     return token.startswith("at_")
 
+
+CallingSession = Annotated[SessionOfCaller, Depends(_session)]
+"""A good session, with its user; API keys are refused."""
 
 SessionUser = Annotated[User, Depends(_user)]
 """The user of a session; API keys are refused."""

@@ -320,16 +320,29 @@ def test_a_logout_is_repeatable(world: World, ada: Account) -> None:
     assert [world.post(LOG_OUT, token=ada.session).status for _ in range(2)] == [200, 200]
 
 
-def test_a_changed_password_ends_all_sessions_and_begins_one(world: World, ada: Account) -> None:
+def test_change_password_ends_all_sessions_but_the_asking_one(world: World, ada: Account) -> None:
+    """The web page that asked goes on with its token; every other session has ended, and a new one begins."""
     other = log_in(world, ada.email).json["token"]
     answer = world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"})
     assert answer.status == 200
     assert answer.json.keys() == {"success", "message", "token", "expiresAt"}
     assert answer.json["expiresAt"] == "2026-03-09T12:00:00.000Z"
     assert answer.cookies[0].startswith(f"auth_token={answer.json['token']}; ")
-    for ended in (ada.session, other):
-        assert world.get(ME, token=ended).refusal[:2] == (401, "EXPIRED_TOKEN")
-    assert world.get(ME, token=answer.json["token"]).status == 200
+    assert world.get(ME, token=other).refusal[:2] == (401, "EXPIRED_TOKEN")
+    for good in (ada.session, answer.json["token"]):
+        assert world.get(ME, token=good).status == 200
+
+
+def test_change_password_is_refused_after_ten_wrong_ones(world: World, ada: Account) -> None:
+    """The current password cannot be guessed: the eleventh attempt of an address is 429, though it is right."""
+    for _ in range(10):
+        wrong = world.post(CHANGE, token=ada.session, json={"currentPassword": "wrong", "newPassword": "another one"})
+        assert wrong.refusal[:2] == (401, "UNAUTHORIZED")
+    body = {"currentPassword": PASSWORD, "newPassword": "another one"}
+    refused = world.post(CHANGE, token=ada.session, json=body)
+    assert refused.refusal[:2] == (429, "RATE_LIMIT_EXCEEDED")
+    assert 1 <= int(refused.headers["retry-after"]) <= 900
+    assert world.post(CHANGE, token=ada.session, json=body, source_ip="203.0.113.8").status == 200
 
 
 def test_a_changed_password_replaces_the_old_one(world: World, ada: Account) -> None:
