@@ -97,10 +97,8 @@ class Accounts:
             raise SessionExpired("Session has ended")
         return user, claims
 
-    async def log_out(self, token: str | None) -> None:
-        """End a session. What is no session (any more) needs no end."""
-        if token is None:
-            return
+    async def log_out(self, token: str) -> None:
+        """End a session. A token that is no good session has no effect."""
         try:
             user, claims = await self.authenticate(token)
         except Unauthenticated:

@@ -176,8 +176,8 @@ class TestSessions:
             await services.accounts.authenticate(first.token)
         await services.accounts.authenticate(second.token)
 
-    @pytest.mark.parametrize("token", [None, "", "no token"])
-    async def test_logging_out_without_a_session_is_fine(self, services: Services, token: str | None) -> None:
+    @pytest.mark.parametrize("token", ["", "no token"])
+    async def test_logging_out_without_a_session_is_fine(self, services: Services, token: str) -> None:
         made = await signed_up(services)
         await services.accounts.log_out(token)
         await services.accounts.authenticate(made.session.token)
