@@ -34,7 +34,8 @@ def main() -> None:
     ours(_TEXT)
     print(f"first text, with the model's loading: {time.process_time() - began:.2f} s of CPU\n")
     print(
-        "| text | sound | CPU | a second of sound | the model alone | ratio | memory peak |\n|---|---|---|---|---|---|---|"
+        "| text | sound | CPU | a second of sound | the model alone | ratio | memory peak |"
+        "\n|---|---|---|---|---|---|---|"
     )
     _row("60 characters", _TEXT[:52], 15, ours, lambda text: len(floor(text, seed=0)) / SAMPLE_RATE)
     _row("1,000 characters", (_TEXT * 8)[:1_000], 5, ours, lambda text: len(floor(text, seed=0)) / SAMPLE_RATE)
