@@ -40,14 +40,14 @@ class Memos:
         return None if document is None else Memo.read(document)
 
     async def load(self, user_id: str, memo_id: str) -> Memo:
-        """Raises MemoNotFound."""
+        """Return the memo. Raises MemoNotFound if its owner has none with this id."""
         memo = await self.get(user_id, memo_id)
         if memo is None:
             raise MemoNotFound(memo_id)
         return memo
 
     async def page(self, user_id: str, window: Window, *, voice: str | None = None) -> Page[Memo]:
-        """An owner's memos, newest first. With `voice` a page may end early, before it is full."""
+        """Return an owner's memos, newest first. With `voice` a page may be short though more memos follow."""
         page = await newest(
             self._store,
             MEMOS,

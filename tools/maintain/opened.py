@@ -1,4 +1,4 @@
-"""The store of a deployment, opened for maintenance. Nothing is created that one did not ask for."""
+"""Opening the store of a deployment for maintenance. Nothing is created unless it is asked for."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,21 +12,21 @@ from shared.tables import TABLES
 from tools.maintain.content import has_rows
 
 _SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER")
-"""What only those need who answer requests: maintenance is the same in production, and signs nothing."""
+"""Settings of functions that answer requests. Maintenance does not need them: it signs nothing."""
 
 
 class Impossible(Exception):
-    """What was asked for cannot be done; the text says why."""
+    """A command cannot do what it was asked; the text says why."""
 
 
 def maintenance_settings(environ: Mapping[str, str]) -> Settings:
-    """Raises SettingsError."""
+    """Return the settings of the environment. Raises SettingsError if they are missing or contradict."""
     return Settings.from_env(with_secrets({name: value for name, value in environ.items() if name not in _SERVING}))
 
 
 @asynccontextmanager
 async def opened_store(settings: Settings, *, creates_table: bool = False) -> AsyncIterator[Store]:
-    """Verified, so that it can be written to. Raises SettingsError, StoreError."""
+    """Open a store and verify its tables, so that it can be written to. Raises SettingsError, StoreError."""
     opened = open_store(settings, creates_table=creates_table)
     try:
         await opened.store.verify(TABLES)

@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,12 +17,14 @@ import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
 
+from shared.core.checked_clock import CheckedClock
 from shared.core.concurrency import gather_settled
 from shared.stores.dynamo.client import Dynamo, open_client
 from shared.stores.dynamo.failures import ANSWERED, RAISED, CallOutcome, ConditionFailed, DynamoError, failure
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
 from tests.fakes.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
+from tests.support import NOON, FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +106,16 @@ async def test_call_that_is_slow_blocks_no_other() -> None:
     assert not call.done()
     answers.set()
     assert await call is None
+    await dynamo.aclose()
+
+
+async def test_answer_holds_back_a_clock_that_is_ahead() -> None:
+    """The `Date` of an answer is the store's time: a machine's clock that is a day ahead of it is held back to it."""
+    clock = CheckedClock(FakeClock(NOON + timedelta(days=1)))
+    metadata = {"HTTPHeaders": {"date": format_datetime(NOON, usegmt=True)}}
+    dynamo = dynamo_on(Client(lambda: {"ResponseMetadata": metadata}), checked_clock=clock)
+    await dynamo.get(KEY, deadline=dynamo.deadline(60))
+    assert clock() == NOON
     await dynamo.aclose()
 
 
