@@ -72,7 +72,7 @@ class FailedMemos:
             "characters": characters(draft.text),
             "test": key.is_test,
         }
-        await self._recorder.record(action, user_id=key.user_id, at=request.at, key=key, metadata=metadata)
+        await self._recorder.try_record(action, user_id=key.user_id, at=request.at, key=key, metadata=metadata)
 
 
 def _code_of_5xx(failure: BaseException) -> str | None:

@@ -22,11 +22,10 @@ from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.speech.simulated import SimulatedSpeech
 from shared.speech.synthesizer import Synthesizer
-from shared.stores.port import AlreadyExists, StoreError, StoreUnavailable
-from shared.tables import ApiKeys, Memos, UsageLogs, Users, uses_counter
+from shared.stores.port import StoreError
+from shared.tables import ApiKeys, Memos, Users, uses_counter
 from shared.tables.api_keys import IssuedKey
 from shared.tables.memos import Memo
-from shared.tables.usage_logs import Action, UsageLog
 from shared.tables.users import User
 
 MAX_CHARACTERS: Final = 100_000
@@ -34,9 +33,6 @@ MAX_CHARACTERS: Final = 100_000
 
 FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
 """Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
-
-LOG_SENDINGS: Final = 3
-"""How often a memo's log is sent before the memo fails. Each sending has the store's time limit."""
 
 _KEYS_REMEMBERED: Final = 1024
 
@@ -52,7 +48,6 @@ class MemoService:
         users: Users,
         keys: ApiKeys,
         memos: Memos,
-        logs: UsageLogs,
         quotas: Quotas,
         attempts: Attempts,
         recorder: UsageRecorder,
@@ -63,9 +58,9 @@ class MemoService:
         self._users = users
         self._keys = keys
         self._memos = memos
-        self._logs = logs
         self._quotas = quotas
         self._attempts = attempts
+        self._recorder = recorder
         self._failures = FailedMemos(memos=memos, quotas=quotas, recorder=recorder)
         self._speech = speech
         self._clock = clock
@@ -86,7 +81,7 @@ class MemoService:
         request = MemoRequest(key=key, draft=draft, at=self._clock(), reservation=self._quotas.reservation())
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
-            memo = await self._speak(draft, key.user_id, request.at, simulated=key.is_test)
+            memo = await self._speak(draft, key.user_id, request.at, simulated=key.is_test, api_key_id=key.id)
             await self._keep(memo, request, admission)
         request_stats.current().memos += 1
         return memo, admission.quota.day
@@ -97,10 +92,15 @@ class MemoService:
         return await self._speak(draft, "demo", self._clock(), simulated=True)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
-        """Reserve a place for a text that its owner's plan takes, beside the key's check."""
+        """Reserve a place for a text that its owner's plan takes, beside the key's check.
+
+        Housekeeping compares memos with logs for owners on the day's list, so the owner is on it before the memo is.
+        """
+        listed = self._recorder.note_active(request.key.user_id, request.at)
         if check is None:
-            return await self._place(request)
-        request.key, admission = await gather_settled(check, self._place(request))
+            admission, _ = await gather_settled(self._place(request), listed)
+        else:
+            request.key, admission, _ = await gather_settled(check, self._place(request), listed)
         return admission
 
     async def _place(self, request: MemoRequest) -> Admission:
@@ -116,7 +116,9 @@ class MemoService:
             raise InvalidCredential("Invalid API key")
         return user
 
-    async def _speak(self, draft: Draft, user_id: str, at: datetime, *, simulated: bool) -> Memo:
+    async def _speak(
+        self, draft: Draft, user_id: str, at: datetime, *, simulated: bool, api_key_id: str | None = None
+    ) -> Memo:
         began = time.perf_counter()
         try:
             spoken = await (self._simulated if simulated else self._speech).speak(draft.text, draft.voice)
@@ -126,6 +128,7 @@ class MemoService:
         return Memo(
             id=self._ids.mint(at),
             user_id=user_id,
+            api_key_id=api_key_id,
             text=draft.text,
             audio_url=spoken.audio_url,
             duration_seconds=spoken.duration_seconds,
@@ -140,42 +143,11 @@ class MemoService:
         request.memo = memo
         await gather_settled(
             self._memos.add(memo),
-            self._record(memo, request.key),
+            self._recorder.record_memo(memo, request.key),
             request.reservation.take(uses_counter(request.key)),
             self._quotas.count_month(request.reservation, admission),
             self._mark_used(request.key, memo.created_at),
         )
-
-    async def _record(self, memo: Memo, key: IssuedKey) -> None:
-        """Write the log of a memo, a fact under the memo's id: sent again, it is still one."""
-        metadata = {
-            "memoId": memo.id,
-            "voice": memo.voice,
-            "characters": memo.character_count,
-            "audioSeconds": memo.duration_seconds,
-            "test": key.is_test,
-        }
-        log = UsageLog(
-            id=memo.id,
-            user_id=memo.user_id,
-            api_key_id=key.id,
-            api_key_name=key.name,
-            api_key_prefix=key.prefix,
-            action=Action.MEMO_CREATED,
-            metadata=metadata,
-            created_at=memo.created_at,
-        )
-        for sending in range(1, LOG_SENDINGS + 1):
-            try:
-                await self._logs.add(log)
-            except AlreadyExists:
-                return  # an earlier sending wrote it: no other log has this id
-            except StoreUnavailable:
-                if sending == LOG_SENDINGS:
-                    raise
-                _log.warning("a memo's log was not written: it is sent again", extra={"memo_id": memo.id})
-            else:
-                return
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
         """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""

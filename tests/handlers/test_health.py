@@ -113,7 +113,7 @@ def test_health_answers_without_a_usable_environment(new_world: NewWorld) -> Non
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize(
-    "path", ["/", "/api/v1/nothing", "/health/", "//health", "/Health", "/%F0%9F%98%80", "/a/../b"]
+    "path", ["/index.html", "/api/v1/nothing", "/health/", "//health", "/Health", "/%F0%9F%98%80", "/a/../b"]
 )
 def test_unknown_paths_are_answered_in_the_envelope(world: World, method: str, path: str) -> None:
     answer = world.send(method, path)

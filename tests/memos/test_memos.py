@@ -26,7 +26,7 @@ from shared.speech.synthesizer import Speech
 from shared.speech.voices import VOICES, Voice
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
-from shared.tables import MEMOS, ApiKeys, Memos, UsageLogs, Users, Window
+from shared.tables import MEMOS, ActiveOwners, ApiKeys, Memos, UsageLogs, Users, Window
 from shared.tables.api_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
@@ -91,10 +91,9 @@ def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
         users=Users(store),
         keys=ApiKeys(store),
         memos=Memos(store),
-        logs=UsageLogs(store),
         quotas=Quotas(store),
         attempts=Attempts(store, AttemptLimits(), secret=SECRET, clock=clock),
-        recorder=UsageRecorder(UsageLogs(store), ids),
+        recorder=UsageRecorder(UsageLogs(store), ActiveOwners(store), ids),
         speech=_BrokenSpeech(),
         clock=clock,
         ids=ids,
@@ -119,7 +118,7 @@ async def test_make_takes_six_calls_and_seven_once_a_minute(store: MemoryStore, 
         key = await counted.api_keys.authenticate(ada.api_key.secret)
         await counted.memos.make(key, DRAFT)
         calls.append(counting.calls.total())
-    assert calls == [7, 6]
+    assert calls == [8, 6]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -273,7 +272,7 @@ async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
         clock.advance(timedelta(seconds=30))
         await make(services, ada)
         puts.append(counting.calls["put"])
-    assert puts == [1, 2, 2, 3]
+    assert puts == [2, 3, 3, 4]  # the first is the list of the day's active owners
     (key,) = await services.tables.api_keys.of(ada.user.id)
     assert key.last_used_at == NOON + timedelta(minutes=2)
 

@@ -8,13 +8,14 @@ rows are laid out: `items`. Why no index rows and no transactions are needed: do
 import secrets
 from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from math import ceil, inf
 from typing import Any, Final
 
 from shared.core.clock import Clock, utc_now
-from shared.core.concurrency import KeyedLocks
+from shared.core.concurrency import KeyedLocks, in_batches
 from shared.stores.checked import CheckedStore, Place, TextChange, Texts
 from shared.stores.dynamo import provisioning
 from shared.stores.dynamo.client import Dynamo
@@ -30,6 +31,7 @@ from shared.stores.dynamo.items import (
     counter_key,
     counter_partition,
     new_item,
+    partitions,
     read_counters,
     read_item,
     reserves_of,
@@ -187,6 +189,38 @@ class DynamoStore(CheckedStore):
             if after is None:
                 return {name: counted[name] for name in sorted(counted)}
 
+    async def _erase(self, table: Table, partition: str, deadline: float) -> bool:
+        enough = self._half_way(deadline)
+        for shard in partitions(table, partition):
+            after: Item | None = None
+            while True:
+                keys, after = await self._dynamo.query(
+                    "pk = :pk", {":pk": {"S": shard}}, after=after, keys_only=True, deadline=deadline
+                )
+                await self._dynamo.delete_all(keys, deadline=deadline)
+                if after is None:
+                    break
+                if self._at(0) >= enough:
+                    return False
+        return True
+
+    async def _drop(self, counters: Sequence[str], deadline: float) -> None:
+        """With a month the days in it are forgotten too, since they share its item; a day alone leaves the item."""
+        whole = [counter for counter in counters if counter == month_of(counter)]
+        days = [counter for counter in counters if month_of(counter) not in whole]
+        await self._dynamo.delete_all([counter_key(counter) for counter in whole], deadline=deadline)
+        await in_batches(self._drop_day(counter, deadline) for counter in days)
+
+    async def _drop_day(self, counter: str, deadline: float) -> None:
+        with suppress(ConditionFailed):  # the item is absent
+            await self._dynamo.update(
+                counter_key(counter),
+                "REMOVE #n",
+                names={"#n": counter_attribute(counter)},
+                condition="attribute_exists(pk)",
+                deadline=deadline,
+            )
+
     async def _scan(
         self, table: Table, after: Place | None, limit: int, deadline: float
     ) -> tuple[list[Row], Place | None]:
@@ -203,9 +237,6 @@ class DynamoStore(CheckedStore):
 
     async def _verify(self, tables: Sequence[Table], deadline: float) -> None:
         await provisioning.verify(self._dynamo, creates=self._creates_table, deadline=deadline)
-
-    def _half_way(self, deadline: float) -> float:
-        return (self._dynamo.deadline(0) + deadline) / 2
 
     def _has_ended(self, counter: Item) -> bool:
         return "ttl" in counter and int(counter["ttl"]["N"]) <= self._clock().timestamp()
