@@ -15,11 +15,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: bench bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
-=======
-.PHONY: bench bench-speech hear samples bench-cold bench-dynamodb bench-micro bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format help invoke invoke-osls lock micro offline prove rehearse run test test-dynamodb test-micro test-runtime test-stores
->>>>>>> 8d16fe38a95bce3804b9e8dfb5022ac327e3b111
+.PHONY: bench bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -112,13 +108,12 @@ dynamodb: $(READY) ## Serve AWS's DynamoDB Local on $DYNAMODB_PORT (default 8001
 test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
 	@$(PY) -m tests.engines
 
-<<<<<<< HEAD
 test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
 	@$(PY) -m tests.engines.s3
-=======
+
 .local/hearing/ready: requirements-hearing.txt $(READY)
 	$(PYTHON) -m venv --clear .local/hearing
-	.venv/bin/uv pip install --quiet --python .local/hearing/bin/python --require-hashes -r requirements-hearing.txt
+	$(VENV)/bin/uv pip install --quiet --python .local/hearing/bin/python --require-hashes -r requirements-hearing.txt
 	@touch $@
 
 hear: .local/hearing/ready ## Let Whisper, FFmpeg, Praat and a loudness meter judge the twelve voices
@@ -126,7 +121,6 @@ hear: .local/hearing/ready ## Let Whisper, FFmpeg, Praat and a loudness meter ju
 
 samples: $(READY) ## Make the samples of the twelve voices anew
 	@$(PY) -m tools.samples
->>>>>>> 8d16fe38a95bce3804b9e8dfb5022ac327e3b111
 
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.proofs.prove
@@ -151,16 +145,11 @@ bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB 
 	@$(PY) -m tools.bench.dynamo
 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
-<<<<<<< HEAD
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements-uv.txt deploy/uv.in
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade -o deploy/scanners.txt deploy/scanners.in
-=======
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
-	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group hearing -c requirements-dev.txt -o requirements-hearing.txt pyproject.toml
->>>>>>> 8d16fe38a95bce3804b9e8dfb5022ac327e3b111
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group hearing -c requirements-dev.txt -o requirements-hearing.txt pyproject.toml
 
 clean: ## Remove what was built
 	rm -rf .venv .venv-* .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis
