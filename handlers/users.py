@@ -7,12 +7,13 @@ from handlers.models.base import Answer, Body, Message, Success
 from handlers.models.fields import Email, NewPassword, RequiredText
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
-from shared.accounts.sessions import SESSION_LIFE, Session
 from shared.core.clock import Instant
+from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
 from shared.plans import Tier
 from shared.tables.users import Role
-from shared.web.auth import COOKIE, ClientAddress, RequestServices, SessionUser, given_credential
+from shared.web.auth import CallingSession, ClientAddress, RequestServices, SessionUser, given_token
+from shared.web.cookies import clear_session, session_cookies, set_session
 from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
@@ -70,7 +71,7 @@ class PasswordChanged(Message):
 async def sign_up(body: SignUp, address: ClientAddress, services: RequestServices, response: Response) -> SignupAnswer:
     """Open an account, with a first API key and a session."""
     account = await services.accounts.sign_up(body.email, body.password, address=address)
-    _set_cookie(response, account.session, secure=services.settings.production)
+    set_session(response, account.session, production=services.settings.production)
     return SignupAnswer(
         success=True,
         user=UserAnswer.model_validate(account.user),
@@ -85,7 +86,7 @@ async def sign_up(body: SignUp, address: ClientAddress, services: RequestService
 async def log_in(body: LogIn, address: ClientAddress, services: RequestServices, response: Response) -> LoggedIn:
     """Begin a session."""
     user, session = await services.accounts.log_in(body.email, body.password, address=address)
-    _set_cookie(response, session, secure=services.settings.production)
+    set_session(response, session, production=services.settings.production)
     return LoggedIn(
         success=True, user=UserAnswer.model_validate(user), token=session.token, expires_at=session.expires_at
     )
@@ -93,9 +94,11 @@ async def log_in(body: LogIn, address: ClientAddress, services: RequestServices,
 
 @routes.post("/api/v1/auth/logout", responses=errors())
 async def log_out(request: Request, services: RequestServices, response: Response) -> Message:
-    """End the session, if there is one, and clear the cookie."""
-    await services.accounts.log_out(given_credential(request))
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=services.settings.production)
+    """End the sessions of the header and of the cookie, if there are any, and clear the cookie."""
+    token = given_token(request)
+    tokens = {*session_cookies(request).all, *((token,) if token else ())}
+    await gather_settled(*(services.accounts.log_out(token) for token in tokens))
+    clear_session(response, production=services.settings.production)
     return Message(success=True, message="Logged out")
 
 
@@ -107,26 +110,21 @@ async def me(user: SessionUser) -> Me:
 
 @routes.post(
     "/api/v1/auth/change-password",
-    responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword),
+    responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword, TooManyAttempts),
 )
 async def change_password(
-    user: SessionUser, body: ChangePassword, services: RequestServices, response: Response
+    calling: CallingSession,
+    body: ChangePassword,
+    address: ClientAddress,
+    services: RequestServices,
+    response: Response,
 ) -> PasswordChanged:
-    """Change the password, end all sessions, and begin a new one."""
-    session = await services.accounts.change_password(user, current=body.current_password, new=body.new_password)
-    _set_cookie(response, session, secure=services.settings.production)
-    return PasswordChanged(success=True, message="Password changed", token=session.token, expires_at=session.expires_at)
-
-
-def _set_cookie(response: Response, session: Session, *, secure: bool) -> None:
-    response.set_cookie(
-        COOKIE,
-        session.token,
-        max_age=int(SESSION_LIFE.total_seconds()),
-        httponly=True,
-        samesite="Lax",  # type: ignore[arg-type] # the contract writes it so
-        secure=secure,
+    """Change the password. All sessions end but the one that asks, and a new one begins."""
+    session = await services.accounts.change_password(
+        calling.user, calling.claims, current=body.current_password, new=body.new_password, address=address
     )
+    set_session(response, session, production=services.settings.production)
+    return PasswordChanged(success=True, message="Password changed", token=session.token, expires_at=session.expires_at)
 
 
 handler = Function(routes, title="accounts")

@@ -1,14 +1,14 @@
 """The types of fields in bodies, which check what they are given."""
 
 import re
-import unicodedata
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from shared.accounts.passwords import PASSWORD_MOST
 from shared.core.errors import InvalidVoice
-from shared.core.text import characters
+from shared.core.text import characters, composed
 from shared.speech.voices import VOICES, Voice
 
 EMAIL_LENGTH: Final = 254
@@ -18,7 +18,6 @@ DOMAIN_LENGTH: Final = 253
 """Characters of a domain name (RFC 1035), without the final dot."""
 
 PASSWORD_LEAST: Final = 8
-PASSWORD_MOST: Final = 128
 """UTF-16 code units of a new password in NFC."""
 
 _ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
@@ -51,7 +50,7 @@ def at_most(most: int, *, bound: str = "maxLength") -> AfterValidator:
 
 def _email(text: str) -> str:
     """Normalise an address, so that each mailbox is one account: NFC, lower case, domain in its `xn--` form."""
-    email = _nfc(_nfc(text.strip()).lower())
+    email = _nfc(_nfc(text.strip(), most=EMAIL_LENGTH).lower(), most=EMAIL_LENGTH)
     local, _, domain = email.rpartition("@")
     if characters(email) > EMAIL_LENGTH:
         raise _too_long(EMAIL_LENGTH, characters(email))
@@ -77,13 +76,16 @@ def _ascii_domain(domain: str) -> str | None:
     return domain if named and len(domain) <= DOMAIN_LENGTH else None
 
 
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+def _nfc(text: str, *, most: int) -> str:
+    nfc = composed(text, most=most)
+    if nfc is None:
+        raise _too_long(most, characters(text))
+    return nfc
 
 
 def _password(text: str) -> str:
     """Bound a new password's length, in the form in which passwords are compared."""
-    compared = _nfc(text)
+    compared = _nfc(text, most=PASSWORD_MOST)
     if characters(compared) < PASSWORD_LEAST:
         raise PydanticCustomError("VALIDATION_ERROR", f"must have at least {PASSWORD_LEAST} characters")
     if characters(compared) > PASSWORD_MOST:

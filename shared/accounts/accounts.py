@@ -1,7 +1,9 @@
 """Accounts: sign-up, login, logout, passwords."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from shared.accounts.passwords import Passwords
 from shared.accounts.sessions import Claims, Session, Sessions
@@ -11,12 +13,16 @@ from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
 from shared.core.ids import Ids
-from shared.limits.attempts import Attempts
+from shared.limits.attempts import Attempt, Attempts
 from shared.plans import Tier
 from shared.stores.best_effort import best_effort
 from shared.tables import ApiKeys, Users
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
+
+_NOT_CURRENT: Final = "Current password is incorrect"
+
+_log = logging.getLogger("agent_talk.security")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +75,13 @@ class Accounts:
         return SignedUp(user=user, session=self._sessions.begin(user), api_key=key)
 
     async def log_in(self, email: str, password: str, *, address: str) -> tuple[User, Session]:
-        """Raises WrongPassword, for an unknown account too and after the same work, and TooManyAttempts."""
-        attempt = self._attempts.log_in(address, email)
-        async with attempt.unless_it_breaks():
-            _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))
-            nobody = self._ids.mint(self._clock())
-            _, found = await gather_settled(attempt.check_address(), self._users.get(user_id or nobody))
-            user = found if found is not None and found.email == email else None
-            if not await self._passwords.verify(user.password_hash if user else None, password) or user is None:
-                raise WrongPassword("Invalid email or password")
+        """Begin a session.
+
+        Raises TooManyAttempts if too many failed, WrongPassword if the account is unknown or the password is wrong.
+        """
+        user, attempt = await self._check_password(
+            email, password, address=address, refusal="Invalid email or password"
+        )
         await gather_settled(
             attempt.forgive(), self._recorder.record(Action.USER_LOGIN, user_id=user.id, at=self._clock())
         )
@@ -89,14 +93,12 @@ class Accounts:
         user = await self._users.get(claims.user_id)
         if user is None:
             raise InvalidCredential("Invalid session or API key")
-        if claims.version != user.session_version or claims.session_id in user.ended_sessions:
+        if not user.has_session(claims.session_id, claims.version):
             raise SessionExpired("Session has ended")
         return user, claims
 
-    async def log_out(self, token: str | None) -> None:
-        """End a session. What is no session (any more) needs no end."""
-        if token is None:
-            return
+    async def log_out(self, token: str) -> None:
+        """End a session. A token that is no good session has no effect."""
         try:
             user, claims = await self.authenticate(token)
         except Unauthenticated:
@@ -105,24 +107,47 @@ class Accounts:
             user, claims.session_id, ends_at=int(claims.expires_at.timestamp()), now=int(self._clock().timestamp())
         )
 
-    async def change_password(self, user: User, *, current: str, new: str) -> Session:
-        """End every session, and begin a new one. Raises WrongPassword."""
-        if not await self._passwords.verify(user.password_hash, current):
-            raise WrongPassword("Current password is incorrect")
-        password_hash = await self._passwords.hash(new)
+    async def change_password(self, user: User, claims: Claims, *, current: str, new: str, address: str) -> Session:
+        """Change the password, end all sessions but the one of `claims`, and begin a new one.
+
+        Raises WrongPassword, TooManyAttempts, and SessionExpired if the session has ended meanwhile.
+        """
+        _, attempt = await self._check_password(user.email, current, address=address, user=user, refusal=_NOT_CURRENT)
+        password_hash, _ = await gather_settled(self._passwords.hash(new), attempt.forgive())
+        at = self._clock()
 
         def change(row: User) -> User:
-            if row.password_hash != user.password_hash:  # changed since: what was checked is not current
-                raise WrongPassword("Current password is incorrect")
-            return row.model_copy(
-                update={
-                    "password_hash": password_hash,
-                    "session_version": row.session_version + 1,
-                    "updated_at": self._clock(),
-                }
-            )
+            if row.password_hash != user.password_hash:  # changed since: the password that was checked is not current
+                raise WrongPassword(_NOT_CURRENT)
+            if claims.session_id in row.ended_sessions:  # keeping it would bring it back
+                raise SessionExpired("Session has ended")
+            changed = row.without_sessions(but=claims.session_id)
+            return changed.model_copy(update={"password_hash": password_hash, "updated_at": at})
 
-        return self._sessions.begin(await self._users.change(user.id, change))
+        changed = await self._users.change(user.id, change)
+        _log.info("password changed; all other sessions ended", extra={"user_id": user.id})
+        await self._recorder.record(Action.PASSWORD_CHANGED, user_id=user.id, at=at)
+        return self._sessions.begin(changed)
+
+    async def _check_password(
+        self, email: str, password: str, *, address: str, refusal: str, user: User | None = None
+    ) -> tuple[User, Attempt]:
+        """Check an account's password: the one place that does, so every check takes an attempt.
+
+        Without `user` the account is looked up by its e-mail address; an unknown one costs the same work. Returns the
+        user and the attempt, to be forgiven. Raises WrongPassword(refusal), TooManyAttempts.
+        """
+        attempt = self._attempts.password(address, email)
+        async with attempt.unless_it_breaks():
+            if user is None:
+                _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))
+                row = await self._users.get(user_id or self._ids.mint(self._clock()))
+                user = row if row is not None and row.email == email else None
+            else:
+                await attempt.begin()
+            if not await self._passwords.verify(user.password_hash if user else None, password) or user is None:
+                raise WrongPassword(refusal)
+        return user, attempt
 
     async def _new_user(self, email: str, password: str) -> tuple[User, NewKey]:
         password_hash = await self._passwords.hash(password)

@@ -2,12 +2,16 @@
 
 import asyncio
 import secrets
-import unicodedata
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from shared.core.text import composed
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
+
+PASSWORD_MOST: Final = 128
+"""UTF-16 code units of a new password in NFC."""
 
 
 class Passwords:
@@ -46,5 +50,8 @@ class Passwords:
 
 
 def _compared(password: str) -> str:
-    """The form in which passwords are compared: NFC, as keyboards differ in how they compose what they type."""
-    return unicodedata.normalize("NFC", password)
+    """Return the form in which passwords are compared: NFC, as keyboards differ in how they compose what they type.
+
+    A password too long to be anyone's is compared as it is, and fits nothing.
+    """
+    return composed(password, most=PASSWORD_MOST) or password

@@ -2,7 +2,7 @@
 
 AgentTalkError
 ├── 400  ValidationFailed · MissingField · InvalidInput · InvalidVoice
-├── 401  MissingCredential · InvalidCredential · WrongPassword · SessionExpired
+├── 401  MissingCredential · InvalidCredential · SeveralSessions · WrongPassword · SessionExpired
 ├── 403  Forbidden · InsufficientTier · KeyRevoked
 ├── 404  NotFound · MemoNotFound
 ├── 405  MethodNotAllowed
@@ -89,6 +89,12 @@ class MissingCredential(Unauthenticated):
 
 class InvalidCredential(Unauthenticated):
     code = "INVALID_API_KEY"
+
+
+class SeveralSessions(Unauthenticated):
+    """The cookies contain more than one good session, so one may have been planted by another host."""
+
+    code = "UNAUTHORIZED"
 
 
 class SessionExpired(Unauthenticated):

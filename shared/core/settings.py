@@ -47,6 +47,9 @@ class WebSettings:
 
     production: bool = False
     cors_origins: tuple[str, ...] = ()
+    public_origin: str = PUBLIC_URL
+    """The origin of PUBLIC_URL: pages there are this service's own."""
+
     log_level: str = "INFO"
     metrics: bool = False
 
@@ -61,6 +64,7 @@ class WebSettings:
             production=read.choice("AGENT_TALK_ENV", ("development", "production"), default="development")
             == "production",
             cors_origins=read.origins("CORS_ORIGINS"),
+            public_origin=_origin_of(read.env.get("PUBLIC_URL", "")) or PUBLIC_URL,
             log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
             metrics=read.choice("METRICS", ("0", "1"), default="1" if read.in_lambda else "0") == "1",
         )
@@ -174,11 +178,12 @@ class _Reader:
         return default
 
     def origins(self, name: str) -> tuple[str, ...]:
-        words = [word.strip().rstrip("/").lower() for word in self.env.get(name, "").split(",") if word.strip()]
+        words = [word.strip().rstrip("/") for word in self.env.get(name, "").split(",") if word.strip()]
+        origins = [(word, normal_origin(word)) for word in words]
         self.problems.extend(
-            f"{name} must be origins like https://example.org{_but(word)}" for word in words if not _is_origin(word)
+            f"{name} must be origins like https://example.org{_but(word)}" for word, origin in origins if origin is None
         )
-        return tuple(word for word in words if _is_origin(word))
+        return tuple(origin for _, origin in origins if origin is not None)
 
 
 def _but(url: str) -> str:
@@ -186,8 +191,21 @@ def _but(url: str) -> str:
     return "" if "@" in url or "?" in url else f", not {url!r}"
 
 
-def _is_origin(text: str) -> bool:
-    return _is_url(text) and not urlsplit(text).path
+def normal_origin(text: str) -> str | None:
+    """Return an origin in one spelling: lower case, without its scheme's default port. None if it is no origin."""
+    if not _is_url(text) or urlsplit(text).path:
+        return None
+    return _origin_of(text)
+
+
+def _origin_of(url: str) -> str | None:
+    """Return the origin of a URL; None if it is no URL."""
+    if not _is_url(url):
+        return None
+    parts = urlsplit(url.lower())
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _is_url(text: str) -> bool:

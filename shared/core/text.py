@@ -1,6 +1,22 @@
-"""How texts are measured."""
+"""How texts are measured and composed."""
+
+import unicodedata
+from typing import Final
+
+_LONGEST_DECOMPOSITION: Final = 4
+"""The most characters that one composed character comes from, as in U+1FAF."""
 
 
 def characters(text: str) -> int:
-    """The length of a text as every client counts it: in UTF-16 code units."""
+    """Return the length of a text as every client counts it: in UTF-16 code units."""
     return len(text.encode("utf-16-le")) // 2
+
+
+def composed(text: str, *, most: int) -> str | None:
+    """Return a text in NFC; None if it is so long that its NFC has more than `most` characters.
+
+    Normalization's time grows with the square of a run of combining characters: 1 MiB of them would take an hour.
+    """
+    if len(text) > _LONGEST_DECOMPOSITION * most:
+        return None
+    return unicodedata.normalize("NFC", text)

@@ -1,86 +1,168 @@
-"""Attempts (login, sign-up, demo) in fixed windows, by client address."""
+"""Attempts in fixed windows: passwords, sign-ups and demos.
+
+| attempt | counters | window |
+|---|---|---|
+| password | `login.20261123T1215.<address>:<account>` and `login.20261123T1215.<address>` | 15 min |
+| sign-up, demo | `signup.20261123T1200.<address>`, `demo.20261123T1200.<address>` | 1 h |
+
+`<address>` and `<account>` are pseudonyms. An attempt is counted before it is carried out, so no more than
+the limit get through under any concurrency. A refused attempt stays counted: its window is closed, and giving back
+would cost a request for each refusal.
+"""
 
 import hmac
+import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NoReturn
+from typing import Final
 
 from shared.core.clock import HOUR, Clock, floor, whole_seconds
+from shared.core.concurrency import gather_settled
 from shared.core.errors import AgentTalkError, TooManyAttempts
 from shared.core.settings import AttemptLimits
-from shared.limits.reservation import Reservation
+from shared.stores.best_effort import best_effort
 from shared.stores.port import Store
 
-LOGIN_WINDOW: Final = timedelta(minutes=15)
+PASSWORD_WINDOW: Final = timedelta(minutes=15)
+
+KNOWN_FOR: Final = timedelta(minutes=1)
+"""How long a container refuses by what it saw, without asking the store. Longer would refuse too long where the limit
+was passed only by attempts that were then given back."""
+
+_KNOWN_MOST: Final = 10_000
+"""Counters that a container remembers, some 2 MB. Above it the oldest are forgotten, and cost requests again."""
+
+_log = logging.getLogger("agent_talk.security")
 
 
 def pseudonym(secret: str, text: str) -> str:
-    """A stand-in for personal data in names of counters: constant, and meaningless without the secret."""
+    """Return a stand-in for personal data: 32 hexadecimal digits, constant, and meaningless without the secret."""
     return hmac.digest(secret.encode(), text.encode(), "sha256").hex()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One attempt, counted from `begin` on, until it is forgiven."""
+class AttemptBound:
+    """A counter and its limit. With `keeps_place` a place that is not needed after all stays counted, for the
+    container's next attempt: that saves the request that would give it back."""
 
-    reservation: Reservation
     counter: str
     limit: int
-    window_ends_at: datetime
-    clock: Clock
+    keeps_place: bool = False
+
+
+class KnownCounters:
+    """What one container knows about counters: which are closed, and how many places it holds that nobody uses."""
+
+    def __init__(self) -> None:
+        self._closed: OrderedDict[str, datetime] = OrderedDict()
+        self._places: OrderedDict[str, int] = OrderedDict()
+
+    def is_closed(self, counter: str, at: datetime) -> bool:
+        return self._closed.get(counter, at) > at
+
+    def close(self, counter: str, until: datetime) -> None:
+        self._closed[counter] = until
+        _forget_oldest(self._closed)
+
+    def keep_place(self, counter: str) -> None:
+        self._places[counter] = self._places.get(counter, 0) + 1
+        _forget_oldest(self._places)
+
+    def take_places(self, counter: str) -> int:
+        """Return how many places the container holds on this counter; the caller has them now."""
+        return self._places.pop(counter, 0)
+
+
+class Attempt:
+    """One attempt, counted from `begin` on until it is forgiven."""
+
+    def __init__(
+        self,
+        store: Store,
+        known: KnownCounters,
+        *,
+        kind: str,
+        bounds: tuple[AttemptBound, ...],
+        window_ends_at: datetime,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._known = known
+        self._kind = kind
+        self._bounds = bounds
+        self._window_ends_at = window_ends_at
+        self._clock = clock
+        self._taken: list[AttemptBound] = []
 
     async def begin(self) -> None:
-        """Raises TooManyAttempts."""
-        if await self.reservation.take(self.counter, ends_at=self.window_ends_at) > self.limit:
-            await self._refuse()
+        """Count the attempt: one request for each bound, at once. Raises TooManyAttempts if a limit was reached.
+
+        If this container knows that a bound is closed, the refusal costs no request.
+        """
+        at = self._clock()
+        if any(self._known.is_closed(bound.counter, at) for bound in self._bounds):
+            self._refuse(at)
+        values = await gather_settled(*(self._take(bound) for bound in self._bounds))
+        closed = [bound for bound, value in zip(self._bounds, values, strict=True) if value > bound.limit]
+        if not closed:
+            return
+        for bound in closed:
+            self._known.close(bound.counter, min(at + KNOWN_FOR, self._window_ends_at))
+        for bound in self._bounds:  # a place on a bound that is not closed is for the next attempt
+            if bound not in closed:
+                self._known.keep_place(bound.counter)
+        self._taken.clear()
+        self._refuse(at)
 
     @asynccontextmanager
     async def unless_it_breaks(self) -> AsyncIterator[None]:
-        """Forgive an attempt that is cut short or fails unforeseen. One that is refused was like any other."""
+        """Give the attempt back if it is cut short or fails unexpectedly. A refusal (AgentTalkError) stays counted."""
         try:
             yield
         except AgentTalkError:
             raise
         except BaseException:
-            await self.forgive()
+            await self._give_back(self._taken)
             raise
 
     async def forgive(self) -> None:
-        """It does not count after all. Never raises."""
-        await self.reservation.give_back()
+        """Do not count this attempt after all. Never raises."""
+        for bound in self._taken:
+            if bound.keeps_place:
+                self._known.keep_place(bound.counter)
+        await self._give_back([bound for bound in self._taken if not bound.keeps_place])
 
-    async def _refuse(self) -> NoReturn:
-        await self.reservation.give_back()
-        raise TooManyAttempts(retry_after_s=whole_seconds(self.window_ends_at - self.clock()))
+    async def _take(self, bound: AttemptBound) -> int:
+        places = self._known.take_places(bound.counter)
+        value = await self._store.increment(bound.counter, 1 - places, ends_at=self._window_ends_at)
+        self._taken.append(bound)
+        return value
 
+    async def _give_back(self, bounds: list[AttemptBound]) -> None:
+        self._taken = []
+        await gather_settled(*(self._give_one_back(bound.counter) for bound in bounds))
 
-@dataclass(frozen=True, kw_only=True)
-class LoginAttempt(Attempt):
-    """`counter` is an account's at an address; `of_address` begins the names of all accounts' there."""
+    async def _give_one_back(self, counter: str) -> None:
+        with best_effort("an attempt could not be given back", counter=counter):
+            await self._store.increment(counter, -1, ends_at=self._window_ends_at)
 
-    store: Store
-    of_address: str
-    address_limit: int
-
-    async def check_address(self) -> None:
-        """Raises TooManyAttempts when all accounts together have failed too often from this address.
-
-        The attempt is counted before the sum is read, so at most `address_limit` attempts see a sum within the limit.
-        """
-        if sum((await self.store.counters(self.of_address)).values()) > self.address_limit:
-            await self._refuse()
+    def _refuse(self, at: datetime) -> None:
+        _log.warning("attempts refused", extra={"kind": self._kind})
+        raise TooManyAttempts(retry_after_s=whole_seconds(self._window_ends_at - at))
 
 
 class Attempts:
-    """Attempts in fixed windows, by client address. Addresses and accounts are pseudonyms in the counters' names."""
+    """The limits of all kinds of attempts, and what this container knows of them."""
 
     def __init__(self, store: Store, limits: AttemptLimits, *, secret: str, clock: Clock) -> None:
         self._store = store
         self._limits = limits
         self._secret = secret
         self._clock = clock
+        self._known = KnownCounters()
 
     def sign_up(self, address: str) -> Attempt:
         return self._hourly("signup", address, self._limits.signups_per_address)
@@ -88,36 +170,35 @@ class Attempts:
     def demo(self, address: str) -> Attempt:
         return self._hourly("demo", address, self._limits.demos_per_address)
 
-    def log_in(self, address: str, account: str) -> LoginAttempt:
-        """Failed logins count; others are forgiven."""
-        window, ends_at = _window(self._clock(), LOGIN_WINDOW)
-        of_address = f"login.{window}.{self._pseudonym(address)}:"
-        return LoginAttempt(
-            store=self._store,
-            reservation=Reservation(self._store),
-            counter=of_address + self._pseudonym(account),
-            limit=self._limits.failed_logins_per_account,
-            window_ends_at=ends_at,
-            clock=self._clock,
-            of_address=of_address,
-            address_limit=self._limits.failed_logins_per_address,
+    def password(self, address: str, account: str) -> Attempt:
+        """A check of an account's password, by login or for a change. Failed ones count; forgive the others."""
+        window, ends_at = _window(self._clock(), PASSWORD_WINDOW)
+        of_address = f"login.{window}.{self._pseudonym(address)}"
+        of_account = f"{of_address}:{self._pseudonym(account)}"
+        bounds = (
+            AttemptBound(counter=of_account, limit=self._limits.failed_logins_per_account),
+            AttemptBound(counter=of_address, limit=self._limits.failed_logins_per_address, keeps_place=True),
         )
+        return self._attempt("password", bounds, ends_at)
 
-    def _hourly(self, what: str, address: str, limit: int) -> Attempt:
+    def _hourly(self, kind: str, subject: str, limit: int) -> Attempt:
         window, ends_at = _window(self._clock(), HOUR)
-        return Attempt(
-            reservation=Reservation(self._store),
-            counter=f"{what}.{window}.{self._pseudonym(address)}",
-            limit=limit,
-            window_ends_at=ends_at,
-            clock=self._clock,
-        )
+        bound = AttemptBound(counter=f"{kind}.{window}.{self._pseudonym(subject)}", limit=limit)
+        return self._attempt(kind, (bound,), ends_at)
+
+    def _attempt(self, kind: str, bounds: tuple[AttemptBound, ...], ends_at: datetime) -> Attempt:
+        return Attempt(self._store, self._known, kind=kind, bounds=bounds, window_ends_at=ends_at, clock=self._clock)
 
     def _pseudonym(self, text: str) -> str:
         return pseudonym(self._secret, text)
 
 
 def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
-    """The window's name, which sorts by time, and its end."""
+    """Return the window's name, which sorts by time, and its end."""
     start = floor(at, length)
     return f"{start:%Y%m%dT%H%M}", start + length
+
+
+def _forget_oldest(remembered: "OrderedDict[str, datetime] | OrderedDict[str, int]") -> None:
+    if len(remembered) > _KNOWN_MOST:
+        remembered.popitem(last=False)

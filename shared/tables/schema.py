@@ -22,7 +22,7 @@
 | `<owner>:testcalls:<day>` | memos made with test keys |
 | `<owner>:uses:<key>` | memos made with a key |
 | `<owner>:refused:<live or test>:<day or month>` | memos refused by a limit |
-| `login.<window>.<address>:<account>` | failed logins |
+| `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
 | `users`, `subscriptions` | how many there are |
 """

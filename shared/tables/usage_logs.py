@@ -22,6 +22,7 @@ class Action(StrEnum):
     KEY_REVOKED = "key_revoked"
     USER_SIGNUP = "user_signup"
     USER_LOGIN = "user_login"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 an action
     ERROR_API = "error_api"
     ERROR_TTS = "error_tts"
     ERROR_RATE_LIMIT = "error_rate_limit"

@@ -44,7 +44,19 @@ class User(RowModel):
     reset_token_expires: Instant | None = None
     created_at: Instant
     updated_at: Instant
+    kept_session: str | None = None
+    """The session that changed the password last: it stays good, though it began under a lower `session_version`."""
+
     ended_sessions: dict[str, int] = Field(default_factory=dict, exclude=True)
+
+    def has_session(self, session_id: str, version: int) -> bool:
+        """Return whether a session that began under this `session_version` is still good."""
+        current = version == self.session_version or session_id == self.kept_session
+        return current and session_id not in self.ended_sessions
+
+    def without_sessions(self, *, but: str | None = None) -> Self:
+        """Return the user with all sessions ended, except the one of this id."""
+        return self.model_copy(update={"session_version": self.session_version + 1, "kept_session": but})
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -174,4 +186,4 @@ def _without(row: Document, fields: list[str]) -> Document:
 
 def _without_sessions(user: User, version: int) -> User:
     """All sessions of this version, and of earlier ones, have ended."""
-    return user.model_copy(update={"session_version": max(user.session_version, version + 1)})
+    return user if user.session_version > version else user.without_sessions()

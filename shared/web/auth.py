@@ -1,21 +1,23 @@
 """Who is calling: sessions and API keys, as annotated dependencies.
 
-A credential is an `Authorization` header, `Bearer <token>` or the bare token, or else the cookie `auth_token`.
+A credential is an `Authorization` header, `Bearer <token>` or the bare token. Without one a session may come by cookie.
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from shared.core.errors import InvalidCredential, MissingCredential
+from shared.accounts.sessions import Claims
+from shared.core.concurrency import gather_settled
+from shared.core.errors import InvalidCredential, MissingCredential, SeveralSessions, Unauthenticated
 from shared.services import Services
 from shared.tables.api_keys import IssuedKey
 from shared.tables.users import User
-
-COOKIE: Final = "auth_token"
+from shared.web.cookies import session_cookies
 
 
 class _Credential(SecurityBase):
@@ -26,23 +28,23 @@ class _Credential(SecurityBase):
         self.model = HTTPBearer(description=description)
 
     async def __call__(self, request: Request) -> str | None:
-        return given_credential(request)
+        return given_token(request)
 
 
 _SESSION: Final = _Credential("session", "The token of a sign-up or login, or the cookie `auth_token`.")
 _API_KEY: Final = _Credential("apiKey", "An API key, `at_live_…` or `at_test_…`.")
 
 
-def given_credential(request: Request) -> str | None:
-    """The token as it was sent; None: no credential at all."""
-    header = request.headers.get("authorization", "").strip()
-    scheme, _, rest = header.partition(" ")
-    token = rest.strip() if scheme.lower() == "bearer" else header
-    return token or request.cookies.get(COOKIE) or None
+def given_token(request: Request) -> str | None:
+    """Return the token of the Authorization header; None if there is none, or another scheme than Bearer."""
+    scheme, space, rest = request.headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip() or None
+    return None if space else scheme or None
 
 
 async def services(request: Request) -> Services:
-    """A coroutine only so that FastAPI calls it here, and not in a thread."""
+    """Return the container's services. `async` so that FastAPI calls it in the event loop, not in a thread."""
     found: Services = request.app.state.services
     return found
 
@@ -52,20 +54,62 @@ RequestServices = Annotated[Services, Depends(services)]
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """An owner, by one of the owner's API keys or by a session. Exactly one of `key` and `user` is there."""
+    """An owner, who calls by one of their API keys or by a session: exactly one of `key` and `user` is not None."""
 
     user_id: str
     key: IssuedKey | None = None
     user: User | None = None
 
 
-async def _user(token: Annotated[str | None, Depends(_SESSION)], services: RequestServices) -> User:
+@dataclass(frozen=True, kw_only=True)
+class SessionOfCaller:
+    user: User
+    claims: Claims
+
+
+async def _session(
+    token: Annotated[str | None, Depends(_SESSION)], request: Request, services: RequestServices
+) -> SessionOfCaller:
     if token is None:
-        raise MissingCredential("A session is required: log in, and send its token")
+        return await _session_by_cookie(request, services, "A session is required: log in, and send its token")
     if _is_key(token):
         raise InvalidCredential("This endpoint takes a session, not an API key")
-    user, _ = await services.accounts.authenticate(token)
-    return user
+    return await _authenticated(token, services)
+
+
+async def _session_by_cookie(request: Request, services: Services, missing: str) -> SessionOfCaller:
+    """Return the one good session among the cookies. Raises MissingCredential(missing) if no cookie counts.
+
+    Raises SeveralSessions if more than one is good, and InvalidCredential or SessionExpired if none is.
+    """
+    tokens = session_cookies(request).candidates
+    if not tokens:
+        raise MissingCredential(missing)
+    if len(tokens) == 1:
+        return await _authenticated(tokens[0], services)
+    answers = await gather_settled(*(_good_or_none(token, services) for token in tokens))
+    good = [session for session in answers if session is not None]
+    if len(good) > 1:
+        raise SeveralSessions("Several sessions were sent: clear this site's cookies, and log in")
+    if not good:
+        raise InvalidCredential("Invalid session or API key")
+    return good[0]
+
+
+async def _good_or_none(token: str, services: Services) -> SessionOfCaller | None:
+    try:
+        return await _authenticated(token, services)
+    except Unauthenticated:
+        return None
+
+
+async def _authenticated(token: str, services: Services) -> SessionOfCaller:
+    user, claims = await services.accounts.authenticate(token)
+    return SessionOfCaller(user=user, claims=claims)
+
+
+async def _user(session: Annotated[SessionOfCaller, Depends(_session)]) -> User:
+    return session.user
 
 
 async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices) -> IssuedKey:
@@ -77,24 +121,45 @@ async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: Reques
 async def _caller(
     token: Annotated[str | None, Depends(_API_KEY)],
     _: Annotated[str | None, Depends(_SESSION)],
+    request: Request,
     services: RequestServices,
 ) -> Caller:
-    if token is None:
-        raise MissingCredential("An API key or a session is required")
-    if _is_key(token):
+    if token is not None and _is_key(token):
         key = await services.api_keys.authenticate(token)
         return Caller(user_id=key.user_id, key=key)
-    user, _claims = await services.accounts.authenticate(token)
-    return Caller(user_id=user.id, user=user)
+    if token is None:
+        session = await _session_by_cookie(request, services, "An API key or a session is required")
+    else:
+        session = await _authenticated(token, services)
+    return Caller(user_id=session.user.id, user=session.user)
 
 
 async def _address(request: Request) -> str:
-    return request.client.host if request.client and request.client.host else "unknown"
+    return client_network(request.client.host) if request.client else "unknown"
+
+
+def client_network(address: str) -> str:
+    """Return what one client has of the network, in one spelling: an IPv4 address, or the /64 of an IPv6 one.
+
+    `2001:DB8:0:1::5` → `2001:db8:0:1::/64`; `::ffff:203.0.113.7` → `203.0.113.7`; what is no address stays as it is.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address or "unknown"
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 
 def _is_key(token: str) -> bool:
     return token.startswith("at_")
 
+
+CallingSession = Annotated[SessionOfCaller, Depends(_session)]
+"""A good session, with its user; API keys are refused."""
 
 SessionUser = Annotated[User, Depends(_user)]
 """The user of a session; API keys are refused."""
@@ -106,4 +171,4 @@ AnyCaller = Annotated[Caller, Depends(_caller)]
 """A good API key or a session."""
 
 ClientAddress = Annotated[str, Depends(_address)]
-"""The source address that API Gateway saw."""
+"""The client's address as API Gateway saw it, as `client_network` writes it: what attempts are counted by."""

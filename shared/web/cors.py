@@ -10,17 +10,21 @@ from shared.core.errors import ValidationFailed
 from shared.web.error_answers import envelope
 from shared.web.middleware import App
 
-EXPOSED_HEADERS: Final = (
-    "X-Request-Id",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-    "Retry-After",
+READ_HEADERS: Final = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"),
+    *("If-None-Match", "If-Range", "Range", "traceparent", "tracestate"),
 )
+"""Request headers that the API reads."""
+
+EXPOSED_HEADERS: Final = (
+    *("X-Request-Id", "X-Memo-Id", "X-Next-Cursor", "Idempotency-Replayed", "Retry-After", "ETag", "Content-Range"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"),
+)
+"""Response headers that pages of other origins may read."""
 
 
 class Cors(CORSMiddleware):
-    """Refuses a preflight in the envelope, as everything else is refused."""
+    """Answers preflights; a refused one has the envelope of all errors."""
 
     def __init__(self, app: App, *, origins: tuple[str, ...], production: bool) -> None:
         super().__init__(
@@ -28,15 +32,13 @@ class Cors(CORSMiddleware):
             allow_origins=origins if production else ("*",),
             allow_credentials=production,
             allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id")
-            if production
-            else ("*",),
+            allow_headers=READ_HEADERS if production else ("*",),
             expose_headers=EXPOSED_HEADERS,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
         if response.status_code == ValidationFailed.status:
-            told = envelope(ValidationFailed(bytes(response.body).decode()))
-            return JSONResponse(told, status_code=response.status_code, headers={"vary": response.headers["vary"]})
+            body = envelope(ValidationFailed(bytes(response.body).decode()))
+            return JSONResponse(body, status_code=response.status_code, headers={"vary": response.headers["vary"]})
         return response

@@ -28,9 +28,10 @@ from shared.observability.logs import configure_logging
 from shared.observability.metrics import emit
 from shared.services import Services, build_services
 from shared.web import cold_start
+from shared.web.cookies import CookieMiddleware
 from shared.web.cors import Cors
 from shared.web.error_answers import EXCEPTION_HANDLERS, envelope
-from shared.web.events import given_request_id, is_http, stage_of
+from shared.web.events import given_request_id, is_http, normal_event, stage_of
 from shared.web.middleware import (
     AdmissionMiddleware,
     App,
@@ -127,15 +128,14 @@ class Function:
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
         """Answer an API Gateway event: an HTTP API's (payload 2.0) or a REST API's (1.0)."""
         if not is_http(event):
-            return self._refuse(event, "This function answers HTTP events from API Gateway")
+            return self._refuse(event, "This function answers HTTP requests through API Gateway alone")
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, to which open connections belong
         if self._mangum is None:
             self._mangum = Mangum(self.asgi, lifespan="off", text_mime_types=TEXT)
-        whole = event | {name: event.get(name) or empty for name, empty in (("headers", {}), ("rawQueryString", ""))}
         try:
-            return self._mangum(whole, context)
+            return self._mangum(normal_event(event), context)
         except (UnicodeError, binascii.Error):
             return self._refuse(event, "The request could not be read: it is not valid Unicode or base64")
         except Exception:  # noqa: BLE001 Mangum could not read the event: the chain lets no exception escape
@@ -153,7 +153,8 @@ class Function:
         settings = WebSettings.from_env(self._environ)
         configure_logging(settings.log_level)
         admission = AdmissionMiddleware(self.app, ready=_nothing if self.answers_outages else self.services)
-        cors: Any = Cors(admission, origins=settings.cors_origins, production=settings.production)
+        cookies = CookieMiddleware(admission, origins=(*settings.cors_origins, settings.public_origin))
+        cors: Any = Cors(cookies, origins=settings.cors_origins, production=settings.production)
         name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
         observe = partial(emit, function=name) if settings.metrics else None
         return RequestMiddleware(cors, production=settings.production, observe=observe)

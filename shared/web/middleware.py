@@ -1,6 +1,6 @@
 """The outermost layer of every answer, as plain ASGI: request ids, security headers, body sizes, and the last resort.
 
-RequestMiddleware (id, trace, headers, log line, last resort) → CORS
+RequestMiddleware (id, trace, headers, log line, last resort) → CORS → CookieMiddleware (own origin? session's tokens)
 → AdmissionMiddleware (store ready? body small enough?) → FastAPI
 """
 
@@ -19,6 +19,10 @@ from shared.observability.metrics import Served
 from shared.web.error_answers import envelope
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
+"""Bytes of a header's value that anything reads; the rest is cut off. API Gateway admits 10 KB for all headers, and
+parsers whose time grows with the square of what they read still take milliseconds for this."""
+
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
 Scope = MutableMapping[str, Any]
@@ -79,6 +83,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["headers"] = [(name, value[:MAX_HEADER_BYTES]) for name, value in scope["headers"]]
         given = next(
             (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-request-id"), None
         )

@@ -3,7 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.accounts.sessions import SESSION_LIFE
+from shared.accounts.accounts import SignedUp
+from shared.accounts.sessions import SESSION_LIFE, Session
 from shared.api_keys.api_keys import NewKey
 from shared.core.errors import Conflict, InvalidCredential, KeyRevoked, SessionExpired, TooManyAttempts, WrongPassword
 from shared.services import Services
@@ -175,8 +176,8 @@ class TestSessions:
             await services.accounts.authenticate(first.token)
         await services.accounts.authenticate(second.token)
 
-    @pytest.mark.parametrize("token", [None, "", "no token"])
-    async def test_logging_out_without_a_session_is_fine(self, services: Services, token: str | None) -> None:
+    @pytest.mark.parametrize("token", ["", "no token"])
+    async def test_logging_out_without_a_session_is_fine(self, services: Services, token: str) -> None:
         made = await signed_up(services)
         await services.accounts.log_out(token)
         await services.accounts.authenticate(made.session.token)
@@ -209,29 +210,93 @@ class TestSessions:
             await services.accounts.authenticate(token)
 
 
+async def _change(
+    services: Services, made: SignedUp, *, current: str = PASSWORD, new: str = "another horse"
+) -> Session:
+    user, claims = await services.accounts.authenticate(made.session.token)
+    return await services.accounts.change_password(user, claims, current=current, new=new, address=ADDRESS)
+
+
 class TestPasswords:
-    async def test_a_changed_password_ends_every_session_but_the_new_one(self, services: Services) -> None:
+    async def test_change_password_ends_all_sessions_but_the_asking_one(self, services: Services) -> None:
+        """The session that asked and the new one are good; every other one has ended."""
         made = await signed_up(services)
-        new = await services.accounts.change_password(made.user, current=PASSWORD, new="another horse")
+        _, other = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+        new = await _change(services, made)
+        for token in (made.session.token, new.token):
+            await services.accounts.authenticate(token)
         with pytest.raises(SessionExpired):
-            await services.accounts.authenticate(made.session.token)
-        await services.accounts.authenticate(new.token)
+            await services.accounts.authenticate(other.token)
         with pytest.raises(WrongPassword):
             await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
         await services.accounts.log_in(EMAIL, "another horse", address=ADDRESS)
 
-    async def test_a_wrong_current_password_changes_nothing(self, services: Services) -> None:
+    async def test_change_password_keeps_one_session_at_most(self, services: Services) -> None:
+        """A second change, by the session that the first one began, ends the session that asked for the first."""
+        made = await signed_up(services)
+        first = await _change(services, made)
+        user, claims = await services.accounts.authenticate(first.token)
+        await services.accounts.change_password(
+            user, claims, current="another horse", new="a third horse", address=ADDRESS
+        )
+        await services.accounts.authenticate(first.token)
+        with pytest.raises(SessionExpired):
+            await services.accounts.authenticate(made.session.token)
+
+    async def test_log_out_ends_a_session_that_a_change_kept(self, services: Services) -> None:
+        """A kept session ends by logout like any other."""
+        made = await signed_up(services)
+        await _change(services, made)
+        await services.accounts.log_out(made.session.token)
+        with pytest.raises(SessionExpired):
+            await services.accounts.authenticate(made.session.token)
+
+    async def test_change_password_revives_no_ended_session(self, services: Services) -> None:
+        """A session that was logged out after its check changes nothing and stays ended."""
+        made = await signed_up(services)
+        user, claims = await services.accounts.authenticate(made.session.token)
+        await services.accounts.log_out(made.session.token)
+        with pytest.raises(SessionExpired):
+            await services.accounts.change_password(
+                user, claims, current=PASSWORD, new="another horse", address=ADDRESS
+            )
+        with pytest.raises(SessionExpired):
+            await services.accounts.authenticate(made.session.token)
+        await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+
+    async def test_change_password_changes_nothing_when_it_is_wrong(self, services: Services) -> None:
+        """A wrong current password ends no session and replaces no password."""
         made = await signed_up(services)
         with pytest.raises(WrongPassword):
-            await services.accounts.change_password(made.user, current="wrong", new="another horse")
+            await _change(services, made, current="wrong")
         await services.accounts.authenticate(made.session.token)
+        await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+
+    async def test_change_password_takes_the_attempts_of_logins(self, services: Services) -> None:
+        """Ten wrong passwords, by change and by login together, close the account to the address for both."""
+        made = await signed_up(services)
+        for _ in range(5):
+            with pytest.raises(WrongPassword):
+                await _change(services, made, current="wrong")
+            with pytest.raises(WrongPassword):
+                await services.accounts.log_in(EMAIL, "wrong", address=ADDRESS)
+        with pytest.raises(TooManyAttempts):
+            await _change(services, made)
+        with pytest.raises(TooManyAttempts):
+            await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+
+    async def test_change_password_is_recorded(self, services: Services) -> None:
+        """The owner's usage log contains password_changed."""
+        made = await signed_up(services)
+        await _change(services, made)
+        logs = (await services.tables.usage_logs.page(made.user.id, Window())).rows
+        assert Action.PASSWORD_CHANGED in {log.action for log in logs}
 
     @pytest.mark.parametrize("seed", range(3))
-    async def test_of_changes_at_once_one_stands(self, services: Services) -> None:
+    async def test_change_password_succeeds_once_when_racing(self, services: Services) -> None:
+        """Of changes at once one stands; the others find the password changed."""
         made = await signed_up(services)
-        returned, raised = await outcomes(
-            services.accounts.change_password(made.user, current=PASSWORD, new=f"new password {n}") for n in range(8)
-        )
+        returned, raised = await outcomes(_change(services, made, new=f"new password {n}") for n in range(8))
         assert (len(returned), {type(error) for error in raised}) == (1, {WrongPassword})
         await services.accounts.authenticate(returned[0].token)
 

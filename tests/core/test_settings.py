@@ -72,6 +72,7 @@ def test_every_variable_is_read() -> None:
         edge=WebSettings(
             production=True,
             cors_origins=("https://a.example.org", "http://localhost:3000"),
+            public_origin="https://api.example.org",
             log_level="DEBUG",
             metrics=True,
         ),

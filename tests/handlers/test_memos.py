@@ -270,10 +270,15 @@ def test_a_memo_needs_a_known_key(world: World, key: str | None, code: str) -> N
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_session_makes_no_memo(world: World, ada: Account) -> None:
-    for how in ({"token": ada.session}, {"cookies": [f"auth_token={ada.session}"]}):
+def test_memo_takes_no_session(world: World, ada: Account) -> None:
+    """A session in the header is no key, and a cookie is no credential for a memo at all."""
+    for how, code in (
+        ({"token": ada.session}, "INVALID_API_KEY"),
+        ({"cookies": [f"auth_token={ada.session}"]}, "MISSING_API_KEY"),
+        ({"cookies": [f"auth_token={ada.key}"]}, "MISSING_API_KEY"),
+    ):
         answer = world.post(MEMO, json={"text": "Hello", "voice": "rachel"}, **how)
-        assert answer.refusal[:2] == (401, "INVALID_API_KEY")
+        assert answer.refusal[:2] == (401, code)
 
 
 def test_a_key_in_the_header_wins_over_a_session_in_the_cookie(world: World, ada: Account, bob: Account) -> None:

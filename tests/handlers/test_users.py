@@ -320,16 +320,29 @@ def test_a_logout_is_repeatable(world: World, ada: Account) -> None:
     assert [world.post(LOG_OUT, token=ada.session).status for _ in range(2)] == [200, 200]
 
 
-def test_a_changed_password_ends_all_sessions_and_begins_one(world: World, ada: Account) -> None:
+def test_change_password_ends_all_sessions_but_the_asking_one(world: World, ada: Account) -> None:
+    """The web page that asked goes on with its token; every other session has ended, and a new one begins."""
     other = log_in(world, ada.email).json["token"]
     answer = world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"})
     assert answer.status == 200
     assert answer.json.keys() == {"success", "message", "token", "expiresAt"}
     assert answer.json["expiresAt"] == "2026-03-09T12:00:00.000Z"
     assert answer.cookies[0].startswith(f"auth_token={answer.json['token']}; ")
-    for ended in (ada.session, other):
-        assert world.get(ME, token=ended).refusal[:2] == (401, "EXPIRED_TOKEN")
-    assert world.get(ME, token=answer.json["token"]).status == 200
+    assert world.get(ME, token=other).refusal[:2] == (401, "EXPIRED_TOKEN")
+    for good in (ada.session, answer.json["token"]):
+        assert world.get(ME, token=good).status == 200
+
+
+def test_change_password_is_refused_after_ten_wrong_ones(world: World, ada: Account) -> None:
+    """The current password cannot be guessed: the eleventh attempt of an address is 429, though it is right."""
+    for _ in range(10):
+        wrong = world.post(CHANGE, token=ada.session, json={"currentPassword": "wrong", "newPassword": "another one"})
+        assert wrong.refusal[:2] == (401, "UNAUTHORIZED")
+    body = {"currentPassword": PASSWORD, "newPassword": "another one"}
+    refused = world.post(CHANGE, token=ada.session, json=body)
+    assert refused.refusal[:2] == (429, "RATE_LIMIT_EXCEEDED")
+    assert 1 <= int(refused.headers["retry-after"]) <= 900
+    assert world.post(CHANGE, token=ada.session, json=body, source_ip="203.0.113.8").status == 200
 
 
 def test_a_changed_password_replaces_the_old_one(world: World, ada: Account) -> None:
@@ -397,7 +410,7 @@ def test_no_credential_is_told_so(world: World) -> None:
     assert "details" not in answer.error
 
 
-@pytest.mark.parametrize("token", ["garbage", "a.b.c", "at_live_" + "a" * 43, "\xe9", "Basic dTpw"])
+@pytest.mark.parametrize("token", ["garbage", "a.b.c", "at_live_" + "a" * 43, "\xe9"])
 def test_what_is_no_session_is_told_so(world: World, token: str) -> None:
     answer = world.get(ME, headers={"authorization": token})
     assert answer.refusal[:2] == (401, "INVALID_API_KEY")
@@ -457,3 +470,16 @@ def test_a_whole_life_through_either_kind_of_event(world: World, rest: bool) -> 
     assert world.get(ME, cookies=["a=b", f"auth_token={token}"], rest=rest).status == 200
     assert world.post(LOG_OUT, token=token, rest=rest).status == 200
     assert world.get(ME, token=token, rest=rest).status == 401
+
+
+def test_sign_up_counts_the_64_of_an_ipv6_address(new_world: NewWorld) -> None:
+    """Twenty-five addresses of one /64 are one client, and the neighbouring /64 is another."""
+    world = new_world()
+    body = {"password": PASSWORD}
+    statuses = [
+        world.post(SIGN_UP, json=body | {"email": f"u{n}@example.org"}, source_ip=f"2001:db8::{n:x}").status
+        for n in range(1, 26)
+    ]
+    assert statuses == [201] * 20 + [429] * 5
+    neighbour = world.post(SIGN_UP, json=body | {"email": "n@example.org"}, source_ip="2001:db8:0:1::1")
+    assert neighbour.status == 201

@@ -1,29 +1,17 @@
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded, TooManyAttempts
-from shared.core.settings import AttemptLimits
-from shared.limits.attempts import Attempt, Attempts, LoginAttempt
+from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded
 from shared.limits.quotas import Quota, Quotas
 from shared.limits.reservation import Reservation
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables.api_keys import IssuedKey
 from shared.tables.users import Role, User
-from tests.support import NOON, SECRET, FailingStore, FakeClock, a_key, a_user, outcomes
+from tests.support import NOON, FailingStore, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
-
-LIMITS = AttemptLimits(
-    failed_logins_per_account=3, failed_logins_per_address=7, signups_per_address=4, demos_per_address=2
-)
-
-
-@pytest.fixture
-def attempts(store: Store, clock: FakeClock) -> Attempts:
-    return Attempts(store, LIMITS, secret=SECRET, clock=clock)
 
 
 async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
@@ -175,102 +163,3 @@ class TestQuotas:
             await reservation.take("c")
         await reservation.give_back()
         assert await store.increment("c", 0) == 0
-
-
-class TestHourlyAttempts:
-    @pytest.mark.parametrize("seed", range(5))
-    async def test_attempts_at_once_never_pass_the_limit(self, attempts: Attempts) -> None:
-        returned, raised = await outcomes(attempts.sign_up("1.2.3.4").begin() for _ in range(30))
-        assert len(returned) <= LIMITS.signups_per_address
-        assert {type(error) for error in raised} == {TooManyAttempts}
-
-    async def test_each_kind_and_each_address_has_its_own_limit(self, attempts: Attempts) -> None:
-        for _ in range(LIMITS.signups_per_address):
-            await attempts.sign_up("1.2.3.4").begin()
-        with pytest.raises(TooManyAttempts):
-            await attempts.sign_up("1.2.3.4").begin()
-        await attempts.sign_up("1.2.3.5").begin()
-        for _ in range(LIMITS.demos_per_address):
-            await attempts.demo("1.2.3.4").begin()
-        with pytest.raises(TooManyAttempts):
-            await attempts.demo("1.2.3.4").begin()
-
-    async def test_a_window_ends_when_retry_after_says(self, attempts: Attempts, clock: FakeClock) -> None:
-        clock.at = NOON + timedelta(minutes=59, seconds=30, milliseconds=1)
-        for _ in range(LIMITS.demos_per_address):
-            await attempts.demo("1.2.3.4").begin()
-        with pytest.raises(TooManyAttempts) as caught:
-            await attempts.demo("1.2.3.4").begin()
-        assert caught.value.headers == {"Retry-After": "30"}
-        clock.advance(timedelta(seconds=29))
-        with pytest.raises(TooManyAttempts):
-            await attempts.demo("1.2.3.4").begin()
-        clock.advance(timedelta(seconds=1))
-        await attempts.demo("1.2.3.4").begin()
-
-    async def test_refusals_do_not_prolong_the_refusing(self, attempts: Attempts, store: Store) -> None:
-        for _ in range(20):
-            await outcomes([attempts.demo("1.2.3.4").begin()])
-        assert list((await store.counters("demo.")).values()) == [LIMITS.demos_per_address]
-
-    async def test_a_forgiven_attempt_does_not_count(self, attempts: Attempts) -> None:
-        for _ in range(10):
-            attempt: Attempt = attempts.sign_up("1.2.3.4")
-            await attempt.begin()
-            await attempt.forgive()
-        await attempts.sign_up("1.2.3.4").begin()
-
-    async def test_no_address_and_no_account_is_in_a_counters_name(self, attempts: Attempts, store: Store) -> None:
-        await attempts.sign_up("1.2.3.4").begin()
-        await attempts.log_in("1.2.3.4", "ada@example.org").begin()
-        found = [*await store.counters("signup."), *await store.counters("login.")]
-        names = " ".join(found)
-        assert len(found) == 2
-        assert "1.2.3" not in names
-        assert "ada" not in names
-
-
-async def fail_login(attempts: Attempts, address: str, account: str) -> LoginAttempt:
-    attempt = attempts.log_in(address, account)
-    await attempt.begin()
-    await attempt.check_address()
-    return attempt
-
-
-class TestLoginAttempts:
-    async def test_failures_close_an_account_to_an_address_and_to_no_other(self, attempts: Attempts) -> None:
-        for _ in range(LIMITS.failed_logins_per_account):
-            await fail_login(attempts, "1.2.3.4", "ada")
-        with pytest.raises(TooManyAttempts):
-            await fail_login(attempts, "1.2.3.4", "ada")
-        await fail_login(attempts, "1.2.3.4", "bob")
-        await fail_login(attempts, "1.2.3.5", "ada")
-
-    async def test_failures_over_many_accounts_close_an_address(self, attempts: Attempts) -> None:
-        for number in range(LIMITS.failed_logins_per_address):
-            await fail_login(attempts, "1.2.3.4", f"account {number}")
-        with pytest.raises(TooManyAttempts):
-            await fail_login(attempts, "1.2.3.4", "one more")
-        await fail_login(attempts, "1.2.3.5", "one more")
-
-    @pytest.mark.parametrize("seed", range(5))
-    async def test_guesses_at_once_never_pass_the_limits(self, attempts: Attempts) -> None:
-        of_one, _ = await outcomes(fail_login(attempts, "1.1.1.1", "ada") for _ in range(30))
-        assert len(of_one) <= LIMITS.failed_logins_per_account
-        of_many, _ = await outcomes(fail_login(attempts, "2.2.2.2", f"a{number}") for number in range(30))
-        assert len(of_many) <= LIMITS.failed_logins_per_address
-
-    async def test_a_login_that_succeeds_is_forgiven(self, attempts: Attempts) -> None:
-        for _ in range(20):
-            await (await fail_login(attempts, "1.2.3.4", "ada")).forgive()
-        await fail_login(attempts, "1.2.3.4", "ada")
-
-    async def test_a_window_lasts_15_minutes(self, attempts: Attempts, clock: FakeClock) -> None:
-        clock.at = NOON + timedelta(minutes=15) - timedelta(seconds=1)
-        for _ in range(LIMITS.failed_logins_per_account):
-            await fail_login(attempts, "1.2.3.4", "ada")
-        with pytest.raises(TooManyAttempts) as caught:
-            await fail_login(attempts, "1.2.3.4", "ada")
-        assert caught.value.headers == {"Retry-After": "1"}
-        clock.advance(timedelta(seconds=1))
-        await asyncio.gather(*(fail_login(attempts, "1.2.3.4", "ada") for _ in range(1)))

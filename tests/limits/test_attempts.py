@@ -1,0 +1,223 @@
+"""Attempts in windows: what they admit, and what each costs the store."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.core.errors import TooManyAttempts, WrongPassword
+from shared.core.settings import AttemptLimits
+from shared.limits.attempts import KNOWN_FOR, Attempt, Attempts
+from shared.stores.port import Store
+from tests.support import SECRET, CountingStore, FakeClock, outcomes
+
+pytestmark = pytest.mark.anyio
+
+LIMITS = AttemptLimits(
+    failed_logins_per_account=3, failed_logins_per_address=7, signups_per_address=4, demos_per_address=2
+)
+
+
+def attempts_on(store: Store, clock: FakeClock) -> Attempts:
+    """One container's attempts."""
+    return Attempts(store, LIMITS, secret=SECRET, clock=clock)
+
+
+@pytest.fixture
+def attempts(store: Store, clock: FakeClock) -> Attempts:
+    return attempts_on(store, clock)
+
+
+async def fail(attempts: Attempts, address: str, account: str) -> Attempt:
+    attempt = attempts.password(address, account)
+    await attempt.begin()
+    return attempt
+
+
+async def succeed(attempts: Attempts, address: str, account: str) -> None:
+    await (await fail(attempts, address, account)).forgive()
+
+
+class TestHourlyAttempts:
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_sign_up_admits_its_limit_at_once(self, attempts: Attempts) -> None:
+        """Of attempts at once exactly the limit gets through."""
+        returned, raised = await outcomes(attempts.sign_up("1.2.3.4").begin() for _ in range(50))
+        assert len(returned) == 4
+        assert {type(error) for error in raised} == {TooManyAttempts}
+
+    async def test_attempts_are_counted_by_kind_and_address(self, attempts: Attempts) -> None:
+        """A closed window closes no other kind, and no other address."""
+        for _ in range(2):
+            await attempts.demo("1.2.3.4").begin()
+        with pytest.raises(TooManyAttempts):
+            await attempts.demo("1.2.3.4").begin()
+        await attempts.demo("5.6.7.8").begin()
+        await attempts.sign_up("1.2.3.4").begin()
+
+    async def test_demo_window_ends_when_retry_after_says(self, attempts: Attempts, clock: FakeClock) -> None:
+        """One second before Retry-After is over the address is refused, and then admitted."""
+        clock.advance(timedelta(minutes=20, milliseconds=1))
+        for _ in range(2):
+            await attempts.demo("1.2.3.4").begin()
+        with pytest.raises(TooManyAttempts) as caught:
+            await attempts.demo("1.2.3.4").begin()
+        assert caught.value.headers["Retry-After"] == "2400"
+        clock.advance(timedelta(seconds=2399))
+        with pytest.raises(TooManyAttempts):
+            await attempts.demo("1.2.3.4").begin()
+        clock.advance(timedelta(seconds=1))
+        await attempts.demo("1.2.3.4").begin()
+
+    async def test_forgive_frees_the_place(self, attempts: Attempts) -> None:
+        """A forgiven attempt does not count."""
+        for _ in range(10):
+            attempt = attempts.sign_up("1.2.3.4")
+            await attempt.begin()
+            await attempt.forgive()
+        await attempts.sign_up("1.2.3.4").begin()
+
+    async def test_counters_name_no_address_and_no_account(self, attempts: Attempts, store: Store) -> None:
+        """The names of counters have pseudonyms."""
+        await attempts.demo("1.2.3.4").begin()
+        await fail(attempts, "1.2.3.4", "ada@example.org")
+        names = [counter.name for counter in (await store.scan_counters()).rows]
+        assert len(names) == 3
+        assert not any(personal in name for personal in ("1.2.3.4", "ada") for name in names)
+
+    async def test_attempts_end_with_their_window(self, attempts: Attempts, store: Store) -> None:
+        """Each counter of an attempt carries its window's end, which the sweep needs."""
+        await attempts.demo("1.2.3.4").begin()
+        await fail(attempts, "1.2.3.4", "ada@example.org")
+        assert all(counter.ends_at is not None for counter in (await store.scan_counters()).rows)
+
+
+class TestPasswordAttempts:
+    async def test_failures_close_an_account_to_one_address(self, attempts: Attempts) -> None:
+        """Other addresses may try the account, and the address other accounts."""
+        for _ in range(3):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        with pytest.raises(TooManyAttempts):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        await fail(attempts, "5.6.7.8", "ada@example.org")
+        await fail(attempts, "1.2.3.4", "bob@example.org")
+
+    async def test_failures_over_many_accounts_close_an_address(self, attempts: Attempts) -> None:
+        """The address's own limit counts over all accounts."""
+        for n in range(7):
+            await fail(attempts, "1.2.3.4", f"user{n}@example.org")
+        with pytest.raises(TooManyAttempts):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        await fail(attempts, "5.6.7.8", "ada@example.org")
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_guesses_at_once_never_pass_the_limits(self, store: Store, clock: FakeClock) -> None:
+        """In any number of containers at most the address's limit get through, and of one account its own."""
+        containers = [attempts_on(store, clock) for _ in range(4)]
+        guesses = [fail(containers[n % 4], "1.2.3.4", f"user{n % 5}@example.org") for n in range(60)]
+        returned, _ = await outcomes(guesses)
+        assert len(returned) <= 7
+        elsewhere = [fail(containers[n % 4], "5.6.7.8", "ada@example.org") for n in range(30)]
+        returned, _ = await outcomes(elsewhere)
+        assert len(returned) <= 3
+
+    async def test_forgiven_logins_are_never_used_up(self, attempts: Attempts) -> None:
+        """Good logins count against neither limit, and leave all of it to bad ones."""
+        for _ in range(20):
+            await succeed(attempts, "1.2.3.4", "ada@example.org")
+        for n in range(7):
+            await fail(attempts, "1.2.3.4", f"user{n}@example.org")
+        with pytest.raises(TooManyAttempts):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+
+    async def test_containers_hold_one_place_of_an_address_each(self, store: Store, clock: FakeClock) -> None:
+        """However many good logins they saw, three containers hold at most three of the address's places."""
+        containers = [attempts_on(store, clock) for _ in range(3)]
+        for n in range(30):
+            await succeed(containers[n % 3], "1.2.3.4", "ada@example.org")
+        values = {counter.name: counter.value for counter in (await store.scan_counters()).rows}
+        assert sorted(values.values()) == [0, 3]
+
+    async def test_refusals_of_an_account_cost_its_address_nothing(self, attempts: Attempts) -> None:
+        """Whoever knocks at one closed account does not close the address to the others."""
+        for _ in range(3):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        for _ in range(50):
+            with pytest.raises(TooManyAttempts):
+                await fail(attempts, "1.2.3.4", "ada@example.org")
+        for n in range(4):
+            await fail(attempts, "1.2.3.4", f"user{n}@example.org")
+
+    async def test_password_window_lasts_15_minutes(self, attempts: Attempts, clock: FakeClock) -> None:
+        """Retry-After counts to the window's end, which begins anew for everybody."""
+        clock.advance(timedelta(minutes=10))
+        for _ in range(3):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        with pytest.raises(TooManyAttempts) as caught:
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        assert caught.value.headers["Retry-After"] == "300"
+        clock.advance(timedelta(minutes=5))
+        await fail(attempts, "1.2.3.4", "ada@example.org")
+
+    async def test_attempt_stays_counted_when_refused(self, attempts: Attempts, store: Store) -> None:
+        """A failure that the caller is answered counts."""
+        with pytest.raises(WrongPassword):
+            await _attempt_that_raises(attempts, WrongPassword("no"))
+        assert [counter.value for counter in (await store.scan_counters()).rows] == [1, 1]
+
+    async def test_attempt_is_given_back_when_it_breaks(self, attempts: Attempts, store: Store) -> None:
+        """An outage or a defect costs the caller no attempt."""
+        with pytest.raises(RuntimeError):
+            await _attempt_that_raises(attempts, RuntimeError("a defect"))
+        assert [counter.value for counter in (await store.scan_counters()).rows] == [0, 0]
+
+
+async def _attempt_that_raises(attempts: Attempts, error: Exception) -> None:
+    attempt = attempts.password("1.2.3.4", "ada@example.org")
+    async with attempt.unless_it_breaks():
+        await attempt.begin()
+        raise error
+
+
+class TestCost:
+    """What an attempt costs in requests to the store, however many e-mail addresses were tried before."""
+
+    @pytest.mark.parametrize("tried", [0, 6])
+    async def test_password_attempt_costs_two_requests(self, store: Store, clock: FakeClock, tried: int) -> None:
+        """One for the account and one for the address; no range is read."""
+        for n in range(tried):
+            await fail(attempts_on(store, clock), "1.2.3.4", f"user{n}@example.org")
+        counting = CountingStore(store)
+        await fail(attempts_on(counting, clock), "1.2.3.4", "ada@example.org")
+        assert counting.calls == {"increment": 2}
+
+    async def test_refusal_costs_nothing_once_known(self, store: Store, clock: FakeClock) -> None:
+        """A container that saw a window closed refuses without a request; another one learns it by two."""
+        for _ in range(3):
+            await fail(attempts_on(store, clock), "1.2.3.4", "ada@example.org")
+        counting = CountingStore(store)
+        attempts = attempts_on(counting, clock)
+        for _ in range(20):
+            with pytest.raises(TooManyAttempts):
+                await fail(attempts, "1.2.3.4", "ada@example.org")
+        assert counting.calls == {"increment": 2}
+
+    async def test_refusal_is_checked_anew_after_a_minute(self, store: Store, clock: FakeClock) -> None:
+        """Attempts that were given back meanwhile open the window again, so nothing is known for longer."""
+        attempts = attempts_on(store, clock)
+        pending = [await fail(attempts, "1.2.3.4", "ada@example.org") for _ in range(3)]
+        with pytest.raises(TooManyAttempts):
+            await fail(attempts, "1.2.3.4", "ada@example.org")
+        for attempt in pending:
+            await attempt.forgive()
+        clock.advance(KNOWN_FOR)
+        await fail(attempts, "1.2.3.4", "ada@example.org")
+
+    async def test_demo_refusal_costs_one_request_and_then_none(self, store: Store, clock: FakeClock) -> None:
+        """Nothing is given back in a window that only counts up."""
+        counting = CountingStore(store)
+        attempts = attempts_on(counting, clock)
+        await outcomes(attempts.demo("1.2.3.4").begin() for _ in range(2))
+        for _ in range(20):
+            with pytest.raises(TooManyAttempts):
+                await attempts.demo("1.2.3.4").begin()
+        assert counting.calls == {"increment": 3}
