@@ -21,7 +21,6 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "PutItem DeleteItem",
         "key_rings": "PutItem DeleteItem",
         "usage_logs": "PutItem",
-        "logs_by_day": "PutItem",
         COUNTERS: "Query UpdateItem",
     },
     "keys": {
@@ -30,7 +29,6 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem",
         "key_uses": "Query",
         "usage_logs": "PutItem",
-        "logs_by_day": "PutItem",
         COUNTERS: "Query",
     },
     "memos": {
@@ -38,8 +36,8 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "GetItem",
         "key_uses": "PutItem",
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
-        "usage_logs": "PutItem DeleteItem",
-        "logs_by_day": "PutItem",
+        "usage_logs": "PutItem UpdateItem DeleteItem",
+        "active_owners": "PutItem",
         COUNTERS: "Query UpdateItem",
     },
     "usage": {

@@ -102,7 +102,9 @@ async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, servi
 @routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
 async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> Message:
     """Delete the memo. What it counted towards limits and usage stays."""
-    await services.tables.memos.delete(await services.tables.memos.load(caller.user_id, memo_id))
+    memo = await services.tables.memos.load(caller.user_id, memo_id)
+    await services.tables.usage_logs.mark_memo_deleted(memo.user_id, memo.id)
+    await services.tables.memos.delete(memo)
     return Message(success=True, message="Memo deleted successfully")
 
 

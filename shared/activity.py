@@ -1,21 +1,33 @@
-"""Recording what happened. What the records add up to: `history`."""
+"""Recording what happened: usage logs, and the list of owners who made memos on a day. Their sums: `usage`."""
 
-from datetime import datetime
-from typing import Any
+import logging
+from collections import OrderedDict
+from datetime import date, datetime
+from typing import Any, Final
 
 from shared.core.ids import Ids
 from shared.stores.best_effort import best_effort
-from shared.tables import UsageLogs
+from shared.stores.port import StoreUnavailable
+from shared.tables import ActiveOwners, UsageLogs
 from shared.tables.api_keys import IssuedKey
+from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
+
+SENDINGS: Final = 3
+"""How often a log is sent before it fails the request. More would only use up the time of a store that is down."""
+
+OWNERS_REMEMBERED: Final = 10_000
+"""Owners who are known to be on today's list, some 100 bytes each. One that is forgotten costs a request more."""
+
+_log = logging.getLogger("agent_talk.activity")
 
 
 class UsageRecorder:
-    """Recording never fails the request that it records: what could not be written is logged."""
-
-    def __init__(self, logs: UsageLogs, ids: Ids) -> None:
+    def __init__(self, logs: UsageLogs, active_owners: ActiveOwners, ids: Ids) -> None:
         self._logs = logs
+        self._active_owners = active_owners
         self._ids = ids
+        self._listed: OrderedDict[str, date] = OrderedDict()
 
     async def record(
         self,
@@ -27,21 +39,86 @@ class UsageRecorder:
         metadata: dict[str, Any] | None = None,
         log_id: str | None = None,
     ) -> None:
-        """A memo's log has the memo's id; others get one of their own."""
-        log = UsageLog(
-            id=log_id or self._ids.mint(at),
-            user_id=user_id,
-            api_key_id=key.id if key else None,
-            api_key_name=key.name if key else None,
-            api_key_prefix=key.prefix if key else None,
-            action=action,
-            metadata=metadata or {},
-            created_at=at,
+        """Store a log. Raises StoreUnavailable if it may not be stored.
+
+        A log with a `log_id` can be recorded again, and is one log all the same. None: it gets an id of its own.
+        """
+        await self._store(
+            UsageLog(
+                id=log_id or self._ids.mint(at),
+                user_id=user_id,
+                api_key_id=key.id if key else None,
+                api_key_name=key.name if key else None,
+                api_key_prefix=key.prefix if key else None,
+                action=action,
+                metadata=metadata or {},
+                created_at=at,
+            )
         )
+
+    async def try_record(
+        self,
+        action: Action,
+        *,
+        user_id: str,
+        at: datetime,
+        key: IssuedKey | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Store a log of something that stands without it. If it cannot be stored, an error is logged."""
         with best_effort("an event could not be recorded", action=action, user_id=user_id):
-            await self._logs.add(log)
+            await self.record(action, user_id=user_id, at=at, key=key, metadata=metadata)
+
+    async def record_memo(self, memo: Memo, key: IssuedKey) -> None:
+        """Store the log of a memo, under the memo's id. Raises StoreUnavailable if it may not be stored."""
+        await self._store(log_of_memo(memo, key))
 
     async def retract_memo(self, user_id: str, memo_id: str) -> None:
-        """Take back the record of a memo that was not made after all."""
-        with best_effort("a record could not be taken back", memo_id=memo_id, user_id=user_id):
+        """Delete the log of a memo that was not made after all. If that fails, `maintain reconcile-memos` does it."""
+        with best_effort("the log of a failed memo was not deleted: run maintain reconcile-memos", memo_id=memo_id):
             await self._logs.delete_memo(user_id, memo_id)
+
+    async def note_active(self, user_id: str, at: datetime) -> None:
+        """Put an owner on the list of a UTC day, once a day and container. Raises StoreUnavailable.
+
+        It must be there before the owner's memo is: only owners on the list have their memos compared with their logs.
+        """
+        if self._listed.get(user_id) == at.date():
+            return
+        await self._active_owners.add(at.date(), user_id)
+        self._listed[user_id] = at.date()
+        self._listed.move_to_end(user_id)
+        if len(self._listed) > OWNERS_REMEMBERED:
+            self._listed.popitem(last=False)
+
+    async def _store(self, log: UsageLog) -> None:
+        """Send a log until it is stored. An earlier sending that was not answered may have stored it: `add` knows."""
+        for sending in range(1, SENDINGS + 1):
+            try:
+                await self._logs.add(log)
+            except StoreUnavailable as exc:
+                if sending == SENDINGS:
+                    raise
+                _log.warning("a usage log was not stored: it is sent again", extra={"id": log.id, "error": str(exc)})
+            else:
+                return
+
+
+def log_of_memo(memo: Memo, key: IssuedKey | None) -> UsageLog:
+    """Return the log that belongs to a memo: it has the memo's id. `key` None: the key is not known any more."""
+    return UsageLog(
+        id=memo.id,
+        user_id=memo.user_id,
+        api_key_id=key.id if key else None,
+        api_key_name=key.name if key else None,
+        api_key_prefix=key.prefix if key else None,
+        action=Action.MEMO_CREATED,
+        metadata={
+            "memoId": memo.id,
+            "voice": memo.voice,
+            "characters": memo.character_count,
+            "audioSeconds": memo.duration_seconds,
+            "test": key.is_test if key else False,
+        },
+        created_at=memo.created_at,
+    )

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from shared.core.checked_clock import CheckedClock
 from shared.micro_connections import CONNECT_S
 from shared.micro_errors import (
     SENDING,
@@ -123,6 +124,8 @@ class Platform:
 class MicroClient:
     """One HYPR Micro server. `http` is `micro_connections.http_client()`: other clients reuse connections that died.
 
+    `checked_clock` learns the server's time from each answer.
+
     Every call ends by `deadline`, a time of the injected monotonic clock, and at the latest `timeout_s` after it began;
     both are to end before the Lambda function's own time. Within it a call
 
@@ -140,12 +143,14 @@ class MicroClient:
         timeout_s: float = 8.0,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        checked_clock: CheckedClock | None = None,
     ) -> None:
         self._http = http
         self._server = server
         self._timeout_s = timeout_s
         self._monotonic = monotonic
         self._sleep = sleep
+        self._checked_clock = checked_clock
 
     def deadline(self, budget_s: float) -> float:
         """Return the time `budget_s` seconds from now: the `deadline` of calls that share a budget."""
@@ -193,6 +198,15 @@ class MicroClient:
         body = _range(start, end, limit, reverse=reverse)
         path = f"{_database(database)}/query"
         return await self._request("POST", path, _documents, body=body, repeatable=True, deadline=deadline)
+
+    async def keys(
+        self, database: str, *, start: str, end: str, limit: int = 1000, deadline: float | None = None
+    ) -> list[str]:
+        """Return the keys of the documents that `query` would return."""
+        body = {**_range(start, end, limit, reverse=False), "keysOnly": True}
+        return await self._request(
+            "POST", f"{_database(database)}/query", _keys, body=body, repeatable=True, deadline=deadline
+        )
 
     async def increment(self, counter: str, by: int = 1, *, deadline: float | None = None) -> int:
         """Add, atomically, and return the sum. An absent counter is 0. The server has no other atomic operation."""
@@ -274,7 +288,8 @@ class MicroClient:
             **trace.headers(),
             **({} if content is None else {"Content-Type": "application/json"}),
         }
-        said = "abandoned"
+        said, checked_clock = "abandoned", self._checked_clock
+        sent_at = checked_clock.system() if checked_clock else None
         try:
             # httpx bounds each step, not their sum. Waiting for a connection ends earlier: then nothing was sent.
             async with asyncio.timeout(left_s):
@@ -287,6 +302,8 @@ class MicroClient:
                     follow_redirects=False,
                 )
             said = str(answer.status_code)
+            if checked_clock and sent_at:
+                checked_clock.observe(sent_at, answer.headers.get("date"))
         except tuple(kind for kind, _ in SENDING) as exc:
             said = type(exc).__name__
             raise unsent_or_unanswered(exc) from exc
@@ -331,6 +348,10 @@ def _documents(answer: Any) -> list[StoredDocument]:
     return [
         StoredDocument(key=_as(str, doc["key"]), value=_as(dict, doc["value"])) for doc in _as(list, answer["docs"])
     ]
+
+
+def _keys(answer: Any) -> list[str]:
+    return [_as(str, doc["key"]) for doc in _as(list, answer["docs"])]
 
 
 def _counters(answer: Any) -> list[CounterValue]:

@@ -46,7 +46,7 @@ class Services:
         """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
         tables = Tables.on(store)
-        quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, ids)
+        quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
         return cls(
             settings=settings,
@@ -83,4 +83,4 @@ class Services:
 
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
-    return Services.on(opened.store, settings, close=opened.close)
+    return Services.on(opened.store, settings, clock=opened.clock, close=opened.close)

@@ -160,6 +160,12 @@ class Intercepted:
     async def counters(self, prefix: str) -> Mapping[str, int]:
         return await self._carry_out("counters", lambda: self._store.counters(prefix))
 
+    async def erase(self, table: Table, partition: str) -> bool:
+        return await self._carry_out("erase", lambda: self._store.erase(table, partition))
+
+    async def drop(self, counters: Sequence[str]) -> None:
+        await self._carry_out("drop", lambda: self._store.drop(counters))
+
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         return await self._carry_out("scan", lambda: self._store.scan(table, after=after, limit=limit))
 

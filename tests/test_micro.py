@@ -32,7 +32,8 @@ from tests.fakes.standin_steps import Gate
 pytestmark = pytest.mark.anyio
 
 
-async def test_documents_are_created_read_replaced_and_deleted() -> None:
+async def test_micro_creates_reads_replaces_and_deletes_documents() -> None:
+    """Documents are created read replaced and deleted."""
     async with world() as w:
         await w.client.create("users", "u1", {"n": 1})
         assert await w.client.get("users", "u1") == {"n": 1}
@@ -48,7 +49,8 @@ async def test_documents_are_created_read_replaced_and_deleted() -> None:
             await w.client.delete("users", "u1")
 
 
-async def test_a_range_is_read_in_byte_order_and_continued_behind_its_last_key() -> None:
+async def test_query_reads_in_byte_order_and_continues() -> None:
+    """A range is read in byte order and continued behind its last key."""
     async with world() as w:
         for key in ("é", "a!2", "b", "a!1", "a!3", "\U0001f600", "\uffff"):
             await w.client.create("memos", key, {"k": key})
@@ -58,7 +60,8 @@ async def test_a_range_is_read_in_byte_order_and_continued_behind_its_last_key()
         assert [document.key for document in rest] == ["a!3", "b", "é", "\uffff", "\U0001f600"]
 
 
-async def test_a_reverse_range_runs_from_its_high_start_inclusive_to_its_low_end_exclusive() -> None:
+async def test_query_in_reverse_includes_start_and_excludes_end() -> None:
+    """A reverse range runs from its high start inclusive to its low end exclusive."""
     async with world() as w:
         for key in ("a", "b", "c", "d"):
             await w.client.create("memos", key, {})
@@ -66,7 +69,8 @@ async def test_a_reverse_range_runs_from_its_high_start_inclusive_to_its_low_end
         assert [document.key for document in page] == ["c", "b"]
 
 
-async def test_counters_are_incremented_read_listed_and_deleted() -> None:
+async def test_micro_increments_reads_lists_and_deletes_counters() -> None:
+    """Counters are incremented read listed and deleted."""
     async with world() as w:
         assert await w.client.get_counter("users:x") is None
         assert await w.client.increment("users:x", 5) == 5
@@ -78,7 +82,8 @@ async def test_counters_are_incremented_read_listed_and_deleted() -> None:
         assert not await w.client.delete_counter("users:x")
 
 
-async def test_databases_are_created_once_and_fill_up() -> None:
+async def test_create_database_raises_when_it_exists_or_none_fits() -> None:
+    """Databases are created once and fill up."""
     async with world() as w:
         for number in range(6):
             await w.client.create_database(f"d{number}")
@@ -90,7 +95,8 @@ async def test_databases_are_created_once_and_fill_up() -> None:
         assert await w.client.databases() == ["d0", "d1", "d2", "d3", "d4", "d5"]
 
 
-async def test_health_tells_the_version() -> None:
+async def test_health_returns_the_version() -> None:
+    """Health returns the server's version."""
     async with world() as w:
         assert await w.client.health() == "1.0.0"
 
@@ -98,7 +104,8 @@ async def test_health_tells_the_version() -> None:
 @pytest.mark.parametrize(
     "key", ["a/b", "a b", "a%2Fb", "%", "ü", "a?b#c", "x@y.z", "\U0001f600", "...", "+", "~", "\n"]
 )
-async def test_every_key_that_is_let_through_is_addressed_exactly(key: str) -> None:
+async def test_key_that_is_accepted_is_addressed_exactly(key: str) -> None:
+    """Every key that is accepted reaches the server unchanged."""
     async with world() as w:
         await w.client.create("users", key, {"k": key})
         await w.client.replace("users", key, {"k": key, "n": 2})
@@ -113,7 +120,8 @@ async def test_every_key_that_is_let_through_is_addressed_exactly(key: str) -> N
     ["", ".", "..", "a\0b", "\ud800", "a" * 1025, "é" * 990, "a" * 1000 + "\U0001f600" * 13],
     ids=["empty", "dot", "dots", "NUL", "surrogate", "1025 characters", "1980 bytes", "1026 UTF-16 units"],
 )
-async def test_what_no_path_can_carry_is_refused_before_anything_is_sent(text: str) -> None:
+async def test_key_that_no_path_can_contain_is_never_sent(text: str) -> None:
+    """A key that no path can contain raises UnsafeSegment, and nothing is sent."""
     async with world() as w:
         with w.recorder.measure() as cost:
             for call in (
@@ -131,14 +139,16 @@ async def test_what_no_path_can_carry_is_refused_before_anything_is_sent(text: s
 
 
 @pytest.mark.parametrize("value", [{"x": float("nan")}, {"x": "\ud800"}], ids=["NaN", "surrogate"])
-async def test_what_json_cannot_carry_is_refused_before_anything_is_sent(value: dict[str, object]) -> None:
+async def test_value_that_json_cannot_contain_is_never_sent(value: dict[str, object]) -> None:
+    """A value that is not JSON raises ValueError, and nothing is sent."""
     async with world() as w:
         with w.recorder.measure() as cost, pytest.raises(ValueError, match=r"JSON|surrogates"):
             await w.client.create("users", "k", value)
         assert cost.requests == 0
 
 
-async def test_direct_mode_sends_the_key_and_platform_mode_the_slug_under_the_proxys_path() -> None:
+async def test_micro_sends_the_key_or_the_platforms_slug() -> None:
+    """Direct mode sends the key and platform mode the slug under the proxy's path."""
     sent: list[httpx.Request] = []
 
     def note(request: httpx.Request) -> httpx.Response:
@@ -155,7 +165,8 @@ async def test_direct_mode_sends_the_key_and_platform_mode_the_slug_under_the_pr
     assert (platform.headers["X-App-Slug"], "Authorization" in platform.headers) == ("talk", False)
 
 
-async def test_the_key_stays_out_of_logs_reprs_and_errors(caplog: pytest.LogCaptureFixture) -> None:
+async def test_micro_shows_its_key_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """The key stays out of logs reprs and errors."""
     caplog.set_level(logging.DEBUG, logger="agent_talk.micro")
     async with world() as w:
         w.strike(always(answer(500, json.dumps({"error": f"you sent Authorization: Bearer {KEY}"}))))
@@ -173,7 +184,8 @@ async def test_the_key_stays_out_of_logs_reprs_and_errors(caplog: pytest.LogCapt
         assert "[key]" in failed.value.said
 
 
-async def test_each_sending_is_one_debug_line_with_its_path_and_result(caplog: pytest.LogCaptureFixture) -> None:
+async def test_micro_logs_each_request_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each sending is one debug line with its path and result."""
     async with world() as w:
         caplog.set_level(logging.DEBUG, logger="agent_talk.micro")
         caplog.clear()
@@ -186,7 +198,8 @@ async def test_each_sending_is_one_debug_line_with_its_path_and_result(caplog: p
     ]
 
 
-async def test_a_cancelled_call_passes_the_cancellation_on() -> None:
+async def test_micro_passes_a_cancellation_on() -> None:
+    """A cancelled call passes the cancellation on."""
     gate = Gate()
     async with httpx.AsyncClient(transport=StandInTransport(StandIn(schedule=gate))) as http:
         client = MicroClient(http, Direct(url="http://micro", api_key=KEY))
@@ -198,7 +211,8 @@ async def test_a_cancelled_call_passes_the_cancellation_on() -> None:
         await gate.open()
 
 
-async def test_the_callers_client_stays_open() -> None:
+async def test_micro_leaves_the_callers_client_open() -> None:
+    """The caller's client stays open."""
     async with httpx.AsyncClient(transport=StandInTransport(StandIn())) as http:
         await MicroClient(http, Direct(url="http://micro", api_key=KEY)).health()
         assert not http.is_closed

@@ -8,7 +8,8 @@ from shared.micro import Direct, Platform, segment
 from tests.fakes.standin import KEY
 
 
-def test_a_segment_is_encoded_once_and_holds_what_is_just_not_too_long() -> None:
+def test_segment_encodes_once_and_takes_the_longest() -> None:
+    """A segment is percent-encoded once, and may be as long as the server takes."""
     assert segment("a/b%2F.~") == "a%2Fb%252F.~"
     for longest in ("a" * 1024, "é" * 989):
         assert unquote(segment(longest)) == longest
@@ -17,7 +18,8 @@ def test_a_segment_is_encoded_once_and_holds_what_is_just_not_too_long() -> None
 @pytest.mark.parametrize(
     "url", ["", "micro:7070", "ftp://micro", "http://", "http://user:pw@micro", "http://micro?x=1"]
 )
-def test_an_address_that_cannot_be_right_is_refused(url: str) -> None:
+def test_address_refuses_a_url_that_cannot_be_right(url: str) -> None:
+    """An address that cannot be right is refused."""
     with pytest.raises(ValueError, match="URL"):
         Direct(url=url, api_key=KEY)
     with pytest.raises(ValueError, match="URL"):
@@ -25,7 +27,8 @@ def test_an_address_that_cannot_be_right_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["\n", " ", "é", "\0"])
-def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(ending: str) -> None:
+def test_address_refuses_a_bad_key_and_does_not_show_it(ending: str) -> None:
+    """An API key that no header can contain raises an error that does not show it."""
     with pytest.raises(ValueError, match="API key") as caught:
         Direct(url="http://micro", api_key=KEY + ending)
     assert KEY not in str(caught.value)

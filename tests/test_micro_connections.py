@@ -58,7 +58,8 @@ class Pools:
         return self._left.pop(0)
 
 
-async def test_requests_in_a_row_share_one_pool() -> None:
+async def test_pool_is_shared_by_requests_in_a_row() -> None:
+    """Requests in a row use one pool."""
     pool = Pool()
     pools = Pools(pool)
     async with pools.http as http:
@@ -69,7 +70,8 @@ async def test_requests_in_a_row_share_one_pool() -> None:
     assert pool.closed
 
 
-async def test_after_a_freeze_that_stopped_the_monotonic_clock_no_old_connection_is_used() -> None:
+async def test_pool_is_replaced_after_a_freeze() -> None:
+    """After a freeze that stopped the monotonic clock, requests use a new pool."""
     old, new = Pool(), Pool()
     pools = Pools(old, new)
     async with pools.http as http:
@@ -79,7 +81,8 @@ async def test_after_a_freeze_that_stopped_the_monotonic_clock_no_old_connection
         assert (old.sent, old.closed, new.sent) == (1, True, 2)
 
 
-async def test_short_freezes_add_up() -> None:
+async def test_pool_is_replaced_after_several_short_freezes() -> None:
+    """Several short freezes together cause a new pool."""
     old, new = Pool(), Pool()
     pools = Pools(old, new)
     async with pools.http as http:
@@ -89,7 +92,8 @@ async def test_short_freezes_add_up() -> None:
         assert (old.sent, new.sent) == (2, 1)
 
 
-async def test_a_wall_clock_that_is_set_back_costs_one_reconnection() -> None:
+async def test_pool_is_replaced_once_when_the_clock_is_set_back() -> None:
+    """A wall clock that is set back costs one reconnection."""
     old, new = Pool(), Pool()
     pools = Pools(old, new)
     async with pools.http as http:
@@ -100,7 +104,8 @@ async def test_a_wall_clock_that_is_set_back_costs_one_reconnection() -> None:
         assert (old.sent, new.sent) == (1, 3)
 
 
-async def test_after_a_failure_the_next_request_gets_a_new_connection() -> None:
+async def test_pool_is_replaced_after_a_failure() -> None:
+    """After a failure the next request gets a new connection."""
     old, new = Pool(httpx.ReadError("reset")), Pool()
     pools = Pools(old, new)
     async with pools.http as http:
@@ -110,7 +115,8 @@ async def test_after_a_failure_the_next_request_gets_a_new_connection() -> None:
         assert (old.closed, new.sent) == (True, 1)
 
 
-async def test_an_answer_that_breaks_off_drops_the_pool_as_well() -> None:
+async def test_pool_is_replaced_when_an_answer_breaks_off() -> None:
+    """An answer that breaks off causes a new pool as well."""
     old, new = Pool(breaks=True), Pool()
     pools = Pools(old, new)
     async with pools.http as http:
@@ -120,7 +126,8 @@ async def test_an_answer_that_breaks_off_drops_the_pool_as_well() -> None:
         assert (old.closed, new.sent) == (True, 1)
 
 
-async def test_a_full_pool_is_kept() -> None:
+async def test_pool_is_kept_when_it_is_full() -> None:
+    """A pool without a free connection is kept: its connections work."""
     pool = Pool(httpx.PoolTimeout("busy"))
     pools = Pools(pool)
     async with pools.http as http:
@@ -130,7 +137,8 @@ async def test_a_full_pool_is_kept() -> None:
         assert (pool.sent, pool.closed) == (2, False)
 
 
-async def test_a_dropped_pool_finishes_its_requests_before_it_is_closed() -> None:
+async def test_pool_finishes_its_requests_before_it_is_closed() -> None:
+    """A dropped pool finishes its requests before it is closed."""
     hold = asyncio.Event()
     old, new = Pool(hold=hold), Pool()
     pools = Pools(old, new)
@@ -145,7 +153,8 @@ async def test_a_dropped_pool_finishes_its_requests_before_it_is_closed() -> Non
         assert old.closed
 
 
-async def test_requests_take_turns_and_no_failure_keeps_one() -> None:
+async def test_slots_are_freed_also_by_failures() -> None:
+    """Requests wait for a free slot, and a failed request frees its own."""
     hold = asyncio.Event()
     pools = Pools(Pool(httpx.ReadError("reset")), Pool(breaks=True), Pool(hold=hold), at_once=1)
     async with pools.http as http:
@@ -161,14 +170,16 @@ async def test_requests_take_turns_and_no_failure_keeps_one() -> None:
         assert ((await first).status_code, (await second).status_code) == (200, 200)
 
 
-async def test_the_recommended_client_follows_no_redirect_and_reads_no_proxy_from_the_environment() -> None:
+async def test_http_client_follows_no_redirect_and_no_proxy() -> None:
+    """The recommended client follows no redirect and reads no proxy from the environment."""
     async with http_client("https://micro") as http:
         assert not http.follow_redirects
         assert http.timeout == httpx.Timeout(5.0, connect=2.0)
 
 
 @pytest.mark.parametrize("url", ["https://micro", "HTTPS://micro", "micro", ""])
-def test_certificates_are_read_once_and_checked_for_whatever_is_not_plain_http(url: str) -> None:
+def test_tls_context_reads_certificates_once(url: str) -> None:
+    """Certificates are read once, and checked for every URL but plain http."""
     context = tls_context(url)
     assert context is tls_context("https://other")
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
@@ -176,7 +187,8 @@ def test_certificates_are_read_once_and_checked_for_whatever_is_not_plain_http(u
 
 
 @pytest.mark.parametrize("url", ["http://micro", "HTTP://micro:7070"])
-def test_for_plain_http_no_certificates_are_read_and_none_is_trusted(url: str) -> None:
+def test_tls_context_trusts_none_for_plain_http(url: str) -> None:
+    """For plain HTTP no certificates are read and none is trusted."""
     context = tls_context(url)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.cert_store_stats()["x509_ca"] == 0

@@ -49,12 +49,14 @@ def meaning(response: httpx.Response) -> MicroError:
 
 
 @pytest.mark.parametrize(("status", "text", "error"), ROWS)
-def test_an_answer_means_what_its_status_and_text_say(status: int, text: str, error: type[MicroError]) -> None:
+def test_refusal_classifies_by_status_and_text(status: int, text: str, error: type[MicroError]) -> None:
+    """An answer becomes the error that its status and text say."""
     got = meaning(httpx.Response(status, json={"ok": False, "error": text}))
     assert (type(got), got.status) == (error, status)
 
 
-def test_every_row_of_the_answers_has_a_test() -> None:
+def test_answers_table_is_tested_row_by_row() -> None:
+    """Every row of the answers has a test."""
     assert [(status, error) for status, _, error in ROWS] == [(status, error) for status, _, error in ANSWERS]
 
 
@@ -71,9 +73,8 @@ def test_every_row_of_the_answers_has_a_test() -> None:
         (reply(404, '["error"]'), ForeignServer),
     ],
 )
-def test_an_answer_that_says_nothing_sure_leaves_the_outcome_unknown(
-    response: httpx.Response, error: type[MicroError]
-) -> None:
+def test_refusal_is_unknown_when_the_answer_says_nothing(response: httpx.Response, error: type[MicroError]) -> None:
+    """An answer that does not say what was done has an unknown outcome."""
     got = meaning(response)
     assert (type(got), got.outcome) == (error, Outcome.UNKNOWN)
 
@@ -96,9 +97,8 @@ def test_an_answer_that_says_nothing_sure_leaves_the_outcome_unknown(
         ),
     ],
 )
-def test_a_server_that_asks_to_wait_has_not_taken_the_request(
-    response: httpx.Response, retry_after_s: float | None
-) -> None:
+def test_refusal_is_not_processed_when_asked_to_wait(response: httpx.Response, retry_after_s: float | None) -> None:
+    """An answer that asks to wait says that the request was not processed."""
     got = meaning(response)
     assert isinstance(got, Overloaded)
     assert (got.retry_after_s, got.outcome) == (retry_after_s, Outcome.NOT_PROCESSED)
@@ -122,19 +122,20 @@ def test_a_server_that_asks_to_wait_has_not_taken_the_request(
         (TimeoutError("x"), NoAnswer),
     ],
 )
-def test_a_failure_of_sending_says_whether_the_request_can_have_arrived(
-    raised: Exception, error: type[MicroError]
-) -> None:
+def test_sending_table_says_whether_a_request_may_have_arrived(raised: Exception, error: type[MicroError]) -> None:
+    """An exception while sending says whether the request may have arrived."""
     assert type(unsent_or_unanswered(raised)) is error
     assert any(isinstance(raised, kind) for kind, _ in SENDING)
 
 
-def test_only_what_was_sent_and_not_clearly_answered_has_an_unknown_outcome() -> None:
+def test_errors_with_unknown_outcome_are_three() -> None:
+    """Only what was sent and not clearly answered has an unknown outcome."""
     unknown = {error for error in MicroError.__subclasses__() if error.outcome is Outcome.UNKNOWN}
     assert unknown == {NoAnswer, ForeignServer, ServerFailed}
 
 
-def test_an_unknown_answer_keeps_its_status_and_the_beginning_of_its_error() -> None:
+def test_refusal_keeps_the_status_and_a_part_of_the_text() -> None:
+    """An unknown answer keeps its status and the beginning of its error."""
     got = meaning(reply(500, '{"error": "' + "x" * 5000 + '"}'))
     assert got.status == 500
     assert len(got.said) == 300
@@ -142,7 +143,8 @@ def test_an_unknown_answer_keeps_its_status_and_the_beginning_of_its_error() -> 
 
 
 @pytest.mark.parametrize("charset", ["base64", "rot13", "idna", "no-such"])
-def test_a_foreign_body_is_not_shown_whatever_charset_it_names(charset: str) -> None:
+def test_refusal_does_not_show_a_foreign_body(charset: str) -> None:
+    """A foreign body is in no error, whatever charset it names."""
     got = meaning(reply(404, "<html>\u00fc", content_type=f"text/html; charset={charset}"))
     assert isinstance(got, ForeignServer)
     assert got.said == f"8 bytes of text/html; charset={charset}"

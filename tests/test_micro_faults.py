@@ -41,7 +41,8 @@ pytestmark = pytest.mark.anyio
 
 
 @every_read
-async def test_a_wrong_key_is_told_apart(read: Call) -> None:
+async def test_call_raises_wrong_key(read: Call) -> None:
+    """A wrong API key raises WrongKey."""
     async with world(api_key="wrong") as w:
         if read is READS["health"]:
             assert await w.client.health() == "1.0.0"
@@ -52,7 +53,8 @@ async def test_a_wrong_key_is_told_apart(read: Call) -> None:
 
 @every_read
 @pytest.mark.parametrize("body", ["<html>", "[]", "null", "{}", '{"ok": true}', '{"value": "x", "found": 1}'])
-async def test_an_answer_of_unexpected_shape_is_a_foreign_server(read: Call, body: str) -> None:
+async def test_call_raises_foreign_server_on_an_unexpected_shape(read: Call, body: str) -> None:
+    """An answer of unexpected shape is a foreign server."""
     async with world() as w:
         w.strike(always(answer(200, body)))
         with pytest.raises(ForeignServer) as caught:
@@ -63,7 +65,8 @@ async def test_an_answer_of_unexpected_shape_is_a_foreign_server(read: Call, bod
 
 @every_read
 @pytest.mark.parametrize("fault", [REFUSED, CLOSED, LOST, CUT], ids=["refused", "closed", "lost", "cut"])
-async def test_a_read_without_an_answer_is_sent_once_more(read: Call, fault: Fault) -> None:
+async def test_read_is_sent_once_more_when_unanswered(read: Call, fault: Fault) -> None:
+    """A read without an answer is sent once more."""
     async with world() as w:
         w.strike(nth(1, fault))
         with w.recorder.measure() as cost:
@@ -72,7 +75,8 @@ async def test_a_read_without_an_answer_is_sent_once_more(read: Call, fault: Fau
 
 
 @every_read
-async def test_a_read_is_not_sent_a_third_time(read: Call) -> None:
+async def test_read_is_not_sent_a_third_time(read: Call) -> None:
+    """A read is not sent a third time."""
     async with world() as w:
         w.strike(always(CLOSED))
         with w.recorder.measure() as cost, pytest.raises(NoAnswer) as caught:
@@ -83,7 +87,8 @@ async def test_a_read_is_not_sent_a_third_time(read: Call) -> None:
 
 @every_write
 @pytest.mark.parametrize("fault", [CLOSED, LOST, CUT, HANGS], ids=["closed", "lost", "cut", "hangs"])
-async def test_a_write_that_was_sent_and_not_answered_is_never_sent_again(write: Call, fault: Fault) -> None:
+async def test_write_is_not_resent_when_unanswered(write: Call, fault: Fault) -> None:
+    """A write that was sent and not answered is never sent again."""
     async with world() as w:
         w.strike(nth(1, fault))
         with w.recorder.measure() as cost, pytest.raises(NoAnswer):
@@ -92,7 +97,8 @@ async def test_a_write_that_was_sent_and_not_answered_is_never_sent_again(write:
 
 
 @every_write
-async def test_a_write_that_found_no_connection_is_sent_once_more(write: Call) -> None:
+async def test_write_is_sent_once_more_when_unconnected(write: Call) -> None:
+    """A write that found no connection is sent once more."""
     async with world() as w:
         w.strike(nth(1, REFUSED))
         with w.recorder.measure() as cost:
@@ -105,14 +111,16 @@ async def test_a_write_that_found_no_connection_is_sent_once_more(write: Call) -
 
 @every_write
 @pytest.mark.parametrize("fault", [BUSY, LIMITED], ids=["503", "429"])
-async def test_a_request_waits_as_long_as_the_server_asks_and_is_sent_again(write: Call, fault: Fault) -> None:
+async def test_call_waits_as_long_as_the_server_asks(write: Call, fault: Fault) -> None:
+    """A request waits as long as the server asks and is sent again."""
     async with world() as w:
         w.strike(nth(1, fault))
         await write(w.client)
         assert w.clock.slept == [1.0]
 
 
-async def test_a_wait_that_does_not_fit_into_the_deadline_is_not_begun() -> None:
+async def test_call_does_not_wait_beyond_its_deadline() -> None:
+    """A wait that does not fit into the deadline is not begun."""
     async with world(timeout_s=8.0) as w:
         w.strike(always(answer(429, retry_after="8")))
         with pytest.raises(Overloaded) as caught:
@@ -120,7 +128,8 @@ async def test_a_wait_that_does_not_fit_into_the_deadline_is_not_begun() -> None
         assert (caught.value.retry_after_s, w.clock.slept) == (8.0, [])
 
 
-async def test_a_server_that_keeps_asking_to_wait_is_asked_four_times() -> None:
+async def test_call_is_sent_four_times_when_always_asked_to_wait() -> None:
+    """A server that keeps asking to wait is asked four times."""
     async with world() as w:
         w.strike(always(answer(503, retry_after="0")))
         with w.recorder.measure() as cost, pytest.raises(Overloaded):
@@ -129,7 +138,8 @@ async def test_a_server_that_keeps_asking_to_wait_is_asked_four_times() -> None:
         assert w.clock.slept == [0.1, 0.1, 0.1]
 
 
-async def test_503_without_retry_after_is_not_sent_again() -> None:
+async def test_call_is_not_resent_after_503_without_retry_after() -> None:
+    """503 without retry after is not sent again."""
     async with world() as w:
         w.strike(nth(1, UNAVAILABLE))
         with pytest.raises(ServerFailed):
@@ -137,7 +147,8 @@ async def test_503_without_retry_after_is_not_sent_again() -> None:
 
 
 @every_read
-async def test_no_call_outlasts_its_budget(read: Call) -> None:
+async def test_call_ends_within_its_budget(read: Call) -> None:
+    """A call ends within its budget."""
     async with world(timeout_s=8.0) as w:
         w.strike(always(HANGS))
         began = w.clock.monotonic()
@@ -146,7 +157,8 @@ async def test_no_call_outlasts_its_budget(read: Call) -> None:
         assert (w.clock.monotonic() - began, cost.requests) == (8.0, 1)
 
 
-async def test_calls_can_share_a_deadline() -> None:
+async def test_calls_share_a_deadline() -> None:
+    """Calls can share a deadline."""
     async with world(timeout_s=8.0) as w:
         w.strike(always(slow(2.0)))
         deadline = w.client.deadline(5.0)
@@ -160,7 +172,8 @@ async def test_calls_can_share_a_deadline() -> None:
         assert (w.clock.monotonic() - began, cost.requests) == (5.0, 0)
 
 
-async def test_a_server_that_never_answers_is_given_up_by_the_event_loops_clock_too() -> None:
+async def test_call_ends_by_the_event_loops_clock_too() -> None:
+    """A call to a server that never answers ends by the event loop's clock too."""
     gate = Gate()
     async with httpx.AsyncClient(transport=StandInTransport(StandIn(schedule=gate))) as http:
         client = MicroClient(http, Direct(url="http://micro", api_key=KEY), timeout_s=0.01)
@@ -171,7 +184,8 @@ async def test_a_server_that_never_answers_is_given_up_by_the_event_loops_clock_
 
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
-async def test_whatever_goes_wrong_a_call_succeeds_or_raises_a_micro_error_that_tells_the_truth(fault: Fault) -> None:
+async def test_call_returns_or_raises_the_right_micro_error(fault: Fault) -> None:
+    """A call under random faults returns the result or raises a MicroError whose outcome is true."""
     async with world() as w:
         w.strike(nth(1, fault))
         try:

@@ -159,7 +159,7 @@ def _welcome(url: str, settings: Settings) -> str:
             kept = str(settings.memory_file or "memory, until you stop it")
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Documentation: {url}/docs
-Usage page:    {url}/usage (and {url}/ leads there)
+Usage page:    {url}/usage
 
 Try, in another terminal:
 

@@ -69,8 +69,8 @@ class Accounts:
             await self._write(user, key, void=claimed)
         await gather_settled(
             self._count(),
-            self._recorder.record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
-            self._recorder.record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
+            self._recorder.try_record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
+            self._recorder.try_record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
         )
         return SignedUp(user=user, session=self._sessions.begin(user), api_key=key)
 
@@ -83,7 +83,7 @@ class Accounts:
             email, password, address=address, refusal="Invalid email or password"
         )
         await gather_settled(
-            attempt.forgive(), self._recorder.record(Action.USER_LOGIN, user_id=user.id, at=self._clock())
+            attempt.forgive(), self._recorder.try_record(Action.USER_LOGIN, user_id=user.id, at=self._clock())
         )
         return user, self._sessions.begin(user)
 

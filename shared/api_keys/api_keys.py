@@ -9,6 +9,7 @@ from shared.activity import UsageRecorder
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
 from shared.core.clock import Clock
 from shared.core.errors import InvalidCredential, KeyRevoked, ValidationFailed
+from shared.core.ids import derived_id
 from shared.limits.quotas import Quotas
 from shared.observability import request_stats
 from shared.plans import PLANS
@@ -99,7 +100,7 @@ class ApiKeyService:
             raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
         new = new_key(user.id, name=name, at=at, test=test, expires_at=expires_at)
         await self._keys.create(new.key, max_active=PLANS[user.tier].limits.max_api_keys)
-        await self._recorder.record(Action.KEY_CREATED, user_id=user.id, at=new.key.created_at, key=new.key)
+        await self._recorder.try_record(Action.KEY_CREATED, user_id=user.id, at=new.key.created_at, key=new.key)
         return new
 
     async def load(self, user: User, api_key_id: str) -> ApiKey:
@@ -112,11 +113,14 @@ class ApiKeyService:
         return await self.load(user, api_key_id)
 
     async def revoke(self, user: User, api_key_id: str) -> None:
-        """Final, repeatable, and in force at once. Raises NotFound."""
-        at = self._clock()
-        revoked = await self._keys.revoke(user.id, api_key_id, at)
-        if revoked is not None:
-            await self._recorder.record(Action.KEY_REVOKED, user_id=user.id, at=at, key=revoked)
+        """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound.
+
+        A repeat records the revocation that an interrupted call did not: both derive the log's id from it.
+        """
+        key = await self._keys.revoke(user.id, api_key_id, self._clock())
+        assert key.revoked_at is not None, "it was just revoked"
+        log_id = derived_id(key.revoked_at, key.id)
+        await self._recorder.record(Action.KEY_REVOKED, user_id=user.id, at=key.revoked_at, key=key, log_id=log_id)
 
     async def _find(self, secret: str) -> IssuedKey | None:
         if not is_api_key(secret):

@@ -1,5 +1,6 @@
 """Ids that sort by time: UUIDv7 as 32 hexadecimal digits."""
 
+import hashlib
 import os
 import re
 from datetime import UTC, datetime
@@ -32,6 +33,12 @@ class Ids:
         tail = int.from_bytes(os.urandom(8)) & (2**62 - 1)
         count = self._count if ms == self._last_ms else 0
         return f"{ms << 80 | 0x7 << 76 | count << 64 | 0b10 << 62 | tail:032x}"
+
+
+def derived_id(at: datetime, name: str) -> str:
+    """Return the id of the one event that `name` can have at this time: equal arguments give equal ids."""
+    tail = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) & (2**62 - 1)
+    return f"{_ms(at) << 80 | 0x7 << 76 | 0b10 << 62 | tail:032x}"
 
 
 def is_id(text: str) -> bool:

@@ -89,15 +89,18 @@ class MemoService:
         at = self._clock()
         reservation = self._quotas.reservation()
         try:
-            quota_of, user = await gather_settled(
-                self._quotas.count(reservation, key, at), self._users.get(key.user_id)
+            quota_of, user, _ = await gather_settled(
+                self._quotas.count(reservation, key, at),
+                self._users.get(key.user_id),
+                self._recorder.note_active(key.user_id, at),
             )
             if user is None:
                 raise InvalidCredential("Invalid API key")
             quota = quota_of(user)
             quota.enforce(at)
             _check_length(draft, user)
-            memo = await self._speak(draft, user.id, at, self._simulated if key.is_test else self._speech)
+            speech = self._simulated if key.is_test else self._speech
+            memo = await self._speak(draft, user.id, at, speech, api_key_id=key.id)
             await self._keep(memo, key, reservation)
             request_stats.current().memos += 1
         except DailyLimitExceeded as exc:
@@ -114,7 +117,9 @@ class MemoService:
         await self._attempts.demo(address).begin()
         return await self._speak(draft, "demo", self._clock(), self._simulated)
 
-    async def _speak(self, draft: Draft, user_id: str, at: datetime, speech: Synthesizer) -> Memo:
+    async def _speak(
+        self, draft: Draft, user_id: str, at: datetime, speech: Synthesizer, *, api_key_id: str | None = None
+    ) -> Memo:
         began = time.perf_counter()
         try:
             spoken = await speech.speak(draft.text, draft.voice)
@@ -124,6 +129,7 @@ class MemoService:
         return Memo(
             id=self._ids.mint(at),
             user_id=user_id,
+            api_key_id=api_key_id,
             text=draft.text,
             audio_url=spoken.audio_url,
             duration_seconds=spoken.duration_seconds,
@@ -134,25 +140,11 @@ class MemoService:
         )
 
     async def _keep(self, memo: Memo, key: IssuedKey, reservation: Reservation) -> None:
-        metadata = {
-            "memoId": memo.id,
-            "voice": memo.voice,
-            "characters": memo.character_count,
-            "audioSeconds": memo.duration_seconds,
-            "test": key.is_test,
-        }
         try:
             await gather_settled(
                 self._memos.add(memo),
                 reservation.take(uses_counter(key)),
-                self._recorder.record(
-                    Action.MEMO_CREATED,
-                    user_id=memo.user_id,
-                    at=memo.created_at,
-                    key=key,
-                    metadata=metadata,
-                    log_id=memo.id,
-                ),
+                self._recorder.record_memo(memo, key),
                 self._mark_used(key, memo.created_at),
             )
         except BaseException:
@@ -210,7 +202,7 @@ class MemoService:
             "characters": characters(draft.text),
             "test": key.is_test,
         }
-        await self._recorder.record(action, user_id=key.user_id, at=at, key=key, metadata=metadata)
+        await self._recorder.try_record(action, user_id=key.user_id, at=at, key=key, metadata=metadata)
 
 
 def _check_length(draft: Draft, user: User) -> None:

@@ -6,7 +6,6 @@ hibari's own functions are used below its public ones, since those return sound 
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -43,10 +42,10 @@ _FADE: Final = RATE // 200
 """5 ms at each end of a sentence: no click at a seam."""
 _PAUSE_S: Final = {True: 0.12, False: 0.02}
 """Silence after a sentence, and where a sentence was cut. The model itself adds some 0.4 s."""
+_FRAME: Final = 1_024
+"""Samples whose energy is measured together, 43 ms."""
 _SOUNDING: Final = 0.05
-"""Share of the highest peak below which 50 ms count as silence."""
-_SHELF_HZ: Final = 1_500
-_HIGH_PASS_HZ: Final = 38
+"""Share of the highest peak below which a frame counts as silence."""
 _VOICED_HZ: Final = 40
 _UNHEARD: Final = np.float32(-9)
 """Logarithm of a magnitude below hearing, for frequencies that a smaller throat moved in from above the spectrum."""
@@ -135,49 +134,48 @@ def _warped(magnitudes: tuple[Wave, ...], phases: tuple[Wave, ...], formant: flo
 
 def _levelled(wave: Wave) -> Wave:
     """Return the sound at _LOUDNESS: its energy as ears weigh it, over the time in which there is sound."""
-    size = 1 << (len(wave) - 1).bit_length()
-    power = np.abs(np.fft.rfft(wave, size)) ** 2
-    energy = 2 * float(power @ _ear(size)) / size
-    peaks = _peaks(wave, RATE // 20)
-    sounding = np.count_nonzero(peaks > _SOUNDING * peaks.max()) * (RATE // 20)
+    frames = _blocks(wave, _FRAME)
+    energy = float((np.abs(np.fft.rfft(frames)) ** 2).sum(axis=0) @ _EAR) * 2 / _FRAME
+    peaks = np.abs(frames).max(axis=1)
+    sounding = np.count_nonzero(peaks > _SOUNDING * peaks.max()) * _FRAME
     if energy <= 0 or not sounding:
         return wave
     lufs = -0.691 + 10 * np.log10(energy / sounding)
     return wave * np.float32(min(_MOST_GAIN, 10 ** ((_LOUDNESS - lufs) / 20)))
 
 
-@lru_cache(maxsize=8)
-def _ear(size: int) -> NDArray[np.float64]:
-    """Return how much energy counts at each frequency of a spectrum: BS.1770's shelf above 1.7 kHz and high pass at
-    38 Hz."""
-    hz = np.fft.rfftfreq(size, 1 / RATE)
-    shelf = 1 + (10**0.4 - 1) / (1 + (_SHELF_HZ / np.maximum(hz, 1e-9)) ** 4)
-    weights: NDArray[np.float64] = shelf / (1 + (_HIGH_PASS_HZ / np.maximum(hz, 1e-9)) ** 4)
-    return weights
-
-
-def _peaks(wave: Wave, block: int) -> NDArray[np.float32]:
-    """Return the highest magnitude in each block of samples."""
-    blocks = -(-len(wave) // block)
-    peaks: NDArray[np.float32] = (
-        np.abs(np.pad(wave, (0, blocks * block - len(wave)))).reshape(blocks, block).max(axis=1)
-    )
-    return peaks
-
-
 def _limited(wave: Wave) -> Wave:
     """Return the sound with peaks of at most _CEILING: the gain falls before a peak and rises after it, smoothly."""
-    peaks = _peaks(wave, _BLOCK)
+    blocks = _blocks(wave, _BLOCK)
+    peaks = np.abs(blocks).max(axis=1)
     if peaks.max() <= _CEILING:
         return wave
     width = 2 * _HOLD + 1
     windows = np.lib.stride_tricks.sliding_window_view
     needed = np.pad(np.minimum(1, _CEILING / np.maximum(peaks, 1e-9)), width - 1, constant_values=1)
     gains = windows(windows(needed, width).min(axis=1), width).mean(axis=1)
-    middles = (np.arange(len(peaks)) + 0.5) * _BLOCK
-    limited = wave * np.interp(np.arange(len(wave)), middles, gains).astype(np.float32)
-    below: Wave = np.clip(limited, -_CEILING, _CEILING)
+    edges = np.pad((gains[1:] + gains[:-1]) / 2, 1, mode="edge").astype(np.float32)[:, None]
+    limited = blocks * (edges[:-1] + (edges[1:] - edges[:-1]) * _RISE)
+    below: Wave = np.clip(limited, -_CEILING, _CEILING).reshape(-1)[: len(wave)]
     return below
+
+
+def _blocks(wave: Wave, size: int) -> Wave:
+    """Return the sound in rows of so many samples, the last one filled with silence."""
+    return np.pad(wave, (0, -len(wave) % size)).reshape(-1, size)
+
+
+def _ear() -> NDArray[np.float64]:
+    """Return how much energy counts at each frequency: BS.1770's shelf above 1.5 kHz and high pass at 38 Hz."""
+    hz = np.maximum(np.fft.rfftfreq(_FRAME, 1 / RATE), 1e-9)
+    shelf = 1 + (10**0.4 - 1) / (1 + (1_500 / hz) ** 4)
+    weights: NDArray[np.float64] = shelf / (1 + (38 / hz) ** 4)
+    return weights
+
+
+_EAR: Final = _ear()
+_RISE: Final = (np.arange(_BLOCK, dtype=np.float32) + np.float32(0.5)) / np.float32(_BLOCK)
+"""How far through a block each of its samples is."""
 
 
 def _faded(wave: Wave) -> Wave:

@@ -185,6 +185,17 @@ class CheckedStore(ABC):
         async with self._verb() as deadline:
             return await self._counters(prefix, deadline)
 
+    async def erase(self, table: Table, partition: str) -> bool:
+        Key(partition)
+        async with self._verb() as deadline:
+            return await self._erase(table, partition, deadline)
+
+    async def drop(self, counters: Sequence[str]) -> None:
+        for counter in counters:
+            _check_counter(counter)
+        async with self._verb() as deadline:
+            await self._drop(list(dict.fromkeys(counters)), deadline)
+
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
         place = _opened(after)
         async with self._verb() as deadline:
@@ -204,6 +215,10 @@ class CheckedStore(ABC):
     async def _begin(self) -> float:
         """Return the deadline of a verb that begins now."""
         return self._at(min(self._timeout_s, self._time_left_s()))
+
+    def _half_way(self, deadline: float) -> float:
+        """Return the time after which a verb that may stop early begins no further request."""
+        return (self._at(0) + deadline) / 2
 
     @asynccontextmanager
     async def _verb(self) -> AsyncIterator[float]:
@@ -244,6 +259,12 @@ class CheckedStore(ABC):
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int: ...
     @abstractmethod
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]: ...
+    @abstractmethod
+    async def _erase(self, table: Table, partition: str, deadline: float) -> bool: ...
+    @abstractmethod
+    async def _drop(self, counters: Sequence[str], deadline: float) -> None:
+        """Forget counters, each named once."""
+
     @abstractmethod
     async def _scan(
         self, table: Table, after: Place | None, limit: int, deadline: float

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from shared.core.checked_clock import CheckedClock
+from shared.core.clock import Clock, utc_now
 from shared.core.request import time_left_s
 from shared.core.settings import Settings, SettingsError, StoreChoice
 from shared.stores.port import Store
@@ -16,35 +18,38 @@ async def nothing_to_close() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedStore:
-    """A store, and the call that its opener awaits after its last use."""
+    """A store, the call that its opener awaits after its last use, and a clock that the store's server checks."""
 
     store: Store
+    clock: Clock
     close: Close = nothing_to_close
 
 
-def open_store(settings: Settings, *, creates_table: bool | None = None) -> OpenedStore:
+def open_store(settings: Settings, *, creates_table: bool | None = None, clock: Clock = utc_now) -> OpenedStore:
     """Open the store that the settings choose. Raises SettingsError if they do not fit this machine.
+
+    `clock` is the machine's. The opened store's `clock` takes the server's time if the machine's is ahead of it.
 
     `creates_table`: whether `verify` creates DynamoDB's table if it is missing; None: in development only.
     """
     match settings.store:
         case StoreChoice.MEMORY:
-            return _open_memory(settings)
+            return _open_memory(settings, clock)
         case StoreChoice.MICRO:
-            return _open_micro(settings)
+            return _open_micro(settings, CheckedClock(clock))
         case StoreChoice.DYNAMODB:
-            return _open_dynamodb(settings, creates_table=creates_table)
+            return _open_dynamodb(settings, CheckedClock(clock), creates_table=creates_table)
 
 
-def _open_memory(settings: Settings) -> OpenedStore:
+def _open_memory(settings: Settings, clock: Clock) -> OpenedStore:
     from shared.stores.memory.file import shared_rows  # noqa: PLC0415
     from shared.stores.memory.store import MemoryStore  # noqa: PLC0415
 
     rows = shared_rows(settings.memory_file) if settings.memory_file else None
-    return OpenedStore(store=MemoryStore(rows=rows))
+    return OpenedStore(store=MemoryStore(rows=rows), clock=clock)
 
 
-def _open_micro(settings: Settings) -> OpenedStore:
+def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
     """Its connections live as long as the container. Importing httpx takes half a second, so other stores do not."""
     from shared.micro import (  # noqa: PLC0415
         Direct,
@@ -63,10 +68,11 @@ def _open_micro(settings: Settings) -> OpenedStore:
         http = http_client(server.url)
     except OSError as exc:
         raise SettingsError([f"the certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR ({exc})"]) from exc
-    return OpenedStore(store=MicroStore(MicroClient(http, server), time_left_s=time_left_s), close=http.aclose)
+    client = MicroClient(http, server, checked_clock=clock)
+    return OpenedStore(store=MicroStore(client, time_left_s=time_left_s), clock=clock, close=http.aclose)
 
 
-def _open_dynamodb(settings: Settings, *, creates_table: bool | None) -> OpenedStore:
+def _open_dynamodb(settings: Settings, clock: CheckedClock, *, creates_table: bool | None) -> OpenedStore:
     """Its client is made at the first call, and lives as long as the container. Other stores do not import boto3."""
     try:
         from shared.stores.dynamo.client import Dynamo, open_client  # noqa: PLC0415
@@ -75,7 +81,7 @@ def _open_dynamodb(settings: Settings, *, creates_table: bool | None) -> OpenedS
         problem = f"AGENT_TALK_STORE=dynamodb needs boto3, which Lambda has and this Python has not ({exc})"
         raise SettingsError([problem]) from exc
 
-    dynamo = Dynamo(open_client, table=settings.dynamodb_table)
+    dynamo = Dynamo(open_client, table=settings.dynamodb_table, checked_clock=clock)
     creates = not settings.production if creates_table is None else creates_table
     store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=creates)
-    return OpenedStore(store=store, close=dynamo.aclose)
+    return OpenedStore(store=store, clock=clock, close=dynamo.aclose)

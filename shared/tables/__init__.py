@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from shared.stores.port import Store
+from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys, key_id, uses_counter
 from shared.tables.lists import Window
 from shared.tables.memos import Memos
@@ -32,6 +33,7 @@ __all__ = [
     "USAGE_DAYS",
     "USAGE_MONTHS",
     "USERS",
+    "ActiveOwners",
     "ApiKeys",
     "LogKind",
     "Memos",
@@ -53,6 +55,7 @@ class Tables:
     api_keys: ApiKeys
     memos: Memos
     usage_logs: UsageLogs
+    active_owners: ActiveOwners
     subscriptions: Subscriptions
 
     @classmethod
@@ -62,5 +65,6 @@ class Tables:
             api_keys=ApiKeys(store),
             memos=Memos(store),
             usage_logs=UsageLogs(store),
+            active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),
         )

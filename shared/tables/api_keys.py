@@ -18,7 +18,15 @@ TEST_PREFIX: Final = "at_test_"
 
 
 class IssuedKey(RowModel):
-    """What a check of an API key needs: one fact, extended by `name` and `revoked_at`. `id` derives from `key_hash`."""
+    """All that a check of a key needs: one fact, extended by `name` and `revoked_at`. `id` derives from `key_hash`.
+
+    Stored under its id as
+
+        {"id": "5c1d…", "user_id": "019b…", "prefix": "at_live_", "key_hash": "5c1d…", "last_six": "Xk29fa",
+         "name": "Default Key", "created_at": "2026-03-02T08:00:00.000Z", "expires_at": null, "revoked_at": null}
+
+    and in its owner's key ring, `{"keys": [{…, "updated_at": "2026-03-02T08:00:00.000Z"}, …]}`, oldest first.
+    """
 
     id: str
     user_id: str
@@ -48,7 +56,8 @@ class ApiKey(IssuedKey):
 
 
 RING: Final = 500
-"""How many keys a ring keeps; of more, those that are over are forgotten, the oldest first. Revoked stays revoked."""
+"""How many keys a ring contains. Of more, the oldest inactive ones are dropped from the list; they stay revoked. A
+larger ring makes every change of a key slower: it is one row of some 300 bytes a key."""
 
 
 class ApiKeys:
@@ -56,12 +65,16 @@ class ApiKeys:
         self._store = store
 
     async def get_by_hash(self, key_hash: str) -> IssuedKey | None:
-        """The key with this SHA-256, in one read."""
-        document = await self._store.get(API_KEYS, Key(key_id(key_hash)))
+        """Return the key with this SHA-256, in one read."""
+        return await self.get_issued(key_id(key_hash))
+
+    async def get_issued(self, api_key_id: str) -> IssuedKey | None:
+        """Return the key with this id, of any owner, in one read."""
+        document = await self._store.get(API_KEYS, Key(api_key_id))
         return None if document is None else IssuedKey.read(document)
 
     async def of(self, user_id: str) -> list[ApiKey]:
-        """An owner's keys, newest first, revoked ones included."""
+        """Return an owner's keys, newest first, revoked ones included."""
         ring, uses, last = await gather_settled(
             self._store.get(KEY_RINGS, Key(user_id)),
             self._store.counters(f"{user_id}:uses:"),
@@ -89,7 +102,7 @@ class ApiKeys:
         return key
 
     async def ring(self, user_id: str) -> list[IssuedKey]:
-        """An owner's keys, oldest first, without their uses."""
+        """Return an owner's keys, oldest first, without their uses."""
         return [IssuedKey.read(entry) for entry in _entries(await self._store.get(KEY_RINGS, Key(user_id)))]
 
     async def begin_ring(self, key: IssuedKey) -> None:
@@ -107,9 +120,9 @@ class ApiKeys:
         )
 
     async def create(self, key: IssuedKey, *, max_active: int) -> None:
-        """Put a key on its owner's ring. Raises ValidationFailed when `max_active` are there.
+        """Add a key to its owner's ring. Raises ValidationFailed if the ring has `max_active` active keys.
 
-        The check document comes first: the ring is the commit, and until then nobody has the key.
+        The check document is written first. The ring is the commit: the key is answered only after it.
         """
 
         def change(ring: Document | None) -> Document:
@@ -132,8 +145,10 @@ class ApiKeys:
         await self._change_entry(user_id, api_key_id, lambda entry: entry | {"name": name, "updated_at": iso(at)})
         await self._store.extend(API_KEYS, Key(api_key_id), "name", name)
 
-    async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey | None:
-        """End a key for good, in force at once. Returns it; None: it was revoked before. Raises NotFound.
+    async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey:
+        """End a key for good, in force at once. Returns it as it is then, with the time of its first revocation.
+
+        Raises NotFound if its owner has no such key.
 
         The fact that every check sees comes first, then the ring. Repeatable until done.
         """
@@ -142,13 +157,13 @@ class ApiKeys:
         if entry is None:
             raise _not_found()
         if entry["revoked_at"] is not None:
-            return None
+            return IssuedKey.read(entry)
         await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", iso(at))
 
         def revoke(entry: Document) -> Document:
             return entry if entry["revoked_at"] else entry | {"revoked_at": iso(at), "updated_at": iso(at)}
 
-        return IssuedKey.read(entry) if await self._change_entry(user_id, api_key_id, revoke) else None
+        return IssuedKey.read(await self._change_entry(user_id, api_key_id, revoke))
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
         await self._store.put(KEY_USES, Key(user_id, api_key_id), {"at": iso(minute)})
@@ -163,8 +178,8 @@ class ApiKeys:
                 return found
             after = page.after
 
-    async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> bool:
-        """Change one entry of a ring; False: the change left it as it was. Raises NotFound."""
+    async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> Document:
+        """Change one entry of a ring, and return it as it is then. Raises NotFound."""
 
         def change_ring(ring: Document | None) -> Document:
             entries = _entries(ring)
@@ -173,16 +188,16 @@ class ApiKeys:
             return {"keys": [change(entry) if entry["id"] == api_key_id else entry for entry in entries]}
 
         updated = await self._store.update(KEY_RINGS, Key(user_id), change_ring)
-        return updated.before != updated.after
+        return next(entry for entry in _entries(updated.after) if entry["id"] == api_key_id)
 
 
 def key_id(key_hash: str) -> str:
-    """An API key's id: half of its SHA-256, in hexadecimal. Of 256 random bits this tells nothing."""
+    """Return an API key's id: half of its SHA-256, in hexadecimal. It reveals nothing of 256 random bits."""
     return key_hash[:32]
 
 
 def uses_counter(key: IssuedKey) -> str:
-    """Counts the memos made with a key."""
+    """Return the name of the counter of the memos made with a key."""
     return f"{key.user_id}:uses:{key.id}"
 
 
@@ -203,7 +218,7 @@ def _active(entries: list[Document], at: datetime) -> int:
 
 
 def _kept(entries: list[Document], at: datetime) -> list[Document]:
-    """A ring of a bounded size: without the oldest of the keys that are over, beyond `RING`."""
-    over = [entry for entry in entries if not IssuedKey.read(entry).is_active(at)] if len(entries) > RING else []
-    dropped = {entry["id"] for entry in over[: len(entries) - RING]}
+    """Return at most `RING` entries, without the oldest inactive ones."""
+    inactive = [entry for entry in entries if not IssuedKey.read(entry).is_active(at)] if len(entries) > RING else []
+    dropped = {entry["id"] for entry in inactive[: len(entries) - RING]}
     return [entry for entry in entries if entry["id"] not in dropped]

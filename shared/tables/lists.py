@@ -10,7 +10,7 @@ from shared.core.ids import first_id
 from shared.stores.port import Document, Page, Row, Store, Table
 
 FILTERED_READ: Final = 500
-"""A filtered page reads this many rows."""
+"""Rows that a filtered page reads. A larger number makes pages fuller where few rows match, and each page slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ async def newest(
     *,
     keep: Callable[[Document], bool] | None = None,
 ) -> Page[Row]:
-    """A page, newest first, in one read. With `keep` it may end early, before it is full."""
+    """Return a page, newest first, in one read. With `keep` it may be short though more rows follow."""
     read = window.limit if keep is None else FILTERED_READ
     page = await store.page(table, partition, after=window.after, limit=read, newest_first=True, between=window.between)
     kept = [row for row in page.rows if keep is None or keep(row.document)]
@@ -45,7 +45,10 @@ async def newest(
 
 
 def merged(pages: Sequence[Page[Row]], limit: int) -> Page[Row]:
-    """One page of several, newest first. Behind where the first of them ends, nothing is known."""
+    """Merge pages of several partitions into one, newest first.
+
+    It ends where the first of them ends: rows after that may be missing from it.
+    """
     known_to = max((page.after for page in pages if page.after is not None), default="")
     rows = [
         row

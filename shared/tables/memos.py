@@ -10,10 +10,14 @@ from shared.tables.schema import MEMOS
 
 
 class Memo(RowModel):
-    """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units."""
+    """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units.
+
+    `api_key_id` is the key that made it; None: no key did, as in a demo.
+    """
 
     id: str
     user_id: str
+    api_key_id: str | None = None
     text: str
     audio_url: str
     duration_seconds: float
@@ -36,14 +40,14 @@ class Memos:
         return None if document is None else Memo.read(document)
 
     async def load(self, user_id: str, memo_id: str) -> Memo:
-        """Raises MemoNotFound."""
+        """Return the memo. Raises MemoNotFound if its owner has none with this id."""
         memo = await self.get(user_id, memo_id)
         if memo is None:
             raise MemoNotFound(memo_id)
         return memo
 
     async def page(self, user_id: str, window: Window, *, voice: str | None = None) -> Page[Memo]:
-        """An owner's memos, newest first. With `voice` a page may end early, before it is full."""
+        """Return an owner's memos, newest first. With `voice` a page may be short though more memos follow."""
         page = await newest(
             self._store,
             MEMOS,

@@ -1,7 +1,7 @@
-"""The base of all row models; each noun's own stand in its module beside this one.
+"""The base of all row models, which are in the modules of their nouns.
 
-A row is a frozen model; `document` is its JSON form, as the stores keep it. What changes with every call (uses, last
-use) is kept beside the rows, and answered by the typed helpers in `tables/`.
+A row is a frozen model, and `document` is its JSON form, as stores keep it. Values that change with every call (uses,
+last use) are counters and registers, and the typed helpers in `tables/` answer both together.
 """
 
 from typing import Self

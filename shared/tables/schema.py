@@ -8,13 +8,14 @@
 | key_rings | owner | changing: all of an owner's keys, oldest first |
 | key_uses | owner / key | registers: the minute of the last use |
 | memos | owner / memo | facts, extended by `title` |
-| usage_logs | owner.memos or owner.events / log | facts |
+| usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` |
+| active_owners | day / owner | registers: who made a memo on that UTC day |
 | usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
 | usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
-`users` is one partition for all users, so it is spread over shards.
+All users share the partition of `users`, and a day's owners that of `active_owners`, so both are spread over shards.
 
 | counter | what |
 |---|---|
@@ -38,6 +39,7 @@ KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
+ACTIVE_OWNERS: Final = Table(name="active_owners", kind=Kind.REGISTERS, database="indexes", shards=8)
 USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
@@ -51,6 +53,7 @@ TABLES: Final = (
     KEY_USES,
     MEMOS,
     USAGE_LOGS,
+    ACTIVE_OWNERS,
     USAGE_DAYS,
     USAGE_MONTHS,
     SUBSCRIPTIONS,

@@ -37,7 +37,7 @@ class Subscription(RowModel):
 
 
 class Subscriptions:
-    """A user has one at most; its Stripe ids are claimed, so that an event finds its owner by one read."""
+    """A user has one at most. Its Stripe ids are claimed, so that a Stripe event leads to its owner by one read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -56,7 +56,7 @@ class Subscriptions:
         return (await self._store.counters("subscriptions")).get("subscriptions", 0)
 
     async def create(self, subscription: Subscription) -> None:
-        """Raises Conflict when the owner has one, or another owner has its Stripe ids."""
+        """Store a subscription. Raises Conflict if the owner has one, or another owner has its Stripe ids."""
         await self._claim_ids(subscription)
         try:
             await self._store.claim(SUBSCRIPTIONS, Key(subscription.user_id), subscription.document())
@@ -65,7 +65,7 @@ class Subscriptions:
         await self._store.increment("subscriptions")
 
     async def change(self, user_id: str, change: Callable[[Subscription], Subscription]) -> Subscription:
-        """Raises NotFound, Conflict, and what `change` raises."""
+        """Change a subscription. Raises NotFound, Conflict as `create` does, and what `change` raises."""
 
         def changed(document: Document | None) -> Document:
             if document is None:
@@ -78,7 +78,7 @@ class Subscriptions:
         return Subscription.read(updated.after)
 
     async def delete(self, user_id: str) -> None:
-        """Its Stripe ids' claims are void from then on."""
+        """Delete a subscription. The claims on its Stripe ids are void from then on."""
         deleted = await self._store.update(SUBSCRIPTIONS, Key(user_id), lambda _: None)
         if deleted.before is not None:
             await self._store.increment("subscriptions", -1)
@@ -89,7 +89,10 @@ class Subscriptions:
         return subscription if subscription and Key(kind, stripe_id) in _stripe_keys(subscription) else None
 
     async def _claim_ids(self, subscription: Subscription) -> None:
-        """The ids come before the row that has them: a claim whose row lacks the id is void, and may be replaced."""
+        """Claim a subscription's Stripe ids, before its row is written.
+
+        A claim whose row lacks the id is void, and may be replaced: a crash in between blocks nothing.
+        """
         for key in _stripe_keys(subscription):
             await self._claim(key, subscription.user_id)
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
@@ -29,7 +29,14 @@ class Action(StrEnum):
 
 
 class UsageLog(RowModel):
-    """Something that happened to an owner. The key's name and prefix are those it had then; None: no key had a part."""
+    """Something that happened to an owner. The key's name and prefix are those it had then; None: no key was involved.
+
+    Stored under `<owner>.memos` or `<owner>.events` and the log's id, a memo's under the memo's own, as
+
+        {"id": "019c…", "user_id": "019b…", "api_key_id": "5c1d…", "api_key_name": "Default Key",
+         "api_key_prefix": "at_live_", "action": "memo_created", "created_at": "2026-03-02T08:00:00.000Z",
+         "metadata": {"memoId": "019c…", "voice": "sam", "characters": 7, "audioSeconds": 0.4, "test": false}}
+    """
 
     id: str
     user_id: str
@@ -41,15 +48,19 @@ class UsageLog(RowModel):
     created_at: Instant
 
 
+MEMO_DELETED: Final = "memo_deleted"
+"""The extension of a memo's log: its owner deleted the memo. It stays in every count."""
+
+
 class LogKind(StrEnum):
-    """An owner's logs lie in two partitions: of memos made, and of all other events."""
+    """An owner's logs are in two partitions: those of memos made, and those of all other events."""
 
     MEMOS = "memos"
     EVENTS = "events"
 
 
 class UsageLogs:
-    """Memos made are by far the most, and are kept apart from the other events, so that neither hides the other."""
+    """Memos made are by far the most logs. They are kept apart from events, so that a page of either is full."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -68,12 +79,16 @@ class UsageLogs:
         )
         return next((UsageLog.read(document) for document in found if document is not None), None)
 
+    async def mark_memo_deleted(self, user_id: str, memo_id: str) -> None:
+        """Note beside a memo's log that its owner deletes the memo, so that the log is right without one."""
+        await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, value=True)
+
     async def delete_memo(self, user_id: str, log_id: str) -> None:
-        """Forget a memo_created."""
+        """Delete the log of a memo that was not made."""
         await self._store.delete(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", log_id))
 
     async def page(self, user_id: str, window: Window, *, action: Action | None = None) -> Page[UsageLog]:
-        """An owner's logs, newest first. With an `action` other than memo_created a page may end early."""
+        """Return an owner's logs, newest first. With an `action` other than memo_created a page may end early."""
         if action is None:
             page = merged(
                 await gather_settled(
@@ -95,7 +110,7 @@ class UsageLogs:
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
 
     async def rows(self, user_id: str, kind: LogKind, window: Window, *, newest_first: bool = True) -> Page[Row]:
-        """Documents of one kind, for whoever only adds them up."""
+        """Return documents of one kind: to count them, models of all would take most of the time."""
         return await self._store.page(
             USAGE_LOGS,
             f"{user_id}.{kind}",

@@ -18,8 +18,7 @@ from shared.tables.model import RowModel
 from shared.tables.schema import EMAILS, USERS
 
 ENDED = "ended_"
-"""Begins the extension of a user's row for a session that was logged out: `ended_<session id>` → the session's own end,
-in epoch seconds."""
+"""The prefix of the extensions of a user's row for ended sessions: `{"ended_<session id>": <end, epoch seconds>}`."""
 
 
 class Role(StrEnum):
@@ -65,10 +64,11 @@ class User(RowModel):
 
 
 ENDED_KEPT: Final = 20
-"""How many sessions that have ended by themselves a user's row may carry before they are dropped."""
+"""How many expired sessions a user's row may contain before they are dropped. More make every check read more; fewer
+make more logouts rewrite the row."""
 
 ENDED_MOST: Final = 500
-"""How many logged-out sessions a user's row may carry, some 30 kB of what is read at every check: one every 20 minutes
+"""How many ended sessions a user's row may contain: 30 kB, which every check reads. It is one logout every 20 minutes
 for the seven days that a session lasts."""
 
 
@@ -81,7 +81,7 @@ class Users:
         return None if document is None else User.read(document)
 
     async def load(self, user_id: str) -> User:
-        """Raises NotFound."""
+        """Return the user. Raises NotFound if there is none with this id."""
         user = await self.get(user_id)
         if user is None:
             raise NotFound("User not found")
@@ -93,12 +93,12 @@ class Users:
         return user if user and user.email == email else None
 
     async def id_by_email(self, email: str) -> str | None:
-        """Whom the address is claimed for. The claim is void if that user is absent."""
+        """Return the id that claims the address; None: nobody does. The claim is void if that user is absent."""
         claim = await self._store.get(EMAILS, _email_key(email))
         return None if claim is None else claim["user_id"]
 
     async def page(self, window: Window) -> Page[User]:
-        """All users, newest first. Those whose sign-up was not completed are skipped."""
+        """Return all users, newest first, but for those whose sign-up was not completed."""
         page = await newest(self._store, USERS, "all", window)
         users = [User.read(row.document) for row in page.rows]
         claims = await gather_settled(*(self.id_by_email(user.email) for user in users))
@@ -110,13 +110,13 @@ class Users:
         return (await self._store.counters("users")).get("users", 0)
 
     async def add(self, user: User) -> None:
-        """Write the row. Nobody can reach it until `claim_email`."""
+        """Write the row. No request can reach it until `claim_email`."""
         await self._store.add(USERS, _user_key(user.id), user.document())
 
     async def claim_email(self, user: User, *, void: str | None = None) -> None:
-        """Make the user known by its address: the commit of a sign-up. `void` is a user id whose claim may be replaced.
+        """Claim the address for the user: the commit of a sign-up. `void` is a user id whose claim may be replaced.
 
-        Raises Conflict.
+        Raises Conflict if another user has the address.
         """
 
         def change(claim: Document | None) -> Document:
@@ -134,7 +134,7 @@ class Users:
         await self._store.take_back(USERS, _user_key(user.id))
 
     async def change(self, user_id: str, change: Callable[[User], User]) -> User:
-        """Change a user. Raises NotFound, and what `change` raises."""
+        """Change a user. Raises NotFound if there is none with this id, and what `change` raises."""
 
         def changed(document: Document | None) -> Document:
             if document is None:
@@ -148,20 +148,20 @@ class Users:
         return User.read(updated.after)
 
     async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
-        """End one session, which would have ended by itself at `ends_at`. Both are epoch seconds.
+        """End one session, which would have expired at `ends_at`. Times are epoch seconds.
 
-        Of a user who has ended ENDED_MOST within their time, all sessions end.
+        If the row has ENDED_MOST ended sessions that have not expired, all sessions of the user end.
         """
         over = [ENDED + ended for ended, end in user.ended_sessions.items() if end < now]
         if len(user.ended_sessions) - len(over) >= ENDED_MOST:
             await self.change(user.id, lambda row: _without_sessions(row, user.session_version))
             return
         await self._store.extend(USERS, _user_key(user.id), ENDED + session_id, ends_at)
-        if len(over) >= ENDED_KEPT:  # the row is read at every check: drop what has ended by itself
+        if len(over) >= ENDED_KEPT:  # every check reads the row: drop expired sessions
             await self._store.update(USERS, _user_key(user.id), lambda row: row and _without(row, over))
 
     async def delete(self, user: User) -> None:
-        """Free the address, then forget the user. Repeatable until done."""
+        """Delete the claim on the address, then the row. Repeatable until done."""
 
         def claim_of_another(claim: Document | None) -> Document | None:
             return claim if claim and claim["user_id"] != user.id else None
@@ -185,5 +185,5 @@ def _without(row: Document, fields: list[str]) -> Document:
 
 
 def _without_sessions(user: User, version: int) -> User:
-    """All sessions of this version, and of earlier ones, have ended."""
+    """Return the user with all sessions of this version, and of earlier ones, ended."""
     return user if user.session_version > version else user.without_sessions()

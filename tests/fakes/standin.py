@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -126,7 +127,8 @@ class StandIn:
         status, answer = await asyncio.shield(task)
         content = json.dumps(answer).encode()
         length = str(len(content)).encode()
-        fields = [(b"content-type", b"application/json"), (b"content-length", length)]
+        date = formatdate(self._wall(), usegmt=True).encode()
+        fields = [(b"content-type", b"application/json"), (b"content-length", length), (b"date", date)]
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": content})
 

@@ -91,7 +91,8 @@ def test_another_owners_figures_are_not_among_ones_own(world: World, busy: Accou
     assert b"sam" not in before
 
 
-def test_usage_tells_days_weeks_and_months_with_calls_newest_first(world: World, busy: Account) -> None:
+def test_usage_lists_days_weeks_and_months_newest_first(world: World, busy: Account) -> None:
+    """Days, weeks and months with calls are listed, newest first; those without are not."""
     assert data(world, busy, USAGE) == {
         "total": 4,
         "daily": [
@@ -335,7 +336,8 @@ def test_a_number_of_days_that_is_none_is_a_wrong_type(world: World, ada: Accoun
     assert answer.refusal == (400, "INVALID_INPUT", "Invalid days: expected integer")
 
 
-def test_the_dashboard_shows_usage_keys_memos_limits_and_the_plan(world: World, busy: Account) -> None:
+def test_dashboard_shows_usage_keys_memos_limits_and_plan(world: World, busy: Account) -> None:
+    """The dashboard answers usage, keys, memos, what is left of the day, and the plan."""
     world.memo(busy.key)
     assert asked(world, busy, STATS) == {
         "success": True,

@@ -110,7 +110,8 @@ def test_programs_get_every_memo_whole(world: World, ada: Account) -> None:
     assert [json.loads(line) for line in answer.body.decode().splitlines()] == memos[::-1]
 
 
-def test_a_spreadsheet_finds_as_many_rows_as_memos_and_no_formula(world: World, ada: Account) -> None:
+def test_export_as_csv_has_a_row_for_each_memo(world: World, ada: Account) -> None:
+    """A spreadsheet reads as many rows as there are memos, and runs none of their cells as a formula."""
     for begins in ("=", "+", "-", "@", "\t=", "\r="):
         kept(world, ada, 40, days=1, voice=f'{begins}HYPERLINK("x")')
     sheet = openpyxl.Workbook().active
@@ -123,9 +124,8 @@ def test_a_spreadsheet_finds_as_many_rows_as_memos_and_no_formula(world: World, 
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, '"' * 100_000, "\N{SPEAKING HEAD IN SILHOUETTE}" * 50_000])
-def test_what_lambda_could_not_answer_is_413_and_names_a_range_that_it_can(
-    world: World, ada: Account, text: str
-) -> None:
+def test_export_names_a_range_that_fits_when_too_large(world: World, ada: Account, text: str) -> None:
+    """An export that Lambda could not answer is 413, with a number of days that it could."""
     kept(world, ada, 80, text=text, days=20)
     query = {"format": "ndjson", "days": "30"}
     refused = world.get(EXPORT, token=ada.key, query=query)
@@ -147,7 +147,8 @@ def test_a_single_day_that_is_too_large_is_to_be_paged(world: World, ada: Accoun
 
 
 @pytest.mark.anyio
-async def test_the_daily_figures_count_towards_the_limit_of_a_spreadsheet() -> None:
+async def test_export_counts_daily_usage_towards_the_limit() -> None:
+    """The daily part of a CSV file counts towards its largest size."""
     clock = FakeClock(NOON)
     services, user_id = services_on(MemoryStore(), clock), IDS.mint(NOON)
     analytics = await statistics(services)

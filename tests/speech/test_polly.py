@@ -31,7 +31,8 @@ from shared.speech.voice_map import POLLY
 from shared.speech.voices import VOICES
 from tests.fakes.dynamo_world import FakeTime
 from tests.fakes.speakers import ADA, TEXT
-from tests.fakes.speech_provider import silence
+from tests.fakes.speech_provider import aloud
+from tests.speech.listening import RATE, decoded
 
 if TYPE_CHECKING:
     from types_boto3_polly import PollyClient
@@ -86,24 +87,24 @@ def stubbed(client: "PollyClient") -> Iterator[Stubbed]:
 
 async def test_polly_answers_the_providers_audio(stubbed: Stubbed) -> None:
     """It asks for a neural voice, 24 kHz MP3 and plain text, and answers the bytes with their exact length."""
-    mp3 = silence(TEXT, "")
+    mp3 = aloud(TEXT)
     stubbed.answers(mp3)
     spoken = await stubbed.polly.speak(TEXT, ADA)
     assert (spoken.mp3, spoken.marks) == (mp3, None)
-    assert spoken.seconds == pytest.approx(len(mp3) / 144 * 0.024)
+    assert spoken.seconds == pytest.approx(len(decoded(mp3)) / RATE)
 
 
 async def test_polly_sends_markup_as_text(stubbed: Stubbed) -> None:
     """TextType is text, so `<speak>` is read aloud and can neither fail nor change the voice."""
     text = "<speak>1 < 2 & 3</speak>"
-    stubbed.answers(silence(text, ""), Text=text)
+    stubbed.answers(aloud(text), Text=text)
     assert (await stubbed.polly.speak(text, ADA)).seconds > 0
 
 
 async def test_polly_takes_the_engine_of_the_voice_map(client: "PollyClient") -> None:
     stubbed = Stubbed(client, voices={**POLLY, "freya": "Ruth:generative"})
     with stubbed.stub:
-        stubbed.answers(silence(TEXT, ""), Engine="generative", VoiceId="Ruth")
+        stubbed.answers(aloud(TEXT), Engine="generative", VoiceId="Ruth")
         await stubbed.polly.speak(TEXT, VOICES["freya"])
         stubbed.stub.assert_no_pending_responses()
 
@@ -115,7 +116,7 @@ def test_polly_voices_are_neural_unless_the_map_says_more() -> None:
 async def test_polly_is_asked_again_when_it_throttles(stubbed: Stubbed) -> None:
     """Polly throttles by HTTP 400. Nothing was billed, so it is asked again after a second."""
     stubbed.fails("ThrottlingException", 400)
-    stubbed.answers(silence(TEXT, ""))
+    stubbed.answers(aloud(TEXT))
     assert (await stubbed.polly.speak(TEXT, ADA)).seconds > 0
     assert stubbed.time.slept == [1.0]
 
@@ -156,7 +157,7 @@ async def test_polly_fails_and_is_asked_once(
         (b"", "audio/mpeg", NotAudio),
         (b"{}", "application/json", NotAudio),
         (bytes(8), "audio/mpeg", NotAudio),
-        (silence(TEXT, "")[:-1], "audio/mpeg", AudioCutOff),
+        (aloud(TEXT)[:-1], "audio/mpeg", AudioCutOff),
     ],
 )
 async def test_polly_refuses_what_is_no_whole_audio(

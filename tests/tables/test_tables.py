@@ -224,7 +224,8 @@ class TestUsers:
         await Users(store).end_session(user, "s1", ends_at=200, now=100)
         assert (await Users(store).load(user.id)).ended_sessions == {"s1": 200}
 
-    async def test_other_changes_keep_ended_sessions_and_new_versions_drop_them(self, store: Store) -> None:
+    async def test_change_keeps_ended_sessions_of_the_same_version(self, store: Store) -> None:
+        """Changing a user keeps its ended sessions. A new session version drops them: it ends all sessions."""
         user = await signed_up(store, a_user())
         await Users(store).end_session(user, "s1", ends_at=200, now=100)
         kept = await Users(store).change(user.id, lambda row: row.model_copy(update={"tier": Tier.PRO}))
@@ -232,7 +233,8 @@ class TestUsers:
         dropped = await Users(store).change(user.id, lambda row: row.model_copy(update={"session_version": 2}))
         assert dropped.ended_sessions == {}
 
-    async def test_sessions_that_ended_by_themselves_are_pruned_once_they_are_many(self, store: Store) -> None:
+    async def test_end_session_drops_expired_ones_once_they_are_many(self, store: Store) -> None:
+        """Sessions that have expired are dropped from the row once there are ENDED_KEPT of them."""
         user = await signed_up(store, a_user())
         for number in range(ENDED_KEPT):
             user = await Users(store).load(user.id)
@@ -242,7 +244,8 @@ class TestUsers:
         await Users(store).end_session(user, "new", ends_at=900, now=300)
         assert (await Users(store).load(user.id)).ended_sessions == {"new": 900}
 
-    async def test_ended_sessions_that_could_still_be_used_are_never_pruned(self, store: Store) -> None:
+    async def test_end_session_keeps_those_that_have_not_expired(self, store: Store) -> None:
+        """A session that was ended and has not expired stays ended: it is never dropped from the row."""
         user = await signed_up(store, a_user())
         for number in range(2 * ENDED_KEPT):
             user = await Users(store).load(user.id)
@@ -252,7 +255,8 @@ class TestUsers:
     async def test_who_ended_too_many_sessions_to_keep_ends_all_of_them(self, store: Store) -> None:
         await self._ends_too_many(store)
 
-    async def test_so_it_is_on_hypr_micro_where_each_is_a_document_beside_the_row(self) -> None:
+    async def test_end_session_on_hypr_micro_drops_expired_ones(self) -> None:
+        """On HYPR Micro, where each ended session is a document beside the row, the expired ones are dropped too."""
         async with micro_store_world() as world:
             container = await world.container()
             await container.store.verify(TABLES)
@@ -349,18 +353,21 @@ class TestApiKeys:
     async def test_a_revoked_key_is_revoked_for_checks_and_for_its_owner(self, store: Store) -> None:
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
-        assert await ApiKeys(store).revoke("u", key.id, NOON) == key
+        assert await ApiKeys(store).revoke("u", key.id, NOON) == key.model_copy(update={"revoked_at": NOON})
         checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id)
         assert checked is not None
         assert shown is not None
         assert (checked.revoked_at, shown.revoked_at, shown.updated_at) == (NOON, NOON, NOON)
 
     @pytest.mark.parametrize("seed", range(5))
-    async def test_a_key_revoked_at_once_by_many_was_revoked_by_one(self, store: Store) -> None:
+    async def test_revoke_returns_one_time_to_all_who_race(self, store: Store) -> None:
+        """Of revocations at once one counts, and all callers get its time: they record one and the same log."""
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
-        revoked = await asyncio.gather(*(ApiKeys(store).revoke("u", key.id, NOON) for _ in range(10)))
-        assert [found for found in revoked if found is not None] == [key]
+        times = [NOON + timedelta(seconds=number) for number in range(10)]
+        revoked = await asyncio.gather(*(ApiKeys(store).revoke("u", key.id, at) for at in times))
+        shown = await ApiKeys(store).load("u", key.id)
+        assert {returned.revoked_at for returned in revoked} == {shown.revoked_at}
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_a_revocation_racing_with_everything_else_holds(self, store: Store) -> None:
@@ -387,8 +394,9 @@ class TestApiKeys:
         checked = await ApiKeys(store).get_by_hash(key.key_hash)
         assert checked is not None
         assert not checked.is_active(NOON)
-        assert await ApiKeys(store).revoke("u", key.id, NOON) == key
-        assert await ApiKeys(store).revoke("u", key.id, NOON) is None
+        revoked = key.model_copy(update={"revoked_at": NOON})
+        assert await ApiKeys(store).revoke("u", key.id, NOON) == revoked
+        assert await ApiKeys(store).revoke("u", key.id, NOON + timedelta(days=1)) == revoked
 
     async def test_uses_and_last_use_are_shown_with_the_key(self, store: Store) -> None:
         used, unused = a_key("u"), a_key("u")
@@ -608,7 +616,8 @@ class TestSubscriptions:
         await Subscriptions(store).create(a_subscription(self.USER, **own))
         assert await Subscriptions(store).count() == 2
 
-    async def test_a_change_to_anothers_stripe_id_is_refused_and_nothing_is_changed(self, store: Store) -> None:
+    async def test_change_refuses_anothers_stripe_id(self, store: Store) -> None:
+        """A change to a Stripe id of another owner is refused, and nothing is changed."""
         await Subscriptions(store).create(a_subscription(self.OTHER))
         own = a_subscription(self.USER, customer="cus_2", subscription="sub_2")
         await Subscriptions(store).create(own)
@@ -618,7 +627,8 @@ class TestSubscriptions:
             )
         assert await Subscriptions(store).of(self.USER) == own
 
-    async def test_a_change_is_found_by_its_new_ids_and_not_by_its_old_ones(self, store: Store) -> None:
+    async def test_change_moves_the_claims_on_stripe_ids(self, store: Store) -> None:
+        """A changed subscription is found by its new ids, and not by its old ones."""
         await Subscriptions(store).create(a_subscription(self.USER))
         changed = await Subscriptions(store).change(
             self.USER,

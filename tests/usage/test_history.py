@@ -197,8 +197,8 @@ async def test_containers_that_sum_at_once_write_the_same(seed: int) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("unsummed", [date(2025, 11, 25), date(2025, 12, 3)])
 @pytest.mark.parametrize("busy", [date(2025, 12, 1), date(2025, 12, 10)])
-async def test_hours_that_are_summed_do_not_hide_days_before_that_are_not(unsummed: date, busy: date) -> None:
-    """Whoever asks for nothing but a busy today has its hours summed, and no day before it."""
+async def test_history_counts_unsummed_days_before_summed_hours(unsummed: date, busy: date) -> None:
+    """Sums of today's hours prove nothing about the days before: those are summed when they are asked for."""
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock, hourly_from=3)
     for day in sorted([unsummed, busy]):
@@ -216,8 +216,8 @@ async def test_hours_that_are_summed_do_not_hide_days_before_that_are_not(unsumm
 
 
 @pytest.mark.anyio
-async def test_hours_of_which_some_are_deleted_already_are_no_longer_relied_on() -> None:
-    """The last day of a month has no mark: it is summed, and its hours go, while another container begins."""
+async def test_history_ignores_hours_that_are_being_deleted() -> None:
+    """Hours of a day that has a document are not complete any more: another container deletes them."""
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock, hourly_from=3)
     clock.at = datetime(2025, 11, 29, 12, tzinfo=UTC)
@@ -236,7 +236,8 @@ async def test_hours_of_which_some_are_deleted_already_are_no_longer_relied_on()
 
 
 @pytest.mark.anyio
-async def test_a_clock_behind_the_months_end_sees_the_month_that_another_has_summed() -> None:
+async def test_history_counts_once_when_a_month_was_summed_early() -> None:
+    """A container whose clock is still in the month counts no day twice that another's has closed."""
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock)
     await lived(owner, 20)
@@ -263,7 +264,8 @@ async def test_a_container_that_comes_to_a_month_just_summed_answers() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_log_dated_before_the_sign_up_by_a_clock_behind_is_counted() -> None:
+async def test_history_counts_logs_dated_before_the_sign_up() -> None:
+    """A log that a clock behind dates before the sign-up is counted, on that day and later."""
     clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
     owner = Owner(MemoryStore(), clock)
     await owner.log(replace(MEMO, late=timedelta(seconds=1)))
@@ -273,7 +275,8 @@ async def test_a_log_dated_before_the_sign_up_by_a_clock_behind_is_counted() -> 
 
 
 @pytest.mark.anyio
-async def test_a_days_logs_are_left_alone_for_ten_minutes_after_its_end() -> None:
+async def test_history_sums_a_day_ten_minutes_after_its_end() -> None:
+    """A log that is stored within ten minutes of its day's end is counted. A later one needs a rebuild."""
     store, clock = MemoryStore(), FakeClock(BORN)
     owner = Owner(store, clock)
     clock.at = datetime(2025, 12, 2, 0, 9, 59, tzinfo=UTC)
@@ -288,7 +291,8 @@ async def test_a_days_logs_are_left_alone_for_ten_minutes_after_its_end() -> Non
 
 
 @pytest.mark.anyio
-async def test_the_hours_of_a_busy_day_are_summed_and_their_documents_go_with_the_day() -> None:
+async def test_history_sums_hours_of_a_busy_day_until_its_end() -> None:
+    """The finished hours of a busy day have documents, which are deleted when the day has its own."""
     store, clock = MemoryStore(), FakeClock(BORN)
     owner = Owner(store, clock, logs_read=100, hourly_from=10)
     clock.at = datetime(2025, 12, 3, 0, 20, tzinfo=UTC)
@@ -331,7 +335,8 @@ async def test_an_answer_costs_the_same_after_any_history(days: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_first_answer_of_a_day_costs_a_page_of_each_kind_of_logs_and_a_write_more() -> None:
+async def test_history_costs_three_requests_more_once_a_day() -> None:
+    """The first answer of a day costs a page of each kind of logs and a write more."""
     async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)

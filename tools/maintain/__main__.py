@@ -1,6 +1,7 @@
 """Maintenance of a deployment, from a checkout; settings come from the environment, as for the functions.
 
 python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-01] [--to 2026-01-31] [--check]
+python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [--check]
 python -m tools.maintain copy --from micro --to dynamodb
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
-from tools.maintain import copy, rebuild_usage
+from tools.maintain import copy, rebuild_usage, reconcile_memos
 from tools.maintain.opened import Impossible
 
 
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     parser = argparse.ArgumentParser(prog="python -m tools.maintain", description="Maintenance of a deployment.")
     commands = parser.add_subparsers(required=True)
     rebuild_usage.add_to(commands)
+    reconcile_memos.add_to(commands)
     copy.add_to(commands)
     options = parser.parse_args(arguments)
     try:

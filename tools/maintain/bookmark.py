@@ -1,4 +1,4 @@
-"""A file for where a copy stands, so that one that was interrupted goes on there."""
+"""A file with the position of a copy, so that a copy that was interrupted continues there."""
 
 import hashlib
 import json
@@ -10,14 +10,17 @@ from tools.maintain.opened import Impossible
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """In this pass, after this cursor of it; None: at its beginning."""
+    """A position in a copy: in the pass `name`, after the cursor `after`; None: at the beginning of the pass."""
 
     name: str
     after: str | None
 
 
 class Bookmark:
-    """`copy` says from where to where: a place in another copy is none in this one."""
+    """`copy` names source and target: a position of another copy is not used.
+
+    The file is `{"name": "memos", "after": "019c…", "seal": "<SHA-256 of copy, name and after>"}`.
+    """
 
     def __init__(self, path: Path, copy: str) -> None:
         self._path = path
@@ -27,8 +30,10 @@ class Bookmark:
         return self._path.exists()
 
     def place(self) -> Place | None:
-        """None: there is no file, or it was not written whole for this copy. A cursor of something else would leave out
-        rows, so the file is sealed."""
+        """Return the position; None: there is no file, or none that was written whole for this copy.
+
+        The seal proves it: a cursor of another copy would leave out rows.
+        """
         try:
             kept = json.loads(self._path.read_text())
             place = Place(name=kept["name"], after=kept["after"])
@@ -37,14 +42,14 @@ class Bookmark:
             return None
 
     def keep(self, place: Place) -> None:
-        """Raises Impossible when it cannot be written."""
+        """Write the position. Raises Impossible if the file cannot be written."""
         fresh = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_text(json.dumps({"name": place.name, "after": place.after, "seal": self._seal(place)}))
             fresh.replace(self._path)
         except OSError as exc:
-            raise Impossible(f"{self._path}, where it is noted how far the copy is: {exc.strerror}") from exc
+            raise Impossible(f"the position of the copy cannot be written to {self._path}: {exc.strerror}") from exc
 
     def forget(self) -> None:
         self._path.unlink(missing_ok=True)

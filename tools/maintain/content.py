@@ -1,20 +1,22 @@
-"""What a store holds, read by pages and summed up so that two stores can be compared."""
+"""Reading all rows and counters of a store by pages, and digests of them, by which two stores are compared."""
 
 import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from shared.core.clock import Clock
 from shared.stores.port import Counter, Page, Row, Store, Table
 
 PAGE = 500
+"""Rows or counters a page. More would not make a copy faster: each row is then read and written by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a table or the counters hold, whatever order they are read in."""
+    """A digest of a table's rows or of the counters. It does not depend on the order in which they are read."""
 
     count: int = 0
     digest: int = 0
@@ -25,12 +27,12 @@ class Content:
 
 
 def canonical(value: Any) -> str:
-    """The same text for the same JSON, whatever order its fields are in. `1`, `1.0` and `true` are not the same."""
+    """Return the same text for equal JSON, in whatever order its fields are. `1`, `1.0` and `true` differ."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 async def table_content(store: Store, table: Table) -> AsyncIterator[Content]:
-    """As far as it is read, page by page. The last one is of all."""
+    """Yield the digest of all rows that were read, after each page. The last one is of the whole table."""
     content = Content()
     async for page in row_pages(store, table):
         for row in page.rows:
@@ -39,7 +41,7 @@ async def table_content(store: Store, table: Table) -> AsyncIterator[Content]:
 
 
 async def counters_content(store: Store, clock: Clock) -> AsyncIterator[Content]:
-    """Likewise. A counter that is 0 is none."""
+    """Yield the same for counters. A counter that is 0 counts as absent."""
     content = Content()
     async for page in counter_pages(store, clock):
         for counter in page.rows:
@@ -49,7 +51,7 @@ async def counters_content(store: Store, clock: Clock) -> AsyncIterator[Content]
 
 
 async def row_pages(store: Store, table: Table, after: str | None = None) -> AsyncIterator[Page[Row]]:
-    """From `after` on."""
+    """Yield the pages of a table's rows, from `after` on."""
     while True:
         page = await store.scan(table, after=after, limit=PAGE)
         yield page
@@ -66,12 +68,15 @@ async def has_rows(store: Store, table: Table) -> bool:
 
 
 async def counter_pages(store: Store, clock: Clock, after: str | None = None) -> AsyncIterator[Page[Counter]]:
-    """From `after` on. What has ended counts 0; not every store keeps when."""
+    """Yield the pages of counters, from `after` on. One that has ended is 0: some stores keep it, and some do not."""
     while True:
         page = await store.scan_counters(after=after, limit=PAGE)
         now, after = clock(), page.after
-        ended = [each.ends_at is not None and each.ends_at <= now for each in page.rows]
-        rows = [replace(each, value=0) if over else each for each, over in zip(page.rows, ended, strict=True)]
-        yield Page(rows=rows, after=after)
+        yield Page(rows=[_at(counter, now) for counter in page.rows], after=after)
         if after is None:
             return
+
+
+def _at(counter: Counter, now: datetime) -> Counter:
+    has_ended = counter.ends_at is not None and counter.ends_at <= now
+    return replace(counter, value=0) if has_ended else counter

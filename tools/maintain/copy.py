@@ -23,10 +23,10 @@ from tools.maintain.where import where
 STATE = Path(".local/copy.json")
 
 Pass = Callable[..., AsyncIterator[Step]]
-"""Goes through one sort of things, page by page, from `after` on."""
+"""Copies or deletes the rows of one table, or the counters, page by page, from `after` on."""
 
 Read = Callable[[Store], AsyncIterator[Content]]
-"""What a store holds of one sort of things, as far as it is read."""
+"""Yields the digest of what has been read of one table, or of the counters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +40,19 @@ class Compared:
 
     @property
     def surplus(self) -> int:
-        """How many more are in the target. After a copy they are what the source has not."""
+        """How many rows more the target has. After a copy the source does not have them."""
         return max(0, self.target.count - self.source.count)
 
 
 def add_to(commands: Any) -> None:
-    """`commands` is what argparse calls subparsers."""
+    """Add the command. `commands` is what argparse calls subparsers."""
     parser = commands.add_parser(
         "copy",
         help="copy everything from one store to another",
         description="Copy all tables and counters from one store to another, and compare both. The settings of both "
         "come from the environment. Run it again to catch up with what has changed since; for the last pass the "
-        "source's writers must be stopped, and until then the target must have none. What was interrupted goes on "
-        "where it was. Exits with 1 if the stores do not hold the same.",
+        "source's writers must be stopped, and until then the target must have none. A copy that was "
+        "interrupted continues where it stopped. Exits with 1 if the stores do not hold the same.",
     )
     choices = [choice.value for choice in StoreChoice]
     parser.add_argument("--from", dest="source", required=True, choices=choices)
@@ -66,7 +66,9 @@ def add_to(commands: Any) -> None:
         help="make the target's DynamoDB table, and switch on its time to live, if it lacks them: without the "
         "protection that infrastructure gives it",
     )
-    parser.add_argument("--state", type=Path, default=STATE, help="a file for where it was (default: %(default)s)")
+    parser.add_argument(
+        "--state", type=Path, default=STATE, help="the file that keeps how far it is (default: %(default)s)"
+    )
     parser.set_defaults(command=run)
 
 
@@ -80,14 +82,14 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
         opened_existing(source_settings) as source,
         opened_store(target_settings, creates_table=options.create_table) as target,
     ):
-        copying, bookmark = StoreCopy(source, target, clock=clock), Bookmark(options.state, ends)
+        copying, bookmark = StoreCopy(source.store, target, clock=clock), Bookmark(options.state, ends)
         try:
             copied = await _copy(_passes(copying, delete=options.delete), bookmark)
         except SourceEmpty as exc:
             bookmark.forget()
             raise Impossible(_empty(str(exc))) from exc
-        compared = await _compare(source, target, clock, copied)
-    return _tell(compared)
+        compared = await _compare(source.store, target, clock, copied)
+    return _report(compared)
 
 
 def _passes(copying: StoreCopy, *, delete: bool) -> dict[str, Pass]:
@@ -100,14 +102,14 @@ def _passes(copying: StoreCopy, *, delete: bool) -> dict[str, Pass]:
 
 
 async def _copy(passes: Mapping[str, Pass], bookmark: Bookmark) -> dict[str, int]:
-    """How much went through each pass that was made from its beginning."""
+    """Make the passes, from the bookmark on. Returns the number of rows of each that was made from its beginning."""
     counts: dict[str, int] = {}
     names, place = list(passes), bookmark.place()
     if place is not None and place.name in names:
-        print(f"Going on with {place.name}, where the last copy was interrupted.")
+        print(f"Continuing with {place.name}, where the last copy was interrupted.")
         names = names[names.index(place.name) :]
     elif bookmark.exists():
-        print("Beginning anew: the file for where it was does not tell of this copy.")
+        print("Starting over: the state file is not of this copy.")
     with _progress() as progress:
         for name in names:
             task = progress.add_task(name, total=None)
@@ -146,12 +148,13 @@ async def _read(contents: AsyncIterator[Content], progress: Progress, name: str,
     return content
 
 
-def _tell(compared: Mapping[str, Compared]) -> int:
-    for name, each in compared.items():
-        verdict = "the same" if each.same else f"{each.surplus} more" if each.surplus else "NOT the same"
-        print(f"{name}: {each.source.count} in the source, {each.target.count} in the target, {verdict}")
-    more = [name for name, each in compared.items() if each.surplus]
-    other = [name for name, each in compared.items() if not each.same and not each.surplus]
+def _report(compared: Mapping[str, Compared]) -> int:
+    """Print what differs, and return the exit code."""
+    for name, pair in compared.items():
+        verdict = "the same" if pair.same else f"{pair.surplus} more" if pair.surplus else "NOT the same"
+        print(f"{name}: {pair.source.count} in the source, {pair.target.count} in the target, {verdict}")
+    more = [name for name, pair in compared.items() if pair.surplus]
+    other = [name for name, pair in compared.items() if not pair.same and not pair.surplus]
     if other:
         print(f"Not the same: {', '.join(other)}. Stop the source's writers, and run this again.")
     if more:
@@ -173,7 +176,7 @@ def _empty(name: str) -> str:
 
 
 def _chosen(choice: str, environ: Mapping[str, str]) -> Settings:
-    """With this store chosen. Raises SettingsError."""
+    """Return the settings with this store chosen. Raises SettingsError if they do not fit it."""
     chosen = {**environ, "AGENT_TALK_STORE": choice}
     if choice != StoreChoice.MEMORY:
         chosen.pop("AGENT_TALK_MEMORY_FILE", None)
@@ -183,7 +186,7 @@ def _chosen(choice: str, environ: Mapping[str, str]) -> Settings:
 
 
 def _progress(*, transient: bool = False) -> Progress:
-    """A bar where the total is known; elsewhere the number so far, and how many a second."""
+    """Show a bar where the total is known, elsewhere the number so far and the speed."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,8 +1,8 @@
 """Copying all rows and counters of one store to another, by pages.
 
-Every step can be repeated: what is there already is left alone, and what has changed since is brought up to date.
-Deleting what the source no longer has is a step of its own. While others write to the source, the target lags behind:
-for the last pass they must be stopped.
+Every step can be repeated: it leaves equal rows alone, and rewrites those that have changed since. Deleting rows that
+the source no longer has is a step of its own. While functions write to the source, the target lags behind: stop them
+for the last pass.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -15,19 +15,19 @@ from tools.maintain.content import canonical, counter_pages, has_rows, row_pages
 
 
 class SourceEmpty(Exception):
-    """The source has nothing at all of what is to be deleted from the target. Nothing of it was."""
+    """The source has no row at all of a table of which rows were to be deleted from the target. None was deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A page that is done. `after` continues after it; None: it was the last."""
+    """A page that was copied. `after` continues after it; None: it was the last."""
 
     rows: int
     after: str | None
 
 
 class StoreCopy:
-    """Nobody else may write to the target, or count on it, meanwhile."""
+    """Nothing else may write to the target meanwhile, or rely on it."""
 
     def __init__(self, source: Store, target: Store, *, clock: Clock = utc_now) -> None:
         self._source = source
@@ -35,13 +35,13 @@ class StoreCopy:
         self._clock = clock
 
     async def copy(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
-        """From `after` on. Raises StoreError, naming the row that the target does not take."""
+        """Copy a table's rows, from `after` on. Raises StoreError, with the row's key, if the target refuses a row."""
         async for page in row_pages(self._source, table, after):
             await in_batches(self._copy_row(table, row) for row in page.rows)
             yield Step(rows=len(page.rows), after=page.after)
 
     async def prune(self, table: Table, *, after: str | None = None) -> AsyncIterator[Step]:
-        """Delete what the target has and the source has not, from `after` on. Raises SourceEmpty."""
+        """Delete the rows that only the target has, from `after` on. Raises SourceEmpty if the source has no rows."""
         async for page in row_pages(self._target, table, after):
             gone = await self._gone(table, page.rows)
             if gone and not await has_rows(self._source, table):
@@ -56,7 +56,7 @@ class StoreCopy:
             yield Step(rows=len(page.rows), after=page.after)
 
     async def prune_counters(self, *, after: str | None = None) -> AsyncIterator[Step]:
-        """Set to 0 what only the target counts. Raises SourceEmpty."""
+        """Set the counters that only the target has to 0. Raises SourceEmpty if the source has no counters."""
         async for page in counter_pages(self._target, self._clock, after):
             counted = [counter for counter in page.rows if counter.value]
             there = await _values(self._source, counted)
@@ -111,7 +111,7 @@ class StoreCopy:
 
 
 async def _values(store: Store, counters: Iterable[Counter]) -> Mapping[str, int]:
-    """What the store counts under these names, and under others of those they belong to."""
+    """Return the values of these counters, and of all others of the same owners."""
     found: dict[str, int] = {}
 
     async def read(owner: str) -> None:

@@ -1,31 +1,32 @@
-"""The store of a deployment, opened for maintenance. Nothing is created that one did not ask for."""
+"""Opening the store of a deployment for maintenance. Nothing is created unless it is asked for."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from shared.core.clock import Clock, utc_now
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, StoreChoice
-from shared.stores.opening import open_store
+from shared.stores.opening import OpenedStore, open_store
 from shared.stores.port import Store
 from shared.tables import TABLES
 from tools.maintain.content import has_rows
 
 _SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER")
-"""What only those need who answer requests: maintenance is the same in production, and signs nothing."""
+"""Settings of functions that answer requests. Maintenance does not need them: it signs nothing."""
 
 
 class Impossible(Exception):
-    """What was asked for cannot be done; the text says why."""
+    """A command cannot do what it was asked; the text says why."""
 
 
 def maintenance_settings(environ: Mapping[str, str]) -> Settings:
-    """Raises SettingsError."""
+    """Return the settings of the environment. Raises SettingsError if they are missing or contradict."""
     return Settings.from_env(with_secrets({name: value for name, value in environ.items() if name not in _SERVING}))
 
 
 @asynccontextmanager
 async def opened_store(settings: Settings, *, creates_table: bool = False) -> AsyncIterator[Store]:
-    """Verified, so that it can be written to. Raises SettingsError, StoreError."""
+    """Open a store and verify its tables, so that it can be written to. Raises SettingsError, StoreError."""
     opened = open_store(settings, creates_table=creates_table)
     try:
         await opened.store.verify(TABLES)
@@ -35,22 +36,25 @@ async def opened_store(settings: Settings, *, creates_table: bool = False) -> As
 
 
 @asynccontextmanager
-async def opened_existing(settings: Settings, *, writes: bool = False) -> AsyncIterator[Store]:
-    """A store that must be there and hold rows, so that a wrong name is not taken for one that lost everything.
+async def opened_existing(
+    settings: Settings, *, writes: bool = False, clock: Clock = utc_now
+) -> AsyncIterator[OpenedStore]:
+    """Open a store that must exist and have rows: a wrong name must not look like a store that lost everything.
 
-    Nothing is created, unless it `writes`. Raises SettingsError, StoreError, and Impossible.
+    Nothing is created, unless it `writes`. `clock` is the machine's. Raises SettingsError, StoreError, and Impossible
+    if there is no such store or it has no rows.
     """
     if settings.store is StoreChoice.MEMORY and settings.memory_file is None:
         raise Impossible("no store is chosen but this process's own memory: set AGENT_TALK_STORE and what it needs")
     if settings.memory_file is not None and not settings.memory_file.exists():
         raise Impossible(f"there is no {settings.memory_file}")
-    opened = open_store(settings, creates_table=False)
+    opened = open_store(settings, creates_table=False, clock=clock)
     try:
         if not await _holds_rows(opened.store):
             raise Impossible("the store holds no rows: is it the right one?")
         if writes:
             await opened.store.verify(TABLES)
-        yield opened.store
+        yield opened
     finally:
         await opened.close()
 

@@ -1,4 +1,4 @@
-"""Count days that have been summed again, and put right what does not match."""
+"""Count the logs of summed days again, and correct sums that differ."""
 
 import argparse
 from collections.abc import AsyncIterator, Mapping
@@ -15,15 +15,16 @@ from tools.maintain.opened import Impossible, maintenance_settings, opened_exist
 from tools.maintain.rebuilding import UsageRebuild
 
 PAGE = 100
+"""Accounts a page."""
 
 
 def add_to(commands: Any) -> None:
-    """`commands` is what argparse calls subparsers."""
+    """Add the command. `commands` is what argparse calls subparsers."""
     parser = commands.add_parser(
         "rebuild-usage",
         help="count summed days again",
-        description="Count days that have been summed again, from the logs, and put right what does not match. "
-        "Says what did not. Exits with 1 if anything did not match.",
+        description="Count the logs of summed days again, and correct sums that do not match, also those of days that "
+        "have not ended. Prints what did not match. Exits with 1 if anything did not.",
     )
     parser.add_argument("--email", help="of one account (default: every account)")
     parser.add_argument("--from", dest="first", type=date.fromisoformat, default=date(1970, 1, 2), metavar="DAY")
@@ -38,8 +39,12 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     if options.first > options.last:
         raise Impossible("--from must not be after --to")
     days, wrong, console = 0, 0, Console()
-    async with opened_existing(maintenance_settings(environ), writes=not options.check) as store:
-        rebuilding = UsageRebuild(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=not options.check)
+    settings = maintenance_settings(environ)
+    async with opened_existing(settings, writes=not options.check, clock=clock) as opened:
+        store = opened.store
+        rebuilding = UsageRebuild(
+            logs=UsageLogs(store), rollups=Rollups(store), clock=opened.clock, repair=not options.check
+        )
         with Progress(console=console) as progress:
             async for user_id, email in _accounts(Users(store), options.email):
                 task = progress.add_task(email, total=len(rebuilding.months(user_id, options.first)))
@@ -54,7 +59,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 
 
 async def _accounts(users: Users, email: str | None) -> AsyncIterator[tuple[str, str]]:
-    """Ids and addresses."""
+    """Yield the ids and addresses of accounts. Raises Impossible if there is none with this address."""
     if email is not None:
         user = await users.by_email(email.strip().lower())
         if user is None:
@@ -64,8 +69,8 @@ async def _accounts(users: Users, email: str | None) -> AsyncIterator[tuple[str,
     window = Window(limit=PAGE)
     while True:
         page = await users.page(window)
-        for each in page.rows:
-            yield each.id, each.email
+        for user in page.rows:
+            yield user.id, user.email
         if page.after is None:
             return
         window = Window(limit=PAGE, after=page.after)

@@ -1,4 +1,4 @@
-"""Where a store is, as one tells a person: never with a secret."""
+"""The place of a store, in words for a person and without any secret."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ from shared.core.settings import Settings, StoreChoice
 
 
 def where(settings: Settings) -> str:
-    """Raises StoreError when DynamoDB's client cannot be made."""
+    """Describe the store that the settings choose. Raises StoreError if DynamoDB's client cannot be made."""
     match settings.store:
         case StoreChoice.MEMORY:
             return f"memory, file {settings.memory_file.resolve() if settings.memory_file else 'none'}"
@@ -19,7 +19,7 @@ def where(settings: Settings) -> str:
 
 
 def _endpoint() -> str:
-    """Whom boto3 would ask. AWS's own names the region."""
+    """Return the endpoint that boto3 would use. AWS's own contains the region."""
     from shared.stores.dynamo.client import open_client  # noqa: PLC0415 boto3 is for those who chose it
     from shared.stores.dynamo.failures import failure  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -19,8 +19,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from shared.core.checked_clock import CheckedClock
+from shared.core.concurrency import in_batches
 from shared.observability import request_stats
-from shared.stores.dynamo.failures import CallOutcome, CallTimedOut, ConditionFailed, DynamoError, failure
+from shared.stores.dynamo.failures import BUSY, CallOutcome, CallTimedOut, ConditionFailed, DynamoError, failure
 
 if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_dynamodb import DynamoDBClient
@@ -40,6 +42,9 @@ IDLE_S: Final = 5.0
 WAIT_S: Final = 0.05, 0.8
 """Seconds that the first and the longest wait before a repeat take at most. Each wait is a random part of a span that
 doubles, so that throttled containers do not come back together."""
+
+BATCH: Final = 25
+"""Items that DynamoDB takes in one batch at most."""
 
 Item = dict[str, Any]
 """Attributes in DynamoDB's own notation: `{"n": {"N": "1"}}`."""
@@ -84,8 +89,9 @@ class Dynamo:
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Jitter = SystemRandom().random,
+        checked_clock: CheckedClock | None = None,
     ) -> None:
-        self._connected = _Connected(open_client, wall)
+        self._connected = _Connected(open_client, wall, checked_clock)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="dynamo")
         self._table = table
         self._monotonic = monotonic
@@ -117,6 +123,12 @@ class Dynamo:
     ) -> None:
         """Raises ConditionFailed, with the item as it is, if the condition does not hold."""
         await self._request("delete_item", deadline, Key=key, **_only_if(condition, values))
+
+    async def delete_all(self, keys: Sequence[Item], *, deadline: float) -> None:
+        """Delete items, BATCH by a request, whether they are there or not."""
+        await in_batches(
+            self._delete_batch(keys[start : start + BATCH], deadline) for start in range(0, len(keys), BATCH)
+        )
 
     async def update(
         self,
@@ -154,8 +166,12 @@ class Dynamo:
         limit: int | None = None,
         after: Item | None = None,
         newest_first: bool = False,
+        keys_only: bool = False,
     ) -> tuple[list[Item], Item | None]:
-        """Return items of one partition in order, and the key after which there may be more; None: there are none."""
+        """Return items of one partition in order, and the key after which there may be more; None: there are none.
+
+        With `keys_only` an item is its `pk` and `sk`.
+        """
         return _items(
             await self._request(
                 "query",
@@ -164,7 +180,7 @@ class Dynamo:
                 ExpressionAttributeValues=values,
                 ConsistentRead=True,
                 ScanIndexForward=not newest_first,
-                **_part(limit, after),
+                **_part(limit, after, keys_only=keys_only),
             )
         )
 
@@ -209,6 +225,18 @@ class Dynamo:
             raise error
         await self._sleep(wait_s)
 
+    async def _delete_batch(self, keys: Sequence[Item], deadline: float) -> None:
+        turn = 0
+        while True:
+            requests = [{"DeleteRequest": {"Key": key}} for key in keys]
+            answer = await self._request("batch_write_item", deadline, RequestItems={self._table: requests})
+            left = answer.get("UnprocessedItems", {}).get(self._table, [])
+            if not left:
+                return
+            keys = [request["DeleteRequest"]["Key"] for request in left]
+            await self.pause(turn, DynamoError("UnprocessedItems", f"{len(keys)} are left", BUSY), deadline=deadline)
+            turn += 1
+
     async def _request(self, operation: str, deadline: float, *, repeatable: bool = True, **params: Any) -> Item:
         turn, unanswered = 0, False
         while True:
@@ -230,7 +258,8 @@ class Dynamo:
         left_s = deadline - self._monotonic()
         if left_s <= 0:
             raise CallTimedOut(f"no time was left for {operation}", sent=False)
-        call = functools.partial(self._connected.call, operation, TableName=self._table, **params)
+        table = {} if "RequestItems" in params else {"TableName": self._table}  # a batch names its tables itself
+        call = functools.partial(self._connected.call, operation, **table, **params)
         began = self._monotonic()
         try:
             async with asyncio.timeout(left_s) as timeout:
@@ -253,8 +282,11 @@ class _Connected:
     Connections in use stay open until their calls end, and are not reused.
     """
 
-    def __init__(self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float]) -> None:
+    def __init__(
+        self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float], checked_clock: CheckedClock | None
+    ) -> None:
         self._open_client = open_client
+        self._checked_clock = checked_clock
         self._wall = wall
         self._lock = threading.Lock()
         self._client: DynamoDBClient | None = None
@@ -268,6 +300,7 @@ class _Connected:
             elif now > self._good_until:
                 self._client.close()
             self._good_until = now + IDLE_S
+        sent_at = self._checked_clock.system() if self._checked_clock else None
         try:
             answer: Item = getattr(self._client, operation)(**params)
         except ClientError:  # an answer, so the connections work
@@ -276,6 +309,9 @@ class _Connected:
             with self._lock:
                 self._good_until = 0.0
             raise
+        if self._checked_clock and sent_at:
+            metadata: Item = answer.get("ResponseMetadata", {})
+            self._checked_clock.observe(sent_at, metadata.get("HTTPHeaders", {}).get("date"))
         return answer
 
     def close(self) -> None:
@@ -291,8 +327,9 @@ def _only_if(condition: str | None, values: Item | None) -> Item:
     return {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **given}
 
 
-def _part(limit: int | None, after: Item | None) -> Item:
+def _part(limit: int | None, after: Item | None, *, keys_only: bool = False) -> Item:
     return {
+        **({"ProjectionExpression": "pk, sk"} if keys_only else {}),
         **({"Limit": limit} if limit is not None else {}),
         **({"ExclusiveStartKey": after} if after is not None else {}),
     }

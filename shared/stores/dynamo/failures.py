@@ -62,7 +62,7 @@ class Meaning:
     """Whether the same request may succeed after a wait."""
 
 
-_BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
+BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
 _FAILED: Final = Meaning(StoreUnavailable, "DynamoDB failed", CallOutcome.UNKNOWN, again=True)
 _LOST: Final = Meaning(StoreUnavailable, "DynamoDB did not answer", CallOutcome.UNKNOWN, again=True)
 _UNREACHED: Final = Meaning(StoreUnavailable, "DynamoDB cannot be reached", again=True)
@@ -89,14 +89,14 @@ UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
 """For a failure that no row of the tables fits."""
 
 ANSWERED: Final[dict[str, Meaning]] = {
-    "ProvisionedThroughputExceededException": _BUSY,
-    "ThrottlingException": _BUSY,
-    "Throttling": _BUSY,
-    "RequestLimitExceeded": _BUSY,
-    "LimitExceededException": _BUSY,
-    "TransactionConflictException": _BUSY,
-    "TransactionInProgressException": _BUSY,
-    "ReplicatedWriteConflictException": _BUSY,
+    "ProvisionedThroughputExceededException": BUSY,
+    "ThrottlingException": BUSY,
+    "Throttling": BUSY,
+    "RequestLimitExceeded": BUSY,
+    "LimitExceededException": BUSY,
+    "TransactionConflictException": BUSY,
+    "TransactionInProgressException": BUSY,
+    "ReplicatedWriteConflictException": BUSY,
     "InternalServerError": _FAILED,
     "InternalServerErrorException": _FAILED,
     "InternalFailure": _FAILED,
@@ -190,5 +190,5 @@ def _answered(exc: botocore.ClientError) -> DynamoError:
 
 def _by_status(status: int) -> Meaning:
     if status in _TRY_LATER:
-        return _BUSY
+        return BUSY
     return _FAILED if status >= 500 else UNEXPECTED

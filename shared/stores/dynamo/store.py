@@ -25,6 +25,7 @@ from shared.stores.dynamo.items import (
     counter_key,
     counter_partition,
     new_item,
+    partitions,
     read_counter,
     read_item,
     row_key,
@@ -142,6 +143,24 @@ class DynamoStore(CheckedStore):
             if after is None:
                 return {counter.name: counter.value for counter in counters}
 
+    async def _erase(self, table: Table, partition: str, deadline: float) -> bool:
+        enough = self._half_way(deadline)
+        for shard in partitions(table, partition):
+            after: Item | None = None
+            while True:
+                keys, after = await self._dynamo.query(
+                    "pk = :pk", {":pk": {"S": shard}}, after=after, keys_only=True, deadline=deadline
+                )
+                await self._dynamo.delete_all(keys, deadline=deadline)
+                if after is None:
+                    break
+                if self._at(0) >= enough:
+                    return False
+        return True
+
+    async def _drop(self, counters: Sequence[str], deadline: float) -> None:
+        await self._dynamo.delete_all([counter_key(counter) for counter in counters], deadline=deadline)
+
     async def _scan(
         self, table: Table, after: Place | None, limit: int, deadline: float
     ) -> tuple[list[Row], Place | None]:
@@ -158,9 +177,6 @@ class DynamoStore(CheckedStore):
 
     async def _verify(self, tables: Sequence[Table], deadline: float) -> None:
         await provisioning.verify(self._dynamo, creates=self._creates_table, deadline=deadline)
-
-    def _half_way(self, deadline: float) -> float:
-        return (self._dynamo.deadline(0) + deadline) / 2
 
     def _has_ended(self, counter: Item) -> bool:
         return "ttl" in counter and int(counter["ttl"]["N"]) <= self._clock().timestamp()

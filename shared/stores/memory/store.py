@@ -125,6 +125,18 @@ class MemoryStore(CheckedStore):
             names = rows.counters.irange(prefix, prefix + ABOVE, (True, False))
             return {name: rows.counters[name][0] for name in names}
 
+    async def _erase(self, table: Table, partition: str, deadline: float) -> bool:
+        with self._rows(writes=True) as rows:
+            kept = rows.table(table)
+            for place in list(kept.irange((partition, ""), (partition, ABOVE))):
+                del kept[place]
+        return True
+
+    async def _drop(self, counters: Sequence[str], deadline: float) -> None:
+        with self._rows(writes=True) as rows:
+            for counter in counters:
+                rows.counters.pop(counter, None)
+
     async def _scan(
         self, table: Table, after: Place | None, limit: int, deadline: float
     ) -> tuple[list[Row], Place | None]:

@@ -84,6 +84,9 @@ class Address:
     def version(self, ballot: int) -> str:
         return f"{self.stem}!v{ballot:012d}"
 
+    def is_version(self, document: str) -> bool:
+        return document.startswith(f"{self.stem}!v")
+
     def extension(self, stamp: str) -> str:
         return f"{self.stem}!e{stamp}"
 

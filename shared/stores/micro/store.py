@@ -18,16 +18,19 @@ from typing import Final
 
 from shared import micro, micro_errors
 from shared.core.clock import Clock, utc_now
+from shared.core.concurrency import AT_ONCE, gather_settled, in_batches
 from shared.micro_errors import MicroError, Outcome
 from shared.stores.checked import ABOVE, CheckedStore, Place, TextChange, Texts
 from shared.stores.micro.ballots import Ballots, remove
 from shared.stores.micro.failures import meaning
 from shared.stores.micro.layout import (
+    ROW_READ,
     Address,
     HybridClock,
     RowState,
     Version,
     bounds,
+    by_row,
     named_counter,
     read_row_state,
 )
@@ -149,6 +152,25 @@ class MicroStore(CheckedStore):
                 return values
             start = read[-1].name + "\0"
 
+    async def _erase(self, table: Table, partition: str, deadline: float) -> bool:
+        low, high = bounds(table, partition, "", ABOVE)
+        enough = self._half_way(deadline)
+        while True:
+            documents = await self._client.keys(table.database, start=low, end=high, limit=ROW_READ, deadline=deadline)
+            rows = list(by_row(documents, key=str))
+            if len(documents) == ROW_READ and len(rows) > 1:
+                rows.pop()  # it may be cut, and a part of its documents must not be deleted first
+            while rows:
+                if self._at(0) >= enough:
+                    return False
+                some, rows = rows[:AT_ONCE], rows[AT_ONCE:]
+                await gather_settled(*(self._erase_row(Address.of(table, key), items, deadline) for key, items in some))
+            if len(documents) < ROW_READ:
+                return True
+
+    async def _drop(self, counters: Sequence[str], deadline: float) -> None:
+        await in_batches(self._client.delete_counter(named_counter(counter), deadline=deadline) for counter in counters)
+
     async def _scan(
         self, table: Table, after: Place | None, limit: int, deadline: float
     ) -> tuple[list[Row], Place | None]:
@@ -179,6 +201,19 @@ class MicroStore(CheckedStore):
                     raise
                 if name not in await self._client.databases(deadline=deadline):
                     raise
+
+    async def _erase_row(self, row: Address, documents: Sequence[str], deadline: float) -> None:
+        """Delete a row's versions from old to new, then the rest: no older version and no revoked fact reappears."""
+        self._ballots.forget(row)
+        versions = [document for document in documents if row.is_version(document)]
+
+        async def delete(document: str) -> None:
+            with suppress(micro_errors.DocumentNotFound):
+                await self._client.delete(row.database, document, deadline=deadline)
+
+        for version in versions:
+            await delete(version)
+        await in_batches(delete(document) for document in documents if document not in versions)
 
     async def _write_once(self, row: Address, key: str, content: micro.Json, deadline: float) -> None:
         try:

@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,12 +17,14 @@ import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
 
+from shared.core.checked_clock import CheckedClock
 from shared.core.concurrency import gather_settled
 from shared.stores.dynamo.client import Dynamo, open_client
 from shared.stores.dynamo.failures import ANSWERED, RAISED, CallOutcome, ConditionFailed, DynamoError, failure
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
 from tests.fakes.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
+from tests.support import NOON, FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +95,8 @@ def dynamo_on(client: Any, time: FakeTime | None = None, **how: Any) -> Dynamo:
     return Dynamo(lambda: client, table="agent-talk", **how)
 
 
-async def test_a_call_that_takes_its_time_blocks_nobody_else() -> None:
+async def test_call_that_is_slow_blocks_no_other() -> None:
+    """A slow call does not block the event loop, nor other calls."""
     answers = threading.Event()
     client = Client(lambda: {} if answers.wait(10) else None)
     dynamo = dynamo_on(client)
@@ -104,7 +109,18 @@ async def test_a_call_that_takes_its_time_blocks_nobody_else() -> None:
     await dynamo.aclose()
 
 
-async def test_no_more_calls_than_connections_are_under_way() -> None:
+async def test_answer_holds_back_a_clock_that_is_ahead() -> None:
+    """The `Date` of an answer is the store's time: a machine's clock that is a day ahead of it is held back to it."""
+    clock = CheckedClock(FakeClock(NOON + timedelta(days=1)))
+    metadata = {"HTTPHeaders": {"date": format_datetime(NOON, usegmt=True)}}
+    dynamo = dynamo_on(Client(lambda: {"ResponseMetadata": metadata}), checked_clock=clock)
+    await dynamo.get(KEY, deadline=dynamo.deadline(60))
+    assert clock() == NOON
+    await dynamo.aclose()
+
+
+async def test_calls_are_no_more_than_connections() -> None:
+    """No more calls run at once than there are connections."""
     answers = threading.Event()
     client = Client(lambda: {} if answers.wait(10) else None)
     dynamo = dynamo_on(client, at_once=3)
@@ -116,7 +132,8 @@ async def test_no_more_calls_than_connections_are_under_way() -> None:
     await dynamo.aclose()
 
 
-async def test_the_client_is_opened_by_the_first_call_and_once() -> None:
+async def test_client_is_opened_once_by_the_first_call() -> None:
+    """The client is opened by the first call and once."""
     opened = Opened(Client())
     dynamo = Dynamo(opened, table="agent-talk")
     assert opened.times == 0
@@ -126,7 +143,8 @@ async def test_the_client_is_opened_by_the_first_call_and_once() -> None:
     assert opened.client.closed == 1
 
 
-async def test_connections_that_were_idle_or_failed_are_not_used_again() -> None:
+async def test_connections_are_closed_when_idle_or_failed() -> None:
+    """Connections that were idle for long, or got no answer, are closed before the next call."""
     client, time = Client(raising(*[])), FakeTime()
     dynamo = dynamo_on(client, time)
 
@@ -153,9 +171,8 @@ async def test_connections_that_were_idle_or_failed_are_not_used_again() -> None
         ("InternalServerError", 500),
     ],
 )
-async def test_a_connection_that_brought_an_answer_is_used_again_whatever_the_answer_says(
-    code: str, status: int
-) -> None:
+async def test_connections_are_kept_after_an_error_answer(code: str, status: int) -> None:
+    """A connection is reused after any answer, also an error."""
     client = Client(raising(answered(code, status)(), answered(code, status)()))
     dynamo = dynamo_on(client)
     for _ in range(3):
@@ -165,8 +182,11 @@ async def test_a_connection_that_brought_an_answer_is_used_again_whatever_the_an
     await dynamo.aclose()
 
 
-async def test_after_a_freeze_no_old_connection_is_used_though_an_abandoned_call_still_waits() -> None:
-    """That call keeps the one it is on, since its answer may still come."""
+async def test_connections_are_replaced_after_a_freeze() -> None:
+    """After a freeze old connections are closed, also while an abandoned call still waits on one.
+
+    That call keeps the one it is on, since its answer may still come.
+    """
     with SlowServer() as server:
         time = FakeTime()
         dynamo = dynamo_on(client_of(server.url), time, at_once=3)
@@ -231,7 +251,8 @@ class SlowServer:
         self._server.server_close()
 
 
-async def test_a_call_ends_by_its_deadline_though_no_answer_comes() -> None:
+async def test_call_ends_by_its_deadline_when_no_answer_comes() -> None:
+    """A call without an answer raises at its deadline."""
     answers = threading.Event()
     dynamo = Dynamo(lambda: Client(lambda: answers.wait(10)), table="agent-talk")  # type: ignore[arg-type,return-value]
     store = DynamoStore(dynamo, timeout_s=0.05)
@@ -243,7 +264,8 @@ async def test_a_call_ends_by_its_deadline_though_no_answer_comes() -> None:
         await dynamo.aclose()
 
 
-async def test_a_verb_takes_no_longer_than_the_request_has_left() -> None:
+async def test_verb_ends_within_the_requests_time() -> None:
+    """A verb ends within the time that the request has left."""
     client, time = Client(raising(*(answered("ThrottlingException")() for _ in range(99)))), FakeTime()
     dynamo = dynamo_on(client, time)
     with pytest.raises(StoreUnavailable, match="no capacity"):
@@ -254,7 +276,8 @@ async def test_a_verb_takes_no_longer_than_the_request_has_left() -> None:
     await dynamo.aclose()
 
 
-async def test_waits_double_up_to_a_bound_and_are_shortened_at_random() -> None:
+async def test_waits_double_up_to_a_bound_with_jitter() -> None:
+    """Waits before repeats double up to a bound, times a random factor."""
     client, time = Client(raising(*(answered("ThrottlingException")() for _ in range(7)))), FakeTime()
     dynamo = dynamo_on(client, time)
     await dynamo.get(KEY, deadline=dynamo.deadline(60))
@@ -267,7 +290,8 @@ async def test_waits_double_up_to_a_bound_and_are_shortened_at_random() -> None:
 
 
 @pytest.mark.parametrize("error", [unanswered(), closed(), answered("InternalServerError", 500)()])
-async def test_what_may_not_be_done_twice_is_not_sent_again_without_an_answer(error: Exception) -> None:
+async def test_call_is_not_resent_when_twice_would_harm(error: Exception) -> None:
+    """A call that must not be carried out twice is not sent again if its outcome is unknown."""
     client = Client(raising(error))
     dynamo = dynamo_on(client)
     with pytest.raises(DynamoError) as caught:
@@ -279,7 +303,8 @@ async def test_what_may_not_be_done_twice_is_not_sent_again_without_an_answer(er
 
 
 @pytest.mark.parametrize("error", [unreached(), answered("ProvisionedThroughputExceededException")()])
-async def test_what_was_refused_is_sent_again_whatever_it_is(error: Exception) -> None:
+async def test_call_is_resent_when_it_was_refused(error: Exception) -> None:
+    """A call that was refused for lack of capacity is sent again, also one that must not be carried out twice."""
     client = Client(raising(error, then={"Attributes": {"n": {"N": "1"}}}))
     dynamo = dynamo_on(client)
     counted = await dynamo.update(KEY, "ADD n :by", values={}, repeatable=False, deadline=dynamo.deadline(5))
@@ -287,7 +312,8 @@ async def test_what_was_refused_is_sent_again_whatever_it_is(error: Exception) -
     await dynamo.aclose()
 
 
-async def test_a_condition_that_fails_tells_whether_an_earlier_sending_may_be_why() -> None:
+async def test_condition_failed_tells_of_an_earlier_sending() -> None:
+    """ConditionFailed says whether an earlier, unanswered sending may have made the row so."""
     failed = answered("ConditionalCheckFailedException", Item={"v": {"N": "1"}})()
     for earlier, repeated in ((answered("ThrottlingException")(), False), (unanswered(), True)):
         dynamo = dynamo_on(Client(raising(earlier, failed)))
@@ -339,12 +365,14 @@ CODES: Final = {
 }
 
 
-def test_every_code_of_the_table_is_tested() -> None:
+def test_answered_table_is_tested_row_by_row() -> None:
+    """Each row of ANSWERED is one of the cases below."""
     assert set(CODES) == set(ANSWERED)
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_code_of_dynamodb_means_what_the_table_says(code: str) -> None:
+def test_failure_classifies_each_code_of_the_table(code: str) -> None:
+    """Each code of DynamoDB becomes the store error of its row."""
     error = failure(answered(code)())
     assert error is not None
     kind, said, outcome, again = CODES[code]
@@ -364,9 +392,10 @@ def test_a_code_of_dynamodb_means_what_the_table_says(code: str) -> None:
         (403, StoreError, CallOutcome.REFUSED, False),
     ],
 )
-def test_a_code_that_nobody_knows_counts_by_its_status(
+def test_failure_classifies_an_unknown_code_by_status(
     status: int, kind: type[StoreError], outcome: CallOutcome, *, again: bool
 ) -> None:
+    """A code without a row is classified by the answer's status."""
     error = failure(answered("NewException", status)())
     assert error is not None
     assert (error.meaning.error, error.meaning.outcome, error.meaning.again) == (kind, outcome, again)
@@ -422,15 +451,17 @@ SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, CallOutcome]]] = 
 ]
 
 
-def test_every_row_of_the_sdks_table_is_tested() -> None:
+def test_raised_table_is_tested_row_by_row() -> None:
+    """Each row of RAISED is one of the cases below."""
     first = [next(kind for kind, _ in RAISED if isinstance(error, kind)) for error, *_ in SDK_ERRORS]
     assert set(first) == {kind for kind, _ in RAISED}
 
 
 @pytest.mark.parametrize(("raised", "kind", "said", "outcome"), SDK_ERRORS, ids=lambda value: type(value).__name__)
-def test_what_the_sdk_raises_means_what_the_table_says(
+def test_failure_classifies_each_exception_of_the_table(
     raised: Exception, kind: type[StoreError], said: str, outcome: CallOutcome
 ) -> None:
+    """Each exception of the SDK becomes the store error of its row."""
     error = failure(raised)
     assert error is not None
     assert (error.meaning.error, error.meaning.outcome) == (kind, outcome)
@@ -445,9 +476,10 @@ def test_what_the_sdk_raises_means_what_the_table_says(
         ("AWS_METADATA_SERVICE_TIMEOUT", "x", CONFIG),
     ],
 )
-def test_a_variable_that_the_sdk_cannot_read_is_told(
+def test_failure_names_a_variable_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
+    """An environment variable that the SDK cannot parse is named by the error."""
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
     monkeypatch.setenv(variable, value)
@@ -459,16 +491,19 @@ def test_a_variable_that_the_sdk_cannot_read_is_told(
     assert said in error.meaning.what
 
 
-def test_a_header_that_the_sdk_could_not_send_is_not_shown() -> None:
+def test_failure_does_not_show_a_header() -> None:
+    """A header that the SDK cannot send, which may contain a credential, is in no error."""
     error = failure(sdk.HTTPClientError(error=ValueError("Invalid header value b'the-token'")))
     assert str(error) == "HTTPClientError: ValueError"
 
 
-def test_what_is_none_of_the_sdks_passes_through() -> None:
+def test_failure_passes_other_exceptions_through() -> None:
+    """An exception that is not the SDK's passes through."""
     assert failure(KeyError("x")) is None
 
 
-async def test_what_no_row_of_the_tables_fits_reaches_the_caller_with_its_cause() -> None:
+async def test_failure_keeps_the_cause_when_no_row_fits() -> None:
+    """A failure without a row raises StoreError with its cause."""
     error = answered("ValidationException")()
     dynamo = dynamo_on(Client(raising(error)))
     with pytest.raises(StoreError, match="ValidationException: said so") as caught:
@@ -479,8 +514,11 @@ async def test_what_no_row_of_the_tables_fits_reaches_the_caller_with_its_cause(
     await dynamo.aclose()
 
 
-def test_what_the_environment_lacks_is_told_by_a_function_in_its_log() -> None:
-    """In a process of its own, since the SDK reads the real environment."""
+def test_function_logs_what_the_environment_lacks() -> None:
+    """A function that lacks credentials or a region answers 503 and logs what to set.
+
+    In a process of its own, since the SDK reads the real environment.
+    """
     account = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     region = {"AWS_DEFAULT_REGION": "us-east-1"}
     lacking = {
@@ -511,7 +549,8 @@ for environ in json.loads(sys.stdin.read()):
         assert name in line
 
 
-def test_nobody_imports_boto3_who_has_not_chosen_it() -> None:
+def test_boto3_is_not_imported_for_other_stores() -> None:
+    """A process on another store does not import boto3."""
     modules = [f"handlers.{name}" for name in ("users", "keys", "memos", "usage", "subscriptions", "health")]
     ran = python(
         f"import sys, {', '.join(modules)}; from shared.services import build_services, Settings;"
@@ -521,7 +560,8 @@ def test_nobody_imports_boto3_who_has_not_chosen_it() -> None:
     assert ran.stdout == "set()\n", ran.stderr
 
 
-def test_without_boto3_it_is_said_what_is_missing() -> None:
+def test_open_store_says_that_boto3_is_missing() -> None:
+    """Opening DynamoDB's store without boto3 raises an error that says so."""
     ran = python(
         "import sys; sys.modules['boto3'] = None\n"
         "from shared.services import build_services, Settings; from shared.core.settings import StoreChoice\n"
@@ -531,7 +571,8 @@ def test_without_boto3_it_is_said_what_is_missing() -> None:
     assert "SettingsError: AGENT_TALK_STORE=dynamodb needs boto3" in ran.stderr
 
 
-def test_an_engine_that_cannot_be_had_is_a_failure_and_says_why() -> None:
+def test_engines_program_fails_when_an_engine_is_missing() -> None:
+    """The engines' program fails, and says why, if an engine cannot be fetched."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.engines", "dynamodb-local"],
         cwd=ROOT,

@@ -165,10 +165,13 @@ async def prepared(container: Container, verb: Verb) -> None:
 
 @pytest.mark.parametrize("fault", SWEPT.values(), ids=SWEPT)
 @pytest.mark.parametrize(("name", "number"), EVERY_CALL)
-async def test_a_verb_gets_over_a_fault_at_any_of_its_calls(
+async def test_verb_survives_a_fault_at_any_call(
     container: Container, reader: DynamoStore, name: str, number: int, fault: Fault
 ) -> None:
-    """As if there had been none: what was done is seen, done once, and nothing else is."""
+    """A verb succeeds, and is done once, after any one fault at any of its calls.
+
+    As if there had been none: what was done is seen, done once, and nothing else is.
+    """
     verb = VERBS[name]
     await prepared(container, verb)
     container.wire.faults = nth(number, fault)
@@ -181,9 +184,10 @@ async def test_a_verb_gets_over_a_fault_at_any_of_its_calls(
 
 @pytest.mark.parametrize("fault_name", ["throttled", "timed out before", "timed out after"])
 @pytest.mark.parametrize("name", VERBS)
-async def test_when_all_calls_fail_it_is_said_in_time_and_a_repeat_finishes(
+async def test_verb_raises_in_time_when_all_calls_fail(
     container: Container, reader: DynamoStore, name: str, fault_name: str
 ) -> None:
+    """If all calls fail, the verb raises StoreUnavailable in time, and a later repeat finishes it."""
     verb, fault = VERBS[name], FAULTS[fault_name]
     await prepared(container, verb)
     container.wire.faults = always(fault)
@@ -204,10 +208,13 @@ async def test_when_all_calls_fail_it_is_said_in_time_and_a_repeat_finishes(
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("name", "number"), EVERY_CALL)
-async def test_a_verb_that_is_cancelled_leaves_the_row_whole_and_a_repeat_finishes(
+async def test_verb_leaves_the_row_whole_when_cancelled(
     container: Container, reader: DynamoStore, name: str, number: int, *, after: bool
 ) -> None:
-    """A container that is stopped in the middle of a call; the call itself may still be carried out."""
+    """A verb cancelled at any call leaves the row as before or after, and a repeat finishes it.
+
+    A container that is stopped in the middle of a call; the call itself may still be carried out.
+    """
     verb = VERBS[name]
     await prepared(container, verb)
     reached, go_on = threading.Event(), threading.Event()
@@ -237,9 +244,10 @@ async def test_a_verb_that_is_cancelled_leaves_the_row_whole_and_a_repeat_finish
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_counter_is_exact_when_it_is_answered_and_at_most_one_too_high_when_not(
+async def test_increment_is_exact_or_one_too_high_when_unanswered(
     container: Container, reader: DynamoStore, name: str
 ) -> None:
+    """A counter is exact for answered increments, and at most one too high for an unanswered one."""
     fault = FAULTS[name]
     container.wire.faults = nth(1, fault)
     try:
@@ -255,7 +263,8 @@ async def test_a_counter_is_exact_when_it_is_answered_and_at_most_one_too_high_w
 # what a lost answer cannot hide
 
 
-async def test_a_claim_whose_answer_was_lost_is_known_by_its_owner_and_lost_to_others(world: DynamoWorld) -> None:
+async def test_claim_is_its_owners_when_the_answer_was_lost(world: DynamoWorld) -> None:
+    """A claim whose answer was lost succeeds for its caller, and is refused to others."""
     one, other = world.container(), world.container()
     one.wire.faults = nth(1, FAULTS["timed out after"])
     await one.store.claim(CHANGING, ROW, {"by": 1})
@@ -265,7 +274,8 @@ async def test_a_claim_whose_answer_was_lost_is_known_by_its_owner_and_lost_to_o
     await other.dynamo.aclose()
 
 
-async def test_a_claim_is_known_by_its_owner_though_others_have_changed_the_row_since(world: DynamoWorld) -> None:
+async def test_claim_is_its_owners_when_others_changed_the_row(world: DynamoWorld) -> None:
+    """A claim whose answer was lost succeeds for its caller, also after others changed the row."""
     one, other = world.container(), world.container()
 
     async def change_often() -> None:
@@ -281,9 +291,8 @@ async def test_a_claim_is_known_by_its_owner_though_others_have_changed_the_row_
 
 
 @pytest.mark.parametrize("changes", [1, 8])
-async def test_an_update_whose_answer_was_lost_is_not_made_twice_though_others_came_after_it(
-    world: DynamoWorld, changes: int
-) -> None:
+async def test_update_is_made_once_when_the_answer_was_lost(world: DynamoWorld, changes: int) -> None:
+    """An update whose answer was lost is made once, also if others changed the row after it."""
     one, other = world.container(), world.container()
     await row(one.store)
     one.wire.calls.clear()
@@ -301,9 +310,8 @@ async def test_an_update_whose_answer_was_lost_is_not_made_twice_though_others_c
 
 
 @pytest.mark.parametrize("extended", [False, True])
-async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twice(
-    world: DynamoWorld, *, extended: bool
-) -> None:
+async def test_update_gives_up_when_its_token_may_be_gone(world: DynamoWorld, *, extended: bool) -> None:
+    """An update whose token the row may have dropped raises StoreUnavailable instead of being made twice."""
     one, other = world.container(), world.container()
     await row(one.store)
     one.wire.calls.clear()
@@ -325,7 +333,8 @@ async def test_an_update_of_which_nothing_can_be_known_any_more_is_not_made_twic
     await other.dynamo.aclose()
 
 
-async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(world: DynamoWorld) -> None:
+async def test_extend_undoes_no_later_one_when_it_arrives_late(world: DynamoWorld) -> None:
+    """An extension that arrives late again does not undo a later one."""
     one, other = world.container(), world.container()
     await fact(one.store)
     one.wire.calls.clear()
@@ -341,7 +350,8 @@ async def test_an_extension_that_arrives_late_again_does_not_undo_a_later_one(wo
     await other.dynamo.aclose()
 
 
-async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_saw_it(world: DynamoWorld) -> None:
+async def test_extend_undoes_no_update_when_the_answer_was_lost(world: DynamoWorld) -> None:
+    """An extension whose answer was lost does not undo an update that saw it."""
     one, other = world.container(), world.container()
     await other.store.claim(CHANGING, ROW, {"n": 0})
 
@@ -357,7 +367,8 @@ async def test_an_extension_whose_answer_was_lost_does_not_undo_an_update_that_s
     await other.dynamo.aclose()
 
 
-async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_row_back(world: DynamoWorld) -> None:
+async def test_extend_does_not_bring_a_deleted_row_back(world: DynamoWorld) -> None:
+    """An extension that is sent again after its row was deleted does not create the row."""
     one, other = world.container(), world.container()
     await fact(other.store)
     one.wire.faults = nth(1, FAULTS["timed out after"])
@@ -368,7 +379,8 @@ async def test_an_extension_whose_row_was_deleted_after_it_does_not_bring_the_ro
     await other.dynamo.aclose()
 
 
-async def test_an_update_whose_row_was_deleted_after_it_is_not_made_again(world: DynamoWorld) -> None:
+async def test_update_is_not_repeated_when_the_row_was_deleted(world: DynamoWorld) -> None:
+    """An update whose row was deleted after it is not made again."""
     one, other = world.container(), world.container()
     await row(one.store)
     one.wire.calls.clear()
@@ -381,7 +393,8 @@ async def test_an_update_whose_row_was_deleted_after_it_is_not_made_again(world:
     await other.dynamo.aclose()
 
 
-async def test_a_delete_that_arrives_late_does_not_strike_the_rows_successor(world: DynamoWorld) -> None:
+async def test_delete_spares_a_later_row_when_it_arrives_late(world: DynamoWorld) -> None:
+    """A delete that arrives late does not delete a row that was created since."""
     one, other = world.container(), world.container()
     await row(one.store)
     await one.store.delete(CHANGING, ROW)

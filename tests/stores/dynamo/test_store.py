@@ -1,6 +1,5 @@
 """The store on DynamoDB keeps the port's contract, and each verb costs what it may."""
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,8 +24,10 @@ from shared.stores.port import (
     Table,
     serialised,
 )
-from tests.contract.store import TABLES as CONTRACT_TABLES
-from tests.contract.store import StoreContract, sorts, walk
+from tests.contract.cases import TABLES as CONTRACT_TABLES
+from tests.contract.cases import sorts, walk
+from tests.contract.pages import PagesContract
+from tests.contract.store import ContractFixtures, StoreContract
 from tests.fakes.dynamo_world import (
     CHANGING,
     FACTS,
@@ -99,21 +100,14 @@ class Spread:
         return call
 
 
-class TestDynamoStoreOnSpreadTables(TestDynamoStore):
-    """On moto, which is slow, only what is about several rows: one alone knows nothing of shards."""
+class TestDynamoStoreOnSpreadTables(PagesContract, ContractFixtures):
+    """Only pages read several shards."""
 
     @pytest.fixture
     async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
         dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
         yield cast("Store", Spread(DynamoStore(dynamo, timeout_s=60)))
         await dynamo.aclose()
-
-
-if not LIVE_URL:
-    ABOUT_SEVERAL: Final = re.compile("order_of_sort|walk|between|scan_visits|big_rows|too_big")
-    for name in vars(StoreContract):
-        if name.startswith("test_") and not ABOUT_SEVERAL.search(name):
-            setattr(TestDynamoStoreOnSpreadTables, name, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +145,16 @@ BUDGETS: Final[Mapping[str, Case]] = {
     "page": Case(verb=lambda s: s.page(FACTS, "p"), before=[added], calls=["query"]),
     "page of a spread table": Case(verb=lambda s: s.page(SPREAD, "p"), calls=["query"] * 4),
     "scan": Case(verb=lambda s: s.scan(FACTS), before=[added], calls=["scan"]),
+    "erase": Case(
+        verb=lambda s: s.erase(FACTS, "p"),
+        before=[lambda s: gather_settled(*(s.add(FACTS, Key("p", f"{number}"), {}) for number in range(26)))],
+        calls=["query", "batch_write_item", "batch_write_item"],
+    ),
+    "erase of nothing in a spread table": Case(verb=lambda s: s.erase(SPREAD, "p"), calls=["query"] * 4),
+    "drop": Case(
+        verb=lambda s: s.drop([f"c:{number}" for number in range(26)]), calls=["batch_write_item", "batch_write_item"]
+    ),
+    "drop nothing": Case(verb=lambda s: s.drop([]), calls=[]),
     "increment": Case(verb=lambda s: s.increment("c:d"), calls=["update_item"]),
     "counters": Case(verb=lambda s: s.counters("c:"), calls=["query"]),
     "verify": Case(verb=lambda s: s.verify(TABLES), calls=["describe_table", "describe_time_to_live"]),
@@ -158,7 +162,8 @@ BUDGETS: Final[Mapping[str, Case]] = {
 
 
 @pytest.mark.parametrize("name", BUDGETS)
-async def test_a_verb_makes_just_the_calls_of_its_budget(container: Container, name: str) -> None:
+async def test_verb_makes_the_calls_of_its_budget(container: Container, name: str) -> None:
+    """A verb makes exactly the calls of its budget."""
     case = BUDGETS[name]
     for step in case.before:
         await step(container.store)
@@ -168,7 +173,8 @@ async def test_a_verb_makes_just_the_calls_of_its_budget(container: Container, n
 
 
 @pytest.mark.parametrize("read", ["get_item", "query", "scan"])
-async def test_every_read_sees_every_acknowledged_write(container: Container, read: str) -> None:
+async def test_reads_are_consistent(container: Container, read: str) -> None:
+    """Every read asks for strong consistency."""
     await container.store.get(FACTS, F)
     await container.store.page(FACTS, "p")
     await container.store.counters("c")
@@ -178,7 +184,8 @@ async def test_every_read_sees_every_acknowledged_write(container: Container, re
     assert all(params["ConsistentRead"] for params in reads)
 
 
-async def test_a_page_reads_no_more_than_one_row_beyond_itself(container: Container) -> None:
+async def test_page_reads_one_row_beyond_itself_at_most(container: Container) -> None:
+    """A page reads no more than one row beyond itself."""
     for number in range(40):
         await container.store.add(FACTS, Key("p", f"{number:02}"), {})
     container.wire.calls.clear()
@@ -188,10 +195,13 @@ async def test_a_page_reads_no_more_than_one_row_beyond_itself(container: Contai
 
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize(("limit", "bytes_each", "read"), [(3, 200_000, 3), (100, 400_000, 3)])
-async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
+async def test_page_decompresses_only_the_row_that_ends_it(
     world: DynamoWorld, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
 ) -> None:
-    """A query brings a megabyte of compressed rows, which may be a hundred times as much."""
+    """A page decompresses no more than the row that ends it.
+
+    A query brings a megabyte of compressed rows, which may be a hundred times as much.
+    """
     names = sorted((f"{number}" for number in range(9)), reverse=newest_first)
     for name in names[:read]:
         await container.store.add(FACTS, Key("p", name), {"text": "x" * bytes_each})
@@ -203,7 +213,8 @@ async def test_a_page_decompresses_no_more_than_the_row_that_ends_it(
 
 
 @pytest.mark.parametrize("field", ["f", "f" * 128, 'of "old"', "é"])
-def test_the_size_of_a_row_is_at_least_that_of_its_json(field: str) -> None:
+def test_stored_size_is_at_least_that_of_the_json(field: str) -> None:
+    """The size of a stored row is that of its JSON, or one byte more."""
     item = new_item(FACTS, F, serialised({"text": "é" * 100}), "t")
     for number in range(50):
         item["ext"]["M"][f"{field}{number}"] = {"S": "1"}
@@ -223,8 +234,8 @@ LARGEST: Final[Mapping[str, Callable[[Random], str]]] = {
 
 
 @pytest.mark.parametrize("of", LARGEST)
-async def test_a_memo_of_the_longest_text_fits(container: Container, of: str) -> None:
-    """100,000 UTF-16 units, in no order that could be compressed."""
+async def test_add_takes_a_memo_of_the_longest_text(container: Container, of: str) -> None:
+    """A memo of the longest text fits. 100,000 UTF-16 units, in no order that could be compressed."""
     text = LARGEST[of](seeded(1))
     assert len(text.encode("utf-16-le")) == 200_000
     document = {"text": text, "title": text[:200], "more": "x" * 1000}
@@ -253,7 +264,8 @@ def _value_bytes(value: dict[str, Any]) -> int:
             return len(value["N"]) // 2 + 2
 
 
-async def test_a_row_that_is_too_big_is_refused_and_nothing_is_written(container: Container) -> None:
+async def test_add_refuses_a_row_that_is_too_big(container: Container) -> None:
+    """A row that is too big is refused and nothing is written."""
     random = seeded(4)
     text = "".join(chr(random.randrange(0x10000, 0x10FFFF)) for _ in range(200_000))
     with pytest.raises(StoreError):
@@ -261,7 +273,8 @@ async def test_a_row_that_is_too_big_is_refused_and_nothing_is_written(container
     assert await container.store.get(FACTS, F) is None
 
 
-async def test_short_rows_can_be_read_in_the_console(container: Container) -> None:
+async def test_add_keeps_short_rows_readable(container: Container) -> None:
+    """A short document is stored as readable JSON, under keys that say what it is."""
     await container.store.add(FACTS, F, {"a": 1})
     ((_, params),) = container.wire.calls
     assert params["Item"]["doc"] == {"S": '{"a":1}'}
@@ -271,7 +284,8 @@ async def test_short_rows_can_be_read_in_the_console(container: Container) -> No
 # rows that change
 
 
-async def test_a_change_that_another_container_outran_begins_again(world: DynamoWorld) -> None:
+async def test_update_starts_again_when_another_came_first(world: DynamoWorld) -> None:
+    """An update starts again if another container wrote the row after its read."""
     one, other = world.container(), world.container()
     await claimed(one.store)
     one.wire.before = once_at(
@@ -290,8 +304,11 @@ async def test_a_change_that_another_container_outran_begins_again(world: Dynamo
     await gather_settled(one.dynamo.aclose(), other.dynamo.aclose())
 
 
-async def test_a_row_of_the_same_key_that_was_made_anew_is_not_taken_for_the_old_one(world: DynamoWorld) -> None:
-    """A change that saw the first row must not overwrite its successor, though both were never changed."""
+async def test_new_item_has_a_version_of_its_own(world: DynamoWorld) -> None:
+    """A row that was deleted and created again has another version than before.
+
+    A change that saw the first row must not overwrite its successor, though both were never changed.
+    """
     one, other = world.container(), world.container()
     await claimed(one.store)
     read = await one.dynamo.get(row_key(CHANGING, C), deadline=one.dynamo.deadline(5))
@@ -317,8 +334,11 @@ def once_at(container: Container, operation: str, act: Callable[[], object]) -> 
     return before
 
 
-async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(container: Container) -> None:
-    """Of both sorts: extensions, and those that replace it."""
+async def test_row_keeps_its_first_and_last_eight_tokens(container: Container) -> None:
+    """A row remembers the write that made it and the last eight.
+
+    Of both sorts: extensions, and those that replace it.
+    """
 
     async def remembered() -> tuple[str, ...]:
         where = row_key(CHANGING, C)
@@ -338,8 +358,11 @@ async def test_a_row_remembers_the_write_that_made_it_and_the_last_eight(contain
     assert len(set(made)) == 24
 
 
-async def test_a_row_that_remembers_fewer_writes_can_be_extended(container: Container) -> None:
-    """So an earlier version wrote them."""
+async def test_extend_works_on_a_row_of_an_earlier_version(container: Container) -> None:
+    """A row with fewer tokens, which an earlier version of the code wrote, can be extended.
+
+    So an earlier version wrote them.
+    """
     where, deadline = row_key(FACTS, F), container.dynamo.deadline(5)
     await container.store.add(FACTS, F, {"a": 1})
     item = await container.dynamo.get(where, deadline=deadline)
@@ -365,9 +388,10 @@ async def test_a_row_that_remembers_fewer_writes_can_be_extended(container: Cont
         (("b",), (), False),
     ],
 )
-def test_a_row_tells_whether_it_would_still_know_of_a_write(
+def test_remembered_by_tells_whether_a_token_would_be_there(
     seen: tuple[str, ...], there: tuple[str, ...], *, remembered: bool
 ) -> None:
+    """A row says whether it would still contain the token of a write that replaced a version."""
     stored = Stored(pk="", key=C, content={}, extensions={}, version=1, tokens=seen)
     assert stored.remembered_by(there) is remembered
 
@@ -375,7 +399,8 @@ def test_a_row_tells_whether_it_would_still_know_of_a_write(
 # spread tables
 
 
-async def test_a_table_that_is_spread_is_paged_as_if_it_were_not(container: Container) -> None:
+async def test_page_of_a_spread_table_is_in_order(container: Container) -> None:
+    """Pages of a spread table are the same as of one that is not."""
     store, names = container.store, [f"r{number:03}" for number in range(60)]
     for name in seeded(1).sample(names, 60):
         await store.add(SPREAD, Key("p", name), {"name": name})
@@ -391,7 +416,8 @@ async def test_a_table_that_is_spread_is_paged_as_if_it_were_not(container: Cont
     assert (sorts(page), page.after) == (names[21:40], None)
 
 
-async def test_a_row_of_a_table_that_is_spread_is_found_by_its_key_and_by_a_scan(container: Container) -> None:
+async def test_get_and_scan_find_rows_of_a_spread_table(container: Container) -> None:
+    """Rows of a spread table are found by key and by scan, and can be deleted."""
     store = container.store
     for number in range(8):
         await store.add(SPREAD, Key("p", f"{number}"), {"n": number})
@@ -406,7 +432,8 @@ async def test_a_row_of_a_table_that_is_spread_is_found_by_its_key_and_by_a_scan
 # counters
 
 
-async def test_a_counter_that_has_ended_is_not_read(world: DynamoWorld) -> None:
+async def test_counters_leaves_out_ended_ones(world: DynamoWorld) -> None:
+    """A counter is not returned after its end, also if DynamoDB still has it."""
     clock = FakeClock()
     container = world.container(clock=clock)
     await container.store.increment("u:today", ends_at=NOON + timedelta(hours=1))
@@ -417,28 +444,68 @@ async def test_a_counter_that_has_ended_is_not_read(world: DynamoWorld) -> None:
     await container.dynamo.aclose()
 
 
-async def test_a_counter_tells_dynamodb_when_it_may_go(container: Container) -> None:
+async def test_increment_sets_the_time_to_live(container: Container) -> None:
+    """A counter with an end has it as its time to live, rounded up to a second."""
     await container.store.increment("u:today", ends_at=NOON + timedelta(milliseconds=1))
     ((_, params),) = container.wire.calls
     assert params["ExpressionAttributeValues"][":ends"] == {"N": str(int(NOON.timestamp()) + 1)}
 
 
-async def test_counters_of_one_owner_lie_together(container: Container) -> None:
+async def test_counters_of_one_owner_share_a_partition(container: Container) -> None:
+    """The counters of an owner are in one partition."""
     for name in ("u", "u:calls:2026-11-23", "u:uses:k"):
         await container.store.increment(name)
     assert {params["Key"]["pk"]["S"] for _, params in container.wire.calls} == {"counter#u"}
+
+
+# erase
+
+
+async def test_erase_reads_keys_only(container: Container) -> None:
+    """Erasing a partition transfers no documents."""
+    await added(container.store)
+    container.wire.calls.clear()
+    await container.store.erase(FACTS, "p")
+    assert [params["ProjectionExpression"] for name, params in container.wire.calls if name == "query"] == ["pk, sk"]
+
+
+async def test_erase_sends_what_a_batch_left_again(container: Container, table_name: str) -> None:
+    """Items that DynamoDB returns as unprocessed are sent again, after a wait, until none is left."""
+    left = [{"DeleteRequest": {"Key": row_key(FACTS, F)}}]
+    answers = iter([{"UnprocessedItems": {table_name: left}}, {"UnprocessedItems": {}}])
+    container.wire.answers["batch_write_item"] = lambda: next(answers)
+    container.wire.answers["query"] = lambda: {"Items": [row_key(FACTS, F), row_key(FACTS, Key("p", "other"))]}
+    assert await container.store.erase(FACTS, "p") is True
+    sent = [params["RequestItems"] for name, params in container.wire.calls if name == "batch_write_item"]
+    assert [len(next(iter(requests.values()))) for requests in sent] == [2, 1]
+    assert container.time.slept == [0.05]
+
+
+async def test_erase_stops_at_half_of_its_time(container: Container) -> None:
+    """A partition too big for the verb's time is erased by several calls, which say that rows are left."""
+    pages = iter([{"LastEvaluatedKey": row_key(FACTS, F)}, {}])
+
+    def slowly() -> dict[str, object]:
+        container.time.now_s += 3
+        return {"Items": [], **next(pages)}
+
+    container.wire.answers["query"] = slowly
+    assert await container.store.erase(FACTS, "p") is False
+    assert await container.store.erase(FACTS, "p") is True
 
 
 # scans
 
 
 @pytest.mark.parametrize("after", ["", "x", "[]", "[1, 2]", '["a"]', '{"a": 1}', '["", ""]', "null"])
-async def test_a_cursor_that_is_none_is_refused(container: Container, after: str) -> None:
+async def test_scan_refuses_a_cursor_of_another_form(container: Container, after: str) -> None:
+    """A scan raises InvalidKey for a text that is no cursor."""
     with pytest.raises(InvalidKey):
         await container.store.scan(FACTS, after=after)
 
 
-async def test_a_scan_that_finds_nothing_for_long_ends_its_page_with_a_cursor(container: Container) -> None:
+async def test_scan_ends_a_page_when_it_finds_nothing_for_long(container: Container) -> None:
+    """A scan that finds no row for half of its time returns an empty page with a cursor."""
     for number in range(250):
         await container.store.increment(f"c{number}:x")
     await added(container.store)
@@ -460,9 +527,10 @@ async def test_a_scan_that_finds_nothing_for_long_ends_its_page_with_a_cursor(co
 # verify
 
 
-async def test_verify_makes_a_missing_table_where_it_may_also_when_containers_start_at_once(
+async def test_verify_creates_a_missing_table_also_when_raced(
     client: "DynamoDBClient",
 ) -> None:
+    """Verify creates a missing table where it may, also if several containers start at once."""
     world = DynamoWorld(client, "agent-talk-missing")
     containers = [world.container(creates_table=True) for _ in range(3)]
     try:
@@ -476,7 +544,8 @@ async def test_verify_makes_a_missing_table_where_it_may_also_when_containers_st
         await gather_settled(*(container.dynamo.aclose() for container in containers))
 
 
-async def test_verify_leaves_a_missing_table_to_infrastructure_in_production(client: "DynamoDBClient") -> None:
+async def test_verify_creates_no_table_in_production(client: "DynamoDBClient") -> None:
+    """Verify raises StoreNotReady for a missing table in production, and creates none."""
     container = DynamoWorld(client, "agent-talk-missing").container()
     with pytest.raises(StoreNotReady, match="infrastructure creates it"):
         await container.store.verify(TABLES)
@@ -490,6 +559,7 @@ async def test_verify_leaves_a_missing_table_to_infrastructure_in_production(cli
 async def test_verify_refuses_a_table_with_other_keys(
     client: "DynamoDBClient", keys: tuple[str, str | None], *, creates: bool
 ) -> None:
+    """Verify refuses a table with other keys."""
     world = DynamoWorld(client, "agent-talk-foreign")
     names = [name for name in keys if name]
     client.create_table(
@@ -510,7 +580,8 @@ async def test_verify_refuses_a_table_with_other_keys(
         await container.dynamo.aclose()
 
 
-async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient", world: DynamoWorld) -> None:
+async def test_verify_refuses_a_table_without_time_to_live(client: "DynamoDBClient", world: DynamoWorld) -> None:
+    """Verify raises StoreNotReady for a table without time to live."""
     client.update_time_to_live(
         TableName=world.table, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
     )
@@ -524,10 +595,13 @@ async def test_verify_tells_when_no_time_to_live_is_set(client: "DynamoDBClient"
 @pytest.mark.parametrize(
     ("status", "attribute"), [("ENABLED", "other"), ("ENABLING", "other"), ("DISABLING", "ttl"), ("DISABLING", "other")]
 )
-async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_alone(
+async def test_verify_leaves_a_foreign_time_to_live_alone(
     world: DynamoWorld, status: str, attribute: str, *, creates: bool
 ) -> None:
-    """Rows would expire by an attribute that is not ours, or DynamoDB would refuse a change so soon after another."""
+    """Verify raises StoreNotReady for a time to live on another attribute or being changed, and changes nothing.
+
+    Rows would expire by an attribute that is not ours, or DynamoDB would refuse a change so soon after another.
+    """
     container = world.container(creates_table=creates)
     container.wire.answers["describe_time_to_live"] = lambda: {
         "TimeToLiveDescription": {"TimeToLiveStatus": status, "AttributeName": attribute}
@@ -538,8 +612,11 @@ async def test_a_time_to_live_that_cannot_be_switched_on_now_is_told_and_left_al
     await container.dynamo.aclose()
 
 
-async def test_another_containers_time_to_live_is_as_good_as_ours(world: DynamoWorld) -> None:
-    """Two that start at once switch it on, and DynamoDB refuses the slower one."""
+async def test_verify_accepts_another_containers_time_to_live(world: DynamoWorld) -> None:
+    """If another container switched time to live on first, verify succeeds.
+
+    Two that start at once switch it on, and DynamoDB refuses the slower one.
+    """
     container = world.container(creates_table=True)
     expired = iter(["DISABLED", "ENABLING"])
     container.wire.answers["describe_time_to_live"] = lambda: {
@@ -561,16 +638,19 @@ async def test_another_containers_time_to_live_is_as_good_as_ours(world: DynamoW
         ("InternalServerError", 500, StoreUnavailable, "DynamoDB failed"),
     ],
 )
-async def test_verify_tells_what_is_wrong(
+async def test_verify_says_what_is_wrong(
     container: Container, code: str, status: int, error: type[StoreUnavailable], said: str
 ) -> None:
+    """Verify raises the error and the text that fit the failure."""
     container.wire.faults = always(Fault(raises=answered(code, status)))
     with pytest.raises(error, match=said) as caught:
         await container.store.verify(TABLES)
     assert type(caught.value) is error
 
 
-async def test_what_answers_without_being_dynamodb_is_told() -> None:
+async def test_verify_says_when_the_endpoint_is_no_dynamodb() -> None:
+    """Verify raises StoreNotReady if the endpoint answers unlike DynamoDB."""
+
     class Empty:
         def __getattr__(self, _: str) -> Callable[..., dict[str, object]]:
             return lambda **_: {}

@@ -11,7 +11,8 @@ import pytest
 from shared.stores.memory.file import shared_rows
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Key, Store, StoreNotReady, StoreUnavailable
-from tests.contract.store import CHANGING, FACTS, REGISTERS, TABLES, StoreContract, appending
+from tests.contract.cases import CHANGING, FACTS, REGISTERS, TABLES, appending
+from tests.contract.store import StoreContract
 from tests.support import Refused, outcomes, refuse, seeded_pause
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,7 @@ from pathlib import Path
 from shared.stores.memory.store import MemoryStore
 from shared.stores.memory.file import shared_rows
 from shared.stores.port import AlreadyExists, Key
-from tests.contract.store import CHANGING, appending
+from tests.contract.cases import CHANGING, appending
 
 async def main(path, me):
     store = MemoryStore(rows=shared_rows(Path(path)))
@@ -58,7 +59,8 @@ class TestMemoryFileStore(StoreContract):
         return MemoryStore(rows=shared_rows(path), pause=seeded_pause(seed))
 
 
-async def test_a_new_store_finds_what_an_earlier_one_left(path: Path) -> None:
+async def test_file_keeps_rows_for_the_next_store(path: Path) -> None:
+    """A new store on a file has the rows and counters of an earlier one."""
     store = opened(path)
     await store.add(FACTS, Key("p", "x"), {"text": "ÿ\x00👩\u2028"})
     await store.put(REGISTERS, Key("p"), {"a": 1})
@@ -69,7 +71,8 @@ async def test_a_new_store_finds_what_an_earlier_one_left(path: Path) -> None:
     assert await later.counters("c") == {"c": 3}
 
 
-async def test_two_stores_on_one_file_see_each_others_writes(path: Path) -> None:
+async def test_file_shows_writes_of_another_store(path: Path) -> None:
+    """Two stores on one file see each other's writes."""
     one, other = opened(path), opened(path)
     for number in range(5):
         await one.update(CHANGING, Key("p"), appending(number))
@@ -81,8 +84,11 @@ async def test_two_stores_on_one_file_see_each_others_writes(path: Path) -> None
         assert [await one.increment("c"), await other.increment("c")] == [2 * number + 1, 2 * number + 2]
 
 
-async def test_a_write_is_seen_though_the_file_looks_as_it_did(path: Path) -> None:
-    """File systems reuse inodes, and clocks of files tick slowly: size, inode and time may be the same again."""
+async def test_file_change_is_noticed_when_its_stat_is_equal(path: Path) -> None:
+    """A write is seen even if the file's inode, time and size are as before.
+
+    File systems reuse inodes, and clocks of files tick slowly: size, inode and time may be the same again.
+    """
     one, other = opened(path), opened(path)
     await one.increment("c")
     before = path.stat()
@@ -97,7 +103,8 @@ async def test_a_write_is_seen_though_the_file_looks_as_it_did(path: Path) -> No
     assert await one.increment("c") == 3
 
 
-async def test_two_stores_racing_on_one_file_lose_no_update(path: Path) -> None:
+async def test_file_loses_no_update_of_two_stores(path: Path) -> None:
+    """Two stores racing on one file lose no update."""
     stores = [MemoryStore(rows=shared_rows(path), pause=seeded_pause(seed)) for seed in range(2)]
     _, raised = await outcomes(stores[number % 2].update(CHANGING, Key("p"), appending(number)) for number in range(20))
     assert raised == []
@@ -106,7 +113,8 @@ async def test_two_stores_racing_on_one_file_lose_no_update(path: Path) -> None:
     assert sorted(row["seen"]) == list(range(20))
 
 
-async def test_racing_processes_lose_nothing_and_share_no_claim(path: Path) -> None:
+async def test_file_loses_nothing_among_processes(path: Path) -> None:
+    """Racing processes lose nothing and share no claim."""
     root = Path(__file__).parents[3]
     racers = [
         subprocess.Popen(  # noqa: S603, ASYNC220 our own text; nothing else runs in this loop
@@ -138,7 +146,8 @@ async def test_racing_processes_lose_nothing_and_share_no_claim(path: Path) -> N
             assert await store.get(CHANGING, Key("claims", str(number))) == {"by": me}
 
 
-async def test_verifying_creates_the_file_and_its_directory(tmp_path: Path) -> None:
+async def test_verify_creates_the_file_and_its_directory(tmp_path: Path) -> None:
+    """Verifying creates the file and its directory."""
     path = tmp_path / "new" / "and deep" / "rows.json"
     await opened(path).verify(TABLES)
     assert path.exists()
@@ -162,7 +171,8 @@ async def test_verifying_creates_the_file_and_its_directory(tmp_path: Path) -> N
         b'{"tables": {"contract_facts": [["p", "x", "{}"]]}, "counters": [["c"',
     ],
 )
-async def test_a_file_that_holds_something_else_is_not_ready_and_stays_as_it_is(path: Path, content: bytes) -> None:
+async def test_file_of_another_content_is_refused_and_kept(path: Path, content: bytes) -> None:
+    """A file of another content raises StoreNotReady and is not changed."""
     path.write_bytes(content)
     store = opened(path)
     for _ in range(2):
@@ -173,7 +183,8 @@ async def test_a_file_that_holds_something_else_is_not_ready_and_stays_as_it_is(
     assert path.read_bytes() == content
 
 
-async def test_a_file_that_went_bad_is_noticed_and_a_good_one_again_too(path: Path) -> None:
+async def test_file_is_read_again_after_it_was_repaired(path: Path) -> None:
+    """A file that becomes unreadable raises StoreNotReady until it is repaired."""
     store = opened(path)
     await store.increment("c")
     good = path.read_bytes()
@@ -184,7 +195,8 @@ async def test_a_file_that_went_bad_is_noticed_and_a_good_one_again_too(path: Pa
     assert await store.increment("c") == 2
 
 
-async def test_a_file_that_was_removed_is_an_empty_store(path: Path) -> None:
+async def test_file_that_was_removed_is_an_empty_store(path: Path) -> None:
+    """A file that was removed is an empty store."""
     store = opened(path)
     await store.increment("c")
     path.unlink()
@@ -192,7 +204,8 @@ async def test_a_file_that_was_removed_is_an_empty_store(path: Path) -> None:
     assert await store.increment("c") == 1
 
 
-async def test_a_file_that_cannot_be_read_is_unavailable(path: Path) -> None:
+async def test_file_that_cannot_be_read_is_unavailable(path: Path) -> None:
+    """A file that cannot be read is unavailable."""
     path.mkdir()
     with pytest.raises(StoreUnavailable) as caught:
         await opened(path).get(FACTS, Key("p"))
@@ -200,7 +213,8 @@ async def test_a_file_that_cannot_be_read_is_unavailable(path: Path) -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-async def test_a_path_below_a_file_is_unavailable(tmp_path: Path) -> None:
+async def test_file_below_another_file_is_unavailable(tmp_path: Path) -> None:
+    """A path below a file is unavailable."""
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     store = opened(tmp_path / "file" / "rows.json")
     with pytest.raises(StoreUnavailable):
@@ -209,7 +223,8 @@ async def test_a_path_below_a_file_is_unavailable(tmp_path: Path) -> None:
         await store.increment("c")
 
 
-async def test_a_write_that_fails_leaves_the_old_rows(path: Path) -> None:
+async def test_file_keeps_the_old_rows_when_a_write_fails(path: Path) -> None:
+    """A write that fails leaves the old rows."""
     store, other = opened(path), opened(path)
     await store.increment("c")
     await store.add(FACTS, Key("p", "old"), {"a": 1})
@@ -226,14 +241,16 @@ async def test_a_write_that_fails_leaves_the_old_rows(path: Path) -> None:
     assert await store.increment("c") == 2
 
 
-async def test_what_a_crash_left_half_written_is_overwritten(path: Path) -> None:
+async def test_file_replaces_what_a_crash_left_half_written(path: Path) -> None:
+    """A half-written file that a crash left is replaced by the next write."""
     await opened(path).increment("c")
     path.with_name(path.name + ".new").write_text('{"tables": {"half', encoding="utf-8")
     assert await opened(path).increment("c") == 2
     assert list(json.loads(path.read_text(encoding="utf-8"))) == ["tables", "counters"]
 
 
-async def test_a_refused_change_leaves_the_file_as_it_is(path: Path) -> None:
+async def test_file_is_not_written_when_a_change_refuses(path: Path) -> None:
+    """A refused change leaves the file as it is."""
     store = opened(path)
     await store.claim(CHANGING, Key("p"), {"a": 1})
     before = path.stat()
@@ -242,7 +259,8 @@ async def test_a_refused_change_leaves_the_file_as_it_is(path: Path) -> None:
     assert path.stat() == before
 
 
-async def test_reads_leave_the_file_as_it_is(path: Path) -> None:
+async def test_file_is_not_written_by_reads(path: Path) -> None:
+    """Reads leave the file as it is."""
     store = opened(path)
     await store.add(FACTS, Key("p"), {"a": 1})
     before = path.stat().st_mtime_ns

@@ -8,7 +8,8 @@ from sortedcontainers import SortedDict
 
 from shared.stores.memory.store import MemoryStore, Rows
 from shared.stores.port import InvalidKey, Key, Store
-from tests.contract.store import CHANGING, FACTS, REGISTERS, TABLES, StoreContract, counting, gone
+from tests.contract.cases import CHANGING, FACTS, REGISTERS, TABLES, counting, gone
+from tests.contract.store import StoreContract
 from tests.support import NOON, FakeClock, outcomes, racing_store
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +46,8 @@ def _watched(count: int) -> tuple[MemoryStore, _WatchedRows]:
 
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize("after", [None, "r000005"])
-async def test_a_page_costs_the_page_and_not_the_table(after: str | None, *, newest_first: bool) -> None:
+async def test_page_costs_the_page_and_not_the_table(after: str | None, *, newest_first: bool) -> None:
+    """A page costs the page and not the table."""
     read = []
     for count in (10, 20_000):
         store, watched = _watched(count)
@@ -54,7 +56,8 @@ async def test_a_page_costs_the_page_and_not_the_table(after: str | None, *, new
     assert read == [4, 4]  # the page, and whether there is more
 
 
-async def test_a_scan_costs_the_page_and_not_the_table() -> None:
+async def test_scan_costs_the_page_and_not_the_table() -> None:
+    """A scan costs the page and not the table."""
     store, watched = _watched(20_000)
     page = await store.scan(FACTS, limit=3)
     await store.scan(FACTS, limit=3, after=page.after)
@@ -62,13 +65,14 @@ async def test_a_scan_costs_the_page_and_not_the_table() -> None:
 
 
 @pytest.mark.parametrize("after", ["junk", "", "[]", "[1, 2]", '["a"]', '{"a": 1}', "null"])
-async def test_a_cursor_that_is_none_is_refused(after: str) -> None:
+async def test_scan_refuses_a_cursor_of_another_form(after: str) -> None:
+    """A scan raises InvalidKey for a text that is no cursor."""
     with pytest.raises(InvalidKey):
         await MemoryStore().scan(FACTS, after=after)
 
 
-async def test_every_verb_yields_before_it_acts() -> None:
-    """What is true when a verb is called may have changed when it acts."""
+async def test_verbs_yield_before_they_act() -> None:
+    """Every verb yields before it acts. What is true when a verb is called may have changed when it acts."""
     paused = 0
 
     async def pause() -> None:
@@ -88,6 +92,8 @@ async def test_every_verb_yields_before_it_acts() -> None:
         store.counters("c"),
         store.scan(FACTS),
         store.verify(TABLES),
+        store.erase(FACTS, "p"),
+        store.drop(["c"]),
     ]
     for call in calls:
         await call
@@ -96,7 +102,8 @@ async def test_every_verb_yields_before_it_acts() -> None:
     assert paused == len(calls) + 2  # before it reads, and before it writes
 
 
-async def test_a_change_is_called_again_when_another_came_between() -> None:
+async def test_update_starts_again_when_another_came_between() -> None:
+    """A change is called again when another came between."""
     seen: list[Any] = []
 
     def change(document: Any) -> Any:
@@ -109,7 +116,8 @@ async def test_a_change_is_called_again_when_another_came_between() -> None:
     assert len(seen) <= 2
 
 
-async def test_a_change_is_called_again_when_the_row_is_deleted_meanwhile() -> None:
+async def test_update_starts_again_when_the_row_was_deleted() -> None:
+    """A change is called again when the row is deleted meanwhile."""
     store = MemoryStore()
     await store.claim(CHANGING, Key("p"), {"n": 7})
     _, raised = await outcomes([store.update(CHANGING, Key("p"), gone), store.update(CHANGING, Key("p"), counting)])
@@ -117,7 +125,8 @@ async def test_a_change_is_called_again_when_the_row_is_deleted_meanwhile() -> N
     assert await store.get(CHANGING, Key("p")) == {"n": 1}
 
 
-async def test_two_stores_share_nothing() -> None:
+async def test_stores_share_nothing() -> None:
+    """Two stores share nothing."""
     one, other = MemoryStore(), MemoryStore()
     await one.add(FACTS, Key("p"), {})
     await one.increment("c")
@@ -125,7 +134,8 @@ async def test_two_stores_share_nothing() -> None:
     assert await other.counters("c") == {}
 
 
-async def test_counters_past_their_end_are_forgotten_as_their_successors_come() -> None:
+async def test_increment_forgets_ended_neighbours() -> None:
+    """Counters past their end are forgotten as their successors come."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     for day in range(100):
@@ -134,7 +144,8 @@ async def test_counters_past_their_end_are_forgotten_as_their_successors_come() 
         assert len(await store.counters("calls:")) <= 2, f"day {day}"
 
 
-async def test_counters_before_their_end_and_without_one_are_kept() -> None:
+async def test_increment_keeps_neighbours_that_have_not_ended() -> None:
+    """Counters before their end and without one are kept."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     await store.increment("calls:a", ends_at=NOON + timedelta(days=2))

@@ -43,7 +43,8 @@ def emptied(row: Document | None) -> Document:
     return {"log": [*row["log"], "emptied"]}
 
 
-async def test_those_who_wait_while_the_row_is_read_are_refused_by_that_read() -> None:
+async def test_update_refuses_by_a_read_made_while_it_waited() -> None:
+    """An update may refuse by a read that began while it waited for its turn."""
     async with micro_store_world() as world:
         container = await world.container()
         won: list[int] = []
@@ -61,7 +62,8 @@ async def test_those_who_wait_while_the_row_is_read_are_refused_by_that_read() -
         assert cost.requests <= 6
 
 
-async def test_a_change_that_may_have_left_the_trail_is_not_made_twice() -> None:
+async def test_update_gives_up_when_it_may_have_left_the_trail() -> None:
+    """A change that may have left the trail is not made twice."""
     meanwhile = Meanwhile("c1", "POST /api/dbs/:db/query", 2)
     async with micro_store_world(schedule=meanwhile) as world:
         one, other = await world.container(), await world.container()
@@ -81,7 +83,8 @@ async def test_a_change_that_may_have_left_the_trail_is_not_made_twice() -> None
         assert (len(row["log"]), row["log"].count("one")) == (71, 1)
 
 
-async def test_an_update_sees_what_this_store_has_set_beside_the_row_during_the_one_before() -> None:
+async def test_update_sees_an_extension_set_during_the_last_one() -> None:
+    """An update sees an extension that this store set during the update before."""
     meanwhile = Meanwhile("c1", "POST /api/cache/:key/increment", 1)
     async with micro_store_world(schedule=meanwhile) as world:
         container = await world.container()
@@ -92,7 +95,8 @@ async def test_an_update_sees_what_this_store_has_set_beside_the_row_during_the_
         assert await container.store.get(CHANGING, ROW) == {"log": ["one", "emptied"]}
 
 
-async def test_updates_one_after_the_other_see_within_a_second_what_another_store_has_set() -> None:
+async def test_update_sees_another_stores_extension_in_a_second() -> None:
+    """Updates in a row see another store's extension within a second."""
     async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         await one.store.claim(CHANGING, ROW, {"log": []})
@@ -104,7 +108,8 @@ async def test_updates_one_after_the_other_see_within_a_second_what_another_stor
         assert await one.store.get(CHANGING, ROW) == {"log": ["0", "1", "2", "emptied"]}
 
 
-async def test_a_row_can_be_claimed_and_changed_while_each_answer_takes_more_than_a_second() -> None:
+async def test_update_succeeds_when_answers_take_over_a_second() -> None:
+    """A row can be claimed and changed while each answer takes more than a second."""
     async with micro_store_world() as world:
         container = await world.container()
         store = MicroStore(container.client, sleep=container.clock.sleep)

@@ -19,31 +19,36 @@ SCHEDULES = {2: 54, 3: 22}
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-async def test_no_schedule_loses_repeats_or_blocks_a_change(name: str, chunk: int) -> None:
+async def test_ballots_keep_every_change_once_in_all_schedules(name: str, chunk: int) -> None:
+    """In all schedules searched, no change is lost, made twice or blocked."""
     random: Random = seeded(chunk)
     scenario = SCENARIOS[name]
     await _all_at_random([scenario] * SCHEDULES[len(scenario.scripts)], random)
 
 
 @pytest.mark.parametrize("name", ["two claims", "two appends", "append and read", "append and delete"])
-async def test_all_schedules_with_two_deviations(name: str) -> None:
+async def test_ballots_hold_in_all_schedules_with_two_deviations(name: str) -> None:
+    """The promises hold in all schedules with two deviations."""
     explored = await explore(SCENARIOS[name], deviations=2, ends_at=time.monotonic() + 60)
     assert explored.complete
 
 
-async def test_without_the_counter_check_the_same_search_finds_a_broken_promise() -> None:
+async def test_search_finds_a_fault_without_the_counter_check() -> None:
+    """Without the counter check the same search finds a broken promise."""
     with pytest.raises(AssertionError, match="no order explains"):
         await explore(SCENARIOS["two claims"], deviations=4, ends_at=time.monotonic() + 60, ballots=NoCheck)
 
 
-async def test_without_the_counter_check_random_schedules_find_it_too() -> None:
+async def test_random_finds_a_fault_without_the_counter_check() -> None:
+    """Without the counter check random schedules find a broken promise too."""
     random: Random = seeded(0)
     scenarios = [SCENARIOS["two claims"]] * 500
     with pytest.raises(AssertionError, match="no order explains"):
         await _all_at_random(scenarios, random, ballots=NoCheck)
 
 
-def test_the_check_knows_what_cannot_be_explained() -> None:
+def test_explanation_refuses_impossible_histories() -> None:
+    """The search for an order refuses histories that no order explains."""
     won = Done(name="claim", token="a", began=1, ended=3)
     assert explains([won, Done(name="claim", token="b", began=2, ended=4, answer="AlreadyExists")])
     assert not explains([won, Done(name="claim", token="b", began=2, ended=4)])

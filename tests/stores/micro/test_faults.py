@@ -149,7 +149,8 @@ async def survives(verb: Verb, fault: Fault, number: int, expected: object) -> N
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
 @pytest.mark.parametrize("name", VERBS)
-async def test_a_verb_survives_a_fault_at_any_of_its_requests(name: str, fault: Fault) -> None:
+async def test_verb_survives_a_fault_at_any_request(name: str, fault: Fault) -> None:
+    """A verb survives a fault at any of its requests."""
     verb = VERBS[name]
     requests, expected = await requests_of(verb)
     for number in range(1, requests + 1):
@@ -157,7 +158,8 @@ async def test_a_verb_survives_a_fault_at_any_of_its_requests(name: str, fault: 
 
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
-async def test_a_counter_is_exact_or_one_too_high(fault: Fault) -> None:
+async def test_increment_is_exact_or_one_too_high(fault: Fault) -> None:
+    """A counter is exact or one too high."""
     async with micro_store_world() as world:
         container = await world.container()
         container.network.faults = nth(1, fault)

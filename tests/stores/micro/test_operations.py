@@ -629,7 +629,8 @@ class Findings:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_a_fault_at_any_request_is_overcome_or_answered_503_and_a_repeat_succeeds(name: str) -> None:
+async def test_operation_survives_a_fault_at_any_request(name: str) -> None:
+    """A fault at any request of an operation is overcome, or answered 503 and a repeat succeeds."""
     findings = Findings()
     async with scene(OPERATIONS[name]) as played:
         for number in range(1, played.requests + 1):
@@ -640,7 +641,8 @@ async def test_a_fault_at_any_request_is_overcome_or_answered_503_and_a_repeat_s
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_an_outage_from_any_request_on_is_answered_503_in_time_and_a_repeat_succeeds(name: str) -> None:
+async def test_operation_answers_503_in_time_in_an_outage(name: str) -> None:
+    """An outage from any request on is answered 503 in time, and a repeat succeeds after it."""
     findings = Findings()
     async with scene(OPERATIONS[name]) as played:
         for number in range(1, played.requests + 1):
@@ -719,7 +721,8 @@ async def outlives(scene: Scene, number: int, fate: Fate, morgue: Morgue) -> Non
 
 
 @pytest.mark.parametrize("name", CRASHING)
-async def test_after_a_crash_at_any_request_another_container_repeats(name: str) -> None:
+async def test_operation_can_be_repeated_after_a_crash(name: str) -> None:
+    """After a crash at any request of an operation, another container can repeat it."""
     findings, morgue = Findings(), Morgue()
     async with scene(CRASHING[name], morgue) as played:
         for number in range(1, played.requests + 1):
@@ -778,7 +781,8 @@ seeds = pytest.mark.parametrize("seed", [1, 2, 3])
 
 
 @seeds
-async def test_of_memos_at_once_on_two_containers_no_more_than_the_limit_are_made(seed: int) -> None:
+async def test_memos_on_two_containers_stay_within_the_limit(seed: int) -> None:
+    """Memos at once on two containers stay within the limit."""
     async with race(seed) as raced:
         store, left = raced.containers[0].store, 8
         day = (await raced.load("/api/v1/usage/limits"))["daily"]["resetAt"]
@@ -792,7 +796,8 @@ async def test_of_memos_at_once_on_two_containers_no_more_than_the_limit_are_mad
 
 
 @seeds
-async def test_of_sign_ups_at_once_on_two_containers_one_has_the_address(seed: int) -> None:
+async def test_sign_ups_on_two_containers_share_no_address(seed: int) -> None:
+    """Of sign-ups at once on two containers for one address, one succeeds."""
     async with race(seed) as raced:
         answers = await raced.run(sign_up(NEW_ADDRESS) for _ in range(10))
         assert statuses(answers) == {201: 1, 409: 9}
@@ -806,7 +811,8 @@ async def test_of_sign_ups_at_once_on_two_containers_one_has_the_address(seed: i
 
 
 @seeds
-async def test_of_keys_at_once_on_two_containers_one_more_is_made(seed: int) -> None:
+async def test_keys_on_two_containers_stay_within_the_limit(seed: int) -> None:
+    """Of keys at once on two containers with one place left, one is made."""
     async with race(seed, test_key=False) as raced:
         answers = await raced.run(create_key(raced.owner.session) for _ in range(10))
         assert statuses(answers) == {201: 1, 400: 9}
@@ -817,7 +823,8 @@ async def test_of_keys_at_once_on_two_containers_one_more_is_made(seed: int) -> 
 
 
 @seeds
-async def test_a_revocation_on_one_container_holds_on_the_other(seed: int) -> None:
+async def test_revocation_holds_on_another_container(seed: int) -> None:
+    """A revocation on one container holds on the other."""
     async with race(seed) as raced:
         owner, (one, other) = raced.owner, raced.containers
         random, acknowledged, late = seeded(seed), False, Counter[int]()
@@ -850,7 +857,8 @@ async def test_a_revocation_on_one_container_holds_on_the_other(seed: int) -> No
 
 
 @seeds
-async def test_of_password_changes_at_once_on_two_containers_one_holds(seed: int) -> None:
+async def test_password_changes_on_two_containers_have_one_winner(seed: int) -> None:
+    """Of password changes at once on two containers, one succeeds."""
     async with race(seed) as raced:
         owner, path = raced.owner, "/api/v1/auth/change-password"
         answers = await raced.run(

@@ -58,7 +58,8 @@ def container(function: Function, url: str, key: str = KEY) -> Iterator[Function
     own.close()
 
 
-def test_two_events_use_one_connection(served: tuple[Served, str]) -> None:
+def test_function_uses_one_connection_for_two_events(served: tuple[Served, str]) -> None:
+    """Two events use one connection."""
     there, url = served
     unknown_key = {"authorization": "Bearer at_live_" + "a" * 43}
     with container(memos.handler, url) as function:
@@ -77,9 +78,10 @@ def test_two_events_use_one_connection(served: tuple[Served, str]) -> None:
         ("http://localhost:99999", KEY, "HYPR_URL must be"),
     ],
 )
-def test_what_is_wrong_with_a_server_is_503_and_one_clear_log_line(
+def test_function_answers_503_and_logs_a_faulty_server(
     served: tuple[Served, str], caplog: pytest.LogCaptureFixture, url: str | None, key: str, said: str
 ) -> None:
+    """A server that is set up wrongly is answered 503 and logged in one line."""
     logger = logging.getLogger("agent_talk")
     logger.addHandler(caplog.handler)
     with container(users.handler, url or served[1], key) as function:

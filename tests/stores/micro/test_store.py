@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import pytest
@@ -13,10 +15,10 @@ from shared.micro_connections import http_client
 from shared.micro_errors import MicroError
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Key, Row, Store, StoreNotReady, StoreUnavailable
-from tests.contract.store import TABLES as CONTRACT_TABLES
+from tests.contract.cases import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract
 from tests.fakes.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, micro_store_world
-from tests.fakes.standin_network import HANGS, REFUSED, Fault, always, answer, slow
+from tests.fakes.standin_network import HANGS, HANGS_AFTER, REFUSED, Fault, always, answer, slow
 from tests.support import C, F, R, counted, refused, refusing
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +129,14 @@ BUDGETS: Final[Mapping[str, Case]] = {
     "put first": Case(verb=lambda s: s.put(REGISTERS, R, {"n": 1}), requests=2, depth=2),
     "page": Case(verb=lambda s: s.page(FACTS, "p", newest_first=True), before=[added], requests=1, depth=1),
     "scan": Case(verb=lambda s: s.scan(FACTS), before=[added], requests=1, depth=1),
+    "erase": Case(
+        verb=lambda s: s.erase(FACTS, "p"),
+        before=[added, lambda s: s.add(FACTS, Key("p", "other"), {})],
+        requests=3,
+        depth=2,
+    ),
+    "drop": Case(verb=lambda s: s.drop(["c:1", "c:2", "c:2"]), requests=2, depth=1),
+    "drop nothing": Case(verb=lambda s: s.drop([]), requests=0, depth=0),
     "increment": Case(verb=lambda s: s.increment("c"), requests=1, depth=1),
     "counters": Case(verb=lambda s: s.counters("c"), requests=1, depth=1),
     "verify again": Case(verb=lambda s: s.verify(TABLES), requests=1, depth=1),
@@ -134,7 +144,8 @@ BUDGETS: Final[Mapping[str, Case]] = {
 
 
 @pytest.mark.parametrize("name", BUDGETS)
-async def test_a_verb_costs_no_more_than_its_budget(name: str) -> None:
+async def test_verb_makes_the_requests_of_its_budget(name: str) -> None:
+    """A verb makes exactly the requests of its budget, as many of them in a row."""
     case = BUDGETS[name]
     async with micro_store_world() as world:
         container = await world.container()
@@ -147,7 +158,8 @@ async def test_a_verb_costs_no_more_than_its_budget(name: str) -> None:
         assert (cost.requests, cost.depth) == (case.requests, case.depth)
 
 
-async def test_a_page_costs_the_same_in_a_small_table_and_a_large_one() -> None:
+async def test_page_costs_the_same_at_any_table_size() -> None:
+    """A page costs the same in a small table and a large one."""
     costs = []
     for size in (30, 600):
         async with micro_store_world() as world:
@@ -162,7 +174,8 @@ async def test_a_page_costs_the_same_in_a_small_table_and_a_large_one() -> None:
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-async def test_a_page_over_rows_of_many_documents_shows_each_once(*, newest_first: bool) -> None:
+async def test_page_shows_rows_of_many_documents_once(*, newest_first: bool) -> None:
+    """A page over rows of many documents shows each once."""
     async with micro_store_world() as world:
         container = await world.container()
         store = container.store
@@ -183,7 +196,8 @@ async def test_a_page_over_rows_of_many_documents_shows_each_once(*, newest_firs
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-async def test_a_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> None:
+async def test_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> None:
+    """A page passes over tombstones and drafts."""
     async with micro_store_world() as world:
         container = await world.container()
         for number in range(40):
@@ -197,7 +211,8 @@ async def test_a_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -
         assert page.after is None
 
 
-async def test_a_row_of_more_documents_than_one_read_is_read_whole() -> None:
+async def test_get_reads_a_row_of_over_a_thousand_documents() -> None:
+    """A row of more documents than one read is read whole."""
     async with micro_store_world() as world:
         store = (await world.container()).store
         await store.add(CHANGING, C, {"n": 0})
@@ -210,7 +225,8 @@ async def test_a_row_of_more_documents_than_one_read_is_read_whole() -> None:
         assert await store.get(CHANGING, C) == {"n": 1}
 
 
-async def test_a_field_extended_again_after_a_read_leaves_no_older_extension_behind() -> None:
+async def test_extend_deletes_the_extension_that_it_replaces() -> None:
+    """A field extended again after a read leaves no older extension behind."""
     async with micro_store_world() as world:
         container = await world.container()
         await added(container.store)
@@ -221,7 +237,8 @@ async def test_a_field_extended_again_after_a_read_leaves_no_older_extension_beh
         assert len(await container.client.query("memos")) == 2
 
 
-async def test_an_extension_by_a_slow_clock_is_not_older_than_what_it_replaces() -> None:
+async def test_extend_wins_over_what_it_read_when_its_clock_is_slow() -> None:
+    """An extension counts over the one that its writer read, also if its writer's clock is an hour slow."""
     async with micro_store_world() as world:
         early, late = await world.container(), await world.container()
         late.clock.advance(3600)
@@ -232,7 +249,8 @@ async def test_an_extension_by_a_slow_clock_is_not_older_than_what_it_replaces()
         assert await late.store.get(FACTS, F) == {"a": 1, "title": "second"}
 
 
-async def test_no_clock_can_hide_an_extension() -> None:
+async def test_extend_counts_whatever_the_clocks_say() -> None:
+    """An extension counts, also if its writer's clock is an hour behind that of the row's writer."""
     async with micro_store_world() as world:
         early, late = await world.container(), await world.container()
         late.clock.advance(3600)
@@ -241,7 +259,8 @@ async def test_no_clock_can_hide_an_extension() -> None:
         assert await late.store.get(FACTS, F) == {"a": 1, "revoked_at": "now"}
 
 
-async def test_a_fact_that_arrives_after_its_delete_stays_invisible_and_can_be_added_again() -> None:
+async def test_delete_hides_a_fact_that_arrives_later() -> None:
+    """A fact that arrives after its delete stays invisible and can be added again."""
     async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         late = {"final": True, "doc": "{}", "at": f"{0:016x}{1:016x}"}
@@ -255,7 +274,8 @@ async def test_a_fact_that_arrives_after_its_delete_stays_invisible_and_can_be_a
         assert await one.store.get(FACTS, F) == {"a": 2}
 
 
-async def test_a_draft_left_by_its_writer_is_finished_by_a_reader() -> None:
+async def test_get_finishes_a_draft_of_a_dead_writer() -> None:
+    """A draft left by its writer is finished by a reader."""
     async with micro_store_world() as world:
         container = await world.container()
         assert await container.client.increment("b!rows!p!row") == 1
@@ -265,7 +285,8 @@ async def test_a_draft_left_by_its_writer_is_finished_by_a_reader() -> None:
         assert (await container.store.page(CHANGING, "p")).rows == [Row(key=C, document={"n": 7})]
 
 
-async def test_what_was_remembered_is_never_the_reason_of_a_refusal() -> None:
+async def test_claim_is_not_refused_by_a_remembered_row() -> None:
+    """A claim is not refused because of a row that this store remembers and another has deleted."""
     async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         await one.store.claim(CHANGING, C, {"n": 0})
@@ -275,8 +296,52 @@ async def test_what_was_remembered_is_never_the_reason_of_a_refusal() -> None:
         assert await other.store.get(CHANGING, C) == {"n": 5}
 
 
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("at", range(5))
+async def test_erase_shows_no_older_row_after_a_crash(at: int, *, lost: bool) -> None:
+    """A crash at any request of an erase leaves each row as it was or absent, never without its extension; a repeat
+    erases the rest."""
+    async with micro_store_world() as world:
+        one, other = await world.container(), await world.container()
+        for _ in range(3):
+            await one.store.update(CHANGING, C, counted)
+        await one.store.extend(CHANGING, C, "revoked_at", "now")
+        assert len(await one.client.keys("users", start="rows!", end='rows"')) == 3
+        fault, requests = HANGS_AFTER if lost else REFUSED, count()
+        one.network.faults = lambda _: fault if next(requests) >= at else None
+        with suppress(StoreUnavailable):
+            await one.store.erase(CHANGING, "p")
+        assert await other.store.get(CHANGING, C) in (None, {"n": 2, "revoked_at": "now"})
+        assert await other.store.erase(CHANGING, "p") is True
+        assert await other.client.query("users") == []
+
+
+async def test_erase_stops_at_half_of_its_time() -> None:
+    """A partition too big for the verb's time is erased by several calls, which say that rows are left."""
+    async with micro_store_world() as world:
+        container = await world.container(timeout_s=8)
+        for number in range(30):
+            await container.store.add(FACTS, Key("p", f"{number:02}"), {})
+        container.network.faults = always(slow(1.5))
+        told = [await container.store.erase(FACTS, "p") for _ in range(4)]
+        assert told[:1] == [False]
+        assert told[-1:] == [True]
+
+
+async def test_erase_of_over_a_thousand_documents_leaves_none() -> None:
+    """A partition of more documents than one read returns is erased whole, cut rows included."""
+    async with micro_store_world() as world:
+        container = await world.container()
+        for number in range(600):
+            await container.store.add(FACTS, Key("p", f"{number:03}"), {})
+            await container.store.extend(FACTS, Key("p", f"{number:03}"), "more", 1)
+        assert await container.store.erase(FACTS, "p") is True
+        assert await container.client.query("memos") == []
+
+
 @pytest.mark.parametrize("documents", [1, 5, 70])
-async def test_a_trail_remembers_64_changes(documents: int) -> None:
+async def test_trail_keeps_64_ballots(documents: int) -> None:
+    """A version's trail has the last 64 ballots."""
     async with micro_store_world() as world:
         container = await world.container()
         for _ in range(documents):
@@ -285,7 +350,8 @@ async def test_a_trail_remembers_64_changes(documents: int) -> None:
         assert document.value["trail"] == list(range(1, documents + 1))[-64:]
 
 
-async def test_verify_creates_what_is_missing_also_when_containers_start_at_once() -> None:
+async def test_verify_creates_databases_also_when_raced() -> None:
+    """Verify creates what is missing also when containers start at once."""
     async with micro_store_world() as world:
         containers = [await world.container() for _ in range(5)]
         await gather_settled(*(container.store.verify(TABLES) for container in containers))
@@ -304,7 +370,8 @@ async def test_verify_creates_what_is_missing_also_when_containers_start_at_once
         (answer(500, '{"ok": false, "error": "disk trouble"}'), StoreUnavailable, "did not answer as it should"),
     ],
 )
-async def test_verify_tells_what_is_wrong(fault: Fault, error: type[StoreUnavailable], said: str) -> None:
+async def test_verify_says_what_is_wrong(fault: Fault, error: type[StoreUnavailable], said: str) -> None:
+    """Verify raises the error and the text that fit the failure."""
     async with micro_store_world() as world:
         container = await world.container()
         container.network.faults = always(fault)
@@ -315,6 +382,7 @@ async def test_verify_tells_what_is_wrong(fault: Fault, error: type[StoreUnavail
 
 
 async def test_verify_says_when_no_database_fits() -> None:
+    """Verify says when no database fits."""
     async with micro_store_world() as world:
         container = await world.container()
         for number in range(7):
@@ -323,7 +391,8 @@ async def test_verify_says_when_no_database_fits() -> None:
             await container.store.verify(TABLES)
 
 
-async def test_no_verb_outlasts_its_time() -> None:
+async def test_verb_ends_within_its_time() -> None:
+    """A verb on a slow server raises StoreUnavailable when its time has passed."""
     async with micro_store_world() as world:
         container = await world.container(timeout_s=5)
         container.network.faults = always(slow(2))

@@ -117,7 +117,8 @@ def test_both_ends_are_told_before_anything_is_done(ends: Ends) -> None:
     assert KEY not in said
 
 
-def test_what_only_the_target_has_is_told_and_stays_until_it_is_to_be_deleted(ends: Ends) -> None:
+def test_copy_deletes_from_the_target_only_when_asked(ends: Ends) -> None:
+    """Rows that only the target has are counted, and stay unless --delete is given."""
     ends.copy("--create-table")
     ends.holds_no(MEMOS, "m1")
     ends.holds_no(MEMOS, "m2")
@@ -131,7 +132,8 @@ def test_what_only_the_target_has_is_told_and_stays_until_it_is_to_be_deleted(en
     assert "memos: 3 in the source, 3 in the target, the same" in said
 
 
-def test_a_table_is_never_emptied_for_a_source_that_has_none_of_its_rows(ends: Ends) -> None:
+def test_copy_never_empties_a_table_for_an_empty_source(ends: Ends) -> None:
+    """A table of which the source has no row at all is not emptied: --from and --to may be swapped."""
     ends.copy("--create-table")
     for number in range(5):
         ends.holds_no(MEMOS, f"m{number}")
@@ -152,7 +154,8 @@ def test_a_file_that_is_not_there_is_no_empty_source(ends: Ends) -> None:
     assert not typo.exists()
 
 
-def test_a_table_that_is_not_there_is_no_empty_source_and_is_not_created(dynamodb: Ends) -> None:
+def test_copy_refuses_a_source_that_does_not_exist(dynamodb: Ends) -> None:
+    """A source whose table does not exist is an error, no empty source, and the table is not created."""
     dynamodb.holds(MEMOS, {"m1": {}})
     before = dynamodb.file.read_text()
     status, said = dynamodb.copy("--delete", "--create-table", back=True)
@@ -196,7 +199,7 @@ def test_what_was_interrupted_goes_on_after_its_last_page(dynamodb: Ends) -> Non
     dynamodb.holds(MEMOS, {"m00": {"text": "changed behind its back"}, "m10": {"text": "short"}})
     status, said = dynamodb.copy()
     assert status == 1
-    assert "Going on with memos, where the last copy was interrupted." in said
+    assert "Continuing with memos, where the last copy was interrupted." in said
     assert "memos: 11 in the source, 11 in the target, NOT the same" in said
     assert dynamodb.copy()[0] == 0
 
@@ -206,14 +209,15 @@ def interrupting() -> datetime:
     return NOON
 
 
-def test_an_interruption_says_that_the_same_command_does_the_rest(ends: Ends) -> None:
+def test_copy_says_how_to_go_on_when_interrupted(ends: Ends) -> None:
+    """An interruption prints that the same command does the rest."""
     status, said = ends.copy("--create-table", clock=interrupting)
     assert status == 130
     assert "the same command does the rest" in said
     assert "Traceback" not in said
     status, said = ends.copy()
     assert status == 0
-    assert "Going on with counters" in said
+    assert "Continuing with counters" in said
 
 
 def test_a_place_in_a_copy_to_elsewhere_is_none_in_this_one(dynamodb: Ends) -> None:
@@ -222,7 +226,7 @@ def test_a_place_in_a_copy_to_elsewhere_is_none_in_this_one(dynamodb: Ends) -> N
     dynamodb.copy("--create-table", clock=interrupting)
     status, said = dynamodb.copy("--create-table", DYNAMODB_TABLE="another-table")
     assert status == 0
-    assert "Beginning anew" in said
+    assert "Starting over" in said
     assert "memos: 1 in the source, 1 in the target, the same" in said
 
 
@@ -238,7 +242,7 @@ def test_a_file_that_tells_no_place_means_to_begin_anew(micro: Ends, state: str)
     micro.state.write_bytes(state.encode(errors="surrogatepass"))
     status, said = micro.copy()
     assert status == 0
-    assert "Beginning anew" in said
+    assert "Starting over" in said
 
 
 def test_a_place_whose_cursor_was_changed_is_none(dynamodb: Ends) -> None:
@@ -249,15 +253,16 @@ def test_a_place_whose_cursor_was_changed_is_none(dynamodb: Ends) -> None:
     dynamodb.state.write_text(json.dumps(kept | {"after": "junk"}))
     status, said = dynamodb.copy()
     assert status == 0
-    assert "Beginning anew" in said
+    assert "Starting over" in said
 
 
-def test_a_state_that_cannot_be_written_is_told_before_anything_is_copied(micro: Ends) -> None:
+def test_copy_stops_first_when_its_state_cannot_be_written(micro: Ends) -> None:
+    """A state file that cannot be written is an error before anything is copied."""
     micro.holds(MEMOS, {"m1": {}})
     micro.state.mkdir()
     status, said = micro.copy()
     assert status == 2
-    assert "where it is noted how far the copy is" in said
+    assert "the position of the copy cannot be written" in said
 
 
 def test_where_a_server_is_is_told_without_its_key() -> None:

@@ -144,7 +144,8 @@ def target(request: pytest.FixtureRequest) -> Iterator[World]:
     world.close()
 
 
-def test_what_only_the_target_has_stays_until_it_is_to_be_deleted(target: World) -> None:
+def test_store_copy_prunes_the_target_only_when_asked(target: World) -> None:
+    """Rows and counters that only the target has stay, unless they are to be deleted."""
     source = MemoryStore()
 
     async def copy_twice() -> None:

@@ -79,7 +79,8 @@ async def test_late_logs_are_counted_after_a_rebuild_of_their_days(owner: Owner)
     assert wrong(await rebuilt(owner)) == []
 
 
-async def test_a_day_that_had_none_and_all_totals_behind_it_are_put_right(owner: Owner) -> None:
+async def test_rebuild_corrects_a_day_and_the_months_after_it(owner: Owner) -> None:
+    """A late log on a day without any corrects the day, its month, and the totals of all later months."""
     owner.clock.advance(timedelta(days=40))
     await check(owner, ALL)
     empty = date(2026, 2, 5)

@@ -1,0 +1,34 @@
+"""The owners who made memos, by UTC day: a register for each, `2026-03-02 / <owner>` → `{}`.
+
+Maintenance of a day's memos, logs and sums reads this list, and never all users.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Final
+
+from shared.stores.port import Key, Store
+from shared.tables.schema import ACTIVE_OWNERS
+
+OWNERS_READ: Final = 1000
+"""Owners a page: the most that a store reads at once."""
+
+
+class ActiveOwners:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(self, day: date, user_id: str) -> None:
+        """Put an owner on the list of a day. Repeatable."""
+        await self._store.put(ACTIVE_OWNERS, Key(day.isoformat(), user_id), {})
+
+    async def of(self, day: date) -> AsyncIterator[str]:
+        """Yield the ids of a day's owners, in their order."""
+        after: str | None = None
+        while True:
+            page = await self._store.page(ACTIVE_OWNERS, day.isoformat(), after=after, limit=OWNERS_READ)
+            for row in page.rows:
+                yield row.key.sort
+            after = page.after
+            if after is None:
+                return

@@ -1,0 +1,106 @@
+"""Comparing memos with their usage logs, and correcting what a crash left half-made.
+
+A memo, its log and its counts are written at once. A container that is killed in between leaves a memo without a log,
+which its owner sees and no report counts, or a log without a memo, which reports count and its owner never got. The
+memos decide: the missing log is written from the memo, and the log without a memo is deleted, unless its owner deleted
+the memo.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Final
+
+from shared.activity import log_of_memo
+from shared.core.clock import DAY, Clock, midnight
+from shared.stores.port import Document
+from shared.tables import ActiveOwners, ApiKeys, LogKind, Memos, UsageLogs, Window
+from shared.tables.memos import Memo
+from shared.tables.usage_logs import MEMO_DELETED
+from shared.usage.periods import GRACE
+from shared.usage.recount import LOGS_READ
+
+MEMOS_READ: Final = 500
+"""Memos a page. More would be cut off at a page's 900 kB, since each has its text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """What differed for one owner on one day, by memo id."""
+
+    user_id: str
+    day: date
+    without_log: Sequence[str]
+    without_memo: Sequence[str]
+
+
+class MemoReconciliation:
+    """Compares the memos of a day's active owners with their logs. `repair`: also correct what differs."""
+
+    def __init__(
+        self,
+        *,
+        active_owners: ActiveOwners,
+        memos: Memos,
+        logs: UsageLogs,
+        keys: ApiKeys,
+        clock: Clock,
+        repair: bool,
+    ) -> None:
+        self._active_owners = active_owners
+        self._memos = memos
+        self._logs = logs
+        self._keys = keys
+        self._clock = clock
+        self._repair = repair
+
+    async def of_day(self, day: date) -> AsyncIterator[Mismatch]:
+        """Yield the owners whose memos and logs of a UTC day differ. Raises StoreUnavailable; it can be repeated.
+
+        The last ten minutes are left out: their requests may still be under way. A day whose sums are stored must have
+        them rebuilt after its logs were corrected.
+        """
+        async for user_id in self._active_owners.of(day):
+            mismatch = await self._compare(user_id, day)
+            if mismatch.without_log or mismatch.without_memo:
+                yield mismatch
+
+    async def _compare(self, user_id: str, day: date) -> Mismatch:
+        until = min(midnight(day) + DAY, self._clock() - GRACE)
+        # Memos first: a memo that its owner deletes meanwhile has the note of it beside its log, which is read later.
+        memos = await self._memos_between(user_id, midnight(day), until)
+        logs = await self._logs_between(user_id, midnight(day), until)
+        without_log = [memo_id for memo_id in memos if memo_id not in logs]
+        without_memo = [
+            memo_id for memo_id, log in logs.items() if memo_id not in memos and not log.get(MEMO_DELETED, False)
+        ]
+        if self._repair:
+            for memo_id in without_log:
+                await self._add_log(memos[memo_id])
+            for memo_id in without_memo:
+                await self._logs.delete_memo(user_id, memo_id)
+        return Mismatch(user_id=user_id, day=day, without_log=without_log, without_memo=without_memo)
+
+    async def _add_log(self, memo: Memo) -> None:
+        key = None if memo.api_key_id is None else await self._keys.get_issued(memo.api_key_id)
+        await self._logs.add(log_of_memo(memo, key))
+
+    async def _memos_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, Memo]:
+        memos: dict[str, Memo] = {}
+        window = Window(limit=MEMOS_READ, since=since, until=until)
+        while True:
+            page = await self._memos.page(user_id, window)
+            memos |= {memo.id: memo for memo in page.rows}
+            if page.after is None:
+                return memos
+            window = replace(window, after=page.after)
+
+    async def _logs_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, Document]:
+        logs: dict[str, Document] = {}
+        window = Window(limit=LOGS_READ, since=since, until=until)
+        while True:
+            page = await self._logs.rows(user_id, LogKind.MEMOS, window)
+            logs |= {row.key.sort: row.document for row in page.rows}
+            if page.after is None:
+                return logs
+            window = replace(window, after=page.after)

@@ -1,0 +1,69 @@
+"""The machine's clock against the `Date` of the store's answers."""
+
+import logging
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from shared.core.checked_clock import TOLERATED, CheckedClock
+from tests.support import NOON, FakeClock
+
+DAY_AHEAD = timedelta(days=1)
+
+
+def observed(clock: CheckedClock, server: datetime, *, took: timedelta = timedelta(0)) -> None:
+    """An answer that the server dates so, and that takes a while."""
+    sent_at = clock.system()
+    assert isinstance(clock.system, FakeClock)
+    clock.system.advance(took)
+    clock.observe(sent_at, format_datetime(server, usegmt=True))
+
+
+def test_clock_ahead_takes_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A clock a day ahead is held back to the server's time, goes on from there, and is logged once."""
+    system = FakeClock(NOON + DAY_AHEAD)
+    clock = CheckedClock(system)
+    observed(clock, NOON)
+    assert clock() == NOON
+    system.advance(timedelta(minutes=3))
+    observed(clock, NOON + timedelta(minutes=3, seconds=-1))
+    assert clock() == NOON + timedelta(minutes=3)
+    assert [(record.levelno, record.ahead_s) for record in caplog.records] == [(logging.ERROR, 86400)]  # type: ignore[attr-defined]
+
+
+def test_clock_that_was_set_right_is_believed_again() -> None:
+    """A correction ends with the first answer that agrees with the machine's clock."""
+    system = FakeClock(NOON + DAY_AHEAD)
+    clock = CheckedClock(system)
+    observed(clock, NOON)
+    system.at = NOON + timedelta(minutes=1)
+    observed(clock, NOON + timedelta(minutes=1))
+    assert clock() == NOON + timedelta(minutes=1)
+
+
+def test_clock_behind_is_logged_and_believed(caplog: pytest.LogCaptureFixture) -> None:
+    """A clock behind is not moved: days that it closes are closed late, which harms nothing."""
+    clock = CheckedClock(FakeClock(NOON))
+    observed(clock, NOON + timedelta(hours=1))
+    observed(clock, NOON + timedelta(hours=1, seconds=1))
+    assert clock() == NOON
+    assert [(record.levelno, record.behind_s) for record in caplog.records] == [(logging.ERROR, 3600)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("took", [timedelta(0), timedelta(hours=5)])
+@pytest.mark.parametrize("off", [timedelta(0), TOLERATED, -TOLERATED])
+def test_clock_is_believed_within_tolerance(caplog: pytest.LogCaptureFixture, took: timedelta, off: timedelta) -> None:
+    """Neither a small difference nor a container that was frozen while it waited proves anything."""
+    clock = CheckedClock(FakeClock(NOON))
+    observed(clock, NOON + off, took=took)
+    assert clock() == NOON + took
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 23 Nov 2020 12:00:00"])
+def test_clock_ignores_what_is_no_date(date: str | None) -> None:
+    """An answer without a date, or with one that has no zone, proves nothing."""
+    clock = CheckedClock(FakeClock(NOON))
+    clock.observe(NOON, date)
+    assert clock() == NOON

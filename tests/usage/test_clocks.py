@@ -1,0 +1,143 @@
+"""Containers whose clocks are a day apart: no count is lost, and what a clock ahead has summed can be mended."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import httpx
+import pytest
+
+from shared.core.checked_clock import CheckedClock
+from shared.core.clock import DAY, HOUR, Clock
+from shared.core.settings import AttemptLimits, Settings
+from shared.memos.memos import Draft
+from shared.micro import Direct, MicroClient
+from shared.services import Services
+from shared.speech.voices import VOICES
+from shared.stores.memory.store import MemoryStore
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Store
+from shared.tables import TABLES, UsageLogs
+from shared.usage.history import History
+from shared.usage.rollups import Rollups
+from tests.fakes.standin import KEY, StandIn
+from tests.fakes.standin_network import StandInTransport
+from tests.fakes.usage_world import MEMO, Owner
+from tests.support import NOON, SECRET, FakeClock, cheap_passwords, signed_up
+from tools.maintain.rebuilding import UsageRebuild
+
+pytestmark = pytest.mark.anyio
+
+DRAFT: Final = Draft(text="Hello", voice=VOICES["sam"])
+
+
+def history_on(store: Store, clock: Clock, *, hourly_from: int = 1000) -> History:
+    return History(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, hourly_from=hourly_from)
+
+
+async def calls(history: History, user_id: str) -> int:
+    return (await history.all_time(user_id)).total.total.calls
+
+
+async def log_memos(owner: Owner, count: int) -> None:
+    for _ in range(count):
+        await owner.log(MEMO)
+
+
+async def rebuilt(owner: Owner) -> list[str]:
+    """The names of the sums that were wrong, and are corrected."""
+    rebuild = UsageRebuild(logs=owner.logs, rollups=owner.rollups, clock=owner.clock, repair=True)
+    days = rebuild.rebuild(owner.id, NOON.date() - 30 * DAY, NOON.date() + 300 * DAY)
+    return [name async for month in days for name in month.wrong]
+
+
+@pytest.mark.parametrize("ahead", [DAY, 8 * DAY, 400 * DAY])
+async def test_history_ignores_sums_of_a_clock_ahead(store: MemoryStore, ahead: timedelta) -> None:
+    """Sums of days that have not ended come from a clock ahead: answers count the logs (issue 12, row 15)."""
+    owner = Owner(store, FakeClock(NOON))
+    await log_memos(owner, 3)
+    assert await calls(history_on(store, FakeClock(NOON + ahead)), owner.id) == 3
+    await log_memos(owner, 4)
+    assert await calls(owner.history, owner.id) == 7
+
+
+@pytest.mark.parametrize("ahead", [DAY, 8 * DAY, 400 * DAY])
+@pytest.mark.parametrize("hourly_from", [2, 1000])
+async def test_rebuild_mends_today_what_a_clock_ahead_summed(
+    store: MemoryStore, ahead: timedelta, hourly_from: int
+) -> None:
+    """A rebuild on the same day deletes sums of days that have not ended. They are summed again in time (row 15)."""
+    owner = Owner(store, FakeClock(NOON))
+    await log_memos(owner, 3)
+    await calls(history_on(store, FakeClock(NOON + 2 * HOUR), hourly_from=hourly_from), owner.id)
+    await calls(history_on(store, FakeClock(NOON + ahead)), owner.id)
+    await log_memos(owner, 4)
+    wrong = await rebuilt(owner)
+    assert f"{NOON:%Y-%m-%d}" in wrong or ahead > DAY
+    assert wrong != []
+    assert await rebuilt(owner) == []
+    for _ in range(3):
+        assert await calls(owner.history, owner.id) == len(owner.written)
+        owner.clock.advance(DAY)
+        await log_memos(owner, 1)
+    assert await rebuilt(owner) == []
+
+
+async def test_rebuild_mends_an_hour_that_was_summed_early(store: MemoryStore) -> None:
+    """An hour's sums that a clock ahead wrote before its end are corrected once it has ended."""
+    owner = Owner(store, FakeClock(NOON))
+    await log_memos(owner, 3)
+    ahead = history_on(store, FakeClock(NOON + 2 * HOUR), hourly_from=2)
+    await ahead.hours(owner.id, NOON, NOON + HOUR)
+    await log_memos(owner, 4)
+    owner.clock.advance(2 * HOUR)
+    assert await rebuilt(owner) == [f"{NOON:%Y-%m-%d}.12"]
+    assert await calls(owner.history, owner.id) == 7
+    owner.clock.advance(DAY)
+    assert await calls(owner.history, owner.id) == 7
+    assert await rebuilt(owner) == []
+
+
+@pytest.mark.parametrize("later", [timedelta(0), DAY, 2 * DAY, 40 * DAY])
+async def test_history_counts_memos_dated_before_the_sign_up(store: MemoryStore, later: timedelta) -> None:
+    """A clock a day ahead signed the owner up, a right one dates the memos: they are counted for good (row 16)."""
+    owner = Owner(store, FakeClock(NOON + DAY))
+    owner.clock.at = NOON
+    await log_memos(owner, 5)
+    owner.clock.advance(later)
+    assert await calls(owner.history, owner.id) == 5
+    assert await rebuilt(owner) == []
+
+
+@asynccontextmanager
+async def gateway(server: StandIn, machine: FakeClock) -> AsyncIterator[Services]:
+    """A container on this server, on a machine with this clock."""
+    clock = CheckedClock(machine)
+    async with httpx.AsyncClient(transport=StandInTransport(server)) as http:
+        store = MicroStore(MicroClient(http, Direct(url="http://micro", api_key=KEY), checked_clock=clock))
+        await store.verify(TABLES)
+        settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
+        yield Services.on(store, settings, passwords=cheap_passwords(), clock=clock)
+
+
+async def test_gateway_ahead_works_by_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A gateway whose clock is a day ahead of the server's `Date` signs up, dates, charges and sums by the server's.
+
+    Rows 15 and 16 on the wire: it closes no day that is still open, and its log says that its clock is off.
+    """
+    true = FakeClock(NOON)
+    server = StandIn(wall=lambda: true().timestamp())
+    async with gateway(server, FakeClock(NOON + DAY)) as ahead, gateway(server, true) as right:
+        ada = await signed_up(ahead)
+        assert ada.user.created_at == NOON
+        for services in (ahead, right, right):
+            await services.memos.make(ada.api_key.key, DRAFT)
+        assert await calls(history_on(ahead.store, ahead.clock), ada.user.id) == 3
+        assert await Rollups(right.store).days(ada.user.id, NOON.date()) == []
+        for _ in range(4):
+            await right.memos.make(ada.api_key.key, DRAFT)
+        for services in (ahead, right):
+            assert await calls(history_on(services.store, services.clock), ada.user.id) == 7
+            assert (await services.quotas.used(ada.user, services.clock())).day.used == 7
+    assert "this machine's clock is ahead of the store's: set it" in [record.message for record in caplog.records]
