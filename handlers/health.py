@@ -30,7 +30,7 @@ class Health(Answer):
     service: str
     version: str
     timestamp: Instant
-    tts_mode: Literal["simulation", "edge", "elevenlabs"]
+    tts_mode: Literal["simulation", "local", "polly", "elevenlabs", "openai"]
     database: Database
 
 
