@@ -21,7 +21,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "PutItem DeleteItem",
         "key_rings": "PutItem DeleteItem",
         "usage_logs": "PutItem",
-        COUNTERS: "Query UpdateItem",
+        COUNTERS: "UpdateItem",
     },
     "keys": {
         "users": "GetItem",
@@ -29,7 +29,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem",
         "key_uses": "Query",
         "usage_logs": "PutItem",
-        COUNTERS: "Query",
+        COUNTERS: "Query UpdateItem",
     },
     "memos": {
         "users": "GetItem",
@@ -54,7 +54,9 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "users": "GetItem",
         "subscriptions": "GetItem",
     },
-    "health": {},
+    "health": {
+        "key_uses": "GetItem",
+    },
 }
 """By function and table, the actions on the table's items. A DynamoDB partition's key begins with `<table>#`."""
 

@@ -9,6 +9,7 @@ from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
 from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
+from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.limits.attempts import Attempts
@@ -30,6 +31,7 @@ class Services:
     memos: MemoService
     quotas: Quotas
     cursors: Cursors
+    pseudonyms: Pseudonyms
     tables: Tables
     close: Close
     is_open_to_all: IsOpenToAll
@@ -48,8 +50,9 @@ class Services:
         """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
         tables = Tables.on(store)
+        pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
-        attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
+        attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
         return cls(
             settings=settings,
             store=store,
@@ -64,7 +67,9 @@ class Services:
                 clock=clock,
                 ids=ids,
             ),
-            api_keys=ApiKeyService(keys=tables.api_keys, quotas=quotas, recorder=recorder, clock=clock),
+            api_keys=ApiKeyService(
+                keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
+            ),
             memos=MemoService(
                 users=tables.users,
                 keys=tables.api_keys,
@@ -78,6 +83,7 @@ class Services:
             ),
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
+            pseudonyms=pseudonyms,
             tables=tables,
             close=close,
             is_open_to_all=is_open_to_all,

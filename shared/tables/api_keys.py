@@ -1,6 +1,6 @@
 """API keys: a check document each, and their owner's key ring."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.core.clock import Instant, iso
 from shared.core.concurrency import gather_settled
-from shared.core.errors import NotFound, ValidationFailed
+from shared.core.errors import AgentTalkError, NotFound, ValidationFailed
 from shared.stores.port import Document, Key, Store
 from shared.tables.model import RowModel
 from shared.tables.schema import API_KEYS, KEY_RINGS, KEY_USES
@@ -119,8 +119,10 @@ class ApiKeys:
             self._store.take_back(KEY_RINGS, Key(key.user_id)),
         )
 
-    async def create(self, key: IssuedKey, *, max_active: int) -> None:
+    async def create(self, key: IssuedKey, *, max_active: int, admitted: Awaitable[None] | None = None) -> None:
         """Add a key to its owner's ring. Raises ValidationFailed if the ring has `max_active` active keys.
+
+        `admitted` is awaited meanwhile; if it raises, nothing is left of the key.
 
         The check document is written first. The ring is the commit: the key is answered only after it.
         """
@@ -133,10 +135,11 @@ class ApiKeys:
                 )
             return {"keys": _kept([*entries, _entry(key)], key.created_at)}
 
-        await self._store.add(API_KEYS, Key(key.id), key.document())
         try:
+            written = self._store.add(API_KEYS, Key(key.id), key.document())
+            await gather_settled(*((written,) if admitted is None else (written, admitted)))
             await self._store.update(KEY_RINGS, Key(key.user_id), change)
-        except ValidationFailed:
+        except AgentTalkError:
             await self._store.take_back(API_KEYS, Key(key.id))
             raise
 

@@ -337,6 +337,18 @@ def test_every_kind_of_answer_has_the_security_headers(world: World, ada: Accoun
         assert "strict-transport-security" not in answer.headers
 
 
+def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -> None:
+    """Tokens and personal data stay in no cache; audio and pages say for themselves how they are kept."""
+    for answer in [*kinds_of_answers(world, ada), world.handle("users", {}), world.post(SIGN_UP, json={})]:
+        kept = answer.headers["cache-control"]
+        assert kept == "no-store" or "content-range" in answer.headers or answer.headers.get("etag")
+    account = world.sign_up()
+    for path in ("/api/v1/auth/me", "/api/keys", "/api/v1/memos", "/api/v1/usage", "/api/v1/dashboard/account"):
+        assert world.get(path, token=account.session).headers["cache-control"] == "no-store"
+    assert "max-age=31536000" in world.get("/audio/simulated-1.mp3").headers["cache-control"]
+    assert world.get("/usage").headers["cache-control"] == "no-cache"
+
+
 def test_production_demands_https(new_world: NewWorld) -> None:
     world = new_world(PRODUCTION)
     answers = [*kinds_of_answers(world, world.sign_up()), world.handle("users", {})]
