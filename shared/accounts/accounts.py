@@ -62,6 +62,7 @@ class Accounts:
         leaves the address free.
         """
         attempt = self._attempts.sign_up(address)
+        attempt.refuse_if_known()
         async with attempt.unless_it_breaks():
             _, claimed = await gather_settled(attempt.begin(), self._users.id_by_email(email))
             if claimed is not None and await self._users.get(claimed) is not None:
@@ -143,6 +144,7 @@ class Accounts:
         user and the attempt, to be forgiven. Raises WrongPassword(refusal), TooManyAttempts.
         """
         attempt = self._attempts.password(address, email)
+        attempt.refuse_if_known()  # before anything is asked at the same time
         async with attempt.unless_it_breaks():
             if user is None:
                 _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))

@@ -12,6 +12,7 @@ would cost a request for each refusal.
 """
 
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,8 +34,15 @@ KNOWN_FOR: Final = timedelta(minutes=1)
 """How long a container refuses by what it saw, without asking the store. Longer would refuse too long where the limit
 was passed only by attempts that were then given back."""
 
+KEPT_FOR: Final = timedelta(hours=1)
+"""How long an ended window's counters are kept: longer than any container's clock is behind, since a counter that is
+dropped too early starts at 0 again."""
+
 _KNOWN_MOST: Final = 10_000
 """Counters that a container remembers, some 2 MB. Above it the oldest are forgotten, and cost requests again."""
+
+_START: Final = "%Y%m%dT%H%M"
+_WINDOWED: Final = re.compile(r"(?P<kind>login|signup|demo|keys)\.(?P<start>\d{8}T\d{4})\.")
 
 _log = logging.getLogger("agent_talk.security")
 
@@ -164,6 +172,15 @@ class Attempt:
         raise TooManyAttempts(retry_after_s=whole_seconds(self._window_ends_at - at))
 
 
+def has_ended(counter: str, at: datetime) -> bool:
+    """Return whether this is an attempts' counter whose window ended more than KEPT_FOR before `at`."""
+    named = _WINDOWED.match(counter)
+    if named is None:
+        return False
+    length = PASSWORD_WINDOW if named["kind"] == "login" else HOUR
+    return datetime.strptime(f"{named['start']}+0000", f"{_START}%z") + length + KEPT_FOR <= at
+
+
 class Attempts:
     """The limits of all kinds of attempts, and what this container knows of them."""
 
@@ -207,7 +224,7 @@ class Attempts:
 def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
     """Return the window's name, which sorts by time, and its end."""
     start = floor(at, length)
-    return f"{start:%Y%m%dT%H%M}", start + length
+    return f"{start:{_START}}", start + length
 
 
 def _forget_oldest(remembered: "OrderedDict[str, datetime] | OrderedDict[str, int]") -> None:
