@@ -30,7 +30,7 @@ class Health(Answer):
     service: str
     version: str
     timestamp: Instant
-    tts_mode: Literal["simulation", "edge", "elevenlabs"]
+    tts_mode: Literal["simulation", "local", "polly", "elevenlabs", "openai"]
     database: Database
 
 
@@ -138,7 +138,7 @@ def _health(request: Request, latency: float | None) -> dict[str, Any]:
         "service": "Agent Talk API",
         "version": VERSION,
         "timestamp": utc_now(),
-        "tts_mode": "simulation",
+        "tts_mode": _function(request).speech_choice.replace("simulated", "simulation"),
         "database": Database(status=status, mode=_function(request).store_choice),
     }
 

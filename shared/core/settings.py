@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from shared.core.speech_settings import AudioSettings, SpeechSettings, read_audio, read_speech
+
 DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
 DYNAMODB_TABLE: Final = "agent-talk"
 PUBLIC_URL: Final = "http://localhost:8000"
@@ -83,6 +85,8 @@ class Settings:
     hypr_app_slug: str = ""
     dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
+    audio: AudioSettings = field(default_factory=AudioSettings)
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -92,6 +96,7 @@ class Settings:
         read = _Reader(env)
         edge = WebSettings.read(read)
         production, attempts = edge.production, AttemptLimits()
+        speech = read_speech(read)
         settings = cls(
             edge=edge,
             store=_store(read, production=production),
@@ -113,6 +118,8 @@ class Settings:
                 signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=attempts.signups_per_address),
                 demos_per_address=read.count("DEMOS_PER_ADDRESS", default=attempts.demos_per_address),
             ),
+            speech=speech,
+            audio=read_audio(read, speech, production=production),
             warnings=tuple(read.warnings),
         )
         if read.problems:
