@@ -17,7 +17,7 @@ from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.memos.memos import MemoService
 from shared.speech.opening import Speakers, open_speakers
-from shared.stores.opening import Close, nothing_to_close, open_store
+from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
 from shared.tables import Tables
 
@@ -35,6 +35,7 @@ class Services:
     cursors: Cursors
     tables: Tables
     close: Close
+    is_open_to_all: IsOpenToAll
 
     @classmethod
     def on(
@@ -47,6 +48,7 @@ class Services:
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
         close: Close = nothing_to_close,
+        is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
@@ -90,6 +92,7 @@ class Services:
             cursors=Cursors(settings.session_secret),
             tables=tables,
             close=partial(_close, speakers, audio, close),
+            is_open_to_all=is_open_to_all,
         )
 
 
@@ -101,4 +104,6 @@ async def _close(speakers: Speakers, audio: AudioPlace, close: Close) -> None:
 
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
-    return Services.on(opened.store, settings, clock=opened.clock, close=opened.close)
+    return Services.on(
+        opened.store, settings, clock=opened.clock, close=opened.close, is_open_to_all=opened.is_open_to_all
+    )

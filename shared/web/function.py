@@ -32,7 +32,7 @@ from shared.web import cold_start
 from shared.web.cookies import CookieMiddleware
 from shared.web.cors import Cors
 from shared.web.error_answers import EXCEPTION_HANDLERS, envelope
-from shared.web.events import given_request_id, is_http, normal_event, stage_of
+from shared.web.events import complete, given_request_id, is_http, normal_event, without_server
 from shared.web.middleware import (
     AdmissionMiddleware,
     App,
@@ -126,9 +126,7 @@ class Function:
         if self._chain is None:
             self.began_at = time.monotonic()
             self._chain = self._build_chain()
-        stage = stage_of(scope)
-        if stage is not None:
-            scope["root_path"] = stage
+        complete(scope)
         await self._chain(scope, receive, send)
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
@@ -141,7 +139,7 @@ class Function:
         if self._mangum is None:
             self._mangum = Mangum(self.asgi, lifespan="off", text_mime_types=TEXT)
         try:
-            return self._mangum(normal_event(event), context)
+            return self._mangum(without_server(normal_event(event)), context)
         except (UnicodeError, binascii.Error):
             return self._refuse(event, "The request could not be read: it is not valid Unicode or base64")
         except Exception:  # noqa: BLE001 Mangum could not read the event: the chain lets no exception escape

@@ -9,6 +9,7 @@ import pytest
 
 from shared.core.settings import Settings
 from shared.services import Services
+from shared.stores.port import AlreadyExists, InvalidKey, StoreError, StoreNotReady, StoreUnavailable
 from shared.web.function import Function
 from tests.events import http_event, rest_event, schedule_event
 from tests.handlers.world import PASSWORD, PRODUCTION, Account, Answer, Logs, World
@@ -359,10 +360,14 @@ def test_production_answers_configured_origins_only(new_world: NewWorld) -> None
         assert "access-control-allow-origin" not in world.get("/health", headers={"origin": origin}).headers
 
 
-def test_answers_expose_the_request_id_and_the_rate_limit_headers(world: World) -> None:
+def test_answers_expose_the_headers_that_pages_read(world: World) -> None:
+    """Pages of other origins can read every header that the contract names, and no cookie."""
     answer = world.get("/api/v1/voices", headers={"origin": "https://any.example.org"})
     exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert {"x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"} <= exposed
+    assert exposed == {
+        *("x-request-id", "x-memo-id", "x-next-cursor", "idempotency-replayed", "retry-after", "etag", "content-range"),
+        *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit"),
+    }
 
 
 def preflight(world: World, path: str, origin: str, method: str) -> Answer:
@@ -425,12 +430,36 @@ def test_an_exception_in_a_route_is_an_envelope_that_tells_nothing(new_world: Ne
     assert (line["level"], line["request_id"]) == ("ERROR", "mine")
 
 
-def breaking(world: World) -> Function:
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (StoreError("HYPR Micro does not take this request"), 503, "SERVICE_UNAVAILABLE"),
+        (StoreNotReady("the API key is refused"), 503, "SERVICE_UNAVAILABLE"),
+        (StoreUnavailable("no answer"), 503, "SERVICE_UNAVAILABLE"),
+        (AlreadyExists(), 500, "INTERNAL_ERROR"),
+        (InvalidKey("x"), 500, "INTERNAL_ERROR"),
+    ],
+    ids=str,
+)
+def test_store_error_is_an_outage_unless_it_is_our_own(
+    world: World, ada: Account, failure: StoreError, status: int, code: str
+) -> None:
+    """Whatever an engine refuses or fails with, clients may come again; a wrong use of the store is a defect here."""
+    broken = breaking(world, failure)
+    try:
+        given = broken(http_event("GET", "/api/v1/auth/me", headers={"authorization": f"Bearer {ada.session}"}), None)
+    finally:
+        broken.close()
+    assert (given["statusCode"], json.loads(given["body"])["error"]["code"]) == (status, code)
+    assert ("retry-after" in given["headers"]) == (status == 503)
+
+
+def breaking(world: World, failure: Exception | None = None) -> Function:
     """The users function on the world's store, which explodes once the function has started."""
 
     class Exploding(Intercepted):
         async def get(self, *_: Any) -> Any:
-            raise RuntimeError("exploded at /secret/path")
+            raise failure or RuntimeError("exploded at /secret/path")
 
     def build(settings: Settings) -> Services:
         return Services.on(Exploding(world.store), settings, clock=world.clock)
