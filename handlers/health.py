@@ -171,7 +171,7 @@ def _health(request: Request, latency: float | None) -> dict[str, Any]:
         "service": "Agent Talk API",
         "version": VERSION,
         "timestamp": _function(request).clock(),
-        "tts_mode": "simulation",
+        "tts_mode": _function(request).speech_choice.replace("simulated", "simulation"),
         "database": Database(status=status, mode=_function(request).store_choice),
     }
 

@@ -118,6 +118,19 @@ def required(text: str) -> str:
     return text
 
 
+FORMATS: Final = ("mp3",)
+"""Formats of audio that can be made. The first is the default."""
+
+
+def _format(text: str) -> str:
+    if text not in FORMATS:
+        said = f"must be one of {', '.join(FORMATS)}"
+        raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(FORMATS)})
+    return text
+
+
+AudioFormat = Annotated[str, AfterValidator(_format)]
+
 RequiredText = Annotated[str, Field(min_length=1)]
 
 Secret = Annotated[str, Field(min_length=1, repr=False)]

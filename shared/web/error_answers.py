@@ -12,6 +12,7 @@ from starlette.routing import Match, Route
 
 from shared.core.errors import (
     AgentTalkError,
+    AudioStoreFailed,
     InternalError,
     InvalidInput,
     InvalidVoice,
@@ -19,6 +20,7 @@ from shared.core.errors import (
     MissingField,
     NotFound,
     ServiceUnavailable,
+    SpeechFailed,
     ValidationFailed,
 )
 from shared.observability import request_stats
@@ -87,6 +89,8 @@ def _answer(error: AgentTalkError) -> JSONResponse:
 
 async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, AgentTalkError)
+    if isinstance(exc, SpeechFailed | AudioStoreFailed):
+        _log.error("%s", exc)  # the caller's message is fixed, and this one has the provider's
     return _answer(exc)
 
 

@@ -25,6 +25,7 @@ from shared.core.errors import ValidationFailed
 from shared.core.parameters import names_parameters
 from shared.core.request import request_id
 from shared.core.settings import StoreChoice, WebSettings, chosen_store, in_lambda
+from shared.core.speech_settings import SpeechChoice, chosen_speech
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import emit
 from shared.services import Services, build_services
@@ -126,6 +127,11 @@ class Function:
     def store_choice(self) -> StoreChoice:
         """The store that the environment asks for, whether it can be used or not."""
         return chosen_store(self._environ)
+
+    @property
+    def speech_choice(self) -> SpeechChoice:
+        """The default voices that the environment asks for, whether they can be used or not."""
+        return chosen_speech(self._environ)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._chain is None:

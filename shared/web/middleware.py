@@ -115,6 +115,7 @@ class RequestMiddleware:
         method: str = scope["method"]
         status: int | None = None
         head = method == "HEAD"
+        scope["client_method"] = method  # a signed link is for one method
         if head:  # whatever answers GET answers HEAD, without the body; only GET has ranges
             scope["method"] = "GET"
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
