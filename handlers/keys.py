@@ -6,14 +6,14 @@ from fastapi import APIRouter
 from pydantic import AfterValidator
 
 from handlers.models.base import Answer, Body, Message, Success
-from handlers.models.fields import KeyName, RequiredText, required
+from handlers.models.fields import KeyName, Secret, required
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
 from handlers.models.plans import PlanLimits
 from handlers.models.queries import up_to
 from shared.api_keys.api_keys import DEFAULT_NAME, KeyState
 from shared.core.clock import Instant
-from shared.core.errors import NotFound
+from shared.core.errors import NotFound, TooManyAttempts
 from shared.plans import PLANS, Tier
 from shared.tables.api_keys import ApiKey
 from shared.web.auth import RequestServices, SessionUser
@@ -33,7 +33,7 @@ class RenameKey(Body):
 
 
 class VerifyKey(Body):
-    key: RequiredText
+    key: Secret
 
 
 class KeyAnswer(Answer):
@@ -71,8 +71,10 @@ class VerifiedKey(Answer):
     limits: PlanLimits | None
 
 
-@routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
-@routes.post("/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
+@routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS, TooManyAttempts))
+@routes.post(
+    "/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS, TooManyAttempts)
+)
 async def create_key(user: SessionUser, services: RequestServices, body: CreateKey | None = None) -> CreatedKey:
     """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
     wanted = body or CreateKey()
@@ -111,7 +113,7 @@ async def get_key(user: SessionUser, key_id: str, services: RequestServices) -> 
     return OneKey(success=True, key=_answer(await services.api_keys.load(user, key_id), services))
 
 
-@routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound))
+@routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound, TooManyAttempts))
 async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: RequestServices) -> OneKey:
     return OneKey(success=True, key=_answer(await services.api_keys.rename(user, key_id, body.name), services))
 

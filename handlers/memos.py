@@ -86,7 +86,7 @@ async def create_memo(
     """Say a text. The owner is charged one memo."""
     draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None)
     memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
-    response.headers.update(allowance.headers())
+    response.headers.update(allowance.headers(services.clock()))
     return _answer(memo, services)
 
 

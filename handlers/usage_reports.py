@@ -139,10 +139,16 @@ async def get_usage(
     )
 
 
-@routes.get("/api/v1/analytics/voices", responses=errors(*CALLER_ERRORS))
-async def get_voices(caller: AnyCaller, reports: Statistics) -> VoicesAnswer:
-    """Answer the voices of all calls, the most used first."""
-    return VoicesAnswer(success=True, data=[_voice(share) for share in await reports.voices(caller.user_id)])
+@routes.get("/api/v1/analytics/voices", responses=errors(*RANGE_ERRORS))
+async def get_voices(
+    caller: AnyCaller, reports: Statistics, start_date: StartDate = None, end_date: EndDate = None
+) -> VoicesAnswer:
+    """Answer the voices of the calls in a range of days, of all time by default, the most used first."""
+    first, last = _first_day(start_date), _last_day(end_date)
+    if first and last and first > last:
+        raise ValidationFailed("startDate must not be after endDate", details={"field": "startDate"})
+    voices = await reports.voices(caller.user_id, first, last)
+    return VoicesAnswer(success=True, data=[_voice(share) for share in voices])
 
 
 @routes.get("/api/v1/analytics/errors", responses=errors(*RANGE_ERRORS))
@@ -226,14 +232,22 @@ async def export_usage(
 
 def _range(start_date: str | None, end_date: str | None, now: datetime) -> tuple[date, date]:
     """Return the first and the last day. Raises ValidationFailed if there is none between, or too many are."""
-    last = (ends("endDate", end_date) - MILLISECOND).date() if end_date else now.date()
-    first = begins("startDate", start_date).date() if start_date else last - (DEFAULT_DAYS - 1) * DAY
+    last = _last_day(end_date) or now.date()
+    first = _first_day(start_date) or last - (DEFAULT_DAYS - 1) * DAY
     if first > last:
         raise ValidationFailed("startDate must not be after endDate", details={"field": "startDate"})
     count = (last - first).days + 1
     if count > MOST_YEARS_IN_DAYS:
         raise too_long("startDate", f"{MOST_YEARS_IN_DAYS} days", limit=MOST_YEARS_IN_DAYS, provided=count)
     return first, last
+
+
+def _first_day(start_date: str | None) -> date | None:
+    return begins("startDate", start_date).date() if start_date else None
+
+
+def _last_day(end_date: str | None) -> date | None:
+    return (ends("endDate", end_date) - MILLISECOND).date() if end_date else None
 
 
 def _days(count: int) -> int:

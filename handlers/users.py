@@ -4,7 +4,7 @@ import argon2  # noqa: F401 passwords are this function's: its first event must 
 from fastapi import APIRouter, Request, Response
 
 from handlers.models.base import Answer, Body, Message, Success
-from handlers.models.fields import Email, NewPassword, RequiredText
+from handlers.models.fields import Email, NewPassword, Secret
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
 from shared.core.clock import Instant
@@ -26,11 +26,11 @@ class SignUp(Body):
 
 class LogIn(Body):
     email: Email
-    password: RequiredText
+    password: Secret
 
 
 class ChangePassword(Body):
-    current_password: RequiredText
+    current_password: Secret
     new_password: NewPassword
 
 
@@ -46,7 +46,7 @@ class UserAnswer(Answer):
 
 class SignupAnswer(Success):
     user: UserAnswer
-    token: str
+    token: Secret
     expires_at: Instant
     api_key: FreshKey
     warning: str
@@ -54,7 +54,7 @@ class SignupAnswer(Success):
 
 class LoggedIn(Success):
     user: UserAnswer
-    token: str
+    token: Secret
     expires_at: Instant
 
 
@@ -63,7 +63,7 @@ class Me(Success):
 
 
 class PasswordChanged(Message):
-    token: str
+    token: Secret
     expires_at: Instant
 
 

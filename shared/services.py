@@ -9,13 +9,14 @@ from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
 from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
+from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.memos.memos import MemoService
 from shared.speech.simulated import SimulatedSpeech
-from shared.stores.opening import Close, nothing_to_close, open_store
+from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
 from shared.tables import Tables
 
@@ -30,8 +31,10 @@ class Services:
     memos: MemoService
     quotas: Quotas
     cursors: Cursors
+    pseudonyms: Pseudonyms
     tables: Tables
     close: Close
+    is_open_to_all: IsOpenToAll
 
     @classmethod
     def on(
@@ -42,12 +45,14 @@ class Services:
         passwords: Passwords | None = None,
         clock: Clock = utc_now,
         close: Close = nothing_to_close,
+        is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
         tables = Tables.on(store)
+        pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
-        attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
+        attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
         return cls(
             settings=settings,
             store=store,
@@ -62,7 +67,9 @@ class Services:
                 clock=clock,
                 ids=ids,
             ),
-            api_keys=ApiKeyService(keys=tables.api_keys, quotas=quotas, recorder=recorder, clock=clock),
+            api_keys=ApiKeyService(
+                keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
+            ),
             memos=MemoService(
                 users=tables.users,
                 keys=tables.api_keys,
@@ -76,11 +83,15 @@ class Services:
             ),
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
+            pseudonyms=pseudonyms,
             tables=tables,
             close=close,
+            is_open_to_all=is_open_to_all,
         )
 
 
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
-    return Services.on(opened.store, settings, clock=opened.clock, close=opened.close)
+    return Services.on(
+        opened.store, settings, clock=opened.clock, close=opened.close, is_open_to_all=opened.is_open_to_all
+    )

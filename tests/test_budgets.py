@@ -162,7 +162,7 @@ async def test_sign_up_costs_12_requests(api: Api) -> None:
 
 
 async def test_key_creation_costs_9_requests(api: Api, owner: Owner) -> None:
-    """Making a key is 9 requests, at most 8 of which wait for one another."""
+    """Making a key is 9 requests, at most 8 of which wait for one another: one counts the change of keys."""
     requests, depth = await api.cost("POST", "/api/keys", json={}, headers=owner.session)
     assert (requests, depth <= 8) == (9, True), (requests, depth)
 

@@ -120,9 +120,12 @@ def required(text: str) -> str:
 
 RequiredText = Annotated[str, Field(min_length=1)]
 
+Secret = Annotated[str, Field(min_length=1, repr=False)]
+"""A password, a key or a token: in no `repr`, so in no log of a model."""
+
 Email = Annotated[str, Field(min_length=1), AfterValidator(_email)]
 
-NewPassword = Annotated[str, Field(min_length=1), AfterValidator(_password)]
+NewPassword = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_password)]
 
 KeyName = Annotated[str, AfterValidator(str.strip), at_most(100)]
 

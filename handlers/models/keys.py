@@ -3,6 +3,7 @@
 from typing import Final, Self
 
 from handlers.models.base import Answer
+from handlers.models.fields import Secret
 from shared.api_keys.api_keys import NewKey
 from shared.core.clock import Instant
 
@@ -13,7 +14,7 @@ class FreshKey(Answer):
     """A key, shown this once."""
 
     id: str
-    key: str
+    key: Secret
     prefix: str
     name: str
     created_at: Instant

@@ -11,6 +11,7 @@ from shared.core.errors import (
     KeyRevoked,
     MissingCredential,
     MissingField,
+    PayloadTooLarge,
     ServiceUnavailable,
     SessionExpired,
     ValidationFailed,
@@ -79,5 +80,5 @@ CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
 QUERY_ERRORS: Final = (ValidationFailed, InvalidInput)
 """What a route that reads a query can answer."""
 
-BODY_ERRORS: Final = (*QUERY_ERRORS, MissingField)
+BODY_ERRORS: Final = (*QUERY_ERRORS, MissingField, PayloadTooLarge)
 """What a route that reads a body can answer."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from shared.core.clock import iso, next_day, next_month, whole_seconds
+from shared.core.clock import DAY, iso, next_day, next_month, whole_seconds
 from shared.core.concurrency import gather_settled
 from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
 from shared.limits.reservation import Reservation
@@ -40,12 +40,21 @@ class Allowance:
     def remaining(self) -> int | None:
         return None if self.limit is None else max(0, self.limit - self.used)
 
-    def headers(self) -> dict[str, str]:
-        return {
+    def headers(self, at: datetime) -> dict[str, str]:
+        """Return a day's allowance as answers tell it at this time: by the older names, and by the IETF's draft.
+
+        The draft has no word for a limit that there is not, so `RateLimit` is left out then:
+        `RateLimit-Policy: "day";q=100;w=86400`, `RateLimit: "day";r=99;t=43200` (seconds).
+        """
+        headers = {
             "X-RateLimit-Limit": _or_unlimited(self.limit),
             "X-RateLimit-Remaining": _or_unlimited(self.remaining),
             "X-RateLimit-Reset": str(int(self.resets_at.timestamp())),
         }
+        if self.limit is not None:
+            headers["RateLimit-Policy"] = f'"day";q={self.limit};w={whole_seconds(DAY)}'
+            headers["RateLimit"] = f'"day";r={self.remaining};t={whole_seconds(self.resets_at - at)}'
+        return headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +77,7 @@ class Quota:
             limit=limit,
             used=min(limit, allowance.used),
             resets_at=iso(allowance.resets_at),
-            headers=self.day.headers() | {"Retry-After": str(whole_seconds(allowance.resets_at - at))},
+            headers=self.day.headers(at) | {"Retry-After": str(whole_seconds(allowance.resets_at - at))},
         )
 
 

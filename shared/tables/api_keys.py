@@ -1,5 +1,6 @@
 """API keys: a check document each, and their owner's key ring."""
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Final
 
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from shared.core.clock import Instant, iso
 from shared.core.concurrency import gather_settled
-from shared.core.errors import NotFound, ValidationFailed
+from shared.core.errors import AgentTalkError, NotFound, ValidationFailed
 from shared.core.ids import is_id
 from shared.core.request import time_to_undo
 from shared.stores.best_effort import best_effort
@@ -122,15 +123,15 @@ class ApiKeys:
             self._store.take_back(KEY_RINGS, Key(key.user_id)),
         )
 
-    async def create(self, key: IssuedKey, *, max_active: int) -> None:
+    async def create(self, key: IssuedKey, *, max_active: int, admitted: Awaitable[None] | None = None) -> None:
         """Add a key to its owner's ring. Raises ValidationFailed if the ring has `max_active` active keys.
+
+        `admitted` is awaited meanwhile; if it raises, nothing is left of the key.
 
         The check document is written first. The ring is the commit: the key is answered only after it.
         """
 
-        beside, _ = await gather_settled(
-            self._beside(key.user_id), self._store.add(API_KEYS, Key(key.id), key.document())
-        )
+        beside = _BesideRing()
 
         def change(ring: Document | None) -> Document:
             entries = beside.merged(_entries(ring))
@@ -141,8 +142,14 @@ class ApiKeys:
             return {"keys": _kept([*entries, _entry(key)], key.created_at)}
 
         try:
-            await self._store.update(KEY_RINGS, Key(key.user_id), change)
-        except ValidationFailed:
+            written = self._store.add(API_KEYS, Key(key.id), key.document())
+            await gather_settled(*((written,) if admitted is None else (written, admitted)))
+            try:
+                await self._store.update(KEY_RINGS, Key(key.user_id), change)
+            except ValidationFailed:  # a revocation that the ring could not be told may leave room
+                beside = await self._beside(key.user_id)
+                await self._store.update(KEY_RINGS, Key(key.user_id), change)
+        except AgentTalkError:
             await self._store.take_back(API_KEYS, Key(key.id))
             raise
 

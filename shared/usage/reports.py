@@ -1,6 +1,6 @@
 """Reports on an owner's usage: totals, days, weeks and months, shares of voices and errors, and series.
 
-Days are UTC days, weeks are ISO weeks. Percentages have one decimal and add up to 100.
+Days are UTC days, weeks are ISO weeks. Percentages are rounded to one decimal, each by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -125,9 +125,15 @@ class UsageReports:
             monthly=_periods(days, month_name),
         )
 
-    async def voices(self, user_id: str) -> list[Share]:
-        """Return the shares of the voices of all time, the most used first."""
-        return _voices((await self._history.all_time(user_id)).total)
+    async def voices(self, user_id: str, first: date | None = None, last: date | None = None) -> list[Share]:
+        """Return the shares of the voices, the most used first, in the days from `first` to `last`.
+
+        If both are None: of all time. If only one is None, the other bounds nothing on its side.
+        """
+        if first is None and last is None:
+            return _voices((await self._history.all_time(user_id)).total)
+        days = await self._history.days(user_id, first or date.min, last or date.max)
+        return _voices(GroupedCounts.sum(days.values()))
 
     async def errors(self, user_id: str, first: date, last: date) -> Errors:
         daily_counts = await self._history.days(user_id, first, last, errors=True)
@@ -185,20 +191,10 @@ def week_name(day: date) -> str:
 
 
 def shares(counts: Mapping[str, int]) -> list[Share]:
-    """Return the shares of counts, the largest first, equal ones in their order. Percentages add up to 100.
-
-    Each percentage is rounded down to a tenth. The tenths that are missing then go to the largest remainders.
-    """
-    counted = {name: count for name, count in counts.items() if count}
-    total = sum(counted.values())
-    tenths = {name: divmod(1000 * count, total) for name, count in counted.items()}
-    missing = 1000 - sum(whole for whole, _ in tenths.values())
-    rounded_up = set(sorted(tenths, key=lambda name: tenths[name][1], reverse=True)[:missing])
-    ordered = sorted(counted.items(), key=lambda counted_name: counted_name[1], reverse=True)
-    return [
-        Share(name=name, count=count, percentage=(tenths[name][0] + (name in rounded_up)) / 10)
-        for name, count in ordered
-    ]
+    """Return the shares of counts, the largest first, equal ones in their order. Each is rounded by itself."""
+    total = sum(counts.values())
+    ordered = sorted(((name, count) for name, count in counts.items() if count), key=lambda row: row[1], reverse=True)
+    return [Share(name=name, count=count, percentage=round(100 * count / total, 1)) for name, count in ordered]
 
 
 def _voices(counts: GroupedCounts) -> list[Share]:

@@ -16,6 +16,7 @@ from fastapi.security.base import SecurityBase
 from shared.accounts.sessions import Claims
 from shared.core.concurrency import gather_settled
 from shared.core.errors import InvalidCredential, MissingCredential, SeveralSessions, Unauthenticated
+from shared.observability import request_stats
 from shared.services import Services
 from shared.tables.api_keys import IssuedKey
 from shared.tables.users import User
@@ -132,6 +133,7 @@ async def _good_or_none(token: str, services: Services) -> SessionOfCaller | Non
 
 async def _authenticated(token: str, services: Services) -> SessionOfCaller:
     user, claims = await services.accounts.authenticate(token)
+    request_stats.current().user_id = user.id
     return SessionOfCaller(user=user, claims=claims)
 
 
@@ -142,7 +144,7 @@ async def _user(session: Annotated[SessionOfCaller, Depends(_session)]) -> User:
 async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices) -> IssuedKey:
     if token is None:
         raise MissingCredential("An API key is required")
-    return await services.api_keys.authenticate(token)
+    return await _issued(token, services)
 
 
 async def _caller(
@@ -152,7 +154,7 @@ async def _caller(
     services: RequestServices,
 ) -> Caller:
     if token is not None and _is_key(token):
-        key = await services.api_keys.authenticate(token)
+        key = await _issued(token, services)
         return Caller(user_id=key.user_id, key=key)
     if token is None:
         session = await _session_by_cookie(request, services, "An API key or a session is required")
@@ -190,6 +192,12 @@ async def _presented_caller(
         yield PresentedCaller(user_id=remembered.user_id, check=check)
     finally:
         await check
+
+
+async def _issued(token: str, services: Services) -> IssuedKey:
+    key = await services.api_keys.authenticate(token)
+    request_stats.current().user_id = key.user_id
+    return key
 
 
 async def _address(request: Request) -> str:

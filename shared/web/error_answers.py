@@ -22,7 +22,7 @@ from shared.core.errors import (
     ValidationFailed,
 )
 from shared.observability import request_stats
-from shared.stores.port import StoreUnavailable
+from shared.stores.port import AlreadyExists, InvalidKey, StoreError
 
 _log = logging.getLogger("agent_talk.errors")
 
@@ -91,6 +91,9 @@ async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
 
 
 async def _on_outage(_: Request, exc: Exception) -> JSONResponse:
+    """Answer 503 for whatever the engine failed with, a refusal of the request too. The rest are our own mistakes."""
+    if isinstance(exc, AlreadyExists | InvalidKey):
+        raise exc
     _log.error("the store is unavailable", exc_info=exc)
     return _answer(ServiceUnavailable())
 
@@ -128,7 +131,7 @@ def _allowed(request: Request) -> str:
 
 EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
     AgentTalkError: _on_domain_error,
-    StoreUnavailable: _on_outage,
+    StoreError: _on_outage,
     RequestValidationError: _on_invalid_request,
     HTTPException: _on_http_error,
     Exception: _on_unexpected,

@@ -5,12 +5,22 @@ header that the caller forges; an authorizer's has `type` and `methodArn` or `ro
 answer. Only events in which API Gateway itself says who called are requests.
 """
 
+import re
 from typing import Any, Final
+from urllib.parse import unquote
 
 from shared.web.middleware import Scope
 
 _OTHERS: Final = ("type", "methodArn", "routeArn", "authorizationToken")
 """Fields of authorizers' events, which requests never have."""
+
+_SERVER_HEADERS: Final = ("host", "x-forwarded-port")
+
+_PARAMETER: Final = re.compile(r"\{(\w+)\+?\}")
+"""A parameter of a gateway's route: `{memo_id}`, or `{proxy+}` for several segments."""
+
+HOST_FIELD: Final = "agent_talk.host"
+"""Where an event keeps its host while Mangum reads it."""
 
 
 def is_http(event: Any) -> bool:
@@ -48,12 +58,60 @@ def given_request_id(event: Any) -> str | None:
     return str(given["x-request-id"]) if "x-request-id" in given else None
 
 
-def stage_of(scope: Scope) -> str | None:
-    """Return the stage that begins the path of an HTTP API's event, as `/dev`; None for the unnamed stage."""
-    event = scope.get("aws.event", {})
+def without_server(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the event without the headers that name the server; the host is kept under HOST_FIELD.
+
+    Mangum parses both as a name and a number, and fails for `443,80` or an IPv6 address. Nothing here reads the result.
+    """
+    hosts: list[str] = []
+    kept = dict(event)
+    for part in ("multiValueHeaders", "headers"):
+        headers = event.get(part)
+        if isinstance(headers, dict):
+            kept[part] = {name: value for name, value in headers.items() if str(name).lower() not in _SERVER_HEADERS}
+            hosts += [_joined(value) for name, value in headers.items() if str(name).lower() == "host"]
+    return kept | {HOST_FIELD: hosts[0]} if hosts else kept
+
+
+def complete(scope: Scope) -> None:
+    """Give the scope of an event its host again, and the root path below which its routes are."""
+    event = scope.get("aws.event")
+    if not isinstance(event, dict):
+        return
+    if HOST_FIELD in event:
+        scope["headers"] = [*scope["headers"], [b"host", event[HOST_FIELD].encode()]]
+    root = _root_of(event, scope["path"])
+    if root is not None:
+        scope["root_path"] = root
+
+
+def _joined(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _root_of(event: dict[str, Any], path: str) -> str | None:
+    """Return what precedes the route in a path: a base path, a stage, or both, as `/v1x`; None if nothing does.
+
+    The gateway's own route tells it. Without one (`$default`) only a named stage is known, which begins the paths of an
+    HTTP API, in payload 2.0 and in 1.0; those of a REST API never contain it.
+    """
+    route = _route_of(event)
+    if route is not None:
+        root = path[: -len(route)] if path.endswith(route) else ""
+        return root if root.strip("/") and not root.endswith("/") else None
     stage = f"/{event.get('requestContext', {}).get('stage') or '$default'}"
-    named = event.get("version") == "2.0" and stage != "/$default"
-    return stage if named and f"{scope['path']}/".startswith(f"{stage}/") else None
+    named = event.get("version") in ("1.0", "2.0") and stage != "/$default"
+    return stage if named and f"{path}/".startswith(f"{stage}/") else None
+
+
+def _route_of(event: dict[str, Any]) -> str | None:
+    """Return the path that the gateway's route stands for, its parameters filled in; None for `$default`."""
+    route = event.get("resource") or str(event.get("routeKey")).rpartition(" ")[2]
+    if not isinstance(route, str) or not route.startswith("/"):
+        return None
+    values = event.get("pathParameters")
+    given = values if isinstance(values, dict) else {}
+    return unquote(_PARAMETER.sub(lambda name: str(given.get(name[1], name[0])), route))
 
 
 def _has_source_ip(caller: Any) -> bool:

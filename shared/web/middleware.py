@@ -36,13 +36,17 @@ _log = logging.getLogger("agent_talk.requests")
 
 
 def standard_headers(request_id: str, *, production: bool, policy: str = API_POLICY) -> dict[str, str]:
-    """What every answer carries. `policy` is its Content-Security-Policy."""
+    """Return the headers of every answer, unless it has its own. `policy` is its Content-Security-Policy.
+
+    Answers contain tokens and personal data: stored by a browser they would be shown again after a logout.
+    """
     headers = {
         "x-request-id": request_id,
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         "referrer-policy": "strict-origin-when-cross-origin",
         "content-security-policy": policy,
+        "cache-control": "no-store",
     }
     if production:
         headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -62,8 +66,15 @@ async def send_error(send: Send, error: AgentTalkError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def _unnamed(_: str) -> None:
+    """Name no client."""
+
+
 class RequestMiddleware:
-    """`observe` is told of each request at its end. The first one is the container's cold start."""
+    """Logs each request at its end, and hands it to `observe`. The first one is the container's cold start.
+
+    `pseudonym_of` names a client by its address, in the log line.
+    """
 
     def __init__(
         self,
@@ -71,11 +82,13 @@ class RequestMiddleware:
         *,
         production: bool,
         policy: str = API_POLICY,
+        pseudonym_of: Callable[[str], str | None] = _unnamed,
         observe: Callable[[Served], object] | None = None,
     ) -> None:
         self._app = app
         self._production = production
         self._policy = policy
+        self._pseudonym_of = pseudonym_of
         self._observe = observe
         self._cold = True
 
@@ -120,6 +133,7 @@ class RequestMiddleware:
         def served() -> Served:
             return Served(
                 request_id=request_id.get(),
+                client=self._pseudonym_of((scope.get("client") or ("",))[0]),
                 method=method,
                 route=getattr(scope.get("route"), "path", None),
                 status=status,

@@ -8,6 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from shared.accounts.passwords import FIRST_HASH_S, REST_S, Passwords
+from shared.core.derived import Pseudonyms
 from shared.core.errors import ServiceUnavailable, TooManyAttempts
 from shared.core.request import REQUEST_S
 from shared.core.settings import AttemptLimits
@@ -81,7 +82,9 @@ async def test_hashing_learns_how_long_a_hash_takes(hasher: _HeldHasher) -> None
 
 async def test_an_attempt_that_answers_503_is_given_back() -> None:
     """Only what the caller did counts: an attempt that was not served leaves the limit as it was."""
-    attempts = Attempts(MemoryStore(), AttemptLimits(signups_per_address=1), secret=SECRET, clock=FakeClock())
+    attempts = Attempts(
+        MemoryStore(), AttemptLimits(signups_per_address=1), pseudonyms=Pseudonyms(SECRET), clock=FakeClock()
+    )
 
     async def unserved() -> None:
         attempt = attempts.sign_up("1.2.3.4")

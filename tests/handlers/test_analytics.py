@@ -149,6 +149,34 @@ def test_voices_are_told_by_their_share(world: World, busy: Account) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("range_", "voices"),
+    [
+        ({}, {"sam": 2, "rachel": 1, "bella": 1}),
+        ({"startDate": "2026-03-03"}, {"bella": 1}),
+        ({"endDate": "2026-03-02"}, {"sam": 2, "rachel": 1}),
+        ({"startDate": "2026-03-02", "endDate": "2026-03-02"}, {"sam": 2, "rachel": 1}),
+        ({"startDate": "2026-03-02T23:00:00Z", "endDate": "2026-03-03T01:00:00Z"}, {"sam": 2, "rachel": 1, "bella": 1}),
+        ({"startDate": "2026-03-04"}, {}),
+        ({"startDate": "0001-01-01", "endDate": "9999-12-31"}, {"sam": 2, "rachel": 1, "bella": 1}),
+    ],
+)
+@pytest.mark.parametrize("months_later", [0, 2])
+def test_voices_are_those_of_the_range(
+    world: World, busy: Account, range_: dict[str, str], voices: dict[str, int], months_later: int
+) -> None:
+    """A range counts its days whole; without one it is all time, also when the days' months have ended."""
+    world.later(days=31 * months_later)
+    answered = data(world, busy, VOICES, **range_)
+    assert {voice["voiceId"]: voice["callCount"] for voice in answered} == voices
+
+
+def test_voices_refuse_a_range_that_ends_before_it_begins(world: World, ada: Account) -> None:
+    """The days of a range are in order, as in every other report."""
+    answer = world.get(VOICES, token=ada.key, query={"startDate": "2026-03-03", "endDate": "2026-03-02"})
+    assert (answer.status, answer.error["details"]) == (400, {"field": "startDate"})
+
+
 def test_errors_are_told_by_kind_and_as_a_share_of_all_requests(world: World, busy: Account) -> None:
     fail(world, busy, Action.ERROR_RATE_LIMIT)
     fail(world, busy)

@@ -1,5 +1,6 @@
 """Health through whole events, and what answers paths that no function has."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -30,6 +31,7 @@ def test_health_tells_version_mode_and_time(world: World) -> None:
 def test_an_outage_is_a_503_with_the_same_fields(world: World) -> None:
     healthy = world.get("/health").json
     world.is_down = True
+    world.later(seconds=5)
     answer = world.get("/health")
     assert answer.status == 503
     assert answer.json == healthy | {
@@ -49,6 +51,7 @@ def test_a_store_that_refuses_is_no_more_usable_than_one_that_is_down(
 
     if started:
         assert world.get(path).status == 200
+        world.later(seconds=5)
     world.disturb(refuses)
     assert world.get(path).status == 503
 
@@ -57,6 +60,7 @@ def test_health_recovers_with_the_store(world: World) -> None:
     world.is_down = True
     assert world.get("/health").status == 503
     world.is_down = False
+    world.later(seconds=5)
     assert world.get("/health").status == 200
 
 
@@ -77,6 +81,7 @@ def test_readiness_follows_the_store(world: World) -> None:
     assert refused.json.keys() == {"status", "reason"}
     assert refused.json["status"] == "not_ready"
     world.is_down = False
+    world.later(seconds=5)
     answer = world.get("/health/ready")
     assert answer.status == 200
     assert answer.json.keys() == {"status", "timestamp"}
@@ -131,3 +136,41 @@ def test_health_answers_either_kind_of_event(world: World, rest: bool) -> None: 
     for path in ("/health", "/health/live", "/health/ready", "/health/detailed"):
         assert world.get(path, rest=rest).status == 200
     assert world.get("/nothing", rest=rest).refusal == NOTHING_HERE
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_health_asks_the_store_once_in_five_seconds(world: World, *, is_down: bool) -> None:
+    """However often and by whichever path it is asked, sick or well: a caller cannot make it cost requests."""
+    calls: list[int] = []
+
+    async def count() -> None:
+        calls.append(1)
+        if is_down:
+            raise StoreError("the store does not take this request")
+
+    assert world.get("/health").status == 200
+    world.later(seconds=5)
+    world.disturb(count)
+    for path in ("/health", "/health/ready", "/health/detailed") * 5:
+        assert world.get(path).status == (503 if is_down else 200)
+    assert len(calls) == 1
+    assert world.store.verified == 1
+    world.later(seconds=5)
+    world.get("/health")
+    assert len(calls) == 2
+
+
+@pytest.mark.anyio
+async def test_health_asks_the_store_once_for_a_crowd(world: World) -> None:
+    """Requests at the same moment share one answer."""
+    calls: list[int] = []
+
+    async def count() -> None:
+        calls.append(1)
+
+    async with world.http("health") as client:
+        await client.get("/health/live")
+        world.disturb(count)
+        answers = await asyncio.gather(*(client.get("/health") for _ in range(30)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(calls) == 2  # the start's verification, and one read

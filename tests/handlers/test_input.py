@@ -18,6 +18,7 @@ LISTS = {
     "/api/v1/usage/series": ["startTime", "endTime", "bucket", "groupBy"],
     "/api/v1/analytics/usage": ["startDate", "endDate"],
     "/api/v1/analytics/errors": ["startDate", "endDate"],
+    "/api/v1/analytics/voices": ["startDate", "endDate"],
     "/api/v1/analytics/charts": ["days"],
     "/api/v1/analytics/export": ["days", "format"],
 }

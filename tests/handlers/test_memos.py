@@ -97,6 +97,10 @@ def test_a_memo_comes_with_what_is_left_of_the_day(world: World, ada: Account) -
         assert headers["x-ratelimit-limit"] == "100"
         assert headers["x-ratelimit-remaining"] == remaining
         assert headers["x-ratelimit-reset"] == "1772496000"
+        assert headers["ratelimit-policy"] == '"day";q=100;w=86400'
+        quota, left, seconds = headers["ratelimit"].split(";")
+        assert (quota, left) == ('"day"', f"r={remaining}")
+        assert 43_190 <= int(seconds.removeprefix("t=")) <= 43_200
 
 
 @pytest.mark.parametrize(("tier", "role"), [(Tier.ENTERPRISE, Role.USER), (Tier.HOBBY, Role.ADMIN)])
@@ -106,6 +110,8 @@ def test_enterprise_and_administrators_have_no_limit(world: World, ada: Account,
     headers = say(world, ada.key).headers
     assert headers["x-ratelimit-limit"] == headers["x-ratelimit-remaining"] == "unlimited"
     assert headers["x-ratelimit-reset"] == "1772496000"
+    assert "ratelimit" not in headers
+    assert "ratelimit-policy" not in headers
 
 
 def test_a_memo_is_kept_as_it_was_answered(world: World, ada: Account) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from shared.core.settings import Settings
 from shared.services import Services
+from shared.stores.port import AlreadyExists, InvalidKey, StoreError, StoreNotReady, StoreUnavailable
 from shared.web.function import Function
 from tests.events import http_event, rest_event, schedule_event
 from tests.handlers.world import PASSWORD, PRODUCTION, Account, Answer, Logs, World
@@ -336,6 +337,18 @@ def test_every_kind_of_answer_has_the_security_headers(world: World, ada: Accoun
         assert "strict-transport-security" not in answer.headers
 
 
+def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -> None:
+    """Tokens and personal data stay in no cache; audio and pages say for themselves how they are kept."""
+    for answer in [*kinds_of_answers(world, ada), world.handle("users", {}), world.post(SIGN_UP, json={})]:
+        kept = answer.headers["cache-control"]
+        assert kept == "no-store" or "content-range" in answer.headers or answer.headers.get("etag")
+    account = world.sign_up()
+    for path in ("/api/v1/auth/me", "/api/keys", "/api/v1/memos", "/api/v1/usage", "/api/v1/dashboard/account"):
+        assert world.get(path, token=account.session).headers["cache-control"] == "no-store"
+    assert "max-age=31536000" in world.get("/audio/simulated-1.mp3").headers["cache-control"]
+    assert world.get("/usage").headers["cache-control"] == "no-cache"
+
+
 def test_production_demands_https(new_world: NewWorld) -> None:
     world = new_world(PRODUCTION)
     answers = [*kinds_of_answers(world, world.sign_up()), world.handle("users", {})]
@@ -359,10 +372,14 @@ def test_production_answers_configured_origins_only(new_world: NewWorld) -> None
         assert "access-control-allow-origin" not in world.get("/health", headers={"origin": origin}).headers
 
 
-def test_answers_expose_the_request_id_and_the_rate_limit_headers(world: World) -> None:
+def test_answers_expose_the_headers_that_pages_read(world: World) -> None:
+    """Pages of other origins can read every header that the contract names, and no cookie."""
     answer = world.get("/api/v1/voices", headers={"origin": "https://any.example.org"})
     exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert {"x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"} <= exposed
+    assert exposed == {
+        *("x-request-id", "x-memo-id", "x-next-cursor", "idempotency-replayed", "retry-after", "etag", "content-range"),
+        *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit"),
+    }
 
 
 def preflight(world: World, path: str, origin: str, method: str) -> Answer:
@@ -425,12 +442,36 @@ def test_an_exception_in_a_route_is_an_envelope_that_tells_nothing(new_world: Ne
     assert (line["level"], line["request_id"]) == ("ERROR", "mine")
 
 
-def breaking(world: World) -> Function:
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (StoreError("HYPR Micro does not take this request"), 503, "SERVICE_UNAVAILABLE"),
+        (StoreNotReady("the API key is refused"), 503, "SERVICE_UNAVAILABLE"),
+        (StoreUnavailable("no answer"), 503, "SERVICE_UNAVAILABLE"),
+        (AlreadyExists(), 500, "INTERNAL_ERROR"),
+        (InvalidKey("x"), 500, "INTERNAL_ERROR"),
+    ],
+    ids=str,
+)
+def test_store_error_is_an_outage_unless_it_is_our_own(
+    world: World, ada: Account, failure: StoreError, status: int, code: str
+) -> None:
+    """Whatever an engine refuses or fails with, clients may come again; a wrong use of the store is a defect here."""
+    broken = breaking(world, failure)
+    try:
+        given = broken(http_event("GET", "/api/v1/auth/me", headers={"authorization": f"Bearer {ada.session}"}), None)
+    finally:
+        broken.close()
+    assert (given["statusCode"], json.loads(given["body"])["error"]["code"]) == (status, code)
+    assert ("retry-after" in given["headers"]) == (status == 503)
+
+
+def breaking(world: World, failure: Exception | None = None) -> Function:
     """The users function on the world's store, which explodes once the function has started."""
 
     class Exploding(Intercepted):
         async def get(self, *_: Any) -> Any:
-            raise RuntimeError("exploded at /secret/path")
+            raise failure or RuntimeError("exploded at /secret/path")
 
     def build(settings: Settings) -> Services:
         return Services.on(Exploding(world.store), settings, clock=world.clock)

@@ -17,8 +17,8 @@ from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
 from tests.fakes.permitted import PermittedStore
 from tests.fakes.standin import KEY, StandIn
-from tests.handlers.world import Account, Logs, World
-from tests.support import cheap_passwords
+from tests.handlers.world import PASSWORD, Account, Logs, World
+from tests.support import SECRET, cheap_passwords
 
 NewWorld = Callable[..., World]
 
@@ -111,6 +111,35 @@ class TestLogLine:
         ]
         assert ada.key not in logs.text
 
+    def test_request_line_has_client_user_and_key(self, world: World, ada: Account, logs: Logs) -> None:
+        """An attack leaves a trace: a pseudonym of the address, and the ids of the user and the key that called."""
+        here, there = {"source_ip": "2001:db8::1"}, {"source_ip": "203.0.113.9"}
+        world.get("/api/v1/memos", token=ada.key, **here)
+        world.get("/api/v1/memos", token=ada.session, **there)
+        world.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD}, source_ip="2001:db8::2")
+        world.post("/api/v1/auth/login", json={"email": ada.email, "password": "wrong"}, **there)
+        lines = requests(logs)
+        assert [line.get("user_id") for line in lines] == [ada.id, ada.id, ada.id, None]
+        assert [line.get("key_id") for line in lines] == [ada.key_id, None, None, None]
+        of_here, of_there, of_neighbour, again = (line["client"] for line in lines)
+        assert of_here == of_neighbour != of_there == again
+        assert not any(personal in logs.text for personal in ("2001:db8", "203.0.113.9", ada.email))
+
+    def test_security_events_are_lines(self, world: World, ada: Account, logs: Logs) -> None:
+        """Changed passwords, ended sessions and refused attempts are lines that an operator finds by their text."""
+        change = {"currentPassword": PASSWORD, "newPassword": "another one"}
+        world.post("/api/v1/auth/change-password", token=ada.session, json=change)
+        world.post("/api/v1/auth/logout", token=ada.session)
+        for _ in range(11):
+            world.post("/api/v1/auth/login", json={"email": ada.email, "password": "wrong"})
+        seen = [(line["level"], line["message"]) for line in logs.lines if "request" not in line["message"]]
+        assert seen == [
+            ("INFO", "password changed; all other sessions ended"),
+            ("INFO", "session ended"),
+            ("WARNING", "attempts refused"),
+        ]
+        assert all(word not in logs.text for word in ("another one", PASSWORD, "/api/v1/auth/login?"))
+
     def test_a_head_request_is_one_and_has_its_route(self, world: World, logs: Logs) -> None:
         world.send("HEAD", "/api/v1/voices")
         (line,) = requests(logs)
@@ -165,7 +194,7 @@ class TestMetrics:
     def test_lambda_writes_them_under_the_functions_name(
         self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos"}).get("/api/v1/voices")
+        new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos", "SESSION_SECRET": SECRET}).get("/api/v1/voices")
         (line,) = written(capsys)
         assert line["function"] == "agent-talk-dev-memos"
         assert named(line) - ON_A_NETWORK == {"Duration", "StoreRequests", "ColdStarts"}
@@ -326,6 +355,7 @@ class TestTrace:
 
 def served(spent: RequestStats) -> Served:
     return Served(
+        client=None,
         request_id="r",
         method="GET",
         route="/api/v1/memos",

@@ -26,8 +26,9 @@ from shared.tables import Users
 from shared.tables.users import Role, User
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.fakes.permitted import PermittedStore
+from tests.handlers.contract import check_error, check_status
 from tests.handlers.stores import STORES, WatchedStore
-from tests.support import FakeClock, seeded_pause
+from tests.support import SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
 
 PUBLIC_URL: Final = "https://api.example.org"
@@ -38,7 +39,7 @@ PASSWORD: Final = "correct horse battery"
 
 PRODUCTION: Final = {
     "AGENT_TALK_ENV": "production",
-    "SESSION_SECRET": "s" * 32,
+    "SESSION_SECRET": SECRET,
     "CORS_ORIGINS": "https://app.example.org, https://admin.example.org",
 }
 
@@ -105,7 +106,7 @@ class World:
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = {
-            name: function.with_environment(self.environ, partial(self._build, name))
+            name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
             for name, function in FUNCTIONS.items()
         }
         self._accounts = 0
@@ -120,12 +121,15 @@ class World:
                 cookies = values
             headers.setdefault(name.lower(), ", ".join(values))
         body = given["body"] or ""
-        return Answer(
+        answer = Answer(
             status=given["statusCode"],
             headers=headers,
             cookies=tuple(cookies),
             body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
         )
+        if answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
+            check_error(answer.status, headers, answer.error)
+        return answer
 
     def send(
         self,
@@ -152,7 +156,10 @@ class World:
             body=body if json is None else _dumped(json),
             source_ip=source_ip,
         )
-        return self.handle(function_of(path), event)
+        function = function_of(path)
+        answer = self.handle(function, event)
+        check_status(function, method, path, answer.status)
+        return answer
 
     def get(self, path: str, **how: Any) -> Answer:
         return self.send("GET", path, **how)

@@ -62,6 +62,8 @@ class TestQuotas:
             "X-RateLimit-Limit": "100",
             "X-RateLimit-Remaining": "0",
             "X-RateLimit-Reset": str(int(datetime(2026, 11, 24, tzinfo=UTC).timestamp())),
+            "RateLimit-Policy": '"day";q=100;w=86400',
+            "RateLimit": '"day";r=0;t=43200',
             "Retry-After": str(12 * 3600),
         }
 
@@ -109,8 +111,10 @@ class TestQuotas:
         await spent(store, user, 1_000_000)
         quota = await spend(store, user, a_key(user.id))
         assert (quota.day.remaining, quota.month.remaining) == (None, None)
-        assert quota.day.headers()["X-RateLimit-Limit"] == "unlimited"
-        assert quota.day.headers()["X-RateLimit-Remaining"] == "unlimited"
+        assert quota.day.headers(NOON)["X-RateLimit-Limit"] == "unlimited"
+        assert quota.day.headers(NOON)["X-RateLimit-Remaining"] == "unlimited"
+        assert "RateLimit" not in quota.day.headers(NOON)
+        assert "RateLimit-Policy" not in quota.day.headers(NOON)
         assert await Quotas(store).left(user, a_key(user.id), NOON) is None
 
     async def test_pro_has_its_own_limit(self, store: Store) -> None:

@@ -5,6 +5,7 @@ import pytest
 from shared.accounts.accounts import SignedUp
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import KeyState
+from shared.core.derived import Pseudonyms
 from shared.core.errors import (
     AgentTalkError,
     DailyLimitExceeded,
@@ -92,7 +93,7 @@ def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
         keys=ApiKeys(store),
         memos=Memos(store),
         quotas=Quotas(store),
-        attempts=Attempts(store, AttemptLimits(), secret=SECRET, clock=clock),
+        attempts=Attempts(store, AttemptLimits(), pseudonyms=Pseudonyms(SECRET), clock=clock),
         recorder=UsageRecorder(UsageLogs(store), ActiveOwners(store), ids),
         speech=_BrokenSpeech(),
         clock=clock,

@@ -1,0 +1,122 @@
+"""The public contract of every answer: codes, statuses, details and headers. `World` checks each answer by it.
+
+A test that compares one field of an error would not notice a detail that no client expects, or one that is missing.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from tools.local import FUNCTIONS
+
+INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+STATUS: Final[Mapping[str, frozenset[int]]] = {
+    "VALIDATION_ERROR": frozenset({400, 416}),
+    "MISSING_FIELD": frozenset({400}),
+    "INVALID_INPUT": frozenset({400}),
+    "INVALID_VOICE": frozenset({400}),
+    "MISSING_API_KEY": frozenset({401}),
+    "INVALID_API_KEY": frozenset({401}),
+    "UNAUTHORIZED": frozenset({401}),
+    "EXPIRED_TOKEN": frozenset({401}),
+    "FORBIDDEN": frozenset({403}),
+    "INSUFFICIENT_TIER": frozenset({403}),
+    "REVOKED_KEY": frozenset({403}),
+    "NOT_FOUND": frozenset({404}),
+    "MEMO_NOT_FOUND": frozenset({404}),
+    "METHOD_NOT_ALLOWED": frozenset({405}),
+    "CONFLICT": frozenset({409}),
+    "PAYLOAD_TOO_LARGE": frozenset({413}),
+    "DAILY_LIMIT_EXCEEDED": frozenset({429}),
+    "MONTHLY_LIMIT_EXCEEDED": frozenset({429}),
+    "RATE_LIMIT_EXCEEDED": frozenset({429}),
+    "INTERNAL_ERROR": frozenset({500}),
+    "TTS_SERVICE_ERROR": frozenset({502}),
+    "STORAGE_ERROR": frozenset({502}),
+    "AUDIO_NOT_READY": frozenset({503}),
+    "SERVICE_UNAVAILABLE": frozenset({503}),
+}
+
+REQUIRED: Final[Mapping[str, frozenset[str]]] = {
+    "MISSING_FIELD": frozenset({"field"}),
+    "INVALID_INPUT": frozenset({"field", "reason", "providedType"}),
+    "INVALID_VOICE": frozenset({"field", "requestedVoice", "availableVoices"}),
+    "INSUFFICIENT_TIER": frozenset({"requiredTier", "currentTier"}),
+    "MEMO_NOT_FOUND": frozenset({"memoId"}),
+    "DAILY_LIMIT_EXCEEDED": frozenset({"limit", "used", "resetAt"}),
+    "MONTHLY_LIMIT_EXCEEDED": frozenset({"limit", "used", "resetAt"}),
+    "TTS_SERVICE_ERROR": frozenset({"provider"}),
+    "STORAGE_ERROR": frozenset({"operation"}),
+}
+
+POSSIBLE: Final[Mapping[str, frozenset[str]]] = {
+    "VALIDATION_ERROR": frozenset({"field", "limit", "provided", "tier", "maxLength", "validOptions"}),
+    "FORBIDDEN": frozenset({"requiredScope"}),
+}
+
+TEXTS: Final = frozenset(
+    {
+        *("field", "reason", "providedType", "requestedVoice", "tier", "requiredTier", "currentTier"),
+        *("memoId", "provider", "operation", "requiredScope"),
+    }
+)
+NUMBERS: Final = frozenset({"limit", "provided", "maxLength", "used"})
+LISTS: Final = frozenset({"validOptions", "availableVoices"})
+
+WITH_RETRY: Final = frozenset({*("DAILY_LIMIT_EXCEEDED", "MONTHLY_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED")}) | {
+    *("AUDIO_NOT_READY", "SERVICE_UNAVAILABLE")
+}
+
+
+def check_error(status: int, headers: Mapping[str, str], error: Any) -> None:
+    """Assert that an error is one of the contract's, with its status, details and headers."""
+    assert {"code", "message"} <= error.keys() <= {"code", "message", "details"}, error
+    code, details = error["code"], error.get("details", {})
+    assert status in STATUS[code], (status, error)
+    assert isinstance(error["message"], str)
+    assert error["message"].strip(), error
+    assert "details" not in error or details, ("empty details are left out", error)
+    required = REQUIRED.get(code, frozenset())
+    assert required <= details.keys() <= required | POSSIBLE.get(code, frozenset()), error
+    for name, value in details.items():
+        _check_detail(name, value)
+    if "used" in details:
+        assert details["used"] <= details["limit"], error
+    if "provided" in details:
+        assert ("limit" in details) != ("maxLength" in details), error
+    assert (code in WITH_RETRY) == ("retry-after" in headers), (code, headers)
+    if code in WITH_RETRY:
+        assert re.fullmatch(r"[1-9][0-9]*", headers["retry-after"]), headers["retry-after"]
+    assert (status == 405) == ("allow" in headers)
+    if code in {"MISSING_API_KEY", "INVALID_API_KEY", "EXPIRED_TOKEN"}:
+        assert headers["www-authenticate"] == "Bearer"
+
+
+def check_status(function: str, method: str, path: str, status: int) -> None:
+    """Assert that the function's OpenAPI document names this status for this route, if it has the route."""
+    for template, operations in _routes(function):
+        if template.fullmatch(path) and method.lower() in operations:
+            assert str(status) in operations[method.lower()]["responses"], (method, path, status)
+            return
+
+
+@cache
+def _routes(function: str) -> list[tuple[re.Pattern[str], Any]]:
+    paths = FUNCTIONS[function].app.openapi()["paths"]
+    return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), of) for path, of in paths.items()]
+
+
+def _check_detail(name: str, value: Any) -> None:
+    if name in TEXTS:
+        assert isinstance(value, str), (name, value)
+    elif name in NUMBERS:
+        assert type(value) is int, (name, value)
+        assert value >= 0 or name == "provided", (name, value)
+    elif name in LISTS:
+        assert value, name
+        assert all(isinstance(option, str) for option in value), (name, value)
+    else:
+        assert name == "resetAt"
+        assert INSTANT.fullmatch(value), value
