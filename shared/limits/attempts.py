@@ -122,13 +122,12 @@ class Attempt:
 
     @asynccontextmanager
     async def unless_it_breaks(self) -> AsyncIterator[None]:
-        """Give the attempt back if it is cut short or fails unexpectedly. A refusal (AgentTalkError) stays counted."""
+        """Give the attempt back if it is cut short or answers 5xx. A refusal stays counted."""
         try:
             yield
-        except AgentTalkError:
-            raise
-        except BaseException:
-            await self._give_back(self._taken)
+        except BaseException as failure:
+            if not isinstance(failure, AgentTalkError) or failure.status >= 500:
+                await self._give_back(self._taken)
             raise
 
     def refuse_if_known(self) -> None:
