@@ -2,14 +2,14 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Path, Response
 from pydantic import Field
 
-from handlers.models.base import Answer, Body, Message
+from handlers.models.base import Answer, Body, Message, example
 from handlers.models.fields import RequiredText, VoiceName, at_most, voice_named
 from handlers.models.memos import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
 from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
-from handlers.models.queries import Cursor, From, Limit, To, window
+from handlers.models.queries import Cursor, From, Limit, To, one_of, window
 from shared.core.errors import (
     DailyLimitExceeded,
     InvalidVoice,
@@ -38,17 +38,23 @@ class AudioResponse(Response):
 
 
 class CreateMemo(Body):
+    model_config = example({"text": "Hello, world", "voice": "rachel", "title": "A greeting"})
+
     text: Annotated[RequiredText, at_most(MAX_CHARACTERS, bound="limit")]
     voice: VoiceName
     title: Annotated[str, at_most(200)] | None = None
 
 
 class CreateDemo(Body):
+    model_config = example({"text": "Hello, world", "voice": "rachel"})
+
     text: Annotated[RequiredText, at_most(1000, bound="limit")]
     voice: VoiceName
 
 
 class RetitleMemo(Body):
+    model_config = example({"title": "Another title"})
+
     title: Annotated[str, at_most(200)] | None = Field(description="null clears the title")
 
 
@@ -114,7 +120,7 @@ async def list_memos(
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
-    voice: str | None = None,
+    voice: Annotated[str | None, one_of(VOICES, description="Only this voice")] = None,
     since: From = None,
     until: To = None,
 ) -> MemoPage:
@@ -141,7 +147,7 @@ async def list_memos(
     },
 )
 async def get_audio(
-    file: str,
+    file: Annotated[str, Path(examples=["simulated-10.mp3"])],
     asked: Annotated[str | None, Header(alias="Range")] = None,
     known: Annotated[str | None, Header(alias="If-None-Match")] = None,
     unless_changed: Annotated[str | None, Header(alias="If-Range")] = None,
