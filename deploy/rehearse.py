@@ -63,6 +63,7 @@ class Rehearsal:
             chosen |= {"CREATE_TABLE": "1"}
         if store != "dynamodb":
             chosen |= {"HYPR_URL": micro, "HYPERMICRO_API_KEY_PARAMETER": MICRO_KEY_NAME}
+            chosen |= {"HYPR_PRIVATE_NETWORK": "1"}  # in production an http:// server is refused without it
         self._store = store
         self._emulator = emulator
         self._env = credentials | chosen | {"AGENT_TALK_ARTIFACT": str(TARGETS["local"].archive.relative_to(ROOT))}

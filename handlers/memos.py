@@ -19,11 +19,12 @@ from shared.core.errors import (
     RangeNotSatisfiable,
     TooManyAttempts,
 )
-from shared.memos.memos import MAX_CHARACTERS, Draft
+from shared.memos.memos import MAX_CHARACTERS
+from shared.memos.requests import Draft
 from shared.speech.simulated import MEDIA_TYPE, simulated_audio
 from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
-from shared.web.auth import AnyCaller, CallingKey, ClientAddress, RequestServices
+from shared.web.auth import AnyCaller, CallerCheckedBeside, CheckedBeside, ClientAddress, RequestServices
 from shared.web.etags import etag_of, is_known
 from shared.web.function import Function
 from shared.web.ranges import requested_part
@@ -85,10 +86,12 @@ async def create_demo(body: CreateDemo, address: ClientAddress, services: Reques
     status_code=201,
     responses=errors(*BODY_ERRORS, InvalidVoice, *KEY_ERRORS, DailyLimitExceeded, MonthlyLimitExceeded),
 )
-async def create_memo(key: CallingKey, body: CreateMemo, services: RequestServices, response: Response) -> MemoAnswer:
+async def create_memo(
+    presented: CheckedBeside, body: CreateMemo, services: RequestServices, response: Response
+) -> MemoAnswer:
     """Say a text. The owner is charged one memo."""
     draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None)
-    memo, allowance = await services.memos.make(key, draft)
+    memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
     response.headers.update(allowance.headers(services.clock()))
     return _answer(memo, services)
 
@@ -116,7 +119,7 @@ async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices
 
 @routes.get("/api/v1/memos", responses=errors(*QUERY_ERRORS, InvalidVoice, *CALLER_ERRORS))
 async def list_memos(
-    caller: AnyCaller,
+    caller: CallerCheckedBeside,
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -128,7 +131,7 @@ async def list_memos(
     voice_id = None if voice is None else voice_named(voice).id
     scope = ("memos", caller.user_id, voice_id, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await services.tables.memos.page(caller.user_id, bounds, voice=voice_id)
+    page = await caller.answered(services.tables.memos.page(caller.user_id, bounds, voice=voice_id))
     return MemoPage(
         memos=[_answer(memo, services) for memo in page.rows],
         has_more=page.after is not None,

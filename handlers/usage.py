@@ -18,7 +18,7 @@ from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
-from shared.web.auth import AnyCaller, Caller, RequestServices, SessionUser
+from shared.web.auth import AnyCaller, Caller, CallerCheckedBeside, RequestServices, SessionUser
 from shared.web.function import Function
 
 routes = APIRouter(tags=["usage"])
@@ -129,7 +129,7 @@ class AccountAnswer(Success):
 
 @routes.get("/api/v1/usage", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def list_usage(
-    caller: AnyCaller,
+    caller: CallerCheckedBeside,
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -141,7 +141,7 @@ async def list_usage(
     kind = None if action is None else Action(option("action", action, [known.value for known in Action]))
     scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await services.tables.usage_logs.page(caller.user_id, bounds, action=kind)
+    page = await caller.answered(services.tables.usage_logs.page(caller.user_id, bounds, action=kind))
     return LogPage(
         logs=[LogAnswer.model_validate(log) for log in page.rows],
         has_more=page.after is not None,
@@ -152,9 +152,10 @@ async def list_usage(
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnswer:
     """Answer what is left of today and of this month, over all keys of the owner."""
-    quotas = services.quotas.used_by(caller.user_id, services.clock())
-    user, quota_of = await gather_settled(_owner(caller, services), quotas)
-    quota = quota_of(user)
+    user, used = await gather_settled(
+        _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
+    )
+    quota = used.of(user)
     limits = PLANS[user.tier].limits
     return LimitsAnswer(
         tier=user.tier,
@@ -169,13 +170,13 @@ async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnsw
 async def get_stats(caller: AnyCaller, services: RequestServices, reports: Statistics) -> StatsAnswer:
     """Answer the numbers that a dashboard shows first."""
     now = services.clock()
-    user, summary, keys, quota_of = await gather_settled(
+    user, summary, keys, used = await gather_settled(
         _owner(caller, services),
         reports.summary(caller.user_id),
         services.tables.api_keys.ring(caller.user_id),
         services.quotas.used_by(caller.user_id, now),
     )
-    quota, plan = quota_of(user), PLANS[user.tier]
+    quota, plan = used.of(user), PLANS[user.tier]
     return StatsAnswer(
         success=True,
         stats=Stats(

@@ -23,6 +23,7 @@ from shared.micro_errors import (
     SENDING,
     DocumentNotFound,
     ForeignServer,
+    MicroError,
     NoAnswer,
     NoTimeLeft,
     Overloaded,
@@ -99,10 +100,13 @@ class Direct:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A server behind the platform's proxy, which adds the key. Every request counts against a daily plan."""
+    """A server behind the platform's proxy, which adds the key. Every request counts against a daily plan.
+
+    All that the proxy asks for is the slug, so the slug is a secret like a key.
+    """
 
     url: str
-    app_slug: str
+    app_slug: str = field(repr=False)
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -118,7 +122,7 @@ class Platform:
         return {"X-App-Slug": self.app_slug}
 
     def redact(self, text: str) -> str:
-        return text
+        return text.replace(self.app_slug, "[slug]")
 
 
 class MicroClient:
@@ -248,6 +252,17 @@ class MicroClient:
         """Return the server's version. The request needs no key, so it does not test the key."""
         return await self._request("GET", "/health", _version, repeatable=True, deadline=deadline)
 
+    async def mints_keys_for_all(self, *, deadline: float | None = None) -> bool:
+        """Return whether `GET /api/auth` without credentials is answered 200: then the server mints keys without any.
+
+        False also if there is no answer.
+        """
+        try:
+            await self._request("GET", "/api/auth", _anything, anonymous=True, repeatable=True, deadline=deadline)
+        except MicroError as error:
+            return error.status == 200
+        return True
+
     async def _request(
         self,
         method: str,
@@ -255,6 +270,7 @@ class MicroClient:
         read: Callable[[Any], T],
         *,
         body: Json | None = None,
+        anonymous: bool = False,
         repeatable: bool = False,
         deadline: float | None = None,
     ) -> T:
@@ -263,7 +279,7 @@ class MicroClient:
         reconnections, waits = 1, WAITS
         while True:
             try:
-                return await self._attempt(method, path, content, read, ends_at=ends_at)
+                return await self._attempt(method, path, content, read, anonymous=anonymous, ends_at=ends_at)
             except Overloaded as error:
                 wait_s = math.inf if error.retry_after_s is None else max(MIN_WAIT_S, error.retry_after_s)
                 if waits == 0 or self._monotonic() + wait_s >= ends_at:
@@ -277,14 +293,21 @@ class MicroClient:
                 reconnections -= 1
 
     async def _attempt(
-        self, method: str, path: str, content: bytes | None, read: Callable[[Any], T], *, ends_at: float
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        read: Callable[[Any], T],
+        *,
+        anonymous: bool,
+        ends_at: float,
     ) -> T:
         began = self._monotonic()
         left_s = ends_at - began
         if left_s <= 0:
             raise NoTimeLeft(f"no time left for {method} {path}")
         headers = {
-            **self._server.headers,
+            **({} if anonymous else self._server.headers),
             **trace.headers(),
             **({} if content is None else {"Content-Type": "application/json"}),
         }
@@ -338,6 +361,10 @@ def _as(kind: type[T], value: Any) -> T:
 def _ok(answer: Any) -> None:
     if answer["ok"] is not True:
         raise ValueError("not ok")
+
+
+def _anything(_: Any) -> None:
+    """Any JSON is an answer."""
 
 
 def _value(answer: Any) -> Json:

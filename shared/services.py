@@ -15,7 +15,7 @@ from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.memos.memos import MemoService
 from shared.speech.simulated import SimulatedSpeech
-from shared.stores.opening import Close, nothing_to_close, open_store
+from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
 from shared.tables import Tables
 
@@ -32,6 +32,7 @@ class Services:
     cursors: Cursors
     tables: Tables
     close: Close
+    is_open_to_all: IsOpenToAll
 
     @classmethod
     def on(
@@ -42,6 +43,7 @@ class Services:
         passwords: Passwords | None = None,
         clock: Clock = utc_now,
         close: Close = nothing_to_close,
+        is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` is for whoever opened it."""
         ids = Ids()
@@ -78,9 +80,12 @@ class Services:
             cursors=Cursors(settings.session_secret),
             tables=tables,
             close=close,
+            is_open_to_all=is_open_to_all,
         )
 
 
 def build_services(settings: Settings) -> Services:
     opened = open_store(settings)
-    return Services.on(opened.store, settings, clock=opened.clock, close=opened.close)
+    return Services.on(
+        opened.store, settings, clock=opened.clock, close=opened.close, is_open_to_all=opened.is_open_to_all
+    )

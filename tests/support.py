@@ -22,11 +22,13 @@ from shared.services import Services
 from shared.stores.memory.store import MemoryStore, Pause
 from shared.stores.port import (
     AlreadyExists,
+    Bound,
     Change,
     Counter,
     Document,
     Key,
     Page,
+    Reserved,
     Row,
     Store,
     StoreUnavailable,
@@ -110,6 +112,10 @@ class Intercepted:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def reserves_at_once(self) -> bool:
+        return self._store.reserves_at_once
+
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 for those who count
         return await call()
 
@@ -156,6 +162,9 @@ class Intercepted:
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
         return await self._carry_out("increment", lambda: self._store.increment(counter, by, ends_at=ends_at))
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        return await self._carry_out("reserve", lambda: self._store.reserve(bounds))
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
         return await self._carry_out("counters", lambda: self._store.counters(prefix))

@@ -10,7 +10,7 @@ import pytest
 
 from shared.accounts.accounts import SignedUp
 from shared.core.clock import DAY
-from shared.memos.memos import Draft
+from shared.memos.requests import Draft
 from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.file import shared_rows

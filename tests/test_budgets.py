@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from shared.core.settings import Settings
+from shared.plans import Tier
 from shared.services import Services
-from shared.tables import TABLES
+from shared.stores.port import Store
+from shared.tables import TABLES, Tables
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords
 from tools.local import local_gateway
@@ -28,6 +30,7 @@ class Api:
 
     world: MicroStoreWorld
     http: httpx.AsyncClient
+    store: Store
     clock: FakeClock
     store_clock: Any
 
@@ -53,7 +56,7 @@ async def micro_api() -> AsyncIterator[Api]:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for path in ("/health", "/api/v1/voices", "/api/v1/usage", "/api/keys", "/api/v1/auth/me"):
                 await http.get(path)  # cold starts verify, and are not what is measured
-            yield Api(world=world, http=http, clock=clock, store_clock=container.clock)
+            yield Api(world=world, http=http, store=container.store, clock=clock, store_clock=container.clock)
 
 
 @pytest.fixture
@@ -64,6 +67,7 @@ async def api() -> AsyncIterator[Api]:
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
+    id: str
     session: dict[str, str]
     key: dict[str, str]
     key_id: str
@@ -74,6 +78,7 @@ async def owner(api: Api) -> Owner:
     account = (await api.http.post("/api/v1/auth/signup", json=ACCOUNT)).json()
     api.http.cookies.clear()
     return Owner(
+        id=account["user"]["id"],
         session={"Authorization": f"Bearer {account['token']}"},
         key={"Authorization": f"Bearer {account['apiKey']['key']}"},
         key_id=account["apiKey"]["id"],
@@ -84,28 +89,57 @@ async def test_a_session_is_checked_by_one_request(api: Api, owner: Owner) -> No
     assert await api.cost("GET", "/api/v1/auth/me", headers=owner.session) == (1, 1)
 
 
-@pytest.mark.parametrize("path", ["/api/v1/memos", "/api/v1/memos?limit=100"])
-async def test_an_api_key_is_checked_by_one_request_and_a_page_of_memos_is_one_more(
-    api: Api, owner: Owner, path: str
-) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/memos", "/api/v1/memos?limit=100", "/api/v1/usage?action=memo_created"])
+async def test_a_page_is_read_beside_its_keys_check(api: Api, owner: Owner, path: str) -> None:
+    """The key's check and the page are a request each: one after the other, or at once for a key that is remembered."""
+    assert await api.cost("GET", path, headers=owner.key) == (2, 2)
     for _ in range(30):
         await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
         api.clock.advance(timedelta(milliseconds=1))
-    assert await api.cost("GET", path, headers=owner.key) == (2, 2)
+    assert await api.cost("GET", path, headers=owner.key) == (2, 1)
 
 
 @pytest.mark.parametrize("query", ["", "?action=memo_created", "?action=user_signup"])
-async def test_a_page_of_usage_logs_is_at_most_three_requests_two_deep(api: Api, owner: Owner, query: str) -> None:
+async def test_a_page_of_usage_logs_is_at_most_three_requests(api: Api, owner: Owner, query: str) -> None:
+    """Two deep for a key that the container has not checked yet, and one for a key whose owner it remembers."""
+    for deep in (2, 1):
+        requests, depth = await api.cost("GET", f"/api/v1/usage{query}", headers=owner.key)
+        assert (requests <= 3, depth) == (True, deep)
+
+
+async def test_a_memo_is_seven_requests_two_deep(api: Api, owner: Owner) -> None:
+    """Three deep for a key that is not remembered; once a minute one more, and once a day the month is read."""
+    requests, depth = await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key)
+    assert (requests <= 10, depth <= 4) == (True, True), "the first use of a key is a register's first value: two more"
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (7, 2)
+    api.clock.advance(timedelta(minutes=1))
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (8, 2)
+    api.clock.advance(timedelta(days=1))
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (9, 2)
+
+
+async def test_a_memo_of_a_key_not_remembered_is_three_deep(api: Api, owner: Owner) -> None:
+    """Its check, then the owner and the day, then the writes."""
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
-    requests, depth = await api.cost("GET", f"/api/v1/usage{query}", headers=owner.key)
-    assert (requests <= 3, depth) == (True, 2)
+    created = await api.http.post("/api/keys", json={}, headers=owner.session)
+    key = {"Authorization": f"Bearer {created.json()['key']['key']}"}
+    await Tables.on(api.store).api_keys.mark_used(owner.id, created.json()["key"]["id"], api.clock.at)
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=key) == (8, 3)
 
 
-async def test_a_memo_is_seven_requests_three_deep_and_one_more_once_a_minute(api: Api, owner: Owner) -> None:
+async def test_a_memo_of_a_long_text_is_one_deeper(api: Api, owner: Owner) -> None:
+    """A text that some plan refuses waits for its owner before it takes a place."""
+    await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+    await Tables.on(api.store).users.change(owner.id, lambda user: user.model_copy(update={"tier": Tier.PRO}))
+    long = {"text": "x" * 5001, "voice": "rachel"}
+    assert await api.cost("POST", "/api/v1/memo", json=long, headers=owner.key) == (7, 3)
+
+
+async def test_a_memo_near_the_months_limit_is_one_deeper(api: Api, owner: Owner) -> None:
+    """There day and month are taken one after the other, before any speech is bought."""
+    await api.store.increment(f"{owner.id}:calls:{api.clock.at:%Y-%m}", 2900)
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (7, 3)
-    api.clock.advance(timedelta(minutes=1))
-    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (8, 3)
 
 
 async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) -> None:

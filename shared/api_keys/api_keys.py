@@ -1,5 +1,6 @@
 """The life of API keys: issued, checked, verified, renamed, revoked."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Final
 from shared.activity import UsageRecorder
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
 from shared.core.clock import Clock
-from shared.core.errors import InvalidCredential, KeyRevoked, ValidationFailed
+from shared.core.errors import AgentTalkError, InvalidCredential, KeyRevoked, ValidationFailed
 from shared.core.ids import derived_id
 from shared.limits.quotas import Quotas
 from shared.observability import request_stats
@@ -19,6 +20,9 @@ from shared.tables.usage_logs import Action
 from shared.tables.users import User
 
 DEFAULT_NAME: Final = "Default Key"
+
+KEYS_REMEMBERED: Final = 1024
+"""Keys whose owners a container remembers, half a kilobyte each. One that it forgot costs a round trip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +71,32 @@ class ApiKeyService:
         self._quotas = quotas
         self._recorder = recorder
         self._clock = clock
+        self._known: OrderedDict[str, IssuedKey] = OrderedDict()
 
     async def authenticate(self, secret: str) -> IssuedKey:
         """Whose key this is, in one read. Raises InvalidCredential when it is unknown or expired, KeyRevoked."""
-        key = await self._find(secret)
-        if key is None:
-            raise InvalidCredential("Invalid API key")
-        request_stats.current().key_id = key.id
-        if key.revoked_at is not None:
-            raise KeyRevoked
-        if not key.is_active(self._clock()):
-            raise InvalidCredential("API key has expired")
+        try:
+            key = await self._find(secret)
+            if key is None:
+                raise InvalidCredential("Invalid API key")
+            request_stats.current().key_id = key.id
+            if key.revoked_at is not None:
+                raise KeyRevoked
+            if not key.is_active(self._clock()):
+                raise InvalidCredential("API key has expired")
+        except AgentTalkError:
+            self._known.pop(digest(secret), None)
+            raise
+        self._remember(key)
         return key
+
+    def remembered(self, secret: str) -> IssuedKey | None:
+        """Return the key as this container's last check found it good; None: it has to be checked first.
+
+        Whose key it is never changes, so what is read or reserved for its owner may begin beside its check. Whether it
+        is still good only the check tells.
+        """
+        return self._known.get(digest(secret))
 
     async def verify(self, user: User, secret: str) -> Verification:
         """What an owner's key would be answered now. Spends nothing."""
@@ -121,6 +139,12 @@ class ApiKeyService:
         assert key.revoked_at is not None, "it was just revoked"
         log_id = derived_id(key.revoked_at, key.id)
         await self._recorder.record(Action.KEY_REVOKED, user_id=user.id, at=key.revoked_at, key=key, log_id=log_id)
+
+    def _remember(self, key: IssuedKey) -> None:
+        self._known[key.key_hash] = key
+        self._known.move_to_end(key.key_hash)
+        if len(self._known) > KEYS_REMEMBERED:
+            self._known.popitem(last=False)
 
     async def _find(self, secret: str) -> IssuedKey | None:
         if not is_api_key(secret):

@@ -156,7 +156,7 @@ class PayloadTooLarge(AgentTalkError):
 
 
 class DailyLimitExceeded(AgentTalkError):
-    """`limit` and `used` are memos in the window that ends at `resets_at`; refusals under way are among `used`."""
+    """`limit` and `used` are memos in the window that ends at `resets_at`; `used` is at most `limit`."""
 
     status = 429
     code = "DAILY_LIMIT_EXCEEDED"

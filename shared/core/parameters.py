@@ -30,6 +30,8 @@ PAUSE_S: Final = 0.5
 _TARGET: Final = "AmazonSSM.GetParameters"
 _PASSING: Final = ("ThrottlingException", "InternalServerError")
 
+FROM_A_VPC: Final = "from a VPC it is reached by an interface endpoint of com.amazonaws.<region>.ssm, or by a NAT"
+
 Headers = Mapping[str, str]
 Answer = tuple[int, bytes]
 Post = Callable[[str, Headers, bytes], Answer]
@@ -91,7 +93,7 @@ class _Parameters:
             except ValueError as exc:
                 raise SettingsError([f"AWS_ENDPOINT_URL is not a URL: {exc}"]) from exc
             except OSError as exc:
-                failure = f"no answer from {self._url}: {exc}"
+                failure = f"the Parameter Store cannot be reached at {self._url} ({exc}); {FROM_A_VPC}"
                 continue
             if status == 200:
                 return _secure_strings(answer)

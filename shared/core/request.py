@@ -1,6 +1,8 @@
 """The request being served: its id and its deadline."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -18,3 +20,22 @@ def time_left_s() -> float:
     """Return the seconds until the request being served must be answered; outside a request, a whole request's."""
     ends = ends_at.get()
     return REQUEST_S if ends is None else ends - time.monotonic()
+
+
+UNDO_S: Final = 1.2
+"""Seconds that undoing has at least, when the request's time is up. Twice of it still ends before the functions'
+15 s: places are given back first, then rows are removed."""
+
+
+@contextmanager
+def time_to_undo() -> Iterator[None]:
+    """Leave what runs within at least UNDO_S, whatever the request has left."""
+    ends = ends_at.get()
+    if ends is None:
+        yield
+        return
+    token = ends_at.set(max(ends, time.monotonic() + UNDO_S))
+    try:
+        yield
+    finally:
+        ends_at.reset(token)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit
+
+from shared.core.urls import is_url, normal_origin, origin_of
 
 DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
 DYNAMODB_TABLE: Final = "agent-talk"
@@ -60,11 +61,11 @@ class WebSettings:
 
     @classmethod
     def read(cls, read: "_Reader") -> Self:
+        environment = read.choice("AGENT_TALK_ENV", ("development", "production"), default="development")
         return cls(
-            production=read.choice("AGENT_TALK_ENV", ("development", "production"), default="development")
-            == "production",
-            cors_origins=read.origins("CORS_ORIGINS"),
-            public_origin=_origin_of(read.env.get("PUBLIC_URL", "")) or PUBLIC_URL,
+            production=environment == "production",
+            cors_origins=read.origins("CORS_ORIGINS", production=environment == "production"),
+            public_origin=origin_of(read.env.get("PUBLIC_URL", "")) or PUBLIC_URL,
             log_level=read.choice("LOG_LEVEL", LOG_LEVELS, default="INFO"),
             metrics=read.choice("METRICS", ("0", "1"), default="1" if read.in_lambda else "0") == "1",
         )
@@ -80,7 +81,10 @@ class Settings:
     hypr_url: str = ""
     hypermicro_api_key: str = field(default="", repr=False)
     hypr_platform_url: str = ""
-    hypr_app_slug: str = ""
+    hypr_app_slug: str = field(default="", repr=False)
+    hypr_private_network: bool = False
+    """Only the functions reach HYPR Micro: it may be asked by http://, and mint keys for all who reach it."""
+
     dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
     warnings: tuple[str, ...] = ()
@@ -92,16 +96,18 @@ class Settings:
         read = _Reader(env)
         edge = WebSettings.read(read)
         production, attempts = edge.production, AttemptLimits()
+        private = read.choice("HYPR_PRIVATE_NETWORK", ("0", "1"), default="0") == "1"
         settings = cls(
             edge=edge,
             store=_store(read, production=production),
             session_secret=_session_secret(read, production=production),
             public_url=_public_url(read, production=production),
             memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
-            hypr_url=read.url("HYPR_URL"),
+            hypr_url=read.encrypted_url("HYPR_URL", production=production and not private),
             hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
-            hypr_platform_url=read.url("HYPR_PLATFORM_URL"),
+            hypr_platform_url=read.encrypted_url("HYPR_PLATFORM_URL", production=production),
             hypr_app_slug=env.get("HYPR_APP_SLUG", ""),
+            hypr_private_network=private,
             dynamodb_table=read.table("DYNAMODB_TABLE", default=DYNAMODB_TABLE),
             attempts=AttemptLimits(
                 failed_logins_per_account=read.count(
@@ -166,9 +172,20 @@ class _Reader:
     def url(self, name: str) -> str:
         """Return the URL without a final slash; empty if it is unset."""
         url = self.env.get(name, "").rstrip("/")
-        if url and not _is_url(url):
+        if url and not is_url(url):
             self.problems.append(f"{name} must be an absolute http(s) URL without credentials{_but(url)}")
         return url
+
+    def encrypted_url(self, name: str, *, production: bool) -> str:
+        """Return the URL likewise; in production it must be an https:// one."""
+        url = self.url(name)
+        if production:
+            self.refuse_plain(name, url)
+        return url
+
+    def refuse_plain(self, name: str, url: str) -> None:
+        if url.lower().startswith("http://"):
+            self.problems.append(f"{name} must be https:// in production{_but(url)}")
 
     def table(self, name: str, *, default: str) -> str:
         value = self.env.get(name) or default
@@ -177,13 +194,16 @@ class _Reader:
         self.problems.append(f"{name} must be 3 to 255 letters, digits and _.-, not {value!r}")
         return default
 
-    def origins(self, name: str) -> tuple[str, ...]:
+    def origins(self, name: str, *, production: bool) -> tuple[str, ...]:
         words = [word.strip().rstrip("/") for word in self.env.get(name, "").split(",") if word.strip()]
         origins = [(word, normal_origin(word)) for word in words]
         self.problems.extend(
             f"{name} must be origins like https://example.org{_but(word)}" for word, origin in origins if origin is None
         )
-        return tuple(origin for _, origin in origins if origin is not None)
+        named = tuple(origin for _, origin in origins if origin is not None)
+        for origin in named if production else ():
+            self.refuse_plain(name, origin)
+        return named
 
 
 def _but(url: str) -> str:
@@ -191,51 +211,31 @@ def _but(url: str) -> str:
     return "" if "@" in url or "?" in url else f", not {url!r}"
 
 
-def normal_origin(text: str) -> str | None:
-    """Return an origin in one spelling: lower case, without its scheme's default port. None if it is no origin."""
-    if not _is_url(text) or urlsplit(text).path:
-        return None
-    return _origin_of(text)
-
-
-def _origin_of(url: str) -> str | None:
-    """Return the origin of a URL; None if it is no URL."""
-    if not _is_url(url):
-        return None
-    parts = urlsplit(url.lower())
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
-
-
-def _is_url(text: str) -> bool:
-    """Return whether this is an absolute http(s) URL without credentials, query and fragment."""
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 raises for what is no port
-    except ValueError:  # urlsplit raises it too, for brackets that hold no IPv6 address
-        return False
-    plain = text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
-
-
 def _session_secret(read: _Reader, *, production: bool) -> str:
     secret = read.env.get("SESSION_SECRET", "")
     if not secret:
-        if production:
-            read.problems.append("SESSION_SECRET is required in production")
-        elif read.in_lambda:
-            read.warnings.append("SESSION_SECRET is not set: anyone can forge sessions")
+        if production or read.in_lambda:
+            read.problems.append("SESSION_SECRET is required in production, and in Lambda in every stage")
         return DEVELOPMENT_SECRET
     if len(secret.encode()) < 32:
         read.problems.append("SESSION_SECRET must be at least 32 bytes")
-    if production and secret == DEVELOPMENT_SECRET:
-        read.problems.append("SESSION_SECRET must not be the development secret in production")
+    elif (production or read.in_lambda) and secret == DEVELOPMENT_SECRET:
+        read.problems.append("SESSION_SECRET must not be the development secret, which stands in the source")
+    elif production and _is_weak(secret):
+        read.problems.append("SESSION_SECRET can be guessed: make one with `openssl rand -base64 32`")
     return secret
 
 
+def _is_weak(secret: str) -> bool:
+    """Return whether a secret of 32 bytes or more repeats itself, or has fewer than 8 different characters.
+
+    Random ones have more: of 32 random digits one in ten million has fewer than 8.
+    """
+    return len(set(secret)) < 8 or secret in (secret + secret)[1:-1]
+
+
 def _public_url(read: _Reader, *, production: bool) -> str:
-    url = read.url("PUBLIC_URL")
+    url = read.encrypted_url("PUBLIC_URL", production=production)
     if not url and production:
         read.problems.append("PUBLIC_URL is required in production")
     return url or PUBLIC_URL

@@ -1,21 +1,31 @@
 """Limits on counters: memos a day and a month, and attempts in a window.
 
-A request is counted before it is known to be admitted; whoever finds the counter above the limit gives it back. So no
-more than the limit get through, whatever runs at once, and a refusal costs no more than an admission.
+A place is reserved before a memo is made, and given back if the memo fails. A day and a month that are counted one
+after the other, in this order, are exact: the month never counts a memo that the day refuses. Counted at once, refusals
+of the one would take places of the other.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Generator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any, Final
 
 from shared.core.clock import DAY, iso, next_day, next_month, whole_seconds
 from shared.core.concurrency import gather_settled
 from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
 from shared.limits.reservation import Reservation
 from shared.plans import PLANS, TEST_MEMOS_PER_DAY
-from shared.stores.port import Store
+from shared.stores.port import Bound, Store
 from shared.tables.api_keys import IssuedKey
 from shared.tables.users import Role, User
+
+LOOKS: Final = 4
+"""How often a place is tried for that was free when it was looked for. More would be taken by others as well."""
+
+MONTHS_REMEMBERED: Final = 4096
+"""Owners whose month's count a container remembers, some 200 bytes each. One that it forgot costs a read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,54 +64,86 @@ class Quota:
     day: Allowance
     month: Allowance
 
-    def enforce(self, at: datetime) -> None:
-        """Raises MonthlyLimitExceeded or DailyLimitExceeded when the last memo counted is beyond its limit.
+    @property
+    def is_spent(self) -> bool:
+        return self.day.remaining == 0 or self.month.remaining == 0
 
-        The month first: who is told to come back tomorrow shall not be refused tomorrow.
-        """
-        for allowance, error in ((self.month, MonthlyLimitExceeded), (self.day, DailyLimitExceeded)):
-            if allowance.limit is not None and allowance.used > allowance.limit:
-                raise error(
-                    limit=allowance.limit,
-                    used=min(allowance.limit, allowance.used - 1),
-                    resets_at=iso(allowance.resets_at),
-                    headers=self.day.headers(at) | {"Retry-After": str(whole_seconds(allowance.resets_at - at))},
-                )
+    def refusal(self, at: datetime) -> DailyLimitExceeded:
+        """Return the error that tells what is spent: the month first, since it is spent tomorrow too."""
+        is_month = self.month.remaining == 0
+        allowance, error = (self.month, MonthlyLimitExceeded) if is_month else (self.day, DailyLimitExceeded)
+        limit = allowance.limit or 0
+        return error(
+            limit=limit,
+            used=min(limit, allowance.used),
+            resets_at=iso(allowance.resets_at),
+            headers=self.day.headers(at) | {"Retry-After": str(whole_seconds(allowance.resets_at - at))},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """Memos that an owner's live keys made, in the UTC day and in the calendar month of `at`."""
+
+    day: int
+    month: int
+    at: datetime
+
+    def of(self, user: User) -> Quota:
+        """Return these numbers with the limits of their owner, who may be read at the same time."""
+        return _quota(*_limits(user), self.day, self.month, self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """A place that was reserved. `month` is a counter that is still to be counted, since it cannot refuse today."""
+
+    quota: Quota
+    user: User
+    month: Bound | None = None
 
 
 class Quotas:
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._months: OrderedDict[str, tuple[date, int]] = OrderedDict()
 
     def reservation(self) -> Reservation:
         return Reservation(self._store)
 
-    async def count(self, reservation: Reservation, key: IssuedKey, at: datetime) -> Callable[[User], Quota]:
-        """Count one memo. What it is measured by follows from the owner, who is read meanwhile."""
-        if key.is_test:
-            day = await reservation.take(f"{key.user_id}:testcalls:{at:%Y-%m-%d}", ends_at=next_day(at))
-            return lambda _: _quota(TEST_MEMOS_PER_DAY, None, day, 0, at)
-        day, month = await gather_settled(
-            reservation.take(f"{key.user_id}:calls:{at:%Y-%m-%d}", ends_at=next_day(at)),
-            reservation.take(f"{key.user_id}:calls:{at:%Y-%m}", ends_at=next_month(at)),
-        )
-        return lambda user: _quota(*_limits(user), day, month, at)
+    async def admit(self, reservation: Reservation, key: IssuedKey, owner: Awaitable[User], at: datetime) -> Admission:
+        """Reserve one memo of the owner's day and month, while the owner may still be read.
+
+        A refusal is looked at once more where the store counts one by one: places of refusals and of failed memos may
+        have been given back since. Raises MonthlyLimitExceeded, DailyLimitExceeded, and what `owner` raises.
+        """
+        owner = asyncio.ensure_future(owner)
+        for look in range(1, LOOKS + 1):
+            admitted = await self._admit(reservation, key, owner, at)
+            if isinstance(admitted, Admission):
+                return admitted
+            if admitted.is_spent or look == LOOKS:
+                raise admitted.refusal(at)
+        raise AssertionError("the last look returns or raises")
+
+    async def count_month(self, reservation: Reservation, admission: Admission) -> None:
+        """Count the month of an admission, beside the memo's writes."""
+        if admission.month is not None:
+            month = await reservation.take(admission.month.counter, ends_at=admission.month.ends_at)
+            self._remember(admission.user.id, admission.quota.day.resets_at.date(), month)
 
     async def used(self, user: User, at: datetime) -> Quota:
-        return (await self.used_by(user.id, at))(user)
+        return (await self.used_by(user.id, at)).of(user)
 
-    async def used_by(self, user_id: str, at: datetime) -> Callable[[User], Quota]:
+    async def used_by(self, user_id: str, at: datetime) -> Used:
         """The same for an owner who is read meanwhile."""
-        counters = await self._store.counters(f"{user_id}:calls:{at:%Y-%m}")
-        day, month = (counters.get(f"{user_id}:calls:{window}", 0) for window in (f"{at:%Y-%m-%d}", f"{at:%Y-%m}"))
-        return lambda user: _quota(*_limits(user), day, month, at)
+        counters = await self._store.counters(_month_counter(user_id, at))
+        day, month = (counters.get(name, 0) for name in (_day_counter(user_id, at), _month_counter(user_id, at)))
+        return Used(day=day, month=month, at=at)
 
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
         """How many memos this key can make now; None: any number."""
-        if key.is_test:
-            counter = f"{user.id}:testcalls:{at:%Y-%m-%d}"
-            return max(0, TEST_MEMOS_PER_DAY - (await self._store.counters(counter)).get(counter, 0))
-        quota = await self.used(user, at)
+        quota = await self._quota_of(key, user, at)
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
 
     async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
@@ -110,6 +152,105 @@ class Quotas:
         window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
         kind = "test" if key.is_test else "live"
         return await self._store.increment(f"{key.user_id}:refused:{kind}:{window}", ends_at=ends_at)
+
+    async def _admit(
+        self, reservation: Reservation, key: IssuedKey, owner: "asyncio.Future[User]", at: datetime
+    ) -> Admission | Quota:
+        """Try to reserve a place. Returns what is used, as read after the refusal, if there was none."""
+        if key.is_test:
+            day = Bound(counter=_test_counter(key.user_id, at), most=TEST_MEMOS_PER_DAY, ends_at=next_day(at))
+            reserved, user = await gather_settled(reservation.reserve([day]), owner)
+            quota = _test_quota(reserved.values[day.counter], at)
+            return quota if reserved.refused else Admission(quota=quota, user=user)
+        if self._store.reserves_at_once:
+            return await self._admit_at_once(reservation, await owner, at)
+        return await self._admit_in_order(reservation, key.user_id, owner, at)
+
+    async def _admit_at_once(self, reservation: Reservation, user: User, at: datetime) -> Admission | Quota:
+        limits = _limits(user)
+        day = Bound(counter=_day_counter(user.id, at), most=limits[0], ends_at=next_day(at))
+        month = Bound(counter=_month_counter(user.id, at), most=limits[1], ends_at=next_month(at))
+        reserved = await reservation.reserve([day, month])
+        quota = _quota(*limits, reserved.values[day.counter], reserved.values[month.counter], at)
+        return quota if reserved.refused else Admission(quota=quota, user=user)
+
+    async def _admit_in_order(
+        self, reservation: Reservation, user_id: str, owner: "asyncio.Future[User]", at: datetime
+    ) -> Admission | Quota:
+        day = Bound(counter=_day_counter(user_id, at), most=_DayLimit(owner), ends_at=next_day(at))
+        reserved, seen, user = await gather_settled(reservation.reserve([day]), self._month_seen(user_id, at), owner)
+        limits = _limits(user)
+        if reserved.refused:
+            return (await self.used_by(user_id, at)).of(user)
+        quota = _quota(*limits, reserved.values[day.counter], seen, at)
+        month = Bound(counter=_month_counter(user_id, at), most=limits[1], ends_at=next_month(at))
+        if _cannot_refuse_today(seen, *limits):
+            return Admission(quota=quota, user=user, month=month)
+        reserved = await reservation.reserve([month])
+        self._remember(user_id, next_day(at).date(), reserved.values[month.counter])
+        if not reserved.refused:
+            return Admission(quota=quota, user=user)
+        await reservation.give_back()
+        return (await self.used_by(user_id, at)).of(user)
+
+    async def _quota_of(self, key: IssuedKey, user: User, at: datetime) -> Quota:
+        if not key.is_test:
+            return await self.used(user, at)
+        counter = _test_counter(user.id, at)
+        return _test_quota((await self._store.counters(counter)).get(counter, 0), at)
+
+    async def _month_seen(self, user_id: str, at: datetime) -> int:
+        """The month's count, as it was at some time of this day."""
+        day_ends_on, month = self._months.get(user_id, (None, 0))
+        if day_ends_on == next_day(at).date():
+            return month
+        used = await self.used_by(user_id, at)
+        self._remember(user_id, next_day(at).date(), used.month)
+        return used.month
+
+    def _remember(self, user_id: str, day_ends_on: date, month: int) -> None:
+        self._months[user_id] = (day_ends_on, month)
+        self._months.move_to_end(user_id)
+        if len(self._months) > MONTHS_REMEMBERED:
+            self._months.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class _DayLimit:
+    """Awaits to the limit of an owner's day, as often as it is awaited."""
+
+    owner: "asyncio.Future[User]"
+
+    def __await__(self) -> Generator[Any, None, int | None]:
+        user = yield from self.owner.__await__()
+        return _limits(user)[0]
+
+
+def _cannot_refuse_today(month_seen: int, day_limit: int | None, month_limit: int | None) -> bool:
+    """Whether the month has room for two days' limits above what it was today.
+
+    One day's limit can be made after it was seen. The other is for counts that are given back, and for clocks that
+    differ about the day.
+    """
+    if month_limit is None:
+        return True
+    return day_limit is not None and month_seen + 2 * day_limit <= month_limit
+
+
+def _day_counter(user_id: str, at: datetime) -> str:
+    return f"{user_id}:calls:{at:%Y-%m-%d}"
+
+
+def _month_counter(user_id: str, at: datetime) -> str:
+    return f"{user_id}:calls:{at:%Y-%m}"
+
+
+def _test_counter(user_id: str, at: datetime) -> str:
+    return f"{user_id}:testcalls:{at:%Y-%m-%d}"
+
+
+def _test_quota(day: int, at: datetime) -> Quota:
+    return _quota(TEST_MEMOS_PER_DAY, None, day, 0, at)
 
 
 def _limits(user: User) -> tuple[int | None, int | None]:

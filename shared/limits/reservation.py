@@ -1,30 +1,49 @@
 """Counted places that are given back if the request fails."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
 from shared.core.concurrency import gather_settled
+from shared.core.request import time_to_undo
 from shared.stores.best_effort import best_effort
-from shared.stores.port import Store
+from shared.stores.port import Bound, Reserved, Store, month_of
 
 
 class Reservation:
-    """Counters raised for one request, which are given back if it comes to nothing."""
+    """Counters raised for one request, which are given back if the request fails."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._taken: list[tuple[str, datetime | None]] = []
+        self._taken: list[Bound] = []
 
     async def take(self, counter: str, *, ends_at: datetime | None = None) -> int:
-        """Returns the counter's value, this request included."""
+        """Count one place without a bound. Returns the counter's value, this place included."""
         value = await self._store.increment(counter, ends_at=ends_at)
-        self._taken.append((counter, ends_at))
+        self._taken.append(Bound(counter=counter, ends_at=ends_at))
         return value
 
-    async def give_back(self) -> None:
-        """Never raises: what cannot be given back stays counted, and is logged."""
-        taken, self._taken = self._taken, []
-        await gather_settled(*(self._give_back(counter, ends_at) for counter, ends_at in taken))
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        """Count a place in each of these counters, or in none, as the store's `reserve` does."""
+        reserved = await self._store.reserve(bounds)
+        if not reserved.refused:
+            self._taken += bounds
+        return reserved
 
-    async def _give_back(self, counter: str, ends_at: datetime | None) -> None:
-        with best_effort("a count could not be given back", counter=counter):
-            await self._store.increment(counter, -1, ends_at=ends_at)
+    async def give_back(self) -> None:
+        """Give every place back, once, within a time of its own.
+
+        Never raises: a place that cannot be given back stays counted, and is logged.
+        """
+        taken, self._taken = self._taken, []
+        requests: defaultdict[str, list[Bound]] = defaultdict(list)
+        for bound in taken:
+            back = Bound(counter=bound.counter, by=-bound.by, ends_at=bound.ends_at)
+            requests[month_of(bound.counter) if self._store.reserves_at_once else bound.counter].append(back)
+        with time_to_undo():
+            await gather_settled(*(self._give_back(places) for places in requests.values()))
+
+    async def _give_back(self, places: Sequence[Bound]) -> None:
+        counters = [place.counter for place in places]
+        with best_effort("places could not be given back: their counters stay too high", counters=counters):
+            await self._store.reserve(places)

@@ -1,55 +1,42 @@
-"""Making memos: a key's owner is charged, text becomes speech, and the memo is kept."""
+"""Making memos: the owner's place is reserved, text becomes speech, and the memo is written."""
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Final
 
 from shared.activity import UsageRecorder
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
-from shared.core.errors import (
-    AgentTalkError,
-    DailyLimitExceeded,
-    InternalError,
-    InvalidCredential,
-    ServiceUnavailable,
-    SpeechFailed,
-    ValidationFailed,
-)
+from shared.core.errors import InvalidCredential, ValidationFailed
 from shared.core.ids import Ids
 from shared.core.text import characters
 from shared.limits.attempts import Attempts
-from shared.limits.quotas import Allowance, Quotas
-from shared.limits.reservation import Reservation
+from shared.limits.quotas import Admission, Allowance, Quotas
+from shared.memos.failures import FailedMemos
+from shared.memos.requests import Draft, MemoRequest
 from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.speech.simulated import SimulatedSpeech
 from shared.speech.synthesizer import Synthesizer
-from shared.speech.voices import Voice
-from shared.stores.best_effort import best_effort
-from shared.stores.port import StoreError, StoreUnavailable
+from shared.stores.port import StoreError
 from shared.tables import ApiKeys, Memos, Users, uses_counter
 from shared.tables.api_keys import IssuedKey
 from shared.tables.memos import Memo
-from shared.tables.usage_logs import Action
 from shared.tables.users import User
 
 MAX_CHARACTERS: Final = 100_000
 """A memo's text, on any plan."""
 
+FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
+"""Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
+
 _KEYS_REMEMBERED: Final = 1024
 
 _log = logging.getLogger("agent_talk.memos")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    text: str
-    voice: Voice
-    title: str | None = None
 
 
 class MemoService:
@@ -74,57 +61,69 @@ class MemoService:
         self._quotas = quotas
         self._attempts = attempts
         self._recorder = recorder
+        self._failures = FailedMemos(memos=memos, quotas=quotas, recorder=recorder)
         self._speech = speech
         self._clock = clock
         self._ids = ids
         self._simulated = SimulatedSpeech()
         self._marked: OrderedDict[str, datetime] = OrderedDict()
 
-    async def make(self, key: IssuedKey, draft: Draft) -> tuple[Memo, Allowance]:
+    async def make(
+        self, key: IssuedKey, draft: Draft, *, check: Awaitable[IssuedKey] | None = None
+    ) -> tuple[Memo, Allowance]:
         """Make a memo and keep it. Returns it with what is left of the day's limit.
 
-        Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed when the text is too long for the plan, and
-        SpeechFailed; then nothing is charged and nothing is kept. What is not the caller's fault is recorded.
+        `check` is the key's check, if it is still under way: nothing is said or written before it succeeds, and what it
+        raises comes before all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the
+        text is too long for the plan, and SpeechFailed; then nothing is charged and nothing is kept. What is not the
+        caller's fault is recorded.
         """
-        at = self._clock()
-        reservation = self._quotas.reservation()
-        try:
-            quota_of, user, _ = await gather_settled(
-                self._quotas.count(reservation, key, at),
-                self._users.get(key.user_id),
-                self._recorder.note_active(key.user_id, at),
-            )
-            if user is None:
-                raise InvalidCredential("Invalid API key")
-            quota = quota_of(user)
-            quota.enforce(at)
-            _check_length(draft, user)
-            speech = self._simulated if key.is_test else self._speech
-            memo = await self._speak(draft, user.id, at, speech, api_key_id=key.id)
-            await self._keep(memo, key, reservation)
-            request_stats.current().memos += 1
-        except DailyLimitExceeded as exc:
-            await reservation.give_back()
-            await self._record_refusal(key, draft, at, exc)
-            raise
-        except BaseException as exc:
-            await gather_settled(reservation.give_back(), self._record_failure(key, draft, at, exc))
-            raise
-        return memo, quota.day
+        request = MemoRequest(key=key, draft=draft, at=self._clock(), reservation=self._quotas.reservation())
+        async with self._failures.undone(request):
+            admission = await self._admit(request, check)
+            memo = await self._speak(draft, key.user_id, request.at, simulated=key.is_test, api_key_id=key.id)
+            await self._keep(memo, request, admission)
+        request_stats.current().memos += 1
+        return memo, admission.quota.day
 
     async def demo(self, draft: Draft, *, address: str) -> Memo:
         """A simulated memo that is not kept. Raises TooManyAttempts."""
         await self._attempts.demo(address).begin()
-        return await self._speak(draft, "demo", self._clock(), self._simulated)
+        return await self._speak(draft, "demo", self._clock(), simulated=True)
+
+    async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
+        """Reserve a place for a text that its owner's plan takes, beside the key's check.
+
+        Housekeeping compares memos with logs for owners on the day's list, so the owner is on it before the memo is.
+        """
+        listed = self._recorder.note_active(request.key.user_id, request.at)
+        if check is None:
+            admission, _ = await gather_settled(self._place(request), listed)
+        else:
+            request.key, admission, _ = await gather_settled(check, self._place(request), listed)
+        return admission
+
+    async def _place(self, request: MemoRequest) -> Admission:
+        """Invalid requests take no place: what could be too long waits for its owner."""
+        owner = asyncio.ensure_future(self._owner(request.key.user_id))
+        if characters(request.draft.text) > FITS_ANY_PLAN:
+            _check_length(request.draft, await owner)
+        return await self._quotas.admit(request.reservation, request.key, owner, request.at)
+
+    async def _owner(self, user_id: str) -> User:
+        user = await self._users.get(user_id)
+        if user is None:
+            raise InvalidCredential("Invalid API key")
+        return user
 
     async def _speak(
-        self, draft: Draft, user_id: str, at: datetime, speech: Synthesizer, *, api_key_id: str | None = None
+        self, draft: Draft, user_id: str, at: datetime, *, simulated: bool, api_key_id: str | None = None
     ) -> Memo:
         began = time.perf_counter()
         try:
-            spoken = await speech.speak(draft.text, draft.voice)
+            spoken = await (self._simulated if simulated else self._speech).speak(draft.text, draft.voice)
         finally:
-            if speech is not self._simulated:
+            if not simulated:
                 request_stats.current().spoke(1000 * (time.perf_counter() - began))
         return Memo(
             id=self._ids.mint(at),
@@ -139,22 +138,16 @@ class MemoService:
             created_at=at,
         )
 
-    async def _keep(self, memo: Memo, key: IssuedKey, reservation: Reservation) -> None:
-        try:
-            await gather_settled(
-                self._memos.add(memo),
-                reservation.take(uses_counter(key)),
-                self._recorder.record_memo(memo, key),
-                self._mark_used(key, memo.created_at),
-            )
-        except BaseException:
-            await gather_settled(self._discard(memo), self._recorder.retract_memo(memo.user_id, memo.id))
-            raise
-
-    async def _discard(self, memo: Memo) -> None:
-        """A memo that failed half-way may be there all the same: its owner was told that it is not."""
-        with best_effort("a memo that failed could not be removed", memo_id=memo.id):
-            await self._memos.delete(memo)
+    async def _keep(self, memo: Memo, request: MemoRequest, admission: Admission) -> None:
+        """Write the memo, its log and its counts. When this returns, all of them are there."""
+        request.memo = memo
+        await gather_settled(
+            self._memos.add(memo),
+            self._recorder.record_memo(memo, request.key),
+            request.reservation.take(uses_counter(request.key)),
+            self._quotas.count_month(request.reservation, admission),
+            self._mark_used(request.key, memo.created_at),
+        )
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
         """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""
@@ -170,39 +163,6 @@ class MemoService:
         except StoreError:
             self._marked.pop(key.id, None)
             _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
-
-    async def _record_refusal(self, key: IssuedKey, draft: Draft, at: datetime, refusal: DailyLimitExceeded) -> None:
-        """Record the first refusal of a window."""
-        with best_effort("a refusal could not be counted", user_id=key.user_id):
-            if await self._quotas.refused(key, at, refusal) == 1:
-                await self._record(Action.ERROR_RATE_LIMIT, key, draft, at, code=refusal.code)
-
-    async def _record_failure(self, key: IssuedKey, draft: Draft, at: datetime, failure: BaseException) -> None:
-        """Record what answers 5xx, as a failed memo and as an error of its kind."""
-        match failure:
-            case AgentTalkError():
-                code = failure.code
-                if failure.status < 500:
-                    return
-            case StoreUnavailable():
-                code = ServiceUnavailable.code
-            case Exception():
-                code = InternalError.code
-            case _:  # cancelled
-                return
-        kind = Action.ERROR_TTS if isinstance(failure, SpeechFailed) else Action.ERROR_API
-        await gather_settled(
-            *(self._record(action, key, draft, at, code=code) for action in (Action.MEMO_FAILED, kind))
-        )
-
-    async def _record(self, action: Action, key: IssuedKey, draft: Draft, at: datetime, *, code: str) -> None:
-        metadata = {
-            "code": code,
-            "voice": draft.voice.id,
-            "characters": characters(draft.text),
-            "test": key.is_test,
-        }
-        await self._recorder.try_record(action, user_id=key.user_id, at=at, key=key, metadata=metadata)
 
 
 def _check_length(draft: Draft, user: User) -> None:

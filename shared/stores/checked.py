@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 from shared.stores.port import (
     PAGE_BYTES,
     STEP,
+    Bound,
     Change,
     Counter,
     Document,
@@ -25,11 +26,13 @@ from shared.stores.port import (
     Key,
     Kind,
     Page,
+    Reserved,
     Row,
     StoreError,
     Table,
     Updated,
     is_key_part,
+    month_of,
     serialised,
 )
 
@@ -55,20 +58,26 @@ Place = tuple[str, str]
 
 
 class PageRows(Generic[T]):
-    """The rows of one page while they are read: at most `limit`, at most PAGE_BYTES of JSON, and at least one."""
+    """The rows of one page while they are read: at most `limit`, at most PAGE_BYTES of JSON, and at least one.
 
-    def __init__(self, limit: int, size: Callable[[T], int]) -> None:
+    `count` returns for how many rows of the limit one counts.
+    """
+
+    def __init__(self, limit: int, size: Callable[[T], int], count: Callable[[T], int] = lambda _: 1) -> None:
         self.rows: list[T] = []
         self.limit = limit
         self._size_of = size
         self._size = 0
+        self._count_of = count
+        self._count = 0
 
     def take(self, row: T) -> bool:
         """Add a row. Returns False if the page is full without it.
 
         The size of a row beyond `limit` is not asked for: on DynamoDB that would decompress the row.
         """
-        if len(self.rows) == self.limit:
+        self._count += self._count_of(row)
+        if self.rows and self._count > self.limit:
             return False
         self._size += self._size_of(row)
         if self.rows and self._size > PAGE_BYTES:
@@ -174,11 +183,18 @@ class CheckedStore(ABC):
         return Page(rows=rows, after=rows[-1].key.sort if more else None)
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
-        _check_counter(counter)
-        if abs(by) > STEP:
-            raise ValueError(f"{by} is beyond 2**53 and would be rounded")
+        _check_step(counter, by)
         async with self._verb() as deadline:
             return await self._increment(counter, by, ends_at, deadline)
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        for bound in bounds:
+            _check_step(bound.counter, bound.by)
+        counters = [bound.counter for bound in bounds]
+        if len(set(map(month_of, counters))) != 1 or len(set(counters)) < len(counters):
+            raise ValueError(f"not different counters of one month: {counters}")
+        async with self._verb() as deadline:
+            return await self._reserve(bounds, deadline)
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
         _check_counter(prefix)
@@ -258,6 +274,8 @@ class CheckedStore(ABC):
     @abstractmethod
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int: ...
     @abstractmethod
+    async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved: ...
+    @abstractmethod
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]: ...
     @abstractmethod
     async def _erase(self, table: Table, partition: str, deadline: float) -> bool: ...
@@ -285,6 +303,12 @@ def _check_kind(table: Table, *kinds: Kind) -> None:
 def _check_counter(name: str) -> None:
     if _COUNTER.fullmatch(name) is None:
         raise InvalidKey(f"not a counter: {name!r}")
+
+
+def _check_step(counter: str, by: int) -> None:
+    _check_counter(counter)
+    if abs(by) > STEP:
+        raise ValueError(f"{by} is beyond 2**53 and would be rounded")
 
 
 def _document(text: str | None) -> Document | None:

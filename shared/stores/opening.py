@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from shared.core.checked_clock import CheckedClock
 from shared.core.clock import Clock, utc_now
@@ -9,11 +10,22 @@ from shared.core.request import time_left_s
 from shared.core.settings import Settings, SettingsError, StoreChoice
 from shared.stores.port import Store
 
+PROBE_S: Final = 2.0
+"""Seconds that the question whether the server is open to all may take, out of a first event's 12."""
+
 Close = Callable[[], Awaitable[None]]
+
+IsOpenToAll = Callable[[], Awaitable[bool]]
+"""Whether the engine gives credentials to callers without any. Asked once, when a container starts."""
 
 
 async def nothing_to_close() -> None:
     """Close a store that has no connections."""
+
+
+async def needs_credentials() -> bool:
+    """No engine but HYPR Micro gives credentials to callers without any."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +35,7 @@ class OpenedStore:
     store: Store
     clock: Clock
     close: Close = nothing_to_close
+    is_open_to_all: IsOpenToAll = needs_credentials
 
 
 def open_store(settings: Settings, *, creates_table: bool | None = None, clock: Clock = utc_now) -> OpenedStore:
@@ -69,7 +82,12 @@ def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
     except OSError as exc:
         raise SettingsError([f"the certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR ({exc})"]) from exc
     client = MicroClient(http, server, checked_clock=clock)
-    return OpenedStore(store=MicroStore(client, time_left_s=time_left_s), clock=clock, close=http.aclose)
+
+    async def is_open_to_all() -> bool:
+        return await client.mints_keys_for_all(deadline=client.deadline(PROBE_S))
+
+    store = MicroStore(client, time_left_s=time_left_s)
+    return OpenedStore(store=store, clock=clock, close=http.aclose, is_open_to_all=is_open_to_all)
 
 
 def _open_dynamodb(settings: Settings, clock: CheckedClock, *, creates_table: bool | None) -> OpenedStore:

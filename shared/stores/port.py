@@ -12,7 +12,7 @@ owner (`<user id>:calls:2026-11-23`): an owner's counters are stored together, a
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +26,7 @@ STEP: Final = 2**53
 """The most that one increment adds or subtracts. HYPR Micro rounds larger numbers: it counts in doubles."""
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+_MONTH = re.compile(r"[^:]*:(?:[^:]*:)*?[12]\d{3}-(?:0[1-9]|1[0-2])(?=[:-]|$)")
 
 T = TypeVar("T")
 
@@ -74,6 +75,15 @@ def is_key_part(text: str) -> bool:
     return _KEY_PART.fullmatch(text) is not None
 
 
+def month_of(counter: str) -> str:
+    """Return a counter's name up to its first month: `u:calls:2026-03` of `u:calls:2026-03-02`.
+
+    A name without a month is returned whole. Counters that share it can be reserved together.
+    """
+    month = _MONTH.match(counter)
+    return counter if month is None else month[0]
+
+
 def serialised(value: Any) -> str:
     """Return JSON. Raises ValueError for a value that JSON has not: NaN, an infinity, a lone surrogate."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -112,6 +122,35 @@ class Counter:
     ends_at: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """`by` more of a counter, if it then counts `most` at most; None: any number.
+
+    `most` may still be awaited: an engine that counts before it judges awaits it while it counts. A `by` below 0 gives
+    places back, and its `most` is None. `ends_at`: as for `increment`.
+    """
+
+    counter: str
+    by: int = 1
+    most: int | Awaitable[int | None] | None = None
+    ends_at: datetime | None = None
+
+    async def settled(self) -> int | None:
+        """Return `most`. Raises what its awaitable raises."""
+        return await self.most if isinstance(self.most, Awaitable) else self.most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserved:
+    """The result of a reserve. `values` are those of the counters that the engine looked at, as the reserve left them.
+
+    `refused` names the counters that would have passed their bounds. If it is empty, all were added to; else none.
+    """
+
+    values: Mapping[str, int]
+    refused: tuple[str, ...] = ()
+
+
 class StoreError(Exception):
     """A store's verb failed."""
 
@@ -133,6 +172,10 @@ class StoreNotReady(StoreUnavailable):
 
 
 class Store(Protocol):
+    @property
+    def reserves_at_once(self) -> bool:
+        """Whether one request reserves several counters. If not, they are counted one after the other, as given."""
+
     async def get(self, table: Table, key: Key) -> Document | None:
         """Return the row with its extensions; None: absent. Sees every acknowledged write."""
 
@@ -193,6 +236,14 @@ class Store(Protocol):
 
         The value is exact for answered calls; one without an answer may have been counted. After `ends_at` the store
         may forget the counter: its name must not be used again.
+        """
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        """Add to each of some counters its own number, or to none: no sum passes its bound, under any concurrency.
+
+        The counters are of one month (`month_of`); ValueError for others. A lost answer may leave them too high. Giving
+        back is refused where a counter holds fewer places, and a giving back that the network repeats counts once; but
+        not on HYPR Micro, which cannot tell. Raises what an awaited bound raises; then nothing was added.
         """
 
     async def counters(self, prefix: str) -> Mapping[str, int]:

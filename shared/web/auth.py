@@ -3,9 +3,11 @@
 A credential is an `Authorization` header, `Bearer <token>` or the bare token. Without one a session may come by cookie.
 """
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
@@ -18,6 +20,8 @@ from shared.services import Services
 from shared.tables.api_keys import IssuedKey
 from shared.tables.users import User
 from shared.web.cookies import session_cookies
+
+T = TypeVar("T")
 
 
 class _Credential(SecurityBase):
@@ -59,6 +63,29 @@ class Caller:
     user_id: str
     key: IssuedKey | None = None
     user: User | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresentedKey:
+    """A key that is good, or was at its last check and is being checked again: then `check` is under way."""
+
+    key: IssuedKey
+    check: Awaitable[IssuedKey] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresentedCaller:
+    """An owner whose credential may still be under check."""
+
+    user_id: str
+    check: Awaitable[IssuedKey] | None = None
+
+    async def answered(self, answer: Awaitable[T]) -> T:
+        """Await an answer beside the check. Raises what the check raises, before what the answer does."""
+        if self.check is None:
+            return await answer
+        _, result = await gather_settled(self.check, answer)
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +161,37 @@ async def _caller(
     return Caller(user_id=session.user.id, user=session.user)
 
 
+async def _presented_key(
+    token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices
+) -> AsyncIterator[PresentedKey]:
+    remembered = None if token is None else services.api_keys.remembered(token)
+    if remembered is None:
+        yield PresentedKey(key=await _key(token, services))
+        return
+    check = asyncio.ensure_future(_key(token, services))
+    try:
+        yield PresentedKey(key=remembered, check=check)
+    finally:
+        await check  # whatever else was wrong with the request: what the check raises comes first
+
+
+async def _presented_caller(
+    token: Annotated[str | None, Depends(_API_KEY)],
+    session: Annotated[str | None, Depends(_SESSION)],
+    request: Request,
+    services: RequestServices,
+) -> AsyncIterator[PresentedCaller]:
+    remembered = None if token is None else services.api_keys.remembered(token)
+    if remembered is None:
+        yield PresentedCaller(user_id=(await _caller(token, session, request, services)).user_id)
+        return
+    check = asyncio.ensure_future(_key(token, services))
+    try:
+        yield PresentedCaller(user_id=remembered.user_id, check=check)
+    finally:
+        await check
+
+
 async def _address(request: Request) -> str:
     return client_network(request.client.host) if request.client else "unknown"
 
@@ -166,6 +224,12 @@ SessionUser = Annotated[User, Depends(_user)]
 
 CallingKey = Annotated[IssuedKey, Depends(_key)]
 """A good API key; sessions are refused."""
+
+CheckedBeside = Annotated[PresentedKey, Depends(_presented_key)]
+"""An API key, which may be checked while its owner is read: await `check` before anything is answered."""
+
+CallerCheckedBeside = Annotated[PresentedCaller, Depends(_presented_caller)]
+"""An API key or a session, which may be checked while a page is read: await `answered`."""
 
 AnyCaller = Annotated[Caller, Depends(_caller)]
 """A good API key or a session."""

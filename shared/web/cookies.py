@@ -11,7 +11,7 @@ from typing import Final
 from fastapi import Request, Response
 
 from shared.accounts.sessions import SESSION_LIFE, Session
-from shared.core.settings import normal_origin
+from shared.core.urls import normal_origin
 from shared.web.middleware import App, Message, Receive, Scope, Send
 
 COOKIE: Final = "auth_token"

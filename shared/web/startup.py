@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from shared.core.concurrency import gather_settled
 from shared.core.errors import ServiceUnavailable
-from shared.core.parameters import names_parameters, with_secrets
+from shared.core.parameters import FROM_A_VPC, names_parameters, with_secrets
 from shared.core.settings import Settings, SettingsError
 from shared.services import Services
 from shared.stores.port import StoreError, StoreNotReady
@@ -20,6 +21,12 @@ SECRETS_S: Final = 6.0
 store too little time."""
 
 BuildServices = Callable[[Settings], Services]
+
+OPEN_TO_ALL: Final = (
+    "HYPR Micro answers GET /api/auth without credentials, so everybody who reaches it can mint a key and read and "
+    "write all rows: put it where only the functions reach it and set HYPR_PRIVATE_NETWORK=1, or let a proxy admit "
+    "/health, /api/dbs and /api/cache alone"
+)
 
 ReadSecrets = Callable[[Mapping[str, str]], Mapping[str, str]]
 """From an environment that names parameters to one that has their values, as `with_secrets` does. Blocks."""
@@ -50,7 +57,7 @@ class Startup:
         """Return the verified services; build them at the first call. Raises ServiceUnavailable if that fails."""
         async with self._lock:
             if self._services is None:
-                self._services = await self._start()
+                self._services = await self._build_services()
         return self._services
 
     async def close(self) -> None:
@@ -58,13 +65,13 @@ class Startup:
         if self._services is not None:
             await self._services.close()
 
-    async def _start(self) -> Services:
+    async def _build_services(self) -> Services:
         try:
             settings = Settings.from_env(await self._environment())
             for warning in settings.warnings:
                 _log.warning(warning)
             services = self._build(settings)
-            await _verify(services)
+            await _start(services)
         except SettingsError as exc:
             _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
             self._with_secrets = None  # the next event reads them again: they may have been corrected
@@ -85,14 +92,26 @@ class Startup:
                 async with asyncio.timeout(self._secrets_s):
                     self._with_secrets = await asyncio.to_thread(self._read_secrets, self._environ)
             except TimeoutError as exc:
-                raise SettingsError([f"the parameters of secrets could not be read in {self._secrets_s:g} s"]) from exc
+                problem = f"the Parameter Store did not answer within {self._secrets_s:g} s; {FROM_A_VPC}"
+                raise SettingsError([problem]) from exc
         return self._with_secrets
 
 
-async def _verify(services: Services) -> None:
-    """Verify the tables. If that fails, close the store, so that the next event opens it anew. Raises StoreError."""
+async def _start(services: Services) -> None:
+    """Verify the tables, and that not everybody can write to them. If that fails, close the store, so that the next
+    event opens it anew. Raises StoreError.
+    """
     try:
-        await services.store.verify(TABLES)
+        await gather_settled(services.store.verify(TABLES), _check_exposure(services))
     except BaseException:
         await services.close()
         raise
+
+
+async def _check_exposure(services: Services) -> None:
+    """Log an error if the store mints keys for everybody; in production raise StoreNotReady."""
+    if services.settings.hypr_private_network or not await services.is_open_to_all():
+        return
+    if services.settings.production:
+        raise StoreNotReady(OPEN_TO_ALL)
+    _log.error(OPEN_TO_ALL)

@@ -57,7 +57,7 @@ def test_every_variable_is_read() -> None:
             "AGENT_TALK_ENV": "production",
             "SESSION_SECRET": SECRET,
             "PUBLIC_URL": "https://api.example.org/v1/",
-            "CORS_ORIGINS": "https://a.example.org, http://localhost:3000/ ,",
+            "CORS_ORIGINS": "https://a.example.org, https://localhost:3000/ ,",
             "AGENT_TALK_MEMORY_FILE": "rows.json",
             "FAILED_LOGINS_PER_ACCOUNT": "1",
             "FAILED_LOGINS_PER_ADDRESS": "2",
@@ -71,7 +71,7 @@ def test_every_variable_is_read() -> None:
         store=StoreChoice.MEMORY,
         edge=WebSettings(
             production=True,
-            cors_origins=("https://a.example.org", "http://localhost:3000"),
+            cors_origins=("https://a.example.org", "https://localhost:3000"),
             public_origin="https://api.example.org",
             log_level="DEBUG",
             metrics=True,
@@ -215,7 +215,11 @@ def test_production_with_all_it_requires_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    "env", [{}, {"AGENT_TALK_ENV": "production", "SESSION_SECRET": SECRET, "PUBLIC_URL": "https://x.org"}]
+    "env",
+    [
+        {"SESSION_SECRET": SECRET},
+        {"AGENT_TALK_ENV": "production", "SESSION_SECRET": SECRET, "PUBLIC_URL": "https://x.org"},
+    ],
 )
 def test_an_unset_store_is_refused_in_lambda_and_all_that_would_choose_one_is_named(env: dict[str, str]) -> None:
     told = problem(LAMBDA | env)
@@ -237,9 +241,65 @@ def test_explicit_memory_works_in_lambda_outside_production_with_a_warning() -> 
     assert "AGENT_TALK_STORE=memory" in warning
 
 
-def test_a_default_secret_in_lambda_is_a_warning() -> None:
-    (warning,) = Settings.from_env(LAMBDA | DIRECT).warnings
-    assert "SESSION_SECRET" in warning
+@pytest.mark.parametrize("stage", ["development", "production"])
+@pytest.mark.parametrize("secret", ["", DEVELOPMENT_SECRET])
+def test_settings_refuse_the_known_secret_in_lambda(stage: str, secret: str) -> None:
+    """Whoever reads the source can sign with it, so no stage that a network reaches serves with it."""
+    env = PRODUCTION | LAMBDA | {"AGENT_TALK_ENV": stage, "SESSION_SECRET": secret}
+    assert "SESSION_SECRET" in problem(env)
+
+
+def test_settings_take_the_known_secret_on_a_laptop() -> None:
+    """`make run` and `invoke local` need no secret."""
+    for env in ({}, LAMBDA | {"IS_LOCAL": "true"}):
+        assert Settings.from_env(env).session_secret == DEVELOPMENT_SECRET
+
+
+@pytest.mark.parametrize(
+    "weak", ["a" * 32, "ab" * 20, "correct horse " * 3, "0123456789abcdef" * 2, "1234567" + "1" * 30]
+)
+def test_settings_refuse_a_weak_secret_in_production(weak: str) -> None:
+    """A secret that repeats itself, or has few different characters, is found by trying."""
+    assert "openssl" in problem(PRODUCTION | {"SESSION_SECRET": weak})
+    assert Settings.from_env({"SESSION_SECRET": weak}).session_secret == weak
+
+
+@pytest.mark.parametrize(
+    "strong",
+    ["93846251740918273645018273645019", "8f5ab2a46f7c4c439d220d3a3cb2a111", "kq3J8d+0Zs1xYb7Qm2Vw9RtLp4Nc6Hf="],
+)
+def test_settings_take_a_random_secret_in_production(strong: str) -> None:
+    """Digits, hexadecimal digits and base64 are all random enough at 32 characters."""
+    assert Settings.from_env(PRODUCTION | {"SESSION_SECRET": strong}).session_secret == strong
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("PUBLIC_URL", {}),
+        ("CORS_ORIGINS", {}),
+        ("HYPR_URL", {"AGENT_TALK_STORE": "micro", "HYPERMICRO_API_KEY": "k"}),
+        ("HYPR_PLATFORM_URL", {"AGENT_TALK_STORE": "micro", "HYPR_APP_SLUG": "app"}),
+    ],
+)
+def test_settings_refuse_plain_http_in_production(name: str, more: dict[str, str]) -> None:
+    """Keys and sessions cross no network unencrypted."""
+    assert name in problem(PRODUCTION | more | {name: "HTTP://micro.example.org"})
+    assert Settings.from_env(PRODUCTION | more | {name: "https://micro.example.org"}).production
+    development = PRODUCTION | more | {name: "http://micro.example.org", "AGENT_TALK_ENV": "development"}
+    assert not Settings.from_env(development).production
+
+
+def test_settings_take_plain_http_on_a_private_network() -> None:
+    """HYPR_PRIVATE_NETWORK=1 says that only the functions reach the server."""
+    private = PRODUCTION | DIRECT | {"AGENT_TALK_STORE": "micro", "HYPR_PRIVATE_NETWORK": "1"}
+    assert Settings.from_env(private).hypr_url == "http://micro.example.org"
+    assert any("HYPR_PRIVATE_NETWORK" in line for line in problems(private | {"HYPR_PRIVATE_NETWORK": "yes"}))
+
+
+def test_the_slug_of_the_platform_is_in_no_repr() -> None:
+    """The slug is all that the platform asks for, so it is a secret."""
+    assert "sl0g" not in repr(Settings.from_env(PLATFORM | {"HYPR_APP_SLUG": "sl0g"}))
 
 
 def test_a_table_is_named_or_has_its_default_name() -> None:

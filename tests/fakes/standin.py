@@ -74,8 +74,14 @@ class StandIn:
     """The server, as an ASGI application. `served` counts what was received, by route."""
 
     def __init__(
-        self, *, schedule: Schedule | None = None, wall: Callable[[], float] = time.time, keys: Iterable[str] = (KEY,)
+        self,
+        *,
+        schedule: Schedule | None = None,
+        wall: Callable[[], float] = time.time,
+        keys: Iterable[str] = (KEY,),
+        mints_keys_for_all: bool = False,
     ) -> None:
+        """With `mints_keys_for_all` it lists keys for everybody, as the server does without a proxy before it."""
         self.served: Counter[str] = Counter()
         self._schedule = schedule or AtOnce()
         self._wall = wall
@@ -104,6 +110,11 @@ class StandIn:
             "POST /api/cache/:key/increment": lambda request: self._add(request, 1),
             "POST /api/cache/:key/decrement": lambda request: self._add(request, -1),
         }
+
+        self._handlers_for_all: Mapping[str, Callable[[_Request], Answer | Act]] = (
+            {"GET /api/auth": lambda _: (200, {"keys": []})} if mints_keys_for_all else {}
+        )
+        self._handlers = {**self._handlers, **self._handlers_for_all}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
@@ -155,7 +166,7 @@ class StandIn:
                 told = "Invalid Authorization header format. Expected: Bearer <api-key>"
             if told and seen.route != "GET /api/cache/health":
                 return 401, {"ok": False, "error": "Unauthorized", "message": told}
-        elif request.path.startswith("/api/"):
+        elif request.path.startswith("/api/") and seen.route not in self._handlers_for_all:
             if not header:
                 raise Refused(401, "Authorization header required")
             # The scheme may be missing; in any case it may be written in lower case.

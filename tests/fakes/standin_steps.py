@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 ROUTES: Final = (
     "GET /health",
+    "GET /api/auth",
     "GET /api/dbs",
     "POST /api/dbs/:db",
     "DELETE /api/dbs/:db",

@@ -1,4 +1,4 @@
-"""What the public contract says of every answer: codes, statuses, details, headers. `World` checks each by it.
+"""The public contract of every answer: codes, statuses, details and headers. `World` checks each answer by it.
 
 A test that compares one field of an error would not notice a detail that no client expects, or one that is missing.
 """

@@ -4,13 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
+from handlers import memos
+from shared.core.settings import Settings
+from shared.services import Services
+from shared.stores.memory.store import MemoryStore
 from shared.stores.port import StoreError
+from shared.web.function import Function
 from tests.events import http_event
-from tests.handlers.world import Logs, World
+from tests.handlers.world import PRODUCTION, PUBLIC_URL, Logs, World
+from tests.support import SECRET, FakeClock, cheap_passwords
 
 NewWorld = Callable[..., World]
 UNAVAILABLE = (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again.")
-IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos"}
+IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos", "SESSION_SECRET": SECRET}
 VOICES = "/api/v1/voices"
 
 
@@ -108,7 +114,9 @@ def test_lambda_without_a_store_refuses_and_logs_the_variables(new_world: NewWor
 
 
 def test_all_that_is_wrong_is_logged_at_once(new_world: NewWorld, logs: Logs) -> None:
-    world = new_world({**IN_LAMBDA, "AGENT_TALK_ENV": "production", "PUBLIC_URL": "", "LOG_LEVEL": "LOUD"})
+    world = new_world(
+        {**IN_LAMBDA, "AGENT_TALK_ENV": "production", "SESSION_SECRET": "", "PUBLIC_URL": "", "LOG_LEVEL": "LOUD"}
+    )
     assert world.get(VOICES).refusal == UNAVAILABLE
     (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
     for name in ("SESSION_SECRET", "PUBLIC_URL", "LOG_LEVEL", "AGENT_TALK_STORE"):
@@ -135,3 +143,66 @@ def test_each_function_shares_nothing_with_the_others_but_the_store(world: World
     assert world.get("/api/v1/usage", token=account.key).json["logs"][0]["id"] == memo["id"]
     world.get("/api/keys", token=account.session)
     assert len({id(services) for services in world.built}) == len(world.built) == 4
+
+
+class Exposure:
+    """A store that is open to all, or not, and how often the container asked."""
+
+    def __init__(self, *, is_open: bool) -> None:
+        self.is_open = is_open
+        self.asked = 0
+
+    async def __call__(self) -> bool:
+        self.asked += 1
+        return self.is_open
+
+    def function(self, environ: dict[str, str]) -> Function:
+        def build(settings: Settings) -> Services:
+            return Services.on(
+                MemoryStore(), settings, passwords=cheap_passwords(), clock=FakeClock(), is_open_to_all=self
+            )
+
+        return memos.handler.with_environment({"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL} | environ, build)
+
+
+def status(function: Function) -> int:
+    try:
+        answered: int = function(http_event("GET", VOICES), None)["statusCode"]
+    finally:
+        function.close()
+    return answered
+
+
+def test_startup_refuses_an_open_store_in_production(logs: Logs) -> None:
+    """A server that mints keys for everybody serves no production, and the log says what to do."""
+    assert status(Exposure(is_open=True).function(PRODUCTION)) == 503
+    (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
+    for word in ("GET /api/auth", "HYPR_PRIVATE_NETWORK", "/api/cache"):
+        assert word in line["message"]
+
+
+def test_startup_logs_an_open_store_in_every_stage(logs: Logs) -> None:
+    """In development the container serves, with an ERROR line."""
+    assert status(Exposure(is_open=True).function({})) == 200
+    (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
+    assert "GET /api/auth" in line["message"]
+
+
+def test_startup_takes_the_risk_that_a_setting_takes(logs: Logs) -> None:
+    """On a private network nothing is asked, and nothing is logged."""
+    exposure = Exposure(is_open=True)
+    assert status(exposure.function(PRODUCTION | {"HYPR_PRIVATE_NETWORK": "1"})) == 200
+    assert exposure.asked == 0
+    assert [line for line in logs.lines if line["level"] == "ERROR"] == []
+
+
+def test_startup_asks_once_whether_the_store_is_open(logs: Logs) -> None:
+    """A store that needs credentials costs one question a container, and no line."""
+    exposure = Exposure(is_open=False)
+    function = exposure.function(PRODUCTION)
+    try:
+        answers = [function(http_event("GET", VOICES), None)["statusCode"] for _ in range(3)]
+    finally:
+        function.close()
+    assert (answers, exposure.asked) == ([200] * 3, 1)
+    assert [line for line in logs.lines if line["level"] == "ERROR"] == []

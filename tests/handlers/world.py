@@ -28,7 +28,7 @@ from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, res
 from tests.fakes.permitted import PermittedStore
 from tests.handlers.contract import check_error, check_status
 from tests.handlers.stores import STORES, WatchedStore
-from tests.support import FakeClock, seeded_pause
+from tests.support import SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
 
 PUBLIC_URL: Final = "https://api.example.org"
@@ -39,7 +39,7 @@ PASSWORD: Final = "correct horse battery"
 
 PRODUCTION: Final = {
     "AGENT_TALK_ENV": "production",
-    "SESSION_SECRET": "s" * 32,
+    "SESSION_SECRET": SECRET,
     "CORS_ORIGINS": "https://app.example.org, https://admin.example.org",
 }
 

@@ -1,8 +1,9 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.errors import AgentTalkError, DailyLimitExceeded, MonthlyLimitExceeded
+from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
 from shared.limits.quotas import Quota, Quotas
 from shared.limits.reservation import Reservation
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
@@ -16,14 +17,17 @@ pytestmark = pytest.mark.anyio
 
 async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
     """What a memo does, as far as limits see it."""
-    reservation = Reservation(store)
-    quota = (await Quotas(store).count(reservation, key, at))(user)
-    try:
-        quota.enforce(at)
-    except AgentTalkError:
-        await reservation.give_back()
-        raise
-    return quota
+    return await spend_by(Quotas(store), Reservation(store), user, key, at)
+
+
+async def spend_by(quotas: Quotas, reservation: Reservation, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
+    async def owner() -> User:
+        await asyncio.sleep(0)
+        return user
+
+    admission = await quotas.admit(reservation, key, owner(), at)
+    await quotas.count_month(reservation, admission)
+    return admission.quota
 
 
 async def spent(store: Store, user: User, times: int, at: datetime = NOON) -> None:

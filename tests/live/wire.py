@@ -74,6 +74,7 @@ class BulkClient(MicroClient):
         read: Callable[[Any], T],
         *,
         body: Json | None = None,
+        anonymous: bool = False,  # noqa: ARG002 filling has the key
         repeatable: bool = False,  # noqa: ARG002 nothing is repeated
         deadline: float | None = None,  # noqa: ARG002 filling may take its time
     ) -> T:

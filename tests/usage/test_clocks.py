@@ -11,7 +11,7 @@ import pytest
 from shared.core.checked_clock import CheckedClock
 from shared.core.clock import DAY, HOUR, Clock
 from shared.core.settings import AttemptLimits, Settings
-from shared.memos.memos import Draft
+from shared.memos.requests import Draft
 from shared.micro import Direct, MicroClient
 from shared.services import Services
 from shared.speech.voices import VOICES

@@ -136,13 +136,13 @@ class Dynamo:
         expression: str,
         *,
         deadline: float,
-        values: Item,
+        values: Item | None = None,
         names: dict[str, str] | None = None,
         condition: str | None = None,
         repeatable: bool = True,
         returns: bool = False,
     ) -> Item:
-        """Return the item as it is now, if `returns`. Raises ConditionFailed if the condition does not hold."""
+        """Return the item as it is now, if `returns`. Raises ConditionFailed, with the item as it is if `returns`."""
         answer = await self._request(
             "update_item",
             deadline,
@@ -150,9 +150,10 @@ class Dynamo:
             Key=key,
             UpdateExpression=expression,
             ReturnValues="ALL_NEW" if returns else "NONE",
-            ExpressionAttributeValues=values,
+            **({"ExpressionAttributeValues": values} if values else {}),
             **({"ExpressionAttributeNames": names} if names else {}),
             **({"ConditionExpression": condition} if condition else {}),
+            **({"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if condition and returns else {}),
         )
         attributes: Item = answer.get("Attributes", {})
         return attributes

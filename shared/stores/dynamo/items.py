@@ -3,25 +3,31 @@
 | attribute | a row | a counter |
 |---|---|---|
 | `pk` | `<table>#<partition>`, and `#<shard>` in spread tables | `counter#<its name up to the first colon>` |
-| `sk` | `<sort>!` | its name |
+| `sk` | `<sort>!` | its name up to its first month; the whole name, if there is no month in it |
 | `doc` | the document as JSON; compressed from 100 kB on | |
 | `ext` | a map of its extensions, by field, each as JSON | |
 | `v` | the version, which every write changes | |
 | `t` | the token of the write that created it, and those of the last eight; `""` where there were fewer | |
-| `n`, `ttl` | | the value, and the epoch second after which it has ended |
+| `n…`, `ttl` | | its value, and the epoch second after which the item has ended |
+| `r0` to `r7` | | the tokens of the last reserves, the last one in `r7` |
+
+Counters of one month share an item, so that one request can judge and count several of them. Their names after the
+month name the attributes: `n` is the value of `ada:calls:2026-11`, and `n-23` that of `ada:calls:2026-11-23`.
 
 A memo whose title was changed, and a counter:
 
     {"pk": {"S": "memos#ada"}, "sk": {"S": "0199…!"}, "doc": {"S": "{\"title\":\"a\"}"},
      "ext": {"M": {"title": {"S": "\"b\""}}}, "v": {"N": "48113"},
      "t": {"L": [{"S": "5f0c…"}, {"S": ""}, … six more …, {"S": "91d2…"}]}}
-    {"pk": {"S": "counter#ada"}, "sk": {"S": "ada:calls:2026-11-23"}, "n": {"N": "7"}, "ttl": {"N": "1764028800"}}
+    {"pk": {"S": "counter#ada"}, "sk": {"S": "ada:calls:2026-11"}, "n": {"N": "40"}, "n-23": {"N": "7"},
+     "ttl": {"N": "1796083200"}, "r7": {"S": "3be1…"}}
 
 `#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part is the first of its
 partition, and a key can be named that sorts just before or just after a row.
 """
 
 import json
+import re
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -29,8 +35,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
+from shared.core.clock import next_day, next_month
 from shared.stores.checked import Place
-from shared.stores.port import Counter, Document, Key, Row, Table, serialised
+from shared.stores.port import Counter, Document, Key, Row, Table, month_of, serialised
 
 COMPRESSED_FROM: Final = 100_000
 """Bytes of JSON from which a document is compressed. An item may have 400 KB. Shorter documents stay readable in the
@@ -45,6 +52,17 @@ REMEMBERED: Final = ", ".join(
 )
 """The part of an update expression that appends `:token` to the last tokens and drops the oldest of them. `:none`, an
 empty string, fills the list of a row that an earlier version of this code wrote, with fewer tokens."""
+
+RESERVES: Final = 8
+"""Reserves whose tokens an item keeps: one that the network delivers again in that time counts once. Each costs some 20
+bytes of an item that is to stay below 1 KB, one written unit."""
+
+RESERVES_REMEMBERED: Final = ", ".join(
+    [*(f"r{at} = if_not_exists(r{at + 1}, :none)" for at in range(RESERVES - 1)), f"r{RESERVES - 1} = :token"]
+)
+NOT_RESERVED: Final = " AND ".join(f"(attribute_not_exists(r{at}) OR r{at} <> :token)" for at in range(RESERVES))
+
+_DAY = re.compile(r"n-(0[1-9]|[12]\d|3[01])(?=:|$)")
 
 Item = dict[str, Any]
 
@@ -133,16 +151,48 @@ def partitions(table: Table, partition: str) -> list[str]:
 
 
 def counter_key(name: str) -> Item:
-    return item_key(counter_partition(name), name)
+    return item_key(counter_partition(name), month_of(name))
 
 
 def counter_partition(name: str) -> str:
     return f"counter#{name.partition(':')[0]}"
 
 
-def read_counter(item: Item) -> Counter:
-    ends_at = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC) if "ttl" in item else None
-    return Counter(name=item["sk"]["S"], value=int(item["n"]["N"]), ends_at=ends_at)
+def counter_attribute(name: str) -> str:
+    """Return the attribute that holds a counter's value in its item: `n`, or `n-02` for a day."""
+    return "n" + name.removeprefix(month_of(name))
+
+
+def counter_ends_at(name: str, ends_at: datetime) -> datetime:
+    """Return when a counter's item ends: with its month, where it shares it with the counters of other days."""
+    month = month_of(name)
+    return ends_at if month == name else next_month(datetime.strptime(month[-7:], "%Y-%m").replace(tzinfo=UTC))
+
+
+def read_counters(item: Item) -> list[Counter]:
+    """Return the counters that an item holds, in the order of their names."""
+    item_ends_at = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC) if "ttl" in item else None
+    return [
+        Counter(
+            name=item["sk"]["S"] + name[1:], value=int(item[name]["N"]), ends_at=_counter_ends(item, name, item_ends_at)
+        )
+        for name in sorted(name for name in item if name == "n" or name.startswith(("n-", "n:")))
+    ]
+
+
+def reserves_of(item: Item) -> set[str]:
+    """Return the tokens of the last reserves."""
+    return {item[f"r{at}"]["S"] for at in range(RESERVES) if f"r{at}" in item}
+
+
+def _counter_ends(item: Item, attribute: str, item_ends_at: datetime | None) -> datetime | None:
+    day = _DAY.match(attribute)
+    if item_ends_at is None or day is None:
+        return item_ends_at
+    try:
+        return next_day(datetime.fromisoformat(f"{item['sk']['S'][-7:]}-{day[1]}").replace(tzinfo=UTC))
+    except ValueError:  # no day of this month
+        return item_ends_at
 
 
 def _item(key: Item, document: str, *, version: int, tokens: tuple[str, ...]) -> Item:

@@ -18,7 +18,7 @@ from shared.stores.dynamo.items import (
     item_key,
     partitions,
     place_of,
-    read_counter,
+    read_counters,
     read_item,
 )
 from shared.stores.port import Counter, Row, Table
@@ -76,14 +76,17 @@ async def scan_counters(
     deadline: float,
     enough: float,
 ) -> tuple[list[Counter], Place | None]:
-    """Return some counters that have not ended, and where the scan stands; None: at its end. Raises DynamoError."""
+    """Return some counters that have not ended, and where the scan stands; None: at its end. Raises DynamoError.
 
-    def read(item: Item) -> Counter | None:
-        return None if has_ended(item) else read_counter(item)
+    The counters of one item come together, and may be more than `limit`.
+    """
 
-    page = PageRows[Counter](limit, lambda _: 0)
+    def read(item: Item) -> list[Counter] | None:
+        return None if has_ended(item) else read_counters(item)
+
+    page = PageRows[list[Counter]](limit, lambda _: 0, len)
     place = await _scan(dynamo, counter_partition(""), read, page, after, deadline=deadline, enough=enough)
-    return page.rows, place
+    return [counter for counters in page.rows for counter in counters], place
 
 
 async def _scan(

@@ -6,33 +6,52 @@ rows are laid out: `items`. Why no index rows and no transactions are needed: do
 """
 
 import secrets
+from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from math import ceil, inf
-from typing import Final
+from typing import Any, Final
 
 from shared.core.clock import Clock, utc_now
-from shared.core.concurrency import KeyedLocks
+from shared.core.concurrency import KeyedLocks, in_batches
 from shared.stores.checked import CheckedStore, Place, TextChange, Texts
 from shared.stores.dynamo import provisioning
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.failures import CallTimedOut, ConditionFailed, DynamoError, meaning
 from shared.stores.dynamo.items import (
+    NOT_RESERVED,
     REMEMBERED,
+    RESERVES_REMEMBERED,
     Item,
     Stored,
+    counter_attribute,
+    counter_ends_at,
     counter_key,
     counter_partition,
     new_item,
     partitions,
-    read_counter,
+    read_counters,
     read_item,
+    reserves_of,
     row_key,
     tokens_of,
 )
 from shared.stores.dynamo.pages import read_page, scan_counters, scan_rows
-from shared.stores.port import AlreadyExists, Counter, Document, Key, Row, StoreUnavailable, Table, serialised
+from shared.stores.port import (
+    AlreadyExists,
+    Bound,
+    Counter,
+    Document,
+    Key,
+    Reserved,
+    Row,
+    StoreUnavailable,
+    Table,
+    month_of,
+    serialised,
+)
 
 ABSENT: Final = "attribute_not_exists(pk)"
 NOT_YET: Final = "attribute_exists(pk) AND NOT contains(t, :token)"
@@ -44,6 +63,8 @@ class DynamoStore(CheckedStore):
 
     With `creates_table`, `verify` creates the table if it is missing.
     """
+
+    reserves_at_once = True
 
     def __init__(
         self,
@@ -116,32 +137,57 @@ class DynamoStore(CheckedStore):
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
         """A request without an answer is not sent again: it would count twice."""
+        names: dict[str, str] = {"#n": counter_attribute(counter)}
         values: Item = {":by": {"N": str(by)}}
+        expression = "ADD #n :by"
         if ends_at is not None:
-            values[":ends"] = {"N": str(ceil(ends_at.timestamp()))}
+            names["#ttl"] = "ttl"
+            values[":ends"] = _epoch_s(counter_ends_at(counter, ends_at))
+            expression = f"SET #ttl = :ends {expression}"
         counted = await self._dynamo.update(
             counter_key(counter),
-            "ADD n :by" if ends_at is None else "SET #ttl = :ends ADD n :by",
-            names=None if ends_at is None else {"#ttl": "ttl"},
+            expression,
+            names=names,
             values=values,
             repeatable=False,
             returns=True,
             deadline=deadline,
         )
-        return int(counted["n"]["N"])
+        return int(counted[names["#n"]]["N"])
+
+    async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
+        """One conditional update, sent again when its answer is lost: its token tells whether it was carried out.
+
+        If more than RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
+        """
+        limits = [await bound.settled() for bound in bounds]
+        request, token = _reserve_request(bounds, limits), _token()
+        request["values"][":token"] = {"S": token}
+        try:
+            item = await self._dynamo.update(counter_key(bounds[0].counter), **request, returns=True, deadline=deadline)
+        except ConditionFailed as failed:
+            item = failed.item or {}
+            if token not in reserves_of(item):
+                values = _values(item, bounds)
+                refused = [_refuses(bound, limit, values) for bound, limit in zip(bounds, limits, strict=True)]
+                names = tuple(bound.counter for bound, no in zip(bounds, refused, strict=True) if no)
+                return Reserved(values=values, refused=names)
+        return Reserved(values=_values(item, bounds))
 
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
         """Counters that have ended are left out: DynamoDB deletes them, but may take days."""
-        values = {":pk": {"S": counter_partition(prefix)}, ":prefix": {"S": prefix}}
-        counters: list[Counter] = []
+        values = {":pk": {"S": counter_partition(prefix)}, ":prefix": {"S": month_of(prefix)}}
+        counted: Counts[str] = Counts()
         after: Item | None = None
         while True:
             items, after = await self._dynamo.query(
                 "pk = :pk AND begins_with(sk, :prefix)", values, after=after, deadline=deadline
             )
-            counters += [read_counter(item) for item in items if not self._has_ended(item)]
+            for counter in (each for item in items if not self._has_ended(item) for each in read_counters(item)):
+                if counter.name.startswith(prefix):  # an earlier version kept a day's value in an item of its own
+                    counted[counter.name] += counter.value
             if after is None:
-                return {counter.name: counter.value for counter in counters}
+                return {name: counted[name] for name in sorted(counted)}
 
     async def _erase(self, table: Table, partition: str, deadline: float) -> bool:
         enough = self._half_way(deadline)
@@ -159,7 +205,21 @@ class DynamoStore(CheckedStore):
         return True
 
     async def _drop(self, counters: Sequence[str], deadline: float) -> None:
-        await self._dynamo.delete_all([counter_key(counter) for counter in counters], deadline=deadline)
+        """With a month the days in it are forgotten too, since they share its item; a day alone leaves the item."""
+        whole = [counter for counter in counters if counter == month_of(counter)]
+        days = [counter for counter in counters if month_of(counter) not in whole]
+        await self._dynamo.delete_all([counter_key(counter) for counter in whole], deadline=deadline)
+        await in_batches(self._drop_day(counter, deadline) for counter in days)
+
+    async def _drop_day(self, counter: str, deadline: float) -> None:
+        with suppress(ConditionFailed):  # the item is absent
+            await self._dynamo.update(
+                counter_key(counter),
+                "REMOVE #n",
+                names={"#n": counter_attribute(counter)},
+                condition="attribute_exists(pk)",
+                deadline=deadline,
+            )
 
     async def _scan(
         self, table: Table, after: Place | None, limit: int, deadline: float
@@ -209,6 +269,49 @@ class DynamoStore(CheckedStore):
             if failed.repeated and not deleted and (seen is None or not seen.remembered_by(there)):
                 raise StoreUnavailable("a write without an answer may have been made, and overwritten") from failed
             raise
+
+
+def _reserve_request(bounds: Sequence[Bound], limits: Sequence[int | None]) -> dict[str, Any]:
+    """The update that adds to all counters if each keeps its bound, and if it was not carried out before."""
+    names: dict[str, str] = {}
+    values: Item = {":none": {"S": ""}}
+    adds, conditions = list[str](), [NOT_RESERVED]
+    for at, (bound, limit) in enumerate(zip(bounds, limits, strict=True)):
+        names[f"#n{at}"] = counter_attribute(bound.counter)
+        values[f":by{at}"] = {"N": str(bound.by)}
+        adds.append(f"#n{at} :by{at}")
+        if bound.by < 0:
+            values[f":least{at}"] = {"N": str(-bound.by)}
+            conditions.append(f"#n{at} >= :least{at}")
+        elif limit is not None:
+            values[f":most{at}"] = {"N": str(limit - bound.by)}
+            absent = f"attribute_not_exists(#n{at}) OR " if limit >= bound.by else ""
+            conditions.append(f"({absent}#n{at} <= :most{at})")
+    sets = RESERVES_REMEMBERED
+    ends = [counter_ends_at(bound.counter, bound.ends_at) for bound in bounds if bound.ends_at is not None]
+    if ends:
+        names["#ttl"], values[":ends"] = "ttl", _epoch_s(max(ends))
+        sets += ", #ttl = :ends"
+    return {
+        "expression": f"SET {sets} ADD {', '.join(adds)}",
+        "names": names,
+        "values": values,
+        "condition": " AND ".join(conditions),
+    }
+
+
+def _values(item: Item, bounds: Sequence[Bound]) -> dict[str, int]:
+    attributes = {bound.counter: counter_attribute(bound.counter) for bound in bounds}
+    return {counter: int(item[name]["N"]) if name in item else 0 for counter, name in attributes.items()}
+
+
+def _refuses(bound: Bound, limit: int | None, values: Mapping[str, int]) -> bool:
+    value = values[bound.counter] + bound.by
+    return (bound.by < 0 and value < 0) or (limit is not None and value > limit)
+
+
+def _epoch_s(at: datetime) -> Item:
+    return {"N": str(ceil(at.timestamp()))}
 
 
 def _token() -> str:

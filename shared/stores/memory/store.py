@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import islice
+from math import inf
 from typing import Protocol
 
 from sortedcontainers import SortedDict
 
 from shared.core.clock import Clock, iso, utc_now
 from shared.stores.checked import ABOVE, CheckedStore, PageRows, Place, TextChange, Texts
-from shared.stores.port import AlreadyExists, Counter, Document, Key, Row, Table, serialised
+from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Reserved, Row, Table, serialised
 
 Pause = Callable[[], Awaitable[None]]
 
@@ -45,6 +46,8 @@ class MemoryStore(CheckedStore):
 
     Every verb awaits `pause` before it acts, and an update once more before it writes. Tests seed schedules through it.
     """
+
+    reserves_at_once = True
 
     def __init__(
         self, *, rows: RowSession | None = None, pause: Pause = lambda: asyncio.sleep(0), clock: Clock = utc_now
@@ -112,13 +115,22 @@ class MemoryStore(CheckedStore):
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
         with self._rows(writes=True) as rows:
-            value, ends = rows.counters.get(counter, (0, None))
-            if ends_at is not None:
-                ends = iso(ends_at)
-                if counter not in rows.counters:
-                    _drop_ended(rows, iso(self._clock()), near=counter)
-            rows.counters[counter] = (value + by, ends)
-        return value + by
+            return self._count(rows, counter, by, ends_at)
+
+    async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
+        limits = [await bound.settled() for bound in bounds]
+        with self._rows(writes=True) as rows:
+            values = {bound.counter: rows.counters.get(bound.counter, (0, None))[0] for bound in bounds}
+            refused = tuple(
+                bound.counter
+                for bound, limit in zip(bounds, limits, strict=True)
+                if values[bound.counter] + bound.by > (inf if limit is None else limit)
+                or (bound.by < 0 and values[bound.counter] + bound.by < 0)
+            )
+            if not refused:
+                for bound in bounds:
+                    values[bound.counter] = self._count(rows, bound.counter, bound.by, bound.ends_at)
+        return Reserved(values=values, refused=refused)
 
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
         with self._rows() as rows:
@@ -157,6 +169,15 @@ class MemoryStore(CheckedStore):
     async def _verify(self, tables: Sequence[Table], deadline: float) -> None:
         with self._rows(writes=True):  # fails if the file cannot be read or written
             pass
+
+    def _count(self, rows: Rows, counter: str, by: int, ends_at: datetime | None) -> int:
+        value, ends = rows.counters.get(counter, (0, None))
+        if ends_at is not None:
+            ends = iso(ends_at)
+            if counter not in rows.counters:
+                _drop_ended(rows, iso(self._clock()), near=counter)
+        rows.counters[counter] = (value + by, ends)
+        return value + by
 
 
 def _in_process() -> RowSession:

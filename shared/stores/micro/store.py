@@ -19,7 +19,9 @@ from typing import Final
 from shared import micro, micro_errors
 from shared.core.clock import Clock, utc_now
 from shared.core.concurrency import AT_ONCE, gather_settled, in_batches
+from shared.core.request import time_to_undo
 from shared.micro_errors import MicroError, Outcome
+from shared.stores.best_effort import best_effort
 from shared.stores.checked import ABOVE, CheckedStore, Place, TextChange, Texts
 from shared.stores.micro.ballots import Ballots, remove
 from shared.stores.micro.failures import meaning
@@ -35,7 +37,7 @@ from shared.stores.micro.layout import (
     read_row_state,
 )
 from shared.stores.micro.ranges import read_rows
-from shared.stores.port import AlreadyExists, Counter, Document, Key, Kind, Row, Table
+from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Kind, Reserved, Row, Table
 
 COUNTERS_READ: Final = 1000
 """Counters asked for at once. An owner has fewer, so one request reads them all."""
@@ -46,6 +48,8 @@ class MicroStore(CheckedStore):
 
     `node` names this store among all that write to the server: 16 hexadecimal digits. Tests inject clock and sleep.
     """
+
+    reserves_at_once = False
 
     def __init__(
         self,
@@ -142,6 +146,30 @@ class MicroStore(CheckedStore):
         """Counters that have ended stay: the server's own expiry can delete one that is in use."""
         return await self._client.increment(named_counter(counter), by, deadline=deadline)
 
+    async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
+        """Count and judge the counters one after the other, and give all back at the first that passes its bound.
+
+        In this order they are exact: a later counter never counts what an earlier one refuses. The server cannot tell a
+        repeated request from a new one: a network that delivers a giving back twice leaves the counter too low.
+        """
+        values: dict[str, int] = {}
+        counted: list[Bound] = []
+
+        async def count(bound: Bound) -> None:
+            values[bound.counter] = await self._increment(bound.counter, bound.by, bound.ends_at, deadline)
+            counted.append(bound)
+
+        try:
+            for bound in bounds:
+                most, _ = await gather_settled(bound.settled(), count(bound))
+                if most is not None and values[bound.counter] > most:
+                    await self._uncount(counted, values)
+                    return Reserved(values=values, refused=(bound.counter,))
+        except BaseException:
+            await self._uncount(counted, values)
+            raise
+        return Reserved(values=values)
+
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
         values: dict[str, int] = {}
         start, end = named_counter(prefix), named_counter(prefix) + ABOVE
@@ -201,6 +229,17 @@ class MicroStore(CheckedStore):
                     raise
                 if name not in await self._client.databases(deadline=deadline):
                     raise
+
+    async def _uncount(self, counted: list[Bound], values: dict[str, int]) -> None:
+        """Give back what was counted. Never raises: a place that cannot be given back stays counted, and is logged."""
+
+        async def uncount(bound: Bound) -> None:
+            with best_effort("a place could not be given back: its counter stays too high", counter=bound.counter):
+                values[bound.counter] = await self.increment(bound.counter, -bound.by)
+
+        taken, counted[:] = counted[:], []
+        with time_to_undo():
+            await gather_settled(*(uncount(bound) for bound in taken))
 
     async def _erase_row(self, row: Address, documents: Sequence[str], deadline: float) -> None:
         """Delete a row's versions from old to new, then the rest: no older version and no revoked fact reappears."""

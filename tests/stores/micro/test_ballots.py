@@ -66,7 +66,7 @@ async def test_update_gives_up_when_it_may_have_left_the_trail() -> None:
     """A change that may have left the trail is not made twice."""
     meanwhile = Meanwhile("c1", "POST /api/dbs/:db/query", 2)
     async with micro_store_world(schedule=meanwhile) as world:
-        one, other = await world.container(), await world.container()
+        one, other = await world.container(timeout_s=60), await world.container()
         await other.store.claim(CHANGING, ROW, {"log": []})
         one.network.faults = nth(1, LOST, route="POST /api/dbs/:db/docs")
 

@@ -31,7 +31,8 @@ class TestMicroStore(StoreContract):
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
         async with micro_store_world() as world:
-            store = (await world.container()).store
+            # Turns within a process are waited for by the real clock, which a busy machine needs more of.
+            store = (await world.container(timeout_s=60)).store
             await store.verify(CONTRACT_TABLES)
             yield store
 

@@ -1,0 +1,88 @@
+"""What becomes of a memo that fails: its places are given back, its rows removed, and the failure is recorded.
+
+Giving back comes first, and both have time of their own: a memo that used up the request's time must not stay charged.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from shared.activity import UsageRecorder
+from shared.core.concurrency import gather_settled
+from shared.core.errors import AgentTalkError, DailyLimitExceeded, InternalError, ServiceUnavailable, SpeechFailed
+from shared.core.request import time_to_undo
+from shared.core.text import characters
+from shared.limits.quotas import Quotas
+from shared.memos.requests import MemoRequest
+from shared.stores.best_effort import best_effort
+from shared.stores.port import StoreUnavailable
+from shared.tables import Memos
+from shared.tables.memos import Memo
+from shared.tables.usage_logs import Action
+
+
+class FailedMemos:
+    """Undoes and records requests that made no memo. Nothing here raises but the failure itself."""
+
+    def __init__(self, *, memos: Memos, quotas: Quotas, recorder: UsageRecorder) -> None:
+        self._memos = memos
+        self._quotas = quotas
+        self._recorder = recorder
+
+    @asynccontextmanager
+    async def undone(self, request: MemoRequest) -> AsyncIterator[None]:
+        """Undo and record what fails within, and raise it."""
+        try:
+            yield
+        except BaseException as failure:
+            await request.reservation.give_back()
+            await gather_settled(self._discard(request.memo), self._record(request, failure))
+            raise
+
+    async def _discard(self, memo: Memo | None) -> None:
+        """Remove rows that may exist: the caller gets an error, so there must be no memo."""
+        if memo is None:
+            return
+        with time_to_undo():
+            await gather_settled(self._delete(memo), self._recorder.retract_memo(memo.user_id, memo.id))
+
+    async def _delete(self, memo: Memo) -> None:
+        with best_effort("a memo that failed could not be removed: delete it", memo_id=memo.id):
+            await self._memos.delete(memo)
+
+    async def _record(self, request: MemoRequest, failure: BaseException) -> None:
+        if isinstance(failure, DailyLimitExceeded):
+            await self._record_refusal(request, failure)
+            return
+        code = _code_of_5xx(failure)
+        if code is not None:
+            kind = Action.ERROR_TTS if isinstance(failure, SpeechFailed) else Action.ERROR_API
+            await gather_settled(self._log(Action.MEMO_FAILED, request, code=code), self._log(kind, request, code=code))
+
+    async def _record_refusal(self, request: MemoRequest, refusal: DailyLimitExceeded) -> None:
+        """Record the first refusal of a window."""
+        with best_effort("a refusal could not be counted", user_id=request.key.user_id):
+            if await self._quotas.refused(request.key, request.at, refusal) == 1:
+                await self._log(Action.ERROR_RATE_LIMIT, request, code=refusal.code)
+
+    async def _log(self, action: Action, request: MemoRequest, *, code: str) -> None:
+        key, draft = request.key, request.draft
+        metadata = {
+            "code": code,
+            "voice": draft.voice.id,
+            "characters": characters(draft.text),
+            "test": key.is_test,
+        }
+        await self._recorder.try_record(action, user_id=key.user_id, at=request.at, key=key, metadata=metadata)
+
+
+def _code_of_5xx(failure: BaseException) -> str | None:
+    """Return the code of a failure that answers 5xx; None: the caller's fault, or a request that was cancelled."""
+    match failure:
+        case AgentTalkError():
+            return failure.code if failure.status >= 500 else None
+        case StoreUnavailable():
+            return ServiceUnavailable.code
+        case Exception():
+            return InternalError.code
+        case _:
+            return None

@@ -1,0 +1,90 @@
+"""Several services on one store, as gateways of one API: each has its own memory, clock and connections."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx
+
+from shared.core.clock import Clock
+from shared.core.request import time_left_s
+from shared.micro import Direct, MicroClient
+from shared.services import Services
+from shared.stores.memory.store import Pause
+from shared.stores.micro.store import MicroStore
+from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
+from tests.fakes.standin import KEY, StandIn
+from tests.fakes.standin_network import ManualClock, StandInTransport
+from tests.support import Intercepted, T, racing_store, seeded_pause, services_on
+
+STORES: Final = ("memory", "micro")
+
+
+class _PausedTransport(StandInTransport):
+    """A network on which requests and answers overtake one another, by a seed."""
+
+    def __init__(self, server: StandIn, pause: Pause, clock: ManualClock) -> None:
+        super().__init__(server, clock=clock)
+        self._pause = pause
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._pause()
+        answer = await super().handle_async_request(request)
+        await self._pause()
+        return answer
+
+
+@asynccontextmanager
+async def stores(kind: str, count: int, *, seed: int) -> AsyncIterator[list[Store]]:
+    """Stores on the same rows. On `micro` each has a connection, a clock and a name of its own."""
+    if kind == "memory":
+        yield [racing_store(seed)] * count
+        return
+    async with AsyncExitStack() as stack:
+        server, pause = StandIn(), seeded_pause(seed)
+        made: list[Store] = []
+        for number in range(count):
+            clock = ManualClock()
+            http = await stack.enter_async_context(httpx.AsyncClient(transport=_PausedTransport(server, pause, clock)))
+            client = MicroClient(
+                http, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep
+            )
+            made.append(MicroStore(client, clock=_wall(clock), sleep=clock.sleep, node=f"{number:016x}"))
+        yield made
+
+
+def _wall(clock: ManualClock) -> Clock:
+    return lambda: datetime.fromtimestamp(clock.wall(), UTC)
+
+
+def gateways(made: list[Store]) -> list[Services]:
+    return [services_on(store) for store in made]
+
+
+class TimedStore(Intercepted):
+    """A store that answers within the time of the request, which is up when a write to `hangs_on` is sent.
+
+    The request's `ends_at` is to be the present: until then `TIME_S` more are left than that says.
+    """
+
+    TIME_S = 12.0
+
+    def __init__(self, store: Store, *, hangs_on: Table, carried_out: bool = False) -> None:
+        super().__init__(store)
+        self._hangs_on = hangs_on
+        self._carried_out = carried_out
+        self._credit_s = self.TIME_S
+
+    async def add(self, table: Table, key: Key, document: Document) -> None:
+        if table is self._hangs_on:
+            if self._carried_out:
+                await self._store.add(table, key, document)
+            self._credit_s = 0.0
+            raise StoreUnavailable("the write was not answered until the time was up")
+        await super().add(table, key, document)
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
+        if time_left_s() + self._credit_s <= 0:
+            raise StoreUnavailable(f"no time is left for {verb}")
+        return await call()
