@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AfterValidator
 
-from handlers.models.base import Answer, Body, Message, Success
+from handlers.models.base import Answer, Body, Message, Success, example
 from handlers.models.fields import KeyName, Secret, required
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
@@ -23,16 +23,22 @@ routes = APIRouter(tags=["API keys"])
 
 
 class CreateKey(Body):
+    model_config = example({"name": "My agent", "test": False, "expiresAt": "2099-12-31"})
+
     name: KeyName | None = None
     test: bool | None = None
     expires_at: str | None = None
 
 
 class RenameKey(Body):
+    model_config = example({"name": "My laptop"})
+
     name: Annotated[KeyName, AfterValidator(required)]
 
 
 class VerifyKey(Body):
+    model_config = example({"key": "at_live_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"})
+
     key: Secret
 
 

@@ -3,7 +3,7 @@
 import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
-from handlers.models.base import Answer, Body, Message, Success
+from handlers.models.base import Answer, Body, Message, Success, example
 from handlers.models.fields import Email, NewPassword, Secret
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
@@ -20,16 +20,22 @@ routes = APIRouter(tags=["accounts"])
 
 
 class SignUp(Body):
+    model_config = example({"email": "me@example.org", "password": "correct horse battery"})
+
     email: Email
     password: NewPassword
 
 
 class LogIn(Body):
+    model_config = example({"email": "me@example.org", "password": "correct horse battery"})
+
     email: Email
     password: Secret
 
 
 class ChangePassword(Body):
+    model_config = example({"currentPassword": "correct horse battery", "newPassword": "correct horse battery staple"})
+
     current_password: Secret
     new_password: NewPassword
 

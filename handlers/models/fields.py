@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from shared.accounts.passwords import PASSWORD_MOST
@@ -142,5 +142,7 @@ NewPassword = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_pa
 
 KeyName = Annotated[str, AfterValidator(str.strip), at_most(100)]
 
-VoiceName = Annotated[str, Field(min_length=1), AfterValidator(_voice_id)]
+VoiceName = Annotated[
+    str, Field(min_length=1, json_schema_extra={"enum": list[JsonValue](VOICES)}), AfterValidator(_voice_id)
+]
 """A voice's id in any case; validated, it is in lower case."""

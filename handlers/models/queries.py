@@ -4,9 +4,9 @@ Empty parameters never arrive here: `web/middleware.py` drops them, so that they
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Query
 from pydantic import BeforeValidator
@@ -102,6 +102,12 @@ def _whole(text: object) -> object:
 
 Whole = BeforeValidator(_whole)
 """A whole number in plain digits."""
+
+
+def one_of(options: Iterable[str], *, description: str, alias: str | None = None) -> Any:
+    """Return a query parameter that the documentation offers as a choice. The route checks it, by its own error."""
+    return Query(alias=alias, description=description, json_schema_extra={"enum": list(options)})
+
 
 Limit = Annotated[int, Whole, Query(description="Rows on a page, 1 to 100")]
 
