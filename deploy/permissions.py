@@ -62,6 +62,16 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 """By function and table, the actions on the table's items. A DynamoDB partition's key begins with `<table>#`."""
 
 
+AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
+    "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "health": {"": "ListBucket", "/closed/*": "GetObject"},
+}
+"""By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
+
+SPEAKERS: Final = frozenset({"memos"})
+"""The functions that speak, and so may ask Polly where it was chosen."""
+
+
 def by_actions(function: str) -> dict[frozenset[str], frozenset[str]]:
     """Tables with the same permitted actions: what one statement of the role allows, by its actions."""
     tables: dict[frozenset[str], set[str]] = defaultdict(set)

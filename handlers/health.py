@@ -124,7 +124,7 @@ async def get_details(request: Request, response: Response) -> DetailedHealth:
         **health,
         checks=Checks(
             database=DatabaseCheck(status=health["status"], latency=latency, tables=[table.name for table in TABLES]),
-            audio=AudioCheck(status="ok", mode=health["tts_mode"]),
+            audio=await _audio_check(request),
         ),
     )
 
@@ -155,6 +155,16 @@ class StoreProbe:
         except (ServiceUnavailable, StoreError):
             return None
         return round((time.perf_counter() - began) * 1000, 3)
+
+
+async def _audio_check(request: Request) -> AudioCheck:
+    """Whether the place of audio answers; without settings that can be used there is none."""
+    try:
+        services = await _function(request).services()
+    except ServiceUnavailable:
+        return AudioCheck(status="error", mode="unknown")
+    place = services.settings.audio.place
+    return AudioCheck(status="ok" if await services.audio.answers() else "error", mode=place or "simulation")
 
 
 async def _latency_ms(request: Request) -> float | None:

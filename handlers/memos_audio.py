@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from handlers.models.openapi import errors
 from shared.audio.files import CACHE_CONTROL, AudioFiles, Held, Link, Presence, audio, look, media_type
 from shared.core.errors import AudioNotReady, AudioStoreFailed, NotFound, RangeNotSatisfiable
-from shared.speech.samples import sample
+from shared.speech.samples import sample as sample_of
 from shared.speech.simulated import MEDIA_TYPE, simulated_audio
 from shared.web.auth import RequestServices
 from shared.web.etags import etag_of, is_known
@@ -104,11 +104,11 @@ async def get_audio(
     return await _kept(files, found, file).answer(asked) if link is None else _redirect(link)
 
 
-@routes.get("/samples/{file}", response_class=Response, responses=errors(NotFound, RangeNotSatisfiable) | _ANSWERS)
-async def get_sample(file: str, asked: Annotated[Asked, Depends(asked)]) -> Response:
+@routes.get("/samples/{sample}", response_class=Response, responses=errors(NotFound, RangeNotSatisfiable) | _ANSWERS)
+async def get_sample(sample: str, asked: Annotated[Asked, Depends(asked)]) -> Response:
     """A voice saying one sentence: `/samples/<voice>.mp3`."""
-    voice, dot, ending = file.rpartition(".")
-    content = sample(voice) if dot and ending == "mp3" else None
+    voice, dot, ending = sample.rpartition(".")
+    content = sample_of(voice) if dot and ending == "mp3" else None
     if content is None:
         raise NotFound("Sample not found")
     return await _in_memory(content, etag=etag_of(content.hex()), cache_control=A_DAY).answer(asked)

@@ -1,12 +1,23 @@
 """The place that settings choose for audio, opened when it is first used: most containers never touch it."""
 
+import logging
+import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
-from shared.audio.files import AudioFiles
+from shared.audio.files import AudioFiles, AudioPlaceFailed, closed
 from shared.core.speech_settings import AudioChoice, AudioSettings
 
 Close = Callable[[], Awaitable[None]]
 OpenFiles = Callable[[], tuple[AudioFiles, Close]]
+
+CHECKED_S: Final = 10.0
+"""Seconds that the outcome of a check is kept: callers of the health routes are anonymous, and each check asks S3."""
+
+_NEVER_THERE: Final = closed("0" * 32)
+"""No owner's id has this digest, so that a check finds nothing, in one request."""
+
+_log = logging.getLogger("agent_talk.audio")
 
 
 async def nothing_to_close() -> None:
@@ -16,8 +27,10 @@ async def nothing_to_close() -> None:
 class AudioPlace:
     """`open_files` None: nothing keeps audio, since all speech is simulated."""
 
-    def __init__(self, open_files: OpenFiles | None = None) -> None:
+    def __init__(self, open_files: OpenFiles | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._open = open_files
+        self._monotonic = monotonic
+        self._checked: tuple[float, bool] | None = None
         self._opened: tuple[AudioFiles, Close] | None = None
 
     @property
@@ -26,6 +39,23 @@ class AudioPlace:
         if self._opened is None and self._open is not None:
             self._opened = self._open()
         return None if self._opened is None else self._opened[0]
+
+    async def answers(self) -> bool:
+        """Return whether the place can be asked, as it was at most CHECKED_S ago. Without a place: True."""
+        now = self._monotonic()
+        if self._checked is None or now - self._checked[0] > CHECKED_S:
+            self._checked = now, await self._check()
+        return self._checked[1]
+
+    async def _check(self) -> bool:
+        files = self.files
+        try:
+            if files is not None:
+                await files.head(_NEVER_THERE)
+        except AudioPlaceFailed:
+            _log.exception("the audio place does not answer")
+            return False
+        return True
 
     async def close(self) -> None:
         if self._opened is not None:

@@ -389,7 +389,7 @@ def test_a_last_full_page_is_the_end(world: World, ada: Account) -> None:
 def test_a_page_ends_before_a_megabyte(world: World, ada: Account) -> None:
     world.put_on(ada, Tier.ENTERPRISE)
     for _ in range(8):
-        world.memo(ada.key, "\N{SNOWMAN}" * 100_000)
+        world.memo(ada.key, "a" + "\N{SNOWMAN}" * 99_999)
     answer = world.get(MEMOS, token=ada.session)
     assert len(answer.body) < 1_000_000
     assert answer.json["hasMore"] is True

@@ -171,6 +171,7 @@ class Prepared:
             "key_id": spare,
             "tier": "pro",
             "file": "simulated-9.mp3",
+            "sample": "adam.mp3",
         }
 
 
