@@ -93,7 +93,7 @@ async def get_health(request: Request, response: Response) -> Health:
 
 @routes.get("/health/live", responses=errors())
 async def get_liveness(request: Request) -> Alive:
-    """The process answers. `uptime`: seconds since its first event."""
+    """Answer without asking the store. `uptime` is in seconds since the container's first event."""
     uptime = round(time.monotonic() - _function(request).began_at, 3)
     return Alive(status="alive", timestamp=_function(request).clock(), uptime=uptime)
 
@@ -104,7 +104,7 @@ async def get_liveness(request: Request) -> Alive:
     responses=errors() | {503: {"model": NotPrepared, "description": "Not ready"}},
 )
 async def get_readiness(request: Request) -> Response | Prepared:
-    """Requests can be served: the store is verified."""
+    """Answer whether requests can be served: the store is verified, and answers."""
     if await _latency_ms(request) is not None:
         return Prepared(status="ready", timestamp=_function(request).clock())
     answer = NotPrepared(status="not_ready", reason="The data store is unreachable or not verified")
@@ -130,7 +130,7 @@ async def get_details(request: Request, response: Response) -> DetailedHealth:
 
 
 class StoreProbe:
-    """The store's condition, asked for at most once in FRESH_FOR, however many requests want it."""
+    """Asks the store at most once in FRESH_FOR, however many requests want to know."""
 
     def __init__(self, function: Function) -> None:
         self._function = function
@@ -147,7 +147,7 @@ class StoreProbe:
         return self._latency_ms
 
     async def _ask(self) -> float | None:
-        """Read a row that nobody writes: the container's start verified the tables, which costs more."""
+        """Read a row that never exists. The container's start verified the tables; a verification costs more."""
         try:
             services = await self._function.services()
             began = time.perf_counter()

@@ -82,7 +82,7 @@ class VerifiedKey(Answer):
     "/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS, TooManyAttempts)
 )
 async def create_key(user: SessionUser, services: RequestServices, body: CreateKey | None = None) -> CreatedKey:
-    """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
+    """Make a key. The tier bounds how many are active. A `test` key makes simulated audio and spends no limit."""
     wanted = body or CreateKey()
     expires_at = None if wanted.expires_at is None else up_to("expiresAt", wanted.expires_at)
     new = await services.api_keys.create(
@@ -94,14 +94,14 @@ async def create_key(user: SessionUser, services: RequestServices, body: CreateK
 @routes.get("/api/keys", responses=errors(*SESSION_ERRORS))
 @routes.get("/api/v1/dashboard/keys", responses=errors(*SESSION_ERRORS))
 async def list_keys(user: SessionUser, services: RequestServices) -> KeyList:
-    """All keys, newest first, revoked ones included."""
+    """List all keys, newest first, revoked ones included."""
     keys = await services.tables.api_keys.of(user.id)
     return KeyList(success=True, keys=[_answer(key, services) for key in keys])
 
 
 @routes.post("/api/keys/verify", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def verify_key(user: SessionUser, body: VerifyKey, services: RequestServices) -> VerifiedKey:
-    """What a key of one's own would be answered now. Spends nothing."""
+    """Verify one of the caller's own keys: whether a request with it would be served now. Spends nothing."""
     found = await services.api_keys.verify(user, body.key)
     return VerifiedKey(
         valid=found.state is KeyState.VALID,
@@ -128,7 +128,7 @@ async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: 
 @routes.delete("/api/v1/dashboard/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 @routes.post("/api/keys/{key_id}/revoke", responses=errors(*SESSION_ERRORS, NotFound))
 async def revoke_key(user: SessionUser, key_id: str, services: RequestServices) -> Message:
-    """End a key for good, in force at once."""
+    """Revoke a key, for good and in force at once."""
     await services.api_keys.revoke(user, key_id)
     return Message(success=True, message="API key revoked successfully")
 

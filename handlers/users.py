@@ -110,7 +110,7 @@ async def log_out(request: Request, services: RequestServices, response: Respons
 
 @routes.get("/api/v1/auth/me", responses=errors(*SESSION_ERRORS))
 async def me(user: SessionUser) -> Me:
-    """The account of the session."""
+    """Return the account of the session."""
     return Me(success=True, user=UserAnswer.model_validate(user))
 
 

@@ -1,4 +1,4 @@
-"""How a new API key is answered."""
+"""The answer to a new API key."""
 
 from typing import Final, Self
 
@@ -11,7 +11,7 @@ KEEP_THE_KEY: Final = "Save this API key now: it is not shown again."
 
 
 class FreshKey(Answer):
-    """A key, shown this once."""
+    """A new key with its secret: no later answer contains it."""
 
     id: str
     key: Secret

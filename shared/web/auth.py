@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class _Credential(SecurityBase):
-    """Reads the caller's credential, and names the scheme in the OpenAPI document."""
+    """Reads the Authorization header, and names the scheme in the OpenAPI document."""
 
     def __init__(self, scheme_name: str, description: str) -> None:
         self.scheme_name = scheme_name
@@ -68,7 +68,7 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True)
 class PresentedKey:
-    """A key that is good, or was at its last check and is being checked again: then `check` is under way."""
+    """A good key; with `check`, one that was good at its last check, while the next one runs."""
 
     key: IssuedKey
     check: Awaitable[IssuedKey] | None = None
@@ -76,7 +76,7 @@ class PresentedKey:
 
 @dataclass(frozen=True, kw_only=True)
 class PresentedCaller:
-    """An owner whose credential may still be under check."""
+    """An owner. With `check`, the credential was good at its last check, and the next one runs."""
 
     user_id: str
     check: Awaitable[IssuedKey] | None = None

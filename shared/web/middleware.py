@@ -54,7 +54,7 @@ def standard_headers(request_id: str, *, production: bool, policy: str = API_POL
 
 
 def request_id_from(given: str | None) -> str:
-    """The caller's, if it has the form of one; else a new one."""
+    """Return the caller's request id if it has the form of one, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
@@ -160,7 +160,7 @@ class RequestMiddleware:
 
 
 class AdmissionMiddleware:
-    """Lets a request through when `ready` does not raise, with a body of at most 1 MiB.
+    """Admits a request if `ready` does not raise and its body has at most 1 MiB.
 
     The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
     always could omit that; an absent one counts as an empty object, so that what is missing in it is told by name.
@@ -199,7 +199,7 @@ class AdmissionMiddleware:
 
 
 def _check_path(scope: Scope) -> None:
-    """Raises ValidationFailed for a path that no answer could repeat."""
+    """Raises ValidationFailed if the path is not valid Unicode: no answer could contain it."""
     try:
         scope["path"].encode()
     except UnicodeEncodeError as exc:
@@ -212,7 +212,7 @@ def _without_empty(query: bytes) -> bytes:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Raises PayloadTooLarge."""
+    """Return the whole body. Raises PayloadTooLarge above MAX_BODY_BYTES."""
     chunks: list[bytes] = []
     size = 0
     while True:
