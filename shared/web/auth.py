@@ -174,7 +174,7 @@ async def _presented_key(
     try:
         yield PresentedKey(key=remembered, check=check)
     finally:
-        await check  # whatever else was wrong with the request: what the check raises comes first
+        await _first_of_all(check)
 
 
 async def _presented_caller(
@@ -191,7 +191,18 @@ async def _presented_caller(
     try:
         yield PresentedCaller(user_id=remembered.user_id, check=check)
     finally:
+        await _first_of_all(check)
+
+
+async def _first_of_all(check: Awaitable[IssuedKey]) -> None:
+    """Await the check of a key: what it raises comes before whatever else was wrong with the request.
+
+    That other error is no part of what is raised: it may quote the body, which a log must not show.
+    """
+    try:
         await check
+    except Exception as exc:
+        raise exc from None
 
 
 async def _issued(token: str, services: Services) -> IssuedKey:
