@@ -165,7 +165,7 @@ class TestMetrics:
     def test_lambda_writes_them_under_the_functions_name(
         self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos", "SESSION_SECRET": SECRET}).get("/api/v1/voices")
+        new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos", "SESSION_SECRET": SECRET, "SPEECH": "simulated"}).get("/api/v1/voices")
         (line,) = written(capsys)
         assert line["function"] == "agent-talk-dev-memos"
         assert named(line) - ON_A_NETWORK == {"Duration", "StoreRequests", "ColdStarts"}
@@ -291,6 +291,10 @@ class TestMetrics:
     )
     def test_errors_are_told_apart_by_their_status(self, status: int | None, kind: str | None) -> None:
         assert kind_of_error(status) == kind
+
+    def test_audio_that_is_being_made_is_no_error_of_the_store(self) -> None:
+        """AUDIO_NOT_READY has a metric of its own, which the alarm of failures subtracts."""
+        assert kind_of_error(503, "AUDIO_NOT_READY") == "AudioNotReady"
 
 
 class TestTrace:
