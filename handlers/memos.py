@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from handlers import memos_audio
-from handlers.models.base import Answer, Body, Message
+from handlers.models.base import Answer, Body, Message, example
 from handlers.models.fields import FORMATS, AudioFormat, RequiredText, VoiceName, at_most, voice_named
 from handlers.models.memos import MemoAnswer, VoiceEntry
 from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
-from handlers.models.queries import Cursor, From, Limit, To, window
+from handlers.models.queries import Cursor, From, Limit, To, one_of, window
 from shared.core.errors import (
     AudioStoreFailed,
     DailyLimitExceeded,
@@ -34,6 +34,8 @@ MEMO: Final = "/api/v1/memo/{memo_id}"
 
 
 class CreateMemo(Body):
+    model_config = example({"text": "Hello, world", "voice": "rachel", "title": "A greeting"})
+
     text: Annotated[RequiredText, at_most(MAX_CHARACTERS, bound="limit")]
     voice: VoiceName
     title: Annotated[str, at_most(200)] | None = None
@@ -41,11 +43,15 @@ class CreateMemo(Body):
 
 
 class CreateDemo(Body):
+    model_config = example({"text": "Hello, world", "voice": "rachel"})
+
     text: Annotated[RequiredText, at_most(1000, bound="limit")]
     voice: VoiceName
 
 
 class RetitleMemo(Body):
+    model_config = example({"title": "Another title"})
+
     title: Annotated[str, at_most(200)] | None = Field(description="null clears the title")
 
 
@@ -122,7 +128,7 @@ async def list_memos(
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
-    voice: str | None = None,
+    voice: Annotated[str | None, one_of(VOICES, description="Only this voice")] = None,
     since: From = None,
     until: To = None,
 ) -> MemoPage:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from handlers.models.openapi import errors
 from shared.audio.files import CACHE_CONTROL, AudioFiles, Held, Link, Presence, audio, look, media_type
@@ -85,7 +85,11 @@ class File:
     | _ANSWERS
     | {302: {"description": "The audio store has the file"}},
 )
-async def get_audio(file: str, asked: Annotated[Asked, Depends(asked)], services: RequestServices) -> Response:
+async def get_audio(
+    file: Annotated[str, Path(examples=["simulated-10.mp3"])],
+    asked: Annotated[Asked, Depends(asked)],
+    services: RequestServices,
+) -> Response:
     """The audio of a memo, to whoever has its URL."""
     simulated = simulated_audio(file)
     if simulated is not None:

@@ -1,6 +1,8 @@
 """Tiers, and the caller's plan."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from handlers.models.base import Answer, Success
 from handlers.models.openapi import SESSION_ERRORS, errors
@@ -99,19 +101,23 @@ class ComparisonAnswer(Success):
     billing: CheckoutOptions
 
 
+TierName = Annotated[str, Path(examples=["pro"], json_schema_extra={"enum": list(Tier)})]
+"""A tier's name in any case. The route checks it, by its own error."""
+
+
 @routes.get("/api/v1/billing/tiers", responses=errors())
 async def list_tiers() -> TierList:
     return TierList(success=True, tiers=[_tier(plan) for plan in PLANS.values()])
 
 
 @routes.get("/api/v1/billing/tiers/{tier}", responses=errors(ValidationFailed))
-async def get_tier(tier: str) -> OneTier:
+async def get_tier(tier: TierName) -> OneTier:
     return OneTier(success=True, tier=_tier(plan_named(tier)))
 
 
 @routes.get("/api/v1/billing/subscription", responses=errors(*SESSION_ERRORS))
 async def get_subscription(user: SessionUser, services: RequestServices) -> SubscriptionAnswer:
-    """The caller's plan. Payment is not part of this release, so nothing can be bought or managed yet."""
+    """Return the caller's plan. This release takes no payments, so nothing can be bought or managed yet."""
     found = await services.tables.subscriptions.of(user.id)
     plan = PLANS[user.tier]
     billing = Billing(stripe_enabled=False, can_upgrade=False, can_manage_subscription=False)
@@ -137,8 +143,8 @@ async def get_subscription(user: SessionUser, services: RequestServices) -> Subs
 
 
 @routes.get("/api/v1/billing/compare/{tier}", responses=errors(ValidationFailed, *SESSION_ERRORS))
-async def compare_tiers(user: SessionUser, tier: str) -> ComparisonAnswer:
-    """The caller's plan beside another."""
+async def compare_tiers(user: SessionUser, tier: TierName) -> ComparisonAnswer:
+    """Compare the caller's plan with another."""
     current, target = PLANS[user.tier], plan_named(tier)
     return ComparisonAnswer(
         success=True,

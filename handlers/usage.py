@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from handlers import pages as usage_page
 from handlers import usage_reports, usage_series
 from handlers.models.base import Answer, Success
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
 from handlers.models.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
-from handlers.models.queries import Cursor, From, Limit, To, option, window
+from handlers.models.queries import Cursor, From, Limit, To, one_of, option, window
 from handlers.usage_statistics import Statistics
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
@@ -133,7 +133,7 @@ async def list_usage(
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
-    action: Annotated[str | None, Query(description="Only this action")] = None,
+    action: Annotated[str | None, one_of(Action, description="Only this action")] = None,
     since: From = None,
     until: To = None,
 ) -> LogPage:

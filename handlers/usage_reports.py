@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from handlers.models.base import Answer, Success
 from handlers.models.memos import MemoAnswer
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, errors
-from handlers.models.queries import DEFAULT_DAYS, Whole, begins, ends, option, too_long
+from handlers.models.queries import DEFAULT_DAYS, Whole, begins, ends, one_of, option, too_long
 from handlers.usage_statistics import Statistics
 from shared.core.clock import DAY, MILLISECOND
 from shared.core.errors import PayloadTooLarge, ValidationFailed
@@ -212,10 +212,10 @@ async def export_usage(
     services: RequestServices,
     reports: Statistics,
     days: DayCount = DEFAULT_DAYS,
-    form: Annotated[str, Query(alias="format", description="`csv` or `ndjson`")] = "csv",
+    form: Annotated[str, one_of(MEDIA_TYPES, alias="format", description="`csv` or `ndjson`")] = "csv",
 ) -> Response:
     """Answer every memo of the last days, and in CSV each day's usage, as a file."""
-    count, kind = _days(days), option("format", form or "csv", ["csv", "ndjson"])
+    count, kind = _days(days), option("format", form or "csv", list(MEDIA_TYPES))
     url = services.settings.public_url
     exports = Exports(memos=services.tables.memos, reports=reports, public_url=url, clock=services.clock)
     if kind == "csv":

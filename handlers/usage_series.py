@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from handlers.models.base import Answer
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, errors
-from handlers.models.queries import DEFAULT_DAYS, begins, option, too_long, up_to
+from handlers.models.queries import DEFAULT_DAYS, begins, one_of, option, too_long, up_to
 from handlers.usage_statistics import Statistics
 from shared.core.clock import DAY, Instant
 from shared.core.errors import ValidationFailed
@@ -63,8 +63,8 @@ async def get_series(
     end_time: Annotated[
         str | None, Query(alias="endTime", description="ISO 8601, exclusive; a date means its whole day")
     ] = None,
-    bucket: Annotated[str, Query(description="`1h` or `1d`")] = Bucket.DAY.value,
-    group_by: Annotated[str | None, Query(alias="groupBy", description="`key`, `voice` or `action`")] = None,
+    bucket: Annotated[str, one_of(Bucket, description="`1h` or `1d`")] = Bucket.DAY.value,
+    group_by: Annotated[str | None, one_of(GroupBy, alias="groupBy", description="`key`, `voice` or `action`")] = None,
 ) -> SeriesAnswer:
     """Calls and errors by the hour (at most 168) or by the day (at most 366), in whole UTC hours or days."""
     size = Bucket(option("bucket", bucket or Bucket.DAY, [bucket.value for bucket in Bucket]))

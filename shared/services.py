@@ -11,6 +11,7 @@ from shared.api_keys.api_keys import ApiKeyService
 from shared.audio.opening import AudioPlace, open_audio
 from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
+from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.limits.attempts import Attempts
@@ -33,6 +34,7 @@ class Services:
     audio: AudioPlace
     quotas: Quotas
     cursors: Cursors
+    pseudonyms: Pseudonyms
     tables: Tables
     close: Close
     is_open_to_all: IsOpenToAll
@@ -58,8 +60,9 @@ class Services:
         speakers = speakers or open_speakers(settings.speech, audio)
         ids = Ids()
         tables = Tables.on(store)
+        pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
-        attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
+        attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
         return cls(
             settings=settings,
             store=store,
@@ -74,7 +77,9 @@ class Services:
                 clock=clock,
                 ids=ids,
             ),
-            api_keys=ApiKeyService(keys=tables.api_keys, quotas=quotas, recorder=recorder, clock=clock),
+            api_keys=ApiKeyService(
+                keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
+            ),
             memos=MemoService(
                 users=tables.users,
                 keys=tables.api_keys,
@@ -90,6 +95,7 @@ class Services:
             audio=audio,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
+            pseudonyms=pseudonyms,
             tables=tables,
             close=partial(_close, speakers, audio, close),
             is_open_to_all=is_open_to_all,

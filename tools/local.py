@@ -8,9 +8,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -51,6 +52,20 @@ SPEAKING: Final = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": ".local/au
 DOCS_POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
+DOCS_INTRODUCTION: Final = """\
+**To get a key**, execute `POST /api/v1/auth/signup` below as it is, and copy two texts of its answer.
+Then press **Authorize** and paste `apiKey.key`: it makes memos, and reads memos and usage.
+For accounts, keys and plans press **Authorize** again and paste `token`, which is a session.
+Each is shown once; `POST /api/v1/auth/login` begins another session.
+"""
+
+DOCS_CREDENTIAL: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key (`apiKey.key`, begins with `at_`) or a session (`token`) of a sign-up's answer.",
+}
+"""The one way to authorize on the page. Each function's own document tells apart which of the two a route takes."""
+
 DOCS_PATHS: Final = ("/docs", "/openapi.json")
 DOCS_ASSETS: Final = "/static-offline-docs/"
 
@@ -156,10 +171,22 @@ def _speaking(environ: dict[str, str]) -> dict[str, str]:
 
 def _documentation(functions: Mapping[str, Function]) -> App:
     """Every route on one page. It only documents: requests go to the functions."""
-    app: FastAPI = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None)
+    app: FastAPI = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None, description=DOCS_INTRODUCTION)
     for function in functions.values():
         app.include_router(function.routes)
+    app.openapi = partial(_with_one_credential, app.openapi)  # type: ignore[method-assign] # as FastAPI's manual does
     return app
+
+
+def _with_one_credential(document_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the document of all routes with one credential: a page with two would send only one of them."""
+    document = document_of()
+    document["components"]["securitySchemes"] = {"credential": DOCS_CREDENTIAL}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "security" in operation:
+                operation["security"] = [{"credential": []}]
+    return document
 
 
 def _welcome(url: str, settings: Settings) -> str:

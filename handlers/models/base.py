@@ -1,8 +1,8 @@
-"""What request and answer models have in common."""
+"""Base models of requests and answers."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.alias_generators import to_camel
 
 
@@ -10,6 +10,11 @@ class Body(BaseModel):
     """A request's JSON object. Fields that it does not name are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def example(fields: dict[str, JsonValue]) -> ConfigDict:
+    """Return a model's configuration with an example, which the documentation page sends as it is."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class Answer(BaseModel):

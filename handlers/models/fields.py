@@ -1,9 +1,9 @@
-"""The types of fields in bodies, which check what they are given."""
+"""Types of fields in bodies. Each checks its value."""
 
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from shared.accounts.passwords import PASSWORD_MOST
@@ -63,7 +63,7 @@ def _email(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str | None:
-    """A domain name in LDH labels, international ones by IDNA 2008; None if it is no domain name with a dot."""
+    """Return a domain name in LDH labels, by IDNA 2008; None if it is no domain name with a dot."""
     if not domain.isascii() or "xn--" in domain:
         import idna  # noqa: PLC0415 its tables take 10 ms, which few addresses need
 
@@ -94,7 +94,7 @@ def _password(text: str) -> str:
 
 
 def voice_named(requested: str) -> Voice:
-    """The voice of this name, in any case. Raises InvalidVoice."""
+    """Return the voice of this name, in any case. Raises InvalidVoice if there is none."""
     voice = VOICES.get(requested.lower())
     if voice is None:
         raise InvalidVoice(
@@ -112,7 +112,7 @@ def _voice_id(requested: str) -> str:
 
 
 def required(text: str) -> str:
-    """For what must not be empty once it is trimmed."""
+    """Refuse a text that trimming left empty, as a missing field."""
     if not text:
         raise PydanticCustomError("missing", "Field required")
     return text
@@ -133,11 +133,16 @@ AudioFormat = Annotated[str, AfterValidator(_format)]
 
 RequiredText = Annotated[str, Field(min_length=1)]
 
+Secret = Annotated[str, Field(min_length=1, repr=False)]
+"""A password, a key or a token: in no `repr`, so in no log of a model."""
+
 Email = Annotated[str, Field(min_length=1), AfterValidator(_email)]
 
-NewPassword = Annotated[str, Field(min_length=1), AfterValidator(_password)]
+NewPassword = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_password)]
 
 KeyName = Annotated[str, AfterValidator(str.strip), at_most(100)]
 
-VoiceName = Annotated[str, Field(min_length=1), AfterValidator(_voice_id)]
+VoiceName = Annotated[
+    str, Field(min_length=1, json_schema_extra={"enum": list[JsonValue](VOICES)}), AfterValidator(_voice_id)
+]
 """A voice's id in any case; validated, it is in lower case."""

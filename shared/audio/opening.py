@@ -27,9 +27,7 @@ async def nothing_to_close() -> None:
 class AudioPlace:
     """`open_files` None: nothing keeps audio, since all speech is simulated."""
 
-    def __init__(
-        self, open_files: OpenFiles | None = None, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, open_files: OpenFiles | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._open = open_files
         self._monotonic = monotonic
         self._checked: tuple[float, bool] | None = None

@@ -41,6 +41,7 @@ class AttemptLimits:
     failed_logins_per_address: int = 100
     signups_per_address: int = 20
     demos_per_address: int = 60
+    key_changes_per_owner: int = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,7 @@ class Settings:
                 ),
                 signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=attempts.signups_per_address),
                 demos_per_address=read.count("DEMOS_PER_ADDRESS", default=attempts.demos_per_address),
+                key_changes_per_owner=read.count("KEY_CHANGES_PER_OWNER", default=attempts.key_changes_per_owner),
             ),
             speech=speech,
             audio=read_audio(read, speech, production=production),

@@ -38,6 +38,9 @@ class Served:
     """A finished request. It has the route's template and not the path, which may contain anything."""
 
     request_id: str | None
+    client: str | None
+    """The pseudonym of the client's address; None before the container has a secret."""
+
     method: str
     route: str | None
     status: int | None
@@ -55,6 +58,8 @@ class Served:
             "cold_start": self.cold_start,
             "store_requests": len(self.spent.store_ms),
             "store_ms": round(sum(self.spent.store_ms), 1),
+            "client": self.client,
+            "user_id": self.spent.user_id,
             "key_id": self.spent.key_id,
             "error": self.spent.error,
         }

@@ -50,10 +50,19 @@ def shown() -> list[tuple[str, str, str]]:
 def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
     """The names of all metrics that there are."""
     spent = RequestStats(store_ms=[1.0], speech_ms=[1.0], memos=1)
-    for status, error in ((201, None), (400, None), (429, None), (500, None), (502, None), (503, None), (503, "AUDIO_NOT_READY")):
+    for status, error in (
+        (201, None),
+        (400, None),
+        (429, None),
+        (500, None),
+        (502, None),
+        (503, None),
+        (503, "AUDIO_NOT_READY"),
+    ):
         spent.error = error
         emit(
             Served(
+                client=None,
                 request_id="r",
                 method="POST",
                 route="/",

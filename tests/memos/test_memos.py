@@ -8,6 +8,7 @@ from shared.accounts.accounts import SignedUp
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import KeyState
 from shared.audio.opening import AudioPlace, open_audio
+from shared.core.derived import Pseudonyms
 from shared.core.errors import (
     AgentTalkError,
     DailyLimitExceeded,
@@ -111,7 +112,7 @@ def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
         keys=ApiKeys(store),
         memos=Memos(store),
         quotas=Quotas(store),
-        attempts=Attempts(store, AttemptLimits(), secret=SECRET, clock=clock),
+        attempts=Attempts(store, AttemptLimits(), pseudonyms=Pseudonyms(SECRET), clock=clock),
         recorder=UsageRecorder(UsageLogs(store), ActiveOwners(store), ids),
         speakers=broken_speakers(audio),
         audio=audio,

@@ -90,6 +90,89 @@ async def test_the_documentation_page_names_no_third_party_host() -> None:
 
 
 @pytest.mark.anyio
+async def test_docs_ask_for_one_credential_and_say_how_to_get_it() -> None:
+    """A newcomer reads in the first paragraph where a key comes from, and finds one field to paste it into."""
+    async with gateway_client() as client:
+        schema = (await client.get("/openapi.json")).json()
+    assert "/api/v1/auth/signup" in schema["info"]["description"].splitlines()[0]
+    assert list(schema["components"]["securitySchemes"]) == ["credential"]
+    asked = [operation.get("security") for item in schema["paths"].values() for operation in item.values()]
+    assert {str(security) for security in asked} == {"None", "[{'credential': []}]"}
+
+
+EXECUTED = [
+    ("post", "/api/v1/auth/signup", None, 201),
+    ("post", "/api/v1/auth/login", None, 200),
+    ("post", "/api/v1/demo", None, 201),
+    ("post", "/api/v1/memo", "key", 201),
+    ("post", "/api/keys", "session", 201),
+    ("post", "/api/v1/dashboard/keys", "session", 400),  # the plan has two keys, and both are made
+    ("post", "/api/keys/verify", "session", 200),
+    ("post", "/api/v1/auth/change-password", "session", 200),
+    ("get", "/api/v1/billing/tiers/{tier}", None, 200),
+    ("get", "/audio/{file}", None, 200),
+]
+"""What the page prefills whole, in an order in which a newcomer may execute it, and what comes back."""
+
+
+@pytest.mark.anyio
+async def test_docs_prefilled_values_are_accepted() -> None:
+    """Whatever the page sends unchanged is served: its examples are good requests, one after another."""
+    async with gateway_client() as client:
+        schema = (await client.get("/openapi.json")).json()
+        tokens: dict[str | None, str] = {}
+        answered = []
+        for method, path, credential, _ in EXECUTED:
+            operation = schema["paths"][path][method]
+            headers = {"Authorization": f"Bearer {tokens[credential]}"} if credential else {}
+            url = prefilled_path(path, operation)
+            answer = await client.request(method, url, json=prefilled(schema, operation), headers=headers)
+            answered.append((method, path, credential, answer.status_code))
+            if path.endswith("/signup"):
+                tokens = {"key": answer.json()["apiKey"]["key"], "session": answer.json()["token"]}
+    assert answered == EXECUTED
+
+
+@pytest.mark.anyio
+async def test_docs_offer_what_can_be_chosen() -> None:
+    """Voices, actions, tiers, buckets, groups and formats are lists to choose from; every body has an example."""
+    async with gateway_client() as client:
+        schema = (await client.get("/openapi.json")).json()
+    choices = {
+        parameter["name"]
+        for item in schema["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", [])
+        if "enum" in parameter["schema"]
+    }
+    assert choices == {"voice", "action", "tier", "bucket", "groupBy", "format"}
+    assert schema["components"]["schemas"]["CreateMemo"]["properties"]["voice"]["enum"][:2] == ["rachel", "domi"]
+    bodies = [
+        model_of(schema, operation)
+        for item in schema["paths"].values()
+        for operation in item.values()
+        if "requestBody" in operation
+    ]
+    assert [model for model in bodies if not model.get("examples")] == []
+
+
+def model_of(schema: Any, operation: Any) -> Any:
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    reference = body.get("$ref") or next(option["$ref"] for option in body["anyOf"] if "$ref" in option)
+    return schema["components"]["schemas"][reference.rpartition("/")[2]]
+
+
+def prefilled(schema: Any, operation: Any) -> Any:
+    """The body that the page sends; None: the route reads none."""
+    return model_of(schema, operation)["examples"][0] if "requestBody" in operation else None
+
+
+def prefilled_path(path: str, operation: Any) -> str:
+    examples = {given["name"]: given["schema"].get("examples", [""])[0] for given in operation.get("parameters", [])}
+    return path.format(**examples)
+
+
+@pytest.mark.anyio
 async def test_gateway_leads_from_the_root_to_the_usage_page() -> None:
     """`GET /` is a redirect to the page, not a bare 404."""
     async with gateway_client() as client:
