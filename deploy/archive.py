@@ -13,8 +13,11 @@ from typing import Final
 CODE: Final = ("handlers", "shared")
 """Our own packages."""
 
-OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".json", ".mp3"})
-"""Our own files, beside LICENSE. What else lies there may be an editor's, or somebody's secrets."""
+OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".mp3"})
+"""Our own files, beside OWN_NAMES. What else lies there may be an editor's, or somebody's secrets."""
+
+OWN_NAMES: Final = frozenset({"LICENSE", "voices.json"})
+"""Our own files by their whole name. The second is what a deployment's SPEECH_VOICES may name, below shared/."""
 
 LEFT_OUT: Final = {
     "bin": "commands of packages; functions run none",
@@ -92,7 +95,7 @@ def _is_hidden(name: PurePosixPath) -> bool:
 
 
 def _is_own(path: Path) -> bool:
-    return not path.is_symlink() and (path.suffix in OWN_ENDINGS or path.name == "LICENSE")
+    return not path.is_symlink() and (path.suffix in OWN_ENDINGS or path.name in OWN_NAMES)
 
 
 def _is_needed(name: PurePosixPath) -> bool:

@@ -58,7 +58,7 @@ class Rehearsal:
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
             "AWS_REGION": REGION,
         }
-        chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro"}
+        chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro", "SPEECH": "simulated"}
         if store == "moving":
             chosen |= {"CREATE_TABLE": "1"}
         if store != "dynamodb":

@@ -174,7 +174,7 @@ async def _presented_key(
     try:
         yield PresentedKey(key=remembered, check=check)
     finally:
-        await _first_of_all(check)
+        await _succeeded(check)  # what it raises comes before what else was wrong with the request
 
 
 async def _presented_caller(
@@ -191,14 +191,11 @@ async def _presented_caller(
     try:
         yield PresentedCaller(user_id=remembered.user_id, check=check)
     finally:
-        await _first_of_all(check)
+        await _succeeded(check)
 
 
-async def _first_of_all(check: Awaitable[IssuedKey]) -> None:
-    """Await the check of a key: what it raises comes before whatever else was wrong with the request.
-
-    That other error is no part of what is raised: it may quote the body, which a log must not show.
-    """
+async def _succeeded(check: Awaitable[object]) -> None:
+    """Raise what the check raises, without the error that it replaces: that one repeats the body, which no log shows."""
     try:
         await check
     except Exception as exc:

@@ -19,7 +19,7 @@ PRODUCTION = {
     "SESSION_SECRET": SECRET,
     "PUBLIC_URL": "https://api.example.org",
 }
-LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-users"}
+LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-users", "SPEECH": "simulated"}
 
 DIRECT = {"HYPR_URL": "http://micro.example.org", "HYPERMICRO_API_KEY": "k"}
 PLATFORM = {"HYPR_PLATFORM_URL": "https://platform.example.org", "HYPR_APP_SLUG": "app", "AGENT_TALK_STORE": "micro"}

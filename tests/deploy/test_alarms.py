@@ -50,7 +50,16 @@ def shown() -> list[tuple[str, str, str]]:
 def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
     """The names of all metrics that there are."""
     spent = RequestStats(store_ms=[1.0], speech_ms=[1.0], memos=1)
-    for status in (201, 400, 429, 500, 502, 503):
+    for status, error in (
+        (201, None),
+        (400, None),
+        (429, None),
+        (500, None),
+        (502, None),
+        (503, None),
+        (503, "AUDIO_NOT_READY"),
+    ):
+        spent.error = error
         emit(
             Served(
                 client=None,
@@ -101,6 +110,7 @@ def test_what_is_watched_of_awss_own_are_metrics_that_it_has() -> None:
             (each["Namespace"], each["MetricName"]) for each in [*stats, *([alarm] if "MetricName" in alarm else [])]
         }
     assert own == {
+        (NAMESPACE, "AudioNotReady"),
         *(("AWS/Lambda", metric) for metric in ("Errors", "Throttles")),
         *(("AWS/ApiGateway", metric) for metric in ("Count", "Latency", "4xx", "5xx")),
     }

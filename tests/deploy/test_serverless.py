@@ -134,14 +134,18 @@ def test_the_default_route_goes_to_health() -> None:
 
 
 def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> None:
-    assert all(function["memorySize"] >= 512 for function in DECLARED.values())
+    sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
+    assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
+    assert all(size >= 512 for size in sizes.values())
     assert CONFIGURATION["provider"]["timeout"] < 30
 
 
 def test_every_setting_reaches_the_functions() -> None:
-    settings = (Path(__file__).parents[2] / "shared" / "core" / "settings.py").read_text()
+    core = Path(__file__).parents[2] / "shared" / "core"
+    settings = (core / "settings.py").read_text() + (core / "speech_settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
+    local_only |= {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}  # the runtime's
     declared = set(CONFIGURATION["provider"]["environment"])
     assert {name for name in declared if f'"{name}"' not in settings} == set()
     assert {word for word in _variables(settings) if word not in declared | local_only} == set()

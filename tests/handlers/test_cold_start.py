@@ -16,7 +16,7 @@ from tests.support import SECRET, FakeClock, cheap_passwords
 
 NewWorld = Callable[..., World]
 UNAVAILABLE = (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again.")
-IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos", "SESSION_SECRET": SECRET}
+IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos", "SESSION_SECRET": SECRET, "SPEECH": "simulated"}
 VOICES = "/api/v1/voices"
 
 

@@ -201,7 +201,8 @@ class TestMetrics:
 
     def test_metrics_are_written_in_lambda(self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
         """Under the function's name."""
-        new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos", "SESSION_SECRET": SECRET}).get("/api/v1/voices")
+        env = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos", "SESSION_SECRET": SECRET, "SPEECH": "simulated"}
+        new_world(env).get("/api/v1/voices")
         (line,) = written(capsys)
         assert line["function"] == "agent-talk-dev-memos"
         assert named(line) - ON_A_NETWORK == {"Duration", "StoreRequests", "ColdStarts"}
@@ -329,6 +330,10 @@ class TestMetrics:
     def test_kind_of_error_follows_from_the_status(self, status: int | None, kind: str | None) -> None:
         """Each status counts under one metric at most."""
         assert kind_of_error(status) == kind
+
+    def test_audio_that_is_being_made_is_no_error_of_the_store(self) -> None:
+        """AUDIO_NOT_READY has a metric of its own, which the alarm of failures subtracts."""
+        assert kind_of_error(503, "AUDIO_NOT_READY") == "AudioNotReady"
 
 
 class TestTrace:

@@ -98,7 +98,13 @@ def _context() -> dict[str, Any]:
 def emulated(tmp_path: Path) -> Iterator[Emulated]:
     """All functions on the stand-in of HYPR Micro, which this Python serves: the memory store is for laptops."""
     with served(Micro()) as url:
-        env = {"AGENT_TALK_STORE": "micro", "HYPR_URL": url, "HYPERMICRO_API_KEY": KEY, "SESSION_SECRET": SECRET}
+        env = {
+            "AGENT_TALK_STORE": "micro",
+            "HYPR_URL": url,
+            "HYPERMICRO_API_KEY": KEY,
+            "SESSION_SECRET": SECRET,
+            "SPEECH": "simulated",
+        }
         with Emulated.running(tmp_path / "archive", tmp_path / "log", env) as running:
             yield running
 

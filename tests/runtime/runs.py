@@ -103,7 +103,7 @@ def api() -> Iterator[RuntimeApi]:
 
 
 def runtime(api: RuntimeApi, twin: Path, own: Path, function: str = "memos", **env: str) -> Runtime:
-    chosen = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET} | env
+    chosen = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET, "SPEECH": "simulated"} | env
     return Runtime(api, bundle=twin, own=own, handler=f"handlers/{function}.handler", env=chosen)
 
 

@@ -30,7 +30,7 @@ HEAVY: Final = frozenset(
     }
 )
 OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
-IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32}
+IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32, "SPEECH": "simulated"}
 MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-listens-there"}
 HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)

@@ -141,7 +141,7 @@ def main() -> None:
 
 
 def _on_memory() -> dict[str, ColdTarget]:
-    env = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": "s" * 32}
+    env = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": "s" * 32, "SPEECH": "simulated"}
     ours = {
         name: ColdTarget(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
         for name, path in MEMORY.items()
@@ -150,7 +150,13 @@ def _on_memory() -> dict[str, ColdTarget]:
 
 
 def _on_micro(bench: Bench, url: str) -> dict[str, ColdTarget]:
-    env = {"AGENT_TALK_STORE": "micro", "HYPR_URL": url, "HYPERMICRO_API_KEY": KEY, "SESSION_SECRET": "s" * 32}
+    env = {
+        "AGENT_TALK_STORE": "micro",
+        "HYPR_URL": url,
+        "HYPERMICRO_API_KEY": KEY,
+        "SESSION_SECRET": "s" * 32,
+        "SPEECH": "simulated",
+    }
     tokens = bench.account(env)
     floor = ColdTarget(
         handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={"FLOOR_ASKS": f"{url}/health"}
