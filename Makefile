@@ -15,7 +15,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
+.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ offline: $(READY) node_modules ## Serve serverless.yml's routes by serverless-of
 
 bundle: $(READY) ## Build what is deployed, build/agent-talk-arm64.zip; TARGET=local builds its twin for this machine
 	@$(PY) -m deploy.bundle --target $(TARGET)
+
+bundle-speech: $(READY) ## Build the archive with our own voices, build/agent-talk-speech-arm64.zip, for deployments with SPEECH=local
+	@$(PY) -m deploy.bundle --target speech-arm64
 
 check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
 	@$(PY) -m deploy.check_bundle
@@ -155,6 +158,7 @@ bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB 
 lock: $(READY) ## Renew the locked requirements from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements.txt pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group speech -c requirements-dev.txt -o requirements-speech.txt pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements-uv.txt deploy/uv.in
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade -o deploy/scanners.txt deploy/scanners.in
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group hearing -c requirements-dev.txt -o requirements-hearing.txt pyproject.toml

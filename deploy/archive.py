@@ -13,7 +13,7 @@ from typing import Final
 CODE: Final = ("handlers", "shared")
 """Our own packages."""
 
-OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".mp3"})
+OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".json", ".mp3"})
 """Our own files, beside LICENSE. What else lies there may be an editor's, or somebody's secrets."""
 
 LEFT_OUT: Final = {

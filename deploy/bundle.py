@@ -2,6 +2,7 @@
 
     python -m deploy.bundle                  build/agent-talk-arm64.zip, which serverless.yml deploys
     python -m deploy.bundle --target local   its twin for this machine's Python, which can be executed
+    python -m deploy.bundle --target speech-arm64   the same with our own voices, for the functions that speak by them
 
 Beside each archive lies a directory with what was packed, unpacked from the archive itself, and a bill of materials in
 CycloneDX's form, `build/agent-talk-arm64.cdx.json`.
@@ -24,6 +25,7 @@ from deploy import archive, sbom
 ROOT: Final = Path(__file__).resolve().parent.parent
 BUILD: Final = ROOT / "build"
 LOCKED: Final = ROOT / "requirements.txt"
+LOCKED_SPEECH: Final = ROOT / "requirements-speech.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Target:
     machine: str
     python: str
     platform: str | None
+    locked: Path = LOCKED
 
     @property
     def archive(self) -> Path:
@@ -49,6 +52,13 @@ TARGETS: Final = {
     for target in (
         # Lambda's python3.13 runs on Amazon Linux 2023, whose glibc is 2.34; 2.28 is what wheels are built for.
         Target(name="arm64", machine="aarch64", python="3.13", platform="aarch64-manylinux_2_28"),
+        Target(
+            name="speech-arm64",
+            machine="aarch64",
+            python="3.13",
+            platform="aarch64-manylinux_2_28",
+            locked=LOCKED_SPEECH,
+        ),
         Target(name="x86_64", machine="x86_64", python="3.13", platform="x86_64-manylinux_2_28"),
         Target(
             name="local",
@@ -60,6 +70,9 @@ TARGETS: Final = {
 }
 DEPLOYED: Final = TARGETS["arm64"]
 """What serverless.yml names: its runtime, its architecture and its artifact."""
+
+SPEECH: Final = TARGETS["speech-arm64"]
+"""What deploy/chosen.cjs names for the functions that speak, where SPEECH=local is deployed."""
 
 
 def build(target: Target, *, archived: Path | None = None) -> Path:
@@ -108,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _install(target: Target, folder: Path) -> None:
     uv = Path(sys.executable).parent / "uv"
     command: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder]
-    command += ["--require-hashes", "--only-binary=:all:", "--link-mode=copy", "--requirements", LOCKED]
+    command += ["--require-hashes", "--only-binary=:all:", "--link-mode=copy", "--requirements", target.locked]
     if target.platform is not None:
         command += ["--python-platform", target.platform, "--python-version", target.python]
     subprocess.run(command, check=True)

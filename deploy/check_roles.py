@@ -7,12 +7,13 @@ with the rows of each table what the function's routes do; nothing else is in it
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from deploy.permissions import DESCRIBE, PERMITTED
+from deploy.permissions import AUDIO, DESCRIBE, PERMITTED, SPEAKERS
 from deploy.template import TemplateFault
 
 LOG: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
 PARAMETER: Final = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
 DYNAMODB: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
+BUCKET: Final = "arn:${AWS::Partition}:s3:::${Bucket}"
 FUNCTIONS: Final = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:agent-talk-"
 INTERFACES: Final = (
     "ec2:AssignPrivateIpAddresses",
@@ -27,17 +28,29 @@ INTERFACES: Final = (
 _BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
 
-def check_role(template: Mapping[str, Any], function: str, *, table: str) -> None:
-    """`table` is empty if no function uses DynamoDB. Raises TemplateFault."""
+SECRET_POLICIES: Final = ("SessionSecretPolicy", "MicroKeyPolicy", "ElevenLabsKeyPolicy", "OpenAiKeyPolicy")
+"""Each reads one secret."""
+
+
+def check_role(
+    template: Mapping[str, Any], function: str, *, table: str, bucket: Any = None, polly: bool = False
+) -> None:
+    """`table` is empty if no function uses DynamoDB; `bucket` names that of audio as the template does, None: there is
+    none; `polly`: a tier speaks by it. Raises TemplateFault."""
     resources, logical = template["Resources"], function.capitalize()
     role = dict(resources[f"{logical}Role"]["Properties"])
     policies, shared = role.pop("Policies"), role.pop("ManagedPolicyArns")
     if role != {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [_BY_LAMBDA]}}:
         raise TemplateFault(f"{function}'s role may be taken by others, or has more than policies: {role}")
-    made = [{"Ref": name} for name in ("SessionSecretPolicy", "MicroKeyPolicy", "NetworkPolicy") if name in resources]
+    made = [{"Ref": name} for name in (*SECRET_POLICIES, "NetworkPolicy") if name in resources]
     if shared != made:
         raise TemplateFault(f"{function}'s role has the policies {shared}, and needs {made}")
-    log, rows = _statements(policies[0]), [found for policy in policies[1:] for found in _statements(policy)]
+    speech = [policy for policy in policies if policy.get("PolicyName") in ("audio", "polly")]
+    log, rows = (
+        _statements(policies[0]),
+        [found for policy in policies[1:] if policy not in speech for found in _statements(policy)],
+    )
+    _check_speech(function, [found for policy in speech for found in _statements(policy)], bucket=bucket, polly=polly)
     if log != [_allowed(LOG, {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]})]:
         raise TemplateFault(f"{function} may write more than its own log: {log}")
     _check_rows(function, rows, table=table)
@@ -45,7 +58,7 @@ def check_role(template: Mapping[str, Any], function: str, *, table: str) -> Non
 
 def check_secrets(template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
     """`parameters` are the names of the secrets, by the policy that reads each. Raises TemplateFault."""
-    for policy in ("SessionSecretPolicy", "MicroKeyPolicy"):
+    for policy in SECRET_POLICIES:
         may = _statements(template["Resources"][policy]["Properties"]) if policy in template["Resources"] else []
         name = parameters.get(policy)
         needs = [_allowed(["ssm:GetParameters"], {"Fn::Sub": PARAMETER + name})] if name else []
@@ -62,6 +75,22 @@ def check_network(template: Mapping[str, Any], stage: str) -> None:
     may = _statements(template["Resources"]["NetworkPolicy"]["Properties"])
     if may != [allowed, {**allowed, "Effect": "Deny", "Condition": source}]:
         raise TemplateFault(f"functions in the VPC may do {may}")
+
+
+def _check_speech(function: str, statements: list[dict[str, Any]], *, bucket: Any, polly: bool) -> None:
+    needs = []
+    if bucket is not None:
+        needs = [
+            _allowed(
+                [f"s3:{action}" for action in actions.split()],
+                {"Fn::Sub": [f"{BUCKET}{below}", {"Bucket": bucket}]},
+            )
+            for below, actions in AUDIO.get(function, {}).items()
+        ]
+    if polly and function in SPEAKERS:
+        needs.append(_allowed(["polly:SynthesizeSpeech"], "*"))
+    if sorted(statements, key=repr) != sorted(needs, key=repr):
+        raise TemplateFault(f"{function} may do {statements} with audio and speech, and needs {needs}")
 
 
 def _check_rows(function: str, statements: list[dict[str, Any]], *, table: str) -> None:

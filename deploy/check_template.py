@@ -21,9 +21,10 @@ from typing import Any, Final
 
 import yaml
 
-from deploy.bundle import BUILD, DEPLOYED, ROOT
+from deploy.bundle import BUILD, DEPLOYED, ROOT, SPEECH
 from deploy.check_roles import check_network, check_role, check_secrets
 from deploy.deployments import CANARY, DEPLOYMENTS, REFUSED, Deployment
+from deploy.permissions import SPEAKERS
 from deploy.template import TemplateFault, of_type, read
 
 IGNORED: Final = {
@@ -110,8 +111,10 @@ def check(deployment: Deployment) -> str:
     check_secrets(template, deployment.parameters)
     check_network(template, deployment.stage)
     for name in functions:
-        check_function(template, name)
-        check_role(template, name, table=deployment.table)
+        check_function(template, name, speech=name in SPEAKERS and "local" in deployment.choices)
+        check_role(
+            template, name, table=deployment.table, bucket=deployment.bucket, polly="polly" in deployment.choices
+        )
     check_chosen(template, deployment.env)
     if ("Table" in template["Resources"]) is not deployment.makes_table:
         raise TemplateFault(f"{deployment.name} {'makes no' if deployment.makes_table else 'makes a'} table")
@@ -151,13 +154,17 @@ def check_stage(template: Mapping[str, Any]) -> None:
         raise TemplateFault(f"the access log tells more or less than it should: {told ^ LOGGED}")
 
 
-def check_function(template: Mapping[str, Any], name: str) -> None:
+def check_function(template: Mapping[str, Any], name: str, *, speech: bool = False) -> None:
+    """`speech`: our own voices speak in it. Raises TemplateFault."""
     resources, logical = template["Resources"], name.capitalize()
     function = resources[f"{logical}LambdaFunction"]["Properties"]
+    archive = (SPEECH if speech else DEPLOYED).archive.name
     expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": 15}
-    if function | expected != function or not function["Code"]["S3Key"].endswith(f"/{DEPLOYED.archive.name}"):
-        raise TemplateFault(f"{name} is no {DEPLOYED.machine} function on {DEPLOYED.archive.name}")
-    if function["MemorySize"] < 512 or resources[f"{logical}LogGroup"]["Properties"]["RetentionInDays"] not in (14, 90):
+    if function | expected != function or not function["Code"]["S3Key"].endswith(f"/{archive}"):
+        raise TemplateFault(f"{name} is no {DEPLOYED.machine} function on {archive}")
+    if function["MemorySize"] < (2048 if speech else 512) or resources[f"{logical}LogGroup"]["Properties"][
+        "RetentionInDays"
+    ] not in (14, 90):
         raise TemplateFault(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
         raise TemplateFault(f"{name} has no role of its own")

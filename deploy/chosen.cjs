@@ -52,6 +52,14 @@ function count(env, name, otherwise) {
   return Number(value);
 }
 
+// What the functions that speak are made of. Our own voices are in an archive of their own (`make bundle-speech`), and
+// say a text as fast as the CPU that comes with the memory lets them.
+function speaking(env) {
+  const own = [env.SPEECH, env.SPEECH_PRO, env.SPEECH_ENTERPRISE].includes("local");
+  const artifact = own ? env.AGENT_TALK_SPEECH_ARTIFACT || "build/agent-talk-speech-arm64.zip" : env.AGENT_TALK_ARTIFACT || "build/agent-talk-arm64.zip";
+  return { artifact, memorySize: own ? 2048 : 512 };
+}
+
 // A string, as CloudFormation compares strings; "0": none is reserved.
 function reserved(env, name) {
   return env[name] ? String(count(env, name)) : "0";
@@ -65,6 +73,7 @@ module.exports = async ({ resolveVariable }) => {
     sessionSecret: plainSecret(stage, env),
     sessionSecretParameter: secretParameter(stage, env),
     network: network(env),
+    speaking: speaking(env),
     reserved: {
       users: reserved(env, "RESERVED_CONCURRENCY_USERS"),
       health: reserved(env, "RESERVED_CONCURRENCY_HEALTH"),

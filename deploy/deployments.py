@@ -24,6 +24,18 @@ class Deployment:
     parameters: Mapping[str, str] = field(default_factory=lambda: {"SessionSecretPolicy": SESSION_SECRET})
 
     @property
+    def bucket(self) -> object:
+        """The bucket for audio, as the template names it; None: audio is not in S3."""
+        if self.env.get("AUDIO") != "s3":
+            return None
+        return self.env.get("AUDIO_BUCKET") or {"Ref": "AudioBucket"}
+
+    @property
+    def choices(self) -> frozenset[str]:
+        """The voices of all tiers."""
+        return frozenset(self.env.get(name, "") for name in ("SPEECH", "SPEECH_PRO", "SPEECH_ENTERPRISE"))
+
+    @property
     def folder(self) -> Path:
         return BUILD / f"template-{self.name}"
 
@@ -32,20 +44,25 @@ class Deployment:
         return self.folder / "cloudformation-template-update-stack.json"
 
 
-_SECRETS: Final = {"SESSION_SECRET": CANARY, "HYPERMICRO_API_KEY": CANARY}
+_SECRETS: Final = {
+    "SESSION_SECRET": CANARY,
+    "HYPERMICRO_API_KEY": CANARY,
+    "ELEVENLABS_API_KEY": CANARY,
+    "OPENAI_API_KEY": CANARY,
+}
 
 DEPLOYMENTS: Final = (
     Deployment(
         name="dev",
         stage="dev",
-        env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY},
+        env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY, "SPEECH": "simulated"},
         makes_table=False,
         parameters={},
     ),
     Deployment(
         name="staging",
         stage="staging",
-        env={"AGENT_TALK_STORE": "dynamodb"},
+        env={"AGENT_TALK_STORE": "dynamodb", "SPEECH": "local", "AUDIO": "s3", "AUDIO_BUCKET": "agent-talk-audio"},
         makes_table=True,
         table="agent-talk-staging",
         parameters={"SessionSecretPolicy": "/agent-talk/staging/session-secret"},
@@ -56,6 +73,9 @@ DEPLOYMENTS: Final = (
         env={
             **_SECRETS,
             "AGENT_TALK_STORE": "dynamodb",
+            "SPEECH": "polly",
+            "SPEECH_PRO": "elevenlabs",
+            "ELEVENLABS_API_KEY_PARAMETER": "/agent-talk/production/elevenlabs-api-key",
             "AUDIO": "s3",
             "DOMAIN_NAME": "api.example.org",
             "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
@@ -64,6 +84,10 @@ DEPLOYMENTS: Final = (
         },
         makes_table=True,
         table="agent-talk-production",
+        parameters={
+            "SessionSecretPolicy": SESSION_SECRET,
+            "ElevenLabsKeyPolicy": "/agent-talk/production/elevenlabs-api-key",
+        },
     ),
     Deployment(
         name="moving",
@@ -71,6 +95,10 @@ DEPLOYMENTS: Final = (
         env={
             **_SECRETS,
             "AGENT_TALK_STORE": "micro",
+            "SPEECH": "openai",
+            "OPENAI_BASE_URL": "https://speech.example.org/v1",
+            "OPENAI_API_KEY_PARAMETER": "/agent-talk/production/openai-api-key",
+            "AUDIO": "s3",
             "HYPR_URL": "https://micro.example.org",
             "HYPERMICRO_API_KEY_PARAMETER": "/agent-talk/production/hypermicro-api-key",
             "VPC_SUBNET_IDS": "subnet-1234567a, subnet-1234567b",
@@ -81,6 +109,7 @@ DEPLOYMENTS: Final = (
         parameters={
             "SessionSecretPolicy": SESSION_SECRET,
             "MicroKeyPolicy": "/agent-talk/production/hypermicro-api-key",
+            "OpenAiKeyPolicy": "/agent-talk/production/openai-api-key",
         },
     ),
     Deployment(

@@ -21,15 +21,15 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "PutItem DeleteItem",
         "key_rings": "PutItem DeleteItem",
         "usage_logs": "PutItem",
-        COUNTERS: "Query UpdateItem",
+        COUNTERS: "UpdateItem",
     },
     "keys": {
         "users": "GetItem",
         "api_keys": "GetItem PutItem UpdateItem DeleteItem",
         "key_rings": "GetItem PutItem",
-        "key_uses": "Query",
+        "key_uses": "GetItem Query PutItem DeleteItem",
         "usage_logs": "PutItem",
-        COUNTERS: "Query",
+        COUNTERS: "Query UpdateItem",
     },
     "memos": {
         "users": "GetItem",
@@ -44,6 +44,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "users": "GetItem",
         "api_keys": "GetItem",
         "key_rings": "GetItem",
+        "key_uses": "Query",
         "memos": "Query",
         "usage_logs": "Query",
         "usage_days": "PutItem UpdateItem DeleteItem Query",
@@ -54,9 +55,21 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "users": "GetItem",
         "subscriptions": "GetItem",
     },
-    "health": {},
+    "health": {
+        "key_uses": "GetItem",
+    },
 }
 """By function and table, the actions on the table's items. A DynamoDB partition's key begins with `<table>#`."""
+
+
+AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
+    "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "health": {"": "ListBucket", "/closed/*": "GetObject"},
+}
+"""By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
+
+SPEAKERS: Final = frozenset({"memos"})
+"""The functions that speak, and so may ask Polly where it was chosen."""
 
 
 def by_actions(function: str) -> dict[frozenset[str], frozenset[str]]:

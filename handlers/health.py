@@ -1,21 +1,30 @@
-"""Whether the service is well. The function also answers every path that no other function has."""
+"""Health checks. The function also answers every path that no other function has."""
 
+import asyncio
 import time
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Request, Response
 
 from handlers.models.base import Answer
 from handlers.models.openapi import errors
 from shared import VERSION
-from shared.core.clock import Instant, utc_now
+from shared.core.clock import Instant
 from shared.core.errors import ServiceUnavailable
 from shared.core.settings import StoreChoice
-from shared.stores.port import StoreError
+from shared.stores.port import Key, StoreError
 from shared.tables import TABLES
+from shared.tables.schema import KEY_USES
 from shared.web.function import Function
 
 routes = APIRouter(tags=["health"])
+
+FRESH_FOR: Final = timedelta(seconds=5)
+"""How old a health answer may be. Shorter would let anonymous callers cost more requests, longer hides outages."""
+
+PROBED: Final = Key("health", "probe")
+"""The row that is read to see whether the store answers."""
 
 Condition = Literal["ok", "error"]
 
@@ -51,7 +60,7 @@ class NotPrepared(Answer):
 
 
 class DatabaseCheck(Answer):
-    """`latency`: milliseconds for one verification; null: it failed."""
+    """`latency` is in milliseconds, for one read; null if it failed."""
 
     status: Condition
     latency: float | None
@@ -84,9 +93,9 @@ async def get_health(request: Request, response: Response) -> Health:
 
 @routes.get("/health/live", responses=errors())
 async def get_liveness(request: Request) -> Alive:
-    """The process answers. `uptime`: seconds since its first event."""
+    """Answer without asking the store. `uptime` is in seconds since the container's first event."""
     uptime = round(time.monotonic() - _function(request).began_at, 3)
-    return Alive(status="alive", timestamp=utc_now(), uptime=uptime)
+    return Alive(status="alive", timestamp=_function(request).clock(), uptime=uptime)
 
 
 @routes.get(
@@ -95,9 +104,9 @@ async def get_liveness(request: Request) -> Alive:
     responses=errors() | {503: {"model": NotPrepared, "description": "Not ready"}},
 )
 async def get_readiness(request: Request) -> Response | Prepared:
-    """Requests can be served: the store is verified."""
+    """Answer whether requests can be served: the store is verified, and answers."""
     if await _latency_ms(request) is not None:
-        return Prepared(status="ready", timestamp=utc_now())
+        return Prepared(status="ready", timestamp=_function(request).clock())
     answer = NotPrepared(status="not_ready", reason="The data store is unreachable or not verified")
     return Response(answer.model_dump_json(), status_code=ServiceUnavailable.status, media_type="application/json")
 
@@ -115,20 +124,54 @@ async def get_details(request: Request, response: Response) -> DetailedHealth:
         **health,
         checks=Checks(
             database=DatabaseCheck(status=health["status"], latency=latency, tables=[table.name for table in TABLES]),
-            audio=AudioCheck(status="ok", mode=health["tts_mode"]),
+            audio=await _audio_check(request),
         ),
     )
 
 
-async def _latency_ms(request: Request) -> float | None:
-    """How long the store takes to verify its tables; None: it cannot."""
+class StoreProbe:
+    """Asks the store at most once in FRESH_FOR, however many requests want to know."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._lock = asyncio.Lock()
+        self._asked_at: datetime | None = None
+        self._latency_ms: float | None = None
+
+    async def latency_ms(self) -> float | None:
+        """Return how long one read of the store took, in milliseconds; None if it failed."""
+        async with self._lock:
+            if self._asked_at is None or self._function.clock() - self._asked_at >= FRESH_FOR:
+                self._latency_ms = await self._ask()
+                self._asked_at = self._function.clock()
+        return self._latency_ms
+
+    async def _ask(self) -> float | None:
+        """Read a row that never exists. The container's start verified the tables; a verification costs more."""
+        try:
+            services = await self._function.services()
+            began = time.perf_counter()
+            await services.store.get(KEY_USES, PROBED)
+        except (ServiceUnavailable, StoreError):
+            return None
+        return round((time.perf_counter() - began) * 1000, 3)
+
+
+async def _audio_check(request: Request) -> AudioCheck:
+    """Whether the place of audio answers; without settings that can be used there is none."""
     try:
         services = await _function(request).services()
-        began = time.perf_counter()
-        await services.store.verify(TABLES)
-    except (ServiceUnavailable, StoreError):
-        return None
-    return round((time.perf_counter() - began) * 1000, 3)
+    except ServiceUnavailable:
+        return AudioCheck(status="error", mode="unknown")
+    place = services.settings.audio.place
+    return AudioCheck(status="ok" if await services.audio.answers() else "error", mode=place or "simulation")
+
+
+async def _latency_ms(request: Request) -> float | None:
+    probe: StoreProbe | None = getattr(request.app.state, "probe", None)
+    if probe is None:
+        request.app.state.probe = probe = StoreProbe(_function(request))
+    return await probe.latency_ms()
 
 
 def _health(request: Request, latency: float | None) -> dict[str, Any]:
@@ -137,8 +180,8 @@ def _health(request: Request, latency: float | None) -> dict[str, Any]:
         "status": status,
         "service": "Agent Talk API",
         "version": VERSION,
-        "timestamp": utc_now(),
-        "tts_mode": "simulation",
+        "timestamp": _function(request).clock(),
+        "tts_mode": _function(request).speech_choice.replace("simulated", "simulation"),
         "database": Database(status=status, mode=_function(request).store_choice),
     }
 

@@ -6,14 +6,14 @@ from fastapi import APIRouter
 from pydantic import AfterValidator
 
 from handlers.models.base import Answer, Body, Message, Success, example
-from handlers.models.fields import KeyName, RequiredText, required
+from handlers.models.fields import KeyName, Secret, required
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
 from handlers.models.plans import PlanLimits
 from handlers.models.queries import up_to
 from shared.api_keys.api_keys import DEFAULT_NAME, KeyState
 from shared.core.clock import Instant
-from shared.core.errors import NotFound
+from shared.core.errors import NotFound, TooManyAttempts
 from shared.plans import PLANS, Tier
 from shared.tables.api_keys import ApiKey
 from shared.web.auth import RequestServices, SessionUser
@@ -39,7 +39,7 @@ class RenameKey(Body):
 class VerifyKey(Body):
     model_config = example({"key": "at_live_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"})
 
-    key: RequiredText
+    key: Secret
 
 
 class KeyAnswer(Answer):
@@ -77,10 +77,12 @@ class VerifiedKey(Answer):
     limits: PlanLimits | None
 
 
-@routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
-@routes.post("/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
+@routes.post("/api/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS, TooManyAttempts))
+@routes.post(
+    "/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS, TooManyAttempts)
+)
 async def create_key(user: SessionUser, services: RequestServices, body: CreateKey | None = None) -> CreatedKey:
-    """Make a key, up to the tier's number of active ones. `test` keys make simulated audio and spend no limit."""
+    """Make a key. The tier bounds how many are active. A `test` key makes simulated audio and spends no limit."""
     wanted = body or CreateKey()
     expires_at = None if wanted.expires_at is None else up_to("expiresAt", wanted.expires_at)
     new = await services.api_keys.create(
@@ -92,14 +94,14 @@ async def create_key(user: SessionUser, services: RequestServices, body: CreateK
 @routes.get("/api/keys", responses=errors(*SESSION_ERRORS))
 @routes.get("/api/v1/dashboard/keys", responses=errors(*SESSION_ERRORS))
 async def list_keys(user: SessionUser, services: RequestServices) -> KeyList:
-    """All keys, newest first, revoked ones included."""
+    """List all keys, newest first, revoked ones included."""
     keys = await services.tables.api_keys.of(user.id)
     return KeyList(success=True, keys=[_answer(key, services) for key in keys])
 
 
 @routes.post("/api/keys/verify", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def verify_key(user: SessionUser, body: VerifyKey, services: RequestServices) -> VerifiedKey:
-    """What a key of one's own would be answered now. Spends nothing."""
+    """Verify one of the caller's own keys: whether a request with it would be served now. Spends nothing."""
     found = await services.api_keys.verify(user, body.key)
     return VerifiedKey(
         valid=found.state is KeyState.VALID,
@@ -117,7 +119,7 @@ async def get_key(user: SessionUser, key_id: str, services: RequestServices) -> 
     return OneKey(success=True, key=_answer(await services.api_keys.load(user, key_id), services))
 
 
-@routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound))
+@routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound, TooManyAttempts))
 async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: RequestServices) -> OneKey:
     return OneKey(success=True, key=_answer(await services.api_keys.rename(user, key_id, body.name), services))
 
@@ -126,7 +128,7 @@ async def rename_key(user: SessionUser, key_id: str, body: RenameKey, services: 
 @routes.delete("/api/v1/dashboard/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 @routes.post("/api/keys/{key_id}/revoke", responses=errors(*SESSION_ERRORS, NotFound))
 async def revoke_key(user: SessionUser, key_id: str, services: RequestServices) -> Message:
-    """End a key for good, in force at once."""
+    """Revoke a key, for good and in force at once."""
     await services.api_keys.revoke(user, key_id)
     return Message(success=True, message="API key revoked successfully")
 

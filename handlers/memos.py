@@ -2,40 +2,35 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
+from handlers import memos_audio
 from handlers.models.base import Answer, Body, Message, example
-from handlers.models.fields import RequiredText, VoiceName, at_most, voice_named
-from handlers.models.memos import VOICE_ANSWERS, MemoAnswer, VoiceAnswer
+from handlers.models.fields import FORMATS, AudioFormat, RequiredText, VoiceName, at_most, voice_named
+from handlers.models.memos import MemoAnswer, VoiceEntry
 from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
 from handlers.models.queries import Cursor, From, Limit, To, one_of, window
 from shared.core.errors import (
+    AudioStoreFailed,
     DailyLimitExceeded,
     InvalidVoice,
     MemoNotFound,
     MonthlyLimitExceeded,
-    NotFound,
-    RangeNotSatisfiable,
+    SpeechFailed,
     TooManyAttempts,
 )
 from shared.memos.memos import MAX_CHARACTERS
 from shared.memos.requests import Draft
-from shared.speech.simulated import MEDIA_TYPE, simulated_audio
 from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
 from shared.web.auth import AnyCaller, CallerCheckedBeside, CheckedBeside, ClientAddress, RequestServices
-from shared.web.etags import etag_of, is_known
 from shared.web.function import Function
-from shared.web.ranges import requested_part
 
 routes = APIRouter(tags=["memos"])
+routes.routes += memos_audio.routes.routes  # an included router would hide its paths
 
 MEMO: Final = "/api/v1/memo/{memo_id}"
-
-
-class AudioResponse(Response):
-    media_type = MEDIA_TYPE
 
 
 class CreateMemo(Body):
@@ -44,6 +39,7 @@ class CreateMemo(Body):
     text: Annotated[RequiredText, at_most(MAX_CHARACTERS, bound="limit")]
     voice: VoiceName
     title: Annotated[str, at_most(200)] | None = None
+    format: AudioFormat | None = None
 
 
 class CreateDemo(Body):
@@ -60,7 +56,7 @@ class RetitleMemo(Body):
 
 
 class VoiceList(Answer):
-    voices: list[VoiceAnswer]
+    voices: list[VoiceEntry]
 
 
 class MemoPage(Answer):
@@ -70,8 +66,9 @@ class MemoPage(Answer):
 
 
 @routes.get("/api/v1/voices", responses=errors())
-async def list_voices() -> VoiceList:
-    return VoiceList(voices=list(VOICE_ANSWERS.values()))
+async def list_voices(services: RequestServices) -> VoiceList:
+    public_url = services.settings.public_url
+    return VoiceList(voices=[VoiceEntry.of(voice, public_url=public_url) for voice in VOICES.values()])
 
 
 @routes.post("/api/v1/demo", status_code=201, responses=errors(*BODY_ERRORS, InvalidVoice, TooManyAttempts))
@@ -84,13 +81,21 @@ async def create_demo(body: CreateDemo, address: ClientAddress, services: Reques
 @routes.post(
     "/api/v1/memo",
     status_code=201,
-    responses=errors(*BODY_ERRORS, InvalidVoice, *KEY_ERRORS, DailyLimitExceeded, MonthlyLimitExceeded),
+    responses=errors(
+        *BODY_ERRORS,
+        InvalidVoice,
+        *KEY_ERRORS,
+        DailyLimitExceeded,
+        MonthlyLimitExceeded,
+        SpeechFailed,
+        AudioStoreFailed,
+    ),
 )
 async def create_memo(
     presented: CheckedBeside, body: CreateMemo, services: RequestServices, response: Response
 ) -> MemoAnswer:
     """Say a text. The owner is charged one memo."""
-    draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None)
+    draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or FORMATS[0])
     memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
     response.headers.update(allowance.headers(services.clock()))
     return _answer(memo, services)
@@ -108,9 +113,9 @@ async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, servi
     return _answer(await services.tables.memos.retitle(memo, body.title or None), services)
 
 
-@routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
+@routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound, AudioStoreFailed))
 async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> Message:
-    """Delete the memo. What it counted towards limits and usage stays."""
+    """Delete the memo and its audio. What it counted towards limits and usage stays."""
     memo = await services.tables.memos.load(caller.user_id, memo_id)
     await services.tables.usage_logs.mark_memo_deleted(memo.user_id, memo.id)
     await services.tables.memos.delete(memo)
@@ -137,39 +142,6 @@ async def list_memos(
         has_more=page.after is not None,
         next_cursor=services.cursors.seal(scope, page.after),
     )
-
-
-@routes.get(
-    "/audio/{file}",
-    response_class=Response,
-    responses=errors(NotFound, RangeNotSatisfiable)
-    | {
-        200: {"description": "The whole file", "content": {MEDIA_TYPE: {}}},
-        206: {"description": "The part that was asked for", "content": {MEDIA_TYPE: {}}},
-        304: {"description": "The client has it already"},
-    },
-)
-async def get_audio(
-    file: Annotated[str, Path(examples=["simulated-10.mp3"])],
-    asked: Annotated[str | None, Header(alias="Range")] = None,
-    known: Annotated[str | None, Header(alias="If-None-Match")] = None,
-    unless_changed: Annotated[str | None, Header(alias="If-Range")] = None,
-) -> Response:
-    """The audio of a memo, to whoever has its URL."""
-    audio = simulated_audio(file)
-    if audio is None:
-        raise NotFound("Audio not found")
-    etag = etag_of(file)
-    headers = {"etag": etag, "accept-ranges": "bytes", "cache-control": "public, max-age=31536000, immutable"}
-    if is_known(etag, known):
-        return AudioResponse(status_code=304, headers=headers)
-    part = requested_part(asked if unless_changed in (None, etag) else None, len(audio))
-    if part is None:
-        raise RangeNotSatisfiable(length=len(audio))
-    if part.end - part.start == len(audio):
-        return AudioResponse(audio, headers=headers)
-    headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{part.total}"
-    return AudioResponse(audio[part.start : part.end], status_code=206, headers=headers)
 
 
 def _answer(memo: Memo, services: RequestServices) -> MemoAnswer:

@@ -117,7 +117,7 @@ async def get_tier(tier: TierName) -> OneTier:
 
 @routes.get("/api/v1/billing/subscription", responses=errors(*SESSION_ERRORS))
 async def get_subscription(user: SessionUser, services: RequestServices) -> SubscriptionAnswer:
-    """The caller's plan. Payment is not part of this release, so nothing can be bought or managed yet."""
+    """Return the caller's plan. This release takes no payments, so nothing can be bought or managed yet."""
     found = await services.tables.subscriptions.of(user.id)
     plan = PLANS[user.tier]
     billing = Billing(stripe_enabled=False, can_upgrade=False, can_manage_subscription=False)
@@ -144,7 +144,7 @@ async def get_subscription(user: SessionUser, services: RequestServices) -> Subs
 
 @routes.get("/api/v1/billing/compare/{tier}", responses=errors(ValidationFailed, *SESSION_ERRORS))
 async def compare_tiers(user: SessionUser, tier: TierName) -> ComparisonAnswer:
-    """The caller's plan beside another."""
+    """Compare the caller's plan with another."""
     current, target = PLANS[user.tier], plan_named(tier)
     return ComparisonAnswer(
         success=True,

@@ -4,7 +4,7 @@ import argon2  # noqa: F401 passwords are this function's: its first event must 
 from fastapi import APIRouter, Request, Response
 
 from handlers.models.base import Answer, Body, Message, Success, example
-from handlers.models.fields import Email, NewPassword, RequiredText
+from handlers.models.fields import Email, NewPassword, Secret
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
 from shared.core.clock import Instant
@@ -30,13 +30,13 @@ class LogIn(Body):
     model_config = example({"email": "me@example.org", "password": "correct horse battery"})
 
     email: Email
-    password: RequiredText
+    password: Secret
 
 
 class ChangePassword(Body):
     model_config = example({"currentPassword": "correct horse battery", "newPassword": "correct horse battery staple"})
 
-    current_password: RequiredText
+    current_password: Secret
     new_password: NewPassword
 
 
@@ -52,7 +52,7 @@ class UserAnswer(Answer):
 
 class SignupAnswer(Success):
     user: UserAnswer
-    token: str
+    token: Secret
     expires_at: Instant
     api_key: FreshKey
     warning: str
@@ -60,7 +60,7 @@ class SignupAnswer(Success):
 
 class LoggedIn(Success):
     user: UserAnswer
-    token: str
+    token: Secret
     expires_at: Instant
 
 
@@ -69,7 +69,7 @@ class Me(Success):
 
 
 class PasswordChanged(Message):
-    token: str
+    token: Secret
     expires_at: Instant
 
 
@@ -110,7 +110,7 @@ async def log_out(request: Request, services: RequestServices, response: Respons
 
 @routes.get("/api/v1/auth/me", responses=errors(*SESSION_ERRORS))
 async def me(user: SessionUser) -> Me:
-    """The account of the session."""
+    """Return the account of the session."""
     return Me(success=True, user=UserAnswer.model_validate(user))
 
 

@@ -1,20 +1,23 @@
 """What a function works with, built once a container from its settings."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from shared.accounts.accounts import Accounts
 from shared.accounts.passwords import Passwords
 from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
+from shared.audio.opening import AudioPlace, open_audio
 from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
+from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.memos.memos import MemoService
-from shared.speech.simulated import SimulatedSpeech
+from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
 from shared.tables import Tables
@@ -28,8 +31,10 @@ class Services:
     accounts: Accounts
     api_keys: ApiKeyService
     memos: MemoService
+    audio: AudioPlace
     quotas: Quotas
     cursors: Cursors
+    pseudonyms: Pseudonyms
     tables: Tables
     close: Close
     is_open_to_all: IsOpenToAll
@@ -42,14 +47,22 @@ class Services:
         *,
         passwords: Passwords | None = None,
         clock: Clock = utc_now,
+        audio: AudioPlace | None = None,
+        speakers: Speakers | None = None,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
-        """Everything on one store. `close` is for whoever opened it."""
+        """Everything on one store. `close` closes the store; what is opened here is closed with it.
+
+        `audio` and `speakers` None: what the settings choose. Raises SettingsError if the file of voices is wrong.
+        """
+        audio = audio or open_audio(settings.audio)
+        speakers = speakers or open_speakers(settings.speech, audio)
         ids = Ids()
         tables = Tables.on(store)
+        pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
-        attempts = Attempts(store, settings.attempts, secret=settings.session_secret, clock=clock)
+        attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
         return cls(
             settings=settings,
             store=store,
@@ -64,7 +77,9 @@ class Services:
                 clock=clock,
                 ids=ids,
             ),
-            api_keys=ApiKeyService(keys=tables.api_keys, quotas=quotas, recorder=recorder, clock=clock),
+            api_keys=ApiKeyService(
+                keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
+            ),
             memos=MemoService(
                 users=tables.users,
                 keys=tables.api_keys,
@@ -72,16 +87,25 @@ class Services:
                 quotas=quotas,
                 attempts=attempts,
                 recorder=recorder,
-                speech=SimulatedSpeech(),
+                speakers=speakers,
+                audio=audio,
                 clock=clock,
                 ids=ids,
             ),
+            audio=audio,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
+            pseudonyms=pseudonyms,
             tables=tables,
-            close=close,
+            close=partial(_close, speakers, audio, close),
             is_open_to_all=is_open_to_all,
         )
+
+
+async def _close(speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+    await speakers.close()
+    await audio.close()
+    await close()
 
 
 def build_services(settings: Settings) -> Services:

@@ -20,9 +20,12 @@ from starlette.routing import Match
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
+from shared.audio.opening import open_audio
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
+from shared.core.speech_settings import AudioChoice
 from shared.services import Services
+from shared.speech.opening import open_speakers
 from shared.stores.opening import open_store
 from shared.stores.port import StoreError
 from shared.tables import TABLES
@@ -42,6 +45,9 @@ FUNCTIONS: Final = {
 
 MEMORY_FILE: Final = ".local/memory.json"
 """Where successive invocations keep their rows, unless AGENT_TALK_MEMORY_FILE says otherwise."""
+
+SPEAKING: Final = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": ".local/audio"}
+"""Our own voices, which need no key and no network, unless the environment chooses others."""
 
 DOCS_POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -116,10 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     url = f"http://localhost:{options.port}"
-    environ: Mapping[str, str] = {"PUBLIC_URL": url} | _environment()
+    environ: Mapping[str, str] = {"PUBLIC_URL": url} | _speaking(_environment())
     try:
         environ = with_secrets(environ)
         settings = Settings.from_env(environ)
+        open_speakers(settings.speech, open_audio(settings.audio))
         store = open_store(settings).store
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
@@ -137,7 +144,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _invoke(options: argparse.Namespace) -> int:
-    environ = {"IS_LOCAL": "true"} | _environment()
+    environ = {"IS_LOCAL": "true"} | _speaking(_environment())
     if chosen_store(environ) is StoreChoice.MEMORY:
         environ.setdefault("AGENT_TALK_MEMORY_FILE", MEMORY_FILE)
     try:
@@ -154,6 +161,12 @@ def _invoke(options: argparse.Namespace) -> int:
 def _environment() -> dict[str, str]:
     """The variables that are set: an empty one is not."""
     return {name: value for name, value in os.environ.items() if value}
+
+
+def _speaking(environ: dict[str, str]) -> dict[str, str]:
+    """The environment with a laptop's voices, where it chooses none. Another AUDIO than the default's has its own."""
+    defaults = SPEAKING if environ.get("AUDIO", "folder") == "folder" else {"SPEECH": SPEAKING["SPEECH"]}
+    return {**defaults, **environ}
 
 
 def _documentation(functions: Mapping[str, Function]) -> App:
@@ -184,7 +197,11 @@ def _welcome(url: str, settings: Settings) -> str:
             kept = f"the DynamoDB table {settings.dynamodb_table}"
         case StoreChoice.MEMORY:
             kept = str(settings.memory_file or "memory, until you stop it")
+    audio = settings.audio
+    keeps = f"the bucket {audio.bucket}" if audio.place is AudioChoice.S3 else str(audio.folder)
+    heard = "nothing (silence)" if audio.place is None else f"{settings.speech.default} voices, kept in {keeps}"
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
+Speech:        {heard}
 Documentation: {url}/docs
 Usage page:    {url}/usage
 

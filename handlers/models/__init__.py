@@ -1,1 +1,1 @@
-"""What requests and answers are made of, whichever function they belong to."""
+"""Request and answer models that several functions share."""

@@ -1,4 +1,4 @@
-"""What request and answer models have in common."""
+"""Base models of requests and answers."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The types of fields in bodies, which check what they are given."""
+"""Types of fields in bodies. Each checks its value."""
 
 import re
 from typing import Annotated, Final
@@ -63,7 +63,7 @@ def _email(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str | None:
-    """A domain name in LDH labels, international ones by IDNA 2008; None if it is no domain name with a dot."""
+    """Return a domain name in LDH labels, by IDNA 2008; None if it is no domain name with a dot."""
     if not domain.isascii() or "xn--" in domain:
         import idna  # noqa: PLC0415 its tables take 10 ms, which few addresses need
 
@@ -94,7 +94,7 @@ def _password(text: str) -> str:
 
 
 def voice_named(requested: str) -> Voice:
-    """The voice of this name, in any case. Raises InvalidVoice."""
+    """Return the voice of this name, in any case. Raises InvalidVoice if there is none."""
     voice = VOICES.get(requested.lower())
     if voice is None:
         raise InvalidVoice(
@@ -112,17 +112,33 @@ def _voice_id(requested: str) -> str:
 
 
 def required(text: str) -> str:
-    """For what must not be empty once it is trimmed."""
+    """Refuse a text that trimming left empty, as a missing field."""
     if not text:
         raise PydanticCustomError("missing", "Field required")
     return text
 
 
+FORMATS: Final = ("mp3",)
+"""Formats of audio that can be made. The first is the default."""
+
+
+def _format(text: str) -> str:
+    if text not in FORMATS:
+        said = f"must be one of {', '.join(FORMATS)}"
+        raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(FORMATS)})
+    return text
+
+
+AudioFormat = Annotated[str, AfterValidator(_format)]
+
 RequiredText = Annotated[str, Field(min_length=1)]
+
+Secret = Annotated[str, Field(min_length=1, repr=False)]
+"""A password, a key or a token: in no `repr`, so in no log of a model."""
 
 Email = Annotated[str, Field(min_length=1), AfterValidator(_email)]
 
-NewPassword = Annotated[str, Field(min_length=1), AfterValidator(_password)]
+NewPassword = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_password)]
 
 KeyName = Annotated[str, AfterValidator(str.strip), at_most(100)]
 

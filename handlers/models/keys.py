@@ -1,8 +1,9 @@
-"""How a new API key is answered."""
+"""The answer to a new API key."""
 
 from typing import Final, Self
 
 from handlers.models.base import Answer
+from handlers.models.fields import Secret
 from shared.api_keys.api_keys import NewKey
 from shared.core.clock import Instant
 
@@ -10,10 +11,10 @@ KEEP_THE_KEY: Final = "Save this API key now: it is not shown again."
 
 
 class FreshKey(Answer):
-    """A key, shown this once."""
+    """A new key with its secret: no later answer contains it."""
 
     id: str
-    key: str
+    key: Secret
     prefix: str
     name: str
     created_at: Instant

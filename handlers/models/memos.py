@@ -1,10 +1,10 @@
 """How a memo is answered: by the memos function, and line by line in an export."""
 
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from handlers.models.base import Answer
 from shared.core.clock import Instant
-from shared.speech.voices import VOICES
+from shared.speech.voices import VOICES, Voice
 from shared.tables.memos import Memo
 
 
@@ -18,6 +18,22 @@ class VoiceAnswer(Answer):
 VOICE_ANSWERS: Final = {voice.id: VoiceAnswer.model_validate(voice) for voice in VOICES.values()}
 
 
+class VoiceEntry(VoiceAnswer):
+    """A voice in the list of voices. `sample_url` is absolute."""
+
+    sample_url: str
+
+    @classmethod
+    def of(cls, voice: Voice, *, public_url: str) -> Self:
+        return cls(
+            id=voice.id,
+            name=voice.name,
+            gender=voice.gender,
+            description=voice.description,
+            sample_url=f"{public_url}/samples/{voice.id}.mp3",
+        )
+
+
 def _unknown(voice_id: str) -> VoiceAnswer:
     """Answer a voice that is offered no more: a memo that moved in keeps the one it has."""
     return VoiceAnswer(id=voice_id, name=voice_id, gender="unknown", description="")
@@ -26,7 +42,8 @@ def _unknown(voice_id: str) -> VoiceAnswer:
 class AudioAnswer(Answer):
     url: str
     duration: float
-    format: str
+    format: Literal["mp3", "wav", "opus"]
+    status: Literal["ready", "processing", "failed"]
 
 
 class MemoAnswer(Answer):
@@ -45,7 +62,9 @@ class MemoAnswer(Answer):
             text=memo.text,
             title=memo.title,
             voice=VOICE_ANSWERS.get(memo.voice) or _unknown(memo.voice),
-            audio=AudioAnswer(url=memo.audio_at(public_url), duration=memo.duration_seconds, format="mp3"),
+            audio=AudioAnswer(
+                url=memo.audio_at(public_url), duration=memo.duration_seconds, format="mp3", status="ready"
+            ),
             character_count=memo.character_count,
             created_at=memo.created_at,
         )

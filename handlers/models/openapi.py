@@ -1,4 +1,4 @@
-"""Errors in the OpenAPI document: their envelope, and which a route can answer."""
+"""Errors in the OpenAPI document: their envelope, and the errors of each kind of route."""
 
 from typing import Any, Final
 
@@ -69,16 +69,16 @@ def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
 
 
 SESSION_ERRORS: Final = (MissingCredential, InvalidCredential, SessionExpired)
-"""What a route that takes a session can answer."""
+"""Errors of routes that take a session."""
 
 KEY_ERRORS: Final = (MissingCredential, InvalidCredential, KeyRevoked)
-"""What a route that takes an API key can answer."""
+"""Errors of routes that take an API key."""
 
 CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
-"""What a route that takes either can answer."""
+"""Errors of routes that take either."""
 
 QUERY_ERRORS: Final = (ValidationFailed, InvalidInput)
-"""What a route that reads a query can answer."""
+"""Errors of routes that read a query."""
 
 BODY_ERRORS: Final = (*QUERY_ERRORS, MissingField, PayloadTooLarge)
-"""What a route that reads a body can answer."""
+"""Errors of routes that read a body."""

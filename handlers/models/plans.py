@@ -1,4 +1,4 @@
-"""How a plan is answered."""
+"""Plans in answers."""
 
 from typing import Literal, Self, TypeVar
 
@@ -32,7 +32,7 @@ class PlanLimits(Answer):
 
 
 class PlanFeatures(Answer):
-    """What a tier offers."""
+    """A tier's features."""
 
     voices: str
     tts: str

@@ -72,7 +72,7 @@ def window(*, limit: int, after: str | None, since: str | None = None, until: st
 
 
 def _moments(field: str, text: str) -> tuple[datetime, datetime]:
-    """The first moment that the text means, and the first moment after it; at most the last millisecond of 9999."""
+    """Return the first moment that the text means, and the first after it; at most the last millisecond of 9999."""
     try:
         if _DATE.fullmatch(text):
             day = max(datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)), _EPOCH)
@@ -80,13 +80,13 @@ def _moments(field: str, text: str) -> tuple[datetime, datetime]:
         if _TIME.fullmatch(text):
             at = max(_in_utc(datetime.fromisoformat(text.upper())), _EPOCH)
             return at, min(at, _END - MILLISECOND) + MILLISECOND
-    except ValueError:  # a day or an hour that no calendar has
+    except ValueError:  # a day or an hour that does not exist
         pass
     raise ValidationFailed(f"Invalid {field}: expected an ISO 8601 date or time", details={"field": field})
 
 
 def _in_utc(at: datetime) -> datetime:
-    """The same moment in UTC, to the millisecond; one that an offset moves out of years 1 to 9999 becomes their end."""
+    """Return the moment in UTC, to the millisecond. An offset that leaves the years 1 to 9999 gives their end."""
     try:
         return min(to_the_millisecond(at.astimezone(UTC)), _END)
     except OverflowError:

@@ -47,7 +47,7 @@ class WebPage:
     },
 )
 async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] = None) -> Response:
-    """A page to sign in on, and to look at calls, characters, voices, errors and limits."""
+    """Return the usage page: sign-in, calls, characters, voices, errors and limits."""
     page = usage_page()
     headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": page.policy}
     if is_known(page.etag, known):
@@ -62,13 +62,13 @@ async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] =
     responses=errors() | {307: {"description": "To the page"}},
 )
 async def lead_to_page() -> Response:
-    """Lead to the page, below the stage if the API has one."""
+    """Redirect to the page, below the stage if the API has one."""
     return RedirectResponse("usage")
 
 
 @cache
 def usage_page() -> WebPage:
-    """Read and put together once, on the first request."""
+    """Read the files and assemble the page, once, at the first request."""
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
     def inline(match: re.Match[str]) -> str:

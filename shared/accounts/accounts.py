@@ -14,6 +14,7 @@ from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
 from shared.core.ids import Ids
 from shared.limits.attempts import Attempt, Attempts
+from shared.observability import request_stats
 from shared.plans import Tier
 from shared.stores.best_effort import best_effort
 from shared.tables import ApiKeys, Users
@@ -61,6 +62,7 @@ class Accounts:
         leaves the address free.
         """
         attempt = self._attempts.sign_up(address)
+        attempt.refuse_if_known()
         async with attempt.unless_it_breaks():
             _, claimed = await gather_settled(attempt.begin(), self._users.id_by_email(email))
             if claimed is not None and await self._users.get(claimed) is not None:
@@ -72,6 +74,7 @@ class Accounts:
             self._recorder.try_record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
             self._recorder.try_record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
         )
+        request_stats.current().user_id = user.id
         return SignedUp(user=user, session=self._sessions.begin(user), api_key=key)
 
     async def log_in(self, email: str, password: str, *, address: str) -> tuple[User, Session]:
@@ -85,6 +88,7 @@ class Accounts:
         await gather_settled(
             attempt.forgive(), self._recorder.try_record(Action.USER_LOGIN, user_id=user.id, at=self._clock())
         )
+        request_stats.current().user_id = user.id
         return user, self._sessions.begin(user)
 
     async def authenticate(self, token: str) -> tuple[User, Claims]:
@@ -103,6 +107,8 @@ class Accounts:
             user, claims = await self.authenticate(token)
         except Unauthenticated:
             return
+        request_stats.current().user_id = user.id
+        _log.info("session ended", extra={"user_id": user.id})
         await self._users.end_session(
             user, claims.session_id, ends_at=int(claims.expires_at.timestamp()), now=int(self._clock().timestamp())
         )
@@ -138,6 +144,7 @@ class Accounts:
         user and the attempt, to be forgiven. Raises WrongPassword(refusal), TooManyAttempts.
         """
         attempt = self._attempts.password(address, email)
+        attempt.refuse_if_known()  # before anything is asked at the same time
         async with attempt.unless_it_breaks():
             if user is None:
                 _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))

@@ -1,10 +1,21 @@
-"""Hashing and checking of passwords."""
+"""Hash and check passwords, no more at once than there are processors.
+
+A hash takes a processor for some 50 ms. Those that come too fast wait in a queue, and those that could not be served
+within the request's time are refused at once: they would take the time of others, and be answered 503 all the same.
+"""
 
 import asyncio
+import math
+import os
 import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from shared.core.errors import ServiceUnavailable
+from shared.core.request import time_left_s
 from shared.core.text import composed
 
 if TYPE_CHECKING:
@@ -14,15 +25,42 @@ PASSWORD_MOST: Final = 128
 """UTF-16 code units of a new password in NFC."""
 
 
+FIRST_HASH_S: Final = 0.1
+"""Seconds that a hash is assumed to take until one was measured. Argon2's defaults take a third of it on Lambda."""
+
+REST_S: Final = 2.0
+"""Seconds of a request that are left for its store calls. Less would hash passwords for requests that then fail."""
+
+SMOOTHING: Final = 0.2
+"""The part of the newest measurement in the mean duration of a hash: one slow hash does not close the queue."""
+
+T = TypeVar("T")
+
+
 class Passwords:
     """Argon2id. The hasher's own defaults are RFC 9106's for constrained memory; tests bring a cheaper one.
 
-    Its import is slow, and for the one function that handles passwords.
+    Its import is slow, and for the one function that handles passwords. `at_once` is how many are hashed at the same
+    time; None: one for each processor.
     """
 
-    def __init__(self, hasher: "PasswordHasher | None" = None) -> None:
+    def __init__(
+        self,
+        hasher: "PasswordHasher | None" = None,
+        *,
+        at_once: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._given = hasher
         self._dummy: str | None = None
+        self._at_once = at_once or os.cpu_count() or 1
+        self._monotonic = monotonic
+        self._hash_s = FIRST_HASH_S
+        self._queued = 0
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._at_once, thread_name_prefix="passwords")
 
     @cached_property
     def _hasher(self) -> "PasswordHasher":
@@ -31,13 +69,35 @@ class Passwords:
         return self._given or PasswordHasher()
 
     async def hash(self, password: str) -> str:
-        return await asyncio.to_thread(self._hasher.hash, _compared(password))
+        """Raises ServiceUnavailable if the queue is too long for the request's time."""
+        return await self._in_turn(lambda: self._hasher.hash(_compared(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether it fits. None, for an unknown account, takes as long and fits nothing."""
+        """Return whether it fits. A hash of None, for an unknown account, takes as long and fits nothing.
+
+        Raises ServiceUnavailable if the queue is too long for the request's time.
+        """
         if self._dummy is None:
             self._dummy = await self.hash(secrets.token_urlsafe(16))
-        return await asyncio.to_thread(self._fits, password_hash, _compared(password))
+        return await self._in_turn(lambda: self._fits(password_hash, _compared(password)))
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        """Do the work on one of the threads, after what was queued before."""
+        wait_s = (self._queued // self._at_once + 1) * self._hash_s
+        if wait_s > time_left_s() - REST_S:
+            raise ServiceUnavailable(retry_after_s=math.ceil(self._queued / self._at_once * self._hash_s))
+        self._queued += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._measured, work)
+        finally:
+            self._queued -= 1
+
+    def _measured(self, work: Callable[[], T]) -> T:
+        began = self._monotonic()
+        try:
+            return work()
+        finally:
+            self._hash_s += SMOOTHING * (self._monotonic() - began - self._hash_s)
 
     def _fits(self, password_hash: str | None, password: str) -> bool:
         from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415

@@ -1,18 +1,16 @@
-"""Minting, hashing and checking of API keys, passwords and sessions. Nothing here is stored as it is given out."""
+"""Sessions: signed tokens that a login gives out, and that name a user and a version of the user's sessions."""
 
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import jwt
 
 from shared.core.clock import Clock
+from shared.core.derived import Use, derived_key
 from shared.core.errors import InvalidCredential, SessionExpired
 from shared.tables.users import User
-
-if TYPE_CHECKING:
-    pass
 
 SESSION_LIFE: Final = timedelta(days=7)
 
@@ -27,7 +25,7 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """What a session's token says. It holds only while the user's row agrees."""
+    """The content of a session's token. It counts only while the user's row agrees."""
 
     user_id: str
     session_id: str
@@ -36,10 +34,10 @@ class Claims:
 
 
 class Sessions:
-    """Signed tokens (JWT, HS256). They carry no rights of their own: every check reads the user's row."""
+    """Signs and reads tokens (JWT, HS256). A token alone grants nothing: every check reads the user's row."""
 
     def __init__(self, secret: str, clock: Clock) -> None:
-        self._secret = secret
+        self._key = derived_key(secret, Use.SESSIONS)
         self._clock = clock
 
     def begin(self, user: User) -> Session:
@@ -52,14 +50,17 @@ class Sessions:
             "iat": int(now.timestamp()),
             "exp": int(ends.timestamp()),
         }
-        return Session(token=jwt.encode(claims, self._secret, algorithm="HS256"), expires_at=ends)
+        return Session(token=jwt.encode(claims, self._key, algorithm="HS256"), expires_at=ends)
 
     def read(self, token: str) -> Claims:
-        """Raises InvalidCredential for what was not signed here, SessionExpired for what is past its end."""
+        """Return a token's claims.
+
+        Raises InvalidCredential if it was not signed here, SessionExpired if its end has passed.
+        """
         try:
             claims = jwt.decode(
                 token,
-                self._secret,
+                self._key,
                 algorithms=["HS256"],
                 options={"require": ["sub", "sid", "ver", "exp"], "verify_exp": False, "verify_iat": False},
             )
@@ -77,7 +78,7 @@ class Sessions:
 
 
 def _typed(value: object, kind: type[T]) -> T:
-    """Raises TypeError unless it is of this very type."""
+    """Return the value. Raises TypeError if it is of another type, or of a subtype."""
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}")
     return value

@@ -11,6 +11,7 @@ from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_diges
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, InvalidCredential, KeyRevoked, ValidationFailed
 from shared.core.ids import derived_id
+from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.observability import request_stats
 from shared.plans import PLANS
@@ -66,9 +67,12 @@ def new_key(user_id: str, *, name: str, at: datetime, test: bool = False, expire
 
 
 class ApiKeyService:
-    def __init__(self, *, keys: ApiKeys, quotas: Quotas, recorder: UsageRecorder, clock: Clock) -> None:
+    def __init__(
+        self, *, keys: ApiKeys, quotas: Quotas, attempts: Attempts, recorder: UsageRecorder, clock: Clock
+    ) -> None:
         self._keys = keys
         self._quotas = quotas
+        self._attempts = attempts
         self._recorder = recorder
         self._clock = clock
         self._known: OrderedDict[str, IssuedKey] = OrderedDict()
@@ -112,12 +116,18 @@ class ApiKeyService:
         return Verification(state=KeyState.VALID, key=key)
 
     async def create(self, user: User, *, name: str, test: bool, expires_at: datetime | None) -> NewKey:
-        """Raises ValidationFailed when the owner has as many active keys as the tier admits, or the end is past."""
+        """Make a key. Raises TooManyAttempts if the owner has changed too many keys within the hour.
+
+        Raises ValidationFailed if the owner has as many active keys as the tier admits, or the expiry has passed.
+        """
         at = self._clock()
         if expires_at is not None and expires_at <= at:
             raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
         new = new_key(user.id, name=name, at=at, test=test, expires_at=expires_at)
-        await self._keys.create(new.key, max_active=PLANS[user.tier].limits.max_api_keys)
+        attempt = self._attempts.key_change(user.id)
+        attempt.refuse_if_known()
+        async with attempt.unless_it_fails():
+            await self._keys.create(new.key, max_active=PLANS[user.tier].limits.max_api_keys, admitted=attempt.begin())
         await self._recorder.try_record(Action.KEY_CREATED, user_id=user.id, at=new.key.created_at, key=new.key)
         return new
 
@@ -126,8 +136,11 @@ class ApiKeyService:
         return await self._keys.load(user.id, api_key_id)
 
     async def rename(self, user: User, api_key_id: str, name: str) -> ApiKey:
-        """Raises NotFound."""
-        await self._keys.rename(user.id, api_key_id, name, self._clock())
+        """Raises NotFound, and TooManyAttempts if the owner has changed too many keys within the hour."""
+        attempt = self._attempts.key_change(user.id)
+        async with attempt.unless_it_fails():
+            await attempt.begin()
+            await self._keys.rename(user.id, api_key_id, name, self._clock())
         return await self.load(user, api_key_id)
 
     async def revoke(self, user: User, api_key_id: str) -> None:

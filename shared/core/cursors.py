@@ -5,10 +5,10 @@ A cursor is base64url of a 16-byte MAC and the sort key, without padding: `6TbRâ
 
 import base64
 import binascii
-import hashlib
 import hmac
 from typing import Final
 
+from shared.core.derived import Use, derived_key
 from shared.core.errors import ValidationFailed
 
 _SEAL_BYTES: Final = 16
@@ -19,7 +19,7 @@ class Cursors:
     """Seals and opens cursors. `scope` is the list's owner and filters: a cursor opens in no other scope."""
 
     def __init__(self, secret: str) -> None:
-        self._key = hashlib.sha256(f"cursors:{secret}".encode()).digest()
+        self._key = derived_key(secret, Use.CURSORS)
 
     def seal(self, scope: tuple[str | None, ...], after: str | None) -> str | None:
         """Return the cursor of the page after the key `after`; None if there is no further page."""

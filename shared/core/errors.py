@@ -11,7 +11,7 @@ AgentTalkError
 ├── 429  DailyLimitExceeded · MonthlyLimitExceeded · TooManyAttempts
 ├── 500  InternalError
 ├── 502  SpeechFailed · AudioStoreFailed
-└── 503  ServiceUnavailable
+└── 503  ServiceUnavailable · AudioNotReady
 """
 
 from collections.abc import Mapping
@@ -207,6 +207,16 @@ class ServiceUnavailable(AgentTalkError):
             "The service is temporarily unavailable. Please try again.",
             headers={"Retry-After": str(retry_after_s)},
         )
+
+
+class AudioNotReady(AgentTalkError):
+    """The memo's audio is being made. An answer, and no failure: metrics and alarms do not count it."""
+
+    status = 503
+    code = "AUDIO_NOT_READY"
+
+    def __init__(self, *, retry_after_s: int = 2) -> None:
+        super().__init__("The audio is being made. Please try again.", headers={"Retry-After": str(retry_after_s)})
 
 
 class InternalError(AgentTalkError):

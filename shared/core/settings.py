@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
+from shared.core.speech_settings import AudioSettings, SpeechSettings, read_audio, read_speech
 from shared.core.urls import is_url, normal_origin, origin_of
 
 DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
@@ -40,6 +41,7 @@ class AttemptLimits:
     failed_logins_per_address: int = 100
     signups_per_address: int = 20
     demos_per_address: int = 60
+    key_changes_per_owner: int = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,8 @@ class Settings:
 
     dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
+    audio: AudioSettings = field(default_factory=AudioSettings)
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -96,6 +100,7 @@ class Settings:
         read = _Reader(env)
         edge = WebSettings.read(read)
         production, attempts = edge.production, AttemptLimits()
+        speech = read_speech(read)
         private = read.choice("HYPR_PRIVATE_NETWORK", ("0", "1"), default="0") == "1"
         settings = cls(
             edge=edge,
@@ -118,7 +123,10 @@ class Settings:
                 ),
                 signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=attempts.signups_per_address),
                 demos_per_address=read.count("DEMOS_PER_ADDRESS", default=attempts.demos_per_address),
+                key_changes_per_owner=read.count("KEY_CHANGES_PER_OWNER", default=attempts.key_changes_per_owner),
             ),
+            speech=speech,
+            audio=read_audio(read, speech, production=production),
             warnings=tuple(read.warnings),
         )
         if read.problems:

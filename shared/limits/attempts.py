@@ -1,17 +1,18 @@
-"""Attempts in fixed windows: passwords, sign-ups and demos.
+"""Attempts in fixed windows: passwords, sign-ups, demos and changes of keys.
 
 | attempt | counters | window |
 |---|---|---|
 | password | `login.20261123T1215.<address>:<account>` and `login.20261123T1215.<address>` | 15 min |
 | sign-up, demo | `signup.20261123T1200.<address>`, `demo.20261123T1200.<address>` | 1 h |
+| key change | `keys.20261123T1200.<owner>` | 1 h |
 
-`<address>` and `<account>` are pseudonyms. An attempt is counted before it is carried out, so no more than
+`<address>`, `<account>` and `<owner>` are pseudonyms. An attempt is counted before it is carried out, so no more than
 the limit get through under any concurrency. A refused attempt stays counted: its window is closed, and giving back
 would cost a request for each refusal.
 """
 
-import hmac
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from typing import Final
 
 from shared.core.clock import HOUR, Clock, floor, whole_seconds
 from shared.core.concurrency import gather_settled
+from shared.core.derived import Pseudonyms
 from shared.core.errors import AgentTalkError, TooManyAttempts
 from shared.core.settings import AttemptLimits
 from shared.stores.best_effort import best_effort
@@ -32,15 +34,17 @@ KNOWN_FOR: Final = timedelta(minutes=1)
 """How long a container refuses by what it saw, without asking the store. Longer would refuse too long where the limit
 was passed only by attempts that were then given back."""
 
+KEPT_FOR: Final = timedelta(hours=1)
+"""How long an ended window's counters are kept: longer than any container's clock is behind, since a counter that is
+dropped too early starts at 0 again."""
+
 _KNOWN_MOST: Final = 10_000
 """Counters that a container remembers, some 2 MB. Above it the oldest are forgotten, and cost requests again."""
 
+_START: Final = "%Y%m%dT%H%M"
+_WINDOWED: Final = re.compile(r"(?P<kind>login|signup|demo|keys)\.(?P<start>\d{8}T\d{4})\.")
+
 _log = logging.getLogger("agent_talk.security")
-
-
-def pseudonym(secret: str, text: str) -> str:
-    """Return a stand-in for personal data: 32 hexadecimal digits, constant, and meaningless without the secret."""
-    return hmac.digest(secret.encode(), text.encode(), "sha256").hex()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +106,8 @@ class Attempt:
 
         If this container knows that a bound is closed, the refusal costs no request.
         """
+        self.refuse_if_known()
         at = self._clock()
-        if any(self._known.is_closed(bound.counter, at) for bound in self._bounds):
-            self._refuse(at)
         values = await gather_settled(*(self._take(bound) for bound in self._bounds))
         closed = [bound for bound, value in zip(self._bounds, values, strict=True) if value > bound.limit]
         if not closed:
@@ -119,11 +122,25 @@ class Attempt:
 
     @asynccontextmanager
     async def unless_it_breaks(self) -> AsyncIterator[None]:
-        """Give the attempt back if it is cut short or fails unexpectedly. A refusal (AgentTalkError) stays counted."""
+        """Give the attempt back if it is cut short or answers 5xx. A refusal stays counted."""
         try:
             yield
-        except AgentTalkError:
+        except BaseException as failure:
+            if not isinstance(failure, AgentTalkError) or failure.status >= 500:
+                await self._give_back(self._taken)
             raise
+
+    def refuse_if_known(self) -> None:
+        """Raises TooManyAttempts if this container knows that a bound is closed. Costs no request."""
+        at = self._clock()
+        if any(self._known.is_closed(bound.counter, at) for bound in self._bounds):
+            self._refuse(at)
+
+    @asynccontextmanager
+    async def unless_it_fails(self) -> AsyncIterator[None]:
+        """Give the attempt back if it fails for any reason, a refusal of the request included."""
+        try:
+            yield
         except BaseException:
             await self._give_back(self._taken)
             raise
@@ -154,13 +171,22 @@ class Attempt:
         raise TooManyAttempts(retry_after_s=whole_seconds(self._window_ends_at - at))
 
 
+def has_ended(counter: str, at: datetime) -> bool:
+    """Return whether this is an attempts' counter whose window ended more than KEPT_FOR before `at`."""
+    named = _WINDOWED.match(counter)
+    if named is None:
+        return False
+    length = PASSWORD_WINDOW if named["kind"] == "login" else HOUR
+    return datetime.strptime(f"{named['start']}+0000", f"{_START}%z") + length + KEPT_FOR <= at
+
+
 class Attempts:
     """The limits of all kinds of attempts, and what this container knows of them."""
 
-    def __init__(self, store: Store, limits: AttemptLimits, *, secret: str, clock: Clock) -> None:
+    def __init__(self, store: Store, limits: AttemptLimits, *, pseudonyms: Pseudonyms, clock: Clock) -> None:
         self._store = store
         self._limits = limits
-        self._secret = secret
+        self._pseudonyms = pseudonyms
         self._clock = clock
         self._known = KnownCounters()
 
@@ -173,30 +199,31 @@ class Attempts:
     def password(self, address: str, account: str) -> Attempt:
         """A check of an account's password, by login or for a change. Failed ones count; forgive the others."""
         window, ends_at = _window(self._clock(), PASSWORD_WINDOW)
-        of_address = f"login.{window}.{self._pseudonym(address)}"
-        of_account = f"{of_address}:{self._pseudonym(account)}"
+        of_address = f"login.{window}.{self._pseudonyms.of(address)}"
+        of_account = f"{of_address}:{self._pseudonyms.of(account)}"
         bounds = (
             AttemptBound(counter=of_account, limit=self._limits.failed_logins_per_account),
             AttemptBound(counter=of_address, limit=self._limits.failed_logins_per_address, keeps_place=True),
         )
         return self._attempt("password", bounds, ends_at)
 
+    def key_change(self, owner_id: str) -> Attempt:
+        """A key made, rotated or changed. Revoking takes none."""
+        return self._hourly("keys", owner_id, self._limits.key_changes_per_owner)
+
     def _hourly(self, kind: str, subject: str, limit: int) -> Attempt:
         window, ends_at = _window(self._clock(), HOUR)
-        bound = AttemptBound(counter=f"{kind}.{window}.{self._pseudonym(subject)}", limit=limit)
+        bound = AttemptBound(counter=f"{kind}.{window}.{self._pseudonyms.of(subject)}", limit=limit)
         return self._attempt(kind, (bound,), ends_at)
 
     def _attempt(self, kind: str, bounds: tuple[AttemptBound, ...], ends_at: datetime) -> Attempt:
         return Attempt(self._store, self._known, kind=kind, bounds=bounds, window_ends_at=ends_at, clock=self._clock)
 
-    def _pseudonym(self, text: str) -> str:
-        return pseudonym(self._secret, text)
-
 
 def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
     """Return the window's name, which sorts by time, and its end."""
     start = floor(at, length)
-    return f"{start:%Y%m%dT%H%M}", start + length
+    return f"{start:{_START}}", start + length
 
 
 def _forget_oldest(remembered: "OrderedDict[str, datetime] | OrderedDict[str, int]") -> None:

@@ -3,13 +3,22 @@
 Giving back comes first, and both have time of their own: a memo that used up the request's time must not stay charged.
 """
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from shared.activity import UsageRecorder
 from shared.core.concurrency import gather_settled
-from shared.core.errors import AgentTalkError, DailyLimitExceeded, InternalError, ServiceUnavailable, SpeechFailed
-from shared.core.request import time_to_undo
+from shared.core.errors import (
+    AgentTalkError,
+    AudioStoreFailed,
+    DailyLimitExceeded,
+    InternalError,
+    ServiceUnavailable,
+    SpeechFailed,
+)
+from shared.core.request import UNDO_S, time_to_undo
 from shared.core.text import characters
 from shared.limits.quotas import Quotas
 from shared.memos.requests import MemoRequest
@@ -18,6 +27,8 @@ from shared.stores.port import StoreUnavailable
 from shared.tables import Memos
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
+
+_log = logging.getLogger("agent_talk.memos")
 
 
 class FailedMemos:
@@ -35,15 +46,19 @@ class FailedMemos:
             yield
         except BaseException as failure:
             await request.reservation.give_back()
-            await gather_settled(self._discard(request.memo), self._record(request, failure))
+            await gather_settled(self._discard(request), self._record(request, failure))
             raise
 
-    async def _discard(self, memo: Memo | None) -> None:
-        """Remove rows that may exist: the caller gets an error, so there must be no memo."""
-        if memo is None:
-            return
+    async def _discard(self, request: MemoRequest) -> None:
+        """Remove audio and rows that may exist: the caller gets an error, so there must be no memo."""
         with time_to_undo():
-            await gather_settled(self._delete(memo), self._recorder.retract_memo(memo.user_id, memo.id))
+            if request.memo is None:
+                await _discard_audio(request)
+                return
+            memo = request.memo
+            await gather_settled(
+                _discard_audio(request), self._delete(memo), self._recorder.retract_memo(memo.user_id, memo.id)
+            )
 
     async def _delete(self, memo: Memo) -> None:
         with best_effort("a memo that failed could not be removed: delete it", memo_id=memo.id):
@@ -73,6 +88,18 @@ class FailedMemos:
             "test": key.is_test,
         }
         await self._recorder.try_record(action, user_id=key.user_id, at=request.at, key=key, metadata=metadata)
+
+
+async def _discard_audio(request: MemoRequest) -> None:
+    if request.speaker is None or request.file is None:
+        return
+    try:
+        async with asyncio.timeout(UNDO_S):
+            await request.speaker.discard(request.file)
+    except (AudioStoreFailed, TimeoutError):
+        _log.exception(
+            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.file}
+        )
 
 
 def _code_of_5xx(failure: BaseException) -> str | None:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from shared.activity import UsageRecorder
+from shared.audio.files import delete_file, is_file, new_file
+from shared.audio.opening import AudioPlace
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
 from shared.core.errors import InvalidCredential, ValidationFailed
@@ -20,8 +22,9 @@ from shared.memos.failures import FailedMemos
 from shared.memos.requests import Draft, MemoRequest
 from shared.observability import request_stats
 from shared.plans import PLANS
+from shared.speech.opening import Speakers
 from shared.speech.simulated import SimulatedSpeech
-from shared.speech.synthesizer import Synthesizer
+from shared.speech.synthesizer import Speech, Synthesizer
 from shared.stores.port import StoreError
 from shared.tables import ApiKeys, Memos, Users, uses_counter
 from shared.tables.api_keys import IssuedKey
@@ -34,13 +37,16 @@ MAX_CHARACTERS: Final = 100_000
 FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
 """Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
 
+READ_AT_ONCE: Final = 2_000
+"""Characters that the event loop reads itself, in some 10 ms. A thread costs more than a short text's reading."""
+
 _KEYS_REMEMBERED: Final = 1024
 
 _log = logging.getLogger("agent_talk.memos")
 
 
 class MemoService:
-    """`speech` speaks for live keys; test keys and demos are simulated."""
+    """`speakers` say what live keys ask for; test keys and demos are simulated."""
 
     def __init__(
         self,
@@ -51,7 +57,8 @@ class MemoService:
         quotas: Quotas,
         attempts: Attempts,
         recorder: UsageRecorder,
-        speech: Synthesizer,
+        speakers: Speakers,
+        audio: AudioPlace,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -62,7 +69,8 @@ class MemoService:
         self._attempts = attempts
         self._recorder = recorder
         self._failures = FailedMemos(memos=memos, quotas=quotas, recorder=recorder)
-        self._speech = speech
+        self._speakers = speakers
+        self._audio = audio
         self._clock = clock
         self._ids = ids
         self._simulated = SimulatedSpeech()
@@ -75,13 +83,13 @@ class MemoService:
 
         `check` is the key's check, if it is still under way: nothing is said or written before it succeeds, and what it
         raises comes before all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the
-        text is too long for the plan, and SpeechFailed; then nothing is charged and nothing is kept. What is not the
-        caller's fault is recorded.
+        text is too long for the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is
+        charged and nothing is kept. What is not the caller's fault is recorded.
         """
         request = MemoRequest(key=key, draft=draft, at=self._clock(), reservation=self._quotas.reservation())
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
-            memo = await self._speak(draft, key.user_id, request.at, simulated=key.is_test, api_key_id=key.id)
+            memo = await self._speak(request, admission.user)
             await self._keep(memo, request, admission)
         request_stats.current().memos += 1
         return memo, admission.quota.day
@@ -89,7 +97,19 @@ class MemoService:
     async def demo(self, draft: Draft, *, address: str) -> Memo:
         """A simulated memo that is not kept. Raises TooManyAttempts."""
         await self._attempts.demo(address).begin()
-        return await self._speak(draft, "demo", self._clock(), simulated=True)
+        speech = await self._simulated.speak(draft.text, draft.voice, file="")
+        return self._memo(draft, speech, user_id="demo", api_key_id=None, at=self._clock())
+
+    async def delete(self, user_id: str, memo_id: str) -> None:
+        """Delete a memo and its audio; what it counted stays. Raises MemoNotFound, AudioStoreFailed.
+
+        The audio goes first: if the row's deletion fails, the caller can ask again.
+        """
+        memo = await self._memos.load(user_id, memo_id)
+        file = memo.audio_url.removeprefix("/audio/")
+        if is_file(file) and self._audio.files is not None:
+            await delete_file(self._audio.files, file)
+        await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
         """Reserve a place for a text that its owner's plan takes, beside the key's check.
@@ -108,6 +128,7 @@ class MemoService:
         owner = asyncio.ensure_future(self._owner(request.key.user_id))
         if characters(request.draft.text) > FITS_ANY_PLAN:
             _check_length(request.draft, await owner)
+        await self._read(request, owner)
         return await self._quotas.admit(request.reservation, request.key, owner, request.at)
 
     async def _owner(self, user_id: str) -> User:
@@ -116,22 +137,42 @@ class MemoService:
             raise InvalidCredential("Invalid API key")
         return user
 
-    async def _speak(
-        self, draft: Draft, user_id: str, at: datetime, *, simulated: bool, api_key_id: str | None = None
-    ) -> Memo:
+    async def _read(self, request: MemoRequest, owner: Awaitable[User]) -> None:
+        """Keep what each voice that may say the text makes of it. Raises ValidationFailed if the owner's makes nothing.
+
+        The owner is waited for only if a voice can say nothing of the text.
+        """
+        speakers = (self._simulated,) if request.key.is_test else self._speakers.all
+        for speaker in speakers:
+            request.readings[speaker] = await _reading(speaker, request.draft.text)
+        if all(request.readings.values()):
+            return
+        if not request.readings[self._speaker(request.key, await owner)]:
+            raise ValidationFailed("Nothing in the text can be said", details={"field": "text"})
+
+    def _speaker(self, key: IssuedKey, owner: User) -> Synthesizer:
+        return self._simulated if key.is_test else self._speakers.of(owner.tier)
+
+    async def _speak(self, request: MemoRequest, owner: User) -> Memo:
+        draft, key = request.draft, request.key
+        speaker = self._speaker(key, owner)
+        request.speaker, request.file = speaker, new_file(owner.id, draft.format)
         began = time.perf_counter()
         try:
-            spoken = await (self._simulated if simulated else self._speech).speak(draft.text, draft.voice)
+            speech = await speaker.speak(request.readings[speaker], draft.voice, file=request.file)
         finally:
-            if not simulated:
+            if not key.is_test:
                 request_stats.current().spoke(1000 * (time.perf_counter() - began))
+        return self._memo(draft, speech, user_id=owner.id, api_key_id=key.id, at=request.at)
+
+    def _memo(self, draft: Draft, speech: Speech, *, user_id: str, api_key_id: str | None, at: datetime) -> Memo:
         return Memo(
             id=self._ids.mint(at),
             user_id=user_id,
             api_key_id=api_key_id,
             text=draft.text,
-            audio_url=spoken.audio_url,
-            duration_seconds=spoken.duration_seconds,
+            audio_url=speech.audio_url,
+            duration_seconds=speech.duration_seconds,
             voice=draft.voice.id,
             character_count=characters(draft.text),
             title=draft.title,
@@ -163,6 +204,13 @@ class MemoService:
         except StoreError:
             self._marked.pop(key.id, None)
             _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
+
+
+async def _reading(speaker: Synthesizer, text: str) -> str:
+    """Return what the speaker says of a text. Long texts take up to a second, so a thread reads them."""
+    if len(text) > READ_AT_ONCE:
+        return await asyncio.to_thread(speaker.reading, text)
+    return speaker.reading(text)
 
 
 def _check_length(draft: Draft, user: User) -> None:

@@ -5,13 +5,14 @@
 | `Memos` | count | memos made |
 | `LimitRefusals` · `ClientErrors` | count | answers 429 · other 4xx |
 | `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
+| `AudioNotReady` | count | answers 503 while a memo's audio is being made: no failure |
 | `Duration` | ms | from the request to the end of its answer |
 | `StoreRequests` | count | requests to the store |
 | `StoreLatency` | ms | each of them |
 | `SpeechLatency` | ms | each speech that was made for a live key |
 | `ColdStarts` | count | first requests of a container |
 
-The function is the only dimension, so each has at most these eleven series. The route, the error's code and the
+The function is the only dimension, so each has at most these twelve series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
 """
 
@@ -19,6 +20,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from shared.core.errors import AudioNotReady
 from shared.observability import trace
 from shared.observability.request_stats import RequestStats
 
@@ -36,6 +38,9 @@ class Served:
     """A finished request. It has the route's template and not the path, which may contain anything."""
 
     request_id: str | None
+    client: str | None
+    """The pseudonym of the client's address; None before the container has a secret."""
+
     method: str
     route: str | None
     status: int | None
@@ -53,15 +58,19 @@ class Served:
             "cold_start": self.cold_start,
             "store_requests": len(self.spent.store_ms),
             "store_ms": round(sum(self.spent.store_ms), 1),
+            "client": self.client,
+            "user_id": self.spent.user_id,
             "key_id": self.spent.key_id,
             "error": self.spent.error,
         }
 
 
-def kind_of_error(status: int | None) -> str | None:
-    """Return the metric that counts answers of this status; None if it is no error."""
+def kind_of_error(status: int | None, code: str | None = None) -> str | None:
+    """Return the metric that counts answers of this status and code; None if it is no error."""
     if status is None or status < 400:
         return None
+    if code == AudioNotReady.code:
+        return "AudioNotReady"  # an answer, which the alarm of failures subtracts
     return KINDS.get(status, "ClientErrors" if status < 500 else "InternalErrors")
 
 
@@ -77,7 +86,11 @@ def emit(served: Served, *, function: str) -> None:
     for name, times in (("StoreLatency", spent.store_ms), ("SpeechLatency", spent.speech_ms)):
         for took_ms in times[:VALUES]:
             metrics.add_metric(name, "Milliseconds", round(took_ms, 3))
-    counts = (("Memos", spent.memos), ("ColdStarts", int(served.cold_start)), (kind_of_error(served.status), 1))
+    counts = (
+        ("Memos", spent.memos),
+        ("ColdStarts", int(served.cold_start)),
+        (kind_of_error(served.status, spent.error), 1),
+    )
     for counted, count in counts:
         if counted is not None and count:
             metrics.add_metric(counted, "Count", count)

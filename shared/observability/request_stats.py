@@ -23,6 +23,9 @@ class RequestStats:
     key_id: str | None = None
     """Which API key called; never the key itself."""
 
+    user_id: str | None = None
+    """Whose key or session called, or who signed up or in."""
+
     error: str | None = None
     """The code of the error that was answered."""
 

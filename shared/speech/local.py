@@ -5,6 +5,7 @@ waits for it.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -24,6 +25,8 @@ _MAX_CHARACTERS: Final = 20_000
 """Of one call: some 20 minutes of sound, 7 MB, and 12 s of CPU.
 The sound is encoded sentence by sentence, so memory does not bound it.
 """
+
+_log = logging.getLogger("agent_talk.speech")
 
 
 class LocalVoices:
@@ -68,7 +71,11 @@ class LocalVoices:
 
     def _loaded(self) -> "Model":
         if self._model is None:
-            from shared.speech.model import Model  # noqa: PLC0415 numpy and onnxruntime: half a second, and 100 MB
-
+            try:
+                # numpy and onnxruntime: half a second, and 100 MB
+                from shared.speech.model import Model  # noqa: PLC0415
+            except ModuleNotFoundError as exc:
+                _log.error("our own voices are not in this archive: deploy the one that `make bundle-speech` builds")
+                raise SpeechFailed("The voices are not installed", details={"provider": "local"}) from exc
             self._model = Model()
         return self._model

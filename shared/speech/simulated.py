@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from shared.core.text import characters
+from shared.speech.cleaning import cleaned
 from shared.speech.synthesizer import Speech
 from shared.speech.voices import Voice
 
@@ -38,6 +39,13 @@ def simulated_audio(file: str) -> bytes | None:
 class SimulatedSpeech:
     """Silence of the estimated duration. Nothing is stored: the file's name says all that its making needs."""
 
-    async def speak(self, text: str, voice: Voice) -> Speech:  # noqa: ARG002 silence sounds alike in every voice
-        tenths = (8 * characters(text) + 5) // 10
+    def reading(self, text: str) -> str:
+        """Return the text itself, of whose length the silence is; empty if no voice could say anything of it."""
+        return text if cleaned(text) else ""
+
+    async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:  # noqa: ARG002 silence has no voice
+        tenths = (8 * characters(reading) + 5) // 10
         return Speech(audio_url=f"/audio/{simulated_file(tenths)}", duration_seconds=tenths / 10)
+
+    async def discard(self, file: str) -> None:
+        """Nothing was kept."""

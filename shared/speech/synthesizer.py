@@ -16,8 +16,16 @@ class Speech:
 
 
 class Synthesizer(Protocol):
-    async def speak(self, text: str, voice: Voice) -> Speech:
-        """Say the text. Raises SpeechFailed, AudioStoreFailed."""
+    """Says a whole text, and keeps what it said."""
+
+    def reading(self, text: str) -> str:
+        """Return what is said of a text, which is what `speak` takes; empty: nothing in it can be said."""
+
+    async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
+        """Say it, and keep the audio as `file`. Raises SpeechFailed, AudioStoreFailed; then `discard` is due."""
+
+    async def discard(self, file: str) -> None:
+        """Delete what `speak` may have kept. Raises AudioStoreFailed."""
 
 
 class VoiceAdapter(Protocol):

@@ -1,6 +1,6 @@
 """API keys: a check document each, and their owner's key ring."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Final
 
@@ -8,8 +8,11 @@ from pydantic import Field
 
 from shared.core.clock import Instant, iso
 from shared.core.concurrency import gather_settled
-from shared.core.errors import NotFound, ValidationFailed
-from shared.stores.port import Document, Key, Store
+from shared.core.errors import AgentTalkError, NotFound, ValidationFailed
+from shared.core.ids import is_id
+from shared.core.request import time_to_undo
+from shared.stores.best_effort import best_effort
+from shared.stores.port import Document, Key, Store, StoreError
 from shared.tables.model import RowModel
 from shared.tables.schema import API_KEYS, KEY_RINGS, KEY_USES
 
@@ -75,20 +78,20 @@ class ApiKeys:
 
     async def of(self, user_id: str) -> list[ApiKey]:
         """Return an owner's keys, newest first, revoked ones included."""
-        ring, uses, last = await gather_settled(
+        ring, uses, beside = await gather_settled(
             self._store.get(KEY_RINGS, Key(user_id)),
             self._store.counters(f"{user_id}:uses:"),
-            self._last_uses(user_id),
+            self._beside(user_id),
         )
         return [
             ApiKey.read(
                 entry
                 | {
                     "usage_count": uses.get(f"{user_id}:uses:{entry['id']}", 0),
-                    "last_used_at": last.get(entry["id"]),
+                    "last_used_at": beside.used.get(entry["id"]),
                 }
             )
-            for entry in reversed(_entries(ring))
+            for entry in reversed(beside.merged(_entries(ring)))
         ]
 
     async def get(self, user_id: str, api_key_id: str) -> ApiKey | None:
@@ -103,7 +106,8 @@ class ApiKeys:
 
     async def ring(self, user_id: str) -> list[IssuedKey]:
         """Return an owner's keys, oldest first, without their uses."""
-        return [IssuedKey.read(entry) for entry in _entries(await self._store.get(KEY_RINGS, Key(user_id)))]
+        ring, beside = await gather_settled(self._store.get(KEY_RINGS, Key(user_id)), self._beside(user_id))
+        return [IssuedKey.read(entry) for entry in beside.merged(_entries(ring))]
 
     async def begin_ring(self, key: IssuedKey) -> None:
         """Write a new owner's first key. The owner must be new: nothing else may write this ring yet."""
@@ -119,76 +123,166 @@ class ApiKeys:
             self._store.take_back(KEY_RINGS, Key(key.user_id)),
         )
 
-    async def create(self, key: IssuedKey, *, max_active: int) -> None:
+    async def create(self, key: IssuedKey, *, max_active: int, admitted: Awaitable[None] | None = None) -> None:
         """Add a key to its owner's ring. Raises ValidationFailed if the ring has `max_active` active keys.
+
+        `admitted` is awaited meanwhile; if it raises, nothing is left of the key.
 
         The check document is written first. The ring is the commit: the key is answered only after it.
         """
 
+        beside = _BesideRing()
+
         def change(ring: Document | None) -> Document:
-            entries = _entries(ring)
+            entries = beside.merged(_entries(ring))
             if _active(entries, key.created_at) >= max_active:
                 raise ValidationFailed(
                     f"Maximum number of API keys ({max_active}) reached", details={"limit": max_active}
                 )
             return {"keys": _kept([*entries, _entry(key)], key.created_at)}
 
-        await self._store.add(API_KEYS, Key(key.id), key.document())
         try:
-            await self._store.update(KEY_RINGS, Key(key.user_id), change)
-        except ValidationFailed:
+            written = self._store.add(API_KEYS, Key(key.id), key.document())
+            await gather_settled(*((written,) if admitted is None else (written, admitted)))
+            try:
+                await self._store.update(KEY_RINGS, Key(key.user_id), change)
+            except ValidationFailed:  # a revocation that the ring could not be told may leave room
+                beside = await self._beside(key.user_id)
+                await self._store.update(KEY_RINGS, Key(key.user_id), change)
+        except AgentTalkError:
             await self._store.take_back(API_KEYS, Key(key.id))
             raise
 
     async def rename(self, user_id: str, api_key_id: str, name: str, at: datetime) -> None:
-        """Raises NotFound."""
-        await self._change_entry(user_id, api_key_id, lambda entry: entry | {"name": name, "updated_at": iso(at)})
+        """Rename a key, for lists and for logs alike. Raises NotFound if its owner has no such key.
+
+        The name that checks read comes first, and decides: the ring follows it, also when several rename at once. If
+        the ring cannot be written, the name is stored where lists read it; if that fails too, the old name stands.
+        """
+        _check_id(api_key_id)
+        ring, issued, beside = await gather_settled(
+            self._store.get(KEY_RINGS, Key(user_id)),
+            self._store.get(API_KEYS, Key(api_key_id)),
+            self._store.get(KEY_USES, _name_key(user_id, api_key_id)),
+        )
+        if issued is None or all(entry["id"] != api_key_id for entry in _entries(ring)):
+            raise _not_found()
         await self._store.extend(API_KEYS, Key(api_key_id), "name", name)
+        try:
+            await self._follow_name(user_id, api_key_id, name, at)
+        except StoreError:
+            with best_effort("a key's new name could not be taken back: rename it", key_id=api_key_id), time_to_undo():
+                await self._store.extend(API_KEYS, Key(api_key_id), "name", issued["name"])
+            raise
+        if beside is not None:
+            await self._store.delete(KEY_USES, _name_key(user_id, api_key_id))
+
+    async def _follow_name(self, user_id: str, api_key_id: str, name: str, at: datetime) -> None:
+        """Give the ring the name that checks read: of renames at once, the one that stands there."""
+        while True:
+            renamed = {"name": name, "updated_at": iso(at)}
+            try:
+                await self._change_entry(user_id, api_key_id, renamed)
+            except StoreError:
+                await self._store.put(KEY_USES, _name_key(user_id, api_key_id), renamed)
+            issued = await self._store.get(API_KEYS, Key(api_key_id))
+            if issued is None or issued["name"] == name:
+                return
+            name = issued["name"]
 
     async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey:
         """End a key for good, in force at once. Returns it as it is then, with the time of its first revocation.
 
-        Raises NotFound if its owner has no such key.
-
-        The fact that every check sees comes first, then the ring. Repeatable until done.
+        Raises NotFound if its owner has no such key. Repeatable until done: the fact that every check reads comes
+        first, then the ring. If the ring cannot be written, the revocation is stored where lists and the count of
+        active keys read it, and the ring follows with its next change.
         """
-        ring = _entries(await self._store.get(KEY_RINGS, Key(user_id)))
-        entry = next((entry for entry in ring if entry["id"] == api_key_id), None)
-        if entry is None:
+        _check_id(api_key_id)
+        ring, issued = await gather_settled(
+            self._store.get(KEY_RINGS, Key(user_id)), self._store.get(API_KEYS, Key(api_key_id))
+        )
+        entry = next((entry for entry in _entries(ring) if entry["id"] == api_key_id), None)
+        if entry is None or issued is None:
             raise _not_found()
         if entry["revoked_at"] is not None:
             return IssuedKey.read(entry)
-        await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", iso(at))
-
-        def revoke(entry: Document) -> Document:
-            return entry if entry["revoked_at"] else entry | {"revoked_at": iso(at), "updated_at": iso(at)}
-
-        return IssuedKey.read(await self._change_entry(user_id, api_key_id, revoke))
+        revoked_at = issued["revoked_at"] or iso(at)
+        if issued["revoked_at"] is None:
+            await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", revoked_at)
+        revoked = {"revoked_at": revoked_at, "updated_at": revoked_at}
+        try:
+            return IssuedKey.read(await self._change_entry(user_id, api_key_id, revoked, unless="revoked_at"))
+        except StoreError:
+            await self._store.put(KEY_USES, Key(user_id, f"{api_key_id}.revoked"), revoked)
+            return IssuedKey.read(entry | revoked)
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
         await self._store.put(KEY_USES, Key(user_id, api_key_id), {"at": iso(minute)})
 
-    async def _last_uses(self, user_id: str) -> dict[str, str]:
-        found: dict[str, str] = {}
+    async def _beside(self, user_id: str) -> "_BesideRing":
+        beside = _BesideRing()
         after = None
         while True:
             page = await self._store.page(KEY_USES, user_id, after=after, limit=1000)
-            found |= {row.key.sort: row.document["at"] for row in page.rows}
+            for row in page.rows:
+                beside.add(row.key.sort, row.document)
             if page.after is None:
-                return found
+                return beside
             after = page.after
 
-    async def _change_entry(self, user_id: str, api_key_id: str, change: Callable[[Document], Document]) -> Document:
-        """Change one entry of a ring, and return it as it is then. Raises NotFound."""
+    async def _change_entry(
+        self, user_id: str, api_key_id: str, fields: Document, *, unless: str | None = None
+    ) -> Document:
+        """Set fields of one entry of a ring, and return it as it is then; `unless` a field has a value already.
+
+        Raises NotFound if there is no such entry.
+        """
 
         def change_ring(ring: Document | None) -> Document:
             entries = _entries(ring)
             if all(entry["id"] != api_key_id for entry in entries):
                 raise _not_found()
-            return {"keys": [change(entry) if entry["id"] == api_key_id else entry for entry in entries]}
+            return {
+                "keys": [
+                    entry | fields if entry["id"] == api_key_id and (unless is None or entry[unless] is None) else entry
+                    for entry in entries
+                ]
+            }
 
         updated = await self._store.update(KEY_RINGS, Key(user_id), change_ring)
         return next(entry for entry in _entries(updated.after) if entry["id"] == api_key_id)
+
+
+class _BesideRing:
+    """The registers of an owner's keys: last uses, and what the ring could not be told.
+
+    `<key>` → `{"at": "2026-03-02T08:15:00.000Z"}`, `<key>.revoked` → `{"revoked_at": …, "updated_at": …}`,
+    `<key>.name` → `{"name": "build", "updated_at": …}`. The last two exist only where a write of the ring failed.
+    """
+
+    def __init__(self) -> None:
+        self.used: dict[str, str] = {}
+        self._fields: dict[str, Document] = {}
+
+    def add(self, sort: str, document: Document) -> None:
+        api_key_id, _, mark = sort.partition(".")
+        if not mark:
+            self.used[api_key_id] = document["at"]
+        else:
+            self._fields[api_key_id] = self._fields.get(api_key_id, {}) | document
+
+    def merged(self, entries: list[Document]) -> list[Document]:
+        """Return the entries of a ring with what it could not be told. The first revocation stands."""
+        return [
+            entry | {name: value for name, value in fields.items() if name != "revoked_at" or entry[name] is None}
+            if (fields := self._fields.get(entry["id"])) is not None
+            else entry
+            for entry in entries
+        ]
+
+
+def _name_key(user_id: str, api_key_id: str) -> Key:
+    return Key(user_id, f"{api_key_id}.name")
 
 
 def key_id(key_hash: str) -> str:
@@ -199,6 +293,12 @@ def key_id(key_hash: str) -> str:
 def uses_counter(key: IssuedKey) -> str:
     """Return the name of the counter of the memos made with a key."""
     return f"{key.user_id}:uses:{key.id}"
+
+
+def _check_id(api_key_id: str) -> None:
+    """Raises NotFound for what no store could address."""
+    if not is_id(api_key_id):
+        raise _not_found()
 
 
 def _not_found() -> NotFound:

@@ -12,6 +12,7 @@ from starlette.routing import Match, Route
 
 from shared.core.errors import (
     AgentTalkError,
+    AudioStoreFailed,
     InternalError,
     InvalidInput,
     InvalidVoice,
@@ -19,6 +20,7 @@ from shared.core.errors import (
     MissingField,
     NotFound,
     ServiceUnavailable,
+    SpeechFailed,
     ValidationFailed,
 )
 from shared.observability import request_stats
@@ -38,13 +40,13 @@ _EXPECTED: Final = {
     "model_attributes_type": "object",
     "dict_type": "object",
 }
-"""Pydantic's errors that mean a wrong type, and the type that was right, as JSON calls it."""
+"""Pydantic's errors about a wrong type, and the JSON name of the type that was expected."""
 
 _CODES: Final = {error.code: error for error in (ValidationFailed, InvalidVoice)}
 
 
 def refusal(errors: Sequence[Mapping[str, Any]]) -> AgentTalkError:
-    """The first of Pydantic's (or FastAPI's) validation errors, as one of ours."""
+    """Translate the first of Pydantic's (or FastAPI's) validation errors into one of ours."""
     error = errors[0]
     kind, given = error["type"], error.get("input")
     field = next((str(part) for part in reversed(error["loc"]) if isinstance(part, str)), "body")
@@ -87,11 +89,13 @@ def _answer(error: AgentTalkError) -> JSONResponse:
 
 async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, AgentTalkError)
+    if isinstance(exc, SpeechFailed | AudioStoreFailed):
+        _log.error("%s", exc)  # the caller's message is fixed, and this one has the provider's
     return _answer(exc)
 
 
 async def _on_outage(_: Request, exc: Exception) -> JSONResponse:
-    """Answer 503 for whatever the engine failed with, a refusal of the request too. The rest are our own mistakes."""
+    """Answer 503 for any failure of the engine, also for a request that it refused. Other failures are defects."""
     if isinstance(exc, AlreadyExists | InvalidKey):
         raise exc
     _log.error("the store is unavailable", exc_info=exc)
@@ -104,7 +108,7 @@ async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
 
 
 async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
-    """FastAPI's own: no such route, no such method, a body that cannot be decoded."""
+    """Answer FastAPI's own errors: an unknown route, an unknown method, a body that cannot be decoded."""
     assert isinstance(exc, HTTPException)
     match exc.status_code:
         case 404:
@@ -116,12 +120,12 @@ async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
 
 
 async def _on_unexpected(_: Request, __: Exception) -> JSONResponse:
-    """The answer only: the exception goes on to the edge, which logs it."""
+    """Answer 500. The exception continues to RequestMiddleware, which logs it."""
     return _answer(InternalError())
 
 
 def _allowed(request: Request) -> str:
-    """The methods of all routes of this path; the router's own answer knows the first one's only."""
+    """Return the methods of all routes of this path: the router's own answer names those of the first route alone."""
     methods: set[str] = set()
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
@@ -139,6 +143,6 @@ EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], C
 
 
 def envelope(error: AgentTalkError) -> dict[str, object]:
-    """The body that tells a client of an error."""
+    """Return the body of an error's answer."""
     details = {"details": error.details} if error.details else {}
     return {"error": {"code": error.code, "message": error.message, **details}}

@@ -20,14 +20,17 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from shared import VERSION
+from shared.core.clock import Clock, utc_now
 from shared.core.errors import ValidationFailed
 from shared.core.parameters import names_parameters
 from shared.core.request import request_id
 from shared.core.settings import StoreChoice, WebSettings, chosen_store, in_lambda
+from shared.core.speech_settings import SpeechChoice, chosen_speech
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import emit
 from shared.services import Services, build_services
 from shared.web import cold_start
+from shared.web.auth import client_network
 from shared.web.cookies import CookieMiddleware
 from shared.web.cors import Cors
 from shared.web.error_answers import EXCEPTION_HANDLERS, envelope
@@ -65,6 +68,7 @@ class Function:
         environ: Mapping[str, str] = os.environ,
         build: BuildServices = build_services,
         startup: Startup | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         self.routes = routes
         self.title = title
@@ -83,8 +87,10 @@ class Function:
         self.began_at = 0.0
         """When the first event came, in seconds of the monotonic clock."""
 
+        self.clock = clock
         self._environ = environ
         self._startup = startup or Startup(environ, build)
+        self._services: Services | None = None
         self._chain: App | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mangum: Mangum | None = None
@@ -94,7 +100,12 @@ class Function:
         cold_start.finish()
 
     def with_environment(
-        self, environ: Mapping[str, str], build: BuildServices = build_services, *, startup: Startup | None = None
+        self,
+        environ: Mapping[str, str],
+        build: BuildServices = build_services,
+        *,
+        startup: Startup | None = None,
+        clock: Clock = utc_now,
     ) -> "Function":
         """Return the same routes as a container of their own."""
         return Function(
@@ -104,17 +115,23 @@ class Function:
             environ=environ,
             build=build,
             startup=startup,
+            clock=clock,
         )
 
     async def services(self) -> Services:
         """Return the verified services. Raises ServiceUnavailable if they cannot be built."""
-        self.app.state.services = services = await self._startup.services()
+        self.app.state.services = self._services = services = await self._startup.services()
         return services
 
     @property
     def store_choice(self) -> StoreChoice:
         """The store that the environment asks for, whether it can be used or not."""
         return chosen_store(self._environ)
+
+    @property
+    def speech_choice(self) -> SpeechChoice:
+        """The default voices that the environment asks for, whether they can be used or not."""
+        return chosen_speech(self._environ)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._chain is None:
@@ -155,7 +172,10 @@ class Function:
         cors: Any = Cors(cookies, origins=settings.cors_origins, production=settings.production)
         name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
         observe = partial(emit, function=name) if settings.metrics else None
-        return RequestMiddleware(cors, production=settings.production, observe=observe)
+        return RequestMiddleware(cors, production=settings.production, pseudonym_of=self._pseudonym_of, observe=observe)
+
+    def _pseudonym_of(self, address: str) -> str | None:
+        return None if self._services is None else self._services.pseudonyms.of(client_network(address))
 
     def _refuse(self, event: Any, message: str) -> dict[str, Any]:
         """Return 400 in API Gateway's form for an event that cannot become a request."""

@@ -36,13 +36,17 @@ _log = logging.getLogger("agent_talk.requests")
 
 
 def standard_headers(request_id: str, *, production: bool, policy: str = API_POLICY) -> dict[str, str]:
-    """What every answer carries. `policy` is its Content-Security-Policy."""
+    """Return the headers of every answer, unless it has its own. `policy` is its Content-Security-Policy.
+
+    Answers contain tokens and personal data: stored by a browser they would be shown again after a logout.
+    """
     headers = {
         "x-request-id": request_id,
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         "referrer-policy": "strict-origin-when-cross-origin",
         "content-security-policy": policy,
+        "cache-control": "no-store",
     }
     if production:
         headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -50,7 +54,7 @@ def standard_headers(request_id: str, *, production: bool, policy: str = API_POL
 
 
 def request_id_from(given: str | None) -> str:
-    """The caller's, if it has the form of one; else a new one."""
+    """Return the caller's request id if it has the form of one, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
@@ -62,8 +66,15 @@ async def send_error(send: Send, error: AgentTalkError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def _unnamed(_: str) -> None:
+    """Name no client."""
+
+
 class RequestMiddleware:
-    """`observe` is told of each request at its end. The first one is the container's cold start."""
+    """Logs each request at its end, and hands it to `observe`. The first one is the container's cold start.
+
+    `pseudonym_of` names a client by its address, in the log line.
+    """
 
     def __init__(
         self,
@@ -71,11 +82,13 @@ class RequestMiddleware:
         *,
         production: bool,
         policy: str = API_POLICY,
+        pseudonym_of: Callable[[str], str | None] = _unnamed,
         observe: Callable[[Served], object] | None = None,
     ) -> None:
         self._app = app
         self._production = production
         self._policy = policy
+        self._pseudonym_of = pseudonym_of
         self._observe = observe
         self._cold = True
 
@@ -102,6 +115,7 @@ class RequestMiddleware:
         method: str = scope["method"]
         status: int | None = None
         head = method == "HEAD"
+        scope["client_method"] = method  # a signed link is for one method
         if head:  # whatever answers GET answers HEAD, without the body; only GET has ranges
             scope["method"] = "GET"
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
@@ -120,6 +134,7 @@ class RequestMiddleware:
         def served() -> Served:
             return Served(
                 request_id=request_id.get(),
+                client=self._pseudonym_of((scope.get("client") or ("",))[0]),
                 method=method,
                 route=getattr(scope.get("route"), "path", None),
                 status=status,
@@ -145,7 +160,7 @@ class RequestMiddleware:
 
 
 class AdmissionMiddleware:
-    """Lets a request through when `ready` does not raise, with a body of at most 1 MiB.
+    """Admits a request if `ready` does not raise and its body has at most 1 MiB.
 
     The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
     always could omit that; an absent one counts as an empty object, so that what is missing in it is told by name.
@@ -186,7 +201,7 @@ class AdmissionMiddleware:
 
 
 def _check_path(scope: Scope) -> None:
-    """Raises ValidationFailed for a path that no answer could repeat."""
+    """Raises ValidationFailed if the path is not valid Unicode: no answer could contain it."""
     try:
         scope["path"].encode()
     except UnicodeEncodeError as exc:
@@ -199,7 +214,10 @@ def _without_empty(query: bytes) -> bytes:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return the whole body; None if the client hung up before its end. Raises PayloadTooLarge."""
+    """Return the whole body; None if the client hung up before its end.
+
+    Raises PayloadTooLarge above MAX_BODY_BYTES.
+    """
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -16,7 +16,7 @@ class Part:
 
 
 def requested_part(header: str | None, total: int) -> Part | None:
-    """What a `Range` header asks of a file (RFC 9110, section 14.2); None: it cannot be satisfied.
+    """Return the part of a file that a `Range` header asks for (RFC 9110, 14.2); None if it cannot be satisfied.
 
     Without a header, with several ranges, or with one that is malformed, it is the whole file.
     """

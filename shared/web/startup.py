@@ -29,7 +29,7 @@ OPEN_TO_ALL: Final = (
 )
 
 ReadSecrets = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""From an environment that names parameters to one that has their values, as `with_secrets` does. Blocks."""
+"""Replaces the names of parameters in an environment by their values, as `with_secrets` does. Blocks."""
 
 _log = logging.getLogger("agent_talk.startup")
 
@@ -84,7 +84,7 @@ class Startup:
         return services
 
     async def _environment(self) -> Mapping[str, str]:
-        """The environment with its secrets. They are read once: a store's outage does not read them again."""
+        """Return the environment with its secrets. They are read once: an outage of the store reads none again."""
         if not names_parameters(self._environ):
             return self._environ
         if self._with_secrets is None:
@@ -98,8 +98,9 @@ class Startup:
 
 
 async def _start(services: Services) -> None:
-    """Verify the tables, and that not everybody can write to them. If that fails, close the store, so that the next
-    event opens it anew. Raises StoreError.
+    """Verify the tables, and that the store is not open to all. Raises StoreError.
+
+    After a failure the store is closed, so the next event opens a new one.
     """
     try:
         await gather_settled(services.store.verify(TABLES), _check_exposure(services))
@@ -109,7 +110,7 @@ async def _start(services: Services) -> None:
 
 
 async def _check_exposure(services: Services) -> None:
-    """Log an error if the store mints keys for everybody; in production raise StoreNotReady."""
+    """Log an error if the store is open to all. Raises StoreNotReady in production."""
     if services.settings.hypr_private_network or not await services.is_open_to_all():
         return
     if services.settings.production:

@@ -8,8 +8,8 @@ from argon2 import PasswordHasher
 from shared.accounts.passwords import Passwords
 from shared.accounts.sessions import SESSION_LIFE, Sessions
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
+from shared.core.derived import Use, derived_key
 from shared.core.errors import InvalidCredential, SessionExpired
-from shared.limits.attempts import pseudonym
 from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX
 from shared.tables.users import User
 from tests.support import NOON, SECRET, FakeClock, a_user, cheap_passwords
@@ -65,13 +65,6 @@ def test_a_digest_is_sha_256_in_hexadecimal() -> None:
     assert digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert same_digest(digest("abc"), digest("abc"))
     assert not same_digest(digest("abc"), digest("abd"))
-
-
-def test_a_pseudonym_is_constant_and_meaningless_without_the_secret() -> None:
-    assert pseudonym(SECRET, "ada@example.org") == pseudonym(SECRET, "ada@example.org")
-    assert pseudonym(SECRET, "ada@example.org") != pseudonym("other", "ada@example.org")
-    assert pseudonym(SECRET, "a") != pseudonym(SECRET, "b")
-    assert "ada" not in pseudonym(SECRET, "ada@example.org")
 
 
 class _CountingHasher(PasswordHasher):
@@ -165,4 +158,4 @@ class TestSessions:
         claims = {"sub": user.id, "sid": "s", "ver": 1, "exp": 4_000_000_000}
         del claims[missing]
         with pytest.raises(InvalidCredential):
-            sessions.read(jwt.encode(claims, SECRET, algorithm="HS256"))
+            sessions.read(jwt.encode(claims, derived_key(SECRET, Use.SESSIONS), algorithm="HS256"))

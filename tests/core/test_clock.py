@@ -12,7 +12,8 @@ from tests.support import NOON, repeatable
 _TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 it gets its zone
 
 
-def test_now_is_utc_and_whole_milliseconds() -> None:
+def test_utc_now_is_in_whole_milliseconds() -> None:
+    """And in UTC."""
     now = utc_now()
     assert (now.tzinfo, now.microsecond % 1000) == (UTC, 0)
 
@@ -25,13 +26,15 @@ def test_now_is_utc_and_whole_milliseconds() -> None:
         (datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), "2025-12-31T23:30:00.000Z"),
     ],
 )
-def test_times_are_written_in_utc_with_milliseconds(at: datetime, expected: str) -> None:
+def test_iso_writes_utc_with_milliseconds(at: datetime, expected: str) -> None:
+    """From any offset."""
     assert iso(at) == expected
 
 
 @repeatable
 @given(_TIMES, _TIMES)
-def test_written_times_sort_as_times_do(one: datetime, other: datetime) -> None:
+def test_iso_sorts_as_times_do(one: datetime, other: datetime) -> None:
+    """Text order is time order."""
     assert (iso(one) <= iso(other)) or one > other
 
 
@@ -46,29 +49,34 @@ def test_written_times_sort_as_times_do(one: datetime, other: datetime) -> None:
         ("2026-11-23T00:00:00", "2026-11-24", "2026-12-01"),
     ],
 )
-def test_days_and_months_end_at_utc_midnight(at: str, day: str, month: str) -> None:
+def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> None:
+    """Whatever the offset of the given time is."""
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
     assert next_day(moment) == datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)
 
 
-def test_an_id_is_a_uuid_of_version_7() -> None:
+def test_mint_makes_uuids_of_version_7() -> None:
+    """With the time that it was given."""
     minted = UUID(Ids().mint(NOON))
     assert (minted.version, minted.variant) == (7, "specified in RFC 4122")
     assert minted.int >> 80 == int(NOON.timestamp() * 1000)
 
 
-def test_ids_of_one_millisecond_ascend() -> None:
+def test_mint_ascends_within_a_millisecond() -> None:
+    """One minter's ids sort in the order of minting."""
     ids = Ids()
     minted = [ids.mint(NOON) for _ in range(4096)]
     assert minted == sorted(set(minted))
 
 
-def test_ids_of_two_minters_at_one_time_differ() -> None:
+def test_mint_differs_between_minters() -> None:
+    """Two minters at the same time make no id twice."""
     assert Ids().mint(NOON) != Ids().mint(NOON)
 
 
-def test_ids_stay_unique_and_true_to_their_time_when_the_clock_goes_back() -> None:
+def test_mint_stays_unique_when_the_clock_goes_back() -> None:
+    """And each id has the time that it was given."""
     ids = Ids()
     earlier = NOON - timedelta(milliseconds=5)
     minted = [ids.mint(at) for _ in range(50) for at in (NOON, earlier)]
@@ -76,7 +84,8 @@ def test_ids_stay_unique_and_true_to_their_time_when_the_clock_goes_back() -> No
     assert all(first_id(earlier) <= one < first_id(earlier + timedelta(milliseconds=1)) for one in minted[1::2])
 
 
-def test_more_ids_than_a_millisecond_can_count_stay_unique_and_true_to_their_time() -> None:
+def test_mint_stays_unique_beyond_its_counter() -> None:
+    """More ids than a millisecond counts keep their time."""
     ids = Ids()
     minted = [ids.mint(NOON) for _ in range(5000)]
     assert len(set(minted)) == 5000
@@ -85,7 +94,8 @@ def test_more_ids_than_a_millisecond_can_count_stay_unique_and_true_to_their_tim
 
 @repeatable
 @given(_TIMES)
-def test_the_first_id_of_a_time_parts_what_was_minted_before_from_the_rest(at: datetime) -> None:
+def test_first_id_separates_earlier_ids_from_later(at: datetime) -> None:
+    """It is above every earlier id, and below every id of its time."""
     whole = at.replace(microsecond=at.microsecond // 1000 * 1000)
     assert first_id(whole) <= Ids().mint(at) < first_id(whole + timedelta(milliseconds=1))
     assert is_id(first_id(at))
@@ -94,5 +104,6 @@ def test_the_first_id_of_a_time_parts_what_was_minted_before_from_the_rest(at: d
 @pytest.mark.parametrize(
     "text", ["", "0" * 31, "0" * 33, "g" * 32, "A" * 32, "0" * 32 + "\n", "\u0660" * 32, f"{UUID(int=0)}"]
 )
-def test_what_could_not_have_been_minted_is_no_id(text: str) -> None:
+def test_is_id_refuses_other_forms(text: str) -> None:
+    """Other lengths, letters and cases are no ids."""
     assert not is_id(text)

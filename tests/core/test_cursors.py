@@ -20,20 +20,24 @@ def sealed(scope: tuple[str | None, ...] = SCOPE, after: str = "0" * 32) -> str:
 
 @repeatable
 @given(st.text("abcdefXYZ019_.-", max_size=128))
-def test_a_cursor_opens_to_where_it_was_sealed(after: str) -> None:
+def test_cursor_opens_where_it_was_sealed(after: str) -> None:
+    """Any key comes back unchanged."""
     assert CURSORS.open(SCOPE, sealed(after=after)) == after
 
 
-def test_no_cursor_means_the_beginning_and_the_end_has_none() -> None:
+def test_cursor_is_none_at_both_ends() -> None:
+    """None opens the first page, and the last page has none."""
     assert CURSORS.open(SCOPE, None) is None
     assert CURSORS.seal(SCOPE, None) is None
 
 
-def test_a_cursor_is_of_the_alphabet_of_urls() -> None:
+def test_cursor_has_the_alphabet_of_urls() -> None:
+    """It needs no encoding in a query."""
     assert set(sealed()) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def test_a_cursor_opens_for_every_holder_of_the_secret() -> None:
+def test_cursor_opens_in_every_container() -> None:
+    """All containers with the secret open it."""
     assert Cursors(SECRET).open(SCOPE, sealed(after="x")) == "x"
 
 
@@ -50,26 +54,30 @@ def test_a_cursor_opens_for_every_holder_of_the_secret() -> None:
         (),
     ],
 )
-def test_a_cursor_of_another_list_is_refused(scope: tuple[str | None, ...]) -> None:
+def test_cursor_of_another_list_is_refused(scope: tuple[str | None, ...]) -> None:
+    """Another owner or filter makes another list."""
     with pytest.raises(ValidationFailed):
         CURSORS.open(SCOPE, sealed(scope))
     with pytest.raises(ValidationFailed):
         CURSORS.open(scope, sealed())
 
 
-def test_a_cursor_of_another_secret_is_refused() -> None:
+def test_cursor_of_another_secret_is_refused() -> None:
+    """A changed secret ends cursors."""
     with pytest.raises(ValidationFailed):
         Cursors("another secret").open(SCOPE, sealed())
 
 
-def test_a_truncated_cursor_is_refused_wherever_it_is_cut() -> None:
+def test_cursor_is_refused_when_truncated() -> None:
+    """Wherever it is cut."""
     whole = sealed()
     for length in range(len(whole)):
         with pytest.raises(ValidationFailed):
             CURSORS.open(SCOPE, whole[:length])
 
 
-def test_a_cursor_with_any_character_changed_is_refused() -> None:
+def test_cursor_is_refused_when_changed() -> None:
+    """In any character."""
     whole = sealed(after="0" * 29)  # 45 bytes: no bit of base64 is without meaning
     for at, character in enumerate(whole):
         changed = whole[:at] + ("A" if character != "A" else "B") + whole[at + 1 :]
@@ -96,7 +104,8 @@ def test_a_cursor_with_any_character_changed_is_refused() -> None:
         base64.urlsafe_b64encode(bytes(16) + b"\xff").decode(),
     ],
 )
-def test_what_was_never_sealed_is_refused_and_named(cursor: str) -> None:
+def test_open_refuses_what_was_never_sealed(cursor: str) -> None:
+    """The error names the field."""
     with pytest.raises(ValidationFailed, match="Invalid cursor") as caught:
         CURSORS.open(SCOPE, cursor)
     assert caught.value.details == {"field": "cursor"}
@@ -104,11 +113,13 @@ def test_what_was_never_sealed_is_refused_and_named(cursor: str) -> None:
 
 @repeatable
 @given(st.text())
-def test_no_text_breaks_the_opening(cursor: str) -> None:
+def test_open_refuses_any_text(cursor: str) -> None:
+    """Without another exception."""
     with pytest.raises(ValidationFailed):
         CURSORS.open(SCOPE, cursor)
 
 
-def test_a_cursor_shows_nothing_of_its_list() -> None:
+def test_cursor_shows_nothing_of_its_list() -> None:
+    """Owner and filters cannot be read from it."""
     content = base64.urlsafe_b64decode(sealed(("memos", "canary", None), "row") + "=" * 3)
     assert b"canary" not in content

@@ -78,11 +78,13 @@ def problems(env: Mapping[str, str], store: Store) -> list[str]:
     return caught.value.problems
 
 
-def test_a_named_secret_takes_its_names_place(store: Store) -> None:
+def test_with_secrets_replaces_names_by_values(store: Store) -> None:
+    """The variable that named the parameter is gone."""
     assert with_secrets(ENV, post=store) == CREDENTIALS | {"SESSION_SECRET": SECRET, "LOG_LEVEL": "INFO"}
 
 
-def test_all_that_are_named_are_read_by_one_request(store: Store) -> None:
+def test_with_secrets_reads_all_by_one_request(store: Store) -> None:
+    """However many are named."""
     read = with_secrets(ENV | {"HYPERMICRO_API_KEY_PARAMETER": "/micro"}, post=store)
     assert (read["SESSION_SECRET"], read["HYPERMICRO_API_KEY"]) == (SECRET, "k3y")
     ((url, headers, body),) = store.asked
@@ -92,7 +94,8 @@ def test_all_that_are_named_are_read_by_one_request(store: Store) -> None:
 
 
 @pytest.mark.parametrize("env", [{}, {"SESSION_SECRET": SECRET}, {"SESSION_SECRET_PARAMETER": ""}])
-def test_nobody_is_asked_when_nothing_is_named(store: Store, env: dict[str, str]) -> None:
+def test_with_secrets_asks_nothing_when_none_is_named(store: Store, env: dict[str, str]) -> None:
+    """The environment is returned as it is."""
     assert with_secrets(env, post=store) is env
     assert not names_parameters(env)
     assert store.asked == []
@@ -100,7 +103,8 @@ def test_nobody_is_asked_when_nothing_is_named(store: Store, env: dict[str, str]
 
 @pytest.mark.parametrize("token", ["", "the-token-of-the-role"])
 @pytest.mark.parametrize("url", ["https://ssm.eu-central-1.amazonaws.com/", "http://127.0.0.1:4566/"])
-def test_a_request_is_signed_as_the_sdk_signs_it(token: str, url: str) -> None:
+def test_signed_signs_as_the_sdk_does(token: str, url: str) -> None:
+    """botocore makes the same signature."""
     now, body = datetime.now(UTC).replace(microsecond=0), b'{"Names": ["/a"]}'
     own = signed(CREDENTIALS | {"AWS_SESSION_TOKEN": token}, url, "eu-central-1", body, now)
     theirs = AWSRequest(
@@ -132,12 +136,14 @@ def _dated(request: Any, own: Mapping[str, str]) -> Any:
         ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_SSM": "http://b/"}, "http://b/"),
     ],
 )
-def test_the_region_or_the_named_endpoint_is_asked(store: Store, env: dict[str, str], url: str) -> None:
+def test_with_secrets_asks_the_region_or_endpoint(store: Store, env: dict[str, str], url: str) -> None:
+    """The most specific variable wins."""
     with_secrets(ENV | env, post=store)
     assert store.asked[0][0] == url
 
 
-def test_what_is_wrong_is_told_by_name_and_at_once(store: Store) -> None:
+def test_with_secrets_names_all_problems_at_once(store: Store) -> None:
+    """By the variables' names."""
     twice = ENV | {"SESSION_SECRET": SECRET, "HYPERMICRO_API_KEY_PARAMETER": "micro"}
     assert problems(twice, store) == [
         "SESSION_SECRET and SESSION_SECRET_PARAMETER are both set",
@@ -152,7 +158,8 @@ def test_what_is_wrong_is_told_by_name_and_at_once(store: Store) -> None:
     assert store.asked == []
 
 
-def test_a_parameter_that_is_missing_or_not_encrypted_is_told(store: Store) -> None:
+def test_with_secrets_refuses_missing_or_plain_parameters(store: Store) -> None:
+    """Only a SecureString counts."""
     told = "SESSION_SECRET_PARAMETER: there is no SecureString /other"
     other = ENV | {"SESSION_SECRET_PARAMETER": "/other"}
     assert problems(other, store) == [told]
@@ -162,7 +169,8 @@ def test_a_parameter_that_is_missing_or_not_encrypted_is_told(store: Store) -> N
 @pytest.mark.parametrize(
     "failure", [OSError("gone"), TimeoutError("late"), (500, b"<html>"), (400, b'{"__type": "ThrottlingException"}')]
 )
-def test_what_passes_is_tried_again(store: Store, failure: tuple[int, bytes] | OSError) -> None:
+def test_with_secrets_retries_what_passes(store: Store, failure: tuple[int, bytes] | OSError) -> None:
+    """Throttling, failures of the server and lost answers, once."""
     store.failures, waited = [failure], list[float]()
     assert with_secrets(ENV, post=store, sleep=waited.append)["SESSION_SECRET"] == SECRET
     assert [0 <= wait_s <= PAUSE_S for wait_s in waited] == [True]
@@ -171,46 +179,53 @@ def test_what_passes_is_tried_again(store: Store, failure: tuple[int, bytes] | O
     assert problem.startswith("the parameters of secrets could not be read: ")
 
 
-def test_a_refusal_is_told_by_its_code_and_not_tried_again(store: Store) -> None:
+def test_with_secrets_reports_a_refusal_by_its_code(store: Store) -> None:
+    """And does not ask again."""
     store.failures = [(400, b'{"__type": "com.amazon#AccessDeniedException", "message": "the-token-of-the-role"}')]
     assert problems(ENV, store) == ["the parameters of secrets could not be read: 400 AccessDeniedException"]
     assert len(store.asked) == 1
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b"{}"])
-def test_a_foreign_answer_is_told(store: Store, answer: bytes) -> None:
+def test_with_secrets_reports_a_foreign_answer(store: Store, answer: bytes) -> None:
+    """An answer without a reason is reported by its status."""
     store.failures = [(404, answer)]
     assert problems(ENV, store) == ["the parameters of secrets could not be read: 404 without a reason"]
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b"{}", b'{"Parameters": [1]}', b'{"Parameters": [{}]}'])
-def test_an_endpoint_that_is_something_else_is_told(store: Store, answer: bytes) -> None:
+def test_with_secrets_reports_a_foreign_endpoint(store: Store, answer: bytes) -> None:
+    """A 200 that is no Parameter Store's is a problem."""
     store.failures = [(200, answer)]
     assert problems(ENV, store) == ["what answers is no Parameter Store: check AWS_ENDPOINT_URL"]
 
 
 @pytest.mark.parametrize("url", ["localhost", "http://127.0.0.1:1", "http://a b"])
-def test_an_endpoint_that_cannot_be_asked_is_told(url: str) -> None:
+def test_with_secrets_reports_an_unreachable_endpoint(url: str) -> None:
+    """With what a function in a VPC needs."""
     with pytest.raises(
         SettingsError, match=r"could not be read: the Parameter Store cannot be reached at .* from a VPC"
     ):
         with_secrets(ENV | {"AWS_ENDPOINT_URL": url}, sleep=lambda _: None)
 
 
-def test_an_endpoint_that_is_no_url_is_told(store: Store) -> None:
+def test_with_secrets_reports_an_endpoint_that_is_no_url(store: Store) -> None:
+    """By the variable's name."""
     (problem,) = problems(ENV | {"AWS_ENDPOINT_URL_SSM": "http://[::1"}, store)
     assert problem.startswith("AWS_ENDPOINT_URL is not a URL: ")
 
 
 @pytest.mark.parametrize("name", ["AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"])
-def test_a_credential_that_no_header_can_carry_is_not_shown(name: str) -> None:
+def test_with_secrets_shows_no_malformed_credential(name: str) -> None:
+    """The problem does not contain it."""
     env = ENV | {name: "top\nsecret", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     with pytest.raises(SettingsError, match="ValueError") as caught:
         with_secrets(env, sleep=lambda _: None)
     assert "secret" not in str(caught.value).replace("the parameters of secrets", "")
 
 
-def test_a_named_key_of_hypr_micro_chooses_it() -> None:
+def test_named_micro_key_chooses_micro() -> None:
+    """Its parameter's name is enough."""
     assert chosen_store({"HYPERMICRO_API_KEY_PARAMETER": "/micro"}) is StoreChoice.MICRO
 
 
@@ -236,7 +251,8 @@ def served(store: Store) -> Iterator[str]:
         server.shutdown()
 
 
-def test_it_is_asked_over_http(store: Store, served: str) -> None:
+def test_with_secrets_asks_over_http(store: Store, served: str) -> None:
+    """With a real server on loopback."""
     env = ENV | {"AWS_ENDPOINT_URL": served}
     assert with_secrets(env)["SESSION_SECRET"] == SECRET
     ((_, headers, _),) = store.asked
@@ -247,7 +263,8 @@ def test_it_is_asked_over_http(store: Store, served: str) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_answer_that_is_cut_off_is_none(store: Store, served: str, status: int) -> None:
+def test_with_secrets_retries_a_cut_answer(store: Store, served: str, status: int) -> None:
+    """And reports it if it stays so."""
     store.cuts_answers = True
     store.failures = [(status, b"{}")] * ATTEMPTS
     with pytest.raises(SettingsError, match=r"cannot be reached at \S+ \(IncompleteRead\)"):
@@ -255,7 +272,8 @@ def test_an_answer_that_is_cut_off_is_none(store: Store, served: str, status: in
     assert len(store.asked) == ATTEMPTS
 
 
-def test_no_request_is_logged(store: Store, served: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_with_secrets_logs_no_request(store: Store, served: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither names nor values reach a log."""
     caplog.set_level(logging.DEBUG)
     with_secrets(ENV | {"AWS_ENDPOINT_URL": served})
     assert caplog.records == []
@@ -287,7 +305,8 @@ def in_production(url: str, *, fails: int) -> Function:
     return memos.handler.with_environment(environ, build)
 
 
-def test_a_container_reads_its_secrets_at_the_first_event_and_once(store: Store, served: str) -> None:
+def test_startup_reads_secrets_once(store: Store, served: str) -> None:
+    """At the first event, also if the store then fails."""
     function = in_production(served, fails=1)
     event = http_event("GET", "/api/v1/voices", headers={"origin": "https://app.example.org"})
     try:
@@ -300,7 +319,8 @@ def test_a_container_reads_its_secrets_at_the_first_event_and_once(store: Store,
     assert {answer["headers"]["access-control-allow-origin"] for answer in answers} == {"https://app.example.org"}
 
 
-def test_secrets_that_cannot_be_read_are_503_and_asked_for_again(store: Store, served: str) -> None:
+def test_startup_is_503_when_secrets_cannot_be_read(store: Store, served: str) -> None:
+    """The next event asks again."""
     function = in_production(served, fails=0)
     store.failures = [(400, b'{"__type": "AccessDeniedException"}')]
     try:
@@ -310,7 +330,8 @@ def test_secrets_that_cannot_be_read_are_503_and_asked_for_again(store: Store, s
     assert [answer["statusCode"] for answer in answers] == [503, 200]
 
 
-def test_a_secret_that_was_wrong_is_read_again(store: Store, served: str) -> None:
+def test_startup_reads_a_wrong_secret_again(store: Store, served: str) -> None:
+    """After it was corrected, the next event serves."""
     function = in_production(served, fails=0)
     store.secure[NAME] = "too short"
     try:
@@ -339,7 +360,8 @@ def test_startup_answers_503_when_secrets_come_too_late() -> None:
         function.close()
 
 
-def test_neither_the_sdk_nor_a_client_is_imported_before_a_parameter_is_named() -> None:
+def test_parameters_import_no_client() -> None:
+    """Until a parameter is named."""
     loaded = "import shared.core.parameters, sys; print({'boto3', 'botocore', 'urllib.request'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)  # noqa: S603 ours
     assert ran.stdout.strip() == "set()"

@@ -36,7 +36,8 @@ def problem(env: dict[str, str]) -> str:
     return only
 
 
-def test_an_empty_environment_is_a_laptops() -> None:
+def test_settings_of_an_empty_environment_are_a_laptops() -> None:
+    """Memory, development, and every default."""
     assert Settings.from_env({}) == Settings(
         store=StoreChoice.MEMORY,
         edge=WebSettings(production=False, cors_origins=(), log_level="INFO", metrics=False),
@@ -50,7 +51,8 @@ def test_an_empty_environment_is_a_laptops() -> None:
     )
 
 
-def test_every_variable_is_read() -> None:
+def test_settings_read_every_variable() -> None:
+    """Each reaches its field."""
     read = Settings.from_env(
         {
             "AGENT_TALK_STORE": "memory",
@@ -85,7 +87,8 @@ def test_every_variable_is_read() -> None:
     )
 
 
-def test_an_empty_variable_is_an_unset_one() -> None:
+def test_settings_take_empty_variables_as_unset() -> None:
+    """Every variable has its default then."""
     names = [
         "AGENT_TALK_STORE",
         "AGENT_TALK_ENV",
@@ -116,7 +119,8 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ({"AGENT_TALK_STORE": "micro"} | PLATFORM, StoreChoice.MICRO),
     ],
 )
-def test_the_store_is_named_or_follows_from_hypr_micros_variables(env: dict[str, str], store: StoreChoice) -> None:
+def test_store_is_named_or_follows_from_micro(env: dict[str, str], store: StoreChoice) -> None:
+    """AGENT_TALK_STORE wins."""
     assert Settings.from_env(env).store is store
     assert chosen_store(env) is store
 
@@ -139,16 +143,19 @@ def test_the_store_is_named_or_follows_from_hypr_micros_variables(env: dict[str,
         (DIRECT | {"HYPR_URL": "http://micro.example.org:99999"}, ["HYPR_URL must be an absolute"]),
     ],
 )
-def test_hypr_micro_is_told_wholly_and_one_way(env: dict[str, str], named: list[str]) -> None:
+def test_settings_need_one_whole_way_to_micro(env: dict[str, str], named: list[str]) -> None:
+    """What is missing or contradictory is named."""
     told = problem(env)
     assert [name for name in named if name not in told] == []
 
 
-def test_hypr_micros_key_is_in_no_repr() -> None:
+def test_settings_hide_the_key_of_micro() -> None:
+    """In their repr."""
     assert "k3y-of-micro" not in repr(Settings.from_env(DIRECT | {"HYPERMICRO_API_KEY": "k3y-of-micro"}))
 
 
-def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway() -> None:
+def test_chosen_store_is_memory_when_unknown() -> None:
+    """Health answers even then."""
     assert chosen_store({"AGENT_TALK_STORE": "postgres"}) is StoreChoice.MEMORY
 
 
@@ -188,28 +195,34 @@ def test_a_store_that_cannot_be_told_is_memory_to_those_who_must_answer_anyway()
         ("CORS_ORIGINS", "https://[example"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_by_its_name(name: str, value: str) -> None:
+def test_settings_refuse_wrong_values_by_name(name: str, value: str) -> None:
+    """Every variable with a form."""
     assert name in problem({name: value})
 
 
-def test_a_password_in_a_url_is_not_told() -> None:
+def test_settings_show_no_password_of_a_url() -> None:
+    """The problem does not contain the URL."""
     assert "secret" not in problem(DIRECT | {"HYPR_URL": "http://someone:secret@micro.example.org"})
 
 
-def test_a_secret_is_measured_in_bytes() -> None:
+def test_session_secret_is_measured_in_bytes() -> None:
+    """16 letters of two bytes are enough."""
     assert Settings.from_env({"SESSION_SECRET": "é" * 16}).session_secret == "é" * 16
 
 
 @pytest.mark.parametrize("name", ["SESSION_SECRET", "PUBLIC_URL"])
-def test_production_requires_what_development_has_defaults_for(name: str) -> None:
+def test_settings_require_secret_and_url_in_production(name: str) -> None:
+    """Defaults serve a laptop alone."""
     assert name in problem({key: value for key, value in PRODUCTION.items() if key != name})
 
 
-def test_production_refuses_the_development_secret() -> None:
+def test_settings_refuse_the_known_secret_in_production() -> None:
+    """It stands in the source."""
     assert "SESSION_SECRET" in problem(PRODUCTION | {"SESSION_SECRET": DEVELOPMENT_SECRET})
 
 
-def test_production_with_all_it_requires_is_accepted() -> None:
+def test_settings_take_a_whole_production() -> None:
+    """Without a warning."""
     settings = Settings.from_env(PRODUCTION | LAMBDA)
     assert (settings.production, settings.store, settings.warnings) == (True, StoreChoice.DYNAMODB, ())
 
@@ -221,20 +234,24 @@ def test_production_with_all_it_requires_is_accepted() -> None:
         {"AGENT_TALK_ENV": "production", "SESSION_SECRET": SECRET, "PUBLIC_URL": "https://x.org"},
     ],
 )
-def test_an_unset_store_is_refused_in_lambda_and_all_that_would_choose_one_is_named(env: dict[str, str]) -> None:
+def test_settings_refuse_an_unset_store_in_lambda(env: dict[str, str]) -> None:
+    """All variables that would choose one are named."""
     told = problem(LAMBDA | env)
     assert all(name in told for name in ("AGENT_TALK_STORE", "HYPR_URL", "HYPERMICRO_API_KEY"))
 
 
-def test_an_unset_store_is_memory_in_a_local_invocation() -> None:
+def test_settings_take_memory_in_a_local_invocation() -> None:
+    """IS_LOCAL marks an emulation."""
     assert Settings.from_env(LAMBDA | {"IS_LOCAL": "true"}).store is StoreChoice.MEMORY
 
 
-def test_explicit_memory_is_refused_in_lambda_in_production() -> None:
+def test_settings_refuse_memory_in_production_lambda() -> None:
+    """Each container would lose its rows."""
     assert "AGENT_TALK_STORE=memory" in problem(PRODUCTION | LAMBDA | {"AGENT_TALK_STORE": "memory"})
 
 
-def test_explicit_memory_works_in_lambda_outside_production_with_a_warning() -> None:
+def test_settings_warn_of_memory_in_lambda() -> None:
+    """In development it serves."""
     settings = Settings.from_env(LAMBDA | {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET})
     assert settings.store is StoreChoice.MEMORY
     (warning,) = settings.warnings
@@ -302,24 +319,28 @@ def test_the_slug_of_the_platform_is_in_no_repr() -> None:
     assert "sl0g" not in repr(Settings.from_env(PLATFORM | {"HYPR_APP_SLUG": "sl0g"}))
 
 
-def test_a_table_is_named_or_has_its_default_name() -> None:
+def test_dynamodb_table_has_a_default_name() -> None:
+    """Or the one that is set."""
     assert Settings.from_env({}).dynamodb_table == "agent-talk"
     assert Settings.from_env({"DYNAMODB_TABLE": "Agent.Talk_2-x"}).dynamodb_table == "Agent.Talk_2-x"
 
 
 @pytest.mark.parametrize("name", ["ab", "x" * 256, "a b c", "arn:aws:dynamodb:eu-west-1:1:table/t", "täble", "table\n"])
-def test_a_table_name_that_dynamodb_does_not_take_is_told(name: str) -> None:
+def test_settings_refuse_table_names_dynamodb_refuses(name: str) -> None:
+    """By the variable's name."""
     assert "DYNAMODB_TABLE" in problem({"DYNAMODB_TABLE": name})
 
 
 @pytest.mark.parametrize("store", ["micro", "dynamodb"])
-def test_a_memory_file_contradicts_another_store(store: str) -> None:
+def test_settings_refuse_a_memory_file_with_another_store(store: str) -> None:
+    """Both are named."""
     told = problem({"AGENT_TALK_STORE": store, "AGENT_TALK_MEMORY_FILE": "rows.json"} | DIRECT)
     assert "AGENT_TALK_MEMORY_FILE" in told
     assert store in told
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_settings_report_all_problems_at_once() -> None:
+    """Each in a sentence with its variable."""
     env = LAMBDA | {
         "AGENT_TALK_ENV": "production",
         "AGENT_TALK_STORE": "postgres",
@@ -337,7 +358,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert all(line in str(caught.value) for line in told)
 
 
-def test_the_secret_is_in_no_repr_and_in_no_problem() -> None:
+def test_settings_hide_the_session_secret() -> None:
+    """In their repr, and in problems."""
     canary = "canary-of-the-secret-in-the-settings"
     assert canary not in repr(Settings.from_env({"SESSION_SECRET": canary}))
     assert "short-canary" not in " ".join(problems({"SESSION_SECRET": "short-canary"}))

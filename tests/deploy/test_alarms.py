@@ -53,6 +53,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
     for status in (201, 400, 429, 500, 502, 503):
         emit(
             Served(
+                client=None,
                 request_id="r",
                 method="POST",
                 route="/",

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from deploy.permissions import COUNTERS, PERMITTED, by_actions
-from shared.stores.port import Key, Store
+from shared.stores.port import Bound, Key, Store
 from shared.tables.schema import TABLES
 from tests.fakes.dynamo_world import CHANGING, FACTS, REGISTERS, SPREAD, DynamoWorld, Wire, engine, table_on
 from tests.fakes.permitted import NotPermitted, PermittedStore
@@ -28,6 +28,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "delete a changing row": lambda store: store.delete(CHANGING, Key("p", "there")),
     "page": lambda store: store.page(SPREAD, "p"),
     "increment": lambda store: store.increment("p:calls"),
+    "reserve": lambda store: store.reserve([Bound(counter="p:calls:2026-03", most=1)]),
     "counters": lambda store: store.counters("p:"),
 }
 

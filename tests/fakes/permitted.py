@@ -1,11 +1,11 @@
 """A store that permits one function what its role does: on any engine, in the terms of DynamoDB's actions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from deploy.permissions import COUNTERS, PERMITTED
-from shared.stores.port import Change, Document, Key, Kind, Page, Row, Store, Table, Updated
+from shared.stores.port import Bound, Change, Document, Key, Kind, Page, Reserved, Row, Store, Table, Updated
 from tests.support import Intercepted
 
 
@@ -81,6 +81,10 @@ class PermittedStore(Intercepted):
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
         self._needs(COUNTERS, "UpdateItem")
         return await super().increment(counter, by, ends_at=ends_at)
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        self._needs(COUNTERS, "UpdateItem")
+        return await super().reserve(bounds)
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
         self._needs(COUNTERS, "Query")

@@ -20,18 +20,21 @@ IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos", "SESSION_SECRET": S
 VOICES = "/api/v1/voices"
 
 
-def test_nothing_happens_before_the_first_event(world: World) -> None:
+def test_function_does_nothing_before_the_first_event(world: World) -> None:
+    """No services are built and no table is verified."""
     assert (world.built, world.store.verified) == ([], 0)
 
 
-def test_the_store_is_verified_exactly_once(world: World) -> None:
+def test_startup_verifies_once(world: World) -> None:
+    """Further events neither build nor verify."""
     for _ in range(3):
         assert world.get(VOICES).status == 200
     assert (len(world.built), world.store.verified) == (1, 1)
 
 
 @pytest.mark.anyio
-async def test_first_events_at_once_verify_once(world: World) -> None:
+async def test_startup_verifies_once_for_a_crowd(world: World) -> None:
+    """Events at the same moment wait for one verification."""
     import asyncio  # noqa: PLC0415
 
     async with world.http("memos") as client:
@@ -41,7 +44,8 @@ async def test_first_events_at_once_verify_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", [VOICES, "/api/v1/memos", "/nothing"])
-def test_a_failed_verification_is_503_and_tried_again(world: World, path: str) -> None:
+def test_startup_is_503_and_tried_again_after_a_failure(world: World, path: str) -> None:
+    """Each event tries until it succeeds."""
     world.is_down = True
     for attempt in (1, 2):
         answer = world.handle("memos", http_event("GET", path))
@@ -63,7 +67,8 @@ async def answers() -> None:
     """At once."""
 
 
-def test_a_verification_that_the_store_refuses_is_503_too_and_logged(world: World, logs: Logs) -> None:
+def test_startup_is_503_when_the_store_refuses(world: World, logs: Logs) -> None:
+    """A refusal is logged, and tried again."""
     world.disturb(refuses)
     assert world.get(VOICES).refusal == UNAVAILABLE
     assert "cannot serve: the store does not take this request" in logs.text
@@ -71,7 +76,8 @@ def test_a_verification_that_the_store_refuses_is_503_too_and_logged(world: Worl
     assert world.get(VOICES).status == 200
 
 
-def test_a_later_outage_is_never_an_answer_about_data(world: World) -> None:
+def test_outage_is_503_on_every_route(world: World) -> None:
+    """Never 401, 404 or a count of 0."""
     account = world.sign_up()
     memo = world.memo(account.key)
     for path in (f"/api/v1/memo/{memo['id']}", "/api/v1/memos", "/api/v1/usage", "/api/v1/usage/limits"):
@@ -104,7 +110,8 @@ def test_a_later_outage_is_never_an_answer_about_data(world: World) -> None:
     assert world.get("/api/v1/usage/limits", token=account.key).json["daily"]["used"] == 1
 
 
-def test_lambda_without_a_store_refuses_and_logs_the_variables(new_world: NewWorld, logs: Logs) -> None:
+def test_startup_refuses_lambda_without_a_store(new_world: NewWorld, logs: Logs) -> None:
+    """The log line names the variables that choose one."""
     world = new_world({**IN_LAMBDA, "AGENT_TALK_STORE": ""})
     assert world.get(VOICES).refusal == UNAVAILABLE
     assert world.built == []
@@ -113,7 +120,8 @@ def test_lambda_without_a_store_refuses_and_logs_the_variables(new_world: NewWor
         assert name in line["message"]
 
 
-def test_all_that_is_wrong_is_logged_at_once(new_world: NewWorld, logs: Logs) -> None:
+def test_startup_logs_all_problems_at_once(new_world: NewWorld, logs: Logs) -> None:
+    """In one ERROR line, by the variables' names."""
     world = new_world(
         {**IN_LAMBDA, "AGENT_TALK_ENV": "production", "SESSION_SECRET": "", "PUBLIC_URL": "", "LOG_LEVEL": "LOUD"}
     )
@@ -124,12 +132,14 @@ def test_all_that_is_wrong_is_logged_at_once(new_world: NewWorld, logs: Logs) ->
 
 
 @pytest.mark.parametrize("environ", [{"IS_LOCAL": "true", "AGENT_TALK_STORE": ""}, {"AGENT_TALK_STORE": "memory"}])
-def test_lambda_serves_from_memory_locally_or_when_told_to(new_world: NewWorld, environ: dict[str, str]) -> None:
+def test_startup_takes_memory_locally_or_by_name(new_world: NewWorld, environ: dict[str, str]) -> None:
+    """In an emulation, or if AGENT_TALK_STORE says so."""
     world = new_world({**IN_LAMBDA, **environ})
     assert world.get(VOICES).status == 200
 
 
-def test_two_events_use_one_event_loop(world: World) -> None:
+def test_function_keeps_one_event_loop(world: World) -> None:
+    """Connections belong to a loop, so events share it."""
     account = world.sign_up()
     loops = len(world.loops)
     for _ in range(3):
@@ -137,7 +147,8 @@ def test_two_events_use_one_event_loop(world: World) -> None:
     assert (loops, len(world.loops)) == (1, 1)
 
 
-def test_each_function_shares_nothing_with_the_others_but_the_store(world: World) -> None:
+def test_functions_share_nothing_but_the_store(world: World) -> None:
+    """Each builds services of its own."""
     account = world.sign_up()
     memo = world.memo(account.key)
     assert world.get("/api/v1/usage", token=account.key).json["logs"][0]["id"] == memo["id"]

@@ -1,6 +1,7 @@
 """API keys through whole events."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from shared.plans import Tier
 from shared.tables.users import Role
 from tests.handlers.world import Account, Answer, World
+
+NewWorld = Callable[..., World]
 
 KEYS = "/api/keys"
 DASHBOARD = "/api/v1/dashboard/keys"
@@ -392,3 +395,36 @@ def test_a_keys_life_through_either_kind_of_event(world: World, ada: Account, re
     assert world.patch(path, token=ada.session, json={"name": "other"}, rest=rest).json["key"]["name"] == "other"
     assert len(world.get(KEYS, cookies=[f"auth_token={ada.session}"], rest=rest).json["keys"]) == 2
     assert world.delete(path, token=ada.session, rest=rest).json == REVOKED
+
+
+class TestKeyChanges:
+    def test_sixty_changes_of_keys_an_hour(self, new_world: NewWorld) -> None:
+        """Keys made and renamed count together, per owner; revoking is never limited."""
+        world = new_world({"KEY_CHANGES_PER_OWNER": "3"})
+        ada, bob = world.sign_up(), world.sign_up()
+        key_id, _ = world.new_key(ada)
+        for n in range(2):
+            assert world.patch(f"/api/keys/{key_id}", token=ada.session, json={"name": f"n{n}"}).status == 200
+        for refused in (
+            world.patch(f"/api/keys/{key_id}", token=ada.session, json={"name": "one more"}),
+            world.post("/api/keys", token=ada.session, json={}),
+            world.post("/api/v1/dashboard/keys", token=ada.session, json={}),
+        ):
+            assert refused.refusal[:2] == (429, "RATE_LIMIT_EXCEEDED")
+            assert 3590 <= int(refused.headers["retry-after"]) <= 3600
+        for _ in range(5):
+            assert world.delete(f"/api/keys/{key_id}", token=ada.session).status == 200
+        world.new_key(bob)
+        world.later(hours=1)
+        world.new_key(ada)
+
+    def test_changes_that_fail_are_not_counted(self, new_world: NewWorld) -> None:
+        """What is answered 400 or 404 takes no valid change's place."""
+        world = new_world({"KEY_CHANGES_PER_OWNER": "2"})
+        ada = world.sign_up()
+        for _ in range(5):
+            assert world.patch(f"/api/keys/{'0' * 32}", token=ada.session, json={"name": "x"}).status == 404
+            assert world.post("/api/keys", token=ada.session, json={"expiresAt": "2020-01-01"}).status == 400
+            assert world.post("/api/keys", token=ada.session, json={"name": 7}).status == 400
+        world.new_key(ada)
+        assert world.post("/api/keys", token=ada.session, json={}).status == 400

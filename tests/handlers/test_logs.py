@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from handlers import keys, users
+from handlers.models.keys import FreshKey
 from shared.core.settings import Settings
 from shared.stores.port import StoreUnavailable
 from shared.tables import API_KEYS, USERS, ApiKeys, Users
-from tests.handlers.world import Logs, World
+from tests.handlers.world import NOON, Logs, World
 
 NewWorld = Callable[..., World]
 
@@ -135,3 +137,18 @@ def test_no_secret_is_stored_as_it_was_given(new_world: NewWorld) -> None:
     stored = repr([world.run(world.store.scan(table)).rows for table in (USERS, API_KEYS)])
     for secret in (PASSWORD, NEW_PASSWORD, *secrets):
         assert secret not in stored
+
+
+def test_body_models_hide_passwords_keys_and_tokens() -> None:
+    """A model that is logged by mistake shows no secret."""
+    at = NOON
+    for model in (
+        users.SignUp.model_validate({"email": "ada@example.org", "password": f"{CANARY}-password"}),
+        users.LogIn.model_validate({"email": "ada@example.org", "password": f"{CANARY}-password"}),
+        users.ChangePassword.model_validate({"currentPassword": f"{CANARY}-old", "newPassword": f"{CANARY}-new"}),
+        keys.VerifyKey.model_validate({"key": f"{CANARY}-key"}),
+        users.PasswordChanged(success=True, message="", token=f"{CANARY}-token", expires_at=at),
+        FreshKey(id="x", key=f"{CANARY}-key", prefix="at_live_", name="x", created_at=at),
+    ):
+        assert CANARY not in repr(model)
+        assert CANARY not in str(model)

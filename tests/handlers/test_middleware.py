@@ -48,19 +48,22 @@ def token_for(path: str, account: Account) -> str:
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize("body", ["{", "nope", '{"a": 1} x'])
-def test_a_body_that_is_no_json_is_refused(world: World, ada: Account, method: str, path: str, body: str) -> None:
+def test_body_is_400_when_it_is_no_json(world: World, ada: Account, method: str, path: str, body: str) -> None:
+    """On every route that reads a body, without details."""
     answer = world.send(method, path, token=token_for(path, ada), body=body)
     assert answer.refusal == NOT_JSON
     assert "details" not in answer.error
 
 
 @pytest.mark.parametrize("body", ['{"a": }', "{'a': 1}", "\0", "[" * 100_000, '{"a":' * 100_000, "9" * 5000])
-def test_a_body_that_no_parser_takes_is_refused(world: World, body: str) -> None:
+def test_body_is_400_when_no_parser_takes_it(world: World, body: str) -> None:
+    """Deep nesting and huge numbers included."""
     assert world.post(SIGN_UP, body=body).refusal == NOT_JSON
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b'{"email": "\xe9"}'])
-def test_a_body_that_is_no_utf_8_is_refused(world: World, body: bytes) -> None:
+def test_body_is_400_when_it_is_no_utf_8(world: World, body: bytes) -> None:
+    """Bytes that are no UTF-8 are no JSON."""
     assert world.post(SIGN_UP, body=body).refusal[:2] == (400, "VALIDATION_ERROR")
 
 
@@ -75,9 +78,10 @@ def test_a_body_that_is_no_utf_8_is_refused(world: World, body: bytes) -> None:
         ("true", "boolean"),
     ],
 )
-def test_json_that_is_no_object_is_refused(
+def test_body_is_400_when_it_is_no_object(
     world: World, ada: Account, method: str, path: str, body: str, kind: str
 ) -> None:
+    """The type that was sent is named."""
     answer = world.send(method, path, token=token_for(path, ada), body=body)
     assert answer.refusal == (400, "INVALID_INPUT", "Invalid body: expected object")
     assert answer.error["details"]["field"] == "body"
@@ -85,7 +89,8 @@ def test_json_that_is_no_object_is_refused(
 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in BODIES if path != "/api/keys"])
-def test_null_is_no_object_where_a_body_is_required(world: World, ada: Account, method: str, path: str) -> None:
+def test_body_is_400_when_it_is_null(world: World, ada: Account, method: str, path: str) -> None:
+    """Where a body is required."""
     answer = world.send(method, path, token=token_for(path, ada), body="null")
     assert answer.refusal == (400, "INVALID_INPUT", "Invalid body: expected object")
 
@@ -110,21 +115,24 @@ def test_null_is_no_object_where_a_body_is_required(world: World, ada: Account, 
     ],
 )
 @pytest.mark.parametrize("surrogate", ["\ud800", "ok \\udfff"])
-def test_lone_surrogates_in_any_field_are_refused(
+def test_body_fields_refuse_lone_surrogates(
     world: World, ada: Account, method: str, path: str, field: str, surrogate: str
 ) -> None:
+    """Text that is not valid Unicode is 400 and named."""
     fields = {"email": "a@example.org", "password": PASSWORD, "text": "Hello", "voice": "rachel"}
     sent = json.dumps({name: value for name, value in fields.items() if name != field})[:-1]
     answer = world.send(method, path, token=token_for(path, ada), body=f'{sent}, "{field}": "{surrogate}"}}')
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
 
 
-def test_an_escaped_surrogate_pair_is_text(world: World) -> None:
+def test_body_fields_take_escaped_surrogate_pairs(world: World) -> None:
+    """An escaped pair is one character."""
     answer = world.post(DEMO, body='{"text": "\\ud83d\\ude00", "voice": "rachel"}')
     assert (answer.status, answer.json["text"], answer.json["characterCount"]) == (201, "\N{GRINNING FACE}", 2)
 
 
-def test_lone_surrogates_in_the_name_of_an_unknown_field_do_no_harm(world: World) -> None:
+def test_unknown_field_names_may_be_invalid_unicode(world: World) -> None:
+    """Unknown fields are ignored, whatever their names are."""
     answer = world.post(DEMO, body='{"text": "Hi", "voice": "rachel", "\\ud800": "\\ud800"}')
     assert answer.status in {201, 400}
 
@@ -143,37 +151,43 @@ def test_lone_surrogates_in_the_name_of_an_unknown_field_do_no_harm(world: World
     ],
     ids=["path", "query", "header", "cookie", "audio", "body", "rest query", "rest body"],
 )
-def test_raw_surrogates_anywhere_in_an_event_are_refused(world: World, ada: Account, event: dict[str, Any]) -> None:
+def test_event_with_raw_surrogates_is_400(world: World, ada: Account, event: dict[str, Any]) -> None:
+    """In path, query, header, cookie or body."""
     event["headers"].setdefault("authorization", f"Bearer {ada.key}")
     answer = world.handle("memos", event)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
 
 
-def test_fields_that_nobody_asked_for_are_ignored(world: World) -> None:
+def test_unknown_fields_are_ignored(world: World) -> None:
+    """They change nothing."""
     answer = world.post(DEMO, json={"text": "Hi", "voice": "rachel", "extra": {"deep": [1]}})
     assert answer.status == 201
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "nonsense"])
-def test_a_body_counts_as_json_whatever_its_type_says(world: World, content_type: str) -> None:
+def test_body_is_json_whatever_its_type_says(world: World, content_type: str) -> None:
+    """Clients may leave out Content-Type, or send another one."""
     answer = world.post(DEMO, body='{"text": "Hi", "voice": "rachel"}', headers={"content-type": content_type})
     assert answer.status == 201
 
 
 @pytest.mark.parametrize("rest", [False, True])
-def test_a_base64_body_is_decoded(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
+def test_base64_body_is_decoded(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
+    """As API Gateway sends bytes."""
     answer = world.post(DEMO, body='{"text": "Grüße", "voice": "rachel"}'.encode(), rest=rest)
     assert (answer.status, answer.json["text"]) == (201, "Grüße")
 
 
-def test_a_base64_body_that_is_none_is_refused(world: World) -> None:
+def test_base64_body_is_400_when_malformed(world: World) -> None:
+    """In the envelope."""
     event = http_event("POST", DEMO, body="a") | {"isBase64Encoded": True}
     answer = world.handle("memos", event)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
-def test_a_body_of_two_mebibytes_is_too_large(world: World, ada: Account, method: str, path: str) -> None:
+def test_body_of_two_mebibytes_is_413(world: World, ada: Account, method: str, path: str) -> None:
+    """On every route that reads a body, with the security headers."""
     answer = world.send(method, path, token=token_for(path, ada), body=json.dumps({"text": "x" * 2 * 1024 * 1024}))
     assert answer.refusal == (413, "PAYLOAD_TOO_LARGE", "Request body exceeds 1048576 bytes")
     assert "details" not in answer.error
@@ -181,7 +195,8 @@ def test_a_body_of_two_mebibytes_is_too_large(world: World, ada: Account, method
 
 
 @pytest.mark.parametrize(("size", "status"), [(1024 * 1024, 201), (1024 * 1024 + 1, 413)])
-def test_a_body_has_a_mebibyte_at_most(world: World, size: int, status: int) -> None:
+def test_body_has_a_mebibyte_at_most(world: World, size: int, status: int) -> None:
+    """One byte more is 413, as text and in base64."""
     body = '{"text": "Hi", "voice": "rachel"}'
     assert world.post(DEMO, body=body + " " * (size - len(body))).status == status
     assert world.post(DEMO, body=(body + " " * (size - len(body))).encode()).status == status
@@ -205,7 +220,8 @@ def test_a_body_has_a_mebibyte_at_most(world: World, size: int, status: int) -> 
         {"httpMethod": "GET", "requestContext": {}},
     ],
 )
-def test_what_is_no_http_event_is_refused_in_the_envelope(world: World, function: str, event: Any) -> None:
+def test_event_is_400_when_it_is_no_http_request(world: World, function: str, event: Any) -> None:
+    """Every function refuses it in the envelope, with all headers."""
     answer = world.handle(function, event)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
     assert SECURITY.items() <= answer.headers.items()
@@ -244,7 +260,8 @@ def test_what_is_no_http_event_is_refused_in_the_envelope(world: World, function
         ("/health/detailed", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_all_that_are_right(world: World, path: str, allowed: str) -> None:
+def test_wrong_method_is_405_with_all_right_ones(world: World, path: str, allowed: str) -> None:
+    """Allow names the methods of all routes of the path."""
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", ")):
         answer = world.send(method, path)
         assert answer.status == 405
@@ -254,7 +271,8 @@ def test_a_wrong_method_is_told_all_that_are_right(world: World, path: str, allo
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_an_unknown_route_is_404_in_every_function(world: World, function: str) -> None:
+def test_unknown_route_is_404_in_every_function(world: World, function: str) -> None:
+    """Documents and trailing slashes included."""
     for path in ("//", "/nothing", "/docs", "/openapi.json", "/redoc", "/api/v1", "/api/keys/", "/api//keys"):
         answer = world.handle(function, http_event("GET", path))
         assert answer.refusal == (404, "NOT_FOUND", "The requested resource was not found")
@@ -273,33 +291,39 @@ def test_an_unknown_route_is_404_in_every_function(world: World, function: str) 
         ("dev", "/api/v1/voices", 200),
     ],
 )
-def test_a_named_stage_is_one_whole_segment(world: World, stage: str, path: str, status: int) -> None:
+def test_stage_is_one_whole_path_segment(world: World, stage: str, path: str, status: int) -> None:
+    """A path that only begins like the stage is not cut."""
     assert world.handle("memos", http_event("GET", path, stage=stage)).status == status
 
 
-def test_a_wrong_method_under_a_named_stage_is_told_all_that_are_right(world: World) -> None:
+def test_wrong_method_is_405_below_a_stage(world: World) -> None:
+    """With the methods of the route below the stage."""
     answer = world.handle("keys", http_event("PUT", "/dev/api/keys", stage="dev"))
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.mark.parametrize("given", ["a", "A-z_09", "x" * 64])
-def test_a_callers_request_id_is_kept(world: World, given: str) -> None:
+def test_request_id_of_the_caller_is_kept(world: World, given: str) -> None:
+    """If it has the contract's form, on every kind of answer."""
     for path in ("/health", "/nothing", "/api/v1/auth/me"):
         assert world.get(path, headers={"X-Request-Id": given}).headers["x-request-id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a.b", "<script>", "\xe9", "a\n"])
-def test_another_request_id_is_replaced(world: World, given: str) -> None:
+def test_request_id_of_another_form_is_replaced(world: World, given: str) -> None:
+    """By a new one."""
     answer = world.get("/health", headers={"X-Request-Id": given})
     assert answer.headers["x-request-id"] != given
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", answer.headers["x-request-id"])
 
 
 def test_new_request_ids_differ(world: World) -> None:
+    """Each request without one gets its own."""
     assert len({world.get("/health").headers["x-request-id"] for _ in range(5)}) == 5
 
 
-def test_a_request_that_cannot_be_read_keeps_its_request_id(world: World) -> None:
+def test_request_id_is_kept_when_the_event_is_refused(world: World) -> None:
+    """A 400 for an unreadable event has it too."""
     answer = world.post(DEMO, body='{"text": "\ud800"}', headers={"X-Request-Id": "mine"})
     assert (answer.status, answer.headers["x-request-id"]) == (400, "mine")
 
@@ -330,27 +354,43 @@ def kinds_of_answers(world: World, account: Account) -> list[Answer]:
     return answers
 
 
-def test_every_kind_of_answer_has_the_security_headers(world: World, ada: Account) -> None:
+def test_answers_have_the_security_headers(world: World, ada: Account) -> None:
+    """Every kind of answer, without HSTS in development."""
     for answer in kinds_of_answers(world, ada):
         assert SECURITY.items() <= answer.headers.items()
         assert "x-request-id" in answer.headers
         assert "strict-transport-security" not in answer.headers
 
 
-def test_production_demands_https(new_world: NewWorld) -> None:
+def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -> None:
+    """Tokens and personal data stay in no cache; audio and pages say for themselves how they are kept."""
+    for answer in [*kinds_of_answers(world, ada), world.handle("users", {}), world.post(SIGN_UP, json={})]:
+        kept = answer.headers["cache-control"]
+        assert kept == "no-store" or "content-range" in answer.headers or answer.headers.get("etag")
+    account = world.sign_up()
+    for path in ("/api/v1/auth/me", "/api/keys", "/api/v1/memos", "/api/v1/usage", "/api/v1/dashboard/account"):
+        assert world.get(path, token=account.session).headers["cache-control"] == "no-store"
+    assert "max-age=31536000" in world.get("/audio/simulated-1.mp3").headers["cache-control"]
+    assert world.get("/usage").headers["cache-control"] == "no-cache"
+
+
+def test_answers_have_hsts_in_production(new_world: NewWorld) -> None:
+    """Refused events included."""
     world = new_world(PRODUCTION)
     answers = [*kinds_of_answers(world, world.sign_up()), world.handle("users", {})]
     for answer in answers:
         assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
 
 
-def test_development_answers_any_origin_without_credentials(world: World, ada: Account) -> None:
+def test_cors_admits_any_origin_in_development(world: World, ada: Account) -> None:
+    """Without credentials."""
     for answer in kinds_of_answers(world, ada):
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_production_answers_configured_origins_only(new_world: NewWorld) -> None:
+def test_cors_admits_configured_origins_in_production(new_world: NewWorld) -> None:
+    """Similar origins are not admitted."""
     world = new_world(PRODUCTION)
     for answer in kinds_of_answers(world, world.sign_up()):
         assert answer.headers["access-control-allow-origin"] == "https://app.example.org"
@@ -383,7 +423,8 @@ def preflight(world: World, path: str, origin: str, method: str) -> Answer:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-def test_a_preflight_admits_what_the_api_takes(world: World, method: str) -> None:
+def test_preflight_admits_methods_and_headers(world: World, method: str) -> None:
+    """Of every route, in development from any origin."""
     for path in (MEMO, "/api/keys", "/api/v1/auth/me"):
         answer = preflight(world, path, "https://any.example.org", method)
         assert answer.status == 200
@@ -394,7 +435,8 @@ def test_a_preflight_admits_what_the_api_takes(world: World, method: str) -> Non
         assert SECURITY.items() <= answer.headers.items()
 
 
-def test_a_preflight_in_production_admits_configured_origins_only(new_world: NewWorld) -> None:
+def test_preflight_is_400_for_other_origins_in_production(new_world: NewWorld) -> None:
+    """A configured origin is admitted."""
     world = new_world(PRODUCTION)
     good = preflight(world, MEMO, "https://admin.example.org", "POST")
     assert (good.status, good.headers["access-control-allow-origin"]) == (200, "https://admin.example.org")
@@ -403,12 +445,14 @@ def test_a_preflight_in_production_admits_configured_origins_only(new_world: New
     assert "access-control-allow-origin" not in bad.headers
 
 
-def test_a_preflight_is_answered_during_an_outage(world: World) -> None:
+def test_preflight_is_answered_in_an_outage(world: World) -> None:
+    """It needs no store."""
     world.is_down = True
     assert preflight(world, MEMO, "https://any.example.org", "POST").status == 200
 
 
-def test_an_exception_in_a_route_is_an_envelope_that_tells_nothing(new_world: NewWorld, logs: Logs) -> None:
+def test_defect_is_500_with_a_fixed_text(new_world: NewWorld, logs: Logs) -> None:
+    """The log has the cause, with the request's id; the answer has not."""
     world = new_world()
     account = world.sign_up()
     broken = breaking(world)
@@ -467,7 +511,8 @@ def breaking(world: World, failure: Exception | None = None) -> Function:
     return world.functions["users"].with_environment(world.environ, build)
 
 
-def test_every_log_line_of_a_request_has_its_id(world: World, logs: Logs) -> None:
+def test_log_lines_have_the_request_id(world: World, logs: Logs) -> None:
+    """Each line has the id of its own request."""
     world.get("/api/v1/voices", headers={"x-request-id": "first"})
     world.get("/api/v1/auth/me", headers={"x-request-id": "second"})
     assert [(line["request_id"], line["status"]) for line in logs.lines if line["message"] == "request"] == [
@@ -477,13 +522,15 @@ def test_every_log_line_of_a_request_has_its_id(world: World, logs: Logs) -> Non
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/v1/voices", "/api/v1/billing/tiers", "/audio/simulated-10.mp3"])
-def test_head_is_answered_as_get_without_the_body(world: World, path: str) -> None:
+def test_head_is_get_without_the_body(world: World, path: str) -> None:
+    """With the length of the body that GET answers."""
     head, get = world.send("HEAD", path), world.send("GET", path)
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-length"] == get.headers["content-length"]
 
 
-def test_a_preflight_that_is_refused_is_told_so_in_the_envelope(new_world: NewWorld) -> None:
+def test_preflight_refusal_has_the_envelope(new_world: NewWorld) -> None:
+    """Without an admitted origin."""
     asked = {"origin": "https://evil.example.org", "access-control-request-method": "GET"}
     answer = new_world(PRODUCTION).send("OPTIONS", "/api/v1/voices", headers=asked)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")

@@ -17,7 +17,7 @@ from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
 from tests.fakes.permitted import PermittedStore
 from tests.fakes.standin import KEY, StandIn
-from tests.handlers.world import Account, Logs, World
+from tests.handlers.world import PASSWORD, Account, Logs, World
 from tests.support import SECRET, cheap_passwords
 
 NewWorld = Callable[..., World]
@@ -78,7 +78,8 @@ def micro() -> Iterator[MicroWorld]:
 
 
 class TestLogLine:
-    def test_each_request_is_one_line(self, world: World, ada: Account, logs: Logs) -> None:
+    def test_request_is_one_line(self, world: World, ada: Account, logs: Logs) -> None:
+        """With method, route, status and error code."""
         world.memo(ada.key)
         world.get("/api/v1/memos", token=ada.key)
         world.get("/api/v1/memos")
@@ -91,14 +92,16 @@ class TestLogLine:
             ("GET", None, 404, "NOT_FOUND"),
         ]
 
-    def test_the_first_request_of_a_container_is_its_cold_start(self, world: World, logs: Logs) -> None:
+    def test_cold_start_is_the_first_request(self, world: World, logs: Logs) -> None:
+        """Of each container, and events that are no requests do not count."""
         world.handle("memos", schedule_event())
         for _ in range(3):
             world.get("/api/v1/voices")
         world.get("/health/live")
         assert [line["cold_start"] for line in requests(logs)] == [True, False, False, True]
 
-    def test_the_key_is_named_by_its_id_even_when_it_is_refused(self, world: World, ada: Account, logs: Logs) -> None:
+    def test_request_line_has_the_key_id_when_refused(self, world: World, ada: Account, logs: Logs) -> None:
+        """Never the key itself."""
         world.get("/api/v1/usage", token=ada.key)
         world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
         world.get("/api/v1/usage", token=ada.key)
@@ -111,12 +114,43 @@ class TestLogLine:
         ]
         assert ada.key not in logs.text
 
-    def test_a_head_request_is_one_and_has_its_route(self, world: World, logs: Logs) -> None:
+    def test_request_line_has_client_user_and_key(self, world: World, ada: Account, logs: Logs) -> None:
+        """An attack leaves a trace: a pseudonym of the address, and the ids of the user and the key that called."""
+        here, there = {"source_ip": "2001:db8::1"}, {"source_ip": "203.0.113.9"}
+        world.get("/api/v1/memos", token=ada.key, **here)
+        world.get("/api/v1/memos", token=ada.session, **there)
+        world.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD}, source_ip="2001:db8::2")
+        world.post("/api/v1/auth/login", json={"email": ada.email, "password": "wrong"}, **there)
+        lines = requests(logs)
+        assert [line.get("user_id") for line in lines] == [ada.id, ada.id, ada.id, None]
+        assert [line.get("key_id") for line in lines] == [ada.key_id, None, None, None]
+        of_here, of_there, of_neighbour, again = (line["client"] for line in lines)
+        assert of_here == of_neighbour != of_there == again
+        assert not any(personal in logs.text for personal in ("2001:db8", "203.0.113.9", ada.email))
+
+    def test_security_events_are_lines(self, world: World, ada: Account, logs: Logs) -> None:
+        """Changed passwords, ended sessions and refused attempts are lines that an operator finds by their text."""
+        change = {"currentPassword": PASSWORD, "newPassword": "another one"}
+        world.post("/api/v1/auth/change-password", token=ada.session, json=change)
+        world.post("/api/v1/auth/logout", token=ada.session)
+        for _ in range(11):
+            world.post("/api/v1/auth/login", json={"email": ada.email, "password": "wrong"})
+        seen = [(line["level"], line["message"]) for line in logs.lines if "request" not in line["message"]]
+        assert seen == [
+            ("INFO", "password changed; all other sessions ended"),
+            ("INFO", "session ended"),
+            ("WARNING", "attempts refused"),
+        ]
+        assert all(word not in logs.text for word in ("another one", PASSWORD, "/api/v1/auth/login?"))
+
+    def test_request_line_names_head_and_its_route(self, world: World, logs: Logs) -> None:
+        """HEAD is logged as HEAD."""
         world.send("HEAD", "/api/v1/voices")
         (line,) = requests(logs)
         assert (line["method"], line["route"]) == ("HEAD", "/api/v1/voices")
 
-    def test_an_outage_and_a_defect_are_named(self, world: World, ada: Account, logs: Logs) -> None:
+    def test_request_line_names_outages_and_defects(self, world: World, ada: Account, logs: Logs) -> None:
+        """By the codes of their answers."""
         world.get("/api/v1/usage", token=ada.key)
 
         async def fail() -> None:
@@ -131,7 +165,8 @@ class TestLogLine:
         codes = [(line["status"], line.get("error")) for line in requests(logs)]
         assert codes == [(200, None), (503, "SERVICE_UNAVAILABLE"), (500, "INTERNAL_ERROR")]
 
-    def test_what_the_store_was_asked_is_counted_and_timed(self, micro: MicroWorld, logs: Logs) -> None:
+    def test_request_line_counts_store_requests(self, micro: MicroWorld, logs: Logs) -> None:
+        """The first event's include the verification."""
         account = micro.sign_up()
         micro.get("/api/v1/memos", token=account.key)
         micro.get("/api/v1/memos", token=account.key)
@@ -142,7 +177,8 @@ class TestLogLine:
         assert (second["store_requests"], voices["store_requests"], voices["store_ms"]) == (2, 0, 0)
         assert second["store_ms"] > 0
 
-    def test_the_memory_store_makes_no_requests(self, new_world: NewWorld, logs: Logs, store_choice: str) -> None:
+    def test_request_line_counts_none_for_memory(self, new_world: NewWorld, logs: Logs, store_choice: str) -> None:
+        """The memory store makes no requests."""
         if store_choice != "memory":
             pytest.skip("this is about memory")
         new_world().sign_up()
@@ -154,32 +190,30 @@ ON_A_NETWORK: Final = {"StoreLatency"}
 
 
 class TestMetrics:
-    def test_none_are_written_where_nobody_collects_them(
+    def test_metrics_are_not_written_outside_lambda(
         self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        """Nor where METRICS=0 says so."""
         for environ in ({}, {"METRICS": "0"}, {"METRICS": "0", "AWS_LAMBDA_FUNCTION_NAME": "memos"}):
             new_world(environ).get("/api/v1/voices")
         new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "IS_LOCAL": "true"}).get("/api/v1/voices")
         assert written(capsys) == []
 
-    def test_lambda_writes_them_under_the_functions_name(
-        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_metrics_are_written_in_lambda(self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        """Under the function's name."""
         new_world({"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos", "SESSION_SECRET": SECRET}).get("/api/v1/voices")
         (line,) = written(capsys)
         assert line["function"] == "agent-talk-dev-memos"
         assert named(line) - ON_A_NETWORK == {"Duration", "StoreRequests", "ColdStarts"}
 
-    def test_a_container_that_cannot_serve_says_so(
-        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_metrics_count_a_failed_start(self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        """As StoreErrors."""
         new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "LOG_LEVEL": "LOUD"}).get("/api/v1/voices")
         (line,) = written(capsys)
         assert line["StoreErrors"] == [1]
 
-    def test_a_memo_is_counted_once_and_a_refused_one_is_a_refusal(
-        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_metrics_count_memos_and_refusals(self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        """A memo counts once, a refused one as LimitRefusals."""
         world = new_world(COUNTED)
         account = world.sign_up()
         world.memo(account.key)
@@ -193,18 +227,18 @@ class TestMetrics:
         assert (refused["LimitRefusals"], refused["error"]) == ([1], "DAILY_LIMIT_EXCEEDED")
         assert named(invalid) - ON_A_NETWORK == {"Duration", "StoreRequests", "ClientErrors"}
 
-    def test_the_stores_requests_are_counted_and_timed(
-        self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_metrics_time_store_requests(self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each request to the store has its latency."""
         account = micro.sign_up()
         for _ in range(2):
             micro.get("/api/v1/memos", token=account.key)
         line = written(capsys)[-1]
         assert (line["StoreRequests"], len(line["StoreLatency"])) == ([2], 2)
 
-    def test_nothing_of_one_event_is_told_of_the_next(
+    def test_metrics_of_an_event_are_its_own(
         self, micro: MicroWorld, capsys: pytest.CaptureFixture[str], logs: Logs
     ) -> None:
+        """Nothing carries over to the next event."""
         account = micro.sign_up()
         micro.memo(account.key)
         micro.get("/api/v1/memos", headers=TRACE)
@@ -216,9 +250,10 @@ class TestMetrics:
         assert requests(logs)[-1].keys() & {"error", "trace_id", "key_id"} == set()
 
     @pytest.mark.anyio
-    async def test_requests_at_once_tell_of_themselves_only(
+    async def test_metrics_of_concurrent_requests_are_separate(
         self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        """Each line counts its own request alone."""
         async with micro.http("users") as client:
             account = (
                 await client.post("/api/v1/auth/signup", json={"email": "a@b.co", "password": "long enough"})
@@ -260,7 +295,8 @@ class TestMetrics:
         assert told["voices"] == {(0, False, None)}
         assert told["nowhere"] == {(0, False, "NOT_FOUND")}
 
-    def test_no_secret_and_no_path_is_among_them(self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_metrics_contain_no_secret_and_no_path(self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        """Routes are templates."""
         account = micro.sign_up("canary@example.org", "canary-password")
         memo = micro.memo(account.key, "canary text", title="canary")
         micro.get(f"/api/v1/memo/{memo['id']}", token=account.key)
@@ -269,7 +305,8 @@ class TestMetrics:
         for secret in ("canary", account.key, account.session, memo["id"]):
             assert secret not in text
 
-    def test_a_request_with_any_number_of_store_requests_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_metrics_are_one_line_for_any_number_of_requests(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Latencies beyond the format's bound are counted and not timed."""
         spent = RequestStats(store_ms=[1.0] * 250)
         emit(served(spent=spent), function="memos")
         (line,) = written(capsys)
@@ -289,14 +326,14 @@ class TestMetrics:
             (503, "StoreErrors"),
         ],
     )
-    def test_errors_are_told_apart_by_their_status(self, status: int | None, kind: str | None) -> None:
+    def test_kind_of_error_follows_from_the_status(self, status: int | None, kind: str | None) -> None:
+        """Each status counts under one metric at most."""
         assert kind_of_error(status) == kind
 
 
 class TestTrace:
-    def test_it_goes_on_in_every_request_to_the_store_each_a_span_of_its_own(
-        self, micro: MicroWorld, logs: Logs
-    ) -> None:
+    def test_trace_continues_in_every_store_request(self, micro: MicroWorld, logs: Logs) -> None:
+        """Each request to the store is a span of its own."""
         account = micro.sign_up()
         micro.get("/api/v1/memos", token=account.key)
         micro.wire.seen.clear()
@@ -308,16 +345,16 @@ class TestTrace:
         assert requests(logs)[-1]["trace_id"] == TRACE_ID
 
     @pytest.mark.parametrize("rest", [False, True])
-    def test_an_invalid_one_is_ignored_with_its_state_and_none_is_made_up(
-        self, micro: MicroWorld, logs: Logs, *, rest: bool
-    ) -> None:
+    def test_trace_is_ignored_when_invalid(self, micro: MicroWorld, logs: Logs, *, rest: bool) -> None:
+        """With its state, and no trace is invented."""
         account = micro.sign_up()
         for headers in ({}, TRACE | {"traceparent": "00-nothing"}, {"tracestate": "a=1"}):
             assert micro.get("/api/v1/memos", token=account.key, headers=headers, rest=rest).status == 200
         assert [headers for headers in micro.wire.seen if headers.keys() & {"traceparent", "tracestate"}] == []
         assert [line for line in logs.lines if "trace_id" in line] == []
 
-    def test_a_state_that_no_header_can_carry_fails_nothing(self, micro: MicroWorld) -> None:
+    def test_trace_state_is_dropped_when_no_header_can_carry_it(self, micro: MicroWorld) -> None:
+        """The request succeeds, and the trace continues."""
         account = micro.sign_up()
         answer = micro.get("/api/v1/memos", token=account.key, headers=TRACE | {"tracestate": "a=\xe9"})
         assert answer.status == 200
@@ -326,6 +363,7 @@ class TestTrace:
 
 def served(spent: RequestStats) -> Served:
     return Served(
+        client=None,
         request_id="r",
         method="GET",
         route="/api/v1/memos",

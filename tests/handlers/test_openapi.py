@@ -89,7 +89,8 @@ def answer_models(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @every_document
-def test_every_error_is_the_envelope(name: str) -> None:
+def test_documented_errors_are_the_envelope(name: str) -> None:
+    """On every route, except health's own 503."""
     for path, method, operation in operations(DOCUMENTS[name]):
         errors = {status: answer for status, answer in operation["responses"].items() if status[0] not in "23"}
         assert {"500", "503", "default"} <= errors.keys(), (method, path)
@@ -100,14 +101,17 @@ def test_every_error_is_the_envelope(name: str) -> None:
 
 
 @every_document
-def test_nothing_speaks_of_fastapis_own_validation_errors(name: str) -> None:
+def test_documents_have_no_fastapi_errors(name: str) -> None:
+    """FastAPI's 422 and its models do not exist here."""
     text = json.dumps(DOCUMENTS[name])
     assert "HTTPValidationError" not in text
     assert '"422"' not in text
 
 
 @every_document
-def test_answers_have_no_free_form_objects_but_metadata(name: str) -> None:
+def test_answers_have_no_free_form_objects(name: str) -> None:
+    """Except a log's metadata."""
+
     def free(node: Any, trail: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if isinstance(node, dict):
             if node.get("type") == "object" and "properties" not in node:
@@ -123,7 +127,8 @@ def test_answers_have_no_free_form_objects_but_metadata(name: str) -> None:
 
 
 @every_document
-def test_every_answer_of_json_has_a_model(name: str) -> None:
+def test_json_answers_have_models(name: str) -> None:
+    """Every documented JSON answer has a schema."""
     for path, method, operation in operations(DOCUMENTS[name]):
         for status, answer in operation["responses"].items():
             for media in answer.get("content", {}).values():
@@ -132,7 +137,8 @@ def test_every_answer_of_json_has_a_model(name: str) -> None:
 
 
 @every_document
-def test_answer_models_have_no_defaults_and_all_their_fields(name: str) -> None:
+def test_answer_models_require_all_fields(name: str) -> None:
+    """Optional fields are present and null."""
     for model_name, model in answer_models(DOCUMENTS[name]).items():
         if "properties" not in model or model_name == "ErrorDetails":
             continue
@@ -141,18 +147,21 @@ def test_answer_models_have_no_defaults_and_all_their_fields(name: str) -> None:
         assert [field for field, of in model["properties"].items() if "default" in of] == [], model_name
 
 
-def test_operation_ids_are_unique_over_all_functions() -> None:
+def test_operation_ids_are_unique() -> None:
+    """Over all functions, which are served as one API."""
     ids = [operation["operationId"] for document in DOCUMENTS.values() for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
 
 
-def test_a_path_belongs_to_one_function() -> None:
+def test_paths_belong_to_one_function() -> None:
+    """With all its methods."""
     paths = [path for document in DOCUMENTS.values() for path in document["paths"]]
     assert len(paths) == len(set(paths))
 
 
 @every_document
-def test_the_field_names_of_models_are_camel_case(name: str) -> None:
+def test_model_fields_are_camel_case(name: str) -> None:
+    """In requests and answers."""
     for model in DOCUMENTS[name].get("components", {}).get("schemas", {}).values():
         for field in model.get("properties", {}):
             assert re.fullmatch(r"[a-z][A-Za-z]*", field)
@@ -171,6 +180,7 @@ class Prepared:
             "key_id": spare,
             "tier": "pro",
             "file": "simulated-9.mp3",
+            "sample": "adam.mp3",
         }
 
 

@@ -60,18 +60,21 @@ NO_BILLING = {"stripeEnabled": False, "canUpgrade": False, "canManageSubscriptio
 
 
 def test_tiers_are_public_and_in_order(world: World) -> None:
+    """With every field of the contract."""
     answer = world.get(TIERS, token="garbage")
     assert (answer.status, answer.json) == (200, {"success": True, "tiers": [HOBBY, PRO, ENTERPRISE]})
 
 
 @pytest.mark.parametrize(("name", "tier"), [("hobby", HOBBY), ("Pro", PRO), ("ENTERPRISE", ENTERPRISE)])
-def test_a_tier_is_found_in_any_case(world: World, name: str, tier: dict[str, Any]) -> None:
+def test_tier_is_found_in_any_case(world: World, name: str, tier: dict[str, Any]) -> None:
+    """Of its letters."""
     answer = world.get(f"{TIERS}/{name}")
     assert (answer.status, answer.json) == (200, {"success": True, "tier": tier})
 
 
 @pytest.mark.parametrize("name", ["gold", "pro%20", "PR%C3%96"])
-def test_an_unknown_tier_is_told_with_those_there_are(world: World, ada: Account, name: str) -> None:
+def test_unknown_tier_is_400_with_the_options(world: World, ada: Account, name: str) -> None:
+    """On every route that takes a tier."""
     shown = {"pro%20": "pro ", "PR%C3%96": "PRÖ"}.get(name, name)
     for path in (f"{TIERS}/{name}", f"{COMPARE}/{name}"):
         answer = world.get(path, token=ada.session)
@@ -79,7 +82,8 @@ def test_an_unknown_tier_is_told_with_those_there_are(world: World, ada: Account
         assert answer.error["details"]["validOptions"] == ["hobby", "pro", "enterprise"]
 
 
-def test_without_a_payment_the_subscription_is_the_plans(world: World, ada: Account) -> None:
+def test_subscription_is_the_plan_without_a_payment(world: World, ada: Account) -> None:
+    """Status active, and no ids of Stripe."""
     answer = world.get(SUBSCRIPTION, token=ada.session)
     created = world.get("/api/v1/auth/me", token=ada.session).json["user"]["createdAt"]
     assert answer.status == 200
@@ -104,7 +108,8 @@ def test_without_a_payment_the_subscription_is_the_plans(world: World, ada: Acco
     }
 
 
-def test_a_paid_subscription_answers_its_row(world: World, ada: Account) -> None:
+def test_subscription_answers_its_row_when_paid(world: World, ada: Account) -> None:
+    """Ids, period and status are the row's."""
     world.put_on(ada, Tier.PRO)
     row = Subscription(
         id="s1",
@@ -137,7 +142,8 @@ def test_a_paid_subscription_answers_its_row(world: World, ada: Account) -> None
     }
 
 
-def test_a_better_plan_is_compared_feature_by_feature(world: World, ada: Account) -> None:
+def test_compare_names_each_feature_of_a_better_plan(world: World, ada: Account) -> None:
+    """With current, target and improvement."""
     answer = world.get(f"{COMPARE}/Pro", token=ada.session)
     assert answer.status == 200
     assert answer.json == {
@@ -160,7 +166,8 @@ def test_a_better_plan_is_compared_feature_by_feature(world: World, ada: Account
     }
 
 
-def test_no_limit_compares_as_unlimited(world: World, ada: Account) -> None:
+def test_compare_writes_no_limit_as_unlimited(world: World, ada: Account) -> None:
+    """And is better than every number."""
     world.put_on(ada, Tier.ENTERPRISE)
     comparison = world.get(f"{COMPARE}/hobby", token=ada.session).json["comparison"]
     assert (comparison["isUpgrade"], comparison["isDowngrade"], comparison["isSameTier"]) == (False, True, False)
@@ -174,21 +181,24 @@ def test_no_limit_compares_as_unlimited(world: World, ada: Account) -> None:
     ]
 
 
-def test_the_same_plan_improves_nothing(world: World, ada: Account) -> None:
+def test_compare_with_the_same_plan_improves_nothing(world: World, ada: Account) -> None:
+    """It is neither an upgrade nor a downgrade."""
     comparison = world.get(f"{COMPARE}/HOBBY", token=ada.session).json["comparison"]
     assert (comparison["isUpgrade"], comparison["isDowngrade"], comparison["isSameTier"]) == (False, False, True)
     assert {change["improvement"] for change in comparison["changes"]} == {False}
 
 
 @pytest.mark.parametrize("path", [SUBSCRIPTION, f"{COMPARE}/pro"])
-def test_ones_own_plan_takes_nothing_but_a_session(world: World, ada: Account, path: str) -> None:
+def test_billing_takes_a_session_alone(world: World, ada: Account, path: str) -> None:
+    """API keys and strangers are 401."""
     assert world.get(path).refusal[:2] == (401, "MISSING_API_KEY")
     assert world.get(path, token=ada.key).refusal[:2] == (401, "INVALID_API_KEY")
     assert world.get(path, cookies=[f"auth_token={ada.session}"]).status == 200
 
 
 @pytest.mark.parametrize("rest", [False, True])
-def test_plans_answer_either_kind_of_event(world: World, ada: Account, rest: bool) -> None:  # noqa: FBT001
+def test_billing_takes_both_payloads(world: World, ada: Account, rest: bool) -> None:  # noqa: FBT001
+    """Payload 1.0 and 2.0."""
     assert len(world.get(TIERS, rest=rest).json["tiers"]) == 3
     assert world.get(f"{TIERS}/pro", rest=rest).json["tier"] == PRO
     assert world.get(SUBSCRIPTION, token=ada.session, rest=rest).json["user"]["id"] == ada.id

@@ -27,7 +27,8 @@ def log_in(world: World, email: str, password: str = PASSWORD, source_ip: str = 
     return world.post(LOG_IN, json={"email": email, "password": password}, source_ip=source_ip)
 
 
-def test_a_sign_up_answers_the_user_a_session_and_a_first_key(world: World) -> None:
+def test_sign_up_answers_user_session_and_first_key(world: World) -> None:
+    """A sign-up answers exactly the fields of the contract: the user, a session of seven days, and a first live key."""
     answer = world.post(SIGN_UP, json={"email": "  Ada@Example.ORG ", "password": PASSWORD})
     body = answer.json
     assert answer.status == 201
@@ -55,7 +56,8 @@ def test_a_sign_up_answers_the_user_a_session_and_a_first_key(world: World) -> N
     assert isinstance(body["warning"], str)
 
 
-def test_a_sign_up_sets_the_session_as_a_cookie_of_seven_days(world: World) -> None:
+def test_sign_up_sets_a_cookie_of_seven_days(world: World) -> None:
+    """The cookie contains the answered token and has the attributes of the contract."""
     answer = world.post(SIGN_UP, json={"email": "ada@example.org", "password": PASSWORD})
     (cookie,) = answer.cookies
     value, *attributes = cookie.split("; ")
@@ -63,7 +65,8 @@ def test_a_sign_up_sets_the_session_as_a_cookie_of_seven_days(world: World) -> N
     assert {attribute.lower() for attribute in attributes} == {"httponly", "max-age=604800", "path=/", "samesite=lax"}
 
 
-def test_in_production_the_cookie_is_secure(new_world: NewWorld) -> None:
+def test_cookie_is_secure_in_production(new_world: NewWorld) -> None:
+    """Sign-up, login and logout set it with Secure."""
     world = new_world(PRODUCTION)
     for answer in (
         world.post(SIGN_UP, json={"email": "ada@example.org", "password": PASSWORD}),
@@ -73,7 +76,8 @@ def test_in_production_the_cookie_is_secure(new_world: NewWorld) -> None:
         assert "Secure" in answer.cookies[0].split("; ")
 
 
-def test_the_session_of_a_sign_up_opens_the_account(world: World) -> None:
+def test_sign_up_session_opens_the_account(world: World) -> None:
+    """The session of a sign-up is good at once."""
     account = world.sign_up()
     answer = world.get(ME, token=account.session)
     assert answer.status == 200
@@ -81,7 +85,8 @@ def test_the_session_of_a_sign_up_opens_the_account(world: World) -> None:
     assert answer.json["user"]["id"] == account.id
 
 
-def test_a_second_sign_up_of_an_address_is_refused_in_any_case(world: World, ada: Account) -> None:
+def test_sign_up_is_409_when_the_address_is_taken(world: World, ada: Account) -> None:
+    """In any case of its letters, and without a cookie."""
     answer = world.post(SIGN_UP, json={"email": ada.email.upper(), "password": PASSWORD})
     assert answer.refusal == TAKEN
     assert answer.error.keys() == {"code", "message"}
@@ -110,9 +115,10 @@ def test_a_second_sign_up_of_an_address_is_refused_in_any_case(world: World, ada
         ({}, "object"),
     ],
 )
-def test_each_field_is_required_and_text(
+def test_body_fields_are_required_text(
     world: World, path: str, good: dict[str, str], position: int, value: Any, expected: str
 ) -> None:
+    """An absent, null or empty field is MISSING_FIELD; another type is INVALID_INPUT and named."""
     field = list(good)[position]
     sent: dict[str, Any] = good | {field: value}
     if value == "absent":
@@ -129,7 +135,8 @@ def test_each_field_is_required_and_text(
         assert answer.error["details"]["providedType"] == expected
 
 
-def test_an_empty_body_is_told_what_it_misses(world: World) -> None:
+def test_sign_up_names_the_missing_field_of_an_empty_body(world: World) -> None:
+    """An absent body counts as an empty object."""
     for body in (None, "", "{}"):
         answer = world.post(SIGN_UP, body=body)
         assert answer.refusal == (400, "MISSING_FIELD", "Missing required field: email")
@@ -138,7 +145,8 @@ def test_an_empty_body_is_told_what_it_misses(world: World) -> None:
 @pytest.mark.parametrize(
     "email", ["ada", "@example.org", "ada@", "ada@example", "a da@example.org", "ada@example.org\x00", " ", "ada@."]
 )
-def test_what_is_no_address_is_refused(world: World, email: str) -> None:
+def test_sign_up_refuses_what_is_no_address(world: World, email: str) -> None:
+    """A malformed e-mail address is 400 and names the field."""
     answer = world.post(SIGN_UP, json={"email": email, "password": PASSWORD})
     assert (answer.status, answer.error["code"], answer.error["details"]) == (
         400,
@@ -148,7 +156,8 @@ def test_what_is_no_address_is_refused(world: World, email: str) -> None:
 
 
 @pytest.mark.parametrize(("length", "status"), [(254, 201), (255, 400)])
-def test_an_address_has_at_most_254_characters_after_trimming(world: World, length: int, status: int) -> None:
+def test_sign_up_takes_addresses_of_254_characters(world: World, length: int, status: int) -> None:
+    """Spaces around the address do not count."""
     email = "a" * (length - 12) + "@example.org"
     answer = world.post(SIGN_UP, json={"email": f"  {email}  ", "password": PASSWORD})
     assert answer.status == status
@@ -169,7 +178,8 @@ def test_an_address_has_at_most_254_characters_after_trimming(world: World, leng
         ("p" * 129, 400),
     ],
 )
-def test_a_password_has_8_to_128_utf_16_units(world: World, password: str, status: int) -> None:
+def test_sign_up_takes_passwords_of_8_to_128_units(world: World, password: str, status: int) -> None:
+    """Length counts UTF-16 code units, and a password that was taken logs in."""
     answer = world.post(SIGN_UP, json={"email": "ada@example.org", "password": password})
     assert answer.status == status
     if status == 400:
@@ -179,13 +189,15 @@ def test_a_password_has_8_to_128_utf_16_units(world: World, password: str, statu
         assert log_in(world, "ada@example.org", password).status == 200
 
 
-def test_a_password_is_kept_as_it_is(world: World) -> None:
+def test_password_is_neither_trimmed_nor_folded(world: World) -> None:
+    """Spaces and case count."""
     world.sign_up("ada@example.org", "  Spaces and CASE ")
     assert log_in(world, "ada@example.org", "  Spaces and CASE ").status == 200
     assert log_in(world, "ada@example.org", "spaces and case").refusal == NO_LOGIN
 
 
-def test_a_login_answers_the_user_and_a_new_session(world: World, ada: Account) -> None:
+def test_log_in_answers_the_user_and_a_new_session(world: World, ada: Account) -> None:
+    """The address is compared trimmed and in lower case, and the cookie contains the new token."""
     answer = log_in(world, " ADA@example.org")
     body = answer.json
     assert answer.status == 200
@@ -197,21 +209,24 @@ def test_a_login_answers_the_user_and_a_new_session(world: World, ada: Account) 
     assert answer.cookies[0].startswith(f"auth_token={body['token']}; ")
 
 
-def test_an_unknown_address_and_a_wrong_password_answer_alike(world: World, ada: Account) -> None:
+def test_log_in_answers_alike_when_unknown_or_wrong(world: World, ada: Account) -> None:
+    """Status, body and headers do not tell whether an address has an account."""
     unknown, wrong = log_in(world, "nobody@example.org"), log_in(world, ada.email, "wrong password")
     assert unknown.refusal == wrong.refusal == NO_LOGIN
     assert unknown.body == wrong.body
     assert unknown.headers.keys() == wrong.headers.keys()
 
 
-def test_an_unknown_address_costs_one_check_of_a_password_too(world: World, ada: Account) -> None:
+def test_log_in_checks_a_password_when_unknown(world: World, ada: Account) -> None:
+    """An unknown address takes the same work."""
     log_in(world, ada.email, "wrong password")
     checks = len(world.hasher.checks)
     log_in(world, "nobody@example.org")
     assert len(world.hasher.checks) == checks + 1
 
 
-def test_ten_failed_logins_close_an_account_to_an_address(world: World, ada: Account) -> None:
+def test_log_in_is_429_after_ten_failures(world: World, ada: Account) -> None:
+    """The eleventh attempt is refused before its password is checked."""
     for _ in range(10):
         assert log_in(world, ada.email, "wrong password").refusal == NO_LOGIN
     refused = log_in(world, ada.email)
@@ -221,7 +236,8 @@ def test_ten_failed_logins_close_an_account_to_an_address(world: World, ada: Acc
     assert len(world.hasher.checks) == 10
 
 
-def test_the_window_of_failed_logins_ends_when_retry_after_says(world: World, ada: Account) -> None:
+def test_log_in_window_ends_when_retry_after_says(world: World, ada: Account) -> None:
+    """One second earlier it is still closed."""
     for _ in range(10):
         log_in(world, ada.email, "wrong password")
     wait = int(log_in(world, ada.email).headers["retry-after"])
@@ -231,24 +247,28 @@ def test_the_window_of_failed_logins_ends_when_retry_after_says(world: World, ad
     assert log_in(world, ada.email).status == 200
 
 
-def test_failed_logins_of_one_address_leave_others_alone(world: World, ada: Account) -> None:
+def test_log_in_failures_close_no_other_address(world: World, ada: Account) -> None:
+    """The owner logs in from elsewhere."""
     for _ in range(11):
         log_in(world, ada.email, "wrong password")
     assert log_in(world, ada.email, source_ip="203.0.113.8").status == 200
 
 
-def test_good_logins_are_not_counted(world: World, ada: Account) -> None:
+def test_log_in_counts_no_good_logins(world: World, ada: Account) -> None:
+    """More good logins than the limit succeed."""
     for _ in range(12):
         assert log_in(world, ada.email).status == 200
 
 
-def test_invalid_login_requests_are_not_counted(world: World, ada: Account) -> None:
+def test_log_in_counts_no_invalid_requests(world: World, ada: Account) -> None:
+    """A 400 takes no attempt."""
     for _ in range(12):
         assert world.post(LOG_IN, json={"email": ada.email}).status == 400
     assert log_in(world, ada.email).status == 200
 
 
-def test_an_address_has_a_limit_over_all_accounts(new_world: NewWorld) -> None:
+def test_log_in_has_a_limit_per_address(new_world: NewWorld) -> None:
+    """Failures on many accounts close the address for all, until the window ends."""
     world = new_world({"FAILED_LOGINS_PER_ADDRESS": "15"})
     account = world.sign_up()
     for n in range(15):
@@ -259,7 +279,9 @@ def test_an_address_has_a_limit_over_all_accounts(new_world: NewWorld) -> None:
     assert log_in(world, account.email).status == 200
 
 
-def test_an_hour_admits_twenty_sign_ups_from_an_address(world: World) -> None:
+def test_sign_up_admits_twenty_an_hour_per_address(world: World) -> None:
+    """The next is 429 with the rest of the hour in Retry-After; other addresses go on."""
+
     def sign_up(n: int, source_ip: str = "203.0.113.7") -> Answer:
         return world.post(SIGN_UP, json={"email": f"u{n}@example.org", "password": PASSWORD}, source_ip=source_ip)
 
@@ -273,14 +295,16 @@ def test_an_hour_admits_twenty_sign_ups_from_an_address(world: World) -> None:
     assert sign_up(21).status == 201
 
 
-def test_invalid_sign_ups_are_not_counted(new_world: NewWorld) -> None:
+def test_sign_up_counts_no_invalid_requests(new_world: NewWorld) -> None:
+    """A 400 takes no attempt."""
     world = new_world({"SIGNUPS_PER_ADDRESS": "1"})
     for _ in range(3):
         assert world.post(SIGN_UP, json={"email": "ada@example.org", "password": "short"}).status == 400
     assert world.post(SIGN_UP, json={"email": "ada@example.org", "password": PASSWORD}).status == 201
 
 
-def test_the_client_address_is_the_gateways_source_ip_whatever_headers_say(new_world: NewWorld) -> None:
+def test_client_address_is_the_source_ip(new_world: NewWorld) -> None:
+    """No header changes the address by which attempts are counted."""
     world = new_world({"SIGNUPS_PER_ADDRESS": "1"})
     statuses = [
         world.post(
@@ -293,7 +317,8 @@ def test_the_client_address_is_the_gateways_source_ip_whatever_headers_say(new_w
     assert statuses == [201, 429]
 
 
-def test_a_logout_ends_its_session_and_clears_the_cookie(world: World, ada: Account) -> None:
+def test_log_out_ends_its_session_and_clears_the_cookie(world: World, ada: Account) -> None:
+    """The token is EXPIRED_TOKEN afterwards."""
     answer = world.post(LOG_OUT, token=ada.session)
     assert answer.status == 200
     assert answer.json.keys() == {"success", "message"}
@@ -304,7 +329,8 @@ def test_a_logout_ends_its_session_and_clears_the_cookie(world: World, ada: Acco
     assert world.get(ME, token=ada.session).refusal[:2] == (401, "EXPIRED_TOKEN")
 
 
-def test_a_logout_ends_only_its_own_session(world: World, ada: Account) -> None:
+def test_log_out_ends_no_other_session(world: World, ada: Account) -> None:
+    """Another session of the same user stays good."""
     other = log_in(world, ada.email).json["token"]
     world.post(LOG_OUT, cookies=[f"auth_token={ada.session}"])
     assert world.get(ME, token=ada.session).status == 401
@@ -312,11 +338,13 @@ def test_a_logout_ends_only_its_own_session(world: World, ada: Account) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "garbage", "at_live_" + "a" * 43, "at_live_x"])
-def test_a_logout_works_without_a_session(world: World, token: str | None) -> None:
+def test_log_out_is_200_without_a_session(world: World, token: str | None) -> None:
+    """Garbage and API keys as credentials included."""
     assert world.post(LOG_OUT, token=token).status == 200
 
 
-def test_a_logout_is_repeatable(world: World, ada: Account) -> None:
+def test_log_out_is_repeatable(world: World, ada: Account) -> None:
+    """The second one is 200 too."""
     assert [world.post(LOG_OUT, token=ada.session).status for _ in range(2)] == [200, 200]
 
 
@@ -345,18 +373,21 @@ def test_change_password_is_refused_after_ten_wrong_ones(world: World, ada: Acco
     assert world.post(CHANGE, token=ada.session, json=body, source_ip="203.0.113.8").status == 200
 
 
-def test_a_changed_password_replaces_the_old_one(world: World, ada: Account) -> None:
+def test_change_password_replaces_the_old_one(world: World, ada: Account) -> None:
+    """The old password logs in no more, the new one does."""
     world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"})
     assert log_in(world, ada.email).refusal == NO_LOGIN
     assert log_in(world, ada.email, "another one").status == 200
 
 
-def test_a_changed_password_leaves_the_keys_working(world: World, ada: Account) -> None:
+def test_change_password_leaves_keys_working(world: World, ada: Account) -> None:
+    """API keys do not depend on the password."""
     world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"})
     world.memo(ada.key)
 
 
-def test_a_changed_password_shows_in_updated_at(world: World, ada: Account) -> None:
+def test_change_password_sets_updated_at(world: World, ada: Account) -> None:
+    """createdAt stays."""
     world.later(hours=1)
     token = world.post(
         CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"}
@@ -366,7 +397,8 @@ def test_a_changed_password_shows_in_updated_at(world: World, ada: Account) -> N
     assert user["updatedAt"].startswith("2026-03-02T13:")
 
 
-def test_a_wrong_current_password_changes_nothing(world: World, ada: Account) -> None:
+def test_change_password_changes_nothing_when_wrong(world: World, ada: Account) -> None:
+    """A wrong current password is 401, sets no cookie and ends no session."""
     answer = world.post(CHANGE, token=ada.session, json={"currentPassword": "wrong", "newPassword": "another one"})
     assert answer.refusal == (401, "UNAUTHORIZED", "Current password is incorrect")
     assert answer.cookies == ()
@@ -374,7 +406,8 @@ def test_a_wrong_current_password_changes_nothing(world: World, ada: Account) ->
     assert log_in(world, ada.email).status == 200
 
 
-def test_a_new_password_obeys_the_same_bounds(world: World, ada: Account) -> None:
+def test_change_password_bounds_the_new_one(world: World, ada: Account) -> None:
+    """As in a sign-up, and the field is named."""
     answer = world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "p" * 129})
     assert answer.refusal[:2] == (400, "VALIDATION_ERROR")
     assert answer.error["details"] == {"field": "newPassword", "maxLength": 128, "provided": 129}
@@ -392,18 +425,21 @@ def test_a_new_password_obeys_the_same_bounds(world: World, ada: Account) -> Non
         {"cookie": "theme=dark; auth_token={}; a=b"},
     ],
 )
-def test_a_session_is_taken_from_the_header_or_the_cookie(world: World, ada: Account, headers: dict[str, str]) -> None:
+def test_session_comes_by_header_or_cookie(world: World, ada: Account, headers: dict[str, str]) -> None:
+    """Bearer in any case, the bare token, or the cookie among others."""
     sent = {name: value.format(ada.session) for name, value in headers.items()}
     assert world.get(ME, headers=sent).status == 200
 
 
-def test_the_header_wins_over_the_cookie(world: World, ada: Account, bob: Account) -> None:
+def test_header_wins_over_the_cookie(world: World, ada: Account, bob: Account) -> None:
+    """A bad token in the header is refused, though the cookie is good."""
     cookie = [f"auth_token={bob.session}"]
     assert world.get(ME, token=ada.session, cookies=cookie).json["user"]["id"] == ada.id
     assert world.get(ME, token="garbage", cookies=cookie).refusal[:2] == (401, "INVALID_API_KEY")
 
 
-def test_no_credential_is_told_so(world: World) -> None:
+def test_session_route_is_401_without_a_credential(world: World) -> None:
+    """With WWW-Authenticate."""
     answer = world.get(ME)
     assert answer.refusal[:2] == (401, "MISSING_API_KEY")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -411,31 +447,36 @@ def test_no_credential_is_told_so(world: World) -> None:
 
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "at_live_" + "a" * 43, "\xe9"])
-def test_what_is_no_session_is_told_so(world: World, token: str) -> None:
+def test_session_route_refuses_what_is_no_session(world: World, token: str) -> None:
+    """Malformed tokens are INVALID_API_KEY."""
     answer = world.get(ME, headers={"authorization": token})
     assert answer.refusal[:2] == (401, "INVALID_API_KEY")
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_good_key_is_no_session(world: World, ada: Account) -> None:
+def test_session_route_refuses_a_good_key(world: World, ada: Account) -> None:
+    """An API key opens no account."""
     for method, path in (("GET", ME), ("POST", CHANGE)):
         assert world.send(method, path, token=ada.key).refusal[:2] == (401, "INVALID_API_KEY")
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS512"])
-def test_a_session_signed_in_another_way_is_refused(world: World, ada: Account, algorithm: str) -> None:
+def test_session_of_another_algorithm_is_refused(world: World, ada: Account, algorithm: str) -> None:
+    """`none` and HS512 are no signatures of ours."""
     claims = jwt.decode(ada.session, options={"verify_signature": False})
     forged = jwt.encode(claims, DEVELOPMENT_SECRET * 2 if algorithm == "HS512" else "", algorithm=algorithm)
     assert world.get(ME, token=forged).refusal[:2] == (401, "INVALID_API_KEY")
 
 
-def test_a_session_signed_with_another_secret_is_refused(world: World, ada: Account) -> None:
+def test_session_of_another_secret_is_refused(world: World, ada: Account) -> None:
+    """A forged session is INVALID_API_KEY."""
     claims = jwt.decode(ada.session, options={"verify_signature": False})
     forged = jwt.encode(claims, "x" * 32, algorithm="HS256")
     assert world.get(ME, token=forged).refusal[:2] == (401, "INVALID_API_KEY")
 
 
-def test_a_session_ends_after_seven_days(world: World, ada: Account) -> None:
+def test_session_ends_after_seven_days(world: World, ada: Account) -> None:
+    """Then it is EXPIRED_TOKEN, with WWW-Authenticate."""
     world.clock.at = NOON.replace(day=9, hour=11, minute=59, second=59)
     assert world.get(ME, token=ada.session).status == 200
     world.later(seconds=1)
@@ -444,24 +485,28 @@ def test_a_session_ends_after_seven_days(world: World, ada: Account) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_credentials_are_looked_at_before_the_body(world: World) -> None:
+def test_credentials_are_checked_before_the_body(world: World) -> None:
+    """A stranger's invalid body is 401."""
     assert world.post(CHANGE, json={"currentPassword": 7}).refusal[:2] == (401, "MISSING_API_KEY")
 
 
 def test_public_routes_ignore_bad_credentials(world: World, ada: Account) -> None:
+    """Sign-up and login succeed with garbage in header and cookie."""
     bad = {"token": "at_live_bad", "cookies": ["auth_token=garbage"]}
     assert world.post(SIGN_UP, json={"email": "x@example.org", "password": PASSWORD}, **bad).status == 201
     assert world.post(LOG_IN, json={"email": ada.email, "password": PASSWORD}, **bad).status == 200
 
 
-def test_no_answer_holds_a_hash_or_a_row_field(world: World, ada: Account) -> None:
+def test_account_answers_contain_no_hash(world: World, ada: Account) -> None:
+    """Neither hashes nor password fields leave the service."""
     for answer in (world.get(ME, token=ada.session), log_in(world, ada.email)):
         assert b"argon2" not in answer.body
         assert b"assword" not in answer.body
 
 
 @pytest.mark.parametrize("rest", [False, True])
-def test_a_whole_life_through_either_kind_of_event(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
+def test_account_routes_take_both_payloads(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
+    """Sign-up, login, account and logout work by payload 1.0 and 2.0."""
     credentials = {"email": "ada@example.org", "password": PASSWORD}
     signed_up = world.post(SIGN_UP, json=credentials, rest=rest)
     assert signed_up.status == 201

@@ -106,7 +106,7 @@ class World:
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = {
-            name: function.with_environment(self.environ, partial(self._build, name))
+            name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
             for name, function in FUNCTIONS.items()
         }
         self._accounts = 0

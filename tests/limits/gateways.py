@@ -7,8 +7,8 @@ from typing import Final
 
 import httpx
 
+from shared.core import request
 from shared.core.clock import Clock
-from shared.core.request import time_left_s
 from shared.micro import Direct, MicroClient
 from shared.services import Services
 from shared.stores.memory.store import Pause
@@ -28,9 +28,9 @@ class _PausedTransport(StandInTransport):
         super().__init__(server, clock=clock)
         self._pause = pause
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, sent: httpx.Request) -> httpx.Response:
         await self._pause()
-        answer = await super().handle_async_request(request)
+        answer = await super().handle_async_request(sent)
         await self._pause()
         return answer
 
@@ -65,26 +65,26 @@ def gateways(made: list[Store]) -> list[Services]:
 class TimedStore(Intercepted):
     """A store that answers within the time of the request, which is up when a write to `hangs_on` is sent.
 
-    The request's `ends_at` is to be the present: until then `TIME_S` more are left than that says.
+    From then on it answers only what has got a time of its own: a later `ends_at` than the request's.
     """
-
-    TIME_S = 12.0
 
     def __init__(self, store: Store, *, hangs_on: Table, carried_out: bool = False) -> None:
         super().__init__(store)
         self._hangs_on = hangs_on
         self._carried_out = carried_out
-        self._credit_s = self.TIME_S
+        self._is_up = False
+        self._ends_at: float | None = None
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
         if table is self._hangs_on:
             if self._carried_out:
                 await self._store.add(table, key, document)
-            self._credit_s = 0.0
+            self._is_up = True
+            self._ends_at = self._ends_at or request.ends_at.get()
             raise StoreUnavailable("the write was not answered until the time was up")
         await super().add(table, key, document)
 
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
-        if time_left_s() + self._credit_s <= 0:
+        if self._is_up and request.ends_at.get() == self._ends_at:
             raise StoreUnavailable(f"no time is left for {verb}")
         return await call()

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.core.derived import Pseudonyms
 from shared.core.errors import TooManyAttempts, WrongPassword
 from shared.core.settings import AttemptLimits
 from shared.limits.attempts import KNOWN_FOR, Attempt, Attempts
@@ -19,7 +20,7 @@ LIMITS = AttemptLimits(
 
 def attempts_on(store: Store, clock: FakeClock) -> Attempts:
     """One container's attempts."""
-    return Attempts(store, LIMITS, secret=SECRET, clock=clock)
+    return Attempts(store, LIMITS, pseudonyms=Pseudonyms(SECRET), clock=clock)
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from shared.accounts.accounts import SignedUp
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import KeyState
+from shared.audio.opening import AudioPlace, open_audio
+from shared.core.derived import Pseudonyms
 from shared.core.errors import (
     AgentTalkError,
     DailyLimitExceeded,
@@ -16,13 +20,15 @@ from shared.core.errors import (
 )
 from shared.core.ids import Ids
 from shared.core.settings import AttemptLimits
+from shared.core.speech_settings import AudioChoice, AudioSettings, SpeechChoice
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Allowance, Quotas
 from shared.memos.memos import MemoService
 from shared.memos.requests import Draft
 from shared.plans import Tier
 from shared.services import Services
-from shared.speech.synthesizer import Speech
+from shared.speech.opening import Speakers
+from shared.speech.spoken import Spoken
 from shared.speech.voices import VOICES, Voice
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
@@ -80,21 +86,36 @@ async def recorded(services: Services, ada: SignedUp, action: Action) -> list[st
     ]
 
 
-class _BrokenSpeech:
-    async def speak(self, text: str, voice: Voice) -> Speech:  # noqa: ARG002 it says nothing
+class _BrokenVoices:
+    max_characters = 1_000
+
+    def reading(self, cleaned: str) -> str:
+        return cleaned
+
+    async def speak(self, text: str, voice: Voice) -> Spoken:  # noqa: ARG002 it says nothing
         raise SpeechFailed("the provider is down", details={"provider": "tests"})
+
+
+def broken_speakers(audio: AudioPlace) -> Speakers:
+    async def close() -> None:
+        """Nothing was opened."""
+
+    adapters = {SpeechChoice.LOCAL: lambda: (_BrokenVoices(), close)}
+    return Speakers(dict.fromkeys(Tier, SpeechChoice.LOCAL), adapters=adapters, audio=audio)
 
 
 def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
     ids = Ids()
+    audio = open_audio(AudioSettings(place=AudioChoice.FOLDER, folder=Path(os.devnull)))
     return MemoService(
         users=Users(store),
         keys=ApiKeys(store),
         memos=Memos(store),
         quotas=Quotas(store),
-        attempts=Attempts(store, AttemptLimits(), secret=SECRET, clock=clock),
+        attempts=Attempts(store, AttemptLimits(), pseudonyms=Pseudonyms(SECRET), clock=clock),
         recorder=UsageRecorder(UsageLogs(store), ActiveOwners(store), ids),
-        speech=_BrokenSpeech(),
+        speakers=broken_speakers(audio),
+        audio=audio,
         clock=clock,
         ids=ids,
     )
@@ -197,10 +218,10 @@ async def test_test_keys_and_demos_do_without_the_provider(
 
 async def test_a_text_too_long_for_the_plan_costs_nothing(services: Services, ada: SignedUp) -> None:
     with pytest.raises(ValidationFailed) as caught:
-        await make(services, ada, Draft(text="👩" * 2501, voice=VOICES["adam"]))
+        await make(services, ada, Draft(text="go" + "go" + "👩" * 2499, voice=VOICES["adam"]))
     assert caught.value.details == {"field": "text", "limit": 5000, "provided": 5002, "tier": "hobby"}
     await assert_made(services, ada, [])
-    memo, _ = await make(services, ada, Draft(text="👩" * 2500, voice=VOICES["adam"]))
+    memo, _ = await make(services, ada, Draft(text="go" + "👩" * 2499, voice=VOICES["adam"]))
     assert memo.character_count == 5000
 
 

@@ -94,7 +94,8 @@ def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Cont
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_outside_of_lambda_an_import_brings_no_store_and_no_logging(handler: str) -> None:
+def test_import_is_light_outside_lambda(handler: str) -> None:
+    """No store, client or log library is imported."""
     started = container(handler, {})
     assert started.heavy - OF_ITS_OWN.get(handler, set()) == {"pydantic.v1"}
     assert started.status == 404
@@ -102,25 +103,29 @@ def test_outside_of_lambda_an_import_brings_no_store_and_no_logging(handler: str
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_in_lambda_on_memory_the_first_event_imports_nothing_and_nothing_imports_a_client(handler: str) -> None:
+def test_first_event_imports_nothing_on_memory(handler: str) -> None:
+    """And no client of another store is imported at all."""
     started = container(handler, IN_LAMBDA | MEMORY)
     others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools looks for that
     assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
     assert (started.status, started.later) == (404, frozenset())
 
 
-def test_models_of_errors_are_built_only_where_a_document_shows_them() -> None:
+def test_error_models_are_built_outside_lambda_alone() -> None:
+    """Lambda serves no OpenAPI document."""
     assert container("handlers.memos", {}).documented > 0
     assert container("handlers.memos", IN_LAMBDA | MEMORY).documented == 0
 
 
-def test_in_lambda_the_first_event_compiles_no_pattern() -> None:
+def test_first_event_compiles_no_pattern() -> None:
+    """All patterns were compiled when the function was built."""
     started = container("handlers.memos", IN_LAMBDA | MEMORY, "/api/v1/voices")
     assert (started.status, started.compiled) == (200, [])
 
 
 @pytest.mark.parametrize("handler", ["handlers.health", "handlers.memos"])
-def test_in_lambda_on_hypr_micro_the_first_event_imports_nothing(handler: str) -> None:
+def test_first_event_imports_nothing_on_micro(handler: str) -> None:
+    """The client is imported ahead."""
     started = container(handler, IN_LAMBDA | MICRO)
     assert started.heavy >= {"httpx", "httpcore", "shared.micro"}
     assert not started.heavy & {
@@ -139,11 +144,13 @@ def test_in_lambda_on_hypr_micro_the_first_event_imports_nothing(handler: str) -
     [MICRO | {"HYPR_URL": "https://[::1"}, MICRO | {"HYPR_URL": "https://localhost:9", "SSL_CERT_FILE": "/absent"}],
     ids=["URL", "certificates"],
 )
-def test_what_is_wrong_with_the_server_is_told_by_the_first_event(env: dict[str, str]) -> None:
+def test_first_event_reports_a_wrong_server(env: dict[str, str]) -> None:
+    """Preparation fails no import: the first event is 503."""
     assert container("handlers.memos", IN_LAMBDA | env).status == 503
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_each_route_is_built_once(name: str) -> None:
+def test_routes_are_built_once(name: str) -> None:
+    """The function takes the router's own routes."""
     function = importlib.import_module(f"handlers.{name}").handler
     assert function.app.routes == function.routes.routes

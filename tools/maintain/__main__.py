@@ -2,6 +2,7 @@
 
 python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-01] [--to 2026-01-31] [--check]
 python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [--check]
+python -m tools.maintain sweep [--check]
 python -m tools.maintain copy --from micro --to dynamodb
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
-from tools.maintain import copy, rebuild_usage, reconcile_memos
+from tools.maintain import copy, rebuild_usage, reconcile_memos, sweep
 from tools.maintain.opened import Impossible
 
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     commands = parser.add_subparsers(required=True)
     rebuild_usage.add_to(commands)
     reconcile_memos.add_to(commands)
+    sweep.add_to(commands)
     copy.add_to(commands)
     options = parser.parse_args(arguments)
     try:

@@ -141,8 +141,12 @@ class Dynamo:
         condition: str | None = None,
         repeatable: bool = True,
         returns: bool = False,
+        returns_old: bool = False,
     ) -> Item:
-        """Return the item as it is now, if `returns`. Raises ConditionFailed, with the item as it is if `returns`."""
+        """Return the item as it is now, if `returns`.
+
+        Raises ConditionFailed, with the item as it is if `returns` or `returns_old`.
+        """
         answer = await self._request(
             "update_item",
             deadline,
@@ -153,7 +157,7 @@ class Dynamo:
             **({"ExpressionAttributeValues": values} if values else {}),
             **({"ExpressionAttributeNames": names} if names else {}),
             **({"ConditionExpression": condition} if condition else {}),
-            **({"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if condition and returns else {}),
+            **({"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if condition and (returns or returns_old) else {}),
         )
         attributes: Item = answer.get("Attributes", {})
         return attributes

@@ -6,6 +6,7 @@
 | `sk` | `<sort>!` | its name up to its first month; the whole name, if there is no month in it |
 | `doc` | the document as JSON; compressed from 100 kB on | |
 | `ext` | a map of its extensions, by field, each as JSON | |
+| `at_<field>` | the stamp of an extension: microseconds since 1970, above those of earlier ones | |
 | `v` | the version, which every write changes | |
 | `t` | the token of the write that created it, and those of the last eight; `""` where there were fewer | |
 | `n…`, `ttl` | | its value, and the epoch second after which the item has ended |
@@ -128,6 +129,16 @@ def read_item(item: Item) -> Stored:
 
 def tokens_of(item: Item | None) -> tuple[str, ...]:
     return () if item is None else tuple(token["S"] for token in item["t"]["L"] if token["S"])
+
+
+def extension_stamp(field: str) -> str:
+    """Return the attribute that holds the stamp of an extension. Extensions of an earlier version have none."""
+    return f"at_{field}"
+
+
+def stamp_of(item: Item | None, field: str) -> int:
+    """Return the stamp of an extension; 0: there is none."""
+    return 0 if item is None else int(item.get(extension_stamp(field), {"N": "0"})["N"])
 
 
 def row_key(table: Table, key: Key) -> Item:

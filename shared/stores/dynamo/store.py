@@ -30,12 +30,14 @@ from shared.stores.dynamo.items import (
     counter_ends_at,
     counter_key,
     counter_partition,
+    extension_stamp,
     new_item,
     partitions,
     read_counters,
     read_item,
     reserves_of,
     row_key,
+    stamp_of,
     tokens_of,
 )
 from shared.stores.dynamo.pages import read_page, scan_counters, scan_rows
@@ -54,7 +56,7 @@ from shared.stores.port import (
 )
 
 ABSENT: Final = "attribute_not_exists(pk)"
-NOT_YET: Final = "attribute_exists(pk) AND NOT contains(t, :token)"
+LATEST: Final = "attribute_exists(pk) AND NOT contains(t, :token) AND (attribute_not_exists(#stamp) OR #stamp < :stamp)"
 UNCHANGED: Final = "v = :seen"
 
 
@@ -80,6 +82,7 @@ class DynamoStore(CheckedStore):
         self._clock = clock
         self._creates_table = creates_table
         self._locks = KeyedLocks()
+        self._last_stamp = 0
 
     async def _get(self, table: Table, key: Key, deadline: float) -> Document | None:
         item = await self._dynamo.get(row_key(table, key), deadline=deadline)
@@ -96,18 +99,38 @@ class DynamoStore(CheckedStore):
     _claim = _add
 
     async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
-        values = {":json": {"S": text}, ":one": {"N": "1"}, ":token": {"S": _token()}, ":none": {"S": ""}}
-        try:
-            await self._dynamo.update(
-                row_key(table, key),
-                f"SET ext.#field = :json, {REMEMBERED} ADD v :one",
-                names={"#field": field},
-                values=values,
-                condition=NOT_YET,
-                deadline=deadline,
-            )
-        except ConditionFailed:
-            return  # the row is absent, or was extended by an earlier sending
+        """A request that is carried out late finds the stamp of a later extension, and changes nothing.
+
+        A call that finds a later stamp, of a clock that is ahead, takes one above it: it began after that extension.
+        """
+        token = _token()
+        stamp = self._stamp(above=0)
+        turn = 0
+        while True:
+            try:
+                await self._dynamo.update(
+                    row_key(table, key),
+                    f"SET ext.#field = :json, #stamp = :stamp, {REMEMBERED} ADD v :one",
+                    names={"#field": field, "#stamp": extension_stamp(field)},
+                    values={
+                        ":json": {"S": text},
+                        ":stamp": {"N": str(stamp)},
+                        ":one": {"N": "1"},
+                        ":token": {"S": token},
+                        ":none": {"S": ""},
+                    },
+                    condition=LATEST,
+                    returns_old=True,
+                    deadline=deadline,
+                )
+            except ConditionFailed as failed:
+                later = stamp_of(failed.item, field)
+                if token in tokens_of(failed.item) or later < stamp or (later == stamp and failed.repeated):
+                    return  # an earlier sending extended the row, or the row is absent
+                await self._dynamo.pause(turn, _outrun(failed), deadline=deadline)
+                stamp, turn = self._stamp(above=later), turn + 1
+            else:
+                return
 
     async def _put(self, table: Table, key: Key, text: str, deadline: float) -> None:
         await self._dynamo.put(new_item(table, key, text, _token()), deadline=deadline)
@@ -237,6 +260,11 @@ class DynamoStore(CheckedStore):
 
     async def _verify(self, tables: Sequence[Table], deadline: float) -> None:
         await provisioning.verify(self._dynamo, creates=self._creates_table, deadline=deadline)
+
+    def _stamp(self, *, above: int) -> int:
+        """Microseconds since 1970, at least one above `above` and above this store's last."""
+        self._last_stamp = max(int(self._clock().timestamp() * 1_000_000), above + 1, self._last_stamp + 1)
+        return self._last_stamp
 
     def _has_ended(self, counter: Item) -> bool:
         return "ttl" in counter and int(counter["ttl"]["N"]) <= self._clock().timestamp()

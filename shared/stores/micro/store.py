@@ -94,8 +94,9 @@ class MicroStore(CheckedStore):
 
     async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
         row = Address.of(table, key)
-        recent = self._ballots.recent(row) or RowState()
-        older = [extension.stamp for extension in recent.extensions if extension.name == field]
+        # Another node's clock may be ahead: only a stamp above what is there makes this one the later extension.
+        state = self._ballots.recent(row) or await self._ballots.read(row, deadline=deadline)
+        older = [extension.stamp for extension in state.extensions if extension.name == field]
         stamp = self._clock.stamp(above=max(older, default=""))
         try:
             await self._write_once(row, row.extension(stamp), {"field": field, "json": text}, deadline)
@@ -261,8 +262,11 @@ class MicroStore(CheckedStore):
             await self._settle(error, row.database, key, content, deadline)
 
     async def _settle(self, error: MicroError, database: str, key: str, content: micro.Json, deadline: float) -> None:
-        """Raise the error unless a read shows that its request was carried out."""
-        if error.outcome is not Outcome.UNKNOWN:
+        """Raise the error unless a read shows that its request was carried out.
+
+        A network may deliver a request twice and return the second answer: that the key is taken, by the first.
+        """
+        if error.outcome is not Outcome.UNKNOWN and not isinstance(error, micro_errors.DocumentExists):
             raise error
         try:
             there = await self._client.get(database, key, deadline=deadline)

@@ -1,0 +1,134 @@
+"""Audio: of memos, by its file's name, and the voices' samples. Both are public, and ask no store."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+
+from handlers.models.openapi import errors
+from shared.audio.files import CACHE_CONTROL, AudioFiles, Held, Link, Presence, audio, look, media_type
+from shared.core.errors import AudioNotReady, AudioStoreFailed, NotFound, RangeNotSatisfiable
+from shared.speech.samples import sample as sample_of
+from shared.speech.simulated import MEDIA_TYPE, simulated_audio
+from shared.web.auth import RequestServices
+from shared.web.etags import etag_of, is_known
+from shared.web.ranges import requested_part
+
+routes = APIRouter(tags=["memos"])
+
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+A_DAY: Final = "public, max-age=86400"
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The whole file", "content": {MEDIA_TYPE: {}}},
+    206: {"description": "The part that was asked for", "content": {MEDIA_TYPE: {}}},
+    304: {"description": "The client has it already"},
+}
+
+Read = Callable[[int, int], Awaitable[bytes | None]]
+"""From a file's `start` up to `end`, exclusive; None: it was deleted meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a request says of the part it wants, and of what it has already. `method` is the client's own."""
+
+    method: str
+    part: str | None
+    known: str | None
+    unless_changed: str | None
+
+
+async def asked(
+    request: Request,
+    part: Annotated[str | None, Header(alias="Range")] = None,
+    known: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    unless_changed: Annotated[str | None, Header(alias="If-Range")] = None,
+) -> Asked:
+    """`async` so that FastAPI calls it in the event loop, not in a thread."""
+    method: str = request.scope.get("client_method", request.method)
+    return Asked(method=method, part=part, known=known, unless_changed=unless_changed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file that can be read. `size` is in bytes."""
+
+    size: int
+    etag: str
+    media_type: str
+    cache_control: str
+    read: Read = field(repr=False)
+
+    async def answer(self, asked: Asked) -> Response:
+        """Raises RangeNotSatisfiable, NotFound."""
+        headers = {"etag": self.etag, "accept-ranges": "bytes", "cache-control": self.cache_control}
+        if is_known(self.etag, asked.known):
+            return Response(status_code=304, headers=headers)
+        part = requested_part(asked.part if asked.unless_changed in (None, self.etag) else None, self.size)
+        if part is None:
+            raise RangeNotSatisfiable(length=self.size)
+        content = await self.read(part.start, part.end)
+        if content is None:
+            raise NotFound("Audio not found")
+        if part.end - part.start == self.size:
+            return Response(content, headers=headers, media_type=self.media_type)
+        headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{part.total}"
+        return Response(content, status_code=206, headers=headers, media_type=self.media_type)
+
+
+@routes.get(
+    "/audio/{file}",
+    response_class=Response,
+    responses=errors(NotFound, RangeNotSatisfiable, AudioNotReady, AudioStoreFailed)
+    | _ANSWERS
+    | {302: {"description": "The audio store has the file"}},
+)
+async def get_audio(
+    file: Annotated[str, Path(examples=["simulated-10.mp3"])],
+    asked: Annotated[Asked, Depends(asked)],
+    services: RequestServices,
+) -> Response:
+    """The audio of a memo, to whoever has its URL."""
+    simulated = simulated_audio(file)
+    if simulated is not None:
+        return await _in_memory(simulated, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)
+    files = services.audio.files
+    found = Presence.ABSENT if files is None else await look(files, file)
+    if found is Presence.MAKING:
+        raise AudioNotReady
+    if files is None or not isinstance(found, Held):
+        raise NotFound("Audio not found")
+    link = await files.link(found.name, method=asked.method)
+    return await _kept(files, found, file).answer(asked) if link is None else _redirect(link)
+
+
+@routes.get("/samples/{sample}", response_class=Response, responses=errors(NotFound, RangeNotSatisfiable) | _ANSWERS)
+async def get_sample(sample: str, asked: Annotated[Asked, Depends(asked)]) -> Response:
+    """A voice saying one sentence: `/samples/<voice>.mp3`."""
+    voice, dot, ending = sample.rpartition(".")
+    content = sample_of(voice) if dot and ending == "mp3" else None
+    if content is None:
+        raise NotFound("Sample not found")
+    return await _in_memory(content, etag=etag_of(content.hex()), cache_control=A_DAY).answer(asked)
+
+
+def _in_memory(content: bytes, *, etag: str, cache_control: str) -> File:
+    async def read(start: int, end: int) -> bytes:
+        return content[start:end]
+
+    return File(size=len(content), etag=etag, media_type=MEDIA_TYPE, cache_control=cache_control, read=read)
+
+
+def _kept(files: AudioFiles, held: Held, file: str) -> File:
+    async def read(start: int, end: int) -> bytes | None:
+        return await files.read(audio(file), start=start, end=end)
+
+    return File(size=held.size, etag=held.etag, media_type=media_type(file), cache_control=CACHE_CONTROL, read=read)
+
+
+def _redirect(link: Link) -> Response:
+    """Kept for half of the target's life, so that what follows the kept answer finds the target alive."""
+    headers = {"location": link.url, "cache-control": f"private, max-age={link.lives_s // 2}"}
+    return Response(status_code=302, headers=headers)

@@ -1,0 +1,30 @@
+"""Keys that are derived from SESSION_SECRET: one for each use, so that what one use gives away opens no other.
+
+A changed secret ends sessions and cursors, and begins new windows of attempts. Nothing that must outlive the change of
+a secret may depend on a derived key.
+"""
+
+import hmac
+from enum import StrEnum
+
+
+class Use(StrEnum):
+    SESSIONS = "sessions"
+    CURSORS = "cursors"
+    PSEUDONYMS = "pseudonyms"
+
+
+def derived_key(secret: str, use: Use) -> bytes:
+    """Return the key of one use: HMAC-SHA-256 of its name under the secret, 32 bytes."""
+    return hmac.digest(secret.encode(), f"agent-talk/{use}".encode(), "sha256")
+
+
+class Pseudonyms:
+    """Stand-ins for personal data in logs and in the names of counters."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = derived_key(secret, Use.PSEUDONYMS)
+
+    def of(self, text: str) -> str:
+        """Return 32 hexadecimal digits: the same for the same text, and meaningless without the secret."""
+        return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]

@@ -1,0 +1,107 @@
+"""The voices that settings choose for each tier, opened when they first say something."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from shared.audio.opening import AudioPlace, Close, nothing_to_close
+from shared.core.settings import SettingsError
+from shared.core.speech_settings import SpeechChoice, SpeechSettings
+from shared.plans import Tier
+from shared.speech.simulated import SimulatedSpeech
+from shared.speech.stored import StoredSpeech
+from shared.speech.synthesizer import Synthesizer, VoiceAdapter
+from shared.speech.voice_map import DEFAULTS, VoiceMap, VoiceMapError, load_voice_maps
+
+OpenAdapter = Callable[[], tuple[VoiceAdapter, Close]]
+
+
+class Speakers:
+    """The synthesizer of each tier. `adapters` are opened at their first use, each once, whatever tiers share it."""
+
+    def __init__(
+        self,
+        choices: Mapping[Tier, SpeechChoice],
+        *,
+        adapters: Mapping[SpeechChoice, OpenAdapter],
+        audio: AudioPlace,
+    ) -> None:
+        self._choices = choices
+        self._adapters = adapters
+        self._audio = audio
+        self._opened: dict[SpeechChoice, Synthesizer] = {}
+        self._closing: list[Callable[[], Awaitable[None]]] = []
+
+    def of(self, tier: Tier) -> Synthesizer:
+        """Return what says this tier's texts. The same object for tiers with the same voices."""
+        choice = self._choices[tier]
+        if choice not in self._opened:
+            self._opened[choice] = self._open(choice)
+        return self._opened[choice]
+
+    @property
+    def all(self) -> tuple[Synthesizer, ...]:
+        """The synthesizers of all tiers, each once."""
+        return tuple({id(speaker): speaker for speaker in map(self.of, self._choices)}.values())
+
+    async def close(self) -> None:
+        while self._closing:
+            await self._closing.pop()()
+        self._opened.clear()
+
+    def _open(self, choice: SpeechChoice) -> Synthesizer:
+        files = self._audio.files
+        if choice is SpeechChoice.SIMULATED or files is None:
+            return SimulatedSpeech()
+        adapter, close = self._adapters[choice]()
+        self._closing.append(close)
+        return StoredSpeech(adapter, files, provider=choice)
+
+
+def open_speakers(settings: SpeechSettings, audio: AudioPlace) -> Speakers:
+    """Return the voices that the settings choose. Raises SettingsError if the file of voices is wrong."""
+    try:
+        maps = DEFAULTS if settings.voices_file is None else load_voice_maps(settings.voices_file)
+    except VoiceMapError as exc:
+        raise SettingsError([f"SPEECH_VOICES: {problem}" for problem in exc.problems]) from exc
+    choices = {Tier.HOBBY: settings.default, Tier.PRO: settings.pro, Tier.ENTERPRISE: settings.enterprise}
+    return Speakers(choices, adapters=_adapters(settings, maps), audio=audio)
+
+
+def _adapters(settings: SpeechSettings, maps: Mapping[str, VoiceMap]) -> Mapping[SpeechChoice, OpenAdapter]:
+    """Each imports what it needs when it is opened: numpy, boto3 and httpx take some tenths of a second each."""
+
+    def local() -> tuple[VoiceAdapter, Close]:
+        from shared.speech.local import LocalVoices  # noqa: PLC0415
+
+        return LocalVoices(), nothing_to_close
+
+    def polly() -> tuple[VoiceAdapter, Close]:
+        from shared.speech.polly import Polly, PollySettings  # noqa: PLC0415
+
+        adapter = Polly(PollySettings(voices=maps["polly"]))
+        return adapter, adapter.aclose
+
+    def elevenlabs() -> tuple[VoiceAdapter, Close]:
+        from shared.micro_connections import http_client  # noqa: PLC0415
+        from shared.speech.elevenlabs import URL, ElevenLabs, ElevenLabsSettings  # noqa: PLC0415
+
+        url = settings.elevenlabs_base_url or URL
+        chosen = ElevenLabsSettings(api_key=settings.elevenlabs_api_key, url=url, voices=maps["elevenlabs"])
+        http = http_client(url)
+        return ElevenLabs(http, chosen), http.aclose
+
+    def openai() -> tuple[VoiceAdapter, Close]:
+        from shared.micro_connections import http_client  # noqa: PLC0415
+        from shared.speech.openai import URL, OpenAiSettings, OpenAiSpeech  # noqa: PLC0415
+
+        url = settings.openai_base_url or URL
+        http = http_client(url)
+        return OpenAiSpeech(
+            http, OpenAiSettings(api_key=settings.openai_api_key, url=url, voices=maps["openai"])
+        ), http.aclose
+
+    return {
+        SpeechChoice.LOCAL: local,
+        SpeechChoice.POLLY: polly,
+        SpeechChoice.ELEVENLABS: elevenlabs,
+        SpeechChoice.OPENAI: openai,
+    }

@@ -1,0 +1,91 @@
+"""From a text to a file that can be fetched: cleaned, cut, said, joined, checked, and put where audio is kept."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from shared.audio.files import AudioFiles, AudioPlaceFailed, audio, delete_file
+from shared.audio.mp3 import NotMp3, joined, read_mp3
+from shared.core.errors import SpeechFailed
+from shared.core.request import time_left_s
+from shared.core.text import characters
+from shared.speech.cleaning import cleaned
+from shared.speech.cutting import pieces
+from shared.speech.spoken import Spoken
+from shared.speech.synthesizer import Speech, VoiceAdapter
+from shared.speech.voices import Voice
+
+PUT_S: Final = 2.5
+"""Seconds of a request that speaking leaves for keeping the audio and writing the memo. More would fail long texts
+that are said in time; less would let Lambda stop the function while it writes."""
+
+WRITE_S: Final = 1.0
+"""Seconds that keeping the audio leaves for writing the memo."""
+
+
+class StoredSpeech:
+    """Says texts with one adapter, and keeps each as one file. `provider` is its name in errors."""
+
+    def __init__(
+        self,
+        adapter: VoiceAdapter,
+        files: AudioFiles,
+        *,
+        provider: str,
+        time_left_s: Callable[[], float] = time_left_s,
+    ) -> None:
+        self._adapter = adapter
+        self._files = files
+        self._provider = provider
+        self._time_left_s = time_left_s
+
+    def reading(self, text: str) -> str:
+        said = cleaned(text)
+        return self._adapter.reading(said) if said else ""
+
+    async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
+        """Say it within the request's time. Raises SpeechFailed, AudioPlaceFailed."""
+        try:
+            async with asyncio.timeout(max(0.0, self._time_left_s() - PUT_S)):
+                said = await self._said(self.cut(reading), voice)
+                mp3, seconds = await asyncio.to_thread(self._one_file, said)
+        except TimeoutError as exc:
+            raise SpeechFailed("The speech took too long", details={"provider": self._provider}) from exc
+        try:
+            async with asyncio.timeout(max(0.0, self._time_left_s() - WRITE_S)):
+                await self._files.put(audio(file), mp3)
+        except TimeoutError as exc:
+            raise AudioPlaceFailed("put", "the request's time was up") from exc
+        return Speech(audio_url=f"/audio/{file}", duration_seconds=round(seconds, 6))
+
+    async def discard(self, file: str) -> None:
+        await delete_file(self._files, file)
+
+    def cut(self, reading: str) -> Sequence[str]:
+        """Return the pieces that the adapter is asked for, in order; one if it takes the reading whole."""
+        most = self._adapter.max_characters
+        if characters(reading) <= most:
+            return (reading,)
+        if characters(reading) > len(reading):
+            most //= 2  # cutting counts characters, of which some are two code units here
+        return tuple(piece for piece in pieces(reading, most) if any(map(str.isalnum, piece)))
+
+    async def _said(self, texts: Sequence[str], voice: Voice) -> Sequence[Spoken]:
+        """Say the pieces at the same time, as far as the adapter does. The first failure cancels the others."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._adapter.speak(text, voice)) for text in texts]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
+        return [task.result() for task in tasks]
+
+    def _one_file(self, said: Sequence[Spoken]) -> tuple[bytes, float]:
+        """Return the pieces as one MP3, and its length in seconds. Raises SpeechFailed if they are not whole."""
+        try:
+            mp3 = said[0].mp3 if len(said) == 1 else joined(piece.mp3 for piece in said)
+            length = read_mp3(mp3)
+        except NotMp3 as exc:
+            raise SpeechFailed(f"The audio is no MP3: {exc}", details={"provider": self._provider}) from exc
+        if not length.whole:
+            raise SpeechFailed("The audio is cut off", details={"provider": self._provider})
+        return mp3, length.seconds

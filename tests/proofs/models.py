@@ -1,0 +1,123 @@
+"""What an owner, a key, an address and a title do when calls come one at a time: the models of recorded histories."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from tests.proofs.linearizability import UNANSWERED, Call, Model
+
+ACTIVE: Final = "active"
+REVOKED: Final = "revoked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """An owner's memos, and the places that are taken: by them, and by calls that failed and have not given back."""
+
+    memos: frozenset[str] = frozenset()
+    used: int = 0
+
+
+def memos_at(limit: int) -> Model[Places]:
+    """The memos of an owner who may make `limit`.
+
+    memo   given a text; answers 201 or 429
+    list   answers the texts, a frozenset
+    used   answers how many places are taken
+    """
+
+    def model(state: Places, call: Call) -> Iterable[Places]:
+        match call.what, call.answer:
+            case "memo", 201 if state.used < limit:
+                return [_made(state, call.given)]
+            case "memo", 429 if state.used == limit:
+                return [state]
+            case "memo", None if state.used < limit:
+                return [_made(state, call.given), replace(state, used=state.used + 1)]
+            case "gone again", None:
+                return _gone_again(state, call.given)
+            case ("list", state.memos) | ("used", state.used):
+                return [state]
+            case _:
+                return []
+
+    return model
+
+
+def _made(state: Places, text: str) -> Places:
+    return Places(memos=state.memos | {text}, used=state.used + 1)
+
+
+def _gone_again(state: Places, text: str) -> list[Places]:
+    """What a failed memo took it may give back, the memo and its place each at a time of its own."""
+    without = replace(state, memos=state.memos - {text})
+    returned = [replace(each, used=each.used - 1) for each in (state, without) if each.used > len(each.memos)]
+    return [without, *returned]
+
+
+def with_removals(calls: Sequence[Call]) -> list[Call]:
+    """Add to each memo without an answer that it may be removed and give its place back, at any time after."""
+    failed = [call for call in calls if call.what == "memo" and call.answer is UNANSWERED]
+    return [*calls, *(replace(call, what="gone again") for call in failed)]
+
+
+def key(state: str, call: Call) -> Iterable[str]:
+    """A key's use and revocation.
+
+    use      answers 200 or 201, or 403
+    revoke   answers 200
+    listed   answers whether the list calls it active; `verified` whether the check finds it valid
+    """
+    match call.what, call.answer:
+        case "revoke", 200 | None:
+            return [REVOKED]
+        case "use", 200 | 201:
+            return [state] if state == ACTIVE else []
+        case "use", 403:
+            return [state] if state == REVOKED else []
+        case "listed" | "verified", bool() as active if active == (state == ACTIVE):
+            return [state]
+        case _:
+            return []
+
+
+UNKNOWN: Final = "somebody whose sign-up was not answered"
+
+
+def address(owner: str | None, call: Call) -> Iterable[str | None]:
+    """One address. Its owner's id is unknown while the sign-up that took it was not answered.
+
+    sign-up   answers the new user's id, or 409
+    log-in    answers the user's id, or 401
+    """
+    match call.what, call.answer:
+        case "sign-up", 409:
+            return [] if owner is None else [owner]
+        case "sign-up", answer:
+            return [answer or UNKNOWN] if owner is None else []
+        case "log-in", 401:
+            return [owner] if owner is None else []
+        case "log-in", str() as user if owner in (user, UNKNOWN):
+            return [user]
+        case _:
+            return []
+
+
+def title(now: Any, call: Call) -> Iterable[Any]:
+    """A memo's title.
+
+    write   given a title; answers 200
+    read    answers what `shown` makes of the title
+    """
+    match call.what, call.answer:
+        case "write", 200 | None:
+            return [call.given]
+        case "read", answer if answer == shown(now):
+            return [now]
+        case _:
+            return []
+
+
+def shown(name: str | None) -> tuple[str | None]:
+    """Return a title as an answer, which differs from no answer even if there is no title."""
+    return (name,)

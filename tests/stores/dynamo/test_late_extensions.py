@@ -1,0 +1,74 @@
+"""An extension that DynamoDB carries out late does not replace one that was acknowledged since."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.stores.port import Key, StoreUnavailable
+from tests.fakes.dynamo_world import FACTS, FAULTS, Container, DynamoWorld, always, engine, never, table_on
+from tests.support import NOON, FakeClock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.anyio
+
+ROW = Key("p", "row")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator["DynamoDBClient"]:
+    with engine() as client:
+        yield client
+
+
+@pytest.fixture
+def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
+    with table_on(client) as table:
+        yield DynamoWorld(client, table)
+
+
+@pytest.fixture
+async def containers(world: DynamoWorld) -> AsyncIterator[tuple[Container, Container]]:
+    """The clock of the first is 90 seconds ahead of the second's."""
+    ahead = world.container(clock=FakeClock(NOON + timedelta(seconds=90)))
+    right = world.container(clock=FakeClock(NOON))
+    await ahead.store.add(FACTS, ROW, {"title": "none"})
+    yield ahead, right
+    for container in (ahead, right):
+        await container.dynamo.aclose()
+
+
+async def test_an_extension_carried_out_late_changes_nothing(
+    world: DynamoWorld, containers: tuple[Container, Container]
+) -> None:
+    """A title's request reaches DynamoDB after a later title was acknowledged: that one stands."""
+    _, right = containers
+    right.wire.faults = always(FAULTS["timed out before"])
+    with pytest.raises(StoreUnavailable):
+        await right.store.extend(FACTS, ROW, "title", "late")
+    late: dict[str, Any] = right.wire.calls[-1][1]
+    right.wire.faults = never
+    await right.store.extend(FACTS, ROW, "title", "acknowledged")
+    with pytest.raises(world.client.exceptions.ConditionalCheckFailedException):
+        world.client.update_item(**late)
+    assert await right.store.get(FACTS, ROW) == {"title": "acknowledged"}
+
+
+async def test_an_extension_stands_over_one_by_a_clock_ahead(containers: tuple[Container, Container]) -> None:
+    """What was begun after the other was acknowledged is the later one, whatever the clocks say."""
+    ahead, right = containers
+    await ahead.store.extend(FACTS, ROW, "title", "first")
+    await right.store.extend(FACTS, ROW, "title", "second")
+    assert await right.store.get(FACTS, ROW) == {"title": "second"}
+    await ahead.store.extend(FACTS, ROW, "title", "third")
+    assert await right.store.get(FACTS, ROW) == {"title": "third"}
+
+
+async def test_an_extension_of_an_absent_row_changes_nothing(containers: tuple[Container, Container]) -> None:
+    """It neither makes a row nor waits for one."""
+    ahead, _ = containers
+    await ahead.store.extend(FACTS, Key("p", "absent"), "title", "nobody's")
+    assert await ahead.store.get(FACTS, Key("p", "absent")) is None

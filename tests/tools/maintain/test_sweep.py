@@ -1,0 +1,70 @@
+"""Sweeping the counters of ended windows."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.core.derived import Pseudonyms
+from shared.core.settings import AttemptLimits
+from shared.limits.attempts import Attempts, has_ended
+from shared.stores.memory.store import MemoryStore
+from tests.support import SECRET, FakeClock
+from tools.maintain.__main__ import main
+from tools.maintain.sweep import sweep
+
+pytestmark = pytest.mark.anyio
+
+OTHERS = {"users": 3, f"{'0' * 32}:calls:2026-11-22": 5, "login-of-somebody": 1}
+"""Counters that no window ends."""
+
+
+async def attempted(store: MemoryStore, clock: FakeClock) -> None:
+    """Leave a counter of each kind, two for a password."""
+    attempts = Attempts(store, AttemptLimits(), pseudonyms=Pseudonyms(SECRET), clock=clock)
+    for attempt in (
+        attempts.password("1.2.3.4", "ada@example.org"),
+        attempts.sign_up("1.2.3.4"),
+        attempts.demo("1.2.3.4"),
+        attempts.key_change("an owner"),
+    ):
+        await attempt.begin()
+
+
+async def names(store: MemoryStore) -> set[str]:
+    return {counter.name for counter in (await store.scan_counters()).rows}
+
+
+async def test_sweep_drops_what_has_ended_and_nothing_else() -> None:
+    """Windows that still count, or ended within the hour, stay, and so do all other counters."""
+    clock = FakeClock()
+    store = MemoryStore(clock=FakeClock(clock.at - timedelta(days=1)))  # it would hide what has ended
+    for name, value in OTHERS.items():
+        await store.increment(name, value)
+    await attempted(store, clock)
+    old = await names(store) - OTHERS.keys()
+    clock.advance(timedelta(hours=2))
+    await attempted(store, clock)
+    new = await names(store) - old
+    assert await sweep(store, clock.at, drops=False) == (5, len(new))
+    assert await names(store) == old | new
+    assert await sweep(store, clock.at) == (5, len(new))
+    assert await names(store) == new
+    assert await sweep(store, clock.at) == (0, len(new))
+
+
+async def test_has_ended_leaves_an_hour_to_slow_clocks() -> None:
+    """A password's window of 12:00 ends at 12:15 and is kept until 13:15; an hour's until 14:00."""
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    await attempted(store, clock)
+    kinds = {name.partition(".")[0]: name for name in await names(store)}
+    for kind, minutes in (("login", 75), ("signup", 120), ("demo", 120), ("keys", 120)):
+        end = clock.at + timedelta(minutes=minutes)
+        assert not has_ended(kinds[kind], end - timedelta(milliseconds=1))
+        assert has_ended(kinds[kind], end)
+
+
+def test_sweep_command_refuses_a_store_of_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a store there is nothing to sweep, and the command says what is missing."""
+    assert main(["sweep"], environ={}) == 2
+    assert "AGENT_TALK_STORE" in capsys.readouterr().err

@@ -1,0 +1,47 @@
+"""Drop the counters of windows of attempts that have ended: on HYPR Micro they would stay for good."""
+
+import argparse
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+
+from shared.core.clock import Clock
+from shared.limits.attempts import has_ended
+from shared.stores.port import Store
+from tools.maintain.opened import maintenance_settings, opened_existing
+
+
+def add_to(commands: Any) -> None:
+    """Add the command. `commands` is what argparse calls subparsers."""
+    parser = commands.add_parser(
+        "sweep",
+        help="drop the counters of ended windows",
+        description="Drop the counters of windows of attempts that ended more than an hour ago. Repeatable; it may be "
+        "interrupted, and run while the service serves.",
+    )
+    parser.add_argument("--check", action="store_true", help="count them only")
+    parser.set_defaults(command=run)
+
+
+async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
+    settings = maintenance_settings(environ)
+    async with opened_existing(settings, writes=not options.check, clock=clock) as opened:
+        ended, others = await sweep(opened.store, opened.clock(), drops=not options.check)
+    Console().print(f"{ended} counters {'have ended' if options.check else 'dropped'}, {others} stay")
+    return 0
+
+
+async def sweep(store: Store, at: datetime, *, drops: bool = True) -> tuple[int, int]:
+    """Drop the counters of windows that have ended. Return how many there were, and how many others."""
+    ended, others, after = 0, 0, None
+    while True:
+        page = await store.scan_counters(after=after)
+        names = [counter.name for counter in page.rows if has_ended(counter.name, at)]
+        ended, others = ended + len(names), others + len(page.rows) - len(names)
+        if names and drops:
+            await store.drop(names)
+        if page.after is None:
+            return ended, others
+        after = page.after
