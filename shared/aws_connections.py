@@ -3,14 +3,21 @@
 boto3 blocks, so each call runs on one of a few threads. Its own retries must be off: the caller's funnel knows what may
 be sent again, and until when. The client is opened by the first call, so that no two containers that are copies of one
 share a connection.
+
+boto3's timeout is one between two pieces of an answer, so an answer that trickles would hold its thread for as long as
+it likes. The connection of a call that is given up is therefore shut, if the client is `breakable`.
 """
 
 import asyncio
+import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Generic, Protocol, TypeVar
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -25,6 +32,8 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 T = TypeVar("T")
 
+_log = logging.getLogger("agent_talk.aws")
+
 
 class WorkTimedOut(Exception):
     """The call did not end in time. With `begun` it may have been sent, and goes on in its thread."""
@@ -38,7 +47,7 @@ class AwsCalls(Generic[C]):
     """Runs work on a client, at most `at_once` calls at a time, each with a connection of its own.
 
     The client's connections are closed when none was used for IDLE_S, or one brought no answer; the next calls open new
-    ones. A connection that is in use stays open until its call ends.
+    ones. A connection that is in use stays open until its call ends, or is given up.
     """
 
     def __init__(
@@ -54,22 +63,20 @@ class AwsCalls(Generic[C]):
     async def run(self, work: Callable[[C], T], *, left_s: float) -> T:
         """What `work` returns. Raises WorkTimedOut after `left_s`, and whatever `work` raises.
 
-        Work that no thread has begun by then never begins: it could cost money that buys nothing.
+        Work that no thread has begun by then never begins: it could cost money that buys nothing. Work that has begun
+        is given up, also when the caller is cancelled: its connection is shut, so that its thread is free again.
         """
-        begun = False
-
-        def call() -> T:
-            nonlocal begun
-            begun = True
-            return self._call(work)
-
+        call = _Call(self._lock)
         try:
             async with asyncio.timeout(left_s) as timeout:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, call, work)
         except TimeoutError as exc:
             if not timeout.expired():
                 raise
-            raise WorkTimedOut(begun=begun) from exc
+            call.give_up()
+            raise WorkTimedOut(begun=call.begun) from exc
+        finally:
+            call.give_up()
 
     def close(self) -> None:
         """Close the client. Calls that have begun still end by themselves."""
@@ -78,7 +85,9 @@ class AwsCalls(Generic[C]):
             if self._client is not None:
                 self._client.close()
 
-    def _call(self, work: Callable[[C], T]) -> T:
+    def _call(self, call: "_Call", work: Callable[[C], T]) -> T:
+        call.begin()
+        _current_call.set(call)
         with self._lock:
             now = self._wall()
             if self._client is None:
@@ -95,3 +104,103 @@ class AwsCalls(Generic[C]):
             with self._lock:
                 self._good_until = 0.0
             raise
+        finally:
+            call.end()
+
+
+def breakable(client: T) -> T:
+    """Return the SDK's client, whose connections AwsCalls can shut from now on.
+
+    The SDK has no public place for that, so its table of connection classes is changed. Logs a warning if this version
+    of the SDK has none there: then only slow answers suffer.
+    """
+    session = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    pools = getattr(session, "_pool_classes_by_scheme", None)
+    if not isinstance(pools, dict):
+        _log.warning("this version of botocore keeps its connections elsewhere: slow answers hold their threads")
+        return client
+    for scheme, pool in pools.items():
+        connection = type("BreakableConnection", (_Breakable, pool.ConnectionCls), {})
+        pools[scheme] = type("BreakablePool", (pool,), {"ConnectionCls": connection})
+    return client
+
+
+class _GivenUp(Exception):
+    """The call was given up before its request was sent, so it is not sent."""
+
+
+class _Call:
+    """Work in a thread, and the connection that it uses. `lock` guards the connections of all calls of a client."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._is_given_up = False
+        self._connection: _Breakable | None = None
+        self.begun = False
+
+    def begin(self) -> None:
+        """Raises _GivenUp if the caller has."""
+        with self._lock:
+            if self._is_given_up:
+                raise _GivenUp
+            self.begun = True
+
+    def use(self, connection: "_Breakable") -> None:
+        """Raises _GivenUp if the caller has."""
+        with self._lock:
+            if self._is_given_up:
+                raise _GivenUp
+            self._connection = connection
+            connection.user = self
+
+    def give_up(self) -> None:
+        """Shut the connection if the work still goes on, and let no request be sent from now on."""
+        with self._lock:
+            self._is_given_up = True
+            if self._connection is not None and self._connection.user is self:  # no later call has it already
+                self._connection.shut()
+
+    def end(self) -> None:
+        with self._lock:
+            self._connection = None
+
+
+_current_call: Final[ContextVar[_Call | None]] = ContextVar("current_call", default=None)
+"""The call of this thread."""
+
+
+class _Breakable:
+    """What a connection class of urllib3 lacks: it can be shut from another thread, in the middle of an answer."""
+
+    sock: Any
+    user: _Call | None = None
+    _is_shut = False
+    _last_sock: Any = None
+    """The socket also of an answer that ends the connection: the connection itself has forgotten it by then."""
+
+    def connect(self) -> None:
+        self._use()
+        super().connect()  # type: ignore[misc]
+        self._is_shut = False
+        self._last_sock = self.sock
+
+    def request(self, *args: Any, **more: Any) -> Any:
+        self._use()
+        if self._is_shut:  # after the pool found it good; closing it here would lose a proxy's tunnel
+            raise ConnectionResetError("the connection was shut")
+        return super().request(*args, **more)  # type: ignore[misc]
+
+    def shut(self) -> None:
+        """Let a thread that reads find the end. Closing would not wake it, and could meet another's descriptor."""
+        self._is_shut = True
+        sock = self.sock or self._last_sock
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):  # it is not connected any more
+                socket.socket.shutdown(
+                    sock, socket.SHUT_RDWR
+                )  # an SSL socket's own also drops its keys, which are in use
+
+    def _use(self) -> None:
+        call = _current_call.get()
+        if call is not None:
+            call.use(self)

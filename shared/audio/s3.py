@@ -27,7 +27,7 @@ from shared.audio.files import (
     checked_prefix,
 )
 from shared.audio.s3_failures import S3Fact, S3Meaning, meaning
-from shared.aws_connections import AwsCalls, WorkTimedOut
+from shared.aws_connections import AwsCalls, WorkTimedOut, breakable
 
 if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_s3 import S3Client
@@ -70,7 +70,7 @@ class S3Access:
 def open_s3() -> S3Access:
     """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
     session = boto3.session.Session()
-    client = session.client("s3", config=config())
+    client = breakable(session.client("s3", config=config()))
     return S3Access(client=client, credentials=session.get_credentials())
 
 

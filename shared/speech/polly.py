@@ -12,7 +12,7 @@ from botocore import exceptions as botocore
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from shared.aws_connections import AwsCalls, WorkTimedOut
+from shared.aws_connections import AwsCalls, WorkTimedOut, breakable
 from shared.core.text import characters
 from shared.speech.funnel import Funnel
 from shared.speech.provider_audio import sayable, spoken_by
@@ -122,7 +122,7 @@ class PollySettings:
 
 def open_polly() -> "PollyClient":
     """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
-    return boto3.session.Session().client("polly", config=config())
+    return breakable(boto3.session.Session().client("polly", config=config()))
 
 
 def config() -> Config:

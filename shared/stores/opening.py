@@ -101,5 +101,5 @@ def _open_dynamodb(settings: Settings, clock: CheckedClock, *, creates_table: bo
 
     dynamo = Dynamo(open_client, table=settings.dynamodb_table, checked_clock=clock)
     creates = not settings.production if creates_table is None else creates_table
-    store = DynamoStore(dynamo, time_left_s=time_left_s, creates_table=creates)
+    store = DynamoStore(dynamo, time_left_s=time_left_s, clock=clock, creates_table=creates)
     return OpenedStore(store=store, clock=clock, close=dynamo.aclose)

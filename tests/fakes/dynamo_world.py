@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
-from shared.stores.dynamo.client import Dynamo, config
+from shared.stores.dynamo.client import Dynamo, config, prepared
 from shared.stores.dynamo.provisioning import SCHEMA, TTL
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Kind, Table
@@ -43,7 +43,7 @@ def engine() -> Iterator["DynamoDBClient"]:
 
 def client_of(url: str | None) -> "DynamoDBClient":
     """Without an account: the credentials are none. moto gets no signatures, which take a tenth of its time."""
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "dynamodb",
         region_name="us-east-1",
         endpoint_url=url,
@@ -51,6 +51,7 @@ def client_of(url: str | None) -> "DynamoDBClient":
         aws_secret_access_key="test",
         config=config() if url else config().merge(Config(signature_version=UNSIGNED)),
     )
+    return prepared(client)
 
 
 @contextmanager

@@ -6,22 +6,20 @@ containers that are copies of one snapshot would share it.
 """
 
 import asyncio
-import functools
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
+from shared.aws_connections import AwsCalls, WorkTimedOut, breakable
 from shared.core.checked_clock import CheckedClock
 from shared.core.concurrency import in_batches
 from shared.observability import request_stats
+from shared.stores.dynamo.answers import check_answers
 from shared.stores.dynamo.failures import BUSY, CallOutcome, CallTimedOut, ConditionFailed, DynamoError, failure
 
 if TYPE_CHECKING:  # stubs, which only a developer has
@@ -35,9 +33,6 @@ CONNECT_S: Final = 2.0
 
 READ_S: Final = 4.0
 """Seconds between two pieces of an answer, after which the call is sent again where it may be."""
-
-IDLE_S: Final = 5.0
-"""Seconds, by the wall clock, after which idle connections are closed: a frozen container's may be dead."""
 
 WAIT_S: Final = 0.05, 0.8
 """Seconds that the first and the longest wait before a repeat take at most. Each wait is a random part of a span that
@@ -57,7 +52,13 @@ _log = logging.getLogger("agent_talk.dynamo")
 
 def open_client() -> "DynamoDBClient":
     """Open a client with the region, credentials and endpoint that boto3 finds in the environment."""
-    return boto3.session.Session().client("dynamodb", config=config())
+    return prepared(boto3.session.Session().client("dynamodb", config=config()))
+
+
+def prepared(client: "DynamoDBClient") -> "DynamoDBClient":
+    """Return the client, which from now on believes whole answers only, and whose calls can be given up."""
+    check_answers(client)
+    return breakable(client)
 
 
 def config() -> Config:
@@ -67,7 +68,7 @@ def config() -> Config:
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
         max_pool_connections=AT_ONCE,
-        retries={"total_max_attempts": 1},
+        retries={"total_max_attempts": 1, "mode": "standard"},  # the environment's could wait before it sends
         parameter_validation=False,
     )
 
@@ -91,12 +92,12 @@ class Dynamo:
         jitter: Jitter = SystemRandom().random,
         checked_clock: CheckedClock | None = None,
     ) -> None:
-        self._connected = _Connected(open_client, wall, checked_clock)
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="dynamo")
+        self._calls = AwsCalls(open_client, name="dynamo", at_once=at_once, wall=wall)
         self._table = table
         self._monotonic = monotonic
         self._sleep = sleep
         self._jitter = jitter
+        self._checked_clock = checked_clock
 
     def deadline(self, budget_s: float) -> float:
         """Return the time `budget_s` seconds from now."""
@@ -104,8 +105,7 @@ class Dynamo:
 
     async def aclose(self) -> None:
         """Close the connections. Calls that have been sent end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._connected.close()
+        self._calls.close()
 
     async def get(self, key: Item, *, deadline: float) -> Item | None:
         """Return the item as of the last acknowledged write; None: absent."""
@@ -264,14 +264,12 @@ class Dynamo:
         if left_s <= 0:
             raise CallTimedOut(f"no time was left for {operation}", sent=False)
         table = {} if "RequestItems" in params else {"TableName": self._table}  # a batch names its tables itself
-        call = functools.partial(self._connected.call, operation, **table, **params)
         began = self._monotonic()
         try:
-            async with asyncio.timeout(left_s) as timeout:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            return await self._calls.run(lambda client: self._call(client, operation, table | params), left_s=left_s)
+        except WorkTimedOut as exc:
+            raise CallTimedOut(f"{operation}: {exc}", sent=exc.begun) from exc
         except Exception as exc:
-            if isinstance(exc, TimeoutError) and timeout.expired():
-                raise CallTimedOut(f"{operation} took too long", sent=True) from exc
             error = failure(exc)
             if error is None:
                 raise
@@ -279,50 +277,13 @@ class Dynamo:
         finally:
             request_stats.current().asked_store(1000 * (self._monotonic() - began))
 
-
-class _Connected:
-    """The SDK's client, made by the first thread that needs it.
-
-    Its connections are closed if none was used for IDLE_S, or a call got no answer; later calls open new ones.
-    Connections in use stay open until their calls end, and are not reused.
-    """
-
-    def __init__(
-        self, open_client: Callable[[], "DynamoDBClient"], wall: Callable[[], float], checked_clock: CheckedClock | None
-    ) -> None:
-        self._open_client = open_client
-        self._checked_clock = checked_clock
-        self._wall = wall
-        self._lock = threading.Lock()
-        self._client: DynamoDBClient | None = None
-        self._good_until = 0.0
-
-    def call(self, operation: str, **params: Any) -> Item:
-        with self._lock:
-            now = self._wall()
-            if self._client is None:
-                self._client = self._open_client()
-            elif now > self._good_until:
-                self._client.close()
-            self._good_until = now + IDLE_S
+    def _call(self, client: "DynamoDBClient", operation: str, params: Item) -> Item:
         sent_at = self._checked_clock.system() if self._checked_clock else None
-        try:
-            answer: Item = getattr(self._client, operation)(**params)
-        except ClientError:  # an answer, so the connections work
-            raise
-        except Exception:
-            with self._lock:
-                self._good_until = 0.0
-            raise
+        answer: Item = getattr(client, operation)(**params)
         if self._checked_clock and sent_at:
             metadata: Item = answer.get("ResponseMetadata", {})
             self._checked_clock.observe(sent_at, metadata.get("HTTPHeaders", {}).get("date"))
         return answer
-
-    def close(self) -> None:
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
 
 
 def _only_if(condition: str | None, values: Item | None) -> Item:

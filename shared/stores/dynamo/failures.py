@@ -53,6 +53,14 @@ class CallTimedOut(DynamoError):
         super().__init__("CallTimedOut", message, Meaning(StoreUnavailable, "DynamoDB did not answer in time", outcome))
 
 
+class AnswerCut(Exception):
+    """An answer arrived that is not whole."""
+
+
+class NotDynamo(Exception):
+    """What answers at the endpoint, which the text names, is not DynamoDB."""
+
+
 @dataclass(frozen=True)
 class Meaning:
     error: type[StoreError]
@@ -65,6 +73,9 @@ class Meaning:
 BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
 _FAILED: Final = Meaning(StoreUnavailable, "DynamoDB failed", CallOutcome.UNKNOWN, again=True)
 _LOST: Final = Meaning(StoreUnavailable, "DynamoDB did not answer", CallOutcome.UNKNOWN, again=True)
+_FOREIGN: Final = Meaning(
+    StoreNotReady, "the endpoint does not answer as DynamoDB does: check AWS_ENDPOINT_URL", CallOutcome.UNKNOWN
+)
 _UNREACHED: Final = Meaning(StoreUnavailable, "DynamoDB cannot be reached", again=True)
 _NO_CREDENTIALS: Final = Meaning(
     StoreNotReady,
@@ -125,7 +136,8 @@ ANSWERED: Final[dict[str, Meaning]] = {
 """By the code of DynamoDB's answer. Other codes count by status: 5xx failed, 408 and 429 are busy, the rest is
 unexpected."""
 
-_TRY_LATER: Final = (408, 429)
+TRY_LATER: Final = (408, 429)
+"""Statuses of answers, not always DynamoDB's own, that ask for a repeat."""
 
 RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (botocore.NoRegionError, _NO_REGION),
@@ -152,9 +164,11 @@ RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
     (botocore.IncompleteReadError, _LOST),
     (botocore.ChecksumError, _LOST),
     (ResponseParserError, _LOST),
+    (AnswerCut, _LOST),
+    (NotDynamo, _FOREIGN),
     (botocore.BotoCoreError, UNEXPECTED),
 )
-"""By the SDK's exception if there is no answer. The first row that fits counts."""
+"""By the exception if there is no answer to believe. The first row that fits counts."""
 
 
 def failure(exc: Exception) -> DynamoError | None:
@@ -189,6 +203,6 @@ def _answered(exc: botocore.ClientError) -> DynamoError:
 
 
 def _by_status(status: int) -> Meaning:
-    if status in _TRY_LATER:
+    if status in TRY_LATER:
         return BUSY
     return _FAILED if status >= 500 else UNEXPECTED

@@ -59,6 +59,9 @@ ABSENT: Final = "attribute_not_exists(pk)"
 LATEST: Final = "attribute_exists(pk) AND NOT contains(t, :token) AND (attribute_not_exists(#stamp) OR #stamp < :stamp)"
 UNCHANGED: Final = "v = :seen"
 
+Condition = tuple[str, Item]
+"""A condition, and the values that it compares with."""
+
 
 class DynamoStore(CheckedStore):
     """Keeps the promises of the port on one DynamoDB table, among any number of containers.
@@ -159,43 +162,39 @@ class DynamoStore(CheckedStore):
         )
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
-        """A request without an answer is not sent again: it would count twice."""
-        names: dict[str, str] = {"#n": counter_attribute(counter)}
-        values: Item = {":by": {"N": str(by)}}
-        expression = "ADD #n :by"
-        if ends_at is not None:
-            names["#ttl"] = "ttl"
-            values[":ends"] = _epoch_s(counter_ends_at(counter, ends_at))
-            expression = f"SET #ttl = :ends {expression}"
-        counted = await self._dynamo.update(
-            counter_key(counter),
-            expression,
-            names=names,
-            values=values,
-            repeatable=False,
-            returns=True,
-            deadline=deadline,
-        )
-        return int(counted[names["#n"]]["N"])
+        """What takes away is not sent again when its answer is lost: a counter may be too high, never too low."""
+        bound = Bound(counter=counter, by=by, ends_at=ends_at)
+        item, _ = await self._count([bound], [], deadline, repeatable=by > 0)
+        return _values(item, [bound])[counter]
 
     async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
-        """One conditional update, sent again when its answer is lost: its token tells whether it was carried out.
-
-        If more than RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
-        """
         limits = [await bound.settled() for bound in bounds]
-        request, token = _reserve_request(bounds, limits), _token()
+        item, counted = await self._count(bounds, _conditions(bounds, limits), deadline)
+        values = _values(item, bounds)
+        if counted:
+            return Reserved(values=values)
+        refused = [_refuses(bound, limit, values) for bound, limit in zip(bounds, limits, strict=True)]
+        return Reserved(
+            values=values, refused=tuple(bound.counter for bound, no in zip(bounds, refused, strict=True) if no)
+        )
+
+    async def _count(
+        self, bounds: Sequence[Bound], conditions: Sequence[Condition], deadline: float, *, repeatable: bool = True
+    ) -> tuple[Item, bool]:
+        """Add to all counters if each condition holds. Returns the item as it is now, and whether it was added to.
+
+        One update, sent again when its answer is lost: its token tells whether it was carried out. If more than
+        RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
+        """
+        request, token = _count_request(bounds, conditions), _token()
         request["values"][":token"] = {"S": token}
+        key = counter_key(bounds[0].counter)
         try:
-            item = await self._dynamo.update(counter_key(bounds[0].counter), **request, returns=True, deadline=deadline)
+            item = await self._dynamo.update(key, **request, repeatable=repeatable, returns=True, deadline=deadline)
         except ConditionFailed as failed:
             item = failed.item or {}
-            if token not in reserves_of(item):
-                values = _values(item, bounds)
-                refused = [_refuses(bound, limit, values) for bound, limit in zip(bounds, limits, strict=True)]
-                names = tuple(bound.counter for bound, no in zip(bounds, refused, strict=True) if no)
-                return Reserved(values=values, refused=names)
-        return Reserved(values=_values(item, bounds))
+            return item, token in reserves_of(item)
+        return item, True
 
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
         """Counters that have ended are left out: DynamoDB deletes them, but may take days."""
@@ -299,32 +298,34 @@ class DynamoStore(CheckedStore):
             raise
 
 
-def _reserve_request(bounds: Sequence[Bound], limits: Sequence[int | None]) -> dict[str, Any]:
-    """The update that adds to all counters if each keeps its bound, and if it was not carried out before."""
-    names: dict[str, str] = {}
-    values: Item = {":none": {"S": ""}}
-    adds, conditions = list[str](), [NOT_RESERVED]
+def _conditions(bounds: Sequence[Bound], limits: Sequence[int | None]) -> list[Condition]:
+    """Each counter keeps its bound, and none falls below 0."""
+    conditions = list[Condition]()
     for at, (bound, limit) in enumerate(zip(bounds, limits, strict=True)):
-        names[f"#n{at}"] = counter_attribute(bound.counter)
-        values[f":by{at}"] = {"N": str(bound.by)}
-        adds.append(f"#n{at} :by{at}")
         if bound.by < 0:
-            values[f":least{at}"] = {"N": str(-bound.by)}
-            conditions.append(f"#n{at} >= :least{at}")
+            conditions.append((f"#n{at} >= :least{at}", {f":least{at}": {"N": str(-bound.by)}}))
         elif limit is not None:
-            values[f":most{at}"] = {"N": str(limit - bound.by)}
             absent = f"attribute_not_exists(#n{at}) OR " if limit >= bound.by else ""
-            conditions.append(f"({absent}#n{at} <= :most{at})")
+            conditions.append((f"({absent}#n{at} <= :most{at})", {f":most{at}": {"N": str(limit - bound.by)}}))
+    return conditions
+
+
+def _count_request(bounds: Sequence[Bound], conditions: Sequence[Condition]) -> dict[str, Any]:
+    """The update that adds to all counters if the conditions hold, and if it was not carried out before."""
+    names = {f"#n{at}": counter_attribute(bound.counter) for at, bound in enumerate(bounds)}
+    values: Item = {":none": {"S": ""}, **{f":by{at}": {"N": str(bound.by)} for at, bound in enumerate(bounds)}}
+    for _, needed in conditions:
+        values |= needed
     sets = RESERVES_REMEMBERED
     ends = [counter_ends_at(bound.counter, bound.ends_at) for bound in bounds if bound.ends_at is not None]
     if ends:
         names["#ttl"], values[":ends"] = "ttl", _epoch_s(max(ends))
         sets += ", #ttl = :ends"
     return {
-        "expression": f"SET {sets} ADD {', '.join(adds)}",
+        "expression": f"SET {sets} ADD {', '.join(f'#n{at} :by{at}' for at in range(len(bounds)))}",
         "names": names,
         "values": values,
-        "condition": " AND ".join(conditions),
+        "condition": " AND ".join([NOT_RESERVED, *(condition for condition, _ in conditions)]),
     }
 
 

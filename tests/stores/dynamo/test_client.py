@@ -20,7 +20,16 @@ from botocore.parsers import ResponseParserError
 from shared.core.checked_clock import CheckedClock
 from shared.core.concurrency import gather_settled
 from shared.stores.dynamo.client import Dynamo, open_client
-from shared.stores.dynamo.failures import ANSWERED, RAISED, CallOutcome, ConditionFailed, DynamoError, failure
+from shared.stores.dynamo.failures import (
+    ANSWERED,
+    RAISED,
+    AnswerCut,
+    CallOutcome,
+    ConditionFailed,
+    DynamoError,
+    NotDynamo,
+    failure,
+)
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
 from tests.fakes.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
@@ -447,6 +456,8 @@ SDK_ERRORS: Final[list[tuple[Exception, type[StoreError], str, CallOutcome]]] = 
         CallOutcome.UNKNOWN,
     ),
     (ResponseParserError("x"), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (AnswerCut("x"), StoreUnavailable, "did not answer", CallOutcome.UNKNOWN),
+    (NotDynamo("x"), StoreNotReady, "AWS_ENDPOINT_URL", CallOutcome.UNKNOWN),
     (sdk.ParamValidationError(report="r"), StoreError, REFUSED, CallOutcome.REFUSED),
 ]
 

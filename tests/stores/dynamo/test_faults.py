@@ -244,20 +244,35 @@ async def test_verb_leaves_the_row_whole_when_cancelled(
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_increment_is_exact_or_one_too_high_when_unanswered(
-    container: Container, reader: DynamoStore, name: str
-) -> None:
-    """A counter is exact for answered increments, and at most one too high for an unanswered one."""
+async def test_increment_counts_once_over_a_fault(container: Container, reader: DynamoStore, name: str) -> None:
+    """An increment whose answer was lost, or that DynamoDB failed at, is sent again, and its token makes it count once."""
+    container.wire.faults = nth(1, FAULTS[name])
+    assert await container.store.increment("c") == 1
+    assert await reader.counters("c") == {"c": 1}
+    assert len(container.wire.calls) == 2
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_decrement_is_not_resent_when_unanswered(container: Container, reader: DynamoStore, name: str) -> None:
+    """A counter that something is taken from is exact, or too high by it if the answer was lost; never too low."""
     fault = FAULTS[name]
+    await container.store.increment("c", 5)
+    container.wire.calls.clear()
     container.wire.faults = nth(1, fault)
-    try:
-        assert await container.store.increment("c") == 1
-        possible = {1}
-        assert not fault.carried_out
-    except StoreUnavailable:
-        possible = {1 if fault.carried_out else 0}
-        assert len(container.wire.calls) == 1, "a count whose answer was lost is not sent again"
-    assert (await reader.counters("c")).get("c", 0) in possible
+    with suppress(StoreUnavailable):
+        assert await container.store.increment("c", -1) == 4
+        assert len(container.wire.calls) == 2
+    assert (await reader.counters("c"))["c"] in ({4} if fault.carried_out else {4, 5})
+
+
+async def test_increment_counts_once_when_delivered_twice(container: Container, world: DynamoWorld) -> None:
+    """A network that repeats the request of an increment does not count it twice."""
+    for by in (5, -1):
+        await container.store.increment("c", by)
+        _, params = container.wire.calls[-1]
+        with pytest.raises(world.client.exceptions.ConditionalCheckFailedException):
+            world.client.update_item(**params)
+    assert await container.store.counters("c") == {"c": 4}
 
 
 # what a lost answer cannot hide
@@ -348,6 +363,38 @@ async def test_extend_undoes_no_later_one_when_it_arrives_late(world: DynamoWorl
     assert await other.store.get(FACTS, ROW) == WHOLE | {"title": "two 6"}
     await one.dynamo.aclose()
     await other.dynamo.aclose()
+
+
+@pytest.mark.parametrize("acknowledged", [1, 12])
+async def test_extend_carried_out_late_undoes_no_later(world: DynamoWorld, acknowledged: int) -> None:
+    """An extension that was given up, and is carried out after a later one was acknowledged, does nothing."""
+    clock = FakeClock()
+    one, other = world.container(clock=clock), world.container(clock=clock)
+    await fact(one.store)
+    one.wire.calls.clear()
+    one.wire.faults = always(FAULTS["timed out before"])
+    with pytest.raises(StoreUnavailable):
+        await one.store.extend(FACTS, ROW, "title", "early")
+    clock.advance(timedelta(seconds=1))
+    for number in range(acknowledged):
+        await other.store.extend(FACTS, ROW, "title", f"later {number}")
+    with pytest.raises(world.client.exceptions.ConditionalCheckFailedException):
+        world.client.update_item(**one.wire.calls[0][1])
+    assert await other.store.get(FACTS, ROW) == WHOLE | {"title": f"later {acknowledged - 1}"}
+    await one.dynamo.aclose()
+    await other.dynamo.aclose()
+
+
+async def test_extend_counts_when_the_other_clock_is_ahead(world: DynamoWorld) -> None:
+    """The later extension stands also if its container's clock is behind that of the earlier one's."""
+    ahead = world.container(clock=FakeClock(NOON + timedelta(seconds=90)))
+    right = world.container(clock=FakeClock(NOON))
+    await fact(right.store)
+    await ahead.store.extend(FACTS, ROW, "title", "first")
+    await right.store.extend(FACTS, ROW, "title", "second")
+    assert await ahead.store.get(FACTS, ROW) == WHOLE | {"title": "second"}
+    await ahead.dynamo.aclose()
+    await right.dynamo.aclose()
 
 
 async def test_extend_undoes_no_update_when_the_answer_was_lost(world: DynamoWorld) -> None:
