@@ -3,7 +3,9 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -26,6 +28,7 @@ from tests.fakes.dynamo_world import (
     nth,
     table_on,
 )
+from tests.support import NOON, FakeClock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -245,7 +248,7 @@ async def test_verb_leaves_the_row_whole_when_cancelled(
 
 @pytest.mark.parametrize("name", FAULTS)
 async def test_increment_counts_once_over_a_fault(container: Container, reader: DynamoStore, name: str) -> None:
-    """An increment whose answer was lost, or that DynamoDB failed at, is sent again, and its token makes it count once."""
+    """An increment whose answer was lost, or that DynamoDB failed at, is sent again, and counts once."""
     container.wire.faults = nth(1, FAULTS[name])
     assert await container.store.increment("c") == 1
     assert await reader.counters("c") == {"c": 1}
