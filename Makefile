@@ -15,7 +15,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
+.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -110,6 +110,12 @@ dynamodb: $(READY) ## Serve AWS's DynamoDB Local on $DYNAMODB_PORT (default 8001
 
 test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on ministack, which are fetched into .local; needs Java and npm
 	@$(PY) -m tests.engines
+
+test-sdk: $(READY) ## Run the tests of DynamoDB on the wire on the oldest and the newest SDK that is allowed
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --target .local/sdk/oldest boto3==1.40.0 botocore==1.40.0 urllib3==1.26.20
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --target .local/sdk/newest --upgrade boto3
+	PYTHONPATH=.local/sdk/oldest $(PY) -m pytest tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
+	PYTHONPATH=.local/sdk/newest $(PY) -m pytest tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
 
 test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
 	@$(PY) -m tests.engines.s3
