@@ -116,14 +116,10 @@ class Endpoint:
 
 
 def client_on(url: str, *, mode: str = "standard", **more: Any) -> Any:
-    client = boto3.session.Session().client(
-        "dynamodb",
-        region_name="us-east-1",
-        endpoint_url=url,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=config().merge(Config(retries={"mode": mode, "total_max_attempts": 1})),  # type: ignore[typeddict-item]
-        **more,
+    retries: Any = {"mode": mode, "total_max_attempts": 1}
+    where: Any = {"region_name": "us-east-1", "endpoint_url": url, **more}
+    client = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test").client(
+        "dynamodb", config=config().merge(Config(retries=retries)), **where
     )
     return prepared(client)
 
