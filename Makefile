@@ -15,7 +15,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
+.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -119,6 +119,14 @@ test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and 
 	$(VENV)/bin/uv pip install --quiet --python .local/hearing/bin/python --require-hashes -r requirements-hearing.txt
 	@touch $@
 
+.local/mutants/ready: requirements-mutants.txt $(READY)
+	$(PYTHON) -m venv --clear .local/mutants
+	$(VENV)/bin/uv pip install --quiet --python .local/mutants/bin/python --require-hashes -r requirements-mutants.txt
+	@touch $@
+
+mutants: .local/mutants/ready ## Change lines at random, and count the changes that the tests notice; MUTANTS may name seeds, a sample, files
+	.local/mutants/bin/python -m tests.mutants $(MUTANTS)
+
 hear: .local/hearing/ready ## Let Whisper, FFmpeg, Praat and a loudness meter judge the twelve voices
 	.local/hearing/bin/python -m pytest -n 0 -rP tests/speech/hearing.py
 
@@ -154,6 +162,7 @@ lock: $(READY) ## Renew the locked requirements from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --upgrade -o requirements-uv.txt deploy/uv.in
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade -o deploy/scanners.txt deploy/scanners.in
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group hearing -c requirements-dev.txt -o requirements-hearing.txt pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group mutants -c requirements-dev.txt -o requirements-mutants.txt pyproject.toml
 
 clean: ## Remove what was built
 	rm -rf .venv .venv-* .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -195,7 +195,7 @@ async def _presented_caller(
 
 
 async def _succeeded(check: Awaitable[object]) -> None:
-    """Raise what the check raises, and not what it replaces: that repeats the body, which no log may show."""
+    """Raise what the check raises, without the error that it replaces: that one repeats the body."""
     try:
         await check
     except Exception as exc:

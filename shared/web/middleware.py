@@ -182,6 +182,8 @@ class AdmissionMiddleware:
         except AgentTalkError as error:
             await send_error(send, error)
             return
+        if body is None:
+            return  # the client hung up before its body was whole: nothing may be done in its name
         if scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
             body = body or b"{}"
             headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-type"]
@@ -211,12 +213,17 @@ def _without_empty(query: bytes) -> bytes:
     return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[2])
 
 
-async def _read(receive: Receive) -> bytes:
-    """Return the whole body. Raises PayloadTooLarge above MAX_BODY_BYTES."""
+async def _read(receive: Receive) -> bytes | None:
+    """Return the whole body; None if the client hung up before its end.
+
+    Raises PayloadTooLarge above MAX_BODY_BYTES.
+    """
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY_BYTES:

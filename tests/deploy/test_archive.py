@@ -62,7 +62,7 @@ def test_every_package_left_out_keeps_its_licence(source: Path, packages: Path) 
     assert PurePosixPath("cffi-1.0.dist-info/licenses/AUTHORS") in archive.entries(source, packages)
 
 
-@pytest.mark.parametrize("name", ["handlers/notes.txt~", "shared/key.pem", "shared/rows.json"])
+@pytest.mark.parametrize("name", ["handlers/notes.txt~", "shared/key.pem", "shared/rows.csv"])
 def test_a_file_among_our_code_that_is_none_is_refused(source: Path, packages: Path, name: str) -> None:
     tree(source, (name,))
     with pytest.raises(ValueError, match=name):

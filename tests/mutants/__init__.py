@@ -1,0 +1,1 @@
+"""How many changed lines the tests notice."""

@@ -1,0 +1,201 @@
+"""Change lines at random, and see whether the tests that cover them notice: `python -m tests.mutants [--seed N …]`.
+
+1. The tests run once, and coverage records which of them runs each line.
+2. cosmic-ray lists the changes that it knows for each place: another operator, another number, a negated condition.
+   For each seed a sample of places is drawn, and one change at each.
+3. In a copy of the tree each change is applied, and the tests that cover its lines run until one fails.
+
+A change that no test notices is printed as a diff. It is a test that is missing, or a change that makes no difference.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+SCOPE: Final = ("shared", "handlers")
+SEEDS: Final = (1, 2, 3)
+SAMPLE: Final = 30
+"""Places of one seed. Each costs a start of pytest and its tests, some ten seconds."""
+
+TIMEOUT_S: Final = 300
+"""A change that makes an endless loop is noticed by the time that its tests take."""
+
+COPIED: Final = ("shared", "handlers", "tools", "tests", "deploy", "pyproject.toml", "serverless.yml")
+ANNOTATIONS: Final = "core/ReplaceBinaryOperator_BitOr_"
+"""Changes of `|`, which stands in annotations nearly always: their failure at import says nothing about tests."""
+
+NOTHING: Final = 5
+"""pytest's status when it was given no test."""
+
+Lines = Mapping[str, Mapping[int, frozenset[str]]]
+"""Of each file the tests that run each line, as pytest names them: `tests/core/test_clock.py::test_x`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    path: str
+    operator: str
+    occurrence: int
+    first: int
+    last: int
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.path, self.first, self.last
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, action="append", help="a sample's seed; may be repeated (default: 1, 2, 3)")
+    parser.add_argument("--sample", type=int, default=SAMPLE, help="changes of each seed (default: %(default)s)")
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="tests to take into account (default: all)")
+    parser.add_argument("scope", nargs="*", default=list(SCOPE), help="files or folders to change")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = _copy_of_the_tree(Path(folder))
+        lines = _covered(tree, options.tests)
+        mutations = [mutation for mutation in _mutations(tree, options.scope) if mutation.path in lines]
+        noticed = total = 0
+        for seed in options.seed or SEEDS:
+            for mutation in _sample(mutations, seed, options.sample):
+                total += 1
+                noticed += _is_noticed(tree, mutation, _tests_of(mutation, lines))
+            print(f"seed {seed}: {noticed} of {total} noticed so far", flush=True)
+    print(f"{noticed} of {total} changes noticed: {100 * noticed / max(1, total):.1f} %")
+    return 0
+
+
+def _copy_of_the_tree(folder: Path) -> Path:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def _covered(tree: Path, tests: Sequence[str]) -> Lines:
+    """Run the tests, which may fail here and there, and return what covers each line."""
+    (tree / ".coveragerc").write_text(
+        f"[run]\nsource = {','.join(SCOPE)}\ndynamic_context = test_function\ndata_file = {tree}/.coverage\n"
+    )
+    _python(tree, "-m", "coverage", "run", "-m", "pytest", "-n", "0", *tests)
+    query = (
+        "select file.path, context.context, line_bits.numbits from line_bits "
+        "join file on file.id = file_id join context on context.id = context_id"
+    )
+    found: dict[str, dict[int, set[str]]] = {}
+    with sqlite3.connect(tree / ".coverage") as data:
+        for path, context, bits in data.execute(query):
+            covered = found.setdefault(str(Path(path).relative_to(tree)), {})
+            for line in _numbers(bits):
+                covered.setdefault(line, set()).update(_node(tree, context))
+    return {path: {line: frozenset(of) for line, of in covered.items()} for path, covered in found.items()}
+
+
+def _numbers(bits: bytes) -> list[int]:
+    """Return the line numbers in a row of coverage's: bit n of the bytes is line n."""
+    return [8 * index + bit for index, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1]
+
+
+def _node(tree: Path, context: str) -> list[str]:
+    """Return pytest's name of a test that coverage calls `tests.core.test_clock.test_x`; nothing for an import."""
+    parts = context.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        path = Path(*parts[:length]).with_suffix(".py")
+        if (tree / path).is_file():
+            return ["::".join((str(path), *parts[length:]))]
+    return []
+
+
+def _mutations(tree: Path, scope: Sequence[str]) -> list[Mutation]:
+    (tree / "mutants.toml").write_text(
+        f"[cosmic-ray]\nmodule-path = {json.dumps(list(scope))}\ntimeout = {TIMEOUT_S}\n"
+        'excluded-modules = []\ntest-command = ""\n[cosmic-ray.distributor]\nname = "local"\n'
+    )
+    _cosmic_ray(tree, "init", "mutants.toml", "mutants.sqlite")
+    dumped = _cosmic_ray(tree, "dump", "mutants.sqlite")
+    known = (given for line in dumped.splitlines() for given in json.loads(line)[0]["mutations"])
+    return [
+        Mutation(
+            path=given["module_path"],
+            operator=given["operator_name"],
+            occurrence=given["occurrence"],
+            first=given["start_pos"][0],
+            last=given["end_pos"][0],
+        )
+        for given in known
+        if not given["operator_name"].startswith(ANNOTATIONS)
+    ]
+
+
+def _sample(mutations: Sequence[Mutation], seed: int, size: int) -> list[Mutation]:
+    """Draw places, and one change at each: an operator has twelve others, which would outweigh a condition."""
+    chosen = random.Random(seed)  # noqa: S311 a sample is to be repeatable
+    by_place: dict[tuple[str, int, int], list[Mutation]] = {}
+    for mutation in mutations:
+        by_place.setdefault(mutation.place, []).append(mutation)
+    places = chosen.sample(sorted(by_place), min(size, len(by_place)))
+    return [chosen.choice(by_place[place]) for place in places]
+
+
+def _tests_of(mutation: Mutation, lines: Lines) -> list[str]:
+    """Return the tests that run the changed lines; for a line that only an import runs, all tests of its file."""
+    covered = lines[mutation.path]
+    changed = range(mutation.first, mutation.last + 1)
+    tests = frozenset[str]().union(*(covered.get(line, frozenset()) for line in changed))
+    return sorted(tests or frozenset[str]().union(*covered.values()))
+
+
+def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str]) -> bool:
+    """Apply the change, run its tests, and undo it. Prints the change unless a test fails."""
+    file = tree / mutation.path
+    before = file.read_text()
+    _cosmic_ray(tree, "apply", mutation.path, mutation.operator, str(mutation.occurrence))
+    try:
+        status = _python(tree, "-m", "pytest", "-n", "0", "-x", "--hypothesis-seed=0", *tests).returncode
+    except subprocess.TimeoutExpired:
+        status = 1
+    after = file.read_text()
+    file.write_text(before)
+    if tests and status not in (0, NOTHING):
+        return True
+    print(f"not noticed by {len(tests)} tests: {mutation.path}:{mutation.first} {mutation.operator}")
+    for number, (old, new) in enumerate(zip(before.splitlines(), after.splitlines(), strict=False), 1):
+        if old != new:
+            print(f"  {number} - {old.strip()}\n  {number} + {new.strip()}", flush=True)
+    return False
+
+
+def _python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=tree,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S if "-x" in arguments else None,
+    )
+
+
+def _cosmic_ray(tree: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "cosmic_ray.cli", *arguments]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
