@@ -78,6 +78,10 @@ class UsageRecorder:
         with best_effort("the log of a failed memo was not deleted: run maintain reconcile-memos", memo_id=memo_id):
             await self._logs.delete_memo(user_id, memo_id)
 
+    async def note_memo_deleted(self, user_id: str, memo_id: str) -> None:
+        """Mark a memo's record before the memo is deleted, so that it is not taken for one of a memo that failed."""
+        await self._logs.mark_memo_deleted(user_id, memo_id)
+
     async def note_active(self, user_id: str, at: datetime) -> None:
         """Put an owner on the list of a UTC day, once a day and container. Raises StoreUnavailable.
 

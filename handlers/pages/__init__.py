@@ -16,6 +16,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from handlers.models.openapi import errors
+from shared.web.auth import RequestServices
 from shared.web.etags import etag_of, is_known
 
 routes = APIRouter(tags=["usage"])
@@ -32,7 +33,7 @@ _FILE = re.compile(
 class WebPage:
     html: str
     policy: str
-    """Its Content-Security-Policy."""
+    """Its Content-Security-Policy, but for where sound may come from, which is a deployment's."""
 
     etag: str
 
@@ -46,10 +47,14 @@ class WebPage:
         304: {"description": "The client has it already"},
     },
 )
-async def get_page(known: Annotated[str | None, Header(alias="If-None-Match")] = None) -> Response:
-    """Return the usage page: sign-in, calls, characters, voices, errors and limits."""
+async def get_page(
+    services: RequestServices, known: Annotated[str | None, Header(alias="If-None-Match")] = None
+) -> Response:
+    """Show calls, characters, voices, errors and limits to who signs in, and play the latest memos."""
     page = usage_page()
-    headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": page.policy}
+    heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
+    policy = f"{page.policy}; media-src {heard}"
+    headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": policy}
     if is_known(page.etag, known):
         return HTMLResponse(status_code=304, headers=headers)
     return HTMLResponse(page.html, headers=headers)

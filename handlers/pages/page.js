@@ -36,6 +36,7 @@ const sections = [
   { id: "limits", path: () => "usage/limits", draw: drawLimits },
   { id: "days", path: (days) => `analytics/charts?days=${days}`, draw: drawDays, ranged: true },
   { id: "voices", path: () => "analytics/voices", draw: drawVoices },
+  { id: "memos", path: () => "memos?limit=5", draw: drawMemos },
   { id: "errors", path: (days) => `analytics/errors?${datesOf(days)}`, draw: drawErrors, ranged: true },
 ];
 
@@ -276,7 +277,7 @@ function fileName(response) {
 
 function drawSummary(content, all) {
   byId("nothing").hidden = all.totalCalls > 0;
-  for (const id of ["days", "voices"]) byId(id).hidden = all.totalCalls === 0;
+  for (const id of ["days", "voices", "memos"]) byId(id).hidden = all.totalCalls === 0;
   const tiles = [
     ["Calls today", number.format(all.callsToday)],
     ["This week", number.format(all.callsThisWeek)],
@@ -290,6 +291,24 @@ function drawSummary(content, all) {
     ...tiles.map(([term, value]) =>
       make("div", {}, make("dt", { textContent: term }), make("dd", { textContent: value })),
     ),
+  );
+}
+
+/** The latest memos, each with a player. Nothing is fetched before it is played. */
+function drawMemos(content, { memos }) {
+  content.replaceChildren(
+    ...memos.map(({ text, title, voice, audio, createdAt }) => {
+      const name = title ?? (text.length > 60 ? `${text.slice(0, 60)}…` : text);
+      const said = `${voice.name}, ${decimal.format(audio.duration)} s, ${momentOf(createdAt)}`;
+      return make(
+        "li",
+        {},
+        make("p", {}, make("strong", { textContent: name }), make("span", { className: "hint", textContent: said })),
+        audio.status === "ready"
+          ? make("audio", { controls: true, preload: "none", src: audio.url, ariaLabel: `Play: ${name}` })
+          : make("p", { className: "hint", textContent: "Its audio is not ready." }),
+      );
+    }),
   );
 }
 

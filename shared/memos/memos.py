@@ -109,6 +109,7 @@ class MemoService:
         file = memo.audio_url.removeprefix("/audio/")
         if is_file(file) and self._audio.files is not None:
             await delete_file(self._audio.files, file)
+        await self._recorder.note_memo_deleted(user_id, memo_id)
         await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:

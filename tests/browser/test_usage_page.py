@@ -251,7 +251,7 @@ def test_each_part_shows_its_own_failure_and_can_be_asked_again(page: Page, owne
         "**/analytics/charts?*", lambda route: route.fulfill(status=503, headers={"Retry-After": "30"}, json=OUTAGE)
     )
     enter(page, owner)
-    settled(page, "1 of 5 parts could not be loaded.")
+    settled(page, "1 of 6 parts could not be loaded.")
     failed = page.get_by_role("region", name="Day by day")
     expect(failed).to_contain_text("The service is temporarily unavailable. Try again in 30 seconds.")
     expect(page.get_by_role("row", name="Rachel")).to_be_visible()

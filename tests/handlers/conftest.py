@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from shared.audio.opening import AudioPlace
 from tests.handlers.world import Account, Logs, World, kept_logs
 
 NewWorld = Callable[..., World]
@@ -18,8 +19,10 @@ def new_world(store_choice: str) -> Iterator[NewWorld]:
     """Makes worlds, and closes their functions."""
     made: list[World] = []
 
-    def make(environ: Mapping[str, str] | None = None, *, seed: int | None = None) -> World:
-        made.append(World(environ, seed=seed, store=store_choice))
+    def make(
+        environ: Mapping[str, str] | None = None, *, seed: int | None = None, audio: AudioPlace | None = None
+    ) -> World:
+        made.append(World(environ, seed=seed, store=store_choice, audio=audio))
         return made[-1]
 
     yield make

@@ -88,8 +88,20 @@ def test_the_policy_allows_the_pages_own_styles_and_scripts_and_nothing_else(ans
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
         "frame-ancestors": ["'none'"],
+        "media-src": ["'self'", "https://api.example.org"],
     }
     assert {kind: len(texts) for kind, texts in outline.texts.items()} == {"style": 2, "script": 2}
+
+
+def test_page_plays_what_the_bucket_of_audio_serves(new_world: NewWorld) -> None:
+    """GET /audio redirects to the bucket, and the policy admits its hosts and no other third party."""
+    env = {"SPEECH": "polly", "AUDIO": "s3", "AUDIO_BUCKET": "spoken", "AWS_REGION": "eu-central-1"}
+    assert directives(new_world(env).get(PAGE))["media-src"] == [
+        "'self'",
+        "https://api.example.org",
+        "https://spoken.s3.eu-central-1.amazonaws.com",
+        "https://spoken.s3.amazonaws.com",
+    ]
 
 
 def test_an_error_keeps_the_policy_of_the_api(world: World) -> None:

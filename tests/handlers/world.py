@@ -16,6 +16,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from shared.accounts.passwords import Passwords
+from shared.audio.opening import AudioPlace
 from shared.core.settings import Settings
 from shared.observability.logs import configure_logging
 from shared.plans import Tier
@@ -94,8 +95,14 @@ class World:
     """`seed` chooses how the store's verbs interleave; while `is_down`, the store answers nothing."""
 
     def __init__(
-        self, environ: Mapping[str, str] | None = None, *, seed: int | None = None, store: str = "memory"
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        seed: int | None = None,
+        store: str = "memory",
+        audio: AudioPlace | None = None,
     ) -> None:
+        self._audio = audio
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -236,7 +243,7 @@ class World:
 
     def _build(self, function: str, settings: Settings) -> Services:
         store = PermittedStore(self.store, function)
-        services = Services.on(store, settings, passwords=Passwords(self.hasher), clock=self.clock)
+        services = Services.on(store, settings, passwords=Passwords(self.hasher), clock=self.clock, audio=self._audio)
         self.built.append(services)
         return services
 

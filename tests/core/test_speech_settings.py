@@ -1,0 +1,119 @@
+"""Settings of speech and audio: chosen in Lambda, and complete."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.core.settings import Settings, SettingsError
+from shared.core.speech_settings import AudioChoice, AudioSettings, SpeechChoice, SpeechSettings
+
+LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "AGENT_TALK_STORE": "dynamodb", "SESSION_SECRET": "s" * 40}
+ON_S3 = {"AUDIO": "s3", "AUDIO_BUCKET": "spoken"}
+
+
+def problems(env: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(env)
+    return caught.value.problems
+
+
+def test_speech_is_simulated_on_a_laptop_that_chooses_none() -> None:
+    """Nothing is said, and nothing keeps audio."""
+    settings = Settings.from_env({})
+    assert (settings.speech, settings.audio) == (SpeechSettings(), AudioSettings())
+
+
+def test_speech_settings_are_read() -> None:
+    """Each tier's voices, the keys, and where the providers are."""
+    settings = Settings.from_env(
+        {
+            "SPEECH": "local",
+            "SPEECH_PRO": "elevenlabs",
+            "SPEECH_ENTERPRISE": "openai",
+            "SPEECH_VOICES": "voices.json",
+            "ELEVENLABS_API_KEY": "eleven",
+            "ELEVENLABS_BASE_URL": "https://eleven.example.org/",
+            "OPENAI_API_KEY": "open",
+            "OPENAI_BASE_URL": "https://open.example.org/v1",
+            "AUDIO_DIR": "spoken",
+        }
+    )
+    assert settings.speech == SpeechSettings(
+        default=SpeechChoice.LOCAL,
+        pro=SpeechChoice.ELEVENLABS,
+        enterprise=SpeechChoice.OPENAI,
+        voices_file=Path("voices.json"),
+        elevenlabs_api_key="eleven",
+        elevenlabs_base_url="https://eleven.example.org",
+        openai_api_key="open",
+        openai_base_url="https://open.example.org/v1",
+    )
+    assert settings.audio == AudioSettings(place=AudioChoice.FOLDER, folder=Path("spoken"))
+    assert 'eleven"' not in repr(settings)
+    assert "'eleven'" not in repr(settings)
+
+
+def test_tiers_have_the_default_voices_unless_they_have_their_own() -> None:
+    assert Settings.from_env({"SPEECH": "polly"}).speech.choices == {SpeechChoice.POLLY}
+
+
+def test_speech_is_required_in_lambda() -> None:
+    """Nothing is fallen back to where a network reaches the function; the problem names the variable."""
+    (problem,) = problems(LAMBDA)
+    assert "set SPEECH" in problem
+
+
+def test_audio_place_is_required_in_lambda_if_any_tier_speaks() -> None:
+    (problem,) = problems({**LAMBDA, "SPEECH": "simulated", "SPEECH_PRO": "polly"})
+    assert "set AUDIO" in problem
+    assert Settings.from_env({**LAMBDA, "SPEECH": "simulated"}).audio.place is None
+    assert Settings.from_env({**LAMBDA, "SPEECH": "polly", **ON_S3}).audio.bucket == "spoken"
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"SPEECH": "edge"}, "SPEECH must be one of"),
+        ({"SPEECH": "elevenlabs"}, "ELEVENLABS_API_KEY"),
+        ({"SPEECH_PRO": "elevenlabs"}, "ELEVENLABS_API_KEY"),
+        ({"SPEECH": "openai"}, "OPENAI_API_KEY"),
+        ({"SPEECH": "openai", "OPENAI_API_KEY": "with space"}, "no header can carry"),
+        ({"SPEECH": "local", "AUDIO": "s3"}, "AUDIO_BUCKET"),
+        ({"SPEECH": "local", "AUDIO": "s3", "AUDIO_BUCKET": "Not_A_Bucket"}, "AUDIO_BUCKET"),
+        ({"SPEECH": "local", "AUDIO": "tape"}, "AUDIO must be one of"),
+        ({"SPEECH": "local", "AUDIO_BUCKET": "spoken"}, "AUDIO is not s3"),
+    ],
+)
+def test_incomplete_speech_settings_are_named(env: dict[str, str], named: str) -> None:
+    """Each missing or contradictory variable is one problem with its name."""
+    (problem,) = problems(env)
+    assert named in problem
+
+
+def test_openai_compatible_server_needs_no_key() -> None:
+    assert Settings.from_env({"SPEECH": "openai", "OPENAI_BASE_URL": "http://10.0.0.7:8880/v1"}).speech.choices
+
+
+def test_folder_of_a_container_keeps_no_audio_of_production() -> None:
+    """In Lambda a folder is the container's own: a warning in development, refused in production; a mount is shared."""
+    own = {**LAMBDA, "SPEECH": "local", "AUDIO": "folder"}
+    assert "AUDIO=folder" in Settings.from_env(own).warnings[-1]
+    production = {**own, "AGENT_TALK_ENV": "production", "PUBLIC_URL": "https://api.example.org"}
+    assert [problem for problem in problems(production) if "AUDIO=folder" in problem]
+    mounted = Settings.from_env({**own, "AUDIO_DIR": "/mnt/audio"})
+    assert mounted.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("env", "origins"),
+    [
+        (
+            {"AWS_REGION": "eu-central-1"},
+            ("https://spoken.s3.eu-central-1.amazonaws.com", "https://spoken.s3.amazonaws.com"),
+        ),
+        ({"AWS_ENDPOINT_URL": "http://localhost:4566/"}, ("http://localhost:4566", "http://spoken.localhost:4566")),
+    ],
+)
+def test_origins_of_a_bucket_are_where_its_links_lead(env: dict[str, str], origins: tuple[str, ...]) -> None:
+    """A page's policy admits them, so that it can play what GET /audio redirects to."""
+    assert Settings.from_env({"SPEECH": "local", **ON_S3, **env}).audio.origins == origins
