@@ -116,9 +116,7 @@ async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, servi
 @routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound, AudioStoreFailed))
 async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> Message:
     """Delete the memo and its audio. What it counted towards limits and usage stays."""
-    memo = await services.tables.memos.load(caller.user_id, memo_id)
-    await services.tables.usage_logs.mark_memo_deleted(memo.user_id, memo.id)
-    await services.tables.memos.delete(memo)
+    await services.memos.delete(caller.user_id, memo_id)
     return Message(success=True, message="Memo deleted successfully")
 
 
