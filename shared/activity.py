@@ -29,6 +29,10 @@ class UsageRecorder:
         self._ids = ids
         self._listed: OrderedDict[str, date] = OrderedDict()
 
+    async def note_deleted(self, memo: Memo) -> None:
+        """Mark a memo's log before its row is deleted, so that reconciling keeps the log. Raises StoreUnavailable."""
+        await self._logs.mark_memo_deleted(memo.user_id, memo.id)
+
     async def record(
         self,
         action: Action,

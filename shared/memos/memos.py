@@ -103,9 +103,10 @@ class MemoService:
     async def delete(self, user_id: str, memo_id: str) -> None:
         """Delete a memo and its audio; what it counted stays. Raises MemoNotFound, AudioStoreFailed.
 
-        The audio goes first: if the row's deletion fails, the caller can ask again.
+        The row goes last: if anything before it fails, the caller can ask again.
         """
         memo = await self._memos.load(user_id, memo_id)
+        await self._recorder.note_deleted(memo)
         file = memo.audio_url.removeprefix("/audio/")
         if is_file(file) and self._audio.files is not None:
             await delete_file(self._audio.files, file)

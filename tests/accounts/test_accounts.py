@@ -59,18 +59,18 @@ class TestSignUp:
         ]
 
     @pytest.mark.parametrize("seed", range(5))
-    async def test_of_sign_ups_at_once_one_succeeds_and_nothing_of_the_others_is_left(
-        self, services: Services, store: MemoryStore
-    ) -> None:
+    async def test_concurrent_sign_ups_leave_one_account(self, services: Services, store: MemoryStore) -> None:
+        """Of concurrent sign-ups one succeeds and nothing of the others is left."""
         returned, raised = await outcomes(signed_up(services) for _ in range(50))
         assert (len(returned), {type(error) for error in raised}) == (1, {Conflict})
         assert (await assert_whole(services)) == returned[0].user
         assert await services.tables.users.count() == 1
         assert [len((await store.scan(table)).rows) for table in _tables()] == [1, 1, 1, 1]
 
-    async def test_an_address_that_is_taken_costs_an_attempt_and_an_outage_does_not(
+    async def test_sign_up_costs_an_attempt_when_the_address_is_taken(
         self, store: MemoryStore, clock: FakeClock
     ) -> None:
+        """An address that is taken costs an attempt and an outage does not."""
         services = services_on(store, clock)
         await signed_up(services)
         with pytest.raises(Conflict):
@@ -83,9 +83,10 @@ class TestSignUp:
     @failures
     @answers
     @pytest.mark.parametrize("at", range(SIGN_UP_CALLS))
-    async def test_an_interrupted_sign_up_leaves_the_address_free_or_the_account_whole(
+    async def test_sign_up_leaves_all_or_nothing_when_interrupted(
         self, store: MemoryStore, at: int, *, lost: bool, for_good: bool
     ) -> None:
+        """An interrupted sign-up leaves the address free or the account whole."""
         failing = services_on(FailingStore(store, at=at, lost=lost, for_good=for_good))
         returned, raised = await outcomes([signed_up(failing)])
         assert {type(error) for error in raised} <= {StoreUnavailable}
@@ -97,9 +98,8 @@ class TestSignUp:
         await assert_whole(healthy)
 
     @pytest.mark.parametrize("at", range(SIGN_UP_CALLS))
-    async def test_whichever_call_is_refused_a_sign_up_says_so_or_is_done_and_a_repeat_settles_it(
-        self, store: MemoryStore, at: int
-    ) -> None:
+    async def test_sign_up_fails_or_is_whole_when_a_call_is_refused(self, store: MemoryStore, at: int) -> None:
+        """Whichever call is refused a sign-up says so or is done and a repeat settles it."""
         returned, raised = await outcomes([signed_up(services_on(FailingStore(store, at=at)))])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
@@ -312,9 +312,10 @@ class TestKeys:
 
     @pytest.mark.parametrize("at", range(5))
     @answers
-    async def test_whichever_call_fails_a_key_is_made_or_a_repeat_makes_one(
+    async def test_key_is_made_or_a_repeat_makes_one_when_a_call_fails(
         self, store: MemoryStore, at: int, *, lost: bool
     ) -> None:
+        """Whichever call fails a key is made or a repeat makes one."""
         user = (await signed_up(services_on(store))).user
         returned, raised = await outcomes([_create(services_on(FailingStore(store, at=at, lost=lost)), user)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])

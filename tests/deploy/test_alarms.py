@@ -77,7 +77,8 @@ def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
     return {metric["Name"] for line in lines for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
 
 
-def test_the_dashboard_shows_all_that_the_functions_count_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dashboard_shows_exactly_the_functions_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    """The dashboard shows all that the functions count and nothing else."""
     assert {metric for namespace, metric, _ in shown() if namespace == NAMESPACE} == written(capsys)
 
 

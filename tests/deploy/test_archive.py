@@ -54,7 +54,8 @@ def packages(tmp_path: Path) -> Path:
     return tree(tmp_path / "packages", PACKED + NOT_PACKED)
 
 
-def test_packages_and_our_own_code_are_packed_and_nothing_that_no_function_needs(source: Path, packages: Path) -> None:
+def test_archive_contains_packages_and_code_only(source: Path, packages: Path) -> None:
+    """Packages and our own code are packed and nothing that no function needs."""
     assert {str(name) for name in archive.entries(source, packages)} == set(PACKED + OWN)
 
 
@@ -82,9 +83,8 @@ def test_a_package_that_would_hide_our_own_code_is_refused(source: Path, package
         archive.entries(source, packages)
 
 
-def test_the_same_files_give_the_same_bytes_whatever_their_times_modes_and_order(
-    tmp_path: Path, source: Path, packages: Path
-) -> None:
+def test_archive_depends_on_names_and_contents_only(tmp_path: Path, source: Path, packages: Path) -> None:
+    """The same files give the same bytes whatever their times modes and order."""
     archive.write(tmp_path / "one.zip", archive.entries(source, packages))
     other = tree(tmp_path / "other", tuple(reversed(PACKED)))
     for path in other.rglob("*.py"):

@@ -63,7 +63,8 @@ def test_each_declared_handler_imports(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
-def test_each_route_of_a_function_is_declared_for_it_and_nothing_else_is(name: str) -> None:
+def test_functions_declare_exactly_their_routes(name: str) -> None:
+    """Each route of a function is declared for it and nothing else is."""
     routes = {route.path for route in FUNCTIONS[name].routes.routes if isinstance(route, APIRoute)}
     assert set(declared_paths(name)) - {"*"} == routes
 
@@ -73,7 +74,8 @@ def test_no_path_is_declared_twice() -> None:
     assert len(paths) == len(set(paths))
 
 
-def test_every_declared_path_takes_all_methods_so_that_its_function_answers_wrong_ones() -> None:
+def test_declared_paths_take_all_methods() -> None:
+    """Every declared path takes all methods so that its function answers wrong ones."""
     events = [event["httpApi"] for name in DECLARED for event in DECLARED[name]["events"]]
     assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
 
@@ -95,16 +97,16 @@ def test_every_function_has_a_role_of_its_own() -> None:
         ("micro", "0", False),
     ],
 )
-def test_the_table_is_made_for_dynamodb_or_when_one_asks_for_it_or_not_at_all(
-    store: str, create_table: str, *, made: bool
-) -> None:
+def test_table_is_made_for_dynamodb_or_on_request(store: str, create_table: str, *, made: bool) -> None:
+    """The table is made for DynamoDB or when one asks for it or not at all."""
     assert CONFIGURATION["custom"]["createTable"] == "${env:CREATE_TABLE, ''}"
     table = resources("table.yml", createTable=create_table)
     conditions = table["Conditions"] | resources("roles.yml", store=store)["Conditions"]
     assert holds(conditions, {"Condition": table["Resources"]["Table"]["Condition"]}) is made
 
 
-def test_roles_reach_the_table_by_its_name_since_the_stack_need_not_have_made_it() -> None:
+def test_roles_reach_the_table_by_its_name() -> None:
+    """Roles reach the table by its name since the stack need not have made it."""
     roles = json.dumps(resources("roles.yml", store="dynamodb", table="restored"))
     assert '{"Fn::GetAtt": "Table.Arn"}' not in roles
     assert roles.count(json.dumps({"Fn::Sub": f"{DYNAMODB}restored"})) >= len(DECLARED)
@@ -133,7 +135,8 @@ def test_the_default_route_goes_to_health() -> None:
     assert [name for name in DECLARED if "*" in declared_paths(name)] == ["health"]
 
 
-def test_every_function_has_memory_and_a_timeout_below_api_gateways_30_s() -> None:
+def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
+    """Every function has memory and a timeout below API Gateway's 30 s."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
     assert all(size >= 512 for size in sizes.values())

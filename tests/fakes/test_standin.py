@@ -40,7 +40,8 @@ def client_of(server: StandIn, transport: StandInTransport | None = None) -> htt
     return httpx.AsyncClient(transport=transport or StandInTransport(server), base_url="http://micro", headers=BEARER)
 
 
-async def test_it_answers_every_recorded_request_as_the_real_server_did() -> None:
+async def test_standin_answers_recorded_requests_as_the_server_did() -> None:
+    """The stand-in answers every recorded request as the real server did."""
     steps: list[dict[str, Any]] = json.loads(TRANSCRIPT.read_text())
     clock = ManualClock()
     server = StandIn(wall=clock.wall)
@@ -58,7 +59,8 @@ async def test_it_answers_every_recorded_request_as_the_real_server_did() -> Non
     assert differing == []
 
 
-async def test_two_creates_that_both_checked_first_are_both_acknowledged_and_the_last_stands() -> None:
+async def test_standin_acknowledges_both_creates_that_checked_first() -> None:
+    """Two creates that both checked first are both acknowledged and the last stands."""
     gate = Gate()
     async with client_of(StandIn(schedule=gate)) as http:
         writes = [asyncio.create_task(http.post(DOCS, json={"key": "k", "value": {"by": by}})) for by in "ab"]
@@ -73,7 +75,8 @@ async def test_two_creates_that_both_checked_first_are_both_acknowledged_and_the
         assert (await http.get(f"{DOCS}/k")).json()["value"] == {"by": "a"}
 
 
-async def test_an_acknowledged_delete_is_undone_by_a_put_that_had_checked_before() -> None:
+async def test_standin_delete_is_undone_by_a_put_that_checked_before() -> None:
+    """An acknowledged delete is undone by a put that had checked before."""
     gate = Gate()
     async with client_of(StandIn(schedule=gate)) as http:
         create = asyncio.create_task(http.post(DOCS, json={"key": "k", "value": {"n": 1}}))
@@ -150,9 +153,8 @@ async def test_depth_counts_the_requests_that_wait_for_one_another() -> None:
         (LATE, httpx.ReadTimeout, True),
     ],
 )
-async def test_a_fault_fails_as_the_network_does_and_says_whether_it_was_processed(
-    fault: Fault, raised: type[Exception], *, written: bool
-) -> None:
+async def test_fault_fails_as_the_network_does(fault: Fault, raised: type[Exception], *, written: bool) -> None:
+    """A fault fails as the network does and says whether it was processed."""
     server = StandIn()
     async with client_of(server, StandInTransport(server, faults=nth(1, fault))) as http:
         with pytest.raises(raised):

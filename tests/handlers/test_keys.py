@@ -265,7 +265,8 @@ def test_an_unknown_malformed_or_anothers_key_is_not_found(world: World, ada: Ac
         }
 
 
-def test_a_revoked_an_expired_and_an_exhausted_key_are_told_apart(world: World, ada: Account) -> None:
+def test_verify_distinguishes_revoked_expired_and_exhausted_keys(world: World, ada: Account) -> None:
+    """A revoked an expired and an exhausted key get different codes."""
     _, expiring = world.new_key(ada, expiresAt="2026-03-02T13:00:00Z")
     world.later(hours=1)
     expired = verify(world, ada, expiring)
@@ -337,7 +338,8 @@ def test_a_key_cannot_expire_in_the_past_or_at_no_time(world: World, ada: Accoun
     assert (answer.status, answer.error["details"]) == (400, {"field": "expiresAt"})
 
 
-def test_test_keys_spend_none_of_the_owners_limit_and_say_their_own(world: World, ada: Account) -> None:
+def test_test_keys_have_and_report_a_limit_of_their_own(world: World, ada: Account) -> None:
+    """Test keys spend none of the owner's limit and say their own."""
     created = create(world, ada, test=True).json["key"]
     assert created["prefix"] == "at_test_"
     assert re.fullmatch(r"at_test_[A-Za-z0-9_-]{43}", created["key"])

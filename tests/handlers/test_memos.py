@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mutagen.mp3
@@ -325,6 +326,19 @@ def test_a_deleted_memo_is_gone(world: World, ada: Account) -> None:
     for method, body in (("GET", None), ("PATCH", '{"title": "x"}'), ("DELETE", None)):
         assert world.send(method, path, token=ada.key, body=body).refusal == (404, "MEMO_NOT_FOUND", "Memo not found")
     assert page(world, ada)["memos"] == []
+
+
+def test_delete_removes_the_audio(new_world: Callable[..., World], tmp_path: Path) -> None:
+    """After a memo's deletion its audio is gone from the place that kept it, and its URL answers 404."""
+    world = new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(tmp_path)})
+    ada = world.sign_up("ada@example.org")
+    memo = world.memo(ada.key, "Hello")
+    url = memo["audio"]["url"].removeprefix(world.environ["PUBLIC_URL"])
+    assert world.get(url).status == 200
+    assert list(tmp_path.rglob("*.mp3"))
+    assert world.delete(f"{MEMO}/{memo['id']}", token=ada.key).status == 200
+    assert world.get(url).status == 404
+    assert not list(tmp_path.rglob("*.mp3"))
 
 
 def test_a_deleted_memo_stays_charged(world: World, ada: Account) -> None:

@@ -78,7 +78,8 @@ def test_the_page_is_the_same_for_whoever_asks(new_world: NewWorld, answer: Answ
     assert new_world(PRODUCTION).get(PAGE, token="of nobody").body == answer.body
 
 
-def test_the_policy_allows_the_pages_own_styles_and_scripts_and_nothing_else(answer: Answer, outline: Outline) -> None:
+def test_policy_allows_only_the_pages_styles_and_scripts(answer: Answer, outline: Outline) -> None:
+    """The policy allows the page's own styles and scripts and nothing else."""
     assert directives(answer) == {
         "default-src": ["'none'"],
         "script-src": [hash_of(text) for text in outline.texts["script"]],
@@ -117,7 +118,8 @@ def test_the_page_names_no_other_host(answer: Answer, outline: Outline) -> None:
     assert named == [b"https://github.com/leeoniya/uPlot"]  # of the licence's notice: loaded from nowhere
 
 
-def test_the_page_has_no_inline_styles_and_handlers_which_the_policy_would_refuse(outline: Outline) -> None:
+def test_page_has_no_inline_styles_or_handlers(outline: Outline) -> None:
+    """The page has no inline styles and handlers which the policy would refuse."""
     names = {name for _, attributes in outline.elements for name in attributes}
     assert [name for name in names if name == "style" or name.startswith("on")] == []
 

@@ -124,7 +124,8 @@ class TestQuotas:
         with pytest.raises(DailyLimitExceeded):
             await spend(store, user, a_key(user.id))
 
-    async def test_test_keys_have_a_limit_of_their_own_and_spend_none_of_the_owners(self, store: Store) -> None:
+    async def test_quota_of_test_keys_is_apart_from_the_owners(self, store: Store) -> None:
+        """Test keys have a limit of their own and spend none of the owner's."""
         user = a_user()
         test = a_key(user.id, prefix="at_test_")
         await spent(store, user, 100)

@@ -143,9 +143,8 @@ async def test_make_takes_six_calls_and_seven_once_a_minute(store: MemoryStore, 
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_memos_at_once_never_pass_the_limit_and_all_that_is_left_can_be_made(
-    store: MemoryStore, services: Services, ada: SignedUp
-) -> None:
+async def test_concurrent_memos_never_exceed_the_limit(store: MemoryStore, services: Services, ada: SignedUp) -> None:
+    """Memos at once never pass the limit and all that is left can be made."""
     await spend(store, ada.user, day=80, month=80)
     returned, raised = await outcomes(make(services, ada) for _ in range(60))
     assert {type(error) for error in raised} == {DailyLimitExceeded}
@@ -160,9 +159,10 @@ async def test_memos_at_once_never_pass_the_limit_and_all_that_is_left_can_be_ma
 
 
 @pytest.mark.parametrize("at", range(MAKE_CALLS))
-async def test_whichever_call_is_refused_a_memo_is_made_or_costs_nothing_and_a_repeat_makes_it(
+async def test_memo_is_made_or_costs_nothing_when_a_call_is_refused(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
+    """Whichever call is refused a memo is made or costs nothing and a repeat makes it."""
     failing = services_on(FailingStore(store, at=at))
     returned, raised = await outcomes([make(failing, ada)])
     assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
@@ -175,9 +175,10 @@ async def test_whichever_call_is_refused_a_memo_is_made_or_costs_nothing_and_a_r
 
 
 @pytest.mark.parametrize("at", range(MAKE_CALLS))
-async def test_whichever_answer_is_lost_a_failed_memo_keeps_nothing_and_at_most_one_count_too_many(
+async def test_failed_memo_keeps_one_count_at_most_when_answer_is_lost(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
+    """Whichever answer is lost a failed memo keeps nothing and at most one count too many."""
     returned, _ = await outcomes([make(services_on(FailingStore(store, at=at, lost=True)), ada)])
     made = (await services.tables.memos.page(ada.user.id, Window())).rows
     assert [memo.id for memo in made] == [memo.id for memo, _ in returned]
@@ -188,9 +189,10 @@ async def test_whichever_answer_is_lost_a_failed_memo_keeps_nothing_and_at_most_
 
 
 @pytest.mark.parametrize("at", range(MAKE_CALLS))
-async def test_wherever_the_function_crashes_no_memo_is_there_uncharged(
+async def test_memo_is_never_uncharged_when_the_function_crashes(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
+    """Wherever the function crashes no memo is there uncharged."""
     await outcomes([make(services_on(FailingStore(store, at=at, for_good=True)), ada)])
     made = (await services.tables.memos.page(ada.user.id, Window())).rows
     quota = await services.quotas.used(ada.user, NOON)
@@ -225,9 +227,10 @@ async def test_a_text_too_long_for_the_plan_costs_nothing(services: Services, ad
     assert memo.character_count == 5000
 
 
-async def test_a_key_whose_owner_is_gone_is_no_credential_and_costs_nothing(
+async def test_key_is_no_credential_when_its_owner_is_deleted(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
+    """A key whose owner was deleted is no credential and costs nothing."""
     await services.tables.users.delete(ada.user)
     with pytest.raises(InvalidCredential):
         await make(services, ada)
@@ -271,9 +274,10 @@ async def test_a_window_of_a_month_has_one_first_refusal(
     assert len(await recorded(services, ada, Action.ERROR_RATE_LIMIT)) == 1
 
 
-async def test_refusals_of_live_and_of_test_keys_have_windows_of_their_own(
+async def test_refusals_of_live_and_test_keys_have_separate_windows(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
+    """Refusals of live and of test keys have windows of their own."""
     test = await services.api_keys.create(ada.user, name="Test", test=True, expires_at=None)
     await spend(store, ada.user, day=100, month=100)
     await store.increment(f"{ada.user.id}:testcalls:{NOON:%Y-%m-%d}", 1000)
@@ -307,9 +311,10 @@ async def test_a_demo_keeps_nothing_and_is_limited_by_address(store: MemoryStore
     assert (await store.scan(MEMOS)).rows == []
 
 
-async def test_verifying_a_key_spends_nothing_and_says_what_a_memo_would_be_answered(
+async def test_verify_spends_nothing_and_answers_as_a_memo_would(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
+    """Verifying a key spends nothing and says what a memo would be answered."""
     for _ in range(3):
         assert (await services.api_keys.verify(ada.user, ada.api_key.secret)).state is KeyState.VALID
     await assert_made(services, ada, [])

@@ -13,7 +13,8 @@ def raw(*fields: tuple[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("latin-1")) for name, value in fields]
 
 
-def test_a_valid_parent_goes_on_with_its_trace_and_flag_and_another_span_each_time() -> None:
+def test_trace_continues_with_a_new_span_when_parent_is_valid() -> None:
+    """A valid parent goes on with its trace and flag and another span each time."""
     found = trace.parse(raw(("Traceparent", GOOD)))
     assert found is not None
     sent = [found.headers()["traceparent"].split("-") for _ in range(3)]

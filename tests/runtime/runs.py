@@ -174,9 +174,7 @@ def test_a_connection_that_a_freeze_left_dead_fails_no_event(
         assert api.invoke(sign_up("grace")).status == 201
 
 
-def test_a_server_that_is_started_anew_while_the_container_is_frozen_fails_no_event(
-    api: RuntimeApi, twin: Path, own: Path
-) -> None:
+def test_event_succeeds_when_the_server_restarted_during_freeze(api: RuntimeApi, twin: Path, own: Path) -> None:
     """All connections of the pool are dead at once, well before they would count as old."""
     micro = Micro()
     port = free_port()
@@ -222,7 +220,8 @@ def test_after_a_timeout_the_next_process_serves(api: RuntimeApi, twin: Path, ow
         assert api.invoke(sign_up("grace")).status == 201
 
 
-def test_a_handler_that_cannot_be_imported_is_an_initialisation_error(api: RuntimeApi, twin: Path, own: Path) -> None:
+def test_handler_is_an_initialisation_error_when_not_importable(api: RuntimeApi, twin: Path, own: Path) -> None:
+    """A handler that cannot be imported is an initialisation error."""
     with runtime(api, twin, own, "nothing") as one, pytest.raises(FailedToStart) as caught:
         one.ready()
     assert caught.value.report["errorType"] == "Runtime.ImportModuleError"
@@ -236,9 +235,8 @@ def test_a_module_that_fails_is_an_initialisation_error_and_told(api: RuntimeApi
         one.ready()
 
 
-def test_wrong_settings_are_no_initialisation_error_but_503_and_a_line_that_names_them(
-    api: RuntimeApi, twin: Path, own: Path
-) -> None:
+def test_wrong_settings_answer_503_and_are_logged(api: RuntimeApi, twin: Path, own: Path) -> None:
+    """Wrong settings are no initialisation error but 503 and a line that names them."""
     with runtime(api, twin, own, AGENT_TALK_STORE="", AGENT_TALK_ENV="production", SESSION_SECRET="") as one:
         one.ready()
         assert [api.invoke(VOICES).status for _ in range(2)] == [503, 503]
@@ -248,9 +246,10 @@ def test_wrong_settings_are_no_initialisation_error_but_503_and_a_line_that_name
 
 @pytest.mark.parametrize("event", [SCHEDULE, {}, [], "warm", None, 7, {"Records": [{"eventSource": "aws:sqs"}]}])
 @pytest.mark.parametrize("function", ["memos", "health"])
-def test_an_event_that_is_not_http_is_answered_and_the_next_one_served(
+def test_event_is_answered_and_the_next_served_when_not_http(
     api: RuntimeApi, twin: Path, own: Path, function: str, event: Any
 ) -> None:
+    """An event that is not HTTP is answered and the next one served."""
     with runtime(api, twin, own, function) as one:
         one.ready()
         answer = api.invoke(event)

@@ -138,7 +138,8 @@ def test_a_range_outside_the_file_cannot_be_satisfied(header: str) -> None:
         f"bytes=0-{'9' * 5000}",
     ],
 )
-def test_a_header_that_is_no_single_range_asks_for_the_whole_file(header: str | None) -> None:
+def test_range_header_asks_for_the_whole_file_when_not_single(header: str | None) -> None:
+    """A header that is no single range asks for the whole file."""
     assert requested_part(header, 100) == Part(start=0, end=100, total=100)
 
 
