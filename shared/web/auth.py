@@ -199,7 +199,8 @@ async def _succeeded(check: Awaitable[object]) -> None:
     try:
         await check
     except Exception as exc:
-        raise exc from None
+        exc.__suppress_context__ = True  # `from None` would drop its cause too, which the log needs
+        raise
 
 
 async def _issued(token: str, services: Services) -> IssuedKey:

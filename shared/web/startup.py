@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from shared.core.concurrency import gather_settled
 from shared.core.errors import ServiceUnavailable
 from shared.core.parameters import FROM_A_VPC, names_parameters, with_secrets
 from shared.core.settings import Settings, SettingsError
@@ -103,7 +102,8 @@ async def _start(services: Services) -> None:
     After a failure the store is closed, so the next event opens a new one.
     """
     try:
-        await gather_settled(services.store.verify(TABLES), _check_exposure(services))
+        await services.store.verify(TABLES)
+        await _check_exposure(services)  # at the same time it would open a connection of its own
     except BaseException:
         await services.close()
         raise
