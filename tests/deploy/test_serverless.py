@@ -158,3 +158,12 @@ def _variables(text: str) -> set[str]:
     """The quoted words of a module that look like environment variables."""
     words = text.replace("'", '"').split('"')[1::2]
     return {word for word in words if "_" in word and word.isupper() and word.isidentifier()}
+
+
+def test_variables_are_plain_when_invoked_locally() -> None:
+    """`osls invoke local` refuses `Fn::If` in a variable, so locally the bucket is the environment's or none."""
+    environment, custom = CONFIGURATION["provider"]["environment"], CONFIGURATION["custom"]
+    assert [name for name, value in environment.items() if not isinstance(value, str)] == []
+    assert environment["AUDIO_BUCKET"] == "${self:custom.bucketWhenLocal.${env:IS_LOCAL, 'false'}}"
+    assert custom["bucketWhenLocal"]["true"] == "${self:custom.audioBucket}"
+    assert "Fn::If" in custom["bucketWhenLocal"]["false"]
