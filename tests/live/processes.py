@@ -18,7 +18,7 @@ import httpx
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MICRO_KEY: Final = "a-key-for-the-live-tests-only"
-START_S: Final = 30.0
+START_S: Final = 120.0
 HOST: Final = "127.0.0.1"
 
 
