@@ -18,7 +18,7 @@ import httpx
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MICRO_KEY: Final = "a-key-for-the-live-tests-only"
-START_S: Final = 30.0
+START_S: Final = 120.0
 HOST: Final = "127.0.0.1"
 
 
@@ -128,7 +128,11 @@ def micro_server(checkout: Path) -> Iterator[Process]:
 
 def gateway(server_url: str) -> AbstractContextManager[Process]:
     """All functions on that server, not yet started."""
-    return gateway_in({"AGENT_TALK_STORE": "micro", "HYPR_URL": server_url, "HYPERMICRO_API_KEY": MICRO_KEY})
+    return gateway_in(micro_environ(server_url))
+
+
+def micro_environ(server_url: str) -> dict[str, str]:
+    return {"AGENT_TALK_STORE": "micro", "HYPR_URL": server_url, "HYPERMICRO_API_KEY": MICRO_KEY}
 
 
 @contextmanager
