@@ -69,7 +69,7 @@ bundle-speech: $(READY) ## Build the archive with our own voices, build/agent-ta
 check-bundle: $(READY) ## Build the bundle and its twin, and check files, sizes, imports, and that two builds are the same bytes
 	@$(PY) -m deploy.check_bundle
 
-check-deployment: check-bundle node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
+check-deployment: check-bundle bundle-speech node_modules ## Check the bundle, package with osls, and lint the templates; needs Node
 	@$(PY) -m deploy.check_template
 
 scan: check-deployment $(SCANNERS) ## Scan the packaged templates, the code, and committed files for secrets: checkov, bandit, detect-secrets
