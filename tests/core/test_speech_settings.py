@@ -53,7 +53,7 @@ def test_speech_settings_are_read() -> None:
     assert "'eleven'" not in repr(settings)
 
 
-def test_tiers_have_the_default_voices_unless_they_have_their_own() -> None:
+def test_tiers_have_the_default_voices_unless_set() -> None:
     assert Settings.from_env({"SPEECH": "polly"}).speech.choices == {SpeechChoice.POLLY}
 
 
