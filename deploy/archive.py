@@ -14,7 +14,7 @@ CODE: Final = ("handlers", "shared")
 """Our own packages."""
 
 OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".mp3"})
-"""Our own files, beside OWN_NAMES. What else lies there may be an editor's, or somebody's secrets."""
+"""Our own files, beside OWN_NAMES. Other files there may be an editor's, or secrets."""
 
 OWN_NAMES: Final = frozenset({"LICENSE", "voices.json"})
 """Our own files by their whole name. The second is what a deployment's SPEECH_VOICES may name, below shared/."""
@@ -71,7 +71,7 @@ def own_entries(source: Path) -> Entries:
 
 
 def write(archive: Path, chosen: Entries) -> None:
-    """At once: whoever reads `archive` meanwhile reads a whole one."""
+    """Replace it at once: a concurrent reader of `archive` reads a whole one."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     unfinished = archive.with_name(f"{archive.name}.{os.getpid()}")
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:

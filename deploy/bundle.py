@@ -4,7 +4,7 @@
     python -m deploy.bundle --target local   its twin for this machine's Python, which can be executed
     python -m deploy.bundle --target speech-arm64   the same with our own voices, for the functions that speak by them
 
-Beside each archive lies a directory with what was packed, unpacked from the archive itself, and a bill of materials in
+Each archive gets a directory with its content, unpacked from the archive itself, and a bill of materials in
 CycloneDX's form, `build/agent-talk-arm64.cdx.json`.
 """
 

@@ -1,6 +1,6 @@
 """The bundle's bill of materials: each package that is packed, with version, licence and needs, in CycloneDX's JSON.
 
-It lies beside the archive, `build/agent-talk-arm64.cdx.json`, for a scanner of advisories or an inventory. It names the
+The file is `build/agent-talk-arm64.cdx.json`, for a scanner of advisories or an inventory. It names the
 archive by its SHA-256, and is the same for the same archive.
 """
 

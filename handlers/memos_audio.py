@@ -90,7 +90,7 @@ async def get_audio(
     asked: Annotated[Asked, Depends(asked)],
     services: RequestServices,
 ) -> Response:
-    """The audio of a memo, to whoever has its URL."""
+    """Serve the audio of a memo to any caller with its URL."""
     simulated = simulated_audio(file)
     if simulated is not None:
         return await _in_memory(simulated, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)

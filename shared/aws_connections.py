@@ -61,7 +61,7 @@ class AwsCalls(Generic[C]):
         self._good_until = 0.0
 
     async def run(self, work: Callable[[C], T], *, left_s: float) -> T:
-        """What `work` returns. Raises WorkTimedOut after `left_s`, and whatever `work` raises.
+        """Return what `work` returns. Raises WorkTimedOut after `left_s`, and any error of `work`.
 
         Work that no thread has begun by then never begins: it could cost money that buys nothing. Work that has begun
         is given up, also when the caller is cancelled: its connection is shut, so that its thread is free again.
@@ -170,7 +170,7 @@ _current_call: Final[ContextVar[_Call | None]] = ContextVar("current_call", defa
 
 
 class _Breakable:
-    """What a connection class of urllib3 lacks: it can be shut from another thread, in the middle of an answer."""
+    """Lets another thread shut a connection of urllib3 in the middle of an answer."""
 
     sock: Any
     user: _Call | None = None

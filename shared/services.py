@@ -1,4 +1,4 @@
-"""What a function works with, built once a container from its settings."""
+"""The services of one container, built once from its settings."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -64,7 +64,7 @@ DOCS_CREDENTIAL: Final = {
     "scheme": "bearer",
     "description": "An API key (`apiKey.key`, begins with `at_`) or a session (`token`) of a sign-up's answer.",
 }
-"""The one way to authorize on the page. Each function's own document tells apart which of the two a route takes."""
+"""The one way to authorize on the page. Each function's own document says which of the two a route takes."""
 
 DOCS_PATHS: Final = ("/docs", "/openapi.json")
 DOCS_ASSETS: Final = "/static-offline-docs/"

@@ -1,7 +1,7 @@
 """The usage page: one self-contained answer, which loads nothing but this service's own API.
 
 page.html names its styles and scripts as files. Here each takes the place of its tag, and the page's policy allows
-exactly these, by their hashes. uPlot draws the charts; it lies in vendor/ unchanged.
+exactly these, by their hashes. uPlot draws the charts; vendor/ holds it unchanged.
 """
 
 import base64

@@ -58,7 +58,7 @@ class Accounts:
     async def sign_up(self, email: str, password: str, *, address: str) -> SignedUp:
         """Open an account, with a first API key and a session. Raises Conflict, TooManyAttempts.
 
-        The rows come first, where nobody can reach them; the claim of the address is the commit. An interrupted sign-up
+        The rows come first, out of reach; the claim of the address is the commit. An interrupted sign-up
         leaves the address free.
         """
         attempt = self._attempts.sign_up(address)
@@ -185,6 +185,6 @@ class Accounts:
             await self._users.counted()
 
     async def _discard(self, user: User, key: NewKey) -> None:
-        """Remove what lost the race for its address. Nobody can reach it, so it may also stay."""
+        """Remove the rows that lost the race for their address. They cannot be reached, so they may also stay."""
         with best_effort("rows of a refused sign-up could not be removed", user_id=user.id):
             await gather_settled(self._users.discard(user), self._keys.discard_ring(key.key))

@@ -103,7 +103,7 @@ class ApiKeyService:
         return self._known.get(digest(secret))
 
     async def verify(self, user: User, secret: str) -> Verification:
-        """What an owner's key would be answered now. Spends nothing."""
+        """Return the answer that an owner's key would get now. Spends nothing."""
         key = await self._find(secret)
         if key is None or key.user_id != user.id:
             return Verification(state=KeyState.NOT_FOUND)

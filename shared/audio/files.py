@@ -28,7 +28,7 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {"mp3": "audio/mpeg", "wav": "audio/wav"
 """By the ending of a file."""
 
 CACHE_CONTROL: Final = "private, max-age=86400"
-"""What an answer with audio says. A file never changes, but can be deleted."""
+"""Headers of an answer with audio. A file never changes, but can be deleted."""
 
 PAGE: Final = 1000
 """Names of one page, and of one deletion; S3 allows no more."""
@@ -61,7 +61,7 @@ class AudioPlaceFailed(AudioStoreFailed):
 
 
 class NameTaken(Exception):
-    """Other content lies under this name."""
+    """Other content is stored under this name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +84,14 @@ class HeldPage:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """A URL that serves one object to whoever has it, for `lives_s` seconds from now."""
+    """Return a URL that serves one object without credentials for `lives_s` seconds from now."""
 
     url: str
     lives_s: int
 
 
 class Presence(StrEnum):
-    """What there is of a file that is not there itself."""
+    """The state of a file that is absent."""
 
     MAKING = "making"
     ABSENT = "absent"
@@ -128,7 +128,7 @@ def owner_digest(owner_id: str) -> str:
 
 
 def new_file(owner_id: str, ending: str = "mp3", *, random_hex: Callable[[int], str] = secrets.token_hex) -> str:
-    """A file that nobody can guess: `<owner>-<128 random bits>.mp3`."""
+    """Return a name that cannot be guessed: `<owner>-<128 random bits>.mp3`."""
     return f"{owner_digest(owner_id)}-{random_hex(16)}.{ending}"
 
 
@@ -179,7 +179,7 @@ def checked_prefix(prefix: str) -> str:
 
 
 async def look(files: AudioFiles, file: str) -> Held | Presence:
-    """What there is for a request of this file: the audio, or that it is being made, or nothing. Asks the place alone.
+    """Return the state of this file: the audio, being made, or absent. Asks the audio place alone.
 
     Three requests at the same time, and a fourth before the answer is ABSENT: the audio may have been put and the mark
     removed between the first two.

@@ -126,7 +126,7 @@ class FolderFiles:
 
 
 def _held(name: str, found: os.stat_result) -> Held:
-    """The time is the file's, in nanoseconds: together with the size it tells any two contents of a name apart."""
+    """The time is the file's, in nanoseconds: together with the size it distinguishes any two contents of a name."""
     return Held(
         name=name,
         size=found.st_size,

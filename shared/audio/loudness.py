@@ -10,12 +10,12 @@ from shared.audio.mp3 import Frame, frames_of
 
 _SAMPLES: Final = 576
 _LENGTH_BITS: Final = 12
-"""Of a granule's data. A granule without data is digital silence, whatever its gain."""
+"""Bits of a granule's data. A granule without data is digital silence at any gain."""
 _GAIN_AT: Final = 21
 """Bits before the gain: the data's length, and the number of its pairs."""
 _GAIN_BITS: Final = 8
 _SIDE_BYTES: Final = {9: 9, 11: 9, 17: 17, 19: 17, 32: 32, 34: 32}
-"""Of what stands between a frame's header and its data, of which two bytes may be a checksum."""
+"""Bytes between a frame's header and its data, of which two may be a checksum."""
 
 
 def gains_of(mp3: bytes) -> tuple[list[int], float]:

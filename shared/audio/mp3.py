@@ -1,4 +1,4 @@
-"""MP3 files without a codec: the exact length of any file, and the header that tells players the length of ours.
+"""MP3 files without a codec: the exact length of any file, and the header from which players read the length of ours.
 
 An MP3 is a row of frames of 384 to 1152 samples (ISO/IEC 11172-3 and 13818-3).
 An encoder begins with some hundred samples of its own and fills the last frame, so that frames alone tell up to 0.1 s
@@ -37,7 +37,7 @@ class NotMp3(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Mp3:
-    """What a walk over an MP3's frames found.
+    """The result of a walk over an MP3's frames.
 
     `samples` is what a player plays, per channel: without what the header says to drop.
     `whole` is False if the last frame breaks off, or if fewer frames or bytes came than the header announces.
@@ -68,7 +68,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tag:
-    """What an Info frame says. None: it does not say it. `lead` and `tail` are samples to drop."""
+    """The content of an Info frame. None: the frame lacks it. `lead` and `tail` are samples to drop."""
 
     frames: int | None
     size: int | None
@@ -201,7 +201,7 @@ def _frame(data: bytes, at: int) -> Frame | None:
 def _form(head: bytes) -> tuple[int, int, int, int] | None:
     """Parse the four bytes of a header into a frame's size, samples, rate and side information's end.
 
-    None: they are none of Layer III, or of a free bit rate, which nobody writes. Cached: a file has two or three
+    None: they are none of Layer III, or of a free bit rate, which is rare. Cached: a file has two or three
     different headers.
     """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:

@@ -51,7 +51,7 @@ SHORT_LINK_S: Final = 60
 """Seconds of a link when the credentials that sign it end sooner than LINK_S."""
 
 _DIGEST: Final = "sha256"
-"""The name of an object's metadata that tells its content, for a put whose answer was lost."""
+"""The name of an object's metadata that identifies its content, for a put whose answer was lost."""
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What S3 and its SDK raise, and what it means to the caller of a verb.
+"""The errors of S3 and its SDK, and their meaning to the caller of a verb.
 
 Every verb of the port may be repeated: an object is written only where none is, and removing one twice removes it once.
 So a request is sent again whenever that may help, whether or not its outcome is known.
@@ -6,10 +6,11 @@ So a request is sent again whenever that may help, whether or not its outcome is
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from botocore import exceptions as botocore
-from botocore.parsers import ResponseParserError
+
+from shared import aws_failures as aws
 
 BODY: Final = 300
 """Characters of an answer's text that an error keeps."""
@@ -49,72 +50,39 @@ _KEY: Final = S3Meaning(what="the bucket's encryption key cannot be used: check 
 _UNEXPECTED: Final = S3Meaning(what="S3 does not take this request")
 
 ANSWERED: Final[dict[str, S3Meaning]] = {
-    "NoSuchKey": _ABSENT,
-    "404": _ABSENT,
-    "NotFound": _ABSENT,
-    "PreconditionFailed": _TAKEN,
-    "412": _TAKEN,
-    "InvalidRange": _SHORT,
-    "416": _SHORT,
-    "ConditionalRequestConflict": _BUSY,
-    "OperationAborted": _BUSY,
-    "SlowDown": _BUSY,
-    "Throttling": _BUSY,
-    "ThrottlingException": _BUSY,
-    "RequestTimeout": _BUSY,
-    "ServiceUnavailable": _BUSY,
-    "503": _BUSY,
-    "InternalError": _BROKE,
-    "500": _BROKE,
-    "AccessDenied": _DENIED,
-    "AllAccessDisabled": _DENIED,
-    "403": _DENIED,
+    **dict.fromkeys(("NoSuchKey", "NotFound", "404"), _ABSENT),
+    **dict.fromkeys(("PreconditionFailed", "412"), _TAKEN),
+    **dict.fromkeys(("InvalidRange", "416"), _SHORT),
+    **dict.fromkeys(("ConditionalRequestConflict", "OperationAborted", "RequestTimeout"), _BUSY),
+    **dict.fromkeys((*aws.BUSY_CODES, "ServiceUnavailable", "503"), _BUSY),
+    **dict.fromkeys(("InternalError", "500"), _BROKE),
+    **dict.fromkeys((*aws.DENIED_CODES, "403"), _DENIED),
     "NoSuchBucket": _NO_BUCKET,
-    "PermanentRedirect": _REGION,
-    "301": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
+    **dict.fromkeys(("PermanentRedirect", "301", "AuthorizationHeaderMalformed"), _REGION),
     "IllegalLocationConstraintException": _REGION,
-    "InvalidAccessKeyId": _CREDENTIALS,
-    "SignatureDoesNotMatch": _CREDENTIALS,
-    "ExpiredToken": _CREDENTIALS,
-    "InvalidToken": _CREDENTIALS,
-    "RequestTimeTooSkewed": _CREDENTIALS,
-    "KMS.DisabledException": _KEY,
-    "KMS.KMSInvalidStateException": _KEY,
+    **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, _CREDENTIALS),
+    **dict.fromkeys(("KMS.DisabledException", "KMS.KMSInvalidStateException"), _KEY),
 }
 """By the code of S3's answer; an answer without a body has its status for a code. One that is not here counts by its
 status: 429 and 503 ask to wait, other 5xx failed, all else is unexpected."""
 
-RAISED: Final[tuple[tuple[type[Exception], S3Meaning], ...]] = (
-    (botocore.NoRegionError, _NONE),
-    (botocore.InvalidRegionError, _NONE),
-    (botocore.NoCredentialsError, _NONE),
-    (botocore.PartialCredentialsError, _NONE),
-    (botocore.CredentialRetrievalError, _NONE),
-    (botocore.ProfileNotFound, _NONE),
-    (botocore.ConnectTimeoutError, _UNREACHED),
-    (botocore.EndpointConnectionError, _UNREACHED),
-    (botocore.ProxyConnectionError, _UNREACHED),
-    (botocore.HTTPClientError, _LOST),  # also no answer in time, and a connection that was closed
-    (botocore.SSLError, _LOST),
-    (botocore.IncompleteReadError, _LOST),
-    (botocore.ChecksumError, _LOST),
-    (botocore.FlexibleChecksumError, _LOST),
-    (ResponseParserError, _LOST),
-    (botocore.BotoCoreError, _UNEXPECTED),
+RAISED: Final[tuple[tuple[aws.Raised, S3Meaning], ...]] = (
+    ((*aws.NO_REGION, *aws.NO_CREDENTIALS, botocore.ProfileNotFound), _NONE),
+    (aws.UNREACHED, _UNREACHED),
+    (aws.LOST, _LOST),
+    ((botocore.BotoCoreError,), _UNEXPECTED),
 )
 """By what the SDK raises when there is no answer. The first row that fits counts."""
 
 
 def meaning(exc: Exception) -> tuple[S3Meaning, str] | None:
-    """What an exception of the SDK means, and what a log may show of it; None: it is none of the SDK's."""
+    """Return the meaning of an SDK exception and its loggable part; None if it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
-        answer: dict[str, Any] = dict(exc.response)
-        code, said = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return ANSWERED.get(code) or by_status(status), f"{code} {said[:BODY]} (HTTP {status})"
-    for kind, raised in RAISED:
-        if isinstance(exc, kind):  # its text may show a header, and so a credential
+        answer = aws.read_answer(exc)
+        said = f"{answer.code} {answer.message[:BODY]} (HTTP {answer.status})"
+        return ANSWERED.get(answer.code) or by_status(answer.status), said
+    for kinds, raised in RAISED:
+        if isinstance(exc, kinds):  # its text may show a header, and so a credential
             return raised, type(exc).__name__
     return None
 

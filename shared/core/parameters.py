@@ -48,7 +48,7 @@ def names_parameters(env: Mapping[str, str]) -> bool:
 def with_secrets(env: Mapping[str, str], *, post: Post | None = None, sleep: Sleep = time.sleep) -> Mapping[str, str]:
     """The environment with the secrets in the place of what names them. Raises SettingsError with all that is wrong.
 
-    Asks nobody when no parameter is named.
+    Sends no request when no parameter is named.
     """
     named = {secret: env[secret + SUFFIX] for secret in SECRETS if env.get(secret + SUFFIX)}
     if not named:
@@ -156,7 +156,9 @@ def _secure_strings(answer: bytes) -> dict[str, str]:
     """By name. Raises SettingsError when this is no answer of the Parameter Store."""
     try:
         found = json.loads(answer)["Parameters"]
-        return {each["Name"]: str(each["Value"]) for each in found if each["Type"] == "SecureString"}
+        return {
+            parameter["Name"]: str(parameter["Value"]) for parameter in found if parameter["Type"] == "SecureString"
+        }
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         problem = "what answers is no Parameter Store: check AWS_ENDPOINT_URL"
         raise SettingsError([problem]) from exc

@@ -58,7 +58,7 @@ class AttemptBound:
 
 
 class KnownCounters:
-    """What one container knows about counters: which are closed, and how many places it holds that nobody uses."""
+    """One container's knowledge of counters: which are closed, and how many reserved places are unused."""
 
     def __init__(self) -> None:
         self._closed: OrderedDict[str, datetime] = OrderedDict()

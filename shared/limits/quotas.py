@@ -69,7 +69,7 @@ class Quota:
         return self.day.remaining == 0 or self.month.remaining == 0
 
     def refusal(self, at: datetime) -> DailyLimitExceeded:
-        """Return the error that tells what is spent: the month first, since it is spent tomorrow too."""
+        """Return the error that names the spent limit: the month first, since it is spent tomorrow too."""
         is_month = self.month.remaining == 0
         allowance, error = (self.month, MonthlyLimitExceeded) if is_month else (self.day, DailyLimitExceeded)
         limit = allowance.limit or 0

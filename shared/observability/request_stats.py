@@ -17,7 +17,7 @@ class RequestStats:
 
     store_ms: list[float] = field(default_factory=list)
     speech_ms: list[float] = field(default_factory=list)
-    """Of live keys' memos: test keys and demos are simulated."""
+    """Milliseconds of speech for live keys' memos: test keys and demos are simulated."""
 
     memos: int = 0
     key_id: str | None = None

@@ -1,4 +1,4 @@
-"""What is said of a text: without markup, addresses and signs that have no sound. The stored text stays as it came.
+"""The sayable part of a text: without markup, addresses and signs that have no sound. The stored text stays as it came.
 
 The result is for every synthesizer: words of any language, numbers as they were written, lines where a pause belongs.
 Nothing is treated as SSML: `<break/>` is text, and an adapter whose provider parses SSML must escape it.

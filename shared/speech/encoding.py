@@ -8,7 +8,7 @@ RATE: Final = 24_000
 """Samples a second, of one channel, that an encoder takes. It is the rate of our own voices."""
 
 _BIT_RATE: Final = 48
-"""kbit/s, hence 6 kB a second. At 32 speech begins to sound hollow, and above 64 nobody hears a difference."""
+"""kbit/s, hence 6 kB a second. At 32 speech begins to sound hollow, and above 64 listeners hear no difference."""
 _LAME_DELAY: Final = 576
 """Samples that LAME puts before the first one."""
 

@@ -1,4 +1,4 @@
-"""What every request to a provider of speech passes: one deadline, a bound of concurrent requests, and a breaker."""
+"""The funnel of requests to a provider of speech: one deadline, a bound of concurrent requests, and a breaker."""
 
 import asyncio
 import logging
@@ -100,7 +100,7 @@ class Funnel:
         self._sleep = sleep
 
     async def ask(self, send: Callable[[float], Awaitable[T]]) -> T:
-        """What `send` returns. It gets the seconds that are left, ends within them, and raises ProviderError.
+        """Return what `send` returns. It gets the seconds that are left, ends within them, and may raise ProviderError.
 
         Raises ProviderPaused if the breaker is open, NoTurn if no turn comes in time, and what `send` raised last.
         """

@@ -19,11 +19,11 @@ from shared.speech.timbres import Timbre
 Wave = NDArray[np.float32]
 
 _MOST_CHARACTERS: Final = 200
-"""Of a sentence given to the model at once. A longer one is cut: its spectra would take 6 GB at 100,000."""
+"""Characters of a sentence given to the model at once. A longer one is cut: its spectra would take 6 GB at 100,000."""
 _MOST_PHONEMES: Final = 200
 """hibari's own bound, which it keeps at commas only. 400 are some 30 s, or 120 MB of spectra."""
 _SEED: Final = 15
-"""Of the noise in breath and consonants.
+"""The seed of the noise in breath and consonants.
 One seed for all, so the same sentence is the same sound wherever it stands.
 """
 _LOUDNESS: Final = -17.7

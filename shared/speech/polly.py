@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import boto3
 from botocore import exceptions as botocore
 from botocore.config import Config
-from botocore.parsers import ResponseParserError
 
+from shared import aws_failures as aws
 from shared.aws_connections import AwsCalls, WorkTimedOut, breakable
 from shared.core.text import characters
 from shared.speech.funnel import Funnel
@@ -49,7 +49,7 @@ ENGINE: Final = "neural"
 SAMPLE_RATE: Final = "24000"
 CONNECT_S: Final = 2.0
 READ_S: Final = 8.0
-"""Seconds without a byte; a thread whose caller has gone ends at the latest then."""
+"""Seconds without a byte; a thread whose caller has left ends at the latest then."""
 
 _BUSY: Final = (ProviderBusy, "is asked too often")
 _DENIED: Final = (CredentialRefused, "does not allow this to the role: check its right to polly:SynthesizeSpeech")
@@ -66,51 +66,22 @@ _UNREACHED: Final = (ProviderUnreached, "could not be reached")
 _SILENT: Final = (ProviderSilent, "did not answer")
 
 ANSWERED: Final[dict[str, tuple[type[ProviderError], str]]] = {
-    "TextLengthExceededException": _TEXT,
-    "InvalidSsmlException": _TEXT,
-    "EngineNotSupportedException": _VOICE,
-    "LanguageNotSupportedException": _VOICE,
-    "ValidationException": _REFUSED,
-    "InvalidSampleRateException": _REFUSED,
-    "ThrottlingException": _BUSY,
-    "Throttling": _BUSY,
-    "TooManyRequestsException": _BUSY,
-    "RequestLimitExceeded": _BUSY,
-    "ServiceUnavailable": _BUSY,
-    "ServiceUnavailableException": _BUSY,
-    "ServiceFailureException": _BROKE,
-    "InternalFailure": _BROKE,
-    "AccessDeniedException": _DENIED,
-    "AccessDenied": _DENIED,
-    "OptInRequired": _DENIED,
-    "UnrecognizedClientException": _UNKNOWN,
-    "InvalidSignatureException": _UNKNOWN,
-    "SignatureDoesNotMatch": _UNKNOWN,
-    "IncompleteSignatureException": _UNKNOWN,
-    "MissingAuthenticationTokenException": _UNKNOWN,
-    "ExpiredTokenException": _UNKNOWN,
-    "ExpiredToken": _UNKNOWN,
-    "RequestExpired": _UNKNOWN,
-    "InvalidClientTokenId": _UNKNOWN,
+    **dict.fromkeys(("TextLengthExceededException", "InvalidSsmlException"), _TEXT),
+    **dict.fromkeys(("EngineNotSupportedException", "LanguageNotSupportedException"), _VOICE),
+    **dict.fromkeys(("ValidationException", "InvalidSampleRateException"), _REFUSED),
+    **dict.fromkeys((*aws.BUSY_CODES, "ServiceUnavailable", "ServiceUnavailableException"), _BUSY),
+    **dict.fromkeys(("ServiceFailureException", "InternalFailure"), _BROKE),
+    **dict.fromkeys(aws.DENIED_CODES, _DENIED),
+    **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, _UNKNOWN),
 }
 """By the code of Polly's answer; it throttles with HTTP 400. One that is not here counts by its status: 429 and 503 are
 busy, other 5xx broke, all else is refused."""
 
-RAISED: Final[tuple[tuple[type[Exception], tuple[type[ProviderError], str]], ...]] = (
-    (botocore.NoRegionError, _NONE),
-    (botocore.InvalidRegionError, _NONE),
-    (botocore.NoCredentialsError, _NONE),
-    (botocore.PartialCredentialsError, _NONE),
-    (botocore.CredentialRetrievalError, _NONE),
-    (botocore.ProfileNotFound, _NONE),
-    (botocore.ConnectTimeoutError, _UNREACHED),
-    (botocore.EndpointConnectionError, _UNREACHED),
-    (botocore.ProxyConnectionError, _UNREACHED),
-    (botocore.HTTPClientError, _SILENT),  # also no answer in time, and a connection that was closed
-    (botocore.SSLError, _SILENT),
-    (botocore.IncompleteReadError, _SILENT),
-    (ResponseParserError, _SILENT),
-    (botocore.BotoCoreError, _REFUSED),
+RAISED: Final[tuple[tuple[aws.Raised, tuple[type[ProviderError], str]], ...]] = (
+    ((*aws.NO_REGION, *aws.NO_CREDENTIALS, botocore.ProfileNotFound), _NONE),
+    (aws.UNREACHED, _UNREACHED),
+    (aws.LOST, _SILENT),
+    ((botocore.BotoCoreError,), _REFUSED),
 )
 """By what the SDK raises when there is no answer. The first row that fits counts."""
 
@@ -194,16 +165,13 @@ def polly_voice(name: str) -> tuple[str, str]:
 
 
 def failure(exc: Exception) -> ProviderError | None:
-    """What an exception of the SDK means; None: it is none of the SDK's."""
+    """Return the meaning of an SDK exception; None if it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
-        answer: dict[str, Any] = dict(exc.response)
-        code = answer.get("Error", {}).get("Code", "")
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        error, what = ANSWERED.get(code) or _by_status(status)
-        said = f"{code}: {answer.get('Error', {}).get('Message', '')}"
-        return error(PROVIDER, what, provider_status=status, said=said)
-    for kind, (error, what) in RAISED:
-        if isinstance(exc, kind):
+        answer = aws.read_answer(exc)
+        error, what = ANSWERED.get(answer.code) or _by_status(answer.status)
+        return error(PROVIDER, what, provider_status=answer.status, said=f"{answer.code}: {answer.message}")
+    for kinds, (error, what) in RAISED:
+        if isinstance(exc, kinds):
             # The text of HTTPClientError may show a header, and so a credential.
             return error(PROVIDER, f"{what} ({type(exc).__name__})")
     return None

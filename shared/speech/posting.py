@@ -34,7 +34,7 @@ SENDING: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (httpx.RequestError, ProviderSilent, "did not answer"),
     (TimeoutError, ProviderSilent, "did not answer in time"),
 )
-"""What httpx raises before an answer begins, and what it means. The first row that fits counts."""
+"""httpx's errors before an answer begins, and their meaning. The first row that fits counts."""
 
 
 class Refusal(NamedTuple):

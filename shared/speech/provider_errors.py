@@ -1,4 +1,4 @@
-"""What can go wrong between an adapter and its provider, and whether the text may have been billed.
+"""The failures between an adapter and its provider, and whether the text may have been billed.
 
 ProviderError (SpeechFailed: the caller gets 502 TTS_SERVICE_ERROR)
 ├── certainly not billed
@@ -37,7 +37,7 @@ class ProviderError(SpeechFailed):
 
     may_be_billed: ClassVar[bool] = False
     breaks: ClassVar[bool] = True
-    """Whether the breaker counts it: it tells of the provider's health, not of this request."""
+    """Whether the breaker counts it: it shows the provider's health, not a fault of this request."""
     wait_s: ClassVar[float | None] = None
     """Seconds before the same request may be sent again within its call, unless the provider names others; None: it is
     not sent again. Never set this where `may_be_billed`: the text could be bought twice."""

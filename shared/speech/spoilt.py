@@ -33,9 +33,9 @@ _STEADY_STEPS: Final = 10
 _STEADY_S: Final = 3.0
 """Speech has gaps and consonants in any three seconds; a buzz or a noise stays within 15 dB."""
 _CLIPPED_SHARE: Final = 0.001
-"""Of samples at full scale. Clean speech has none, and speech four times too loud some percent."""
+"""The share of samples at full scale. Clean speech has none, and speech four times too loud some percent."""
 _PAUSE = re.compile(r"\n|\.\.\.|…")
-"""What a voice may pause for as long: a new passage, and dots. After a sentence it pauses for a second at most."""
+"""Texts for which a voice may pause as long: a new passage, and dots. A sentence's end takes a second at most."""
 
 
 def check_audio(mp3: bytes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a synthesizer answers."""
+"""The answer of a synthesizer."""
 
 from dataclasses import dataclass, field
 

@@ -29,7 +29,7 @@ class Synthesizer(Protocol):
 
 
 class VoiceAdapter(Protocol):
-    """What says a text: our own voices, or a provider's."""
+    """Turns a text into speech: our own voices, or a provider's."""
 
     max_characters: int
     """Characters of one call, in UTF-16 code units. The caller cuts longer text (`shared.speech.cutting.pieces`)."""

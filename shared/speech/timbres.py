@@ -1,4 +1,4 @@
-"""What makes our own twelve voices of one model's voice.
+"""The timbres of our own twelve voices, made from one model's voice.
 
 The model returns pitch and spectrum apart, so each can be changed before they become sound.
 The values were tried by measuring: pitch by Praat, words by two recognisers (docs/performance.md).

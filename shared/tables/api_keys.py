@@ -146,7 +146,7 @@ class ApiKeys:
             await gather_settled(*((written,) if admitted is None else (written, admitted)))
             try:
                 await self._store.update(KEY_RINGS, Key(key.user_id), change)
-            except ValidationFailed:  # a revocation that the ring could not be told may leave room
+            except ValidationFailed:  # a revocation that the ring lacks may leave room
                 beside = await self._beside(key.user_id)
                 await self._store.update(KEY_RINGS, Key(key.user_id), change)
         except AgentTalkError:
@@ -254,7 +254,7 @@ class ApiKeys:
 
 
 class _BesideRing:
-    """The registers of an owner's keys: last uses, and what the ring could not be told.
+    """The registers of an owner's keys: last uses, and revocations that the ring lacks.
 
     `<key>` → `{"at": "2026-03-02T08:15:00.000Z"}`, `<key>.revoked` → `{"revoked_at": …, "updated_at": …}`,
     `<key>.name` → `{"name": "build", "updated_at": …}`. The last two exist only where a write of the ring failed.
@@ -272,7 +272,7 @@ class _BesideRing:
             self._fields[api_key_id] = self._fields.get(api_key_id, {}) | document
 
     def merged(self, entries: list[Document]) -> list[Document]:
-        """Return the entries of a ring with what it could not be told. The first revocation stands."""
+        """Return the entries of a ring with the revocations that it lacks. The first revocation stands."""
         return [
             entry | {name: value for name, value in fields.items() if name != "revoked_at" or entry[name] is None}
             if (fields := self._fields.get(entry["id"])) is not None

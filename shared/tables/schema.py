@@ -1,4 +1,4 @@
-"""The tables: what lies where, and what kind of rows it is.
+"""The tables: their keys, and the kind of their rows.
 
 | table | key | kind |
 |---|---|---|

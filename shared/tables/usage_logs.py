@@ -14,7 +14,7 @@ from shared.tables.schema import USAGE_LOGS
 
 
 class Action(StrEnum):
-    """What usage logs record."""
+    """The actions that usage logs record."""
 
     MEMO_CREATED = "memo_created"
     MEMO_FAILED = "memo_failed"

@@ -93,7 +93,7 @@ class Users:
         return user if user and user.email == email else None
 
     async def id_by_email(self, email: str) -> str | None:
-        """Return the id that claims the address; None: nobody does. The claim is void if that user is absent."""
+        """Return the id that claims the address; None if it is free. The claim is void if that user is absent."""
         claim = await self._store.get(EMAILS, _email_key(email))
         return None if claim is None else claim["user_id"]
 

@@ -14,7 +14,7 @@ ERRORS: Final = frozenset(action.value for action in Action if action.startswith
 
 
 class GroupBy(StrEnum):
-    """What counts can be grouped by."""
+    """The dimensions by which counts can be grouped."""
 
     KEY = "key"
     VOICE = "voice"

@@ -85,7 +85,7 @@ class _Span:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """What an answer is made of. `timeline` is by the hour, or else by the day where days have documents."""
+    """The counts for one answer. `timeline` is by the hour, or by the day where days have documents."""
 
     months: Months
     timeline: Timeline

@@ -26,7 +26,7 @@ MEMOS_READ: Final = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Mismatch:
-    """What differed for one owner on one day, by memo id."""
+    """The differences for one owner on one day, by memo id."""
 
     user_id: str
     day: date

@@ -39,7 +39,7 @@ _IMPORTED_TO_OPEN: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "dynamodb": ("shared.stores.dynamo.client", "shared.stores.dynamo.store"),
 }
-"""What opening each store imports: no function pays for a store that it does not use."""
+"""The modules that opening each store imports: no function pays for a store that it does not use."""
 
 
 def applies(trick: str) -> bool:

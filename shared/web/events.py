@@ -1,4 +1,4 @@
-"""What API Gateway sends: an HTTP API's events (payload 2.0), and a REST API's (1.0).
+"""API Gateway's events: an HTTP API's (payload 2.0), and a REST API's (1.0).
 
 Other senders give functions events of a similar form: an ALB's `requestContext` has `elb`, and its client address is a
 header that the caller forges; an authorizer's has `type` and `methodArn` or `routeArn`, and grants access by its
@@ -92,7 +92,7 @@ def _joined(value: object) -> str:
 def _root_of(event: dict[str, Any], path: str) -> str | None:
     """Return what precedes the route in a path: a base path, a stage, or both, as `/v1x`; None if nothing does.
 
-    The gateway's own route tells it. Without one (`$default`) only a named stage is known, which begins the paths of an
+    The gateway's own route names it. Without one (`$default`) only a named stage is known, which begins the paths of an
     HTTP API, in payload 2.0 and in 1.0; those of a REST API never contain it.
     """
     route = _route_of(event)

@@ -163,7 +163,7 @@ class AdmissionMiddleware:
     """Admits a request if `ready` does not raise and its body has at most 1 MiB.
 
     The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
-    always could omit that; an absent one counts as an empty object, so that what is missing in it is told by name.
+    always could omit that; an absent one counts as an empty object, so that the error names its missing fields.
     """
 
     def __init__(self, app: App, *, ready: Callable[[], Awaitable[object]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from tools.bench.pages import bare, memos_function, page_event
 
 _CONTEXT: Any = None
-"""Mangum hands it on, and nobody reads it."""
+"""Mangum passes it on, and no code reads it."""
 
 
 def main() -> None:

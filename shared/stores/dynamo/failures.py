@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Any, Final
 
 from botocore import exceptions as botocore
-from botocore.parsers import ResponseParserError
 
+from shared import aws_failures as aws
 from shared.stores.port import StoreError, StoreNotReady, StoreUnavailable
 
 BODY: Final = 300
@@ -58,7 +58,7 @@ class AnswerCut(Exception):
 
 
 class NotDynamo(Exception):
-    """What answers at the endpoint, which the text names, is not DynamoDB."""
+    """The server at the endpoint, which the text names, is not DynamoDB."""
 
 
 @dataclass(frozen=True)
@@ -100,38 +100,16 @@ UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
 """For a failure that no row of the tables fits."""
 
 ANSWERED: Final[dict[str, Meaning]] = {
-    "ProvisionedThroughputExceededException": BUSY,
-    "ThrottlingException": BUSY,
-    "Throttling": BUSY,
-    "RequestLimitExceeded": BUSY,
-    "LimitExceededException": BUSY,
-    "TransactionConflictException": BUSY,
-    "TransactionInProgressException": BUSY,
+    **dict.fromkeys((*aws.BUSY_CODES, "ProvisionedThroughputExceededException", "LimitExceededException"), BUSY),
+    **dict.fromkeys(("TransactionConflictException", "TransactionInProgressException"), BUSY),
     "ReplicatedWriteConflictException": BUSY,
-    "InternalServerError": _FAILED,
-    "InternalServerErrorException": _FAILED,
-    "InternalFailure": _FAILED,
-    "ServiceUnavailable": _FAILED,
-    "ServiceUnavailableException": _FAILED,
-    "AccessDeniedException": _FORBIDDEN,
-    "AccessDenied": _FORBIDDEN,
-    "KMSAccessDeniedException": _FORBIDDEN,
-    "OptInRequired": _FORBIDDEN,
-    "KMSDisabledException": _NO_KMS_KEY,
-    "KMSInvalidStateException": _NO_KMS_KEY,
-    "UnrecognizedClientException": _BAD_CREDENTIALS,
-    "InvalidSignatureException": _BAD_CREDENTIALS,
-    "SignatureDoesNotMatch": _BAD_CREDENTIALS,
-    "IncompleteSignatureException": _BAD_CREDENTIALS,
-    "MissingAuthenticationTokenException": _BAD_CREDENTIALS,
-    "ExpiredTokenException": _BAD_CREDENTIALS,
-    "ExpiredToken": _BAD_CREDENTIALS,
-    "RequestExpired": _BAD_CREDENTIALS,
-    "AuthFailure": _BAD_CREDENTIALS,
-    "InvalidClientTokenId": _BAD_CREDENTIALS,
+    **dict.fromkeys(("InternalServerError", "InternalServerErrorException", "InternalFailure"), _FAILED),
+    **dict.fromkeys(("ServiceUnavailable", "ServiceUnavailableException"), _FAILED),
+    **dict.fromkeys((*aws.DENIED_CODES, "KMSAccessDeniedException"), _FORBIDDEN),
+    **dict.fromkeys(("KMSDisabledException", "KMSInvalidStateException"), _NO_KMS_KEY),
+    **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, _BAD_CREDENTIALS),
     "ResourceNotFoundException": _NO_TABLE,
-    "ValidationException": UNEXPECTED,
-    "ItemCollectionSizeLimitExceededException": UNEXPECTED,
+    **dict.fromkeys(("ValidationException", "ItemCollectionSizeLimitExceededException"), UNEXPECTED),
 }
 """By the code of DynamoDB's answer. Other codes count by status: 5xx failed, 408 and 429 are busy, the rest is
 unexpected."""
@@ -139,34 +117,16 @@ unexpected."""
 TRY_LATER: Final = (408, 429)
 """Statuses of answers, not always DynamoDB's own, that ask for a repeat."""
 
-RAISED: Final[tuple[tuple[type[Exception], Meaning], ...]] = (
-    (botocore.NoRegionError, _NO_REGION),
-    (botocore.InvalidRegionError, _BAD_REGION),
-    (botocore.NoCredentialsError, _NO_CREDENTIALS),
-    (botocore.PartialCredentialsError, _NO_CREDENTIALS),
-    (botocore.CredentialRetrievalError, _NO_CREDENTIALS),
-    (botocore.SSOError, _NO_CREDENTIALS),
-    (botocore.TokenRetrievalError, _NO_CREDENTIALS),
-    (botocore.MetadataRetrievalError, _NO_CREDENTIALS),
-    (botocore.ProfileNotFound, _BAD_CONFIG),
-    (botocore.ConfigNotFound, _BAD_CONFIG),
-    (botocore.ConfigParseError, _BAD_CONFIG),
-    (botocore.InvalidConfigError, _BAD_CONFIG),  # also profiles that name one another in a circle
-    (botocore.InvalidProxiesConfigError, _BAD_CONFIG),
-    (botocore.InvalidDefaultsMode, _BAD_CONFIG),
-    (botocore.InvalidRetryConfigurationError, _BAD_CONFIG),
-    (botocore.InvalidEndpointConfigurationError, _ADDRESS),
-    (botocore.ConnectTimeoutError, _UNREACHED),
-    (botocore.EndpointConnectionError, _UNREACHED),
-    (botocore.ProxyConnectionError, _UNREACHED),
-    (botocore.HTTPClientError, _LOST),  # also no answer in time, and a connection that was closed
-    (botocore.SSLError, _LOST),
-    (botocore.IncompleteReadError, _LOST),
-    (botocore.ChecksumError, _LOST),
-    (ResponseParserError, _LOST),
-    (AnswerCut, _LOST),
-    (NotDynamo, _FOREIGN),
-    (botocore.BotoCoreError, UNEXPECTED),
+RAISED: Final[tuple[tuple[aws.Raised, Meaning], ...]] = (
+    ((botocore.NoRegionError,), _NO_REGION),
+    ((botocore.InvalidRegionError,), _BAD_REGION),
+    (aws.NO_CREDENTIALS, _NO_CREDENTIALS),
+    (aws.BAD_CONFIG, _BAD_CONFIG),
+    ((botocore.InvalidEndpointConfigurationError,), _ADDRESS),
+    (aws.UNREACHED, _UNREACHED),
+    ((*aws.LOST, AnswerCut), _LOST),
+    ((NotDynamo,), _FOREIGN),
+    ((botocore.BotoCoreError,), UNEXPECTED),
 )
 """By the exception if there is no answer to believe. The first row that fits counts."""
 
@@ -182,8 +142,8 @@ def failure(exc: Exception) -> DynamoError | None:
         return DynamoError("ValueError", str(exc), _ADDRESS if is_address else _BAD_CONFIG)
     if type(exc) is botocore.HTTPClientError:  # its text may show a header, and so a credential
         return DynamoError("HTTPClientError", type(exc.kwargs.get("error")).__name__, _LOST)
-    for kind, meaning in RAISED:
-        if isinstance(exc, kind):
+    for kinds, meaning in RAISED:
+        if isinstance(exc, kinds):
             return DynamoError(type(exc).__name__, str(exc), meaning)
     return None
 
@@ -194,12 +154,11 @@ def meaning(failed: Exception) -> StoreError | None:
 
 
 def _answered(exc: botocore.ClientError) -> DynamoError:
-    answer: dict[str, Any] = dict(exc.response)
-    code, message = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
-    if code == "ConditionalCheckFailedException":
-        return ConditionFailed(message, answer.get("Item") or None)
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return DynamoError(code, f"{message} (HTTP {status})", ANSWERED.get(code) or _by_status(status))
+    answer = aws.read_answer(exc)
+    if answer.code == "ConditionalCheckFailedException":
+        return ConditionFailed(answer.message, answer.item)
+    meaning = ANSWERED.get(answer.code) or _by_status(answer.status)
+    return DynamoError(answer.code, f"{answer.message} (HTTP {answer.status})", meaning)
 
 
 def _by_status(status: int) -> Meaning:

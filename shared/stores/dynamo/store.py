@@ -162,7 +162,7 @@ class DynamoStore(CheckedStore):
         )
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
-        """What takes away is not sent again when its answer is lost: a counter may be too high, never too low."""
+        """A decrement is not sent again when its answer is lost: a counter may be too high, never too low."""
         bound = Bound(counter=counter, by=by, ends_at=ends_at)
         item, _ = await self._count([bound], [], deadline, repeatable=by > 0)
         return _values(item, [bound])[counter]
@@ -183,7 +183,7 @@ class DynamoStore(CheckedStore):
     ) -> tuple[Item, bool]:
         """Add to all counters if each condition holds. Returns the item as it is now, and whether it was added to.
 
-        One update, sent again when its answer is lost: its token tells whether it was carried out. If more than
+        One update, sent again when its answer is lost: its token shows whether it was carried out. If more than
         RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
         """
         request, token = _count_request(bounds, conditions), _token()
@@ -205,7 +205,7 @@ class DynamoStore(CheckedStore):
             items, after = await self._dynamo.query(
                 "pk = :pk AND begins_with(sk, :prefix)", values, after=after, deadline=deadline
             )
-            for counter in (each for item in items if not self._has_ended(item) for each in read_counters(item)):
+            for counter in (count for item in items if not self._has_ended(item) for count in read_counters(item)):
                 if counter.name.startswith(prefix):  # an earlier version kept a day's value in an item of its own
                     counted[counter.name] += counter.value
             if after is None:

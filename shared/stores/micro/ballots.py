@@ -62,14 +62,14 @@ class _Call:
     change: TextChange
     deadline: float
     proposed: dict[int, Texts] = field(default_factory=dict)
-    """What the change made, by the ballot under which that was proposed."""
+    """The change's results, by the ballot under which each was proposed."""
     outbid_by: int = 0
     """A ballot above this call's last: its writer is given time to post its draft."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Proposal:
-    """What a change makes of the newest version. Its ballot is drawn later."""
+    """A change's result from the newest version. Its ballot is drawn later."""
 
     version: Version
     before: str | None = None

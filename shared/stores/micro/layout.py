@@ -5,7 +5,7 @@
 | a version of a row | `<table>!<partition>!<sort>!v<ballot>` | `{final, doc, at, trail, folded}` |
 | an extension of a row | `<table>!<partition>!<sort>!e<stamp>` | `{field, json}` |
 | the end of a fact whose write may still arrive | `<table>!<partition>!<sort>!g<stamp>` | `{}` |
-| a register | `<table>!<partition>!<sort>!r` | `{doc, at}`; `at` tells one write from another |
+| a register | `<table>!<partition>!<sort>!r` | `{doc, at}`; `at` distinguishes one write from another |
 
 A key ring that was changed twice, and extended after it, is three documents until the next change. A stamp is 16
 hexadecimal digits of a clock and 16 of the node (shortened here):

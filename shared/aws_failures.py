@@ -1,0 +1,89 @@
+"""Classify what boto3 and AWS services raise, for the adapters that translate it to errors of their own.
+
+Each group is a row of an adapter's table: `isinstance` takes a group, and `dict.fromkeys` a set of codes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
+
+NO_CREDENTIALS: Final = (
+    botocore.NoCredentialsError,
+    botocore.PartialCredentialsError,
+    botocore.CredentialRetrievalError,
+    botocore.SSOError,
+    botocore.TokenRetrievalError,
+    botocore.MetadataRetrievalError,
+)
+NO_REGION: Final = (botocore.NoRegionError, botocore.InvalidRegionError)
+BAD_CONFIG: Final = (
+    botocore.ProfileNotFound,
+    botocore.ConfigNotFound,
+    botocore.ConfigParseError,
+    botocore.InvalidConfigError,  # also profiles that name one another in a circle
+    botocore.InvalidProxiesConfigError,
+    botocore.InvalidDefaultsMode,
+    botocore.InvalidRetryConfigurationError,
+)
+UNREACHED: Final = (botocore.ConnectTimeoutError, botocore.EndpointConnectionError, botocore.ProxyConnectionError)
+"""The request was not sent. Stands before LOST, of which these are special cases."""
+LOST: Final = (
+    botocore.HTTPClientError,  # also no answer in time, and a connection that was closed
+    botocore.SSLError,
+    botocore.IncompleteReadError,
+    botocore.ChecksumError,
+    botocore.FlexibleChecksumError,
+    ResponseParserError,
+)
+"""The request may have been carried out."""
+
+BUSY_CODES: Final = (
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "SlowDown",
+)
+DENIED_CODES: Final = ("AccessDeniedException", "AccessDenied", "AllAccessDisabled", "OptInRequired")
+UNKNOWN_CREDENTIAL_CODES: Final = (
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignatureException",
+    "MissingAuthenticationTokenException",
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "InvalidToken",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+)
+"""AWS answers one of these where a key is wrong, has ended, or signs with a wrong clock."""
+
+Raised = tuple[type[Exception], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsAnswer:
+    """A service's answer that is an error. `status` is HTTP's; 0: unknown."""
+
+    code: str
+    message: str
+    status: int
+    item: dict[str, Any] | None
+    """DynamoDB's row that failed a condition."""
+
+
+def read_answer(exc: botocore.ClientError) -> AwsAnswer:
+    answer: dict[str, Any] = dict(exc.response)
+    error = answer.get("Error", {})
+    return AwsAnswer(
+        code=error.get("Code", ""),
+        message=error.get("Message", ""),
+        status=answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+        item=answer.get("Item") or None,
+    )
