@@ -10,7 +10,7 @@ from shared.accounts.sessions import SESSION_LIFE, Sessions
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
 from shared.core.derived import Use, derived_key
 from shared.core.errors import InvalidCredential, SessionExpired
-from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX
+from shared.tables.issued_keys import LIVE_PREFIX, TEST_PREFIX
 from shared.tables.users import User
 from tests.support import NOON, SECRET, FakeClock, a_user, cheap_passwords
 
