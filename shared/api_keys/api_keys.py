@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.activity import UsageRecorder
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
+from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, Conflict, InvalidCredential, KeyRevoked, ValidationFailed
 from shared.core.ids import derived_id
@@ -236,14 +237,8 @@ class ApiKeyService:
         )
 
     async def revoke(self, user: User, api_key_id: str) -> None:
-        """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound.
-
-        A repeat records the revocation that an interrupted call did not: both derive the log's id from it.
-        """
-        key = await self._keys.revoke(user.id, api_key_id, self._clock())
-        assert key.revoked_at is not None, "it was just revoked"
-        log_id = derived_id(key.revoked_at, key.id)
-        await self._recorder.record(Action.KEY_REVOKED, user_id=user.id, at=key.revoked_at, key=key, log_id=log_id)
+        """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound."""
+        await revoke(self._keys, self._recorder, user.id, api_key_id, self._clock())
 
     def _remember(self, key: IssuedKey) -> None:
         self._known[key.key_hash] = key
