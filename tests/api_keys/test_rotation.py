@@ -120,7 +120,7 @@ async def test_a_rotation_is_finished_by_its_repeat_on(kind: str, *, lost: bool)
     """On every store: killed at each of its calls, then repeated, one key is live where one was asked for."""
     async with stores(kind, 1, seed=1) as (store,):
         services = services_on(store)
-        for at in range(CALLS):
+        for at in range(0, CALLS, 3 if kind == "dynamodb" else 1):  # moto takes 30 ms for a call
             ada = await signed_up(services, f"ada{at}@example.org")
             old = ada.api_key
             dying = services_on(FailingStore(store, at=at, lost=lost, for_good=True))
