@@ -1,6 +1,6 @@
 """A key's own limits are exact beside the owner's, on every store and through two gateways."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -11,10 +11,10 @@ from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded
 from shared.memos.requests import Draft
 from shared.services import Services
 from shared.speech.voices import VOICES
-from shared.stores.port import Store, StoreUnavailable
+from shared.stores.port import Bound, Reserved, Store, StoreUnavailable
 from shared.tables.issued_keys import ApiKey, IssuedKey, KeyLimit
 from tests.limits.gateways import ALL_STORES, STORES, gateways, stores
-from tests.support import NOON, CountingStore, FailingStore, outcomes, services_on, signed_up
+from tests.support import NOON, CountingStore, FailingStore, Intercepted, outcomes, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +144,34 @@ async def test_a_limit_costs_at_most_one_call_each(kind: str, limits: Mapping[Ke
         without = calls.calls.total() - before
         await plain.memos.make(key, SHORT)
         assert calls.calls.total() - before - 2 * without == (1 if limits else 0)
+
+
+class _FullAtFirst(Intercepted):
+    """The owner's day is full when it is first reserved, by a memo that fails and gives its places back at once."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._is_full = True
+
+    async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
+        day, is_full = bounds[0].counter, self._is_full and ":calls:" in bounds[0].counter
+        if not is_full:
+            return await super().reserve(bounds)
+        self._is_full = False
+        await self._store.increment(day, 100)
+        reserved = await super().reserve(bounds)
+        await self._store.increment(day, -100)
+        return reserved
+
+
+@on_both
+async def test_a_place_looked_for_again_counts_once(kind: str) -> None:
+    """If the owner's place is found on a second look, the key's places are not taken twice."""
+    async with limited(kind, ALL, count=1) as (store, services, ada, key):
+        made, _ = await make([services_on(_FullAtFirst(store[0]))], key, [SHORT])
+        assert made == (kind == "micro"), "a store that reserves at once refuses for good"
+        after, day, month = await state(services[0], ada)
+        assert (after.used[KeyLimit.MEMOS_PER_DAY], day, month) == (made, made, made)
 
 
 @on_both
