@@ -26,7 +26,7 @@ CALLS: Final = 9
 """More calls of the store than a rotation makes."""
 
 RING: Final = 5
-"""The call that writes the ring: the ring and the key are read, the attempt counted, the end and the new key written."""
+"""The call that writes the ring, after the reads of ring and key, the attempt, the old end and the new key."""
 
 on_all: Final = pytest.mark.parametrize("kind", ALL_STORES)
 
