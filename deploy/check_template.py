@@ -114,7 +114,12 @@ def check(deployment: Deployment) -> str:
     for name in functions:
         check_function(template, name, speech=name in SPEAKERS and "local" in deployment.choices)
         check_role(
-            template, name, table=deployment.table, bucket=deployment.bucket, polly="polly" in deployment.choices
+            template,
+            name,
+            table=deployment.table,
+            bucket=deployment.bucket,
+            polly="polly" in deployment.choices,
+            mails_as=deployment.env["MAIL_FROM"] if deployment.env.get("MAIL") == "ses" else "",
         )
     check_chosen(template, deployment.env)
     if ("Table" in template["Resources"]) is not deployment.makes_table:

@@ -71,6 +71,9 @@ AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
 SPEAKERS: Final = frozenset({"memos"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
+MAILERS: Final = frozenset({"users"})
+"""The functions that send mail, and so may ask SES where it was chosen."""
+
 
 def by_actions(function: str) -> dict[frozenset[str], frozenset[str]]:
     """Tables with the same permitted actions: what one statement of the role allows, by its actions."""

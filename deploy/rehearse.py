@@ -59,6 +59,7 @@ class Rehearsal:
             "AWS_REGION": REGION,
         }
         chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro", "SPEECH": "simulated"}
+        chosen |= {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
         if store == "moving":
             chosen |= {"CREATE_TABLE": "1"}
         if store != "dynamodb":

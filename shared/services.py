@@ -16,6 +16,8 @@ from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
+from shared.mail.opening import mailer_opener
+from shared.mail.sender import Mailer, MailSender
 from shared.memos.memos import MemoService
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
@@ -32,6 +34,7 @@ class Services:
     api_keys: ApiKeyService
     memos: MemoService
     audio: AudioPlace
+    mail: MailSender
     quotas: Quotas
     cursors: Cursors
     pseudonyms: Pseudonyms
@@ -49,18 +52,22 @@ class Services:
         clock: Clock = utc_now,
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
+        mailer: Mailer | None = None,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
-        `audio` and `speakers` None: what the settings choose. Raises SettingsError if the file of voices is wrong.
+        `audio`, `speakers` and `mailer` None: what the settings choose. Raises SettingsError if the file of voices is
+        wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)
         ids = Ids()
         tables = Tables.on(store)
         pseudonyms = Pseudonyms(settings.session_secret)
+        open_mailer = mailer_opener(settings.mail, clock) if mailer is None else partial(_given, mailer)
+        mail = MailSender(open_mailer, pseudonyms=pseudonyms)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
         return cls(
@@ -93,18 +100,24 @@ class Services:
                 ids=ids,
             ),
             audio=audio,
+            mail=mail,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
             pseudonyms=pseudonyms,
             tables=tables,
-            close=partial(_close, speakers, audio, close),
+            close=partial(_close, speakers, audio, mail, close),
             is_open_to_all=is_open_to_all,
         )
 
 
-async def _close(speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+def _given(mailer: Mailer) -> Mailer:
+    return mailer
+
+
+async def _close(speakers: Speakers, audio: AudioPlace, mail: MailSender, close: Close) -> None:
     await speakers.close()
     await audio.close()
+    await mail.close()
     await close()
 
 

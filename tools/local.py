@@ -21,9 +21,11 @@ from starlette.routing import Match
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
 from shared.audio.opening import open_audio
+from shared.core.mail_settings import MailChoice
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.core.speech_settings import AudioChoice
+from shared.mail.console import ConsoleMailer
 from shared.services import Services
 from shared.speech.opening import open_speakers
 from shared.stores.opening import open_store
@@ -32,6 +34,8 @@ from shared.tables import TABLES
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
 from shared.web.startup import BuildServices
+from tools.dev_mails import PATH as MAILS
+from tools.dev_mails import POLICY, mails_app
 from tools.serving import AnnouncedServer, Impossible
 
 FUNCTIONS: Final = {
@@ -73,22 +77,26 @@ DOCS_ASSETS: Final = "/static-offline-docs/"
 class Gateway:
     """Sends a request to the function that has its path, as API Gateway does; to health, if none has."""
 
-    def __init__(self, functions: Mapping[str, Function]) -> None:
+    def __init__(self, functions: Mapping[str, Function], mailer: ConsoleMailer | None = None) -> None:
         self.functions = functions
+        self._mails = None if mailer is None else RequestMiddleware(mails_app(mailer), production=False, policy=POLICY)
         self._docs = RequestMiddleware(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(("http://", "https://")):  # absolute-form, as clients of a proxy send it
             scope["path"] = urlsplit(scope["path"]).path or "/"
         path: str = scope["path"]
-        is_of_docs = path in DOCS_PATHS or path.startswith(DOCS_ASSETS)
-        app: App = self._docs if is_of_docs else self.functions[function_of(path)].asgi
+        app: App = self.functions[function_of(path)].asgi
+        if path in DOCS_PATHS or path.startswith(DOCS_ASSETS):
+            app = self._docs
+        elif path == MAILS and self._mails is not None:
+            app = self._mails
         await app(scope, receive, send)
 
 
-def local_gateway(environ: Mapping[str, str], build: BuildServices) -> Gateway:
-    """All functions in containers of their own, with the services that `build` makes."""
-    return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()})
+def local_gateway(environ: Mapping[str, str], build: BuildServices, *, mailer: ConsoleMailer | None = None) -> Gateway:
+    """All functions in containers of their own, with the services that `build` makes; the mails of `mailer` on a page."""
+    return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()}, mailer)
 
 
 def function_of(path: str) -> str:
@@ -138,7 +146,8 @@ def _run(options: argparse.Namespace) -> int:
         except StoreError as exc:
             raise Impossible(f"the store cannot be used: {exc}") from exc
 
-    gateway = local_gateway(environ, lambda settings: Services.on(store, settings))
+    mailer = ConsoleMailer() if settings.mail.choice is MailChoice.CONSOLE else None
+    gateway = local_gateway(environ, lambda settings: Services.on(store, settings, mailer=mailer), mailer=mailer)
     AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
     return 0
 
@@ -200,10 +209,13 @@ def _welcome(url: str, settings: Settings) -> str:
     audio = settings.audio
     keeps = f"the bucket {audio.bucket}" if audio.place is AudioChoice.S3 else str(audio.folder)
     heard = "nothing (silence)" if audio.place is None else f"{settings.speech.default} voices, kept in {keeps}"
+    printed = settings.mail.choice is MailChoice.CONSOLE
+    mails = f"printed here, and on {url}{MAILS}" if printed else f"sent by {settings.mail.choice}"
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Speech:        {heard}
 Documentation: {url}/docs
 Usage page:    {url}/usage
+Mails:         {mails}
 
 Try, in another terminal:
 

@@ -6,8 +6,14 @@ import pytest
 
 from shared.core.settings import Settings, SettingsError
 from shared.core.speech_settings import AudioChoice, AudioSettings, SpeechChoice, SpeechSettings
+from tests.support import BY_SES
 
-LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "AGENT_TALK_STORE": "dynamodb", "SESSION_SECRET": "s" * 40}
+LAMBDA = {
+    "AWS_LAMBDA_FUNCTION_NAME": "memos",
+    "AGENT_TALK_STORE": "dynamodb",
+    "SESSION_SECRET": "s" * 40,
+    **BY_SES,
+}
 ON_S3 = {"AUDIO": "s3", "AUDIO_BUCKET": "spoken"}
 
 

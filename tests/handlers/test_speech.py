@@ -20,6 +20,7 @@ from tests.fakes.s3_world import S3World, bucket_on, engine
 from tests.fakes.speech_provider import KEY, ElevenLabsDialect, FakeProvider, Fault, OpenAiDialect
 from tests.handlers.world import PUBLIC_URL, Account, Answer, Logs, World
 from tests.speech.listening import PLAIN, decoded, heard, lengths, wrong_words
+from tests.support import BY_SES
 
 NewWorld = Callable[..., World]
 MEMO = "/api/v1/memo"
@@ -220,7 +221,7 @@ class TestHealth:
 
     def test_lambda_without_speech_refuses_and_names_the_variables(self, new_world: NewWorld, logs: Logs) -> None:
         """A network reaches Lambda, so speech and the place of audio are chosen, never fallen back to."""
-        lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "SESSION_SECRET": "s" * 40}
+        lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "SESSION_SECRET": "s" * 40, **BY_SES}
         assert new_world(lambdas).get("/api/v1/voices").status == 503
         assert new_world({**lambdas, "SPEECH": "local"}).get("/api/v1/voices").status == 503
         errors = [line["message"] for line in logs.lines if line["level"] == "ERROR"]

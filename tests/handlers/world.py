@@ -26,10 +26,11 @@ from shared.stores.port import StoreUnavailable
 from shared.tables import Users
 from shared.tables.users import Role, User
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
+from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
 from tests.handlers.contract import check_error, check_status
 from tests.handlers.stores import STORES, WatchedStore
-from tests.support import SECRET, FakeClock, seeded_pause
+from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
 
 PUBLIC_URL: Final = "https://api.example.org"
@@ -39,6 +40,7 @@ NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PASSWORD: Final = "correct horse battery"
 
 PRODUCTION: Final = {
+    **BY_SES,
     "AGENT_TALK_ENV": "production",
     "SESSION_SECRET": SECRET,
     "CORS_ORIGINS": "https://app.example.org, https://admin.example.org",
@@ -103,6 +105,7 @@ class World:
         audio: AudioPlace | None = None,
     ) -> None:
         self._audio = audio
+        self.mails = CaughtMails()
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -243,7 +246,14 @@ class World:
 
     def _build(self, function: str, settings: Settings) -> Services:
         store = PermittedStore(self.store, function)
-        services = Services.on(store, settings, passwords=Passwords(self.hasher), clock=self.clock, audio=self._audio)
+        services = Services.on(
+            store,
+            settings,
+            passwords=Passwords(self.hasher),
+            clock=self.clock,
+            audio=self._audio,
+            mailer=self.mails,
+        )
         self.built.append(services)
         return services
 

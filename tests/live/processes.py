@@ -152,6 +152,8 @@ def gateway_in(environ: Mapping[str, str]) -> Iterator[Process]:
             "FAILED_LOGINS_PER_ADDRESS": "1000000",
             "LOG_LEVEL": "CRITICAL",
             "SPEECH": "simulated",
+            "MAIL": "ses",
+            "MAIL_FROM": "talk@example.org",
         },
         port=port,
         ready="/api/v1/voices",

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.events import http_event
+from tests.support import BY_SES
 from tools.local import FUNCTIONS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -30,7 +31,12 @@ HEAVY: Final = frozenset(
     }
 )
 OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
-IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32, "SPEECH": "simulated"}
+IN_LAMBDA: Final = {
+    "AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev",
+    "SESSION_SECRET": "s" * 32,
+    "SPEECH": "simulated",
+    **BY_SES,
+}
 MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-listens-there"}
 HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
