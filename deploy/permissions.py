@@ -18,8 +18,9 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {
         "users": "GetItem PutItem UpdateItem DeleteItem",
         "emails": "GetItem PutItem DeleteItem",
-        "api_keys": "PutItem DeleteItem",
-        "key_rings": "PutItem DeleteItem",
+        "api_keys": "GetItem PutItem UpdateItem DeleteItem",
+        "key_rings": "GetItem PutItem DeleteItem",
+        "key_uses": "Query PutItem",
         "usage_logs": "PutItem",
         COUNTERS: "UpdateItem",
     },

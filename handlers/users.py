@@ -1,8 +1,9 @@
-"""Accounts: sign-up, login, logout, the caller's own account, and passwords."""
+"""Accounts: sign-up, login, logout, the caller's own account, and passwords. Links in mails: `users_recovery`."""
 
 import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
+from handlers import users_recovery
 from handlers.models.base import Answer, Body, Message, Success, example
 from handlers.models.fields import Email, NewPassword, Secret
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
@@ -17,6 +18,7 @@ from shared.web.cookies import clear_session, session_cookies, set_session
 from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
+routes.routes += users_recovery.routes.routes  # an included router would hide its paths
 
 
 class SignUp(Body):

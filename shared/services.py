@@ -5,6 +5,7 @@ from functools import partial
 
 from shared.accounts.accounts import Accounts
 from shared.accounts.passwords import Passwords
+from shared.accounts.recovery import Links, Recovery, RecoveryTokens
 from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
@@ -31,6 +32,7 @@ class Services:
     store: Store
     clock: Clock
     accounts: Accounts
+    recovery: Recovery
     api_keys: ApiKeyService
     memos: MemoService
     audio: AudioPlace
@@ -70,6 +72,19 @@ class Services:
         mail = MailSender(open_mailer, pseudonyms=pseudonyms)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
+        passwords = passwords or Passwords()
+        recovery = Recovery(
+            users=tables.users,
+            keys=tables.api_keys,
+            passwords=passwords,
+            tokens=RecoveryTokens(settings.session_secret, clock),
+            attempts=attempts,
+            recorder=recorder,
+            mail=mail,
+            links=Links(app_url=settings.app_url, answer_after_s=settings.forgot_password_ms / 1000),
+            clock=clock,
+            ids=ids,
+        )
         return cls(
             settings=settings,
             store=store,
@@ -77,13 +92,15 @@ class Services:
             accounts=Accounts(
                 users=tables.users,
                 keys=tables.api_keys,
-                passwords=passwords or Passwords(),
+                passwords=passwords,
+                recovery=recovery,
                 sessions=Sessions(settings.session_secret, clock),
                 attempts=attempts,
                 recorder=recorder,
                 clock=clock,
                 ids=ids,
             ),
+            recovery=recovery,
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),

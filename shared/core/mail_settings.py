@@ -55,7 +55,7 @@ def read_mail(read: Reader, *, production: bool) -> MailSettings:
         choice=choice,
         sender=read.env.get("MAIL_FROM", ""),
         smtp_host=read.env.get("SMTP_HOST", ""),
-        smtp_port=read.count("SMTP_PORT", default=PORTS[security]),
+        smtp_port=read.count("SMTP_PORT", default=PORTS[security], most=65_535),
         smtp_security=security,
         smtp_user=read.env.get("SMTP_USER", ""),
         smtp_password=read.env.get("SMTP_PASSWORD", ""),
@@ -75,6 +75,4 @@ def _smtp_problems(settings: MailSettings, *, production: bool) -> list[str]:
         problems.append("SMTP_USER and SMTP_PASSWORD belong together")
     if settings.smtp_security is SmtpSecurity.NONE and (production or settings.smtp_user):
         problems.append("SMTP_SECURITY=none would send links and passwords unencrypted: use starttls or tls")
-    if settings.smtp_port > 65535:
-        problems.append(f"SMTP_PORT must be at most 65535, not {settings.smtp_port}")
     return problems

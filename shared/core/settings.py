@@ -149,7 +149,7 @@ class Settings:
             audio=read_audio(read, speech, production=production),
             mail=read_mail(read, production=production),
             app_url=read.encrypted_url("APP_URL", production=production) or f"{public_url}/app",
-            forgot_password_ms=read.count("FORGOT_PASSWORD_MS", default=cls.forgot_password_ms),
+            forgot_password_ms=read.count("FORGOT_PASSWORD_MS", default=cls.forgot_password_ms, most=10_000),
             warnings=tuple(read.warnings),
         )
         if read.problems:
@@ -193,11 +193,11 @@ class _Reader:
         self.problems.append(f"{name} must be one of {', '.join(options)}, not {value!r}")
         return default
 
-    def count(self, name: str, *, default: int) -> int:
+    def count(self, name: str, *, default: int, most: int = 999_999_999) -> int:
         value = self.env.get(name) or str(default)
-        if value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0:
+        if value.isascii() and value.isdigit() and len(value) < 10 and 0 < int(value) <= most:
             return int(value)
-        self.problems.append(f"{name} must be a whole number above 0, not {value!r}")
+        self.problems.append(f"{name} must be a whole number above 0, and at most {most}, not {value!r}")
         return default
 
     def url(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """Mails on a laptop: printed, and the newest kept for a page. Never where others read what is printed."""
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -12,8 +13,8 @@ KEPT: Final = 20
 
 
 class ConsoleMailer:
-    def __init__(self, *, write: Callable[[str], object] = print) -> None:
-        self._write = write
+    def __init__(self, *, write: Callable[[str], object] | None = None) -> None:
+        self._write = write or _to_stderr
         self._kept: deque[Mail] = deque(maxlen=KEPT)
 
     @property
@@ -28,3 +29,8 @@ class ConsoleMailer:
 
     async def aclose(self) -> None:
         """Keep the mails: nothing is open."""
+
+
+def _to_stderr(text: str) -> None:
+    """Print where it is in no answer of `make invoke`."""
+    print(text, file=sys.stderr)  # noqa: T201 the console it is
