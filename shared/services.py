@@ -1,11 +1,12 @@
 """The services of one container, built once from its settings."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
 from shared.accounts.accounts import Accounts
 from shared.accounts.passwords import Passwords
-from shared.accounts.recovery import Links, Recovery, RecoveryTokens
+from shared.accounts.recovery import Links, Recovery, RecoveryTokens, Sleep
 from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
@@ -55,6 +56,7 @@ class Services:
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
         mailer: Mailer | None = None,
+        sleep: Sleep = asyncio.sleep,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
@@ -84,6 +86,7 @@ class Services:
             links=Links(app_url=settings.app_url, answer_after_s=settings.forgot_password_ms / 1000),
             clock=clock,
             ids=ids,
+            sleep=sleep,
         )
         return cls(
             settings=settings,

@@ -95,7 +95,7 @@ class Gateway:
 
 
 def local_gateway(environ: Mapping[str, str], build: BuildServices, *, mailer: ConsoleMailer | None = None) -> Gateway:
-    """All functions in containers of their own, with the services that `build` makes. A page shows the mailer's mails."""
+    """All functions in containers of their own, with services that `build` makes. A page shows the mailer's mails."""
     return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()}, mailer)
 
 

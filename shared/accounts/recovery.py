@@ -8,7 +8,6 @@ import asyncio
 import hmac
 import json
 import logging
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,6 +32,8 @@ from shared.tables.users import User
 
 MAIL_REST_S: Final = 0.2
 """Seconds before forgot-password's answer at which its mail is given up: what the container then needs to answer."""
+
+Sleep = Callable[[float], Awaitable[None]]
 
 _BAD_RESET: Final = "Invalid or expired reset token"
 _BAD_VERIFICATION: Final = "Invalid verification token"
@@ -109,8 +110,7 @@ class Recovery:
         links: Links,
         clock: Clock,
         ids: Ids,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep,
     ) -> None:
         self._users = users
         self._keys = keys
@@ -122,7 +122,6 @@ class Recovery:
         self._links = links
         self._clock = clock
         self._ids = ids
-        self._monotonic = monotonic
         self._sleep = sleep
 
     async def send_verification(self, user: User) -> None:
@@ -158,7 +157,8 @@ class Recovery:
         Returns at the same moment whether it has one or not, and whatever became of the mail. Costs two reads and the
         attempt, likewise.
         """
-        ends = self._monotonic() + self._links.answer_after_s
+        time_s = asyncio.get_running_loop().time
+        ends = time_s() + self._links.answer_after_s
         attempt = self._attempts.reset(address, email)
         attempt.refuse_if_known()
         async with attempt.unless_it_breaks():
@@ -166,9 +166,9 @@ class Recovery:
             user = await self._users.get(user_id or self._ids.mint(self._clock()))
         if user is not None and user.email == email and not user.is_closing:
             link = self._links.to(Purpose.RESET, self._tokens.issue(Purpose.RESET, user))
-            within_s = ends - MAIL_REST_S - self._monotonic()
+            within_s = ends - MAIL_REST_S - time_s()
             await self._mail.try_send(reset_mail(email, link), within_s=within_s)
-        await self._sleep(max(0.0, ends - self._monotonic()))
+        await self._sleep(max(0.0, ends - time_s()))
 
     async def reset(self, token: str, new: str) -> int:
         """Change the password and end all sessions. Returns how many keys were revoked.

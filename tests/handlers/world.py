@@ -25,6 +25,7 @@ from shared.stores.memory.store import Pause
 from shared.stores.port import StoreUnavailable
 from shared.tables import Users
 from shared.tables.users import Role, User
+from shared.web.function import Function
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
@@ -55,6 +56,11 @@ class CheapHasher(PasswordHasher):
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.checks: list[str | bytes] = []
+        self.hashes: list[str | bytes] = []
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.hashes.append(password)
+        return super().hash(password, salt=salt)
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 argon2's name for it
         self.checks.append(hash)
@@ -106,6 +112,7 @@ class World:
     ) -> None:
         self._audio = audio
         self.mails = CaughtMails()
+        self.slept: list[float] = []
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -115,10 +122,7 @@ class World:
         self._yield: Pause = (lambda: asyncio.sleep(0)) if seed is None else seeded_pause(seed)
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
-        self.functions = {
-            name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
-            for name, function in FUNCTIONS.items()
-        }
+        self.functions = self._functions()
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -214,6 +218,13 @@ class World:
 
         self.run(Users(self.store).change(account.id, change))
 
+    def change_secret(self, secret: str) -> None:
+        """Start every function again under another SESSION_SECRET, on the same rows."""
+        self.environ["SESSION_SECRET"] = secret
+        for function in self.functions.values():
+            function.close()
+        self.functions = self._functions()
+
     def disturb(self, pause: Pause) -> None:
         """Let every verb of the store wait for this, or fail by it, from now on."""
         self._yield = pause
@@ -244,6 +255,12 @@ class World:
             function.close()
         self._opened.close()
 
+    def _functions(self) -> dict[str, Function]:
+        return {
+            name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
+            for name, function in FUNCTIONS.items()
+        }
+
     def _build(self, function: str, settings: Settings) -> Services:
         store = PermittedStore(self.store, function)
         services = Services.on(
@@ -253,9 +270,13 @@ class World:
             clock=self.clock,
             audio=self._audio,
             mailer=self.mails,
+            sleep=self._sleep,
         )
         self.built.append(services)
         return services
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
     async def _pause(self) -> None:
         self.loops.add(id(asyncio.get_running_loop()))
