@@ -18,11 +18,18 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {
         "users": "GetItem PutItem UpdateItem DeleteItem",
         "emails": "GetItem PutItem DeleteItem",
-        "api_keys": "GetItem PutItem UpdateItem DeleteItem",
+        "api_keys": "GetItem PutItem UpdateItem DeleteItem Query BatchWriteItem",
         "key_rings": "GetItem PutItem DeleteItem",
-        "key_uses": "Query PutItem",
-        "usage_logs": "PutItem",
-        COUNTERS: "UpdateItem",
+        "key_uses": "PutItem Query BatchWriteItem",
+        "memos": "Query BatchWriteItem",
+        "usage_logs": "PutItem Query BatchWriteItem",
+        "usage_days": "Query BatchWriteItem",
+        "usage_months": "Query BatchWriteItem",
+        "active_owners": "DeleteItem",
+        "subscriptions": "GetItem DeleteItem",
+        "stripe_ids": "GetItem DeleteItem",
+        "closing": "PutItem",
+        COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "keys": {
         "users": "GetItem",
@@ -64,6 +71,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
+    "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }

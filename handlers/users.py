@@ -42,6 +42,12 @@ class ChangePassword(Body):
     new_password: NewPassword
 
 
+class CloseAccount(Body):
+    model_config = example({"password": "correct horse battery"})
+
+    password: Secret
+
+
 class UserAnswer(Answer):
     id: str
     email: str
@@ -114,6 +120,16 @@ async def log_out(request: Request, services: RequestServices, response: Respons
 async def me(user: SessionUser) -> Me:
     """Return the account of the session."""
     return Me(success=True, user=UserAnswer.model_validate(user))
+
+
+@routes.delete("/api/v1/auth/me", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword, TooManyAttempts))
+async def close_account(
+    calling: CallingSession, body: CloseAccount, address: ClientAddress, services: RequestServices, response: Response
+) -> Message:
+    """Close the account for good. Everything of it is erased, and then its address can sign up again."""
+    await services.accounts.close(calling.user, password=body.password, address=address)
+    clear_session(response, production=services.settings.production)
+    return Message(success=True, message="Account closed. What it had is being erased")
 
 
 @routes.post(

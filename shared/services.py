@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.accounts.accounts import Accounts
+from shared.accounts.closing import Closing, NothingPaid, PaidServices
+from shared.accounts.erasure import Erasure
 from shared.accounts.passwords import Passwords
 from shared.accounts.recovery import Links, Recovery, RecoveryTokens, Sleep
 from shared.accounts.sessions import Sessions
@@ -34,6 +36,7 @@ class Services:
     clock: Clock
     accounts: Accounts
     recovery: Recovery
+    closing: Closing
     api_keys: ApiKeyService
     memos: MemoService
     audio: AudioPlace
@@ -56,6 +59,7 @@ class Services:
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
         mailer: Mailer | None = None,
+        paid: PaidServices | None = None,
         sleep: Sleep = asyncio.sleep,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
@@ -88,6 +92,14 @@ class Services:
             ids=ids,
             sleep=sleep,
         )
+        closing = Closing(
+            tables=tables,
+            erasure=Erasure(store=store, tables=tables, audio=audio, clock=clock),
+            audio=audio,
+            paid=paid or NothingPaid(),
+            mail=mail,
+            clock=clock,
+        )
         return cls(
             settings=settings,
             store=store,
@@ -97,6 +109,7 @@ class Services:
                 keys=tables.api_keys,
                 passwords=passwords,
                 recovery=recovery,
+                closing=closing,
                 sessions=Sessions(settings.session_secret, clock),
                 attempts=attempts,
                 recorder=recorder,
@@ -104,6 +117,7 @@ class Services:
                 ids=ids,
             ),
             recovery=recovery,
+            closing=closing,
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),

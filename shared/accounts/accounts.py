@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from shared.accounts.closing import Closing
 from shared.accounts.passwords import Passwords
 from shared.accounts.recovery import Recovery
 from shared.accounts.sessions import Claims, Session, Sessions
@@ -42,6 +43,7 @@ class Accounts:
         keys: ApiKeys,
         passwords: Passwords,
         recovery: Recovery,
+        closing: Closing,
         sessions: Sessions,
         attempts: Attempts,
         recorder: UsageRecorder,
@@ -52,6 +54,7 @@ class Accounts:
         self._keys = keys
         self._passwords = passwords
         self._recovery = recovery
+        self._closing = closing
         self._sessions = sessions
         self._attempts = attempts
         self._recorder = recorder
@@ -145,6 +148,12 @@ class Accounts:
             self._recovery.tell_of_change(changed),
         )
         return self._sessions.begin(changed)
+
+    async def close(self, user: User, *, password: str, address: str) -> None:
+        """Close the account for good. Raises WrongPassword, TooManyAttempts, ServiceUnavailable."""
+        _, attempt = await self._check_password(user.email, password, address=address, user=user, refusal=_NOT_CURRENT)
+        await attempt.forgive()
+        await self._closing.close(user)
 
     async def _check_password(
         self, email: str, password: str, *, address: str, refusal: str, user: User | None = None

@@ -212,7 +212,7 @@ class Recovery:
         until = user.keys_distrusted_until
         if until is None:
             return 0
-        keys = [key for key in await self._keys.ring(user.id) if key.created_at <= until and key.revoked_at is None]
+        keys = await self._keys.void(user.id, until)
         for key in keys:
             revoked = await self._keys.revoke(user.id, key.id, until)
             assert revoked.revoked_at is not None, "it was just revoked"

@@ -6,6 +6,7 @@ from typing import Self
 from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys
+from shared.tables.closing import ClosingAccounts
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
 from shared.tables.memos import Memos
@@ -36,6 +37,7 @@ __all__ = [
     "USERS",
     "ActiveOwners",
     "ApiKeys",
+    "ClosingAccounts",
     "LogKind",
     "Memos",
     "Subscriptions",
@@ -58,6 +60,7 @@ class Tables:
     usage_logs: UsageLogs
     active_owners: ActiveOwners
     subscriptions: Subscriptions
+    closing: ClosingAccounts
 
     @classmethod
     def on(cls, store: Store) -> Self:
@@ -68,4 +71,5 @@ class Tables:
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),
+            closing=ClosingAccounts(store),
         )

@@ -13,9 +13,11 @@
 | usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
 | usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
+| closing | all / owner | registers: a closed account that is being erased |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
 All users share the partition of `users`, and a day's owners that of `active_owners`, so both are spread over shards.
+What an owner has of these tables and counters, `owned.py` lists: it goes when the account is closed.
 
 | counter | what |
 |---|---|
@@ -25,6 +27,7 @@ All users share the partition of `users`, and a day's owners that of `active_own
 | `<owner>:uses:<key>:<day>:memos`, `<owner>:uses:<key>:<day or month>:characters` | used of the key's own limits |
 | `<owner>:refused:<live, test or key>:<day or month>` | memos refused by a limit |
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
+| `reset.<window>.<address>`, `reset.<window>.for.<account>`, `verify.<window>.…` likewise | mails asked for |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
 | `users`, `subscriptions` | how many there are |
 """
@@ -44,6 +47,7 @@ ACTIVE_OWNERS: Final = Table(name="active_owners", kind=Kind.REGISTERS, database
 USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
+CLOSING: Final = Table(name="closing", kind=Kind.REGISTERS, database="indexes")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
 
 TABLES: Final = (
@@ -59,4 +63,5 @@ TABLES: Final = (
     USAGE_MONTHS,
     SUBSCRIPTIONS,
     STRIPE_IDS,
+    CLOSING,
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -61,6 +62,10 @@ class User(RowModel):
         """Return whether a session that began under this `session_version` is still good."""
         current = version == self.session_version or session_id == self.kept_session
         return current and session_id not in self.ended_sessions and not self.is_closing
+
+    def closed(self, at: datetime) -> Self:
+        """Return the user with the account closed: no session is good any more. A closed one stays as it is."""
+        return self if self.is_closing else self.without_sessions().model_copy(update={"closing_at": at})
 
     def without_sessions(self, *, but: str | None = None) -> Self:
         """Return the user with all sessions ended, except the one of this id."""
