@@ -51,8 +51,8 @@ LOGGED: Final = frozenset(
 
 _ON_MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 
-BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/logout"})
-"""Routes of accounts that check no password and send no mail."""
+BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/me/export", "ANY /api/v1/auth/logout"})
+"""Routes of accounts that need a session, or nothing, and send no mail that a stranger asks for."""
 
 
 def package(deployment: Deployment) -> None:

@@ -1,24 +1,27 @@
-"""Accounts: sign-up, login, logout, the caller's own account, and passwords. Links in mails: `users_recovery`."""
+"""Accounts: sign-up, login, logout, the caller's own account, and passwords.
+
+Links in mails are in `users_recovery`, the export of an account in `users_export`.
+"""
 
 import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
-from handlers import users_recovery
-from handlers.models.base import Answer, Body, Message, Success, example
+from handlers import users_export, users_recovery
+from handlers.models.base import Body, Message, Success, example
 from handlers.models.fields import Email, NewPassword, Secret
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
+from handlers.models.users import UserAnswer
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
-from shared.plans import Tier
-from shared.tables.users import Role
 from shared.web.auth import CallingSession, ClientAddress, RequestServices, SessionUser, given_token
 from shared.web.cookies import clear_session, session_cookies, set_session
 from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
-routes.routes += users_recovery.routes.routes  # an included router would hide its paths
+for part in (users_recovery, users_export):
+    routes.routes += part.routes.routes  # an included router would hide its paths
 
 
 class SignUp(Body):
@@ -46,16 +49,6 @@ class CloseAccount(Body):
     model_config = example({"password": "correct horse battery"})
 
     password: Secret
-
-
-class UserAnswer(Answer):
-    id: str
-    email: str
-    tier: Tier
-    role: Role
-    email_verified: bool
-    created_at: Instant
-    updated_at: Instant
 
 
 class SignupAnswer(Success):

@@ -27,7 +27,7 @@ FIRST_PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 """Memos: the most that a store reads at once."""
 
-_LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 """Characters that some readers take for line ends, and their JSON escapes. NDJSON has one object a line."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -58,11 +58,11 @@ class Exports:
                 ["ID", "Date", "Voice", "Character Count", "Duration (seconds)", "Audio URL"],
             ]
         )
-        return head + await self._every_memo(user_id, days, self._csv_line, spent=_sent_bytes(head + usage)) + usage
+        return head + await self._every_memo(user_id, days, self._csv_line, spent=sent_bytes(head + usage)) + usage
 
     async def ndjson(self, user_id: str, days: int, line: Callable[[Memo], str]) -> str:
         """Return the same memos, one JSON object a line. Raises PayloadTooLarge as `csv` does."""
-        return await self._every_memo(user_id, days, lambda memo: line(memo).translate(_LINE_ENDS) + "\n", spent=0)
+        return await self._every_memo(user_id, days, lambda memo: line(memo).translate(LINE_ENDS) + "\n", spent=0)
 
     def _csv_line(self, memo: Memo) -> str:
         url = memo.audio_at(self._public_url)
@@ -72,7 +72,7 @@ class Exports:
         today, lines = self._clock().date(), list[str]()
         async for memo in self._memos_since(user_id, today - (days - 1) * DAY):
             written = line(memo)
-            spent += _sent_bytes(written)
+            spent += sent_bytes(written)
             if spent > self._answer_bytes:
                 raise _too_large(days, fits=(today - memo.created_at.date()).days)
             lines.append(written)
@@ -108,6 +108,6 @@ def _plain(cell: object) -> object:
     return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
-def _sent_bytes(text: str) -> int:
+def sent_bytes(text: str) -> int:
     """Return the size of a text in the JSON that Lambda sends."""
     return len(json.dumps(text)) - 2
