@@ -14,6 +14,7 @@ from shared.plans import Tier
 from shared.services import Services
 from shared.stores.port import Store
 from shared.tables import TABLES, Tables
+from tests.fakes.mails import CaughtMails
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords
 from tools.local import local_gateway
@@ -42,6 +43,10 @@ class Api:
         return cost.requests, cost.depth
 
 
+async def _at_once(_: float) -> None:
+    """Answer forgot-password without its wait."""
+
+
 @asynccontextmanager
 async def micro_api() -> AsyncIterator[Api]:
     async with micro_store_world() as world:
@@ -50,7 +55,14 @@ async def micro_api() -> AsyncIterator[Api]:
         clock = FakeClock()
 
         def build(settings: Settings) -> Services:
-            return Services.on(container.store, settings, passwords=cheap_passwords(), clock=clock)
+            return Services.on(
+                container.store,
+                settings,
+                passwords=cheap_passwords(),
+                clock=clock,
+                mailer=CaughtMails(),
+                sleep=_at_once,
+            )
 
         transport = httpx.ASGITransport(local_gateway({}, build))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
