@@ -11,13 +11,13 @@ from typing import Final
 
 from shared.core.clock import Clock
 from shared.core.request import time_left_s
+from shared.core.text import LINE_ENDS, sent_bytes
 from shared.tables import LogKind, Tables, Window
 from shared.tables.issued_keys import ApiKey
 from shared.tables.memos import Memo
 from shared.tables.subscriptions import Subscription
 from shared.tables.usage_logs import UsageLog
 from shared.tables.users import User
-from shared.usage.export import LINE_ENDS, sent_bytes
 
 PART_BYTES: Final = 5_000_000
 """Bytes of a part as Lambda sends them: as a text within JSON, of which it takes 6 MB."""

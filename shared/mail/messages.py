@@ -8,10 +8,6 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
-from email.utils import format_datetime
 from html import escape
 
 from shared.mail.sender import Mail, MailFailed
@@ -97,6 +93,11 @@ def encoded(mail: Mail, *, sender: str, at: datetime, message_id: str) -> bytes:
 
     A local part in other letters than ASCII needs a server with SMTPUTF8; all else is ASCII.
     """
+    from email.headerregistry import Address  # noqa: PLC0415 20 ms together, which most containers never need
+    from email.message import EmailMessage  # noqa: PLC0415
+    from email.policy import SMTP, SMTPUTF8  # noqa: PLC0415
+    from email.utils import format_datetime  # noqa: PLC0415
+
     local, domain = recipient(mail.to).rsplit("@", 1)
     message = EmailMessage(policy=SMTP if mail.to.isascii() else SMTPUTF8)
     message["From"] = Address(SERVICE, addr_spec=sender)

@@ -6,13 +6,13 @@ page, and abandoned as soon as it is larger.
 
 import csv
 import io
-import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import date
 from typing import Final
 
 from shared.core.clock import DAY, Clock, iso, midnight
 from shared.core.errors import PayloadTooLarge
+from shared.core.text import LINE_ENDS, sent_bytes
 from shared.stores.port import PAGE_BYTES
 from shared.tables import Memos, Window
 from shared.tables.memos import Memo
@@ -26,9 +26,6 @@ FIRST_PAGE: Final = 100
 
 LARGEST_PAGE: Final = 1000
 """Memos: the most that a store reads at once."""
-
-LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
-"""Characters that some readers take for line ends, and their JSON escapes. NDJSON has one object a line."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a cell that begins with one of these as a formula."""
@@ -106,8 +103,3 @@ def _lines(rows: Iterable[list[object]]) -> str:
 def _plain(cell: object) -> object:
     """Return a cell that a spreadsheet shows as it is, and does not run as a formula."""
     return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-
-
-def sent_bytes(text: str) -> int:
-    """Return the size of a text in the JSON that Lambda sends."""
-    return len(json.dumps(text)) - 2
