@@ -144,4 +144,4 @@ async def change_password(
     return PasswordChanged(success=True, message="Password changed", token=session.token, expires_at=session.expires_at)
 
 
-handler = Function(routes, title="accounts")
+handler = Function(routes, title="accounts", sends_mail=True)
