@@ -16,6 +16,7 @@ from shared.core.ids import Ids
 from shared.core.settings import Settings
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
+from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
@@ -31,6 +32,7 @@ class Services:
     accounts: Accounts
     api_keys: ApiKeyService
     memos: MemoService
+    keyed_memos: KeyedMemos
     audio: AudioPlace
     quotas: Quotas
     cursors: Cursors
@@ -63,6 +65,18 @@ class Services:
         pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
+        memos = MemoService(
+            users=tables.users,
+            keys=tables.api_keys,
+            memos=tables.memos,
+            quotas=quotas,
+            attempts=attempts,
+            recorder=recorder,
+            speakers=speakers,
+            audio=audio,
+            clock=clock,
+            ids=ids,
+        )
         return cls(
             settings=settings,
             store=store,
@@ -80,18 +94,8 @@ class Services:
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
-            memos=MemoService(
-                users=tables.users,
-                keys=tables.api_keys,
-                memos=tables.memos,
-                quotas=quotas,
-                attempts=attempts,
-                recorder=recorder,
-                speakers=speakers,
-                audio=audio,
-                clock=clock,
-                ids=ids,
-            ),
+            memos=memos,
+            keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
             audio=audio,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),

@@ -141,6 +141,14 @@ class Quotas:
         day, month = (counters.get(name, 0) for name in (_day_counter(user_id, at), _month_counter(user_id, at)))
         return Used(day=day, month=month, at=at)
 
+    async def now(self, key: IssuedKey, owner: Awaitable[User], at: datetime) -> Quota:
+        """Return what a key has used and may use, while its owner may still be read. Raises what `owner` raises."""
+        if key.is_test:
+            counted, _ = await gather_settled(self._store.counters(_test_counter(key.user_id, at)), owner)
+            return _test_quota(counted.get(_test_counter(key.user_id, at), 0), at)
+        used, user = await gather_settled(self.used_by(key.user_id, at), owner)
+        return used.of(user)
+
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
         """How many memos this key can make now; None: any number."""
         quota = await self._quota_of(key, user, at)

@@ -14,6 +14,7 @@ from shared.core.errors import (
     AgentTalkError,
     AudioStoreFailed,
     DailyLimitExceeded,
+    FirstStillRunning,
     InternalError,
     ServiceUnavailable,
     SpeechFailed,
@@ -21,9 +22,9 @@ from shared.core.errors import (
 from shared.core.request import UNDO_S, time_to_undo
 from shared.core.text import characters
 from shared.limits.quotas import Quotas
-from shared.memos.requests import MemoRequest
+from shared.memos.requests import MemoRequest, MemoTurn
 from shared.stores.best_effort import best_effort
-from shared.stores.port import StoreUnavailable
+from shared.stores.port import AlreadyExists, StoreUnavailable
 from shared.tables import Memos
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
@@ -41,13 +42,31 @@ class FailedMemos:
 
     @asynccontextmanager
     async def undone(self, request: MemoRequest) -> AsyncIterator[None]:
-        """Undo and record what fails within, and raise it."""
+        """Undo and record what fails within, and raise it.
+
+        A run of an idempotency key that fails lets the next one begin. It removes nothing, since another run may answer
+        what it would remove; so once its memo may be there, it stays charged. If another run has written the memo, this
+        one is not charged, and raises FirstStillRunning.
+        """
         try:
             yield
-        except BaseException as failure:
+        except AlreadyExists as exc:
             await request.reservation.give_back()
-            await gather_settled(self._discard(request), self._record(request, failure))
+            if request.turn is None:
+                raise
+            raise FirstStillRunning from exc
+        except BaseException as failure:
+            if request.turn is None:
+                await request.reservation.give_back()
+                await gather_settled(self._discard(request), self._record(request, failure))
+            else:
+                await self._free(request.turn, request, failure)
             raise
+
+    async def _free(self, turn: MemoTurn, request: MemoRequest, failure: BaseException) -> None:
+        if request.memo is None:
+            await request.reservation.give_back()
+        await gather_settled(turn.free(wrote=request.memo is not None), self._record(request, failure))
 
     async def _discard(self, request: MemoRequest) -> None:
         """Remove audio and rows that may exist: the caller gets an error, so there must be no memo."""
@@ -91,14 +110,14 @@ class FailedMemos:
 
 
 async def _discard_audio(request: MemoRequest) -> None:
-    if request.speaker is None or request.file is None:
+    if request.speaker is None:
         return
     try:
         async with asyncio.timeout(UNDO_S):
-            await request.speaker.discard(request.file)
+            await request.speaker.discard(request.names.file)
     except (AudioStoreFailed, TimeoutError):
         _log.exception(
-            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.file}
+            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.names.file}
         )
 
 

@@ -19,12 +19,12 @@ from shared.core.text import characters
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Admission, Allowance, Quotas
 from shared.memos.failures import FailedMemos
-from shared.memos.requests import Draft, MemoRequest
+from shared.memos.requests import Draft, MemoNames, MemoRequest, MemoTurn
 from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.speech.opening import Speakers
 from shared.speech.simulated import SimulatedSpeech
-from shared.speech.synthesizer import Speech, Synthesizer
+from shared.speech.synthesizer import Synthesizer
 from shared.stores.port import StoreError
 from shared.tables import ApiKeys, Memos, Users, uses_counter
 from shared.tables.api_keys import IssuedKey
@@ -77,7 +77,12 @@ class MemoService:
         self._marked: OrderedDict[str, datetime] = OrderedDict()
 
     async def make(
-        self, key: IssuedKey, draft: Draft, *, check: Awaitable[IssuedKey] | None = None
+        self,
+        key: IssuedKey,
+        draft: Draft,
+        *,
+        check: Awaitable[IssuedKey] | None = None,
+        turn: MemoTurn | None = None,
     ) -> tuple[Memo, Allowance]:
         """Make a memo and keep it. Returns it with what is left of the day's limit.
 
@@ -85,8 +90,19 @@ class MemoService:
         raises comes before all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the
         text is too long for the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is
         charged and nothing is kept. What is not the caller's fault is recorded.
+
+        `turn` is the run of an idempotency key that is to make it: see `FailedMemos.undone`. Raises FirstStillRunning
+        if another run is to, or has.
         """
-        request = MemoRequest(key=key, draft=draft, at=self._clock(), reservation=self._quotas.reservation())
+        at = self._clock()
+        request = MemoRequest(
+            names=self._new_names(key.user_id, draft, at) if turn is None else turn.names,
+            key=key,
+            draft=draft,
+            at=at,
+            reservation=self._quotas.reservation(),
+            turn=turn,
+        )
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
             memo = await self._speak(request, admission.user)
@@ -98,7 +114,10 @@ class MemoService:
         """A simulated memo that is not kept. Raises TooManyAttempts."""
         await self._attempts.demo(address).begin()
         speech = await self._simulated.speak(draft.text, draft.voice, file="")
-        return self._memo(draft, speech, user_id="demo", api_key_id=None, at=self._clock())
+        names = self._new_names("demo", draft, self._clock())
+        return draft.memo(
+            names, user_id="demo", api_key_id=None, audio_url=speech.audio_url, seconds=speech.duration_seconds
+        )
 
     async def delete(self, user_id: str, memo_id: str) -> None:
         """Delete a memo and its audio; what it counted stays. Raises MemoNotFound, AudioStoreFailed.
@@ -110,7 +129,6 @@ class MemoService:
         file = memo.audio_url.removeprefix("/audio/")
         if is_file(file) and self._audio.files is not None:
             await delete_file(self._audio.files, file)
-        await self._recorder.note_memo_deleted(user_id, memo_id)
         await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
@@ -118,7 +136,7 @@ class MemoService:
 
         Housekeeping compares memos with logs for owners on the day's list, so the owner is on it before the memo is.
         """
-        listed = self._recorder.note_active(request.key.user_id, request.at)
+        listed = self._recorder.note_active(request.key.user_id, request.names.created_at)
         if check is None:
             admission, _ = await gather_settled(self._place(request), listed)
         else:
@@ -127,13 +145,18 @@ class MemoService:
 
     async def _place(self, request: MemoRequest) -> Admission:
         """Invalid requests take no place: what could be too long waits for its owner."""
-        owner = asyncio.ensure_future(self._owner(request.key.user_id))
+        owner = asyncio.ensure_future(self.owner(request.key.user_id))
         if characters(request.draft.text) > FITS_ANY_PLAN:
             _check_length(request.draft, await owner)
         await self._read(request, owner)
-        return await self._quotas.admit(request.reservation, request.key, owner, request.at)
+        admitted = self._quotas.admit(request.reservation, request.key, owner, request.at)
+        if request.turn is None:
+            return await admitted
+        _, admission = await gather_settled(request.turn.begin(), admitted)
+        return admission
 
-    async def _owner(self, user_id: str) -> User:
+    async def owner(self, user_id: str) -> User:
+        """Return the owner of a key. Raises InvalidCredential if there is none any more."""
         user = await self._users.get(user_id)
         if user is None:
             raise InvalidCredential("Invalid API key")
@@ -158,28 +181,24 @@ class MemoService:
     async def _speak(self, request: MemoRequest, owner: User) -> Memo:
         draft, key = request.draft, request.key
         speaker = self._speaker(key, owner)
-        request.speaker, request.file = speaker, new_file(owner.id, draft.format)
+        request.speaker, file = speaker, request.names.file
         began = time.perf_counter()
         try:
-            speech = await speaker.speak(request.readings[speaker], draft.voice, file=request.file)
+            kept = await speaker.kept(file) if request.turn is not None and request.turn.is_bound else None
+            speech = kept or await speaker.speak(request.readings[speaker], draft.voice, file=file)
         finally:
             if not key.is_test:
                 request_stats.current().spoke(1000 * (time.perf_counter() - began))
-        return self._memo(draft, speech, user_id=owner.id, api_key_id=key.id, at=request.at)
-
-    def _memo(self, draft: Draft, speech: Speech, *, user_id: str, api_key_id: str | None, at: datetime) -> Memo:
-        return Memo(
-            id=self._ids.mint(at),
-            user_id=user_id,
-            api_key_id=api_key_id,
-            text=draft.text,
+        return draft.memo(
+            request.names,
+            user_id=owner.id,
+            api_key_id=key.id,
             audio_url=speech.audio_url,
-            duration_seconds=speech.duration_seconds,
-            voice=draft.voice.id,
-            character_count=characters(draft.text),
-            title=draft.title,
-            created_at=at,
+            seconds=speech.duration_seconds,
         )
+
+    def _new_names(self, user_id: str, draft: Draft, at: datetime) -> MemoNames:
+        return MemoNames(memo_id=self._ids.mint(at), file=new_file(user_id, draft.format), created_at=at)
 
     async def _keep(self, memo: Memo, request: MemoRequest, admission: Admission) -> None:
         """Write the memo, its log and its counts. When this returns, all of them are there."""
@@ -189,7 +208,7 @@ class MemoService:
             self._recorder.record_memo(memo, request.key),
             request.reservation.take(uses_counter(request.key)),
             self._quotas.count_month(request.reservation, admission),
-            self._mark_used(request.key, memo.created_at),
+            self._mark_used(request.key, request.at),
         )
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:

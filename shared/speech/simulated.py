@@ -47,5 +47,8 @@ class SimulatedSpeech:
         tenths = (8 * characters(reading) + 5) // 10
         return Speech(audio_url=f"/audio/{simulated_file(tenths)}", duration_seconds=tenths / 10)
 
+    async def kept(self, file: str) -> Speech | None:  # noqa: ARG002 nothing is kept
+        return None
+
     async def discard(self, file: str) -> None:
         """Nothing was kept."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from shared.audio.files import AudioFiles, AudioPlaceFailed, audio, delete_file
+from shared.audio.files import AudioFiles, AudioPlaceFailed, NameTaken, audio, delete_file
 from shared.audio.mp3 import NotMp3, joined, read_mp3
 from shared.core.errors import SpeechFailed
 from shared.core.request import time_left_s
@@ -56,7 +56,21 @@ class StoredSpeech:
                 await self._files.put(audio(file), mp3)
         except TimeoutError as exc:
             raise AudioPlaceFailed("put", "the request's time was up") from exc
-        return Speech(audio_url=f"/audio/{file}", duration_seconds=round(seconds, 6))
+        except NameTaken as exc:  # by another run of the same idempotency key: its audio counts
+            kept = await self.kept(file)
+            if kept is None:
+                raise AudioPlaceFailed("put", "the name was taken, and then absent") from exc
+            return kept
+        return _speech(file, seconds)
+
+    async def kept(self, file: str) -> Speech | None:
+        mp3 = await self._files.read(audio(file))
+        if mp3 is None:
+            return None
+        try:
+            return _speech(file, (await asyncio.to_thread(read_mp3, mp3)).seconds)
+        except NotMp3 as exc:
+            raise AudioPlaceFailed("read", f"{file} is no MP3: {exc}") from exc
 
     async def discard(self, file: str) -> None:
         await delete_file(self._files, file)
@@ -89,3 +103,7 @@ class StoredSpeech:
         if not length.whole:
             raise SpeechFailed("The audio is cut off", details={"provider": self._provider})
         return mp3, length.seconds
+
+
+def _speech(file: str, seconds: float) -> Speech:
+    return Speech(audio_url=f"/audio/{file}", duration_seconds=round(seconds, 6))

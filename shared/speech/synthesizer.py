@@ -24,6 +24,9 @@ class Synthesizer(Protocol):
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
         """Say it, and keep the audio as `file`. Raises SpeechFailed, AudioStoreFailed; then `discard` is due."""
 
+    async def kept(self, file: str) -> Speech | None:
+        """Return what an earlier `speak` kept as `file`; None: nothing. Raises AudioStoreFailed."""
+
     async def discard(self, file: str) -> None:
         """Delete what `speak` may have kept. Raises AudioStoreFailed."""
 

@@ -6,6 +6,7 @@ from typing import Self
 from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys, key_id, uses_counter
+from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.lists import Window
 from shared.tables.memos import Memos
 from shared.tables.schema import (
@@ -35,6 +36,7 @@ __all__ = [
     "USERS",
     "ActiveOwners",
     "ApiKeys",
+    "IdempotencyKeys",
     "LogKind",
     "Memos",
     "Subscriptions",
@@ -53,6 +55,7 @@ class Tables:
 
     users: Users
     api_keys: ApiKeys
+    idempotency_keys: IdempotencyKeys
     memos: Memos
     usage_logs: UsageLogs
     active_owners: ActiveOwners
@@ -63,6 +66,7 @@ class Tables:
         return cls(
             users=Users(store),
             api_keys=ApiKeys(store),
+            idempotency_keys=IdempotencyKeys(store),
             memos=Memos(store),
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),

@@ -7,6 +7,7 @@
 | api_keys | key id, which derives from the key's SHA-256 | facts, extended by `name` and `revoked_at` |
 | key_rings | owner | changing: all of an owner's keys, oldest first |
 | key_uses | owner / key, key.revoked, key.name | registers: the minute of the last use; what the ring lacks |
+| idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the run that makes its memo |
 | memos | owner / memo | facts, extended by `title` |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` |
 | active_owners | day / owner | registers: who made a memo on that UTC day |
@@ -37,6 +38,7 @@ EMAILS: Final = Table(name="emails", kind=Kind.CHANGING, database="indexes")
 API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
 KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes")
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
+IDEMPOTENCY_KEYS: Final = Table(name="idempotency_keys", kind=Kind.CHANGING, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
 ACTIVE_OWNERS: Final = Table(name="active_owners", kind=Kind.REGISTERS, database="indexes", shards=8)
@@ -51,6 +53,7 @@ TABLES: Final = (
     API_KEYS,
     KEY_RINGS,
     KEY_USES,
+    IDEMPOTENCY_KEYS,
     MEMOS,
     USAGE_LOGS,
     ACTIVE_OWNERS,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
 from shared.core.ids import is_id
-from shared.stores.port import AlreadyExists, Key, Page, Row, Store
+from shared.stores.port import AlreadyExists, Document, Key, Page, Row, Store
 from shared.tables.lists import Window, merged, newest
 from shared.tables.model import RowModel
 from shared.tables.schema import USAGE_LOGS
@@ -49,7 +49,7 @@ class UsageLog(RowModel):
 
 
 MEMO_DELETED: Final = "memo_deleted"
-"""The extension of a memo's log: its owner deleted the memo. It stays in every count."""
+"""The extension of a memo's log: its owner deleted the memo, whose audio had this URL. It stays in every count."""
 
 
 class LogKind(StrEnum):
@@ -79,9 +79,16 @@ class UsageLogs:
         )
         return next((UsageLog.read(document) for document in found if document is not None), None)
 
-    async def mark_memo_deleted(self, user_id: str, memo_id: str) -> None:
-        """Note beside a memo's log that its owner deletes the memo, so that the log is right without one."""
-        await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, value=True)
+    async def get_of_memo(self, user_id: str, memo_id: str) -> Document | None:
+        """Return the log of a memo with its extensions; None: no such memo was made."""
+        return await self._store.get(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id))
+
+    async def mark_memo_deleted(self, user_id: str, memo_id: str, audio_url: str) -> None:
+        """Note beside a memo's log that its owner deletes the memo, so that the log is right without one.
+
+        The URL is for repeats of the memo's request, which are answered as the first was.
+        """
+        await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, audio_url)
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
         """Delete the log of a memo that was not made."""
