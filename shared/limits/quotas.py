@@ -7,7 +7,7 @@ of the one would take places of the other.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -141,8 +141,9 @@ class Quotas:
         day, month = (counters.get(name, 0) for name in (_day_counter(user_id, at), _month_counter(user_id, at)))
         return Used(day=day, month=month, at=at)
 
-    async def now(self, key: IssuedKey, owner: Awaitable[User], at: datetime) -> Quota:
-        """Return what a key has used and may use, while its owner may still be read. Raises what `owner` raises."""
+    async def now(self, key: IssuedKey, owner_of: Callable[[str], Awaitable[User]], at: datetime) -> Quota:
+        """Return what a key has used and may use. Its owner is read at the same time; what that raises passes."""
+        owner = owner_of(key.user_id)
         if key.is_test:
             counted, _ = await gather_settled(self._store.counters(_test_counter(key.user_id, at)), owner)
             return _test_quota(counted.get(_test_counter(key.user_id, at), 0), at)

@@ -109,7 +109,7 @@ class KeyedMemos:
         memo, log, quota = await gather_settled(
             self._memos.get(key.user_id, seen.memo_id),
             self._logs.get_of_memo(key.user_id, seen.memo_id),
-            self._quotas.now(key, self._making.owner(key.user_id), at),
+            self._quotas.now(key, self._making.owner, at),
         )
         if memo is None and not _is_deleted(log):
             if seen.failure is None and at - seen.began_at < RUN_S:

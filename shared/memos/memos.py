@@ -149,11 +149,22 @@ class MemoService:
         if characters(request.draft.text) > FITS_ANY_PLAN:
             _check_length(request.draft, await owner)
         await self._read(request, owner)
-        admitted = self._quotas.admit(request.reservation, request.key, owner, request.at)
         if request.turn is None:
-            return await admitted
-        _, admission = await gather_settled(request.turn.begin(), admitted)
+            return await self._quotas.admit(request.reservation, request.key, owner, request.at)
+        _, admission, _ = await gather_settled(request.turn.begin(), self._charge(request, owner), owner)
         return admission
+
+    async def _charge(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
+        """Count all that a memo counts before it is written: if its run dies then, a repeat answers it, and cannot."""
+        admission = await self._quotas.admit(request.reservation, request.key, owner, request.at)
+        await self._count(request, admission)
+        return admission
+
+    async def _count(self, request: MemoRequest, admission: Admission) -> None:
+        await gather_settled(
+            request.reservation.take(uses_counter(request.key)),
+            self._quotas.count_month(request.reservation, admission),
+        )
 
     async def owner(self, user_id: str) -> User:
         """Return the owner of a key. Raises InvalidCredential if there is none any more."""
@@ -206,9 +217,8 @@ class MemoService:
         await gather_settled(
             self._memos.add(memo),
             self._recorder.record_memo(memo, request.key),
-            request.reservation.take(uses_counter(request.key)),
-            self._quotas.count_month(request.reservation, admission),
             self._mark_used(request.key, request.at),
+            *([self._count(request, admission)] if request.turn is None else []),
         )
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
