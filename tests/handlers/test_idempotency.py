@@ -107,9 +107,7 @@ def test_a_key_that_is_unknown_is_refused_before_its_header(world: World) -> Non
     assert missing.refusal[:2] == (401, "MISSING_API_KEY")
 
 
-@pytest.mark.parametrize(
-    "fields", [{"text": "Hello"}, {"voice": "sam"}, {"title": "Other"}, {"title": None}], ids=lambda f: str(f)
-)
+@pytest.mark.parametrize("fields", [{"text": "Hello"}, {"voice": "sam"}, {"title": "Other"}, {"title": None}], ids=str)
 def test_another_body_under_the_same_key_is_a_conflict(world: World, ada: Account, fields: dict[str, Any]) -> None:
     first = say(world, ada.key)
     assert say(world, ada.key, **fields).refusal == (409, "CONFLICT", "Idempotency-Key was used with another body")
