@@ -7,7 +7,7 @@
 | api_keys | key id, which derives from the key's SHA-256 | facts, extended by `name` and `revoked_at` |
 | key_rings | owner | changing: all of an owner's keys, oldest first |
 | key_uses | owner / key, key.revoked, key.name | registers: the minute of the last use; what the ring lacks |
-| idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the run that makes its memo |
+| idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the newest run |
 | memos | owner / memo | facts, extended by `title` |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` |
 | active_owners | day / owner | registers: who made a memo on that UTC day |
