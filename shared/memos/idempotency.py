@@ -25,8 +25,8 @@ from shared.memos.requests import Draft, MemoNames
 from shared.stores.best_effort import best_effort
 from shared.stores.port import AlreadyExists, Document, serialised
 from shared.tables import IdempotencyKeys, Tables
-from shared.tables.api_keys import IssuedKey
 from shared.tables.idempotency_keys import Failure, KeyedRun
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import MEMO_DELETED
 

@@ -27,7 +27,7 @@ from shared.speech.simulated import SimulatedSpeech
 from shared.speech.synthesizer import Synthesizer
 from shared.stores.port import StoreError
 from shared.tables import ApiKeys, Memos, Users, uses_counter
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.users import User
 
@@ -140,8 +140,23 @@ class MemoService:
         if check is None:
             admission, _ = await gather_settled(self._place(request), listed)
         else:
-            request.key, admission, _ = await gather_settled(check, self._place(request), listed)
+            admission, _ = await gather_settled(self._place_beside(request, check), listed)
         return admission
+
+    async def _place_beside(self, request: MemoRequest, check: Awaitable[IssuedKey]) -> Admission:
+        """Reserve a place beside the key's check, and again if the key's limits changed since the last check.
+
+        Else a container that remembers the key would keep to its old limits once more.
+        """
+        placing = asyncio.gather(self._place(request), return_exceptions=True)
+        key, (placed,) = await gather_settled(check, placing)
+        remembered, request.key = request.key, key
+        if key.limits != remembered.limits:
+            await request.reservation.give_back()
+            return await self._place(request)
+        if isinstance(placed, BaseException):
+            raise placed
+        return placed
 
     async def _place(self, request: MemoRequest) -> Admission:
         """Invalid requests take no place: what could be too long waits for its owner."""
@@ -150,13 +165,17 @@ class MemoService:
             _check_length(request.draft, await owner)
         await self._read(request, owner)
         if request.turn is None:
-            return await self._quotas.admit(request.reservation, request.key, owner, request.at)
+            return await self._admitted(request, owner)
         _, admission, _ = await gather_settled(request.turn.begin(), self._charge(request, owner), owner)
         return admission
 
+    async def _admitted(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
+        length = characters(request.draft.text)
+        return await self._quotas.admit(request.reservation, request.key, owner, request.at, characters=length)
+
     async def _charge(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
         """Count all that a memo counts before it is written: if its run dies then, a repeat answers it, and cannot."""
-        admission = await self._quotas.admit(request.reservation, request.key, owner, request.at)
+        admission = await self._admitted(request, owner)
         await self._count(request, admission)
         return admission
 

@@ -86,7 +86,7 @@ class Trial:
         assert len(made) <= 1
         assert [answer.memo for answer in self.answers] == [*made] * len(self.answers)
         quota = await services.quotas.used(self.ada.user, self.clock.at)
-        (key,) = await services.tables.api_keys.of(self.ada.user.id)
+        (key,) = await services.tables.api_keys.of(self.ada.user.id, self.clock.at)
         for count in (quota.day.used, quota.month.used, key.usage_count):
             assert len(made) <= count <= len(made) + self.cut_short
         if self.answers:

@@ -26,8 +26,8 @@ from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Document, Key, Store, StoreUnavailable
 from shared.tables import MEMOS, IdempotencyKeys, Users
-from shared.tables.api_keys import IssuedKey
 from shared.tables.idempotency_keys import KeyedRun
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.schema import IDEMPOTENCY_KEYS, USAGE_LOGS
 from tests.proofs.schedules import Choose, Option
 from tests.support import FakeClock, Intercepted, a_key, a_user, services_on

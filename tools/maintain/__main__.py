@@ -4,6 +4,8 @@ python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-
 python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [--check]
 python -m tools.maintain sweep [--check]
 python -m tools.maintain copy --from micro --to dynamodb
+python -m tools.maintain verify-keys < found.txt
+python -m tools.maintain revoke-keys < found.txt
 """
 
 import argparse
@@ -15,7 +17,7 @@ from collections.abc import Mapping
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
-from tools.maintain import copy, rebuild_usage, reconcile_memos, sweep
+from tools.maintain import copy, leaked_keys, rebuild_usage, reconcile_memos, sweep
 from tools.maintain.opened import Impossible
 
 
@@ -26,6 +28,7 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     reconcile_memos.add_to(commands)
     sweep.add_to(commands)
     copy.add_to(commands)
+    leaked_keys.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = asyncio.run(options.command(options, environ, clock))
