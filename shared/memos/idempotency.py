@@ -3,7 +3,7 @@
 A run decides the memo's id, time and file before it makes anything, in the row of the idempotency key. So all runs
 write the same memo, and a key is done once its memo, or the log of a memo that was deleted, is there: no write says so.
 A run that failed says so in the row, and the next begins at once. One that died is taken over after RUN_S, by a change
-of the row that only one caller can make. Why this is sound: docs/decisions/0012-idempotency.md.
+of the row that only one caller can make. Why this is sound: docs/decisions/0007-idempotency.md.
 """
 
 import hashlib

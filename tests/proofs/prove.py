@@ -10,6 +10,7 @@ met before is not followed again.
 import argparse
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -187,6 +188,7 @@ def main() -> int:
     parser.add_argument("--scenario", choices=[*SCENARIOS, *REPEATS], action="append")
     parser.add_argument("--broken", action="store_true", help="explore the variant without the counter check")
     chosen = parser.parse_args()
+    logging.getLogger("agent_talk").setLevel(logging.CRITICAL)  # of failures that are wanted there are thousands
     for name in chosen.scenario or [*SCENARIOS, *REPEATS]:
         began = time.monotonic()
         ends_at, tell = began + chosen.seconds, sys.stderr.isatty()
