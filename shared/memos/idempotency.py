@@ -69,6 +69,8 @@ class KeyedMemos:
         self._recorder = recorder
         self._clock = clock
         self._ids = ids
+        self._under_way: set[tuple[str, str]] = set()
+        """What this container makes now: repeats of it need not try to claim the row as well."""
 
     async def read(self, api_key_id: str, name: str) -> KeyedRun | None:
         """Return the newest run of an idempotency key; None: it is unused."""
@@ -93,12 +95,17 @@ class KeyedMemos:
                 answer = await self._replayed(key, draft, seen, body)
                 if answer is not None:
                     return answer
+            if (key.id, given.name) in self._under_way:
+                raise FirstStillRunning
+            self._under_way.add((key.id, given.name))
             try:
                 memo, allowance = await self._making.make(key, draft, turn=self._turn(key, draft, given, seen, body))
-            except FirstStillRunning:
+            except FirstStillRunning:  # another container was faster
                 seen = await self.read(key.id, given.name)
             else:
                 return KeyedAnswer(memo=memo, allowance=allowance, is_replay=False)
+            finally:
+                self._under_way.discard((key.id, given.name))
         raise FirstStillRunning
 
     async def _replayed(self, key: IssuedKey, draft: Draft, seen: KeyedRun, body: str) -> KeyedAnswer | None:

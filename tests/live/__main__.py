@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.live import contract, histories, idle, kills, limits, races, scale
+from tests.live import contract, histories, idle, kills, limits, races, repeats, scale
 from tests.live.processes import add_checkout, checkout
 
 WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
     "contract": ("the contract suite of stores", contract.run),
     "races": ("the races of the first issue, through two gateways", races.run),
+    "repeats": ("repeats with an Idempotency-Key through two gateways, one of which is killed", repeats.run),
     "limits": ("ten rounds of races at a limit, beside invalid requests, through two gateways", limits.run),
     "histories": (
         "histories of eight clients, with kills and slow networks, checked for linearizability",
