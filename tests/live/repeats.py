@@ -1,6 +1,7 @@
 """Repeats with an Idempotency-Key, over HTTP through two processes, one of which is killed in the middle of them."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,11 @@ from tests.support import seeded
 
 ROUNDS: Final = 5
 KILLS: Final = 3
-PEOPLE: Final = 10
+PEOPLE: Final = 20
 """Who each have a request under way when a gateway is killed."""
+
+STAGGER_S: Final = 0.4
+"""Seconds over which their requests begin, so that the kill finds them at different points."""
 
 TAKE_OVER_S: Final = 75.0
 """Seconds within which a request is answered whose first run was killed: a minute, and some for a busy machine."""
@@ -80,18 +84,25 @@ async def _killed(one: Process, other: Front, random: Random) -> str:
     """Kill a gateway while people's first requests are under way there; the other one answers their repeats."""
     people = [await _newcomer(other) for _ in range(PEOPLE)]
     dying = Front(one.url)
-    firsts = asyncio.gather(*(_say(dying, person) for person in people))
-    await asyncio.sleep(random.uniform(0.01, 0.12))
+    firsts = [asyncio.create_task(_say_later(dying, person, random.uniform(0, STAGGER_S))) for person in people]
+    first_few = itertools.islice(asyncio.as_completed(firsts), random.randrange(1, PEOPLE // 2))
+    for answered in first_few:  # then others are in their middle
+        await answered
     one.kill()
-    replies = await firsts
+    replies = await asyncio.gather(*firsts)
     await dying.close()
     began = time.monotonic()
     waits = await asyncio.gather(
         *(_until_answered(other, person, first) for person, first in zip(people, replies, strict=True))
     )
-    answered = sum(reply.status == 201 for reply in replies)
+    done = sum(reply.status == 201 for reply in replies)
     took_s = time.monotonic() - began
-    return f"{answered} of {PEOPLE} were answered, {sum(waits)} were taken over; all one memo after {took_s:.0f} s"
+    return f"{done} of {PEOPLE} were answered, {sum(waits)} were taken over; all one memo after {took_s:.0f} s"
+
+
+async def _say_later(front: Front, person: Person, after_s: float) -> Reply:
+    await asyncio.sleep(after_s)
+    return await _say(front, person)
 
 
 async def _until_answered(front: Front, person: Person, first: Reply) -> bool:
