@@ -14,9 +14,13 @@ from shared.core.cursors import Cursors
 from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
+from shared.jobs.opening import open_queue
+from shared.jobs.queue import MemoQueue
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
+from shared.memos.endings import LongMemoEndings
 from shared.memos.memos import MemoService
+from shared.memos.speaking import LongMemoSpeaker
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
@@ -31,6 +35,8 @@ class Services:
     accounts: Accounts
     api_keys: ApiKeyService
     memos: MemoService
+    speaker: LongMemoSpeaker
+    queue: MemoQueue
     audio: AudioPlace
     quotas: Quotas
     cursors: Cursors
@@ -49,12 +55,14 @@ class Services:
         clock: Clock = utc_now,
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
+        queue: MemoQueue | None = None,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
-        `audio` and `speakers` None: what the settings choose. Raises SettingsError if the file of voices is wrong.
+        `audio`, `speakers` and `queue` None: what the settings choose. Raises SettingsError if the file of voices is
+        wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)
@@ -63,6 +71,9 @@ class Services:
         pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
+        endings = LongMemoEndings(store, tables, quotas=quotas, recorder=recorder, clock=clock)
+        speaker = LongMemoSpeaker(tables, endings=endings, speakers=speakers, audio=audio, clock=clock)
+        queue = queue or open_queue(settings.speech, speaker.work)
         return cls(
             settings=settings,
             store=store,
@@ -81,28 +92,31 @@ class Services:
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
             memos=MemoService(
-                users=tables.users,
-                keys=tables.api_keys,
-                memos=tables.memos,
+                tables,
                 quotas=quotas,
                 attempts=attempts,
                 recorder=recorder,
                 speakers=speakers,
                 audio=audio,
+                endings=endings,
+                queue=queue,
                 clock=clock,
                 ids=ids,
             ),
+            speaker=speaker,
+            queue=queue,
             audio=audio,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
             pseudonyms=pseudonyms,
             tables=tables,
-            close=partial(_close, speakers, audio, close),
+            close=partial(_close, queue, speakers, audio, close),
             is_open_to_all=is_open_to_all,
         )
 
 
-async def _close(speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+async def _close(queue: MemoQueue, speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+    await queue.close()
     await speakers.close()
     await audio.close()
     await close()

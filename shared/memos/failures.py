@@ -24,7 +24,7 @@ from shared.limits.quotas import Quotas
 from shared.memos.requests import MemoRequest
 from shared.stores.best_effort import best_effort
 from shared.stores.port import StoreUnavailable
-from shared.tables import Memos
+from shared.tables import LongMemoList, Memos
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
 
@@ -34,8 +34,9 @@ _log = logging.getLogger("agent_talk.memos")
 class FailedMemos:
     """Undoes and records requests that made no memo. Nothing here raises but the failure itself."""
 
-    def __init__(self, *, memos: Memos, quotas: Quotas, recorder: UsageRecorder) -> None:
+    def __init__(self, *, memos: Memos, long_memos: LongMemoList, quotas: Quotas, recorder: UsageRecorder) -> None:
         self._memos = memos
+        self._long_memos = long_memos
         self._quotas = quotas
         self._recorder = recorder
 
@@ -57,8 +58,16 @@ class FailedMemos:
                 return
             memo = request.memo
             await gather_settled(
-                _discard_audio(request), self._delete(memo), self._recorder.retract_memo(memo.user_id, memo.id)
+                self._delist(request),
+                _discard_audio(request),
+                self._delete(memo),
+                self._recorder.retract_memo(memo.user_id, memo.id),
             )
+
+    async def _delist(self, request: MemoRequest) -> None:
+        if request.is_listed:
+            with best_effort("a failed memo could not be delisted: the speaker does it", memo_id=request.names.memo_id):
+                await self._long_memos.remove(request.names.memo_id)
 
     async def _delete(self, memo: Memo) -> None:
         with best_effort("a memo that failed could not be removed: delete it", memo_id=memo.id):
@@ -91,14 +100,14 @@ class FailedMemos:
 
 
 async def _discard_audio(request: MemoRequest) -> None:
-    if request.speaker is None or request.file is None:
+    if request.speaker is None:
         return
     try:
         async with asyncio.timeout(UNDO_S):
-            await request.speaker.discard(request.file)
+            await request.speaker.discard(request.names.file)
     except (AudioStoreFailed, TimeoutError):
         _log.exception(
-            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.file}
+            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.names.file}
         )
 
 

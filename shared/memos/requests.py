@@ -18,13 +18,23 @@ class Draft:
     format: str = "mp3"
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoNames:
+    """What a memo is called, before anything of it is made: its id, and the file that its audio is kept as."""
+
+    memo_id: str
+    file: str
+
+
 @dataclass(kw_only=True)
 class MemoRequest:
     """`memo` is set once its rows are being written: from then on they may exist.
 
-    `file` likewise: the name under which `speaker` keeps the audio.
+    `speaker` is set once it may keep audio, under the name of `names`. `is_listed`: the memo may be in the list of long
+    memos.
     """
 
+    names: MemoNames
     key: IssuedKey
     draft: Draft
     at: datetime
@@ -33,5 +43,5 @@ class MemoRequest:
     """What each voice that may say the text makes of it."""
 
     speaker: Synthesizer | None = None
-    file: str | None = None
     memo: Memo | None = None
+    is_listed: bool = False

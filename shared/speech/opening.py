@@ -32,10 +32,16 @@ class Speakers:
 
     def of(self, tier: Tier) -> Synthesizer:
         """Return what says this tier's texts. The same object for tiers with the same voices."""
-        choice = self._choices[tier]
+        return self._speaking(self._choices[tier])
+
+    def _speaking(self, choice: SpeechChoice) -> Synthesizer:
         if choice not in self._opened:
             self._opened[choice] = self._open(choice)
         return self._opened[choice]
+
+    def named(self, provider: str) -> Synthesizer:
+        """Return what a row's `speech` names. Raises ValueError if there are no such voices."""
+        return self._speaking(SpeechChoice(provider))
 
     @property
     def all(self) -> tuple[Synthesizer, ...]:

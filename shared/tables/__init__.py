@@ -7,6 +7,7 @@ from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys, key_id, uses_counter
 from shared.tables.lists import Window
+from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos
 from shared.tables.schema import (
     API_KEYS,
@@ -36,6 +37,7 @@ __all__ = [
     "ActiveOwners",
     "ApiKeys",
     "LogKind",
+    "LongMemoList",
     "Memos",
     "Subscriptions",
     "Tables",
@@ -54,6 +56,7 @@ class Tables:
     users: Users
     api_keys: ApiKeys
     memos: Memos
+    long_memos: LongMemoList
     usage_logs: UsageLogs
     active_owners: ActiveOwners
     subscriptions: Subscriptions
@@ -64,6 +67,7 @@ class Tables:
             users=Users(store),
             api_keys=ApiKeys(store),
             memos=Memos(store),
+            long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),

@@ -49,7 +49,7 @@ def main() -> None:
 
 async def _all_pieces(voices: LocalVoices, text: str) -> float:
     """Say a text in as many calls as it takes, and return the seconds of sound."""
-    parts = pieces(voices.reading(cleaned(text)), voices.max_characters)
+    parts = pieces(voices.reading(cleaned(text)), voices.quick_characters)
     return sum([(await voices.speak(part, VOICES["sam"])).seconds for part in parts])
 
 
