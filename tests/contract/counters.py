@@ -23,6 +23,9 @@ from tests.contract.cases import (
 
 @pytest.mark.anyio
 class CountersContract:
+    counters_of_several_reads = 1001
+    """More than one read of the adapter returns."""
+
     @pytest.mark.parametrize("name", ["", ".", "..", ".a", "a/b", "a b", "a\n", "é", "a!", ":a", "x" * 257])
     async def test_increment_refuses_a_name_of_another_form(self, store: Store, name: str) -> None:
         """A counter's name of another form raises InvalidKey."""
@@ -80,7 +83,7 @@ class CountersContract:
 
     async def test_counters_returns_more_than_one_read_finds(self, store: Store, prefix: str) -> None:
         """All of more counters than one read returns are returned."""
-        names = [f"{prefix}:{number:04}" for number in range(1001)]
+        names = [f"{prefix}:{number:04}" for number in range(self.counters_of_several_reads)]
         for start in range(0, len(names), RACERS):
             await asyncio.gather(*(store.increment(name) for name in names[start : start + RACERS]))
         assert await store.counters(f"{prefix}:") == dict.fromkeys(names, 1)
