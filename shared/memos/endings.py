@@ -52,6 +52,14 @@ class LongMemoEndings:
             await self.write(files, row)
         return row
 
+    async def delete(self, files: AudioFiles, memo_id: str) -> bool:
+        """End a memo as deleted. False: it ended otherwise, and its worker writes that."""
+        row = await self._tables.long_memos.decide(memo_id, Outcome(end=MemoEnd.DELETED, at=self._clock()))
+        if row is None or row.outcome is None or row.outcome.end is not MemoEnd.DELETED:
+            return False
+        await self.write(files, row)
+        return True
+
     async def write(self, files: AudioFiles, row: LongMemo) -> None:
         """Write what follows from a row's outcome, and remove the row. Repeatable, also by several callers at once."""
         outcome = row.outcome

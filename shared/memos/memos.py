@@ -31,7 +31,7 @@ from shared.speech.synthesizer import Synthesizer, estimated_s
 from shared.stores.port import StoreError
 from shared.tables import Tables, uses_counter
 from shared.tables.api_keys import IssuedKey
-from shared.tables.long_memos import LongMemo, MemoEnd, Place
+from shared.tables.long_memos import LongMemo, Place
 from shared.tables.memos import AudioStatus, Memo
 from shared.tables.users import User
 
@@ -135,14 +135,13 @@ class MemoService:
         this, unless it ended otherwise first.
         """
         memo = await self._memos.load(user_id, memo_id)
-        if memo.status is AudioStatus.PROCESSING and self._audio.files is not None:
-            row = await self._endings.decide(self._audio.files, memo_id, MemoEnd.DELETED)
-            if row is not None and row.outcome is not None and row.outcome.end is MemoEnd.DELETED:
-                return
+        files = self._audio.files
+        if memo.status is AudioStatus.PROCESSING and files is not None and await self._endings.delete(files, memo_id):
+            return
         await self._recorder.note_deleted(memo)
         file = memo.audio_url.removeprefix("/audio/")
-        if is_file(file) and self._audio.files is not None:
-            await delete_file(self._audio.files, file)
+        if is_file(file) and files is not None:
+            await delete_file(files, file)
         await self._recorder.note_memo_deleted(user_id, memo_id)
         await self._memos.delete(memo)
 

@@ -34,12 +34,12 @@ class StoredSpeech:
         *,
         provider: str,
         time_left_s: Callable[[], float] = time_left_s,
-        piecewise: Piecewise | None = None,
+        piecewise: Piecewise,
     ) -> None:
         self.provider = provider
         self._adapter = adapter
         self._files = files
-        self._piecewise = piecewise or Piecewise(files)
+        self._piecewise = piecewise
         self._time_left_s = time_left_s
 
     def reading(self, text: str) -> str:
