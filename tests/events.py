@@ -187,12 +187,12 @@ def sqs_event(bodies: Sequence[str], *, received: int = 1) -> Event:
         "Records": [
             {
                 "messageId": f"059f36b4-87a3-44ab-83d2-66197{number:07}",
-                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+                "receiptHandle": f"receipt-{number}",
                 "body": body,
                 "attributes": {
                     "ApproximateReceiveCount": str(received),
                     "SentTimestamp": "1772452800000",
-                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "SenderId": "memos",
                     "ApproximateFirstReceiveTimestamp": "1772452800010",
                 },
                 "messageAttributes": {},

@@ -166,6 +166,13 @@ def closed(owner: str) -> str:
     return f"{Area.CLOSED}/{owner}"
 
 
+def file_of(name: str) -> str:
+    """The file that an object of any area but `closed` belongs to."""
+    area, _, rest = name.partition("/")
+    parts = {Area.PIECES: 1, Area.LEASES: 2}.get(Area(area), 0)
+    return rest.rsplit("-", parts)[0] if parts else rest
+
+
 def is_name(text: str) -> bool:
     """Whether an object can have this name."""
     return _NAME.fullmatch(text) is not None
