@@ -1,6 +1,6 @@
 """What each function may do with which rows, in the terms of IAM: the roles of the template say the same once more.
 
-The roles stand in the template, so that a reader of it sees them whole. `deploy.check_template` compares both, table by
+The roles stand in the template, so that a reader of it sees them whole. `deploy.check_roles` compares both, table by
 table. The tests of the handlers run under this table: a function that asks for more fails them.
 """
 

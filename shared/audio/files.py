@@ -87,7 +87,7 @@ class HeldPage:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Return a URL that serves one object without credentials for `lives_s` seconds from now."""
+    """A URL that serves one object without credentials for `lives_s` seconds from now."""
 
     url: str
     lives_s: int

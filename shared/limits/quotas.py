@@ -30,7 +30,7 @@ MONTHS_REMEMBERED: Final = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """`used` of `limit` memos in a window. A limit of None: none."""
+    """`used` of `limit` memos in a window, never more than the limit. A limit of None: none."""
 
     limit: int | None
     used: int
@@ -38,7 +38,7 @@ class Allowance:
 
     @property
     def remaining(self) -> int | None:
-        return None if self.limit is None else max(0, self.limit - self.used)
+        return None if self.limit is None else self.limit - self.used
 
     def headers(self, at: datetime) -> dict[str, str]:
         """Return a day's allowance as answers tell it at this time: by the older names, and by the IETF's draft.
@@ -75,7 +75,7 @@ class Quota:
         limit = allowance.limit or 0
         return error(
             limit=limit,
-            used=min(limit, allowance.used),
+            used=allowance.used,
             resets_at=iso(allowance.resets_at),
             headers=self.day.headers(at) | {"Retry-After": str(whole_seconds(allowance.resets_at - at))},
         )
@@ -263,10 +263,12 @@ def _limits(user: User) -> tuple[int | None, int | None]:
 
 
 def _quota(day_limit: int | None, month_limit: int | None, day: int, month: int, at: datetime) -> Quota:
-    return Quota(
-        day=Allowance(limit=day_limit, used=day, resets_at=next_day(at)),
-        month=Allowance(limit=month_limit, used=month, resets_at=next_month(at)),
-    )
+    return Quota(day=_allowance(day_limit, day, next_day(at)), month=_allowance(month_limit, month, next_month(at)))
+
+
+def _allowance(limit: int | None, counted: int, resets_at: datetime) -> Allowance:
+    """A counter passes its limit for a moment where a store counts before it refuses, and after a smaller plan."""
+    return Allowance(limit=limit, used=counted if limit is None else min(limit, counted), resets_at=resets_at)
 
 
 def _or_unlimited(limit: int | None) -> str:

@@ -72,7 +72,7 @@ DEFAULTS: Final[Mapping[str, VoiceMap]] = {"polly": POLLY, "elevenlabs": ELEVENL
 
 
 class VoiceMapError(Exception):
-    """Return the faults of a file of voices, a sentence each."""
+    """The faults of a file of voices, a sentence each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))

@@ -43,7 +43,8 @@ UNHURT: Final = 99
 """The number of a store call that no request reaches: no outage strikes."""
 
 strikes = st.sampled_from([UNHURT] * 6 + list(range(6)))
-texts = st.sampled_from(["Hello", "Hello there", "Hi \N{GRINNING FACE}", "x" * 5000])
+UNSAYABLE: Final = "\N{GRINNING FACE}"
+texts = st.sampled_from(["Hello", "Hello \N{GRINNING FACE}", UNSAYABLE, "x" * 5000])
 titles = st.sampled_from([None, "", "A title", "t" * 200])
 picks = st.integers(0, 10**6)
 
@@ -221,6 +222,8 @@ class AgentTalk(RuleBasedStateMachine):
             assert answer.status in {401, 503}, answer
         elif answer.status == 503:
             assert strike != UNHURT
+        elif text == UNSAYABLE:
+            assert answer.status == 400, answer
         elif answer.status == 429:
             assert not key.test
             assert owner.used == LIMIT

@@ -218,10 +218,11 @@ def test_an_administrator_on_hobby_has_no_daily_limit(world: World, ada: Account
     assert (answer["daily"]["limit"], answer["monthly"]["limit"]) == ("unlimited", "unlimited")
 
 
-def test_after_a_downgrade_nothing_is_left_rather_than_less(world: World, ada: Account) -> None:
+def test_limits_show_no_more_than_the_limit_as_used(world: World, ada: Account) -> None:
+    """A counter above the limit, after a downgrade or while requests are being refused, is shown as the limit."""
     world.spend(ada, 250)
     daily = world.get(LIMITS, token=ada.key).json["daily"]
-    assert (daily["limit"], daily["used"], daily["remaining"]) == (100, 250, 0)
+    assert (daily["limit"], daily["used"], daily["remaining"]) == (100, 100, 0)
 
 
 def test_a_month_in_december_ends_with_the_year(world: World, ada: Account) -> None:

@@ -12,7 +12,10 @@ REVOKED: Final = "revoked"
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """An owner's memos, and the places that are taken: by them, and by calls that failed and have not given back."""
+    """An owner's memos, and the places that are taken: by them, and by calls that failed and have not given back.
+
+    HYPR Micro counts before it refuses, so failed calls may hold places above the limit.
+    """
 
     memos: frozenset[str] = frozenset()
     used: int = 0
@@ -23,20 +26,23 @@ def memos_at(limit: int) -> Model[Places]:
 
     memo   given a text; answers 201 or 429
     list   answers the texts, a frozenset
-    used   answers how many places are taken
+    used   answers how many places are taken, at most the limit
     """
 
     def model(state: Places, call: Call) -> Iterable[Places]:
         match call.what, call.answer:
             case "memo", 201 if state.used < limit:
                 return [_made(state, call.given)]
-            case "memo", 429 if state.used == limit:
+            case "memo", 429 if state.used >= limit:
                 return [state]
-            case "memo", None if state.used < limit:
-                return [_made(state, call.given), replace(state, used=state.used + 1)]
+            case "memo", None:
+                held = replace(state, used=state.used + 1)
+                return [held, _made(state, call.given)] if state.used < limit else [held]
             case "gone again", None:
                 return _gone_again(state, call.given)
-            case ("list", state.memos) | ("used", state.used):
+            case "list", state.memos:
+                return [state]
+            case "used", int() as used if used == min(limit, state.used):
                 return [state]
             case _:
                 return []
@@ -51,7 +57,7 @@ def _made(state: Places, text: str) -> Places:
 def _gone_again(state: Places, text: str) -> list[Places]:
     """What a failed memo took it may give back, the memo and its place each at a time of its own."""
     without = replace(state, memos=state.memos - {text})
-    returned = [replace(each, used=each.used - 1) for each in (state, without) if each.used > len(each.memos)]
+    returned = [replace(left, used=left.used - 1) for left in (state, without) if left.used > len(left.memos)]
     return [without, *returned]
 
 

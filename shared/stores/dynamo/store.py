@@ -184,7 +184,7 @@ class DynamoStore(CheckedStore):
         """Add to all counters if each condition holds. Returns the item as it is now, and whether it was added to.
 
         One update, sent again when its answer is lost: its token shows whether it was carried out. If more than
-        RESERVES others come between the two sendings, the token is forgotten, and it may count twice.
+        `items.RESERVES` others come between the two sendings, the token is forgotten, and it may count twice.
         """
         request, token = _count_request(bounds, conditions), _token()
         request["values"][":token"] = {"S": token}
