@@ -303,6 +303,22 @@ async def micro() -> AsyncIterator[MicroStoreWorld]:
         yield await stack.enter_async_context(micro_store_world())
 
 
+async def test_long_memo_costs_few_requests(micro: MicroStoreWorld, clock: FakeClock, tmp_path: Path) -> None:
+    """On HYPR Micro one more to make than another memo, and a dozen to say, whatever the number of pieces."""
+    container = await micro.container()
+    world = LongMemoWorld(container.store, tmp_path / "audio", clock)
+    process = world.process()
+    ada = await signed_up(process)
+    await begin(process, ada)
+    container.clock.advance(5)
+    with micro.recorder.measure() as made:
+        memo = await begin(process, ada)
+    container.clock.advance(5)
+    with micro.recorder.measure() as said:
+        await process.speaker.say(memo.id, 1)
+    assert ((made.requests, made.depth), (said.requests, said.depth)) == ((7, 4), (16, 13))
+
+
 class TestKilled:
     """A worker that is killed at each of its steps, before the step or after it."""
 
