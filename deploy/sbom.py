@@ -75,12 +75,14 @@ def _component(name: str, found: Distribution) -> Component:
 
 
 def _licence(found: Distribution) -> License:
-    """What the package says of itself: an expression, a word, or what its classifiers name."""
-    classified = [
-        line.rpartition(" :: ")[2] for line in found.metadata.get_all("Classifier") or () if "License" in line
-    ]
-    said = found.metadata["License-Expression"] or found.metadata["License"] or " AND ".join(classified) or "unknown"
-    return LicenseFactory().make_from_string(said.strip().splitlines()[0])
+    """Return the package's licence: its expression, its words, or those of its classifiers."""
+
+    def said(field: str) -> list[str]:
+        return found.metadata.get_all(field) or []
+
+    classified = [line.rpartition(" :: ")[2] for line in said("Classifier") if "License" in line]
+    licence = [*said("License-Expression"), *said("License"), " AND ".join(classified) or "unknown"][0]
+    return LicenseFactory().make_from_string(licence.strip().splitlines()[0])
 
 
 def _needs(found: Distribution) -> Iterator[str]:

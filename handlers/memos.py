@@ -24,7 +24,7 @@ from shared.memos.memos import MAX_CHARACTERS
 from shared.memos.requests import Draft
 from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
-from shared.web.auth import AnyCaller, CallerCheckedBeside, CheckedBeside, ClientAddress, RequestServices
+from shared.web.auth import ClientAddress, MemoMaker, MemoPageReader, MemoReader, MemoWriter, RequestServices
 from shared.web.function import Function
 
 routes = APIRouter(tags=["memos"])
@@ -92,7 +92,7 @@ async def create_demo(body: CreateDemo, address: ClientAddress, services: Reques
     ),
 )
 async def create_memo(
-    presented: CheckedBeside, body: CreateMemo, services: RequestServices, response: Response
+    presented: MemoMaker, body: CreateMemo, services: RequestServices, response: Response
 ) -> MemoAnswer:
     """Say a text. The owner is charged one memo."""
     draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or FORMATS[0])
@@ -102,19 +102,19 @@ async def create_memo(
 
 
 @routes.get(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
-async def get_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> MemoAnswer:
+async def get_memo(caller: MemoReader, memo_id: str, services: RequestServices) -> MemoAnswer:
     return _answer(await services.tables.memos.load(caller.user_id, memo_id), services)
 
 
 @routes.patch(MEMO, responses=errors(*BODY_ERRORS, *CALLER_ERRORS, MemoNotFound))
-async def retitle_memo(caller: AnyCaller, memo_id: str, body: RetitleMemo, services: RequestServices) -> MemoAnswer:
+async def retitle_memo(caller: MemoWriter, memo_id: str, body: RetitleMemo, services: RequestServices) -> MemoAnswer:
     """Set the title, or clear it."""
     memo = await services.tables.memos.load(caller.user_id, memo_id)
     return _answer(await services.tables.memos.retitle(memo, body.title or None), services)
 
 
 @routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound, AudioStoreFailed))
-async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices) -> Message:
+async def delete_memo(caller: MemoWriter, memo_id: str, services: RequestServices) -> Message:
     """Delete the memo and its audio. What it counted towards limits and usage stays."""
     await services.memos.delete(caller.user_id, memo_id)
     return Message(success=True, message="Memo deleted successfully")
@@ -122,7 +122,7 @@ async def delete_memo(caller: AnyCaller, memo_id: str, services: RequestServices
 
 @routes.get("/api/v1/memos", responses=errors(*QUERY_ERRORS, InvalidVoice, *CALLER_ERRORS))
 async def list_memos(
-    caller: CallerCheckedBeside,
+    caller: MemoPageReader,
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,

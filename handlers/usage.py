@@ -18,7 +18,7 @@ from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
-from shared.web.auth import AnyCaller, Caller, CallerCheckedBeside, RequestServices, SessionUser
+from shared.web.auth import Caller, RequestServices, SessionUser, UsagePageReader, UsageReader
 from shared.web.function import Function
 
 routes = APIRouter(tags=["usage"])
@@ -129,7 +129,7 @@ class AccountAnswer(Success):
 
 @routes.get("/api/v1/usage", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def list_usage(
-    caller: CallerCheckedBeside,
+    caller: UsagePageReader,
     services: RequestServices,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -150,7 +150,7 @@ async def list_usage(
 
 
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
-async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnswer:
+async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAnswer:
     """Answer what is left of today and of this month, over all keys of the owner."""
     user, used = await gather_settled(
         _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
@@ -167,7 +167,7 @@ async def get_limits(caller: AnyCaller, services: RequestServices) -> LimitsAnsw
 
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
-async def get_stats(caller: AnyCaller, services: RequestServices, reports: Statistics) -> StatsAnswer:
+async def get_stats(caller: UsageReader, services: RequestServices, reports: Statistics) -> StatsAnswer:
     """Answer the numbers that a dashboard shows first."""
     now = services.clock()
     user, summary, keys, used = await gather_settled(

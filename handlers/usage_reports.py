@@ -15,7 +15,7 @@ from shared.core.errors import PayloadTooLarge, ValidationFailed
 from shared.speech.voices import VOICES
 from shared.usage.export import Exports
 from shared.usage.reports import Period, Share
-from shared.web.auth import AnyCaller, RequestServices
+from shared.web.auth import RequestServices, UsageExporter, UsageReader
 
 routes = APIRouter(tags=["usage"])
 
@@ -117,7 +117,7 @@ DayCount = Annotated[int, Whole, Query(description="How many days, the last of t
 
 @routes.get("/api/v1/analytics/usage", responses=errors(*RANGE_ERRORS))
 async def get_usage(
-    caller: AnyCaller,
+    caller: UsageReader,
     services: RequestServices,
     reports: Statistics,
     start_date: StartDate = None,
@@ -141,7 +141,7 @@ async def get_usage(
 
 @routes.get("/api/v1/analytics/voices", responses=errors(*RANGE_ERRORS))
 async def get_voices(
-    caller: AnyCaller, reports: Statistics, start_date: StartDate = None, end_date: EndDate = None
+    caller: UsageReader, reports: Statistics, start_date: StartDate = None, end_date: EndDate = None
 ) -> VoicesAnswer:
     """Answer the voices of the calls in a range of days, of all time by default, the most used first."""
     first, last = _first_day(start_date), _last_day(end_date)
@@ -153,7 +153,7 @@ async def get_voices(
 
 @routes.get("/api/v1/analytics/errors", responses=errors(*RANGE_ERRORS))
 async def get_errors(
-    caller: AnyCaller,
+    caller: UsageReader,
     services: RequestServices,
     reports: Statistics,
     start_date: StartDate = None,
@@ -177,7 +177,7 @@ async def get_errors(
 
 
 @routes.get("/api/v1/analytics/summary", responses=errors(*CALLER_ERRORS))
-async def get_summary(caller: AnyCaller, reports: Statistics) -> SummaryAnswer:
+async def get_summary(caller: UsageReader, reports: Statistics) -> SummaryAnswer:
     """Answer all calls, and those of today, of this ISO week and of this month."""
     summary = await reports.summary(caller.user_id)
     return SummaryAnswer(
@@ -195,7 +195,7 @@ async def get_summary(caller: AnyCaller, reports: Statistics) -> SummaryAnswer:
 
 
 @routes.get("/api/v1/analytics/charts", responses=errors(*RANGE_ERRORS))
-async def get_charts(caller: AnyCaller, reports: Statistics, days: DayCount = 7) -> ChartsAnswer:
+async def get_charts(caller: UsageReader, reports: Statistics, days: DayCount = 7) -> ChartsAnswer:
     """Answer each of the last days, oldest first."""
     daily = await reports.last_days(caller.user_id, _days(days))
     return ChartsAnswer(success=True, data=ChartData(daily=[_day(day) for day in daily], days=days))
@@ -208,7 +208,7 @@ async def get_charts(caller: AnyCaller, reports: Statistics, days: DayCount = 7)
     | {200: {"description": "A file", "content": {"text/csv": {}, "application/x-ndjson": {}}}},
 )
 async def export_usage(
-    caller: AnyCaller,
+    caller: UsageExporter,
     services: RequestServices,
     reports: Statistics,
     days: DayCount = DEFAULT_DAYS,

@@ -13,7 +13,7 @@ from shared.core.clock import DAY, Instant
 from shared.core.errors import ValidationFailed
 from shared.usage.counts import Counts, GroupBy
 from shared.usage.reports import Bucket, Slot
-from shared.web.auth import AnyCaller, RequestServices
+from shared.web.auth import RequestServices, UsageReader
 
 routes = APIRouter(tags=["usage"])
 
@@ -56,7 +56,7 @@ class SeriesAnswer(Answer):
 
 @routes.get("/api/v1/usage/series", responses=errors(*QUERY_ERRORS, *CALLER_ERRORS))
 async def get_series(
-    caller: AnyCaller,
+    caller: UsageReader,
     services: RequestServices,
     reports: Statistics,
     start_time: Annotated[str | None, Query(alias="startTime", description="ISO 8601, inclusive")] = None,

@@ -9,7 +9,7 @@ from shared.core.ids import Ids
 from shared.stores.best_effort import best_effort
 from shared.stores.port import StoreUnavailable
 from shared.tables import ActiveOwners, UsageLogs
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
 
@@ -68,10 +68,11 @@ class UsageRecorder:
         at: datetime,
         key: IssuedKey | None = None,
         metadata: dict[str, Any] | None = None,
+        log_id: str | None = None,
     ) -> None:
         """Store a log of something that stands without it. If it cannot be stored, an error is logged."""
         with best_effort("an event could not be recorded", action=action, user_id=user_id):
-            await self.record(action, user_id=user_id, at=at, key=key, metadata=metadata)
+            await self.record(action, user_id=user_id, at=at, key=key, metadata=metadata, log_id=log_id)
 
     async def record_memo(self, memo: Memo, key: IssuedKey) -> None:
         """Store the log of a memo, under the memo's id. Raises StoreUnavailable if it may not be stored."""

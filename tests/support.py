@@ -36,7 +36,7 @@ from shared.stores.port import (
     Updated,
 )
 from shared.tables import key_id
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
 
 T = TypeVar("T")

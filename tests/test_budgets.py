@@ -143,7 +143,51 @@ async def test_a_memo_near_the_months_limit_is_one_deeper(api: Api, owner: Owner
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (7, 3)
 
 
+@pytest.mark.parametrize(
+    "limits", [{"memosPerDay": 9}, {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}]
+)
+async def test_a_keys_limit_is_one_request_each(api: Api, owner: Owner, limits: dict[str, int]) -> None:
+    """They are counted one after the other, before the owner's, so that no limit counts what another refuses."""
+    await api.http.patch(f"/api/keys/{owner.key_id}", json={"limits": limits}, headers=owner.session)
+    for _ in range(2):
+        await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+    cost = await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key)
+    assert cost == (7 + len(limits), 2 + len(limits))
+
+
+async def test_scopes_cost_no_request(api: Api, owner: Owner) -> None:
+    """A key with scopes is checked by the same one request, and a refusal by scope costs no other."""
+    created = await api.http.post("/api/keys", json={"scopes": ["usage:read"]}, headers=owner.session)
+    key = {"Authorization": f"Bearer {created.json()['key']['key']}"}
+    assert await api.cost("GET", "/api/v1/usage", headers=key) == (3, 2)
+    with api.world.recorder.measure() as cost:
+        assert (await api.http.post("/api/v1/memo", json=MEMO, headers=key)).status_code == 403
+    assert cost.requests == 1
+
+
+async def test_a_random_string_costs_no_request(api: Api) -> None:
+    """Three of four that look like keys are not asked for: their last character is none of 32 bytes'."""
+    for last, requests in {"A": 1, "B": 0}.items():
+        with api.world.recorder.measure() as cost:
+            headers = {"Authorization": f"Bearer at_live_{'a' * 42}{last}"}
+            assert (await api.http.get("/api/v1/usage/limits", headers=headers)).status_code == 401
+        assert cost.requests == requests
+
+
+async def test_key_rotation_costs_11_requests(api: Api, owner: Owner) -> None:
+    """Rotating a key is 11 requests, at most 9 of which wait for one another; its repeat, which is 409, 5."""
+    path = f"/api/keys/{owner.key_id}/rotate"
+    requests, depth = await api.cost("POST", path, headers=owner.session)
+    assert (requests, depth <= 9) == (11, True), (requests, depth)
+    with api.world.recorder.measure() as cost:
+        assert (await api.http.post(path, headers=owner.session)).status_code == 409
+    assert cost.requests == 5
+
+
 async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) -> None:
+    """With limits and what is used of them: those counters lie in the range of the uses."""
+    limits = {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}
+    await api.http.patch(f"/api/keys/{owner.key_id}", json={"limits": limits}, headers=owner.session)
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
     assert await api.cost("GET", "/api/keys", headers=owner.session) == (4, 2)
 

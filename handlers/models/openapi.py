@@ -12,6 +12,7 @@ from shared.core.errors import (
     MissingCredential,
     MissingField,
     PayloadTooLarge,
+    ScopeMissing,
     ServiceUnavailable,
     SessionExpired,
     ValidationFailed,
@@ -32,6 +33,7 @@ class ErrorDetails(Answer):
     valid_options: list[str] | None = None
     requested_voice: str | None = None
     available_voices: list[str] | None = None
+    required_scope: str | None = None
     required_tier: str | None = None
     current_tier: str | None = None
     memo_id: str | None = None
@@ -71,7 +73,7 @@ def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
 SESSION_ERRORS: Final = (MissingCredential, InvalidCredential, SessionExpired)
 """Errors of routes that take a session."""
 
-KEY_ERRORS: Final = (MissingCredential, InvalidCredential, KeyRevoked)
+KEY_ERRORS: Final = (MissingCredential, InvalidCredential, KeyRevoked, ScopeMissing)
 """Errors of routes that take an API key."""
 
 CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)

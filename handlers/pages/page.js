@@ -36,11 +36,13 @@ const sections = [
   { id: "limits", path: () => "usage/limits", draw: drawLimits },
   { id: "days", path: (days) => `analytics/charts?days=${days}`, draw: drawDays, ranged: true },
   { id: "voices", path: () => "analytics/voices", draw: drawVoices },
+  { id: "keys", path: () => "dashboard/keys", draw: drawKeys, ofSession: true },
   { id: "memos", path: () => "memos?limit=5", draw: drawMemos },
   { id: "errors", path: (days) => `analytics/errors?${datesOf(days)}`, draw: drawErrors, ranged: true },
 ];
 
 let key = null; // null: the session's cookie says who is calling
+const shown = () => sections.filter(({ ofSession }) => !ofSession || key === null); // an API key may not list keys
 let plots = []; // functions that draw the charts again
 let running = new AbortController(); // for everything that is asked on behalf of who is signed in
 const sizes = new ResizeObserver(() => redraw());
@@ -93,7 +95,8 @@ async function enter(as) {
   running = new AbortController();
   byId("who").textContent = `${tier.displayName} plan · ${as === null ? "session" : "API key"}`;
   show("usage");
-  load(sections);
+  byId("keys").hidden = key !== null;
+  load(shown());
 }
 
 async function enterWithCookie() {
@@ -203,9 +206,9 @@ async function load(some) {
   const days = chosenDays();
   say("Loading…");
   await Promise.all(some.map((section) => loadSection(section, days)));
-  if (signal.aborted || document.querySelector("#usage [aria-busy=true]")) return;
-  const failed = sections.filter(({ id }) => byId(id).dataset.state === "failed").length;
-  say(failed ? `${failed} of ${sections.length} parts could not be loaded.` : `The last ${days} days are shown.`);
+  if (signal.aborted || shown().some(({ id }) => byId(id).ariaBusy === "true")) return;
+  const failed = shown().filter(({ id }) => byId(id).dataset.state === "failed").length;
+  say(failed ? `${failed} of ${shown().length} parts could not be loaded.` : `The last ${days} days are shown.`);
 }
 
 async function loadSection(section, days) {
@@ -310,6 +313,34 @@ function drawMemos(content, { memos }) {
       );
     }),
   );
+}
+
+/** All keys, with what was used today of those limits that are their own. */
+function drawKeys(content, { keys }) {
+  const rows = keys.map((apiKey) => [
+    make("span", {}, apiKey.name, make("span", { className: "hint masked", textContent: apiKey.maskedKey })),
+    number.format(apiKey.usageCount),
+    apiKey.lastUsedAt === null ? "never" : momentOf(apiKey.lastUsedAt),
+    endOf(apiKey),
+    limitsOf(apiKey),
+  ]);
+  const scroll = make("div", { className: "rows", tabIndex: 0, role: "group", ariaLabel: "API keys, table" });
+  scroll.append(table(["Key", "Uses", "Last use", "End", "Its own limits"], rows));
+  content.replaceChildren(scroll);
+}
+
+function endOf({ isActive, expiresAt, rotatedTo }) {
+  if (!isActive) return rotatedTo === null ? "over" : "replaced";
+  return expiresAt === null ? "none" : momentOf(expiresAt);
+}
+
+function limitsOf({ limits, used }) {
+  const told = [
+    [limits.memosPerDay, used.memosToday, "memos today"],
+    [limits.charactersPerDay, used.charactersToday, "characters today"],
+    [limits.charactersPerMonth, used.charactersThisMonth, "characters this month"],
+  ].filter(([most]) => most !== null);
+  return told.map(([most, spent, of]) => `${number.format(spent)} of ${number.format(most)} ${of}`).join(", ") || "none";
 }
 
 function drawLimits(content, { tier, daily, monthly, charsPerMemo, maxApiKeys }) {

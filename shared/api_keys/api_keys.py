@@ -1,26 +1,34 @@
-"""The life of API keys: issued, checked, verified, renamed, revoked."""
+"""The life of API keys: issued, checked, verified, changed, rotated, revoked."""
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from pydantic.alias_generators import to_camel
+
 from shared.activity import UsageRecorder
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
+from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock
-from shared.core.errors import AgentTalkError, InvalidCredential, KeyRevoked, ValidationFailed
+from shared.core.errors import AgentTalkError, Conflict, InvalidCredential, KeyRevoked, ValidationFailed
 from shared.core.ids import derived_id
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.tables import ApiKeys, key_id
-from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX, ApiKey, IssuedKey
+from shared.tables.api_keys import Rotatable, Rotation, too_many
+from shared.tables.issued_keys import LIVE_PREFIX, TEST_PREFIX, ApiKey, IssuedKey, KeyLimit, Scope
 from shared.tables.usage_logs import Action
 from shared.tables.users import User
 
 DEFAULT_NAME: Final = "Default Key"
+
+MOST_GRACE: Final = timedelta(days=7)
+"""How long a rotated key may go on working. Longer, and replacing a key would no longer end it soon."""
 
 KEYS_REMEMBERED: Final = 1024
 """Keys whose owners a container remembers, half a kilobyte each. One that it forgot costs a round trip."""
@@ -43,6 +51,13 @@ class KeyState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """When a key ends; `at` of None: never."""
+
+    at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verification:
     """`key` is None for a key that is unknown, or another owner's."""
 
@@ -50,8 +65,17 @@ class Verification:
     key: IssuedKey | None = None
 
 
-def new_key(user_id: str, *, name: str, at: datetime, test: bool = False, expires_at: datetime | None = None) -> NewKey:
-    """Mint a key. It is good once it is written."""
+def new_key(
+    user_id: str,
+    *,
+    name: str,
+    at: datetime,
+    test: bool = False,
+    expires_at: datetime | None = None,
+    scopes: Iterable[Scope] | None = None,
+    limits: Mapping[KeyLimit, int] | None = None,
+) -> NewKey:
+    """Mint a key. It is good once it is written. `scopes` of None: all of them."""
     secret = mint_api_key(test=test)
     key = IssuedKey(
         id=key_id(digest(secret)),
@@ -62,6 +86,8 @@ def new_key(user_id: str, *, name: str, at: datetime, test: bool = False, expire
         name=name,
         created_at=at,
         expires_at=expires_at,
+        scopes=None if scopes is None else tuple(scopes),
+        **{limit.value: most for limit, most in (limits or {}).items()},
     )
     return NewKey(key=key, secret=secret)
 
@@ -115,15 +141,23 @@ class ApiKeyService:
             return Verification(state=KeyState.LIMIT_EXCEEDED, key=key)
         return Verification(state=KeyState.VALID, key=key)
 
-    async def create(self, user: User, *, name: str, test: bool, expires_at: datetime | None) -> NewKey:
+    async def create(
+        self,
+        user: User,
+        *,
+        name: str,
+        test: bool,
+        expires_at: datetime | None,
+        scopes: Iterable[Scope] | None = None,
+        limits: Mapping[KeyLimit, int] | None = None,
+    ) -> NewKey:
         """Make a key. Raises TooManyAttempts if the owner has changed too many keys within the hour.
 
         Raises ValidationFailed if the owner has as many active keys as the tier admits, or the expiry has passed.
         """
         at = self._clock()
-        if expires_at is not None and expires_at <= at:
-            raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})
-        new = new_key(user.id, name=name, at=at, test=test, expires_at=expires_at)
+        _check_expiry(expires_at, at)
+        new = new_key(user.id, name=name, at=at, test=test, expires_at=expires_at, scopes=scopes, limits=limits)
         attempt = self._attempts.key_change(user.id)
         attempt.refuse_if_known()
         async with attempt.unless_it_fails():
@@ -133,25 +167,78 @@ class ApiKeyService:
 
     async def load(self, user: User, api_key_id: str) -> ApiKey:
         """Raises NotFound."""
-        return await self._keys.load(user.id, api_key_id)
+        return await self._keys.load(user.id, api_key_id, self._clock())
 
-    async def rename(self, user: User, api_key_id: str, name: str) -> ApiKey:
-        """Raises NotFound, and TooManyAttempts if the owner has changed too many keys within the hour."""
-        attempt = self._attempts.key_change(user.id)
+    async def change(
+        self,
+        user: User,
+        api_key_id: str,
+        *,
+        name: str | None = None,
+        limits: Mapping[KeyLimit, int | None] | None = None,
+    ) -> ApiKey:
+        """Rename a key, or change some of its own limits, or both, in force at once. A limit of None ends.
+
+        Raises NotFound, and TooManyAttempts if the owner has changed too many keys within the hour.
+        """
+        attempt, at = self._attempts.key_change(user.id), self._clock()
         async with attempt.unless_it_fails():
             await attempt.begin()
-            await self._keys.rename(user.id, api_key_id, name, self._clock())
-        return await self.load(user, api_key_id)
+            if name is not None:
+                await self._keys.rename(user.id, api_key_id, name, at)
+            if limits:
+                await self._keys.limit(user.id, api_key_id, limits, at)
+        key = await self.load(user, api_key_id)
+        if limits:
+            metadata = {"limits": {to_camel(limit): most for limit, most in limits.items()}}
+            await self._recorder.try_record(Action.KEY_LIMITED, user_id=user.id, at=at, key=key, metadata=metadata)
+        return key
+
+    async def rotate(self, user: User, api_key_id: str, *, grace: timedelta, expiry: Expiry | None = None) -> NewKey:
+        """Replace a key by a new one with its name, scopes and limits; the old one ends after `grace`, or before.
+
+        `expiry` is the new key's; None: the old one's own. Raises NotFound, Conflict if it was rotated already,
+        TooManyAttempts as `create` does, and ValidationFailed if the key or the given expiry is over, or if with a
+        grace more keys than the plan has would be active beside those that replace them.
+        """
+        at = self._clock()
+        if expiry is not None:
+            _check_expiry(expiry.at, at)
+        attempt = self._attempts.key_change(user.id)
+        attempt.refuse_if_known()
+        old = await self._keys.rotatable(user.id, api_key_id, at)
+        if isinstance(old, Rotation):
+            raise await self._rotated(old)
+        most = PLANS[user.tier].limits.max_api_keys
+        if grace and old.in_grace >= most:
+            raise too_many(most)
+        new = _successor(old, at, expiry)
+        async with attempt.unless_it_fails():
+            done = await self._keys.rotate(old, new.key, ends_at=at + grace, admitted=attempt.begin())
+            if done.to != new.key.id:
+                raise await self._rotated(done)
+        await self._record_rotation(done)
+        return new
+
+    async def _rotated(self, done: Rotation) -> Conflict:
+        """Record a rotation again, which an interrupted call may not have done, and return the refusal of another."""
+        await self._record_rotation(done)
+        return Conflict(f"API key was rotated already, to the key {done.to}: rotate or revoke that one")
+
+    async def _record_rotation(self, done: Rotation) -> None:
+        """Record a rotation once, however often this is called."""
+        await self._recorder.try_record(
+            Action.KEY_ROTATED,
+            user_id=done.key.user_id,
+            at=done.at,
+            key=done.key,
+            metadata={"rotatedTo": done.to},
+            log_id=derived_id(done.at, f"rotated {done.key.id}"),
+        )
 
     async def revoke(self, user: User, api_key_id: str) -> None:
-        """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound.
-
-        A repeat records the revocation that an interrupted call did not: both derive the log's id from it.
-        """
-        key = await self._keys.revoke(user.id, api_key_id, self._clock())
-        assert key.revoked_at is not None, "it was just revoked"
-        log_id = derived_id(key.revoked_at, key.id)
-        await self._recorder.record(Action.KEY_REVOKED, user_id=user.id, at=key.revoked_at, key=key, log_id=log_id)
+        """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound."""
+        await revoke(self._keys, self._recorder, user.id, api_key_id, self._clock())
 
     def _remember(self, key: IssuedKey) -> None:
         self._known[key.key_hash] = key
@@ -164,3 +251,20 @@ class ApiKeyService:
             return None
         key = await self._keys.get_by_hash(digest(secret))
         return key if key is not None and same_digest(key.key_hash, digest(secret)) else None
+
+
+def _successor(old: Rotatable, at: datetime, expiry: Expiry | None) -> NewKey:
+    return new_key(
+        old.key.user_id,
+        name=old.key.name,
+        at=at,
+        test=old.key.is_test,
+        expires_at=old.key.expires_at if expiry is None else expiry.at,
+        scopes=old.key.scopes,
+        limits=old.key.limits,
+    )
+
+
+def _check_expiry(expires_at: datetime | None, at: datetime) -> None:
+    if expires_at is not None and expires_at <= at:
+        raise ValidationFailed("expiresAt must be in the future", details={"field": "expiresAt"})

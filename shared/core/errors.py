@@ -3,12 +3,12 @@
 AgentTalkError
 ├── 400  ValidationFailed · MissingField · InvalidInput · InvalidVoice
 ├── 401  MissingCredential · InvalidCredential · SeveralSessions · WrongPassword · SessionExpired
-├── 403  Forbidden · InsufficientTier · KeyRevoked
+├── 403  Forbidden · ScopeMissing · InsufficientTier · KeyRevoked
 ├── 404  NotFound · MemoNotFound
 ├── 405  MethodNotAllowed
 ├── 409  Conflict
 ├── 413  PayloadTooLarge
-├── 429  DailyLimitExceeded · MonthlyLimitExceeded · TooManyAttempts
+├── 429  DailyLimitExceeded · MonthlyLimitExceeded · KeyLimitExceeded · TooManyAttempts
 ├── 500  InternalError
 ├── 502  SpeechFailed · AudioStoreFailed
 └── 503  ServiceUnavailable · AudioNotReady
@@ -113,6 +113,13 @@ class Forbidden(AgentTalkError):
     code = "FORBIDDEN"
 
 
+class ScopeMissing(Forbidden):
+    """The API key was made without the scope that the request needs."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This API key lacks the scope {scope}", details={"requiredScope": scope})
+
+
 class InsufficientTier(AgentTalkError):
     status = 403
     code = "INSUFFICIENT_TIER"
@@ -173,6 +180,17 @@ class DailyLimitExceeded(AgentTalkError):
 class MonthlyLimitExceeded(DailyLimitExceeded):
     code = "MONTHLY_LIMIT_EXCEEDED"
     window = "Monthly"
+
+
+class KeyLimitExceeded(DailyLimitExceeded):
+    """A limit of the key's own: `limit` and `used` are in its unit, which the message names."""
+
+    def __init__(
+        self, *, limit: int, used: int, unit: str, is_monthly: bool, resets_at: str, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(limit=limit, used=used, resets_at=resets_at, headers=headers)
+        self.is_monthly = is_monthly
+        self.message = f"This API key's limit of {limit} {unit} a {'month' if is_monthly else 'day'} is reached"
 
 
 class TooManyAttempts(AgentTalkError):

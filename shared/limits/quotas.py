@@ -1,4 +1,4 @@
-"""Limits on counters: memos a day and a month, and attempts in a window.
+"""An owner's limits: memos a day and a month, over all keys.
 
 A place is reserved before a memo is made, and given back if the memo fails. A day and a month that are counted one
 after the other, in this order, are exact: the month never counts a memo that the day refuses. Counted at once, refusals
@@ -14,15 +14,13 @@ from typing import Any, Final
 
 from shared.core.clock import DAY, iso, next_day, next_month, whole_seconds
 from shared.core.concurrency import gather_settled
-from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
+from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded, MonthlyLimitExceeded
+from shared.limits.key_limits import LOOKS, KeyLimits
 from shared.limits.reservation import Reservation
 from shared.plans import PLANS, TEST_MEMOS_PER_DAY
 from shared.stores.port import Bound, Store
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
-
-LOOKS: Final = 4
-"""How often a place is tried for that was free when it was looked for. More would be taken by others as well."""
 
 MONTHS_REMEMBERED: Final = 4096
 """Owners whose month's count a container remembers, some 200 bytes each. One that it forgot costs a read."""
@@ -106,25 +104,32 @@ class Admission:
 class Quotas:
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._key_limits = KeyLimits(store)
         self._months: OrderedDict[str, tuple[date, int]] = OrderedDict()
 
     def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
         """Return a reservation, to take places or to give back those of an earlier one."""
         return Reservation(self._store, taken=taken)
 
-    async def admit(self, reservation: Reservation, key: IssuedKey, owner: Awaitable[User], at: datetime) -> Admission:
-        """Reserve one memo of the owner's day and month, while the owner may still be read.
+    async def admit(
+        self, reservation: Reservation, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int
+    ) -> Admission:
+        """Reserve one memo of so many characters, while the owner may still be read.
 
-        A refusal is looked at once more where the store counts one by one: places of refusals and of failed memos may
-        have been given back since. Raises MonthlyLimitExceeded, DailyLimitExceeded, and what `owner` raises.
+        The key's own limits come first, then the owner's day and month. A refusal is looked at once more where the
+        store counts one by one: places of refusals and of failed memos may have been given back since. Raises
+        KeyLimitExceeded, MonthlyLimitExceeded, DailyLimitExceeded, and what `owner` raises.
         """
         owner = asyncio.ensure_future(owner)
         for look in range(1, LOOKS + 1):
+            if key.limits:
+                await gather_settled(self._key_limits.reserve(reservation, key, characters, at), owner)
             admitted = await self._admit(reservation, key, owner, at)
             if isinstance(admitted, Admission):
                 return admitted
             if admitted.is_spent or look == LOOKS:
                 raise admitted.refusal(at)
+            await reservation.give_back()
         raise AssertionError("the last look returns or raises")
 
     async def count_month(self, reservation: Reservation, admission: Admission) -> None:
@@ -143,15 +148,18 @@ class Quotas:
         return Used(day=day, month=month, at=at)
 
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
-        """How many memos this key can make now; None: any number."""
-        quota = await self._quota_of(key, user, at)
+        """How many memos this key can make now; None: any number. 0 if a limit of the key's own is spent."""
+        quota, spent = await gather_settled(self._quota_of(key, user, at), self._key_limits.is_spent(key, at))
+        if spent:
+            return 0
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
 
     async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
         """Count a refusal. Returns how many there have been in its window, this one included."""
-        monthly = isinstance(refusal, MonthlyLimitExceeded)
+        monthly, kind = isinstance(refusal, MonthlyLimitExceeded), "test" if key.is_test else "live"
+        if isinstance(refusal, KeyLimitExceeded):
+            monthly, kind = refusal.is_monthly, key.id
         window, ends_at = (f"{at:%Y-%m}", next_month(at)) if monthly else (f"{at:%Y-%m-%d}", next_day(at))
-        kind = "test" if key.is_test else "live"
         return await self._store.increment(f"{key.user_id}:refused:{kind}:{window}", ends_at=ends_at)
 
     async def _admit(

@@ -30,7 +30,7 @@ from shared.speech.simulated import SimulatedSpeech
 from shared.speech.synthesizer import Synthesizer, estimated_s
 from shared.stores.port import StoreError
 from shared.tables import Tables, uses_counter
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.long_memos import LongMemo, Place
 from shared.tables.memos import AudioStatus, Memo
 from shared.tables.users import User
@@ -154,8 +154,23 @@ class MemoService:
         if check is None:
             admission, _ = await gather_settled(self._place(request), listed)
         else:
-            request.key, admission, _ = await gather_settled(check, self._place(request), listed)
+            admission, _ = await gather_settled(self._place_beside(request, check), listed)
         return admission
+
+    async def _place_beside(self, request: MemoRequest, check: Awaitable[IssuedKey]) -> Admission:
+        """Reserve a place beside the key's check, and again if the key's limits changed since the last check.
+
+        Else a container that remembers the key would keep to its old limits once more.
+        """
+        placing = asyncio.gather(self._place(request), return_exceptions=True)
+        key, (placed,) = await gather_settled(check, placing)
+        remembered, request.key = request.key, key
+        if key.limits != remembered.limits:
+            await request.reservation.give_back()
+            return await self._place(request)
+        if isinstance(placed, BaseException):
+            raise placed
+        return placed
 
     async def _place(self, request: MemoRequest) -> Admission:
         """Invalid requests take no place: what could be too long waits for its owner."""
@@ -163,7 +178,8 @@ class MemoService:
         if characters(request.draft.text) > FITS_ANY_PLAN:
             _check_length(request.draft, await owner)
         await self._read(request, owner)
-        return await self._quotas.admit(request.reservation, request.key, owner, request.at)
+        length = characters(request.draft.text)
+        return await self._quotas.admit(request.reservation, request.key, owner, request.at, characters=length)
 
     async def _owner(self, user_id: str) -> User:
         user = await self._users.get(user_id)

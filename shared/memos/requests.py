@@ -6,7 +6,7 @@ from datetime import datetime
 from shared.limits.reservation import Reservation
 from shared.speech.synthesizer import Synthesizer
 from shared.speech.voices import Voice
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 
 

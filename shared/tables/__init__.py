@@ -5,7 +5,8 @@ from typing import Self
 
 from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
-from shared.tables.api_keys import ApiKeys, key_id, uses_counter
+from shared.tables.api_keys import ApiKeys
+from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
 from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos

@@ -4,9 +4,9 @@
 |---|---|---|
 | users | all / user | changing, extended by `ended_<session>` |
 | emails | digest of the address | changing: the claim of a user on it |
-| api_keys | key id, which derives from the key's SHA-256 | facts, extended by `name` and `revoked_at` |
+| api_keys | key id, which derives from the key's SHA-256 | facts, extended by name, limits, ends, `revoked_at` |
 | key_rings | owner | changing: all of an owner's keys, oldest first |
-| key_uses | owner / key, key.revoked, key.name | registers: the minute of the last use; what the ring lacks |
+| key_uses | owner / key, key.revoked, key.name, key.limits, key.ends | registers: the last use; what the ring lacks |
 | memos | owner / memo | facts, extended by `title`, a long one's by `ended` |
 | long_memos | all / memo | changing: what is still being said, until its end is written |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` and `ended` |
@@ -24,7 +24,8 @@ All users share the partition of `users`, all long memos that of `long_memos`, a
 | `<owner>:calls:<day or month>` | memos made with live keys |
 | `<owner>:testcalls:<day>` | memos made with test keys |
 | `<owner>:uses:<key>` | memos made with a key |
-| `<owner>:refused:<live or test>:<day or month>` | memos refused by a limit |
+| `<owner>:uses:<key>:<day>:memos`, `<owner>:uses:<key>:<day or month>:characters` | used of the key's own limits |
+| `<owner>:refused:<live, test or key>:<day or month>` | memos refused by a limit |
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
 | `users`, `subscriptions` | how many there are |

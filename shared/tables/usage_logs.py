@@ -20,6 +20,8 @@ class Action(StrEnum):
     MEMO_CREATED = "memo_created"
     MEMO_FAILED = "memo_failed"
     KEY_CREATED = "key_created"
+    KEY_ROTATED = "key_rotated"
+    KEY_LIMITED = "key_limited"
     KEY_REVOKED = "key_revoked"
     USER_SIGNUP = "user_signup"
     USER_LOGIN = "user_login"

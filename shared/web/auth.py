@@ -1,24 +1,25 @@
 """Who is calling: sessions and API keys, as annotated dependencies.
 
 A credential is an `Authorization` header, `Bearer <token>` or the bare token. Without one a session may come by cookie.
+A route says by its parameter's type which scopes an API key needs there. A session may do everything.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from shared.accounts.sessions import Claims
 from shared.core.concurrency import gather_settled
-from shared.core.errors import InvalidCredential, MissingCredential, SeveralSessions, Unauthenticated
+from shared.core.errors import InvalidCredential, MissingCredential, ScopeMissing, SeveralSessions, Unauthenticated
 from shared.observability import request_stats
 from shared.services import Services
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey, Scope
 from shared.tables.users import User
 from shared.web.cookies import session_cookies
 
@@ -141,20 +142,21 @@ async def _user(session: Annotated[SessionOfCaller, Depends(_session)]) -> User:
     return session.user
 
 
-async def _key(token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices) -> IssuedKey:
+async def _key(token: str | None, services: Services, *scopes: Scope) -> IssuedKey:
+    """Return the good key of this token. Raises ScopeMissing if it lacks a scope, after all that is wrong with it."""
     if token is None:
         raise MissingCredential("An API key is required")
-    return await _issued(token, services)
+    key = await services.api_keys.authenticate(token)
+    request_stats.current().user_id = key.user_id
+    for scope in scopes:
+        if not key.may(scope):
+            raise ScopeMissing(scope)
+    return key
 
 
-async def _caller(
-    token: Annotated[str | None, Depends(_API_KEY)],
-    _: Annotated[str | None, Depends(_SESSION)],
-    request: Request,
-    services: RequestServices,
-) -> Caller:
+async def _caller(token: str | None, request: Request, services: Services, *scopes: Scope) -> Caller:
     if token is not None and _is_key(token):
-        key = await _issued(token, services)
+        key = await _key(token, services, *scopes)
         return Caller(user_id=key.user_id, key=key)
     if token is None:
         session = await _session_by_cookie(request, services, "An API key or a session is required")
@@ -163,35 +165,65 @@ async def _caller(
     return Caller(user_id=session.user.id, user=session.user)
 
 
-async def _presented_key(
-    token: Annotated[str | None, Depends(_API_KEY)], services: RequestServices
-) -> AsyncIterator[PresentedKey]:
-    remembered = None if token is None else services.api_keys.remembered(token)
-    if remembered is None:
-        yield PresentedKey(key=await _key(token, services))
-        return
-    check = asyncio.ensure_future(_key(token, services))
-    try:
-        yield PresentedKey(key=remembered, check=check)
-    finally:
-        await _succeeded(check)  # what it raises comes before what else was wrong with the request
+def _key_with(*scopes: Scope) -> Any:
+    """Return the dependency on an API key with these scopes, which may be checked while its owner is read."""
+
+    async def presented(
+        token: Annotated[str | None, Security(_API_KEY, scopes=scopes)], services: RequestServices
+    ) -> AsyncIterator[PresentedKey]:
+        remembered = _remembered(token, services, *scopes)
+        if remembered is None:
+            yield PresentedKey(key=await _key(token, services, *scopes))
+            return
+        check = asyncio.ensure_future(_key(token, services))
+        try:
+            yield PresentedKey(key=remembered, check=check)
+        finally:
+            await _succeeded(check)  # what it raises comes before what else was wrong with the request
+
+    return Depends(presented)
 
 
-async def _presented_caller(
-    token: Annotated[str | None, Depends(_API_KEY)],
-    session: Annotated[str | None, Depends(_SESSION)],
-    request: Request,
-    services: RequestServices,
-) -> AsyncIterator[PresentedCaller]:
-    remembered = None if token is None else services.api_keys.remembered(token)
-    if remembered is None:
-        yield PresentedCaller(user_id=(await _caller(token, session, request, services)).user_id)
-        return
-    check = asyncio.ensure_future(_key(token, services))
-    try:
-        yield PresentedCaller(user_id=remembered.user_id, check=check)
-    finally:
-        await _succeeded(check)
+def _caller_with(*scopes: Scope) -> Any:
+    """Return the dependency on a session, or on an API key with these scopes."""
+
+    async def caller(
+        token: Annotated[str | None, Security(_API_KEY, scopes=scopes)],
+        _: Annotated[str | None, Depends(_SESSION)],
+        request: Request,
+        services: RequestServices,
+    ) -> Caller:
+        return await _caller(token, request, services, *scopes)
+
+    return Depends(caller)
+
+
+def _caller_beside_with(*scopes: Scope) -> Any:
+    """Return the same dependency, for a key that may be checked while a page is read."""
+
+    async def presented(
+        token: Annotated[str | None, Security(_API_KEY, scopes=scopes)],
+        _: Annotated[str | None, Depends(_SESSION)],
+        request: Request,
+        services: RequestServices,
+    ) -> AsyncIterator[PresentedCaller]:
+        remembered = _remembered(token, services, *scopes)
+        if remembered is None:
+            yield PresentedCaller(user_id=(await _caller(token, request, services, *scopes)).user_id)
+            return
+        check = asyncio.ensure_future(_key(token, services))
+        try:
+            yield PresentedCaller(user_id=remembered.user_id, check=check)
+        finally:
+            await _succeeded(check)
+
+    return Depends(presented)
+
+
+def _remembered(token: str | None, services: Services, *scopes: Scope) -> IssuedKey | None:
+    """Return the key as its last check found it good, if it has these scopes, which never change."""
+    key = None if token is None else services.api_keys.remembered(token)
+    return key if key is not None and all(map(key.may, scopes)) else None
 
 
 async def _succeeded(check: Awaitable[object]) -> None:
@@ -201,12 +233,6 @@ async def _succeeded(check: Awaitable[object]) -> None:
     except Exception as exc:
         exc.__suppress_context__ = True  # `from None` would drop its cause too, which the log needs
         raise
-
-
-async def _issued(token: str, services: Services) -> IssuedKey:
-    key = await services.api_keys.authenticate(token)
-    request_stats.current().user_id = key.user_id
-    return key
 
 
 async def _address(request: Request) -> str:
@@ -239,17 +265,17 @@ CallingSession = Annotated[SessionOfCaller, Depends(_session)]
 SessionUser = Annotated[User, Depends(_user)]
 """The user of a session; API keys are refused."""
 
-CallingKey = Annotated[IssuedKey, Depends(_key)]
-"""A good API key; sessions are refused."""
-
-CheckedBeside = Annotated[PresentedKey, Depends(_presented_key)]
+MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
 """An API key, which may be checked while its owner is read: await `check` before anything is answered."""
 
-CallerCheckedBeside = Annotated[PresentedCaller, Depends(_presented_caller)]
-"""An API key or a session, which may be checked while a page is read: await `answered`."""
+MemoWriter = Annotated[Caller, _caller_with(Scope.MEMO_WRITE)]
+MemoReader = Annotated[Caller, _caller_with(Scope.MEMO_READ)]
+UsageReader = Annotated[Caller, _caller_with(Scope.USAGE_READ)]
+UsageExporter = Annotated[Caller, _caller_with(Scope.USAGE_READ, Scope.MEMO_READ)]
 
-AnyCaller = Annotated[Caller, Depends(_caller)]
-"""A good API key or a session."""
+MemoPageReader = Annotated[PresentedCaller, _caller_beside_with(Scope.MEMO_READ)]
+UsagePageReader = Annotated[PresentedCaller, _caller_beside_with(Scope.USAGE_READ)]
+"""A caller whose key may be checked while a page is read: await `answered`."""
 
 ClientAddress = Annotated[str, Depends(_address)]
 """The client's address as API Gateway saw it, as `client_network` writes it: what attempts are counted by."""

@@ -39,6 +39,7 @@ _EXPECTED: Final = {
     "model_type": "object",
     "model_attributes_type": "object",
     "dict_type": "object",
+    "list_type": "array",
 }
 """Pydantic's errors about a wrong type, and the JSON name of the type that was expected."""
 

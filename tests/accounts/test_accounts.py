@@ -16,6 +16,7 @@ from shared.tables.users import User
 from tests.support import (
     ADDRESS,
     EMAIL,
+    NOON,
     PASSWORD,
     CountingStore,
     FailingStore,
@@ -39,7 +40,7 @@ async def assert_whole(services: Services) -> User:
     user, session = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
     assert (await services.accounts.authenticate(session.token))[0] == user
     assert (await services.tables.users.page(Window())).rows == [user]
-    (key,) = await services.tables.api_keys.of(user.id)
+    (key,) = await services.tables.api_keys.of(user.id, NOON)
     checked = await services.tables.api_keys.get_by_hash(key.key_hash)
     assert checked is not None
     assert (checked.user_id, checked.id) == (user.id, key.id)
@@ -307,7 +308,7 @@ class TestKeys:
         made = await signed_up(services)
         returned, raised = await outcomes(_create(services, made.user) for _ in range(20))
         assert (len(returned), len(raised)) == (1, 19)
-        assert len(await services.tables.api_keys.of(made.user.id)) == 2
+        assert len(await services.tables.api_keys.of(made.user.id, NOON)) == 2
         await services.api_keys.authenticate(returned[0].secret)
 
     @pytest.mark.parametrize("at", range(5))
@@ -320,12 +321,12 @@ class TestKeys:
         returned, raised = await outcomes([_create(services_on(FailingStore(store, at=at, lost=lost)), user)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
-        shown = len(await services.tables.api_keys.of(user.id))
+        shown = len(await services.tables.api_keys.of(user.id, NOON))
         if not returned and shown == 1:
             returned = [await _create(services, user)]
         for new in returned:
             await services.api_keys.authenticate(new.secret)
-        assert len(await services.tables.api_keys.of(user.id)) == 2
+        assert len(await services.tables.api_keys.of(user.id, NOON)) == 2
         assert returned or lost
 
     @pytest.mark.parametrize("at", range(6))

@@ -10,7 +10,7 @@ from shared.accounts.sessions import SESSION_LIFE, Sessions
 from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
 from shared.core.derived import Use, derived_key
 from shared.core.errors import InvalidCredential, SessionExpired
-from shared.tables.api_keys import LIVE_PREFIX, TEST_PREFIX
+from shared.tables.issued_keys import LIVE_PREFIX, TEST_PREFIX
 from shared.tables.users import User
 from tests.support import NOON, SECRET, FakeClock, a_user, cheap_passwords
 
@@ -38,6 +38,13 @@ def test_a_minted_key_has_its_prefix_and_the_form_of_a_key(*, test: bool, prefix
     assert is_api_key(key)
 
 
+def test_three_of_four_random_strings_are_no_keys() -> None:
+    """The last of 43 characters holds 4 bits of 32 bytes, so one in four random ones can end a key."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert sum(is_api_key(f"at_live_{'a' * 42}{last}") for last in alphabet) == len(alphabet) / 4
+    assert all(is_api_key(mint_api_key(test=False)) for _ in range(200))
+
+
 def test_minted_keys_differ() -> None:
     assert len({mint_api_key(test=False) for _ in range(100)}) == 100
 
@@ -54,6 +61,9 @@ def test_minted_keys_differ() -> None:
         " at_live_" + "a" * 43,
         "at_live_" + "a" * 43 + "\n",
         "at_live_" + "é" * 43,
+        "at_live_" + "a" * 43,
+        "at_test_" + "a" * 42 + "B",
+        "at_live_" + "a" * 42 + "-",
         "at_live_" + "=" * 43,
     ],
 )

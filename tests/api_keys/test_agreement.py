@@ -11,7 +11,7 @@ from shared.services import Services
 from shared.stores.port import Change, Document, Key, Store, StoreUnavailable, Table, Updated
 from shared.tables import API_KEYS, KEY_RINGS, Window
 from shared.tables.usage_logs import Action
-from tests.support import FailingStore, Intercepted, outcomes, services_on, signed_up
+from tests.support import NOON, FailingStore, Intercepted, outcomes, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ class _ExtensionsFail(Intercepted):
 
 async def names(services: Services, ada: SignedUp) -> set[str]:
     """The key's name in the list, for one key, and in the log of a memo."""
-    (listed,) = await services.tables.api_keys.of(ada.user.id)
+    (listed,) = await services.tables.api_keys.of(ada.user.id, NOON)
     shown = await services.api_keys.load(ada.user, ada.api_key.key.id)
     checked = await services.api_keys.authenticate(ada.api_key.secret)
     return {listed.name, shown.name, checked.name}
@@ -54,7 +54,7 @@ async def names(services: Services, ada: SignedUp) -> set[str]:
 async def is_active(services: Services, ada: SignedUp) -> set[bool]:
     """Whether the list, the ring, the check and a verification call the key active."""
     at = ada.user.created_at
-    (listed,) = await services.tables.api_keys.of(ada.user.id)
+    (listed,) = await services.tables.api_keys.of(ada.user.id, NOON)
     (counted,) = await services.tables.api_keys.ring(ada.user.id)
     checked = await services.tables.api_keys.get_by_hash(ada.api_key.key.key_hash)
     assert checked is not None
@@ -85,7 +85,7 @@ async def revoke(services: Services, ada: SignedUp) -> None:
 
 
 async def rename(services: Services, ada: SignedUp) -> None:
-    await services.api_keys.rename(ada.user, ada.api_key.key.id, "new")
+    await services.api_keys.change(ada.user, ada.api_key.key.id, name="new")
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -108,7 +108,7 @@ async def test_a_key_has_one_name_when_its_renaming_fails(
     """However one kind of write fails, lists and logs have the same name, and a later renaming replaces it."""
     await outcomes([rename(services_on(fails(store)), ada)])
     assert len(await names(services, ada)) == 1
-    await services.api_keys.rename(ada.user, ada.api_key.key.id, "later")
+    await services.api_keys.change(ada.user, ada.api_key.key.id, name="later")
     assert await names(services, ada) == {"later"}
 
 
@@ -127,7 +127,7 @@ async def test_a_key_has_one_name_whichever_call_fails(
 async def test_renamings_at_once_leave_one_name(services: Services, ada: SignedUp) -> None:
     """Of renamings at once one stands, the same one for lists and for logs."""
     calls: list[Awaitable[object]] = [
-        services.api_keys.rename(ada.user, ada.api_key.key.id, f"name {number}") for number in range(8)
+        services.api_keys.change(ada.user, ada.api_key.key.id, name=f"name {number}") for number in range(8)
     ]
     _, raised = await outcomes(calls)
     assert raised == []

@@ -295,6 +295,40 @@ def test_a_session_lasts_until_it_is_signed_out(page: Page, newcomer: Owner) -> 
     expect(page.get_by_role("heading", name="Sign in to see your usage")).to_be_visible()
 
 
+def test_a_session_shows_the_keys_with_use_end_and_limits(
+    page: Page, owner: Owner, origin: str, tmp_path: Path
+) -> None:
+    """Each key with its uses, last use, end and what is used of its own limits; an API key's sign-in shows none."""
+    token = httpx.post(f"{origin}/api/v1/auth/login", json={"email": EMAIL, "password": PASSWORD}).json()["token"]
+    with httpx.Client(base_url=origin, headers={"authorization": f"Bearer {token}"}) as client:
+        limits = {"memosPerDay": 10, "charactersPerMonth": 2000}
+        made = client.post("/api/keys", json={"name": "Agent", "limits": limits, "expiresAt": "2099-01-01T08:00:00Z"})
+        client.post("/api/v1/memo", json={"text": "Hello", "voice": "adam"}, headers=bearer(made.json()["key"]["key"]))
+        client.delete(f"/api/keys/{client.get('/api/keys').json()['keys'][1]['id']}")
+    page.goto("/usage")
+    page.get_by_label("E-mail address").fill(owner.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    settled(page)
+    keys = page.get_by_role("region", name="API keys")
+    limited = keys.get_by_role("row").nth(1)
+    expect(limited).to_contain_text("Agent")
+    expect(limited).to_contain_text("1 of 10 memos today, 5 of 2,000 characters this month")
+    expect(limited).to_contain_text("on Jan 1 at 08:00 UTC")
+    expect(keys.get_by_role("row").nth(2)).to_contain_text("over")
+    page.screenshot(path=tmp_path / "keys.png", full_page=True)
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert fits(page)
+    page.get_by_role("button", name="Sign out").click()
+    enter(page, Owner(email=EMAIL, key=made.json()["key"]["key"]))
+    settled(page)
+    expect(keys).to_be_hidden()
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
 def test_what_is_wrong_with_a_key_is_said_at_its_field(page: Page, newcomer: Owner) -> None:
     field = page.get_by_label("API key", exact=True)
     for key, told in [

@@ -18,6 +18,12 @@ VERIFY = "/api/keys/verify"
 MEMO = "/api/v1/memo"
 SAY = {"text": "Hello", "voice": "rachel"}
 HOBBY_LIMITS = {"callsPerDay": 100, "charsPerMemo": 5000, "maxApiKeys": 2, "maxConcurrent": 1}
+NO_LIMITS: dict[str, Any] = {
+    "scopes": ["memo:write", "memo:read", "usage:read"],
+    "limits": {"memosPerDay": None, "charactersPerDay": None, "charactersPerMonth": None},
+    "used": {"memosToday": None, "charactersToday": None, "charactersThisMonth": None},
+    "rotatedTo": None,
+}
 REVOKED = {"success": True, "message": "API key revoked successfully"}
 
 
@@ -128,6 +134,7 @@ def test_keys_are_listed_newest_first_with_revoked_ones(world: World, ada: Accou
         "isActive": True,
         "createdAt": newest["createdAt"],
         "expiresAt": None,
+        **NO_LIMITS,
     }
     assert oldest == {
         "id": ada.key_id,
@@ -139,6 +146,7 @@ def test_keys_are_listed_newest_first_with_revoked_ones(world: World, ada: Accou
         "isActive": False,
         "createdAt": oldest["createdAt"],
         "expiresAt": None,
+        **NO_LIMITS,
     }
 
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from handlers import keys, users
-from handlers.models.keys import FreshKey
+from handlers import users
+from handlers.models.keys import FreshKey, VerifyKey
 from shared.core.settings import Settings
 from shared.stores.port import StoreUnavailable
 from shared.tables import API_KEYS, USERS, ApiKeys, Users
@@ -123,7 +123,7 @@ def test_no_repr_shows_a_secret(new_world: NewWorld) -> None:
     keys = world.run(world.store.scan(API_KEYS)).rows
     rows = [world.run(Users(world.store).load(row.key.sort)) for row in users]
     issued = [world.run(ApiKeys(world.store).get_by_hash(row.document["key_hash"])) for row in keys]
-    owned = world.run(ApiKeys(world.store).of(rows[0].id))
+    owned = world.run(ApiKeys(world.store).of(rows[0].id, NOON))
     assert rows
     assert all(issued)
     shown = "\n".join(map(repr, (settings, *world.built, *rows, *issued, *owned)))
@@ -146,7 +146,7 @@ def test_body_models_hide_passwords_keys_and_tokens() -> None:
         users.SignUp.model_validate({"email": "ada@example.org", "password": f"{CANARY}-password"}),
         users.LogIn.model_validate({"email": "ada@example.org", "password": f"{CANARY}-password"}),
         users.ChangePassword.model_validate({"currentPassword": f"{CANARY}-old", "newPassword": f"{CANARY}-new"}),
-        keys.VerifyKey.model_validate({"key": f"{CANARY}-key"}),
+        VerifyKey.model_validate({"key": f"{CANARY}-key"}),
         users.PasswordChanged(success=True, message="", token=f"{CANARY}-token", expires_at=at),
         FreshKey(id="x", key=f"{CANARY}-key", prefix="at_live_", name="x", created_at=at),
     ):

@@ -11,14 +11,18 @@ from shared.core import request
 from shared.core.clock import Clock
 from shared.micro import Direct, MicroClient
 from shared.services import Services
+from shared.stores.dynamo.client import Dynamo
+from shared.stores.dynamo.store import DynamoStore
 from shared.stores.memory.store import Pause
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
+from tests.fakes import dynamo_world
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import ManualClock, StandInTransport
-from tests.support import Intercepted, T, racing_store, seeded_pause, services_on
+from tests.support import FakeClock, Intercepted, T, racing_store, seeded_pause, services_on
 
 STORES: Final = ("memory", "micro")
+ALL_STORES: Final = (*STORES, "dynamodb")
 
 
 class _PausedTransport(StandInTransport):
@@ -37,9 +41,18 @@ class _PausedTransport(StandInTransport):
 
 @asynccontextmanager
 async def stores(kind: str, count: int, *, seed: int) -> AsyncIterator[list[Store]]:
-    """Stores on the same rows. On `micro` each has a connection, a clock and a name of its own."""
+    """Stores on the same rows. On `micro` each has a connection, a clock and a name of its own.
+
+    On `dynamodb`, which is moto or the engine that `DYNAMODB_URL` names, the seed has no effect.
+    """
     if kind == "memory":
         yield [racing_store(seed)] * count
+        return
+    if kind == "dynamodb":
+        with dynamo_world.engine() as boto, dynamo_world.table_on(boto, expires=False) as table:
+            dynamo = Dynamo(lambda: boto, table=table, at_once=8 if dynamo_world.LIVE_URL else 1)
+            yield [DynamoStore(dynamo, timeout_s=60, clock=FakeClock()) for _ in range(count)]
+            await dynamo.aclose()
         return
     async with AsyncExitStack() as stack:
         server, pause = StandIn(), seeded_pause(seed)

@@ -150,7 +150,7 @@ async def test_a_memo_whose_write_hangs_is_not_charged(kind: str, *, carried_out
         finally:
             request.ends_at.reset(token)
         assert await used(one, ada) == (0, 0)
-        (key,) = await one.tables.api_keys.of(ada.user.id)
+        (key,) = await one.tables.api_keys.of(ada.user.id, NOON)
         assert key.usage_count == 0
         assert (await one.tables.memos.page(ada.user.id, Window())).rows == []
 

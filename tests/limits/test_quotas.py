@@ -8,7 +8,7 @@ from shared.limits.quotas import Quota, Quotas
 from shared.limits.reservation import Reservation
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.stores.port import Store, StoreUnavailable
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
 from tests.support import NOON, FailingStore, a_key, a_user, outcomes
 
@@ -25,7 +25,7 @@ async def spend_by(quotas: Quotas, reservation: Reservation, user: User, key: Is
         await asyncio.sleep(0)
         return user
 
-    admission = await quotas.admit(reservation, key, owner(), at)
+    admission = await quotas.admit(reservation, key, owner(), at, characters=5)
     await quotas.count_month(reservation, admission)
     return admission.quota
 

@@ -36,7 +36,7 @@ from shared.speech.voices import VOICES, Voice
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables import MEMOS, Tables, Window
-from shared.tables.api_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
 from shared.tables.users import User
@@ -79,7 +79,7 @@ async def assert_made(services: Services, ada: SignedUp, memos: list[Memo]) -> N
     assert sorted(memo.id for memo in made) == sorted(memo.id for memo in memos)
     quota = await services.quotas.used(ada.user, NOON)
     assert (quota.day.used, quota.month.used) == (len(memos), len(memos))
-    (key,) = await services.tables.api_keys.of(ada.user.id)
+    (key,) = await services.tables.api_keys.of(ada.user.id, NOON)
     assert key.usage_count == len(memos)
 
 
@@ -192,7 +192,7 @@ async def test_failed_memo_keeps_one_count_at_most_when_answer_is_lost(
     made = (await services.tables.memos.page(ada.user.id, Window())).rows
     assert [memo.id for memo in made] == [memo.id for memo, _ in returned]
     quota = await services.quotas.used(ada.user, NOON)
-    (key,) = await services.tables.api_keys.of(ada.user.id)
+    (key,) = await services.tables.api_keys.of(ada.user.id, NOON)
     too_many = [count - len(returned) for count in (quota.day.used, quota.month.used, key.usage_count)]
     assert sorted(too_many) in ([0, 0, 0], [0, 0, 1], [0, 1, 1])  # day and month are one call
 
@@ -307,7 +307,7 @@ async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
         await make(services, ada)
         puts.append(counting.calls["put"])
     assert puts == [2, 3, 3, 4]  # the first is the list of the day's active owners
-    (key,) = await services.tables.api_keys.of(ada.user.id)
+    (key,) = await services.tables.api_keys.of(ada.user.id, NOON)
     assert key.last_used_at == NOON + timedelta(minutes=2)
 
 

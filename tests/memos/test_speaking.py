@@ -12,13 +12,14 @@ from shared.accounts.accounts import SignedUp
 from shared.audio.files import Presence, audio, close_owner, look, owner_digest
 from shared.audio.mp3 import read_mp3
 from shared.core.clock import DAY
-from shared.core.errors import SpeechFailed
+from shared.core.errors import DailyLimitExceeded, SpeechFailed
 from shared.memos.requests import Draft, MemoNames
 from shared.memos.speaking import SENDINGS, TRIES, NotYet
 from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.tables import Window
+from shared.tables.issued_keys import KeyLimit
 from shared.tables.memos import AudioStatus, Memo
 from shared.usage.counts import Counts
 from shared.usage.history import History
@@ -61,7 +62,7 @@ async def counted(process: Services, ada: SignedUp) -> Counts:
 async def used(process: Services, ada: SignedUp) -> tuple[int, int, int]:
     """Places of the day, of the month, and of the key."""
     quota = await process.quotas.used(ada.user, process.clock())
-    (key,) = await process.tables.api_keys.of(ada.user.id)
+    (key,) = await process.tables.api_keys.of(ada.user.id, process.clock())
     return quota.day.used, quota.month.used, key.usage_count
 
 
@@ -154,6 +155,19 @@ class TestEnds:
         assert await process.speaker.say(memo.id, 2)
         await assert_ready(world, ada, memo)
         assert set(world.voices.bought.values()) == {1}
+
+    async def test_key_limits_of_a_failed_memo_are_free_again(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """The key's own limits, of memos and of characters, have room for the next one."""
+        limits = {KeyLimit.MEMOS_PER_DAY: 1, KeyLimit.CHARACTERS_PER_MONTH: len(TEXT)}
+        key = await process.api_keys.change(ada.user, ada.api_key.key.id, limits=limits)
+        memo, _ = await process.memos.make(key, DRAFT)
+        with pytest.raises(DailyLimitExceeded):
+            await process.memos.make(key, DRAFT)
+        world.voices.fails = lambda _: True
+        await process.speaker.say(memo.id, TRIES)
+        await process.memos.make(key, DRAFT)
 
     async def test_places_of_ended_windows_are_not_given_back(
         self, world: LongMemoWorld, process: Services, ada: SignedUp

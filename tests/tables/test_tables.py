@@ -309,8 +309,8 @@ class TestApiKeys:
         await ApiKeys(store).begin_ring(keys[0])
         for key in keys[1:]:
             await ApiKeys(store).create(key, max_active=10)
-        assert [key.name for key in await ApiKeys(store).of("u")] == ["k3", "k2", "k1", "k0"]
-        assert await ApiKeys(store).of("other") == []
+        assert [key.name for key in await ApiKeys(store).of("u", NOON)] == ["k3", "k2", "k1", "k0"]
+        assert await ApiKeys(store).of("other", NOON) == []
 
     @pytest.mark.parametrize("api_key_id", ODD_IDS)
     async def test_a_foreign_or_odd_id_is_an_absent_key(self, store: Store, api_key_id: str) -> None:
@@ -318,7 +318,7 @@ class TestApiKeys:
         await ApiKeys(store).create(a_key("u"), max_active=2)
         await ApiKeys(store).create(foreign, max_active=2)
         for absent in (api_key_id, foreign.id):
-            assert await ApiKeys(store).get("u", absent) is None
+            assert await ApiKeys(store).get("u", absent, NOON) is None
             with pytest.raises(NotFound):
                 await ApiKeys(store).revoke("u", absent, NOON)
             with pytest.raises(NotFound):
@@ -331,7 +331,7 @@ class TestApiKeys:
         keys = [a_key("u") for _ in range(20)]
         returned, raised = await outcomes(ApiKeys(store).create(key, max_active=3) for key in keys)
         assert (len(returned), {type(error) for error in raised}) == (3, {ValidationFailed})
-        made = {key.id for key in await ApiKeys(store).of("u")}
+        made = {key.id for key in await ApiKeys(store).of("u", NOON)}
         checked = [await ApiKeys(store).get_by_hash(key.key_hash) for key in keys]
         assert {key.id for key in checked if key} == made  # no refused key is good
 
@@ -348,13 +348,13 @@ class TestApiKeys:
         await ApiKeys(store).create(expired, max_active=1)
         await ApiKeys(store).create(a_key("u"), max_active=1)
         assert [key.is_active(NOON) for key in await ApiKeys(store).ring("u")] == [False, False, True]
-        assert len(await ApiKeys(store).of("u")) == 3
+        assert len(await ApiKeys(store).of("u", NOON)) == 3
 
     async def test_a_revoked_key_is_revoked_for_checks_and_for_its_owner(self, store: Store) -> None:
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
         assert await ApiKeys(store).revoke("u", key.id, NOON) == key.model_copy(update={"revoked_at": NOON})
-        checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id)
+        checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id, NOON)
         assert checked is not None
         assert shown is not None
         assert (checked.revoked_at, shown.revoked_at, shown.updated_at) == (NOON, NOON, NOON)
@@ -366,7 +366,7 @@ class TestApiKeys:
         await ApiKeys(store).create(key, max_active=2)
         times = [NOON + timedelta(seconds=number) for number in range(10)]
         revoked = await asyncio.gather(*(ApiKeys(store).revoke("u", key.id, at) for at in times))
-        shown = await ApiKeys(store).load("u", key.id)
+        shown = await ApiKeys(store).load("u", key.id, NOON)
         assert {returned.revoked_at for returned in revoked} == {shown.revoked_at}
 
     @pytest.mark.parametrize("seed", range(5))
@@ -381,11 +381,11 @@ class TestApiKeys:
             *(store.increment(uses_counter(key)) for _ in range(100)),
             keys.revoke("u", key.id, NOON),
         )
-        checked, shown = await keys.get_by_hash(key.key_hash), await keys.get("u", key.id)
+        checked, shown = await keys.get_by_hash(key.key_hash), await keys.get("u", key.id, NOON)
         assert checked is not None
         assert shown is not None
         assert (checked.revoked_at, shown.revoked_at, shown.usage_count) == (NOON, NOON, 100)
-        assert len(await keys.of("u")) == 9
+        assert len(await keys.of("u", NOON)) == 9
 
     async def test_a_half_done_revocation_is_in_force_and_can_be_repeated(self, store: Store) -> None:
         key = a_key("u")
@@ -404,14 +404,17 @@ class TestApiKeys:
             await ApiKeys(store).create(key, max_active=2)
         await store.increment(uses_counter(used), 5)
         await ApiKeys(store).mark_used("u", used.id, NOON)
-        assert [(key.usage_count, key.last_used_at) for key in await ApiKeys(store).of("u")] == [(0, None), (5, NOON)]
+        assert [(key.usage_count, key.last_used_at) for key in await ApiKeys(store).of("u", NOON)] == [
+            (0, None),
+            (5, NOON),
+        ]
 
     async def test_a_new_name_is_shown_to_all(self, store: Store) -> None:
         key = a_key("u", name="old")
         await ApiKeys(store).create(key, max_active=2)
         later = NOON + timedelta(hours=1)
         await ApiKeys(store).rename("u", key.id, "new", later)
-        checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id)
+        checked, shown = await ApiKeys(store).get_by_hash(key.key_hash), await ApiKeys(store).get("u", key.id, NOON)
         assert checked is not None
         assert shown is not None
         assert (checked.name, shown.name, shown.updated_at, shown.created_at) == ("new", "new", later, NOON)
@@ -420,13 +423,13 @@ class TestApiKeys:
         key = a_key("u")
         await ApiKeys(store).begin_ring(key)
         await ApiKeys(store).discard_ring(key)
-        assert await ApiKeys(store).of("u") == []
+        assert await ApiKeys(store).of("u", NOON) == []
         assert await ApiKeys(store).get_by_hash(key.key_hash) is None
 
     async def test_no_secret_is_in_the_repr_of_a_key(self, store: Store) -> None:
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
-        shown = await ApiKeys(store).get("u", key.id)
+        shown = await ApiKeys(store).get("u", key.id, NOON)
         assert key.key_hash not in repr(key) + repr(shown)
         assert key.last_six not in repr(key) + repr(shown)
 

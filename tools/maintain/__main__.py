@@ -5,6 +5,8 @@ python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [
 python -m tools.maintain sweep [--check]
 python -m tools.maintain sweep-audio [--check]
 python -m tools.maintain copy --from micro --to dynamodb
+python -m tools.maintain verify-keys < found.txt
+python -m tools.maintain revoke-keys < found.txt
 """
 
 import argparse
@@ -17,7 +19,7 @@ from shared.audio.files import AudioPlaceFailed
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
-from tools.maintain import copy, rebuild_usage, reconcile_memos, sweep, sweep_audio
+from tools.maintain import copy, leaked_keys, rebuild_usage, reconcile_memos, sweep, sweep_audio
 from tools.maintain.opened import Impossible
 
 
@@ -29,6 +31,7 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     sweep.add_to(commands)
     sweep_audio.add_to(commands)
     copy.add_to(commands)
+    leaked_keys.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = asyncio.run(options.command(options, environ, clock))

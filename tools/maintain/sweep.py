@@ -1,4 +1,4 @@
-"""Drop the counters of windows of attempts that have ended: on HYPR Micro they would stay for good."""
+"""Drop the counters of ended windows, of attempts and of keys' limits: on HYPR Micro they would stay for good."""
 
 import argparse
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from shared.core.clock import Clock
-from shared.limits.attempts import has_ended
+from shared.limits import attempts, key_limits
 from shared.stores.port import Store
 from tools.maintain.opened import maintenance_settings, opened_existing
 
@@ -18,8 +18,8 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "sweep",
         help="drop the counters of ended windows",
-        description="Drop the counters of windows of attempts that ended more than an hour ago. Repeatable; it may be "
-        "interrupted, and run while the service serves.",
+        description="Drop the counters of windows of attempts and of keys' limits that ended more than an hour ago. "
+        "Repeatable; it may be interrupted, and run while the service serves.",
     )
     parser.add_argument("--check", action="store_true", help="count them only")
     parser.set_defaults(command=run)
@@ -38,10 +38,14 @@ async def sweep(store: Store, at: datetime, *, drops: bool = True) -> tuple[int,
     ended, others, after = 0, 0, None
     while True:
         page = await store.scan_counters(after=after)
-        names = [counter.name for counter in page.rows if has_ended(counter.name, at)]
+        names = [counter.name for counter in page.rows if _has_ended(counter.name, at)]
         ended, others = ended + len(names), others + len(page.rows) - len(names)
         if names and drops:
             await store.drop(names)
         if page.after is None:
             return ended, others
         after = page.after
+
+
+def _has_ended(counter: str, at: datetime) -> bool:
+    return attempts.has_ended(counter, at) or key_limits.has_ended(counter, at)

@@ -54,6 +54,7 @@ PASSWORD: Final = "correct horse"
 NEW_PASSWORD: Final = "battery staple"
 NEW_ADDRESS: Final = "new@example.org"
 SAY: Final = {"text": "Hello", "voice": "sam"}
+LIMITS: Final = {"memosPerDay": 10, "charactersPerDay": 1000, "charactersPerMonth": 5000}
 HOBBY_KEYS: Final = 2
 HOBBY_MEMOS: Final = 100
 
@@ -235,10 +236,18 @@ def me(session: str) -> Ask:
     return get("/api/v1/auth/me", session)
 
 
-async def new_owner(container: Container, *, test_key: bool = True) -> Owner:
+def change_key(owner: Owner, **fields: Any) -> Ask:
+    return Ask(method="PATCH", path=f"/api/keys/{owner.key_id}", token=owner.session, json=fields)
+
+
+def rotate_key(owner: Owner) -> Ask:
+    return Ask(method="POST", path=f"/api/keys/{owner.key_id}/rotate", token=owner.session)
+
+
+async def new_owner(container: Container, *, test_key: bool = True, limited: bool = False) -> Owner:
     account = await container.load(sign_up("me@example.org"))
     session, key = account["token"], account["apiKey"]
-    return Owner(
+    owner = Owner(
         id=account["user"]["id"],
         email="me@example.org",
         session=session,
@@ -248,6 +257,10 @@ async def new_owner(container: Container, *, test_key: bool = True) -> Owner:
         test_key=(await container.load(create_key(session, test=True)))["key"]["key"] if test_key else "",
         memos=[await container.load(make_memo(key["key"])) for _ in range(2)],
     )
+    if limited:
+        await container.load(change_key(owner, limits=LIMITS))
+        await container.load(get("/api/v1/memos", owner.key))  # the container remembers the key with its limits
+    return owner
 
 
 @dataclass(kw_only=True)
@@ -356,6 +369,38 @@ async def a_key_has_one_name(trial: Trial) -> None:
     assert len(keys) == 2
 
 
+async def a_key_has_its_limits(trial: Trial) -> None:
+    (limits,) = (key["limits"] for key in await trial.keys() if key["id"] == trial.owner.key_id)
+    check = await trial.reader.store.get(API_KEYS, Key(trial.owner.key_id))
+    assert check is not None
+    if trial.acknowledged:
+        assert limits == LIMITS
+        assert [check[field] for field in ("memos_per_day", "characters_per_day", "characters_per_month")] == [
+            *LIMITS.values()
+        ]
+    for name, most in LIMITS.items():
+        assert limits[name] in (most, None)
+    assert await trial.works(trial.owner.key) == 200
+
+
+async def a_key_is_replaced_by_one(trial: Trial) -> None:
+    """No second key is live, and an acknowledged rotation ended the old one. A full ring can rotate."""
+    owner, keys = trial.owner, {key["id"]: key for key in await trial.keys()}
+    made, old = [each["key"] for each in trial.acknowledged], keys.pop(owner.key_id)
+    replacing = [key for key in keys.values() if key["prefix"] == "at_live_"]
+    assert [key["id"] for key in replacing if key["isActive"]] == ([old["rotatedTo"]] if old["rotatedTo"] else [])
+    if old["rotatedTo"] is not None:
+        assert not old["isActive"]
+        assert await trial.works(owner.key) == 401
+    assert (old["rotatedTo"] is not None) or not (made or trial.was_answered(409))
+    assert len(made) <= 1
+    for key in made:
+        assert (key["id"], await trial.works(key["key"])) == (old["rotatedTo"], 200)
+    if not old["isActive"]:
+        assert await trial.works(owner.key) == 401
+    assert await trial.works(owner.test_key) == 200
+
+
 async def a_revoked_key_is_of_no_use(trial: Trial) -> None:
     """Until it is repeated, a revocation without an answer may be in force though the list does not show it yet."""
     keys = await trial.keys()
@@ -381,6 +426,15 @@ async def live_memos_are_whole_and_counted(trial: Trial) -> None:
     uses = sum(key["usageCount"] for key in await trial.keys())
     for counted in (limits["daily"]["used"], limits["monthly"]["used"], uses):
         assert made <= counted <= made + trial.unanswered
+
+
+async def limited_memos_are_whole_and_counted(trial: Trial) -> None:
+    await live_memos_are_whole_and_counted(trial)
+    (used,) = (key["used"] for key in await trial.keys() if key["id"] == trial.owner.key_id)
+    made, length = len(trial.acknowledged), len(SAY["text"])
+    assert made <= used["memosToday"] <= made + trial.unanswered
+    for characters in (used["charactersToday"], used["charactersThisMonth"]):
+        assert made * length <= characters <= (made + trial.unanswered) * length
 
 
 async def simulated_memos_are_whole_and_counted(trial: Trial) -> None:
@@ -424,6 +478,7 @@ class Operation:
     again: Sequence[int] = ()
     holds: Callable[[Trial], Awaitable[None]] = nothing_changed
     test_key: bool = True
+    limited: bool = False
 
 
 def reading(path: str, *, by_key: bool = False) -> Operation:
@@ -454,6 +509,11 @@ REVOKE_KEY: Final = Operation(
     ask=lambda owner: Ask(method="DELETE", path=f"/api/keys/{owner.key_id}", token=owner.session),
     holds=a_revoked_key_is_of_no_use,
 )
+ROTATE_KEY: Final = Operation(ask=rotate_key, done=201, again=[409], holds=a_key_is_replaced_by_one)
+LIMIT_KEY: Final = Operation(ask=lambda owner: change_key(owner, limits=LIMITS), holds=a_key_has_its_limits)
+MAKE_LIMITED_MEMO: Final = Operation(
+    ask=lambda owner: make_memo(owner.key), done=201, holds=limited_memos_are_whole_and_counted, limited=True
+)
 MAKE_MEMO: Final = Operation(ask=lambda owner: make_memo(owner.key), done=201, holds=live_memos_are_whole_and_counted)
 DELETE_MEMO: Final = Operation(
     ask=lambda owner: Ask(method="DELETE", path=f"/api/v1/memo/{owner.memos[0]['id']}", token=owner.key),
@@ -466,6 +526,9 @@ CRASHING: Final[Mapping[str, Operation]] = {
     "change password": CHANGE_PASSWORD,
     "create key": CREATE_KEY,
     "revoke key": REVOKE_KEY,
+    "rotate key": ROTATE_KEY,
+    "limit key": LIMIT_KEY,
+    "make limited memo": MAKE_LIMITED_MEMO,
     "make memo": MAKE_MEMO,
     "delete memo": DELETE_MEMO,
 }
@@ -477,12 +540,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         ask=lambda owner: Ask(method="POST", path="/api/v1/auth/logout", token=owner.session),
         holds=a_session_that_was_ended_is_over,
     ),
-    "rename key": Operation(
-        ask=lambda owner: Ask(
-            method="PATCH", path=f"/api/keys/{owner.key_id}", token=owner.session, json={"name": "Renamed"}
-        ),
-        holds=a_key_has_one_name,
-    ),
+    "rename key": Operation(ask=lambda owner: change_key(owner, name="Renamed"), holds=a_key_has_one_name),
     "make simulated memo": Operation(
         ask=lambda owner: make_memo(owner.test_key), done=201, holds=simulated_memos_are_whole_and_counted
     ),
@@ -549,7 +607,7 @@ class Scene:
 async def scene(operation: Operation, schedule: Schedule | None = None) -> AsyncIterator[Scene]:
     async with new_world(schedule) as world:
         actor, reader = await world.container(), await world.container()
-        owner = await new_owner(actor, test_key=operation.test_key)
+        owner = await new_owner(actor, test_key=operation.test_key, limited=operation.limited)
         restore = world.save()
         restore()
         with world.recorder.measure() as cost:
@@ -820,6 +878,36 @@ async def test_keys_on_two_containers_stay_within_the_limit(seed: int) -> None:
         keys = (await raced.load("/api/keys"))["keys"]
         assert [key["id"] for key in keys] == [made["id"], raced.owner.key_id]
         assert await raced.containers[1].status(get("/api/v1/memos", made["key"])) == 200
+
+
+@seeds
+async def test_rotations_on_two_containers_have_one_winner(seed: int) -> None:
+    """Of twenty rotations at once of one key, one makes a new key; the others are 409 and leave no key."""
+    async with race(seed) as raced:
+        answers = await raced.run(rotate_key(raced.owner) for _ in range(20))
+        assert statuses(answers) == {201: 1, 409: 19}
+        (made,) = (answer.json()["key"] for answer in answers if answer.status_code == 201)
+        assert all(made["id"] in answer.text for answer in answers)
+        live = [key for key in (await raced.load("/api/keys"))["keys"] if key["prefix"] == "at_live_"]
+        assert [(key["id"], key["isActive"]) for key in live] == [(made["id"], True), (raced.owner.key_id, False)]
+        assert live[1]["rotatedTo"] == made["id"]
+        uses = [await raced.containers[1].status(get("/api/v1/memos", key)) for key in (made["key"], raced.owner.key)]
+        assert uses == [200, 401]
+        stored = {row.key.partition for row in (await raced.containers[0].store.scan(API_KEYS)).rows}
+        assert len(stored) == 3, "a rotation that lost left its key"
+
+
+@seeds
+async def test_a_keys_limit_on_two_containers_is_exact(seed: int) -> None:
+    """Of forty memos at once by a key with ten a day, ten are made; the owner is charged for these ten."""
+    async with race(seed) as raced:
+        await raced.containers[0].load(change_key(raced.owner, limits={"memosPerDay": 10}))
+        answers = await raced.run(make_memo(raced.owner.key) for _ in range(40))
+        assert statuses(answers) == {201: 10, 429: 30}
+        limits = await raced.load("/api/v1/usage/limits")
+        assert limits["daily"]["used"] == 10 + len(raced.owner.memos)
+        (key,) = (key for key in (await raced.load("/api/keys"))["keys"] if key["id"] == raced.owner.key_id)
+        assert (key["used"]["memosToday"], key["usageCount"]) == (10, 10 + len(raced.owner.memos))
 
 
 @seeds

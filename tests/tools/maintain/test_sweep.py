@@ -1,11 +1,12 @@
 """Sweeping the counters of ended windows."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from shared.core.derived import Pseudonyms
 from shared.core.settings import AttemptLimits
+from shared.limits import key_limits
 from shared.limits.attempts import Attempts, has_ended
 from shared.stores.memory.store import MemoryStore
 from tests.support import SECRET, FakeClock
@@ -68,3 +69,33 @@ def test_sweep_command_refuses_a_store_of_this_process(capsys: pytest.CaptureFix
     """Without a store there is nothing to sweep, and the command says what is missing."""
     assert main(["sweep"], environ={}) == 2
     assert "AGENT_TALK_STORE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("window", "ended"),
+    [
+        ("2026-11-22:memos", True),
+        ("2026-11-23:memos", False),
+        ("2026-11-22:characters", True),
+        ("2026-10:characters", True),
+        ("2026-11:characters", False),
+    ],
+)
+async def test_sweep_drops_what_keys_used_of_ended_limits(window: str, *, ended: bool) -> None:
+    """A key's limits of yesterday and of last month go an hour after their end; the key's uses stay."""
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    uses = f"{'0' * 32}:uses:{'1' * 32}"
+    for name in (uses, f"{uses}:{window}"):
+        await store.increment(name)
+    assert await sweep(store, clock.at) == (int(ended), 2 - ended)
+    assert await names(store) == ({uses} if ended else {uses, f"{uses}:{window}"})
+
+
+@pytest.mark.parametrize(("window", "ends"), [("2026-11-30:memos", "2026-12-01"), ("2026-12:characters", "2027-01-01")])
+def test_a_keys_window_is_kept_for_an_hour(window: str, ends: str) -> None:
+    """Slow clocks may count in it for that long: of days and of months."""
+    end = datetime.fromisoformat(f"{ends}T01:00:00+00:00")
+    counter = f"{'0' * 32}:uses:{'1' * 32}:{window}"
+    assert key_limits.has_ended(counter, end)
+    assert not key_limits.has_ended(counter, end - timedelta(milliseconds=1))

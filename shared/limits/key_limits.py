@@ -1,0 +1,106 @@
+"""A key's own limits: they are reserved before the owner's, so that what the key refuses takes none of the owner's."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Final
+
+from shared.core.clock import HOUR, iso, midnight, month_after, next_day, whole_seconds
+from shared.core.errors import KeyLimitExceeded
+from shared.limits.reservation import Reservation
+from shared.stores.port import Bound, Reserved, Store
+from shared.tables import uses_counter
+from shared.tables.issued_keys import IssuedKey, KeyLimit
+
+LOOKS: Final = 4
+"""How often a place is tried for that was free when it was looked for. More would be taken by others as well."""
+
+
+KEPT_FOR: Final = HOUR
+"""How long an ended window's counters are kept: longer than any container's clock is behind, since a counter that is
+dropped too early starts at 0 again."""
+
+_WINDOWED: Final = re.compile(r"[^:]+:uses:[^:]+:(?P<month>\d{4}-\d\d)(?P<day>-\d\d)?:(?:memos|characters)")
+
+
+class KeyLimits:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def reserve(self, reservation: Reservation, key: IssuedKey, characters: int, at: datetime) -> None:
+        """Reserve a memo of so many characters in each limit of the key's own, or in none. No limits cost no request.
+
+        Where the store counts one by one, a refusal is looked at again: it may be due to one that is being given back.
+        Raises KeyLimitExceeded.
+        """
+        bounds = {_counter(key, limit, at): limit for limit in key.limits}
+        for look in range(1, LOOKS + 1):
+            if not bounds:
+                return
+            reserved = await reservation.reserve(
+                [
+                    Bound(
+                        counter=counter,
+                        by=_needed(limit, characters),
+                        most=key.limits[limit],
+                        ends_at=limit.resets_at(at),
+                    )
+                    for counter, limit in bounds.items()
+                ]
+            )
+            if not reserved.refused:
+                return
+            used = await self._used_after(reserved, bounds, key, at)
+            spent = [limit for limit in used if used[limit] + _needed(limit, characters) > key.limits[limit]]
+            if spent or look == LOOKS:
+                limit = spent[0] if spent else bounds[reserved.refused[0]]
+                raise _refusal(key, limit, used[limit], at)
+
+    async def _used_after(
+        self, reserved: Reserved, bounds: Mapping[str, KeyLimit], key: IssuedKey, at: datetime
+    ) -> Mapping[KeyLimit, int]:
+        """Return what is used of the limits that refused, or of all where others may have given back since."""
+        if self._store.reserves_at_once:
+            return {bounds[counter]: reserved.values[counter] for counter in reserved.refused}
+        return await self.used(key, at)
+
+    async def used(self, key: IssuedKey, at: datetime) -> Mapping[KeyLimit, int]:
+        """Return what was used of each limit of the key's own, in one read; without limits, in none."""
+        if not key.limits:
+            return {}
+        counters = await self._store.counters(f"{uses_counter(key)}:{at:%Y-%m}")
+        return {limit: counters.get(_counter(key, limit, at), 0) for limit in key.limits}
+
+    async def is_spent(self, key: IssuedKey, at: datetime) -> bool:
+        """Whether no memo can be made with the key, however short."""
+        return any(used >= key.limits[limit] for limit, used in (await self.used(key, at)).items())
+
+
+def has_ended(counter: str, at: datetime) -> bool:
+    """Return whether this is a counter of a key's own limit, whose window ended more than KEPT_FOR before `at`."""
+    window = _WINDOWED.fullmatch(counter)
+    if window is None:
+        return False
+    first = midnight(date.fromisoformat(window["month"] + (window["day"] or "-01")))
+    ends_at = next_day(first) if window["day"] else midnight(month_after(first.date()))
+    return ends_at + KEPT_FOR <= at
+
+
+def _counter(key: IssuedKey, limit: KeyLimit, at: datetime) -> str:
+    return limit.counter(uses_counter(key), at)
+
+
+def _needed(limit: KeyLimit, characters: int) -> int:
+    return characters if limit.unit == "characters" else 1
+
+
+def _refusal(key: IssuedKey, limit: KeyLimit, used: int, at: datetime) -> KeyLimitExceeded:
+    most, resets_at = key.limits[limit], limit.resets_at(at)
+    return KeyLimitExceeded(
+        limit=most,
+        used=min(most, used),
+        unit=limit.unit,
+        is_monthly=limit.is_monthly,
+        resets_at=iso(resets_at),
+        headers={"Retry-After": str(whole_seconds(resets_at - at))},
+    )

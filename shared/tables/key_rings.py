@@ -1,0 +1,176 @@
+"""Key rings: one row with all keys of an owner, and the registers of what a ring lacks.
+
+A ring is `{"keys": [<entry>, …]}`, oldest first. An entry is a key's row with
+
+    {…, "updated_at": "2026-03-02T08:00:00.000Z", "rotated_to": "77ab…", "rotated_at": "2026-03-02T08:00:00.000Z"}
+
+The last two are there once another key replaces this one.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from shared.core.clock import iso
+from shared.core.concurrency import gather_settled
+from shared.core.errors import NotFound
+from shared.core.ids import is_id
+from shared.stores.port import Document, Key, Store
+from shared.tables.issued_keys import IssuedKey, earliest
+from shared.tables.schema import KEY_RINGS, KEY_USES
+
+RING: Final = 500
+"""How many keys a ring contains. Of more, the oldest inactive ones are dropped from the list; they stay revoked. A
+larger ring makes every change of a key slower: it is one row of some 400 bytes a key."""
+
+Entries = list[Document]
+
+ChangeEntries = Callable[[Entries], Entries]
+"""A function from a ring's entries before to those after. It may be called more than once, and may raise to refuse."""
+
+
+class BesideRing:
+    """The registers of an owner's keys: last uses, and what the ring lacks because a write of it failed.
+
+    `<key>` → `{"at": "2026-03-02T08:15:00.000Z"}`, `<key>.revoked` → `{"revoked_at": …, "updated_at": …}`,
+    `<key>.name` → `{"name": "build", "updated_at": …}`, `<key>.limits` → `{"memos_per_day": 10, …}`,
+    `<key>.ends` → `{"expires_at": …}`.
+    """
+
+    def __init__(self) -> None:
+        self.used: dict[str, str] = {}
+        self._fields: dict[str, Document] = {}
+
+    def add(self, sort: str, document: Document) -> None:
+        api_key_id, _, mark = sort.partition(".")
+        if not mark:
+            self.used[api_key_id] = document["at"]
+        else:
+            self._fields[api_key_id] = self._fields.get(api_key_id, {}) | document
+
+    def merged(self, entries: Entries) -> Entries:
+        """Return the entries of a ring with what it lacks. The first revocation stands, and the earliest end."""
+        return [_merged(entry, self._fields.get(entry["id"], {})) for entry in entries]
+
+
+class KeyRings:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(self, user_id: str) -> Entries:
+        """Return the entries as the ring has them, in one read."""
+        return _entries(await self._store.get(KEY_RINGS, Key(user_id)))
+
+    async def beside(self, user_id: str) -> BesideRing:
+        beside = BesideRing()
+        after = None
+        while True:
+            page = await self._store.page(KEY_USES, user_id, after=after, limit=1000)
+            for row in page.rows:
+                beside.add(row.key.sort, row.document)
+            if page.after is None:
+                return beside
+            after = page.after
+
+    async def merged(self, user_id: str) -> Entries:
+        """Return the entries with what the ring lacks."""
+        entries, beside = await gather_settled(self.read(user_id), self.beside(user_id))
+        return beside.merged(entries)
+
+    async def begin(self, key: IssuedKey) -> None:
+        """Write a new owner's ring. Nothing else may write it yet."""
+        await self._store.add(KEY_RINGS, Key(key.user_id), {"keys": [entry_of(key)]})
+
+    async def discard(self, user_id: str) -> None:
+        """Undo `begin`."""
+        await self._store.take_back(KEY_RINGS, Key(user_id))
+
+    async def change(self, user_id: str, change: ChangeEntries) -> Entries:
+        """Change a ring, and return its entries as they are then. What `change` raises passes through."""
+        updated = await self._store.update(KEY_RINGS, Key(user_id), lambda ring: {"keys": change(_entries(ring))})
+        return _entries(updated.after)
+
+    async def change_entry(
+        self, user_id: str, api_key_id: str, fields: Document, *, unless: str | None = None
+    ) -> Document:
+        """Set fields of one entry of a ring, and return it as it is then; `unless` a field has a value already.
+
+        Raises NotFound if there is no such entry.
+        """
+
+        def change(entries: Entries) -> Entries:
+            found = entry_in(entries, api_key_id)
+            if unless is not None and found[unless] is not None:
+                return entries
+            return replaced(entries, found | fields)
+
+        return entry_in(await self.change(user_id, change), api_key_id)
+
+    async def put_beside(self, user_id: str, api_key_id: str, mark: str, fields: Document) -> None:
+        """Write a register of what the ring lacks, since it cannot be written."""
+        await self._store.put(KEY_USES, beside_key(user_id, api_key_id, mark), fields)
+
+    async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
+        await self._store.put(KEY_USES, Key(user_id, api_key_id), {"at": iso(minute)})
+
+
+def beside_key(user_id: str, api_key_id: str, mark: str) -> Key:
+    return Key(user_id, f"{api_key_id}.{mark}")
+
+
+def entry_of(key: IssuedKey) -> Document:
+    return key.document() | {"updated_at": iso(key.created_at), "rotated_to": None, "rotated_at": None}
+
+
+def entry_in(entries: Entries, api_key_id: str) -> Document:
+    """Return the entry of a key. Raises NotFound if there is none."""
+    for entry in entries:
+        if entry["id"] == api_key_id:
+            return entry
+    raise not_found()
+
+
+def replaced(entries: Entries, changed: Document) -> Entries:
+    """Return the entries with this one in the place of the key's."""
+    return [changed if entry["id"] == changed["id"] else entry for entry in entries]
+
+
+def active_in(entries: Entries, at: datetime) -> int:
+    return sum(IssuedKey.read(entry).is_active(at) for entry in entries)
+
+
+def replaced_in(entries: Entries, at: datetime) -> int:
+    """Return how many keys are active though another one replaces them: those whose grace has not ended."""
+    return active_in([entry for entry in entries if entry.get("rotated_to") is not None], at)
+
+
+def kept(entries: Entries, at: datetime) -> Entries:
+    """Return at most `RING` entries, without the oldest inactive ones."""
+    inactive = [entry for entry in entries if not IssuedKey.read(entry).is_active(at)] if len(entries) > RING else []
+    dropped = {entry["id"] for entry in inactive[: len(entries) - RING]}
+    return [entry for entry in entries if entry["id"] not in dropped]
+
+
+def check_id(api_key_id: str) -> None:
+    """Raises NotFound for what no store could address."""
+    if not is_id(api_key_id):
+        raise not_found()
+
+
+def not_found() -> NotFound:
+    return NotFound("API key not found")
+
+
+def _entries(ring: Document | None) -> Entries:
+    return [] if ring is None else ring["keys"]
+
+
+def _merged(entry: Document, beside: Document) -> Document:
+    if not beside:
+        return entry
+    merged = entry | beside
+    if entry["revoked_at"] is not None:
+        merged["revoked_at"] = entry["revoked_at"]
+    if "expires_at" in beside:
+        merged["expires_at"] = earliest(entry["expires_at"], beside["expires_at"])
+    return merged

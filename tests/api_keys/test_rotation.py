@@ -1,0 +1,200 @@
+"""Rotations of a key, whatever its end, the grace, the time and the write at which one is cut short."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.accounts.accounts import SignedUp
+from shared.api_keys.api_keys import Expiry, NewKey
+from shared.core.errors import AgentTalkError, Conflict, InvalidCredential, ValidationFailed
+from shared.services import Services
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import StoreUnavailable
+from shared.tables import API_KEYS, Window
+from shared.tables.issued_keys import KeyLimit, Scope
+from shared.tables.usage_logs import Action
+from tests.limits.gateways import ALL_STORES, stores
+from tests.support import NOON, FailingStore, FakeClock, outcomes, repeatable, services_on, signed_up
+
+pytestmark = pytest.mark.anyio
+
+SECOND: Final = timedelta(seconds=1)
+CALLS: Final = 9
+"""More calls of the store than a rotation makes."""
+
+on_all: Final = pytest.mark.parametrize("kind", ALL_STORES)
+
+
+async def is_good(services: Services, secret: str) -> bool:
+    try:
+        await services.api_keys.authenticate(secret)
+    except InvalidCredential:
+        return False
+    return True
+
+
+async def a_second_key(services: Services, ada: SignedUp, expires_at: datetime | None = None) -> NewKey:
+    """A key with everything that a rotation hands on. The ring is full with it."""
+    return await services.api_keys.create(
+        ada.user,
+        name="Second",
+        test=False,
+        expires_at=expires_at,
+        scopes=[Scope.MEMO_READ],
+        limits={KeyLimit.MEMOS_PER_DAY: 7},
+    )
+
+
+seconds = st.one_of(st.sampled_from([0, 1, 3600, 7 * 86400]), st.integers(0, 7 * 86400))
+
+
+@repeatable
+@given(
+    life=st.none() | st.integers(1, 9 * 86400),
+    grace=seconds,
+    grace_again=seconds,
+    later=seconds,
+    at=st.integers(0, CALLS),
+    lost=st.booleans(),
+)
+async def test_a_rotation_can_be_cut_short_anywhere(
+    life: int | None, grace: int, grace_again: int, later: int, at: int, *, lost: bool
+) -> None:
+    """Whatever the key's own end and the grace: killed at any write, and repeated at any time, a rotation leaves one
+    key that replaces it, and the old one never outlives its end, nor comes back."""
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    services = services_on(store, clock)
+    ada = await signed_up(services)
+    own_end = None if life is None else NOON + life * SECOND
+    old = await a_second_key(services, ada, own_end)
+
+    dying = services_on(FailingStore(store, at=at, lost=lost, for_good=True), clock)
+    done, _ = await outcomes([dying.api_keys.rotate(ada.user, old.key.id, grace=grace * SECOND)])
+    ends = [end for end in (own_end, NOON + grace * SECOND if done else None) if end is not None]
+    good_before = await is_good(services, old.secret)
+    assert good_before or grace == 0
+
+    clock.advance(later * SECOND)
+    good_before = await is_good(services, old.secret)
+    assert not good_before or all(clock.at < end for end in ends)
+
+    repeated: NewKey | AgentTalkError
+    try:
+        repeated = await services.api_keys.rotate(ada.user, old.key.id, grace=grace_again * SECOND)
+        done.append(repeated)
+        ends.append(clock.at + grace_again * SECOND)
+    except AgentTalkError as refusal:
+        repeated = refusal
+
+    listed = {key.id: key for key in await services.tables.api_keys.of(ada.user.id, clock.at)}
+    shown, checked = listed.pop(old.key.id), await services.tables.api_keys.get_issued(old.key.id)
+    new = [key for key in listed.values() if key.id != ada.api_key.key.id]
+    assert checked is not None
+    if isinstance(repeated, ValidationFailed):
+        assert own_end is not None, "only a key that is over is refused"
+        assert own_end <= clock.at
+        assert new == []
+        return
+    (replacing,) = new
+    assert shown.rotated_to == replacing.id
+    assert not isinstance(repeated, Conflict) or replacing.id in repeated.message
+    assert len(done) <= 1
+    assert [made.key.id for made in done] in ([], [replacing.id])
+    assert shown.expires_at == checked.expires_at
+    assert checked.expires_at is not None
+    assert all(checked.expires_at <= end for end in ends)
+    assert not (await is_good(services, old.secret)) or good_before, "it came back"
+    assert (replacing.name, replacing.scopes, replacing.limits) == ("Second", old.key.scopes, old.key.limits)
+    assert replacing.expires_at == own_end
+    logs = await services.tables.usage_logs.page(ada.user.id, Window(), action=Action.KEY_ROTATED)
+    assert [(log.api_key_id, log.metadata) for log in logs.rows] == [(old.key.id, {"rotatedTo": replacing.id})]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@on_all
+async def test_a_rotation_is_finished_by_its_repeat_on(kind: str, *, lost: bool) -> None:
+    """On every store: killed at each of its calls, then repeated, one key is live where one was asked for."""
+    async with stores(kind, 1, seed=1) as (store,):
+        services = services_on(store)
+        for at in range(CALLS):
+            ada = await signed_up(services, f"ada{at}@example.org")
+            old = ada.api_key
+            dying = services_on(FailingStore(store, at=at, lost=lost, for_good=True))
+            done, _ = await outcomes([dying.api_keys.rotate(ada.user, old.key.id, grace=timedelta())])
+            again, refused = await outcomes([services.api_keys.rotate(ada.user, old.key.id, grace=timedelta())])
+            assert {type(refusal) for refusal in refused} <= {Conflict}
+            newest, replaced = await services.tables.api_keys.of(ada.user.id, NOON)
+            assert (replaced.id, replaced.rotated_to, replaced.is_active(NOON)) == (old.key.id, newest.id, False)
+            assert not await is_good(services, old.secret)
+            for made in (*done, *again):
+                assert made.key.id == newest.id
+                assert await is_good(services, made.secret)
+
+
+@on_all
+async def test_of_rotations_at_once_one_makes_a_key_on(kind: str) -> None:
+    """Of twenty rotations at once one makes a key; the rest are told its id, and leave nothing that could be used."""
+    async with stores(kind, 1, seed=1) as (store,):
+        services = services_on(store)
+        ada = await signed_up(services)
+        graces = [timedelta(hours=number % 3) for number in range(20)]
+        made, refused = await outcomes(
+            services.api_keys.rotate(ada.user, ada.api_key.key.id, grace=grace) for grace in graces
+        )
+        assert len(made) == 1
+        assert {type(refusal) for refusal in refused} == {Conflict}
+        assert all(made[0].key.id in str(refusal) for refusal in refused)
+        newest, replaced = await services.tables.api_keys.of(ada.user.id, NOON)
+        checked = await services.tables.api_keys.get_issued(ada.api_key.key.id)
+        assert checked is not None
+        assert (newest.id, replaced.rotated_to) == (made[0].key.id, newest.id)
+        assert replaced.expires_at == checked.expires_at, "the list shows the end that checks enforce"
+        assert len((await store.scan(API_KEYS)).rows) == 2
+        logs = await services.tables.usage_logs.page(ada.user.id, Window(), action=Action.KEY_ROTATED)
+        assert len(logs.rows) == 1
+
+
+async def test_a_rotation_shows_the_end_when_the_ring_fails(store: MemoryStore, services: Services) -> None:
+    """If the ring cannot be written, the list shows all the same that the old key ended, and a repeat replaces it."""
+    ada = await signed_up(services)
+    old = ada.api_key.key
+    reads_add_attempt_extend = 5
+    failing = services_on(FailingStore(store, at=reads_add_attempt_extend))
+    with pytest.raises(StoreUnavailable):
+        await failing.api_keys.rotate(ada.user, old.id, grace=timedelta())
+    (shown,) = await services.tables.api_keys.of(ada.user.id, NOON)
+    assert (shown.is_active(NOON), shown.rotated_to) == (False, None)
+    new = await services.api_keys.rotate(ada.user, old.id, grace=timedelta(days=1))
+    newest, replaced = await services.tables.api_keys.of(ada.user.id, NOON)
+    assert (newest.id, replaced.is_active(NOON)) == (new.key.id, False)
+
+
+async def test_a_new_key_has_the_end_that_was_asked_for(services: Services) -> None:
+    """A rotation's own expiry wins over the old key's, also one of never; one that has passed is refused."""
+    ada = await signed_up(services)
+    old = await a_second_key(services, ada, NOON + timedelta(hours=1))
+    with pytest.raises(ValidationFailed):
+        await services.api_keys.rotate(ada.user, old.key.id, grace=timedelta(), expiry=Expiry(at=NOON))
+    forever = await services.api_keys.rotate(ada.user, old.key.id, grace=timedelta(), expiry=Expiry(at=None))
+    assert forever.key.expires_at is None
+    until = await services.api_keys.rotate(
+        ada.user, forever.key.id, grace=timedelta(), expiry=Expiry(at=NOON + timedelta(days=2))
+    )
+    assert until.key.expires_at == NOON + timedelta(days=2)
+
+
+async def test_keys_in_grace_are_no_more_than_the_plans(services: Services) -> None:
+    """A full ring can rotate, but a chain of graces is refused: it would make any number of live keys."""
+    ada = await signed_up(services)
+    other, key = await a_second_key(services, ada), ada.api_key
+    hour = timedelta(hours=1)
+    await services.api_keys.rotate(ada.user, other.key.id, grace=hour)
+    key = await services.api_keys.rotate(ada.user, key.key.id, grace=hour)
+    with pytest.raises(ValidationFailed) as caught:
+        await services.api_keys.rotate(ada.user, key.key.id, grace=hour)
+    assert caught.value.details == {"limit": 2}
+    assert await services.api_keys.rotate(ada.user, key.key.id, grace=timedelta())

@@ -1,0 +1,143 @@
+"""A key's own limits are exact beside the owner's, on every store and through two gateways."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+
+from shared.accounts.accounts import SignedUp
+from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded
+from shared.memos.requests import Draft
+from shared.services import Services
+from shared.speech.voices import VOICES
+from shared.stores.port import Store, StoreUnavailable
+from shared.tables.issued_keys import ApiKey, IssuedKey, KeyLimit
+from tests.limits.gateways import ALL_STORES, STORES, gateways, stores
+from tests.support import NOON, CountingStore, FailingStore, outcomes, services_on, signed_up
+
+pytestmark = pytest.mark.anyio
+
+SHORT: Final = Draft(text="Hello", voice=VOICES["adam"])
+ALL: Final = {KeyLimit.MEMOS_PER_DAY: 10, KeyLimit.CHARACTERS_PER_DAY: 1000, KeyLimit.CHARACTERS_PER_MONTH: 1000}
+
+on_all: Final = pytest.mark.parametrize("kind", ALL_STORES)
+on_both: Final = pytest.mark.parametrize("kind", STORES)
+seeds: Final = pytest.mark.parametrize("seed", range(3))
+
+
+@asynccontextmanager
+async def limited(
+    kind: str, limits: Mapping[KeyLimit, int], *, count: int = 2, seed: int = 1
+) -> AsyncIterator[tuple[list[Store], list[Services], SignedUp, IssuedKey]]:
+    """Gateways on one store, an owner, and the owner's key with these limits."""
+    async with stores(kind, count, seed=seed) as made:
+        services = gateways(made)
+        ada = await signed_up(services[0])
+        key = await services[0].api_keys.change(ada.user, ada.api_key.key.id, limits=limits)
+        yield made, services, ada, key
+
+
+async def make(services: list[Services], key: IssuedKey, drafts: list[Draft]) -> tuple[int, list[Exception]]:
+    returned, raised = await outcomes(
+        services[number % len(services)].memos.make(key, draft) for number, draft in enumerate(drafts)
+    )
+    return len(returned), raised
+
+
+async def state(services: Services, ada: SignedUp) -> tuple[ApiKey, int, int]:
+    quota = await services.quotas.used(ada.user, NOON)
+    return await services.api_keys.load(ada.user, ada.api_key.key.id), quota.day.used, quota.month.used
+
+
+@on_all
+async def test_of_forty_at_once_exactly_ten_get_through(kind: str) -> None:
+    """A key with ten memos a day makes ten of forty at once; the owner is charged for these ten alone."""
+    async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 10}) as (_, services, ada, key):
+        made, raised = await make(services, key, [SHORT] * 40)
+        assert made == 10
+        assert {type(error) for error in raised} == {KeyLimitExceeded}
+        after, day, month = await state(services[1], ada)
+        assert (after.used, after.usage_count, day, month) == ({KeyLimit.MEMOS_PER_DAY: 10}, 10, 10, 10)
+
+
+@on_both
+@seeds
+@pytest.mark.parametrize(("key_left", "owner_left"), [(10, 10), (10, 4), (4, 10)])
+async def test_the_lesser_of_both_limits_gets_through(kind: str, seed: int, key_left: int, owner_left: int) -> None:
+    """Near both ends, as many memos are made as the lesser limit has room for, and both counts say so."""
+    async with limited(kind, ALL | {KeyLimit.MEMOS_PER_DAY: key_left}, seed=seed) as (store, services, ada, key):
+        for window in ("%Y-%m-%d", "%Y-%m"):
+            await store[0].increment(f"{ada.user.id}:calls:{NOON:{window}}", 100 - owner_left)
+        made, raised = await make(services, key, [SHORT] * 30)
+        assert made == min(key_left, owner_left)
+        assert all(isinstance(error, DailyLimitExceeded) for error in raised)
+        after, day, _ = await state(services[1], ada)
+        assert after.used[KeyLimit.MEMOS_PER_DAY] == made
+        assert after.used[KeyLimit.CHARACTERS_PER_MONTH] == 5 * made
+        assert day == 100 - owner_left + made
+
+
+@on_all
+@pytest.mark.parametrize("limit", [KeyLimit.CHARACTERS_PER_DAY, KeyLimit.CHARACTERS_PER_MONTH])
+async def test_characters_are_exact_and_never_above(kind: str, limit: KeyLimit) -> None:
+    """Of texts of 30 characters with 100 left three are made; then only what still fits, to the last character."""
+    async with limited(kind, {limit: 100}) as (_, services, ada, key):
+        made, raised = await make(services, key, [Draft(text="x" * 30, voice=VOICES["adam"])] * 12)
+        assert (made, {type(error) for error in raised}) == (3, {KeyLimitExceeded})
+        with pytest.raises(KeyLimitExceeded) as caught:
+            await services[0].memos.make(key, Draft(text="x" * 11, voice=VOICES["adam"]))
+        assert (caught.value.details["limit"], caught.value.details["used"]) == (100, 90)
+        await services[0].memos.make(key, Draft(text="x" * 10, voice=VOICES["adam"]))
+        after, day, _ = await state(services[1], ada)
+        assert (after.used, day) == ({limit: 100}, 4)
+
+
+@on_all
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_failed_memo_gives_the_keys_places_back(kind: str, *, lost: bool) -> None:
+    """Whichever call of the store fails, as much is counted as was made; one unanswered call may count once more."""
+    for at in range(14):
+        async with limited(kind, ALL, count=1) as (store, services, ada, key):
+            failing = services_on(FailingStore(store[0], at=at, lost=lost))
+            made, raised = await make([failing], key, [SHORT])
+            assert {type(error) for error in raised} <= {StoreUnavailable}
+            after, day, _ = await state(services[0], ada)
+            counted = (after.used[KeyLimit.MEMOS_PER_DAY], after.used[KeyLimit.CHARACTERS_PER_DAY] // 5, day)
+            assert all(made <= count <= made + lost for count in counted), (at, counted)
+
+
+@on_all
+async def test_a_killed_memo_leaves_at_most_its_places(kind: str) -> None:
+    """Killed at any call, a memo leaves no more than its own places counted, and the limit stays exact for others."""
+    for at in range(14):
+        async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 3}, count=1) as (store, services, ada, key):
+            await make([services_on(FailingStore(store[0], at=at, for_good=True))], key, [SHORT])
+            left = 3 - (await state(services[0], ada))[0].used[KeyLimit.MEMOS_PER_DAY]
+            assert left in (2, 3)
+            made, _ = await make(services, key, [SHORT] * 5)
+            assert made == left
+            assert (await state(services[0], ada))[0].used == {KeyLimit.MEMOS_PER_DAY: 3}
+
+
+@on_all
+@pytest.mark.parametrize("limits", [{}, {KeyLimit.CHARACTERS_PER_MONTH: 100}, ALL])
+async def test_a_limit_costs_at_most_one_call_each(kind: str, limits: Mapping[KeyLimit, int]) -> None:
+    """A key without limits costs no call more; one with them one more, which is a request for each on HYPR Micro."""
+    async with limited(kind, limits, count=1) as (store, _, ada, key):
+        plain = services_on(calls := CountingStore(store[0]))
+        await plain.memos.make(ada.api_key.key, SHORT)
+        before = calls.calls.total()
+        await plain.memos.make(ada.api_key.key, SHORT)
+        without = calls.calls.total() - before
+        await plain.memos.make(key, SHORT)
+        assert calls.calls.total() - before - 2 * without == (1 if limits else 0)
+
+
+@on_both
+async def test_other_keys_of_the_owner_are_not_limited(kind: str) -> None:
+    """A key's limit is its own: when it is spent, another key of the owner goes on."""
+    async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 1}) as (_, services, ada, key):
+        other = await services[0].api_keys.create(ada.user, name="Other", test=False, expires_at=None)
+        assert (await make(services, key, [SHORT] * 3))[0] == 1
+        assert (await make(services, other.key, [SHORT] * 3))[0] == 3
