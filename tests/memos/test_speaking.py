@@ -15,7 +15,9 @@ from shared.core.clock import DAY
 from shared.core.errors import DailyLimitExceeded, SpeechFailed
 from shared.memos.requests import Draft, MemoNames
 from shared.memos.speaking import SENDINGS, TRIES, NotYet
+from shared.plans import Tier
 from shared.services import Services
+from shared.speech.english import in_english
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.tables import Window
@@ -274,6 +276,32 @@ class TestTwoWorkers:
         assert sorted(memo.status for memo in page.rows) == ["failed"] * 10 + ["ready"] * 50
         assert await used(process, ada) == (50, 50, 50)
         assert len(world.kept()) == 50
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 100_000,
+        "word and then some " * 5_263,
+        "7 " * 50_000,
+        "Hi \N{GRINNING FACE} " * 20_000,
+        "<b>&amp;</b>\0 there " * 5_000,
+        "مرحبا hello שלום " * 5_000,
+        "你好 hello。" * 10_000,
+    ],
+    ids=["letters", "unpunctuated", "digits", "emoji", "markup", "mixed", "chinese"],
+)
+async def test_longest_texts_are_ready(world: LongMemoWorld, text: str) -> None:
+    """Any text of 100,000 characters is cut into pieces that our own voices take, and all of it is said."""
+    world.voices.read, world.voices.quick_characters, world.voices.max_characters = in_english, 2_000, 2_000
+    process = world.process()
+    ada = await signed_up(process, "longest@example.org")
+    await process.tables.users.change(ada.user.id, lambda user: user.model_copy(update={"tier": Tier.ENTERPRISE}))
+    memo = await begin(process, ada, Draft(text=text, voice=VOICES["sam"]))
+    assert await process.speaker.say(memo.id, 1)
+    ready = await process.tables.memos.load(ada.user.id, memo.id)
+    assert (ready.status, ready.text) == (AudioStatus.READY, text)
+    assert all(len(piece) <= 2_000 for piece in world.voices.bought)
 
 
 class TestStopped:
