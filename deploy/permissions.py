@@ -39,7 +39,17 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
         "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
+        "long_memos": "GetItem PutItem DeleteItem",
         COUNTERS: "Query UpdateItem",
+    },
+    "speaker": {
+        "api_keys": "GetItem",
+        "memos": "GetItem UpdateItem DeleteItem",
+        "long_memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "PutItem UpdateItem Query",
+        "usage_days": "PutItem UpdateItem DeleteItem Query",
+        "usage_months": "PutItem UpdateItem DeleteItem Query",
+        COUNTERS: "UpdateItem",
     },
     "usage": {
         "users": "GetItem",
@@ -65,11 +75,18 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }
 """By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
 
-SPEAKERS: Final = frozenset({"memos"})
+QUEUE: Final[Mapping[str, str]] = {
+    "memos": "SendMessage",
+    "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
+}
+"""By function, what it may do with the queue of long memos. Others do nothing with it."""
+
+SPEAKERS: Final = frozenset({"memos", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
 

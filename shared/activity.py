@@ -31,7 +31,11 @@ class UsageRecorder:
 
     async def note_deleted(self, memo: Memo) -> None:
         """Mark a memo's log before its row is deleted, so that reconciling keeps the log. Raises StoreUnavailable."""
-        await self._logs.mark_memo_deleted(memo.user_id, memo.id, memo.audio_url)
+        await self._logs.mark_memo_deleted(memo.user_id, memo.id, memo.audio_url, is_long=memo.is_long)
+
+    async def note_long_deleted(self, user_id: str, memo_id: str, audio_url: str) -> None:
+        """Do the same for a memo that is deleted before its audio was ready."""
+        await self._logs.mark_memo_deleted(user_id, memo_id, audio_url, is_long=True)
 
     async def record(
         self,

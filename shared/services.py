@@ -14,10 +14,14 @@ from shared.core.cursors import Cursors
 from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
+from shared.jobs.opening import open_queue
+from shared.jobs.queue import MemoQueue
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
+from shared.memos.endings import LongMemoEndings
 from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
+from shared.memos.speaking import LongMemoSpeaker
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
@@ -33,6 +37,8 @@ class Services:
     api_keys: ApiKeyService
     memos: MemoService
     keyed_memos: KeyedMemos
+    speaker: LongMemoSpeaker
+    queue: MemoQueue
     audio: AudioPlace
     quotas: Quotas
     cursors: Cursors
@@ -51,12 +57,14 @@ class Services:
         clock: Clock = utc_now,
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
+        queue: MemoQueue | None = None,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
-        `audio` and `speakers` None: what the settings choose. Raises SettingsError if the file of voices is wrong.
+        `audio`, `speakers` and `queue` None: what the settings choose. Raises SettingsError if the file of voices is
+        wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)
@@ -65,15 +73,18 @@ class Services:
         pseudonyms = Pseudonyms(settings.session_secret)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
+        endings = LongMemoEndings(store, tables, quotas=quotas, recorder=recorder, clock=clock)
+        speaker = LongMemoSpeaker(tables, endings=endings, speakers=speakers, audio=audio, clock=clock)
+        queue = queue or open_queue(settings.speech, speaker.work)
         memos = MemoService(
-            users=tables.users,
-            keys=tables.api_keys,
-            memos=tables.memos,
+            tables,
             quotas=quotas,
             attempts=attempts,
             recorder=recorder,
             speakers=speakers,
             audio=audio,
+            endings=endings,
+            queue=queue,
             clock=clock,
             ids=ids,
         )
@@ -96,17 +107,20 @@ class Services:
             ),
             memos=memos,
             keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
+            speaker=speaker,
+            queue=queue,
             audio=audio,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
             pseudonyms=pseudonyms,
             tables=tables,
-            close=partial(_close, speakers, audio, close),
+            close=partial(_close, queue, speakers, audio, close),
             is_open_to_all=is_open_to_all,
         )
 
 
-async def _close(speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+async def _close(queue: MemoQueue, speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+    await queue.close()
     await speakers.close()
     await audio.close()
     await close()

@@ -7,7 +7,7 @@ of the one would take places of the other.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -107,8 +107,9 @@ class Quotas:
         self._key_limits = KeyLimits(store)
         self._months: OrderedDict[str, tuple[date, int]] = OrderedDict()
 
-    def reservation(self) -> Reservation:
-        return Reservation(self._store)
+    def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
+        """Return a reservation, to take places or to give back those of an earlier one."""
+        return Reservation(self._store, taken=taken)
 
     async def admit(
         self, reservation: Reservation, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int

@@ -25,7 +25,7 @@ from shared.limits.quotas import Quotas
 from shared.memos.requests import MemoRequest, MemoTurn
 from shared.stores.best_effort import best_effort
 from shared.stores.port import AlreadyExists, StoreUnavailable
-from shared.tables import Memos
+from shared.tables import LongMemoList, Memos
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
 
@@ -35,8 +35,9 @@ _log = logging.getLogger("agent_talk.memos")
 class FailedMemos:
     """Undoes and records requests that made no memo. Nothing here raises but the failure itself."""
 
-    def __init__(self, *, memos: Memos, quotas: Quotas, recorder: UsageRecorder) -> None:
+    def __init__(self, *, memos: Memos, long_memos: LongMemoList, quotas: Quotas, recorder: UsageRecorder) -> None:
         self._memos = memos
+        self._long_memos = long_memos
         self._quotas = quotas
         self._recorder = recorder
 
@@ -46,12 +47,13 @@ class FailedMemos:
 
         A run of an idempotency key that fails lets the next one begin. It removes nothing, since another run may answer
         what it would remove; so once its memo may be there, it stays charged. If another run has written the memo, this
-        one is not charged, and raises FirstStillRunning.
+        one is not charged, and raises FirstStillRunning; but a listed one stays charged, since the list may give back.
         """
         try:
             yield
         except AlreadyExists as exc:
-            await request.reservation.give_back()
+            if not request.is_listed:
+                await request.reservation.give_back()
             if request.turn is None:
                 raise
             raise FirstStillRunning from exc
@@ -76,8 +78,16 @@ class FailedMemos:
                 return
             memo = request.memo
             await gather_settled(
-                _discard_audio(request), self._delete(memo), self._recorder.retract_memo(memo.user_id, memo.id)
+                self._delist(request),
+                _discard_audio(request),
+                self._delete(memo),
+                self._recorder.retract_memo(memo.user_id, memo.id),
             )
+
+    async def _delist(self, request: MemoRequest) -> None:
+        if request.is_listed:
+            with best_effort("a failed memo could not be delisted: the speaker does it", memo_id=request.names.memo_id):
+                await self._long_memos.remove(request.names.memo_id)
 
     async def _delete(self, memo: Memo) -> None:
         with best_effort("a memo that failed could not be removed: delete it", memo_id=memo.id):

@@ -126,13 +126,21 @@ class KeyedMemos:
         if memo is not None:
             if log is None:  # its run died between the two, or is about to write it
                 await self._recorder.record_memo(memo, key)
-            audio_url, seconds = memo.audio_url, memo.duration_seconds
+            audio_url, seconds, is_long = memo.audio_url, memo.duration_seconds, memo.is_long
         elif log is not None and _is_deleted(log):
-            audio_url, seconds = log[MEMO_DELETED], log["metadata"]["audioSeconds"]
+            audio_url, is_long = log[MEMO_DELETED]["audio_url"], log[MEMO_DELETED]["is_long"]
+            seconds = log["metadata"]["audioSeconds"]
         else:
             return None
         names = MemoNames(memo_id=seen.memo_id, file=seen.file, created_at=seen.created_at)
-        first = draft.memo(names, user_id=key.user_id, api_key_id=key.id, audio_url=audio_url, seconds=seconds)
+        first = draft.memo(
+            names,
+            user_id=key.user_id,
+            api_key_id=key.id,
+            audio_url=audio_url,
+            seconds=seconds,
+            is_long=is_long,
+        )
         return KeyedAnswer(memo=first, allowance=quota.day, is_replay=True)
 
     def _turn(self, key: IssuedKey, draft: Draft, given: Idempotent, seen: KeyedRun | None, body: str) -> "Turn":

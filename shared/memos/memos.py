@@ -9,26 +9,30 @@ from datetime import datetime
 from typing import Final
 
 from shared.activity import UsageRecorder
-from shared.audio.files import delete_file, is_file, new_file
+from shared.audio.files import delete_file, is_file, making, new_file
 from shared.audio.opening import AudioPlace
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
-from shared.core.errors import InvalidCredential, ValidationFailed
+from shared.core.errors import InvalidCredential, SpeechFailed, ValidationFailed
 from shared.core.ids import Ids
 from shared.core.text import characters
+from shared.jobs.queue import MemoQueue, QueueFailed
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Admission, Allowance, Quotas
+from shared.memos.endings import LongMemoEndings
 from shared.memos.failures import FailedMemos
 from shared.memos.requests import Draft, MemoNames, MemoRequest, MemoTurn
 from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.speech.opening import Speakers
+from shared.speech.reading import read_text
 from shared.speech.simulated import SimulatedSpeech
-from shared.speech.synthesizer import Synthesizer
+from shared.speech.synthesizer import Synthesizer, estimated_s
 from shared.stores.port import StoreError
-from shared.tables import ApiKeys, Memos, Users, uses_counter
+from shared.tables import Tables, uses_counter
 from shared.tables.issued_keys import IssuedKey
-from shared.tables.memos import Memo
+from shared.tables.long_memos import LongMemo, Place
+from shared.tables.memos import AudioStatus, Memo
 from shared.tables.users import User
 
 MAX_CHARACTERS: Final = 100_000
@@ -36,9 +40,6 @@ MAX_CHARACTERS: Final = 100_000
 
 FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
 """Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
-
-READ_AT_ONCE: Final = 2_000
-"""Characters that the event loop reads itself, in some 10 ms. A thread costs more than a short text's reading."""
 
 _KEYS_REMEMBERED: Final = 1024
 
@@ -50,27 +51,30 @@ class MemoService:
 
     def __init__(
         self,
+        tables: Tables,
         *,
-        users: Users,
-        keys: ApiKeys,
-        memos: Memos,
         quotas: Quotas,
         attempts: Attempts,
         recorder: UsageRecorder,
         speakers: Speakers,
         audio: AudioPlace,
+        endings: LongMemoEndings,
+        queue: MemoQueue,
         clock: Clock,
         ids: Ids,
     ) -> None:
-        self._users = users
-        self._keys = keys
-        self._memos = memos
+        self._users = tables.users
+        self._keys = tables.api_keys
+        self._memos = tables.memos
+        self._long_memos = tables.long_memos
         self._quotas = quotas
         self._attempts = attempts
         self._recorder = recorder
-        self._failures = FailedMemos(memos=memos, quotas=quotas, recorder=recorder)
+        self._failures = FailedMemos(memos=tables.memos, long_memos=tables.long_memos, quotas=quotas, recorder=recorder)
         self._speakers = speakers
         self._audio = audio
+        self._endings = endings
+        self._queue = queue
         self._clock = clock
         self._ids = ids
         self._simulated = SimulatedSpeech()
@@ -86,10 +90,11 @@ class MemoService:
     ) -> tuple[Memo, Allowance]:
         """Make a memo and keep it. Returns it with what is left of the day's limit.
 
-        `check` is the key's check, if it is still under way: nothing is said or written before it succeeds, and what it
-        raises comes before all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the
-        text is too long for the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is
-        charged and nothing is kept. What is not the caller's fault is recorded.
+        A text that its voices say well within the request is ready then; a longer one is queued. `check` is the key's
+        check, if it is still under way: nothing is said or written before it succeeds, and what it raises comes before
+        all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the text is too long for
+        the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is charged and nothing is
+        kept. What is not the caller's fault is recorded.
 
         `turn` is the run of an idempotency key that is to make it: see `FailedMemos.undone`. Raises FirstStillRunning
         if another run is to, or has.
@@ -105,8 +110,13 @@ class MemoService:
         )
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
-            memo = await self._speak(request, admission.user)
-            await self._keep(memo, request, admission)
+            speaker = self._speaker(request.key, admission.user)
+            if speaker.is_quick(request.readings[speaker]):
+                memo = await self._speak(request, speaker)
+                await self._keep(memo, request, admission)
+            else:
+                memo = _memo(request, f"/audio/{request.names.file}", estimated_s(draft.text), is_long=True)
+                await self._begin(memo, request, admission, speaker)
         request_stats.current().memos += 1
         return memo, admission.quota.day
 
@@ -122,13 +132,17 @@ class MemoService:
     async def delete(self, user_id: str, memo_id: str) -> None:
         """Delete a memo and its audio; what it counted stays. Raises MemoNotFound, AudioStoreFailed.
 
-        The row goes last: if anything before it fails, the caller can ask again.
+        The row goes last: if anything before it fails, the caller can ask again. One that is still being said ends by
+        this, unless it ended otherwise first.
         """
         memo = await self._memos.load(user_id, memo_id)
+        files = self._audio.files
+        if memo.status is AudioStatus.PROCESSING and files is not None and await self._endings.delete(files, memo_id):
+            return
         await self._recorder.note_deleted(memo)
         file = memo.audio_url.removeprefix("/audio/")
-        if is_file(file) and self._audio.files is not None:
-            await delete_file(self._audio.files, file)
+        if is_file(file) and files is not None:
+            await delete_file(files, file)
         await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
@@ -199,7 +213,7 @@ class MemoService:
         """
         speakers = (self._simulated,) if request.key.is_test else self._speakers.all
         for speaker in speakers:
-            request.readings[speaker] = await _reading(speaker, request.draft.text)
+            request.readings[speaker] = await read_text(speaker, request.draft.text)
         if all(request.readings.values()):
             return
         if not request.readings[self._speaker(request.key, await owner)]:
@@ -208,24 +222,16 @@ class MemoService:
     def _speaker(self, key: IssuedKey, owner: User) -> Synthesizer:
         return self._simulated if key.is_test else self._speakers.of(owner.tier)
 
-    async def _speak(self, request: MemoRequest, owner: User) -> Memo:
-        draft, key = request.draft, request.key
-        speaker = self._speaker(key, owner)
+    async def _speak(self, request: MemoRequest, speaker: Synthesizer) -> Memo:
         request.speaker, file = speaker, request.names.file
         began = time.perf_counter()
         try:
             kept = await speaker.kept(file) if request.turn is not None and request.turn.is_bound else None
-            speech = kept or await speaker.speak(request.readings[speaker], draft.voice, file=file)
+            speech = kept or await speaker.speak(request.readings[speaker], request.draft.voice, file=file)
         finally:
-            if not key.is_test:
+            if not request.key.is_test:
                 request_stats.current().spoke(1000 * (time.perf_counter() - began))
-        return draft.memo(
-            request.names,
-            user_id=owner.id,
-            api_key_id=key.id,
-            audio_url=speech.audio_url,
-            seconds=speech.duration_seconds,
-        )
+        return _memo(request, speech.audio_url, speech.duration_seconds)
 
     def _new_names(self, user_id: str, draft: Draft, at: datetime) -> MemoNames:
         return MemoNames(memo_id=self._ids.mint(at), file=new_file(user_id, draft.format), created_at=at)
@@ -239,6 +245,43 @@ class MemoService:
             self._mark_used(request.key, request.at),
             *([self._count(request, admission)] if request.turn is None else []),
         )
+
+    async def _begin(self, memo: Memo, request: MemoRequest, admission: Admission, speaker: Synthesizer) -> None:
+        """Charge a long memo, list it, write it, and queue it, in this order.
+
+        Whatever dies in between, a memo that its owner sees is in the list, with its mark in the audio place and all of
+        its places. Raises AudioPlaceFailed, and SpeechFailed if the queue does not take it.
+        """
+        files = self._audio.files
+        assert files is not None, "without a place of audio every text is simulated, and quick"
+        if request.turn is None:
+            await self._count(request, admission)
+        row = LongMemo(
+            memo_id=memo.id,
+            user_id=memo.user_id,
+            file=request.names.file,
+            speech=speaker.provider,
+            places=tuple(Place.of(bound) for bound in request.reservation.taken),
+            created_at=memo.created_at,
+            sent_at=request.at,
+            keyed_at=None if request.turn is None else request.at,
+        )
+        request.is_listed = True
+        if request.turn is None:
+            request.speaker, request.memo = speaker, memo
+        is_again = request.turn is not None and request.turn.is_bound
+        listed = self._long_memos.add_again(row) if is_again else self._long_memos.add(row)
+        await gather_settled(listed, files.put(making(request.names.file), b""))
+        request.speaker, request.memo = speaker, memo
+        await gather_settled(
+            self._memos.add(memo),
+            self._recorder.record_memo(memo, request.key),
+            self._mark_used(request.key, request.at),
+        )
+        try:
+            await self._queue.send(memo.id)
+        except QueueFailed as exc:
+            raise SpeechFailed("The text could not be queued", details={"provider": speaker.provider}) from exc
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
         """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""
@@ -256,11 +299,15 @@ class MemoService:
             _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
 
 
-async def _reading(speaker: Synthesizer, text: str) -> str:
-    """Return what the speaker says of a text. Long texts take up to a second, so a thread reads them."""
-    if len(text) > READ_AT_ONCE:
-        return await asyncio.to_thread(speaker.reading, text)
-    return speaker.reading(text)
+def _memo(request: MemoRequest, audio_url: str, seconds: float, *, is_long: bool = False) -> Memo:
+    return request.draft.memo(
+        request.names,
+        user_id=request.key.user_id,
+        api_key_id=request.key.id,
+        audio_url=audio_url,
+        seconds=seconds,
+        is_long=is_long,
+    )
 
 
 def _check_length(draft: Draft, user: User) -> None:

@@ -19,7 +19,16 @@ class Draft:
     title: str | None = None
     format: str = "mp3"
 
-    def memo(self, names: "MemoNames", *, user_id: str, api_key_id: str | None, audio_url: str, seconds: float) -> Memo:
+    def memo(
+        self,
+        names: "MemoNames",
+        *,
+        user_id: str,
+        api_key_id: str | None,
+        audio_url: str,
+        seconds: float,
+        is_long: bool = False,
+    ) -> Memo:
         return Memo(
             id=names.memo_id,
             user_id=user_id,
@@ -31,6 +40,7 @@ class Draft:
             character_count=characters(self.text),
             title=self.title,
             created_at=names.created_at,
+            is_long=is_long,
         )
 
 
@@ -60,8 +70,8 @@ class MemoTurn(Protocol):
 class MemoRequest:
     """`memo` is set once its rows are being written: from then on they may exist.
 
-    `speaker` likewise: from then on it may keep audio under the file of `names`. `turn` None: the request came without
-    an idempotency key.
+    `speaker` is set once it may keep audio, under the name of `names`. `is_listed`: the memo may be in the list of long
+    memos. `turn` None: the request came without an idempotency key.
     """
 
     names: MemoNames
@@ -74,4 +84,5 @@ class MemoRequest:
 
     speaker: Synthesizer | None = None
     memo: Memo | None = None
+    is_listed: bool = False
     turn: MemoTurn | None = None

@@ -9,6 +9,7 @@ from shared.tables.api_keys import ApiKeys
 from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
+from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos
 from shared.tables.schema import (
     API_KEYS,
@@ -39,6 +40,7 @@ __all__ = [
     "ApiKeys",
     "IdempotencyKeys",
     "LogKind",
+    "LongMemoList",
     "Memos",
     "Subscriptions",
     "Tables",
@@ -58,6 +60,7 @@ class Tables:
     api_keys: ApiKeys
     idempotency_keys: IdempotencyKeys
     memos: Memos
+    long_memos: LongMemoList
     usage_logs: UsageLogs
     active_owners: ActiveOwners
     subscriptions: Subscriptions
@@ -69,6 +72,7 @@ class Tables:
             api_keys=ApiKeys(store),
             idempotency_keys=IdempotencyKeys(store),
             memos=Memos(store),
+            long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),

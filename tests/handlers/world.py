@@ -15,9 +15,11 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
+from handlers import speaker
 from shared.accounts.passwords import Passwords
 from shared.audio.opening import AudioPlace
 from shared.core.settings import Settings
+from shared.jobs.queue import MemoQueue
 from shared.observability.logs import configure_logging
 from shared.plans import Tier
 from shared.services import Services
@@ -101,8 +103,10 @@ class World:
         seed: int | None = None,
         store: str = "memory",
         audio: AudioPlace | None = None,
+        queue: MemoQueue | None = None,
     ) -> None:
         self._audio = audio
+        self._queue = queue
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -116,6 +120,7 @@ class World:
             name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
             for name, function in FUNCTIONS.items()
         }
+        self.speaker = speaker.handler.with_environment(self.environ, partial(self._build, "speaker"))
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -239,11 +244,19 @@ class World:
     def close(self) -> None:
         for function in self.functions.values():
             function.close()
+        self.speaker.close()
         self._opened.close()
 
     def _build(self, function: str, settings: Settings) -> Services:
         store = PermittedStore(self.store, function)
-        services = Services.on(store, settings, passwords=Passwords(self.hasher), clock=self.clock, audio=self._audio)
+        services = Services.on(
+            store,
+            settings,
+            passwords=Passwords(self.hasher),
+            clock=self.clock,
+            audio=self._audio,
+            queue=self._queue,
+        )
         self.built.append(services)
         return services
 

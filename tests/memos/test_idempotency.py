@@ -148,6 +148,7 @@ class _Voices:
     """Says each text otherwise than before, and longer: by a second for each call. `failures` come first."""
 
     max_characters = 1_000
+    quick_characters = 200
 
     def __init__(self, *failures: Exception) -> None:
         self.calls = 0
