@@ -7,7 +7,7 @@ with the rows of each table what the function's routes do; nothing else is in it
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from deploy.permissions import AUDIO, DESCRIBE, MAILERS, PERMITTED, SPEAKERS
+from deploy.permissions import AUDIO, DESCRIBE, MAILERS, PERMITTED, QUEUE, SPEAKERS
 from deploy.template import TemplateFault
 
 LOG: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
@@ -58,7 +58,7 @@ def check_role(
     made = [{"Ref": name} for name in (*SECRET_POLICIES, "NetworkPolicy") if name in resources]
     if shared != made:
         raise TemplateFault(f"{function}'s role has the policies {shared}, and needs {made}")
-    speech = [policy for policy in policies if policy.get("PolicyName") in ("audio", "polly")]
+    speech = [policy for policy in policies if policy.get("PolicyName") in ("audio", "polly", "queue")]
     mail = [policy for policy in policies if policy.get("PolicyName") == "mail"]
     log, rows = (
         _statements(policies[0]),
@@ -102,6 +102,9 @@ def _check_speech(function: str, statements: list[dict[str, Any]], *, bucket: An
             )
             for below, actions in AUDIO.get(function, {}).items()
         ]
+    if function in QUEUE:
+        arn = {"Fn::GetAtt": ["LongMemos", "Arn"]}
+        needs.append(_allowed([f"sqs:{action}" for action in QUEUE[function].split()], arn))
     if polly and function in SPEAKERS:
         needs.append(_allowed(["polly:SynthesizeSpeech"], "*"))
     if sorted(statements, key=repr) != sorted(needs, key=repr):

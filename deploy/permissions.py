@@ -21,7 +21,9 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "GetItem PutItem UpdateItem DeleteItem Query BatchWriteItem",
         "key_rings": "GetItem PutItem DeleteItem",
         "key_uses": "PutItem Query BatchWriteItem",
+        "idempotency_keys": "Query BatchWriteItem",
         "memos": "Query BatchWriteItem",
+        "long_memos": "GetItem DeleteItem Query",
         "usage_logs": "PutItem Query BatchWriteItem",
         "usage_days": "Query BatchWriteItem",
         "usage_months": "Query BatchWriteItem",
@@ -43,10 +45,21 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "users": "GetItem",
         "api_keys": "GetItem",
         "key_uses": "PutItem",
+        "idempotency_keys": "GetItem PutItem UpdateItem",
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
-        "usage_logs": "PutItem UpdateItem DeleteItem",
+        "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
+        "long_memos": "GetItem PutItem DeleteItem",
         COUNTERS: "Query UpdateItem",
+    },
+    "speaker": {
+        "api_keys": "GetItem",
+        "memos": "GetItem UpdateItem DeleteItem",
+        "long_memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "PutItem UpdateItem Query",
+        "usage_days": "PutItem UpdateItem DeleteItem Query",
+        "usage_months": "PutItem UpdateItem DeleteItem Query",
+        COUNTERS: "UpdateItem",
     },
     "usage": {
         "users": "GetItem",
@@ -73,11 +86,18 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }
 """By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
 
-SPEAKERS: Final = frozenset({"memos"})
+QUEUE: Final[Mapping[str, str]] = {
+    "memos": "SendMessage",
+    "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
+}
+"""By function, what it may do with the queue of long memos. Others do nothing with it."""
+
+SPEAKERS: Final = frozenset({"memos", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
 MAILERS: Final = frozenset({"users"})

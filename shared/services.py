@@ -18,11 +18,16 @@ from shared.core.cursors import Cursors
 from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
+from shared.jobs.opening import open_queue
+from shared.jobs.queue import MemoQueue
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.mail.opening import mailer_opener
 from shared.mail.sender import Mailer, MailSender
+from shared.memos.endings import LongMemoEndings
+from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
+from shared.memos.speaking import LongMemoSpeaker
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
@@ -39,6 +44,9 @@ class Services:
     closing: Closing
     api_keys: ApiKeyService
     memos: MemoService
+    keyed_memos: KeyedMemos
+    speaker: LongMemoSpeaker
+    queue: MemoQueue
     audio: AudioPlace
     mail: MailSender
     quotas: Quotas
@@ -61,13 +69,14 @@ class Services:
         mailer: Mailer | None = None,
         paid: PaidServices | None = None,
         sleep: Sleep = asyncio.sleep,
+        queue: MemoQueue | None = None,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
-        `audio`, `speakers` and `mailer` None: what the settings choose. Raises SettingsError if the file of voices is
-        wrong.
+        `audio`, `speakers`, `mailer` and `queue` None: what the settings choose. Raises SettingsError if the file of
+        voices is wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)
@@ -100,6 +109,21 @@ class Services:
             mail=mail,
             clock=clock,
         )
+        endings = LongMemoEndings(store, tables, quotas=quotas, recorder=recorder, clock=clock)
+        speaker = LongMemoSpeaker(tables, endings=endings, speakers=speakers, audio=audio, clock=clock)
+        queue = queue or open_queue(settings.speech, speaker.work)
+        memos = MemoService(
+            tables,
+            quotas=quotas,
+            attempts=attempts,
+            recorder=recorder,
+            speakers=speakers,
+            audio=audio,
+            endings=endings,
+            queue=queue,
+            clock=clock,
+            ids=ids,
+        )
         return cls(
             settings=settings,
             store=store,
@@ -121,25 +145,17 @@ class Services:
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
-            memos=MemoService(
-                users=tables.users,
-                keys=tables.api_keys,
-                memos=tables.memos,
-                quotas=quotas,
-                attempts=attempts,
-                recorder=recorder,
-                speakers=speakers,
-                audio=audio,
-                clock=clock,
-                ids=ids,
-            ),
+            memos=memos,
+            keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
+            speaker=speaker,
+            queue=queue,
             audio=audio,
             mail=mail,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
             pseudonyms=pseudonyms,
             tables=tables,
-            close=partial(_close, speakers, audio, mail, close),
+            close=partial(_close, queue, speakers, audio, mail, close),
             is_open_to_all=is_open_to_all,
         )
 
@@ -148,7 +164,8 @@ def _given(mailer: Mailer) -> Mailer:
     return mailer
 
 
-async def _close(speakers: Speakers, audio: AudioPlace, mail: MailSender, close: Close) -> None:
+async def _close(queue: MemoQueue, speakers: Speakers, audio: AudioPlace, mail: MailSender, close: Close) -> None:
+    await queue.close()
     await speakers.close()
     await audio.close()
     await mail.close()

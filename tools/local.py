@@ -9,6 +9,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +22,16 @@ from starlette.routing import Match
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
+from shared.audio.files import AudioPlaceFailed
 from shared.audio.opening import open_audio
 from shared.core.mail_settings import MailChoice
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.core.speech_settings import AudioChoice
+from shared.jobs.process import ProcessQueue
 from shared.mail.console import ConsoleMailer
-from shared.services import Services
+from shared.memos.speaking import NotYet
+from shared.services import Services, build_services
 from shared.speech.opening import open_speakers
 from shared.stores.opening import open_store
 from shared.stores.port import StoreError
@@ -134,7 +139,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         environ = with_secrets(environ)
         settings = Settings.from_env(environ)
-        open_speakers(settings.speech, open_audio(settings.audio))
+        audio = open_audio(settings.audio)
+        speakers = open_speakers(settings.speech, audio)
         store = open_store(settings).store
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
@@ -145,11 +151,30 @@ def _run(options: argparse.Namespace) -> int:
             await store.verify(TABLES)
         except StoreError as exc:
             raise Impossible(f"the store cannot be used: {exc}") from exc
+        await _go_on(built(settings))
 
     mailer = ConsoleMailer() if settings.mail.choice is MailChoice.CONSOLE else None
-    gateway = local_gateway(environ, lambda settings: Services.on(store, settings, mailer=mailer), mailer=mailer)
+
+    def built(settings: Settings) -> Services:
+        """Services of one function. All share the voices: a model is 100 MB."""
+        return Services.on(store, settings, audio=audio, speakers=speakers, mailer=mailer)
+
+    gateway = local_gateway(environ, built, mailer=mailer)
     AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
     return 0
+
+
+async def _go_on(services: Services) -> None:
+    """Queue the long memos that an earlier process left in the middle, in the queue of this one."""
+    if services.settings.speech.queue_url:
+        return
+    try:
+        sent = await services.speaker.send_stopped(services.queue, idle=timedelta())
+    except (StoreError, AudioPlaceFailed, NotYet) as exc:
+        print(f"long memos of an earlier run could not be gone on with: {exc}", file=sys.stderr)
+        return
+    if sent:
+        print(f"Going on with {sent} long memos of an earlier run.", flush=True)
 
 
 def _invoke(options: argparse.Namespace) -> int:
@@ -161,10 +186,22 @@ def _invoke(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as exc:
         print(f"cannot read the event: {exc}", file=sys.stderr)
         return 2
-    function = FUNCTIONS[options.function].with_environment(environ)
-    print(json.dumps(function(event, None), indent=2))
+    function = FUNCTIONS[options.function].with_environment(environ, _finishing)
+    print(json.dumps(function(event, None), indent=2), flush=True)
     function.close()
     return 0
+
+
+def _finishing(settings: Settings) -> Services:
+    """Services of one event that close once the long memos that it queued are said."""
+    services = build_services(settings)
+
+    async def close() -> None:
+        if isinstance(services.queue, ProcessQueue):
+            await services.queue.drained()
+        await services.close()
+
+    return replace(services, close=close)
 
 
 def _environment() -> dict[str, str]:

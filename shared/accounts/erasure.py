@@ -50,6 +50,7 @@ class Erasure:
         with it the claim on the address. Raises StoreError, AudioPlaceFailed.
         """
         steps = (
+            self._long_memos,
             self._audio_files,
             self._keys,
             self._days,
@@ -62,6 +63,13 @@ class Erasure:
             if not await step(user_id, can_go_on):
                 return False
         return True
+
+    async def _long_memos(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        """Take the owner's memos off the list of those still being said: their workers delete what they keep then."""
+        rows = [row async for row in self._tables.long_memos.every() if row.user_id == user_id]
+        for row in rows:
+            await self._tables.long_memos.remove(row.memo_id)
+        return can_go_on()
 
     async def _audio_files(self, user_id: str, can_go_on: CanGoOn) -> bool:
         files = self._audio.files

@@ -7,8 +7,10 @@ from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys
 from shared.tables.closing import ClosingAccounts
+from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
+from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos
 from shared.tables.schema import (
     API_KEYS,
@@ -38,7 +40,9 @@ __all__ = [
     "ActiveOwners",
     "ApiKeys",
     "ClosingAccounts",
+    "IdempotencyKeys",
     "LogKind",
+    "LongMemoList",
     "Memos",
     "Subscriptions",
     "Tables",
@@ -56,7 +60,9 @@ class Tables:
 
     users: Users
     api_keys: ApiKeys
+    idempotency_keys: IdempotencyKeys
     memos: Memos
+    long_memos: LongMemoList
     usage_logs: UsageLogs
     active_owners: ActiveOwners
     subscriptions: Subscriptions
@@ -67,7 +73,9 @@ class Tables:
         return cls(
             users=Users(store),
             api_keys=ApiKeys(store),
+            idempotency_keys=IdempotencyKeys(store),
             memos=Memos(store),
+            long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),

@@ -9,8 +9,10 @@ from shared.tables.schema import (
     API_KEYS,
     CLOSING,
     EMAILS,
+    IDEMPOTENCY_KEYS,
     KEY_RINGS,
     KEY_USES,
+    LONG_MEMOS,
     MEMOS,
     STRIPE_IDS,
     SUBSCRIPTIONS,
@@ -29,14 +31,14 @@ BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
 }
 """Tables with partitions of the owner's own, which are erased whole."""
 
-BY_KEY: Final = (API_KEYS,)
+BY_KEY: Final = (IDEMPOTENCY_KEYS, API_KEYS)
 """Tables with a partition for each of the owner's API keys."""
 
 KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
 """Likewise, but a day later: a ring that is closed refuses a key that is still being made."""
 
-ONE_BY_ONE: Final = (ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
-"""Tables in which single rows are the owner's, by their keys: of each day, the subscription's, and the user's own."""
+ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
+"""Tables in which single rows are the owner's: memos still being said, each day's, the subscription's, the user's."""
 
 COUNTERS: Final = ("calls", "testcalls", "uses", "refused")
 """The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""

@@ -63,7 +63,7 @@ class Exports:
 
     def _csv_line(self, memo: Memo) -> str:
         url = memo.audio_at(self._public_url)
-        return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.duration_seconds, url]])
+        return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.audio_seconds, url]])
 
     async def _every_memo(self, user_id: str, days: int, line: Callable[[Memo], str], *, spent: int) -> str:
         today, lines = self._clock().date(), list[str]()

@@ -35,7 +35,9 @@ from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Key, Store, StoreError, StoreUnavailable
 from shared.tables import MEMOS, TABLES, USAGE_DAYS, USAGE_MONTHS
 from shared.tables.closing import ClosingAccount
+from shared.tables.long_memos import LongMemo
 from shared.tables.owned import BY_KEY, BY_OWNER, COUNTERS, KEPT_A_DAY, NOT_OWNED, ONE_BY_ONE
+from shared.tables.schema import IDEMPOTENCY_KEYS
 from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from tests.fakes.mails import CaughtMails
 from tests.fakes.micro_store_world import micro_store_world
@@ -117,7 +119,20 @@ async def busy_owner(services: Services, email: str = EMAIL) -> SignedUp:
             updated_at=NOON,
         )
     )
+    await services.store.claim(IDEMPOTENCY_KEYS, Key(ada.api_key.key.id, "a" * 64), {"owner": ada.user.id})
     files, file = files_of(services), new_file(ada.user.id)
+    memo_id = IDS.mint(NOON)
+    await services.tables.long_memos.add(
+        LongMemo(
+            memo_id=memo_id,
+            user_id=ada.user.id,
+            file=file,
+            speech="local",
+            places=(),
+            created_at=NOON,
+            sent_at=NOON,
+        )
+    )
     for name in (audio(file), making(file), piece(file, 0)):
         await files.put(name, b"sound")
     return ada

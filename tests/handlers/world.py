@@ -15,9 +15,11 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
+from handlers import speaker
 from shared.accounts.passwords import Passwords
 from shared.audio.opening import AudioPlace
 from shared.core.settings import Settings
+from shared.jobs.queue import MemoQueue
 from shared.observability.logs import configure_logging
 from shared.plans import Tier
 from shared.services import Services
@@ -109,10 +111,12 @@ class World:
         seed: int | None = None,
         store: str = "memory",
         audio: AudioPlace | None = None,
+        queue: MemoQueue | None = None,
     ) -> None:
         self._audio = audio
         self.mails = CaughtMails()
         self.slept: list[float] = []
+        self._queue = queue
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -123,6 +127,7 @@ class World:
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = self._functions()
+        self.speaker = speaker.handler.with_environment(self.environ, partial(self._build, "speaker"))
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -253,6 +258,7 @@ class World:
     def close(self) -> None:
         for function in self.functions.values():
             function.close()
+        self.speaker.close()
         self._opened.close()
 
     def _functions(self) -> dict[str, Function]:
@@ -271,6 +277,7 @@ class World:
             audio=self._audio,
             mailer=self.mails,
             sleep=self._sleep,
+            queue=self._queue,
         )
         self.built.append(services)
         return services
