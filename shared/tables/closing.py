@@ -18,7 +18,7 @@ READ: Final = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ClosingAccount:
-    """`emptied_at` is when nothing was left of it, but for this row and the ring that admits no keys; None: not yet."""
+    """`emptied_at` is when nothing was left of it but this row, and the ring, which admits no keys; None: not yet."""
 
     user_id: str
     since: datetime
