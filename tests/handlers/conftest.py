@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from shared.audio.opening import AudioPlace
+from shared.jobs.queue import MemoQueue
 from tests.handlers.world import Account, Logs, World, kept_logs
 
 NewWorld = Callable[..., World]
@@ -20,9 +21,13 @@ def new_world(store_choice: str) -> Iterator[NewWorld]:
     made: list[World] = []
 
     def make(
-        environ: Mapping[str, str] | None = None, *, seed: int | None = None, audio: AudioPlace | None = None
+        environ: Mapping[str, str] | None = None,
+        *,
+        seed: int | None = None,
+        audio: AudioPlace | None = None,
+        queue: MemoQueue | None = None,
     ) -> World:
-        made.append(World(environ, seed=seed, store=store_choice, audio=audio))
+        made.append(World(environ, seed=seed, store=store_choice, audio=audio, queue=queue))
         return made[-1]
 
     yield make
