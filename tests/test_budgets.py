@@ -184,6 +184,17 @@ async def test_key_rotation_costs_11_requests(api: Api, owner: Owner) -> None:
     assert cost.requests == 5
 
 
+async def test_a_refused_rotation_is_four_requests_or_one(api: Api, owner: Owner) -> None:
+    """Three after the session's check, and none once the container knows that the hour's changes are used up."""
+    path, key_id = "/api/keys/{}/rotate", owner.key_id
+    for _ in range(60):
+        key_id = (await api.http.post(path.format(key_id), headers=owner.session)).json()["key"]["id"]
+    for most in (4, 1):
+        with api.world.recorder.measure() as cost:
+            assert (await api.http.post(path.format(key_id), headers=owner.session)).status_code == 429
+        assert cost.requests == most
+
+
 async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) -> None:
     """With limits and what is used of them: those counters lie in the range of the uses."""
     limits = {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}

@@ -331,7 +331,7 @@ function drawKeys(content, { keys }) {
 
 function endOf({ isActive, expiresAt, rotatedTo }) {
   if (!isActive) return rotatedTo === null ? "over" : "replaced";
-  return expiresAt === null ? "none" : momentOf(expiresAt);
+  return expiresAt === null ? "none" : `${expiresAt.slice(0, 10)} ${expiresAt.slice(11, 16)} UTC`;
 }
 
 function limitsOf({ limits, used }) {

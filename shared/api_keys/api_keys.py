@@ -214,7 +214,8 @@ class ApiKeyService:
             raise too_many(most)
         new = _successor(old, at, expiry)
         async with attempt.unless_it_fails():
-            done = await self._keys.rotate(old, new.key, ends_at=at + grace, admitted=attempt.begin())
+            await attempt.begin()
+            done = await self._keys.rotate(old, new.key, ends_at=at + grace)
             if done.to != new.key.id:
                 raise await self._rotated(done)
         await self._record_rotation(done)

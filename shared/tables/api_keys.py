@@ -129,7 +129,8 @@ class ApiKeys:
             return kept([*entries, entry_of(key)], key.created_at)
 
         try:
-            await self._issue(key, admitted)
+            written = self._store.add(API_KEYS, Key(key.id), key.document())
+            await gather_settled(*((written,) if admitted is None else (written, admitted)))
             try:
                 await self._rings.change(key.user_id, change)
             except ValidationFailed:  # a revocation that the ring lacks may leave room
@@ -170,10 +171,10 @@ class ApiKeys:
             raise ValidationFailed("API key has expired")
         return Rotatable(key=key, ends_at=IssuedKey.read(issued).expires_at, in_grace=replaced_in(entries, at))
 
-    async def rotate(self, old: Rotatable, new: IssuedKey, *, ends_at: datetime, admitted: Awaitable[None]) -> Rotation:
+    async def rotate(self, old: Rotatable, new: IssuedKey, *, ends_at: datetime) -> Rotation:
         """Replace a key, which ends at `ends_at` or earlier, by a new one. Returns the rotation that was done.
 
-        It is another one if two ran at the same time; then nothing is left of the new key. `admitted` as for `create`.
+        It is another one if two ran at the same time; then nothing is left of the new key.
 
         The old key's end is written first, so it never outlives it, wherever this stops. The ring is the commit. If it
         is never written, the old key ends all the same, and can be rotated again.
@@ -191,8 +192,10 @@ class ApiKeys:
             return replaced(kept([*entries, entry_of(new)], new.created_at), rotated)
 
         try:
-            await self._issue(new, admitted)
-            await self._store.extend(API_KEYS, Key(key.id), f"{ENDS}{new.id}", end)
+            await gather_settled(
+                self._store.extend(API_KEYS, Key(key.id), f"{ENDS}{new.id}", end),
+                self._store.add(API_KEYS, Key(new.id), new.document()),
+            )
             try:
                 entries = await self._rings.change(key.user_id, change)
             except StoreError:
@@ -233,10 +236,6 @@ class ApiKeys:
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
         await self._rings.mark_used(user_id, api_key_id, minute)
-
-    async def _issue(self, key: IssuedKey, admitted: Awaitable[None] | None) -> None:
-        written = self._store.add(API_KEYS, Key(key.id), key.document())
-        await gather_settled(*((written,) if admitted is None else (written, admitted)))
 
     async def _change(self, user_id: str, api_key_id: str, mark: str, fields: dict[str, Any], at: datetime) -> None:
         """Set fields of a key, for its check and for lists. Raises NotFound if its owner has no such key.

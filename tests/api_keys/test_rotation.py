@@ -12,8 +12,8 @@ from shared.api_keys.api_keys import Expiry, NewKey
 from shared.core.errors import AgentTalkError, Conflict, InvalidCredential, ValidationFailed
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
-from shared.stores.port import StoreUnavailable
-from shared.tables import API_KEYS, Window
+from shared.stores.port import Document, Key, StoreUnavailable
+from shared.tables import API_KEYS, KEY_RINGS, Window
 from shared.tables.issued_keys import KeyLimit, Scope
 from shared.tables.usage_logs import Action
 from tests.limits.gateways import ALL_STORES, stores
@@ -162,8 +162,8 @@ async def test_a_rotation_shows_the_end_when_the_ring_fails(store: MemoryStore, 
     """If the ring cannot be written, the list shows all the same that the old key ended, and a repeat replaces it."""
     ada = await signed_up(services)
     old = ada.api_key.key
-    reads_add_attempt_extend = 5
-    failing = services_on(FailingStore(store, at=reads_add_attempt_extend))
+    reads_attempt_add_extend = 5
+    failing = services_on(FailingStore(store, at=reads_attempt_add_extend))
     with pytest.raises(StoreUnavailable):
         await failing.api_keys.rotate(ada.user, old.id, grace=timedelta())
     (shown,) = await services.tables.api_keys.of(ada.user.id, NOON)
@@ -198,3 +198,28 @@ async def test_keys_in_grace_are_no_more_than_the_plans(services: Services) -> N
         await services.api_keys.rotate(ada.user, key.key.id, grace=hour)
     assert caught.value.details == {"limit": 2}
     assert await services.api_keys.rotate(ada.user, key.key.id, grace=timedelta())
+
+
+async def test_a_key_of_an_earlier_version_is_whole(store: MemoryStore, services: Services) -> None:
+    """Rows without scopes, limits and rotation: every scope, no limit, and they can be limited and rotated."""
+    ada = await signed_up(services)
+    old = ada.api_key.key
+    later = {"scopes", "rotated_to", "rotated_at", *KeyLimit}
+
+    def earlier(document: Document | None) -> Document:
+        assert document is not None
+        return {name: value for name, value in document.items() if name not in later}
+
+    ring = await store.get(KEY_RINGS, Key(ada.user.id))
+    assert ring is not None
+    await store.update(KEY_RINGS, Key(ada.user.id), lambda _: {"keys": [earlier(entry) for entry in ring["keys"]]})
+    document = await store.get(API_KEYS, Key(old.id))
+    await store.delete(API_KEYS, Key(old.id))
+    await store.add(API_KEYS, Key(old.id), earlier(document))
+    checked = await services.api_keys.authenticate(ada.api_key.secret)
+    assert all(map(checked.may, Scope))
+    assert checked.limits == {}
+    limited = await services.api_keys.change(ada.user, old.id, limits={KeyLimit.CHARACTERS_PER_DAY: 5})
+    assert (limited.limits, limited.used) == ({KeyLimit.CHARACTERS_PER_DAY: 5}, {KeyLimit.CHARACTERS_PER_DAY: 0})
+    new = await services.api_keys.rotate(ada.user, old.id, grace=timedelta())
+    assert new.key.limits == limited.limits

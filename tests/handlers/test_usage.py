@@ -129,6 +129,8 @@ def test_an_unknown_action_is_told_with_those_there_are(world: World, ada: Accou
             "memo_created",
             "memo_failed",
             "key_created",
+            "key_rotated",
+            "key_limited",
             "key_revoked",
             "user_signup",
             "user_login",
