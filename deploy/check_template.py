@@ -188,9 +188,11 @@ def check_function(template: Mapping[str, Any], name: str, *, speech: bool = Fal
     expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": timeout}
     if function | expected != function or not function["Code"]["S3Key"].endswith(f"/{archive}"):
         raise TemplateFault(f"{name} is no {DEPLOYED.machine} function on {archive}")
-    if function["MemorySize"] < (2048 if speech else 512) or resources[f"{logical}LogGroup"]["Properties"][
-        "RetentionInDays"
-    ] not in (14, 90):
+    least = 2048 if speech else 1024 if name == "speaker" else 512
+    if function["MemorySize"] < least or resources[f"{logical}LogGroup"]["Properties"]["RetentionInDays"] not in (
+        14,
+        90,
+    ):
         raise TemplateFault(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
         raise TemplateFault(f"{name} has no role of its own")

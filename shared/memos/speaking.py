@@ -6,7 +6,7 @@ from datetime import timedelta
 from math import inf
 from typing import Final
 
-from shared.audio.files import AudioFiles, is_closed
+from shared.audio.files import AudioFiles, delete_parts, is_closed
 from shared.audio.opening import AudioPlace
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, InternalError
@@ -61,7 +61,10 @@ class LongMemoSpeaker:
         try:
             seconds = await self._said(memo, row, time_left_s)
         except NotWanted as exc:
-            raise NotYet("another worker writes its end") from exc
+            if await self._tables.long_memos.get(memo_id) is not None:
+                raise NotYet("another worker writes its end") from exc
+            await delete_parts(files, row.file)  # what this worker kept after the end was written
+            return True
         except Unfinished as exc:
             if not exc.bought:
                 raise NotYet("another worker says it, or the time was too short") from exc

@@ -43,12 +43,20 @@ class Killed(BaseException):
 class Steps:
     """Counts what a process asks of the world outside, and kills it at one of these steps.
 
-    `at` None: it lives. `after`: that step is carried out, and only its answer is lost.
+    `at` None: it lives. `after`: that step is carried out, and only its answer is lost. `before` is awaited before the
+    step with its number, while the process waits.
     """
 
-    def __init__(self, *, at: int | None = None, after: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        at: int | None = None,
+        after: bool = False,
+        before: tuple[int, Callable[[], Awaitable[object]]] | None = None,
+    ) -> None:
         self._at = at
         self._after = after
+        self._before = before
         self.names: list[str] = []
 
     @property
@@ -58,6 +66,8 @@ class Steps:
     async def take(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         number = len(self.names)
         self.names.append(name)
+        if self._before is not None and number == self._before[0]:
+            await self._before[1]()
         if self._at is not None and number >= self._at:
             if number == self._at and self._after:
                 await call()

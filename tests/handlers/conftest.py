@@ -4,6 +4,7 @@ import pytest
 
 from shared.audio.opening import AudioPlace
 from shared.jobs.queue import MemoQueue
+from shared.speech.opening import Speakers
 from tests.handlers.world import Account, Logs, World, kept_logs
 
 NewWorld = Callable[..., World]
@@ -26,8 +27,9 @@ def new_world(store_choice: str) -> Iterator[NewWorld]:
         seed: int | None = None,
         audio: AudioPlace | None = None,
         queue: MemoQueue | None = None,
+        speakers: Callable[[AudioPlace], Speakers] | None = None,
     ) -> World:
-        made.append(World(environ, seed=seed, store=store_choice, audio=audio, queue=queue))
+        made.append(World(environ, seed=seed, store=store_choice, audio=audio, queue=queue, speakers=speakers))
         return made[-1]
 
     yield make

@@ -103,6 +103,23 @@ class TestLongMemo:
         exact = get(speaking, ada.key, memo)["audio"]["duration"]
         assert seconds() == pytest.approx([exact] * 4, abs=0.0006)
 
+    def test_memo_said_a_day_later_corrects_what_was_summed(self, speaking: World) -> None:
+        """Its day has been summed with the estimate by then: the figures are exact all the same."""
+        ada = speaking.sign_up()
+        memo = say(speaking, ada.key, LONG).json
+        speaking.later(days=1, hours=2)
+        days = {"startTime": "2026-03-02", "endTime": "2026-03-02", "bucket": "1d"}
+
+        def seconds() -> float:
+            (bucket,) = speaking.get("/api/v1/usage/series", token=ada.session, query=days).json["buckets"]
+            told: float = bucket["results"][0]["audioSeconds"]
+            return told
+
+        assert seconds() == memo["audio"]["duration"]
+        assert handed_over(speaking, memo["id"]) == []
+        exact = get(speaking, ada.key, memo)["audio"]["duration"]
+        assert seconds() == pytest.approx(exact, abs=0.0006)
+
     def test_deleting_a_processing_memo_leaves_nothing(self, speaking: World, queue: HeldQueue, folder: Path) -> None:
         """Its audio is 404, it is not said any more, and it stays a call."""
         ada = speaking.sign_up()

@@ -5,7 +5,7 @@ import base64
 import io
 import json
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,13 @@ from argon2 import PasswordHasher
 
 from handlers import speaker
 from shared.accounts.passwords import Passwords
-from shared.audio.opening import AudioPlace
+from shared.audio.opening import AudioPlace, open_audio
 from shared.core.settings import Settings
 from shared.jobs.queue import MemoQueue
 from shared.observability.logs import configure_logging
 from shared.plans import Tier
 from shared.services import Services
+from shared.speech.opening import Speakers
 from shared.stores.memory.store import Pause
 from shared.stores.port import StoreUnavailable
 from shared.tables import Users
@@ -112,10 +113,12 @@ class World:
         store: str = "memory",
         audio: AudioPlace | None = None,
         queue: MemoQueue | None = None,
+        speakers: Callable[[AudioPlace], Speakers] | None = None,
     ) -> None:
         self._audio = audio
         self.mails = CaughtMails()
         self.slept: list[float] = []
+        self._speakers = speakers
         self._queue = queue
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
@@ -268,13 +271,14 @@ class World:
         }
 
     def _build(self, function: str, settings: Settings) -> Services:
-        store = PermittedStore(self.store, function)
+        store, audio = PermittedStore(self.store, function), self._audio or open_audio(settings.audio)
         services = Services.on(
             store,
             settings,
             passwords=Passwords(self.hasher),
             clock=self.clock,
-            audio=self._audio,
+            audio=audio,
+            speakers=None if self._speakers is None else self._speakers(audio),
             mailer=self.mails,
             sleep=self._sleep,
             queue=self._queue,

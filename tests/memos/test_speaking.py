@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from shared.accounts.accounts import SignedUp
-from shared.audio.files import Presence, audio, close_owner, look, owner_digest
+from shared.audio.files import Presence, audio, close_owner, erase_owner, look, owner_digest
 from shared.audio.mp3 import read_mp3
 from shared.core.clock import DAY
 from shared.core.errors import DailyLimitExceeded, SpeechFailed
@@ -215,10 +216,9 @@ class TestDeletion:
             await world.process().memos.delete(ada.user.id, memo.id)
 
         world.voices.before = delete
-        with pytest.raises(NotYet):
-            await process.speaker.say(memo.id, 1)
-        assert await process.speaker.say(memo.id, 2)
-        assert [name for name in world.kept() if not name.startswith(("pieces/", "leases/"))] == []
+        assert await process.speaker.say(memo.id, 1)
+        assert world.kept() == []
+        assert sum(world.voices.bought.values()) <= 2
         assert await process.tables.memos.get(ada.user.id, memo.id) is None
 
     async def test_closed_owners_memo_is_dropped(self, world: LongMemoWorld, process: Services, ada: SignedUp) -> None:
@@ -228,9 +228,57 @@ class TestDeletion:
         assert world.voices.bought == {}
         assert [name for name in world.kept() if not name.startswith("closed/")] == []
 
+    async def test_deleted_at_each_step_of_its_worker(self, world: LongMemoWorld) -> None:
+        """Whenever its owner deletes it, neither memo, row, audio nor part of it is left; it stays one call."""
+        process, at = world.process(), 0
+        while True:
+            ada = await signed_up(process, f"deleter{at}@example.org")
+            memo = await begin(process, ada)
+            steps = Steps(before=(at, partial(process.memos.delete, ada.user.id, memo.id)))
+            await self.ended(world, memo, steps)
+            if len(steps.names) <= at:
+                break
+            assert await process.tables.memos.get(ada.user.id, memo.id) is None
+            assert [row async for row in process.tables.long_memos.every()] == []
+            assert world.kept() == []
+            counts = await counted(process, ada)
+            assert (counts.calls, await used(process, ada)) == (1, (1, 1, 1))
+            at += 1
+        assert at > 25
+
+    async def test_owner_closed_at_each_step_of_the_worker(self, world: LongMemoWorld) -> None:
+        """Whenever the account is closed and erased, no audio of it is left that was put afterwards."""
+        process, at = world.process(), 0
+        while True:
+            ada = await signed_up(process, f"closer{at}@example.org")
+            memo = await begin(process, ada)
+
+            async def close(owner: str = ada.user.id) -> None:
+                await close_owner(world.files, owner)
+                await erase_owner(world.files, owner)
+
+            steps = Steps(before=(at, close))
+            await self.ended(world, memo, steps)
+            if len(steps.names) <= at:
+                break
+            assert [name for name in world.kept() if not name.startswith("closed/")] == []
+            at += 1
+        assert at > 25
+
+    async def ended(self, world: LongMemoWorld, memo: Memo, steps: Steps) -> None:
+        """Hand a memo over to a worker with these steps, and to others, until it has an end."""
+        process = world.process(steps)
+        for _ in range(5):
+            try:
+                if await process.speaker.say(memo.id, 1):
+                    return
+            except NotYet:
+                process = world.process()
+        raise AssertionError("the memo has no end")
+
 
 class TestTwoWorkers:
-    @pytest.mark.parametrize("workers", [2, 5])
+    @pytest.mark.parametrize(("seed", "workers"), [(0, 2), (1, 2), (2, 2), (3, 5), (4, 5), (5, 5)])
     async def test_workers_at_once_buy_each_piece_once(
         self, world: LongMemoWorld, process: Services, ada: SignedUp, workers: int
     ) -> None:
