@@ -45,7 +45,7 @@ def add_to(commands: Any) -> None:
 
 
 async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
-    settings = maintenance_settings(environ)
+    settings = maintenance_settings(environ, audio=True)
     place = open_audio(settings.audio)
     files = place.files
     if files is None:
