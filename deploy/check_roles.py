@@ -28,7 +28,13 @@ INTERFACES: Final = (
 _BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
 
-SECRET_POLICIES: Final = ("SessionSecretPolicy", "MicroKeyPolicy", "ElevenLabsKeyPolicy", "OpenAiKeyPolicy")
+SECRET_POLICIES: Final = (
+    "SessionSecretPolicy",
+    "MicroKeyPolicy",
+    "AppSlugPolicy",
+    "ElevenLabsKeyPolicy",
+    "OpenAiKeyPolicy",
+)
 """Each reads one secret."""
 
 
