@@ -56,7 +56,7 @@ VALUES: Final = (
     ),
 )
 STAGES: Final = ("$default", "dev", "api", "production")
-BASES: Final = ("", "/v1x", "/api", "//", "/..", "/%2e%2e")
+BASES: Final = (*[""] * 8, "/v1x", "/api", "//", "/..", "/%2e%2e")
 
 junk = st.one_of(st.sampled_from(VALUES), st.text(max_size=40))
 fields = st.sampled_from(
@@ -122,7 +122,12 @@ def events(draw: st.DrawFn, prepared: Prepared) -> tuple[str, Event]:
         "stage": stage,
     }
     build = draw(st.sampled_from((http_event, rest_event)))
-    event = build(draw(st.sampled_from((method, method, method, "HEAD", "PURGE", ""))), base + path, **how)
+    if build is http_event and stage != "$default":
+        base = f"/{stage}{base}"
+    method = draw(st.sampled_from((*[method] * 8, "HEAD", "PURGE", "")))
+    event = build(method, base + path, **how)
+    if base and draw(st.booleans()):  # the gateway names the route that follows its base path
+        event["routeKey" if build is http_event else "resource"] = f"{method} {path}" if build is http_event else path
     for hole in draw(st.lists(st.sampled_from(HOLES), max_size=2)):
         if hole in event:
             event[hole] = draw(st.sampled_from((None, "", 7, [], {}, [None], {"a": None})))
