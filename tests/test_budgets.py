@@ -222,13 +222,16 @@ async def test_key_creation_costs_9_requests(api: Api, owner: Owner) -> None:
     assert (requests, depth <= 8) == (9, True), (requests, depth)
 
 
-@pytest.mark.parametrize(("other_keys", "most"), [(0, 9), (1, 10)])
-async def test_key_revocation_costs_10_requests(api: Api, owner: Owner, other_keys: int, most: int) -> None:
-    """Revoking a key is 10 requests, 8 of which wait for one another; 9 on a ring that was never rewritten."""
+@pytest.mark.parametrize(("other_keys", "most"), [(0, 10), (1, 11)])
+async def test_key_revocation_costs_11_requests(api: Api, owner: Owner, other_keys: int, most: int) -> None:
+    """Revoking a key is 11 requests, 9 of which wait for one another; 10 on a ring that was never rewritten.
+
+    One more than designed: it counts that a revocation begins, so that no list misses one that a crash cut short.
+    """
     for _ in range(other_keys):
         await api.http.post("/api/keys", json={}, headers=owner.session)
     requests, depth = await api.cost("DELETE", f"/api/keys/{owner.key_id}", headers=owner.session)
-    assert (requests, depth <= 8) == (most, True), (requests, depth)
+    assert (requests, depth <= 9) == (most, True), (requests, depth)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ async def test_key_revocation_costs_10_requests(api: Api, owner: Owner, other_ke
         ("/api/v1/analytics/errors", 4),
         ("/api/v1/usage/series?bucket=1d&groupBy=key&startTime=2026-01-25", 4),
         ("/api/v1/usage/series?bucket=1h&groupBy=voice", 4),
-        ("/api/v1/dashboard/stats", 7),
+        ("/api/v1/dashboard/stats", 8),
         ("/api/v1/usage/limits", 2),
     ],
 )

@@ -25,6 +25,7 @@ from shared.tables.key_rings import (
     not_found,
     replaced,
     replaced_in,
+    uses_prefix,
 )
 from shared.tables.schema import API_KEYS, KEY_USES
 
@@ -69,26 +70,24 @@ class ApiKeys:
 
     async def of(self, user_id: str, at: datetime) -> list[ApiKey]:
         """Return an owner's keys, newest first, revoked ones included, with what they used of their limits at `at`."""
-        entries, uses, beside = await gather_settled(
-            self._rings.read(user_id), self._store.counters(f"{user_id}:uses:"), self._rings.beside(user_id)
-        )
+        ring = await self._rings.whole(user_id)
 
         def with_history(entry: Document) -> ApiKey:
-            counter = f"{user_id}:uses:{entry['id']}"
+            counter = f"{uses_prefix(user_id)}{entry['id']}"
             return ApiKey.read(
                 entry
                 | {
-                    "usage_count": uses.get(counter, 0),
-                    "last_used_at": beside.used.get(entry["id"]),
+                    "usage_count": ring.counts.get(counter, 0),
+                    "last_used_at": ring.beside.used.get(entry["id"]),
                     "used": {
-                        limit: uses.get(limit.counter(counter, at), 0)
+                        limit: ring.counts.get(limit.counter(counter, at), 0)
                         for limit in KeyLimit
                         if entry.get(limit) is not None
                     },
                 }
             )
 
-        return [with_history(entry) for entry in reversed(beside.merged(entries))]
+        return [with_history(entry) for entry in reversed(ring.entries)]
 
     async def get(self, user_id: str, api_key_id: str, at: datetime) -> ApiKey | None:
         return next((key for key in await self.of(user_id, at) if key.id == api_key_id), None)
@@ -102,7 +101,7 @@ class ApiKeys:
 
     async def ring(self, user_id: str) -> list[IssuedKey]:
         """Return an owner's keys, oldest first, without their uses."""
-        return [IssuedKey.read(entry) for entry in await self._rings.merged(user_id)]
+        return [IssuedKey.read(entry) for entry in (await self._rings.whole(user_id)).entries]
 
     async def begin_ring(self, key: IssuedKey) -> None:
         """Write a new owner's first key. The owner must be new: nothing else may write this ring yet."""
@@ -134,7 +133,7 @@ class ApiKeys:
             try:
                 await self._rings.change(key.user_id, change)
             except ValidationFailed:  # a revocation that the ring lacks may leave room
-                beside = await self._rings.beside(key.user_id)
+                beside = (await self._rings.whole(key.user_id)).beside
                 await self._rings.change(key.user_id, change)
         except AgentTalkError:
             await self._store.take_back(API_KEYS, Key(key.id))
@@ -213,9 +212,8 @@ class ApiKeys:
     async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey:
         """End a key for good, in force at once. Returns it as it is then, with the time of its first revocation.
 
-        Raises NotFound if its owner has no such key. Repeatable until done: the fact that every check reads comes
-        first, then the ring. If the ring cannot be written, the revocation is stored where lists and the count of
-        active keys read it, and the ring follows with its next change.
+        Raises NotFound if its owner has no such key. Repeatable until done: it is counted first, then the fact that
+        every check reads is written, then the ring. Until the ring has it, the count makes lists read the fact.
         """
         check_id(api_key_id)
         entries, issued = await gather_settled(self._rings.read(user_id), self._store.get(API_KEYS, Key(api_key_id)))
@@ -226,13 +224,12 @@ class ApiKeys:
             return IssuedKey.read(entry)
         revoked_at = issued["revoked_at"] or iso(at)
         if issued["revoked_at"] is None:
+            await self._rings.note_revocation(user_id, api_key_id)
             await self._store.extend(API_KEYS, Key(api_key_id), "revoked_at", revoked_at)
         revoked = {"revoked_at": revoked_at, "updated_at": revoked_at}
-        try:
-            return IssuedKey.read(await self._rings.change_entry(user_id, api_key_id, revoked, unless="revoked_at"))
-        except StoreError:
-            await self._rings.put_beside(user_id, api_key_id, "revoked", revoked)
-            return IssuedKey.read(entry | revoked)
+        with best_effort("a revocation is not in its key ring: lists read it from the key", key_id=api_key_id):
+            entry = await self._rings.change_entry(user_id, api_key_id, revoked, unless="revoked_at")
+        return IssuedKey.read(entry | {"revoked_at": entry["revoked_at"] or revoked_at})
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
         await self._rings.mark_used(user_id, api_key_id, minute)

@@ -6,7 +6,7 @@
 | emails | digest of the address | changing: the claim of a user on it |
 | api_keys | key id, which derives from the key's SHA-256 | facts, extended by name, limits, ends, `revoked_at` |
 | key_rings | owner | changing: all of an owner's keys, oldest first |
-| key_uses | owner / key, key.revoked, key.name, key.limits, key.ends | registers: the last use; what the ring lacks |
+| key_uses | owner / key, key.name, key.limits, key.ends | registers: the last use; what the ring lacks |
 | memos | owner / memo | facts, extended by `title` |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` |
 | active_owners | day / owner | registers: who made a memo on that UTC day |
@@ -22,6 +22,7 @@ All users share the partition of `users`, and a day's owners that of `active_own
 | `<owner>:calls:<day or month>` | memos made with live keys |
 | `<owner>:testcalls:<day>` | memos made with test keys |
 | `<owner>:uses:<key>` | memos made with a key |
+| `<owner>:uses:<key>:revocations` | revocations that began: then a list asks the key itself whether it is revoked |
 | `<owner>:uses:<key>:<day>:memos`, `<owner>:uses:<key>:<day or month>:characters` | used of the key's own limits |
 | `<owner>:refused:<live, test or key>:<day or month>` | memos refused by a limit |
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |

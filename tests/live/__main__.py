@@ -14,7 +14,7 @@ from tests.live.processes import add_checkout, checkout
 
 WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
     "contract": ("the contract suite of stores", contract.run),
-    "races": ("the races of the first issue, through two gateways", races.run),
+    "races": ("races of memos, sign-ups, keys, rotations and limits of keys, through two gateways", races.run),
     "limits": ("ten rounds of races at a limit, beside invalid requests, through two gateways", limits.run),
     "histories": (
         "histories of eight clients, with kills and slow networks, checked for linearizability",

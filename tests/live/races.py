@@ -1,4 +1,4 @@
-"""The races of the first issue, over HTTP through two processes."""
+"""Races over HTTP through two processes: memos, sign-ups, keys, their rotation, limits and revocation."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,8 @@ async def through(one: Process, two: Process, *, rounds: int) -> None:
 
 
 async def _round(front: Front) -> str:
-    return "; ".join([await _memos(front), await _sign_ups(front), await _keys(front), await _revocation(front)])
+    races = (_memos, _sign_ups, _keys, _rotations, _key_limit, _revocation)
+    return "; ".join([await race(front) for race in races])
 
 
 async def _newcomer(front: Front) -> Person:
@@ -75,6 +76,36 @@ async def _keys(front: Front) -> str:
     keys = await front.send("GET", "/api/keys", token=person.session)
     assert sum(key["isActive"] for key in keys.body["keys"]) == 2
     return f"20 keys at limit 2 {_told(statuses)} within {_longest_s(replies):.1f} s"
+
+
+async def _rotations(front: Front) -> str:
+    person = await _newcomer(front)
+    path = f"/api/keys/{person.key_id}/rotate"
+    replies = await asyncio.gather(*(front.send("POST", path, token=person.session, json={}) for _ in range(20)))
+    statuses = _statuses(replies)
+    assert statuses == {201: 1, 409: 19}, statuses
+    (made,) = (reply.body["key"] for reply in replies if reply.status == 201)
+    keys = await front.send("GET", "/api/keys", token=person.session)
+    assert [(key["id"], key["isActive"]) for key in keys.body["keys"]] == [(made["id"], True), (person.key_id, False)]
+    uses = [await front.send("GET", "/api/v1/memos", token=key) for key in (made["key"], person.key)]
+    assert [use.status for use in uses] == [200, 401]
+    return f"20 rotations of a key {_told(statuses)} within {_longest_s(replies):.1f} s"
+
+
+async def _key_limit(front: Front) -> str:
+    person = await _newcomer(front)
+    path, limits = f"/api/keys/{person.key_id}", {"memosPerDay": 10, "charactersPerMonth": 10_000}
+    assert (await front.send("PATCH", path, token=person.session, json={"limits": limits})).status == 200
+    replies = await asyncio.gather(
+        *(front.send("POST", "/api/v1/memo", token=person.key, json=MEMO) for _ in range(40))
+    )
+    statuses = _statuses(replies)
+    assert statuses == {201: 10, 429: 30}, statuses
+    key = (await front.send("GET", path, token=person.session)).body["key"]
+    counted = await front.send("GET", "/api/v1/usage/limits", token=person.session)
+    assert (key["used"]["memosToday"], key["usageCount"], counted.body["daily"]["used"]) == (10, 10, 10)
+    assert key["used"]["charactersThisMonth"] == 10 * len(MEMO["text"])
+    return f"40 memos by a key with 10 a day {_told(statuses)}"
 
 
 async def _revocation(front: Front) -> str:
