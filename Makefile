@@ -5,6 +5,7 @@ MICRO_PORT ?= 7070
 DYNAMODB_PORT ?= 8001
 TARGET ?= arm64
 STORE ?= micro
+FUZZ ?= 10
 # .venv for the default Python; .venv-3.13 for PYTHON=python3.13, so that neither is built anew for the other.
 VENV ?= .venv$(patsubst python%,-%,$(filter-out python python3,$(notdir $(PYTHON))))
 PY := $(VENV)/bin/python
@@ -15,7 +16,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores
+.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-micro bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -36,6 +37,10 @@ test: $(READY) ## Run the tests
 test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
 	$(PY) -m pytest tests/handlers --store dynamodb
+
+fuzz: $(READY) ## Ask at random for longer: every route by schemathesis, whole events, and use against a model on each store
+	$(PY) -m pytest tests/handlers/test_openapi.py tests/handlers/test_any_event.py --fuzz $(FUZZ)
+	for store in memory micro dynamodb; do $(PY) -m pytest tests/handlers/test_stateful.py --store $$store --fuzz $(FUZZ) || exit 1; done
 
 check: check-python check-deployment scan test-runtime ## Check everything: format, lint, types, tests, and what would be deployed
 

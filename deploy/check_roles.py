@@ -32,6 +32,7 @@ _BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazona
 SECRET_POLICIES: Final = (
     "SessionSecretPolicy",
     "MicroKeyPolicy",
+    "AppSlugPolicy",
     "ElevenLabsKeyPolicy",
     "OpenAiKeyPolicy",
     "SmtpPasswordPolicy",

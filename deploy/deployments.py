@@ -47,6 +47,7 @@ class Deployment:
 _SECRETS: Final = {
     "SESSION_SECRET": CANARY,
     "HYPERMICRO_API_KEY": CANARY,
+    "HYPR_APP_SLUG": CANARY,
     "ELEVENLABS_API_KEY": CANARY,
     "OPENAI_API_KEY": CANARY,
     "SMTP_PASSWORD": CANARY,
@@ -126,6 +127,21 @@ DEPLOYMENTS: Final = (
             "MicroKeyPolicy": "/agent-talk/production/hypermicro-api-key",
             "OpenAiKeyPolicy": "/agent-talk/production/openai-api-key",
             "SmtpPasswordPolicy": "/agent-talk/production/smtp-password",
+        },
+    ),
+    Deployment(
+        name="platform",
+        stage="production",
+        env={
+            **_SECRETS,
+            "AGENT_TALK_STORE": "micro",
+            "HYPR_PLATFORM_URL": "https://platform.example.org",
+            "HYPR_APP_SLUG_PARAMETER": "/agent-talk/production/app-slug",
+        },
+        makes_table=False,
+        parameters={
+            "SessionSecretPolicy": SESSION_SECRET,
+            "AppSlugPolicy": "/agent-talk/production/app-slug",
         },
     ),
     Deployment(

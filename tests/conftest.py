@@ -9,6 +9,7 @@ from tests.support import FakeClock, racing_store, services_on
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store", default="memory", help="memory, micro or dynamodb: for the functions")
+    parser.addoption("--fuzz", type=int, default=0, help="times as many random examples, which differ at each run")
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """An ASGI server that says where it answers only once it does."""
 
+import errno
 import sys
 from collections.abc import Awaitable, Callable
-from socket import socket
+from socket import AF_INET, AF_INET6, create_server, socket
 
 import uvicorn
 
@@ -34,13 +35,24 @@ class AnnouncedServer(uvicorn.Server):
         self._check = check
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        if self._check is not None:
-            try:
+        try:
+            if self._check is not None:
                 await self._check()
-            except Impossible as exc:
-                print(exc, file=sys.stderr)
-                self.should_exit = True
-                sys.exit(1)
-        await super().startup(sockets)
+            listening = sockets or [_listening(self.config.host, self.config.port)]
+        except Impossible as exc:
+            print(exc, file=sys.stderr)
+            self.should_exit = True
+            sys.exit(1)
+        await super().startup(listening)
         if self.started:
             print(self._welcome, flush=True)
+
+
+def _listening(host: str, port: int) -> socket:
+    """Return a socket that listens on the port; uvicorn's own would say no more than an errno. Raises Impossible."""
+    try:
+        return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise Impossible(f"port {port} is taken by another program: stop that one, or choose another port") from exc
+        raise Impossible(f"cannot listen on port {port} of {host}: {exc.strerror}") from exc

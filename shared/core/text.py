@@ -7,6 +7,7 @@ from typing import Final
 _LONGEST_DECOMPOSITION: Final = 4
 """The most characters that one composed character comes from, as in U+1FAF."""
 
+_MOST_MARKS: Final = 30
 LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 """Characters that some readers take for line ends, and their JSON escapes. NDJSON has one object a line."""
 
@@ -14,6 +15,21 @@ LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"
 def characters(text: str) -> int:
     """Return the length of a text as every client counts it: in UTF-16 code units."""
     return len(text.encode("utf-16-le")) // 2
+
+
+def with_few_marks(text: str) -> str:
+    """Return a text whose runs of combining characters end after 30, as Unicode's stream-safe format has them.
+
+    No word has more, and normalization's time grows with the square of a run: 100,000 of them would take 20 seconds.
+    """
+    if text.isascii():
+        return text
+    run, kept = 0, []
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def composed(text: str, *, most: int) -> str | None:

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Final
 
+from shared.core.text import with_few_marks
+
 __all__ = ["cleaned"]
 
 _KEPT_SIGNS: Final = frozenset("°©®™№℃℉")
@@ -71,7 +73,7 @@ def cleaned(text: str) -> str:
 
     Something can be said if a letter or a digit is left. Links keep their label, addresses their host, code its text.
     """
-    said = "".join(_character(character) for character in unicodedata.normalize("NFC", text))
+    said = "".join(_character(character) for character in unicodedata.normalize("NFC", with_few_marks(text)))
     said = _without_markup(_WIDE.sub("  ", said))
     said = _REPEATED.sub(r"\1\1\1", said)
     said = _BREAK.sub("\n", _SPACE.sub(" ", said)).strip()

@@ -93,6 +93,13 @@ def test_with_secrets_reads_all_by_one_request(store: Store) -> None:
     assert body == {"Names": [NAME, "/micro"], "WithDecryption": True}
 
 
+def test_with_secrets_reads_the_slug_of_the_platform(store: Store) -> None:
+    """The slug opens all rows through the platform's proxy, so it may lie where the other secrets do."""
+    env = ENV | {"AGENT_TALK_STORE": "micro", "HYPR_PLATFORM_URL": "https://platform.example.org"}
+    settings = Settings.from_env(with_secrets(env | {"HYPR_APP_SLUG_PARAMETER": "/micro"}, post=store))
+    assert settings.hypr_app_slug == "k3y"
+
+
 @pytest.mark.parametrize("env", [{}, {"SESSION_SECRET": SECRET}, {"SESSION_SECRET_PARAMETER": ""}])
 def test_with_secrets_asks_nothing_when_none_is_named(store: Store, env: dict[str, str]) -> None:
     """The environment is returned as it is."""

@@ -1,6 +1,9 @@
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 from shared.audio.opening import AudioPlace
 from shared.jobs.queue import MemoQueue
@@ -8,6 +11,7 @@ from shared.speech.opening import Speakers
 from tests.handlers.world import Account, Logs, World, kept_logs
 
 NewWorld = Callable[..., World]
+Fuzz = Callable[..., hypothesis.settings]
 
 
 @pytest.fixture
@@ -56,3 +60,21 @@ def bob(world: World) -> Account:
 def logs() -> Iterator[Logs]:
     with kept_logs() as logs:
         yield logs
+
+
+@pytest.fixture
+def fuzz(request: pytest.FixtureRequest) -> Fuzz:
+    """Settings of hypothesis for a number of examples: the same at each run, unless `--fuzz` asks for others."""
+    times: int = request.config.getoption("--fuzz")
+
+    def settings(examples: int, **more: Any) -> hypothesis.settings:
+        return hypothesis.settings(
+            max_examples=examples * max(1, times),
+            derandomize=not times,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            **more,
+        )
+
+    return settings

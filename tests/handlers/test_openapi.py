@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase
+from hypothesis import Phase
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from tests.events import http_event
+from tests.handlers.conftest import Fuzz
 from tests.handlers.world import PUBLIC_URL, World
 
 NewWorld = Callable[..., World]
@@ -192,7 +193,7 @@ class Prepared:
         for path, method, _ in operations(document)
     ],
 )
-def test_an_operation_keeps_to_its_document(new_world: NewWorld, name: str, label: str) -> None:
+def test_an_operation_keeps_to_its_document(new_world: NewWorld, fuzz: Fuzz, name: str, label: str) -> None:
     """Whatever is asked, within the document or not, by nobody, by a session or by a key."""
     prepared = Prepared(new_world())
     method, _, path = label.partition(" ")
@@ -200,14 +201,7 @@ def test_an_operation_keeps_to_its_document(new_world: NewWorld, name: str, labe
     cases = st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode])
     seen: set[int] = set()
 
-    @hypothesis.settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @fuzz(EXAMPLES, phases=[Phase.generate])
     @hypothesis.given(case=cases, who=st.sampled_from(CALLERS), known=st.sampled_from([True, True, False]))
     def check(case: schemathesis.Case[Any], who: str, known: bool) -> None:  # noqa: FBT001 drawn
         if known:

@@ -3,7 +3,7 @@
 Hypothesis chooses the requests; an outage strikes one store call of a random request. A request that an outage struck
 is answered right, or 503: then nothing is charged, and the model takes over what can be seen afterwards, within what
 the contract leaves open.
-`--store micro` and `--store dynamodb` run it on the other stores.
+`--store micro` and `--store dynamodb` run it on the other stores; `make fuzz` runs it longer on each.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from shared.core.clock import iso
 from shared.stores.port import StoreUnavailable
+from tests.handlers.conftest import Fuzz
 from tests.handlers.world import PASSWORD, Account, Answer, World
 
 KEYS: Final = "/api/keys"
@@ -408,17 +408,7 @@ class AgentTalk(RuleBasedStateMachine):
         self.session(owner)
 
 
-def test_random_use_agrees_with_the_model(store_choice: str) -> None:
+def test_random_use_agrees_with_the_model(store_choice: str, fuzz: Fuzz) -> None:
     """Whatever is asked in whatever order, and wherever the store fails once, the answers are the contract's."""
     machine = type("Machine", (AgentTalk,), {"store": store_choice})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=12,
-            stateful_step_count=30,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(machine, settings=fuzz(12, stateful_step_count=30))

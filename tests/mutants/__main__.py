@@ -1,6 +1,7 @@
 """Change lines at random, and see whether the tests that cover them notice: `python -m tests.mutants [--seed N …]`.
 
-1. The tests run once, and coverage records which of them runs each line.
+1. The tests run once on the unchanged code, and coverage records which of them runs each line. A test that fails then
+   says nothing about a change: it is named and left out. If they cannot be run at all, there is no figure.
 2. cosmic-ray lists the changes that it knows for each place: another operator, another number, a negated condition.
    For each seed a sample of places is drawn, and one change at each.
 3. In a copy of the tree each change is applied, and the tests that cover its lines run until one fails.
@@ -17,10 +18,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree as ET
 
 ROOT: Final = Path(__file__).parents[2]
 SCOPE: Final = ("shared", "handlers")
@@ -28,15 +30,19 @@ SEEDS: Final = (1, 2, 3)
 SAMPLE: Final = 30
 """Places of one seed. Each costs a start of pytest and its tests, some ten seconds."""
 
-TIMEOUT_S: Final = 300
-"""A change that makes an endless loop is noticed by the time that its tests take."""
+SLOWER: Final = 5
+START_S: Final = 60
+"""A change that makes an endless loop is noticed when its tests take this many times as long, and a start more."""
 
 COPIED: Final = ("shared", "handlers", "tools", "tests", "deploy", "pyproject.toml", "serverless.yml")
+REPORT: Final = "report.xml"
 ANNOTATIONS: Final = "core/ReplaceBinaryOperator_BitOr_"
 """Changes of `|`, which stands in annotations nearly always: their failure at import says nothing about tests."""
 
 NOTHING: Final = 5
 """pytest's status when it was given no test."""
+
+FAILED: Final = ("failure", "error")
 
 Lines = Mapping[str, Mapping[int, frozenset[str]]]
 """Of each file the tests that run each line, as pytest names them: `tests/core/test_clock.py::test_x`."""
@@ -64,13 +70,15 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         tree = _copy_of_the_tree(Path(folder))
-        lines = _covered(tree, options.tests)
+        _run_unchanged(tree, options.tests)
+        durations = _durations(tree)
+        lines = _covered(tree, durations)
         mutations = [mutation for mutation in _mutations(tree, options.scope) if mutation.path in lines]
         noticed = total = 0
         for seed in options.seed or SEEDS:
             for mutation in _sample(mutations, seed, options.sample):
                 total += 1
-                noticed += _is_noticed(tree, mutation, _tests_of(mutation, lines))
+                noticed += _is_noticed(tree, mutation, _tests_of(mutation, lines), durations)
             print(f"seed {seed}: {noticed} of {total} noticed so far", flush=True)
     print(f"{noticed} of {total} changes noticed: {100 * noticed / max(1, total):.1f} %")
     return 0
@@ -86,12 +94,34 @@ def _copy_of_the_tree(folder: Path) -> Path:
     return folder
 
 
-def _covered(tree: Path, tests: Sequence[str]) -> Lines:
-    """Run the tests, which may fail here and there, and return what covers each line."""
+def _run_unchanged(tree: Path, tests: Sequence[str]) -> None:
+    """Run the tests under coverage, with a report of each. Exits if they cannot be collected."""
     (tree / ".coveragerc").write_text(
         f"[run]\nsource = {','.join(SCOPE)}\ndynamic_context = test_function\ndata_file = {tree}/.coverage\n"
     )
-    _python(tree, "-m", "coverage", "run", "-m", "pytest", "-n", "0", *tests)
+    report = f"--junitxml={tree / REPORT}"
+    done = _python(tree, "-m", "coverage", "run", "-m", "pytest", "-n", "0", "--hypothesis-seed=0", report, *tests)
+    if done.returncode > 1:
+        sys.exit(f"the tests cannot be run on the unchanged code:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _durations(tree: Path) -> Mapping[str, float]:
+    """Return the seconds of each test that passes on the unchanged code. Prints the names of the others."""
+    seconds: dict[str, float] = {}
+    failed: set[str] = set()
+    for case in ET.parse(tree / REPORT).iter("testcase"):  # noqa: S314 pytest's own report
+        name = f"{case.get('classname')}.{case.get('name')}".partition("[")[0]
+        for node in _node(tree, name):
+            seconds[node] = seconds.get(node, 0.0) + float(case.get("time", 0))
+            if any(case.find(outcome) is not None for outcome in FAILED):
+                failed.add(node)
+    print(f"{len(seconds) - len(failed)} tests; left out, since they fail without a change: {len(failed)}", flush=True)
+    print(*sorted(failed), sep="\n", flush=True)
+    return {node: time for node, time in seconds.items() if node not in failed}
+
+
+def _covered(tree: Path, passing: Collection[str]) -> Lines:
+    """Return which of the passing tests run each line."""
     query = (
         "select file.path, context.context, line_bits.numbits from line_bits "
         "join file on file.id = file_id join context on context.id = context_id"
@@ -101,7 +131,7 @@ def _covered(tree: Path, tests: Sequence[str]) -> Lines:
         for path, context, bits in data.execute(query):
             covered = found.setdefault(str(Path(path).relative_to(tree)), {})
             for line in _numbers(bits):
-                covered.setdefault(line, set()).update(_node(tree, context))
+                covered.setdefault(line, set()).update(node for node in _node(tree, context) if node in passing)
     return {path: {line: frozenset(of) for line, of in covered.items()} for path, covered in found.items()}
 
 
@@ -122,7 +152,7 @@ def _node(tree: Path, context: str) -> list[str]:
 
 def _mutations(tree: Path, scope: Sequence[str]) -> list[Mutation]:
     (tree / "mutants.toml").write_text(
-        f"[cosmic-ray]\nmodule-path = {json.dumps(list(scope))}\ntimeout = {TIMEOUT_S}\n"
+        f"[cosmic-ray]\nmodule-path = {json.dumps(list(scope))}\ntimeout = {START_S}\n"
         'excluded-modules = []\ntest-command = ""\n[cosmic-ray.distributor]\nname = "local"\n'
     )
     _cosmic_ray(tree, "init", "mutants.toml", "mutants.sqlite")
@@ -159,13 +189,16 @@ def _tests_of(mutation: Mutation, lines: Lines) -> list[str]:
     return sorted(tests or frozenset[str]().union(*covered.values()))
 
 
-def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str]) -> bool:
-    """Apply the change, run its tests, and undo it. Prints the change unless a test fails."""
+def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str], durations: Mapping[str, float]) -> bool:
+    """Apply the change, run its tests, the shortest first, and undo it. Prints the change unless a test fails."""
+    ordered = sorted(tests, key=durations.__getitem__)
+    timeout_s = START_S + SLOWER * sum(durations[test] for test in tests)
     file = tree / mutation.path
     before = file.read_text()
     _cosmic_ray(tree, "apply", mutation.path, mutation.operator, str(mutation.occurrence))
     try:
-        status = _python(tree, "-m", "pytest", "-n", "0", "-x", "--hypothesis-seed=0", *tests).returncode
+        arguments = ("-m", "pytest", "-n", "0", "-x", "--hypothesis-seed=0", *ordered)
+        status = _python(tree, *arguments, timeout_s=timeout_s).returncode
     except subprocess.TimeoutExpired:
         status = 1
     after = file.read_text()
@@ -179,7 +212,7 @@ def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str]) -> bool:
     return False
 
 
-def _python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _python(tree: Path, *arguments: str, timeout_s: float | None = None) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -188,7 +221,7 @@ def _python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=TIMEOUT_S if "-x" in arguments else None,
+        timeout=timeout_s,
     )
 
 
