@@ -1,8 +1,12 @@
 """Connections are reused while the server surely keeps them, and replaced after a freeze or a failure."""
 
 import asyncio
+import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +15,8 @@ from shared.micro_connections import FreshConnections, http_client, tls_context
 from tests.fakes.standin_network import ManualClock
 
 pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[1]
 
 
 class Pool(httpx.AsyncBaseTransport):
@@ -170,8 +176,52 @@ async def test_slots_are_freed_also_by_failures() -> None:
         assert ((await first).status_code, (await second).status_code) == (200, 200)
 
 
-async def test_http_client_follows_no_redirect_and_no_proxy() -> None:
-    """The recommended client follows no redirect and reads no proxy from the environment."""
+HTTP_BY_A_CLIENT = """
+import asyncio, sys, httpx
+from shared.micro_connections import http_client
+async def ask():
+    async with http_client(sys.argv[1]) as http:
+        await http.get(sys.argv[1])
+try:
+    asyncio.run(ask())
+except httpx.ConnectError:
+    print("refused")
+"""
+PARAMETERS_BY_HTTP = """
+import sys
+from shared.core.parameters import with_secrets
+from shared.core.settings import SettingsError
+env = {"SESSION_SECRET_PARAMETER": "/a", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a"}
+try:
+    with_secrets({**env, "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": sys.argv[1]}, sleep=lambda _: None)
+except SettingsError:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("program", [HTTP_BY_A_CLIENT, PARAMETERS_BY_HTTP])
+def test_secrets_are_sent_to_no_proxy_of_the_environment(program: str) -> None:
+    """A proxy that the environment names gets no connection, since the requests carry keys and signatures."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.create_server(("127.0.0.1", 0)) as closed:
+        proxy.setblocking(False)  # noqa: FBT003 its name
+        named = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        asked = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        closed.close()
+        done = subprocess.run(  # noqa: S603 our own program
+            [sys.executable, "-c", program, asked],
+            env={"HTTP_PROXY": named, "http_proxy": named, "ALL_PROXY": named, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.stdout, done.stderr) == ("refused\n", "")
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+async def test_http_client_follows_no_redirect_and_waits_seconds() -> None:
+    """The recommended client follows no redirect and has short timeouts."""
     async with http_client("https://micro") as http:
         assert not http.follow_redirects
         assert http.timeout == httpx.Timeout(5.0, connect=2.0)
