@@ -193,6 +193,8 @@ class TestOwnVoices:
         assert answer.error["details"] == {"operation": "put"}
         assert_nothing_came_of_it(world, ada)
         assert {"memo_failed", "error_api"} <= set(actions(world, ada))
+        (error,) = world.get("/api/v1/usage", token=ada.session, query={"action": "error_api"}).json["logs"]
+        assert error["metadata"] == {"code": "STORAGE_ERROR", "voice": "rachel", "characters": 11, "test": False}
         assert "audio store: put" in logs.text
 
     def test_memo_that_cannot_be_written_leaves_no_audio(self, speaking: World, folder: Path) -> None:

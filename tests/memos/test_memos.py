@@ -7,6 +7,7 @@ import pytest
 from shared.accounts.accounts import SignedUp
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import KeyState
+from shared.api_keys.minting import digest
 from shared.audio.opening import AudioPlace, open_audio
 from shared.core.derived import Pseudonyms
 from shared.core.errors import (
@@ -34,10 +35,11 @@ from shared.speech.opening import Speakers
 from shared.speech.spoken import Spoken
 from shared.speech.voices import VOICES, Voice
 from shared.stores.memory.store import MemoryStore
-from shared.stores.port import Store, StoreUnavailable
+from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
 from shared.tables import MEMOS, Tables, Window
-from shared.tables.issued_keys import IssuedKey
+from shared.tables.issued_keys import IssuedKey, key_id
 from shared.tables.memos import Memo
+from shared.tables.schema import KEY_USES
 from shared.tables.usage_logs import Action
 from shared.tables.users import User
 from tests.support import (
@@ -46,6 +48,7 @@ from tests.support import (
     CountingStore,
     FailingStore,
     FakeClock,
+    Intercepted,
     outcomes,
     services_on,
     signed_up,
@@ -309,6 +312,54 @@ async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
     assert puts == [2, 3, 3, 4]  # the first is the list of the day's active owners
     (key,) = await services.tables.api_keys.of(ada.user.id, NOON)
     assert key.last_used_at == NOON + timedelta(minutes=2)
+
+
+class _UseFails(Intercepted):
+    """The first `failures` last uses of keys are not stored. Counts the puts that were asked for."""
+
+    def __init__(self, store: Store, *, failures: int = 0) -> None:
+        super().__init__(store)
+        self._failures = failures
+        self.marked = 0
+
+    async def put(self, table: Table, key: Key, document: Document) -> None:
+        if table is KEY_USES:
+            self.marked += 1
+            if self.marked <= self._failures:
+                raise StoreUnavailable("the last use was not stored")
+        await super().put(table, key, document)
+
+
+async def test_last_use_that_failed_is_sent_again_in_its_minute(
+    store: MemoryStore, ada: SignedUp, clock: FakeClock
+) -> None:
+    """The memo stands without it, the next memo of the minute sends it, and the third has nothing to send."""
+    failing = _UseFails(store, failures=1)
+    services = services_on(failing, clock)
+    for marked in (1, 2, 2):
+        await make(services, ada)
+        assert failing.marked == marked
+    (key,) = await services.tables.api_keys.of(ada.user.id, NOON)
+    assert key.last_used_at == NOON
+    assert key.usage_count == 3
+
+
+async def test_marked_key_is_forgotten_when_1024_came_after(
+    store: MemoryStore, ada: SignedUp, clock: FakeClock
+) -> None:
+    """A container remembers the minutes of 1,024 keys; of more it forgets the one that was marked first."""
+    counting = _UseFails(store)
+    services = services_on(counting, clock)
+    key = ada.api_key.key
+    tier = {"tier": Tier.ENTERPRISE}
+    await services.tables.users.change(ada.user.id, lambda row: row.model_copy(update=tier))
+    others = [key.model_copy(update={"id": key_id(digest(f"at_live_{number}"))}) for number in range(1024)]
+    for used in (key, *others[:1023], key):
+        await services.memos.make(used, DRAFT)
+    assert counting.marked == 1024  # the second use of `key` sends nothing
+    for used in (others[1023], *others[1:3], key):
+        await services.memos.make(used, DRAFT)
+    assert counting.marked == 1026  # the 1,025th one, and `key`, which was forgotten for it
 
 
 async def test_a_demo_keeps_nothing_and_is_limited_by_address(store: MemoryStore, services: Services) -> None:

@@ -10,7 +10,7 @@ from shared.core.clock import iso
 from shared.core.errors import Conflict, MemoNotFound, NotFound, ValidationFailed
 from shared.core.ids import Ids
 from shared.plans import Tier
-from shared.stores.port import Key, Page, Store
+from shared.stores.port import Key, Page, Row, Store, Table
 from shared.tables import (
     ENDED_KEPT,
     ENDED_MOST,
@@ -30,11 +30,28 @@ from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from shared.tables.usage_logs import Action, UsageLog
 from shared.tables.users import Role, User
 from tests.fakes.micro_store_world import micro_store_world
-from tests.support import IDS, NOON, CountingStore, a_key, a_user, outcomes
+from tests.support import IDS, NOON, CountingStore, Intercepted, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
 
 ODD_IDS = ["", ".", "..", "../all", "a/b", "x" * 129, "é", "\x00", "0" * 31, "0" * 33, "A" * 32, "none\n"]
+
+
+class _OneRowPages(Intercepted):
+    """Every page has one row, as a store's pages of big rows do."""
+
+    async def page(
+        self,
+        table: Table,
+        partition: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        newest_first: bool = False,
+        between: tuple[str, str] | None = None,
+    ) -> Page[Row]:
+        one = min(limit, 1)
+        return await super().page(table, partition, after=after, limit=one, newest_first=newest_first, between=between)
 
 
 def a_memo(user_id: str, *, minutes: float = 0, voice: str = "adam", text: str = "Hello") -> Memo:
@@ -407,6 +424,17 @@ class TestApiKeys:
             (0, None),
             (5, NOON),
         ]
+
+    async def test_last_use_on_a_second_page_is_shown(self, store: Store) -> None:
+        """A store ends pages early when their rows are big: every page's last uses are shown."""
+        keys = [a_key("u") for _ in range(3)]
+        for minutes, key in enumerate(keys):
+            await ApiKeys(store).create(key, max_active=3)
+            await ApiKeys(store).mark_used("u", key.id, NOON + timedelta(minutes=minutes))
+        listed = await ApiKeys(_OneRowPages(store)).of("u", NOON)
+        assert {key.id: key.last_used_at for key in listed} == {
+            key.id: NOON + timedelta(minutes=minutes) for minutes, key in enumerate(keys)
+        }
 
     async def test_a_new_name_is_shown_to_all(self, store: Store) -> None:
         key = a_key("u", name="old")
