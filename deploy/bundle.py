@@ -66,6 +66,13 @@ TARGETS: Final = {
             python=".".join(platform.python_version_tuple()[:2]),
             platform=None,
         ),
+        Target(
+            name="speech-local",
+            machine=platform.machine(),
+            python=".".join(platform.python_version_tuple()[:2]),
+            platform=None,
+            locked=LOCKED_SPEECH,
+        ),
     )
 }
 DEPLOYED: Final = TARGETS["arm64"]

@@ -7,12 +7,13 @@ with the rows of each table what the function's routes do; nothing else is in it
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from deploy.permissions import AUDIO, DESCRIBE, PERMITTED, SPEAKERS
+from deploy.permissions import AUDIO, DESCRIBE, MAILERS, PERMITTED, QUEUE, SPEAKERS
 from deploy.template import TemplateFault
 
 LOG: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
 PARAMETER: Final = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
 DYNAMODB: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
+SES: Final = "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*"
 BUCKET: Final = "arn:${AWS::Partition}:s3:::${Bucket}"
 FUNCTIONS: Final = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:agent-talk-"
 INTERFACES: Final = (
@@ -34,15 +35,22 @@ SECRET_POLICIES: Final = (
     "AppSlugPolicy",
     "ElevenLabsKeyPolicy",
     "OpenAiKeyPolicy",
+    "SmtpPasswordPolicy",
 )
 """Each reads one secret."""
 
 
 def check_role(
-    template: Mapping[str, Any], function: str, *, table: str, bucket: Any = None, polly: bool = False
+    template: Mapping[str, Any],
+    function: str,
+    *,
+    table: str,
+    bucket: Any = None,
+    polly: bool = False,
+    mails_as: str = "",
 ) -> None:
     """`table` is empty if no function uses DynamoDB; `bucket` names that of audio as the template does, None: there is
-    none; `polly`: a tier speaks by it. Raises TemplateFault."""
+    none; `polly`: a tier speaks by it; `mails_as`: the address that SES sends from. Raises TemplateFault."""
     resources, logical = template["Resources"], function.capitalize()
     role = dict(resources[f"{logical}Role"]["Properties"])
     policies, shared = role.pop("Policies"), role.pop("ManagedPolicyArns")
@@ -51,12 +59,14 @@ def check_role(
     made = [{"Ref": name} for name in (*SECRET_POLICIES, "NetworkPolicy") if name in resources]
     if shared != made:
         raise TemplateFault(f"{function}'s role has the policies {shared}, and needs {made}")
-    speech = [policy for policy in policies if policy.get("PolicyName") in ("audio", "polly")]
+    speech = [policy for policy in policies if policy.get("PolicyName") in ("audio", "polly", "queue")]
+    mail = [policy for policy in policies if policy.get("PolicyName") == "mail"]
     log, rows = (
         _statements(policies[0]),
-        [found for policy in policies[1:] if policy not in speech for found in _statements(policy)],
+        [found for policy in policies[1:] if policy not in speech + mail for found in _statements(policy)],
     )
     _check_speech(function, [found for policy in speech for found in _statements(policy)], bucket=bucket, polly=polly)
+    _check_mail(function, [found for policy in mail for found in _statements(policy)], mails_as=mails_as)
     if log != [_allowed(LOG, {"Fn::GetAtt": [f"{logical}LogGroup", "Arn"]})]:
         raise TemplateFault(f"{function} may write more than its own log: {log}")
     _check_rows(function, rows, table=table)
@@ -93,10 +103,20 @@ def _check_speech(function: str, statements: list[dict[str, Any]], *, bucket: An
             )
             for below, actions in AUDIO.get(function, {}).items()
         ]
+    if function in QUEUE:
+        arn = {"Fn::GetAtt": ["LongMemos", "Arn"]}
+        needs.append(_allowed([f"sqs:{action}" for action in QUEUE[function].split()], arn))
     if polly and function in SPEAKERS:
         needs.append(_allowed(["polly:SynthesizeSpeech"], "*"))
     if sorted(statements, key=repr) != sorted(needs, key=repr):
         raise TemplateFault(f"{function} may do {statements} with audio and speech, and needs {needs}")
+
+
+def _check_mail(function: str, statements: list[dict[str, Any]], *, mails_as: str) -> None:
+    condition = {"StringEquals": {"ses:FromAddress": mails_as}}
+    needs = [_allowed(["ses:SendEmail"], {"Fn::Sub": SES}) | {"Condition": condition}]
+    if statements != (needs if mails_as and function in MAILERS else []):
+        raise TemplateFault(f"{function} may do {statements} with mail")
 
 
 def _check_rows(function: str, statements: list[dict[str, Any]], *, table: str) -> None:

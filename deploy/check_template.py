@@ -51,8 +51,10 @@ LOGGED: Final = frozenset(
 
 _ON_MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 
-BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/logout"})
-"""Routes of accounts that check no password and send no mail."""
+SPEAKER_TIMEOUT_S: Final = 300
+
+BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/me/export", "ANY /api/v1/auth/logout"})
+"""Routes of accounts that need a session, or nothing, and send no mail that a stranger asks for."""
 
 
 def package(deployment: Deployment) -> None:
@@ -109,12 +111,18 @@ def check(deployment: Deployment) -> str:
     functions: Mapping[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     check_routes(template, functions)
     check_stage(template)
+    check_queue(template)
     check_secrets(template, deployment.parameters)
     check_network(template, deployment.stage)
     for name in functions:
         check_function(template, name, speech=name in SPEAKERS and "local" in deployment.choices)
         check_role(
-            template, name, table=deployment.table, bucket=deployment.bucket, polly="polly" in deployment.choices
+            template,
+            name,
+            table=deployment.table,
+            bucket=deployment.bucket,
+            polly="polly" in deployment.choices,
+            mails_as=deployment.env["MAIL_FROM"] if deployment.env.get("MAIL") == "ses" else "",
         )
     check_chosen(template, deployment.env)
     if ("Table" in template["Resources"]) is not deployment.makes_table:
@@ -125,7 +133,7 @@ def check(deployment: Deployment) -> str:
 
 
 def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> None:
-    events = [event["httpApi"] for function in functions.values() for event in function["events"]]
+    events = [event["httpApi"] for function in functions.values() for event in function["events"] if "httpApi" in event]
     declared = {"$default" if route == "*" else route for route in events}
     made = {route["RouteKey"] for route in of_type(template, "AWS::ApiGatewayV2::Route")}
     if made != declared:
@@ -155,17 +163,36 @@ def check_stage(template: Mapping[str, Any]) -> None:
         raise TemplateFault(f"the access log tells more or less than it should: {told ^ LOGGED}")
 
 
+def check_queue(template: Mapping[str, Any]) -> None:
+    """A memo is hidden for longer than its function runs, reported one by one, and goes to a dead-letter queue at last.
+
+    Raises TemplateFault.
+    """
+    (source,) = of_type(template, "AWS::Lambda::EventSourceMapping")
+    queue = template["Resources"]["LongMemos"]["Properties"]
+    redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLongMemos", "Arn"]}, "maxReceiveCount": 5}
+    if source["EventSourceArn"] != {"Fn::GetAtt": ["LongMemos", "Arn"]} or queue["RedrivePolicy"] != redrive:
+        raise TemplateFault("the speaker is not fed by the queue, or the queue has no dead-letter queue")
+    if source["FunctionResponseTypes"] != ["ReportBatchItemFailures"] or source["BatchSize"] != 1:
+        raise TemplateFault(f"a failed memo would not come back alone: {source}")
+    if queue["VisibilityTimeout"] <= SPEAKER_TIMEOUT_S:
+        raise TemplateFault("a memo would be handed over twice while it is said")
+
+
 def check_function(template: Mapping[str, Any], name: str, *, speech: bool = False) -> None:
     """`speech`: our own voices speak in it. Raises TemplateFault."""
     resources, logical = template["Resources"], name.capitalize()
     function = resources[f"{logical}LambdaFunction"]["Properties"]
     archive = (SPEECH if speech else DEPLOYED).archive.name
-    expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": 15}
+    timeout = SPEAKER_TIMEOUT_S if name == "speaker" else 15
+    expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": timeout}
     if function | expected != function or not function["Code"]["S3Key"].endswith(f"/{archive}"):
         raise TemplateFault(f"{name} is no {DEPLOYED.machine} function on {archive}")
-    if function["MemorySize"] < (2048 if speech else 512) or resources[f"{logical}LogGroup"]["Properties"][
-        "RetentionInDays"
-    ] not in (14, 90):
+    least = 2048 if speech else 1024 if name == "speaker" else 512
+    if function["MemorySize"] < least or resources[f"{logical}LogGroup"]["Properties"]["RetentionInDays"] not in (
+        14,
+        90,
+    ):
         raise TemplateFault(f"{name} has too little memory, or keeps its logs for another time")
     if function["Role"] != {"Fn::GetAtt": [f"{logical}Role", "Arn"]}:
         raise TemplateFault(f"{name} has no role of its own")

@@ -57,7 +57,8 @@ function count(env, name, otherwise) {
 function speaking(env) {
   const own = [env.SPEECH, env.SPEECH_PRO, env.SPEECH_ENTERPRISE].includes("local");
   const artifact = own ? env.AGENT_TALK_SPEECH_ARTIFACT || "build/agent-talk-speech-arm64.zip" : env.AGENT_TALK_ARTIFACT || "build/agent-talk-arm64.zip";
-  return { artifact, memorySize: own ? 2048 : 512 };
+  // The speaker joins up to 120 MB of a provider's audio, in several copies.
+  return { artifact, memorySize: own ? 2048 : 512, speakerMemorySize: own ? 2048 : 1024 };
 }
 
 // A string, as CloudFormation compares strings; "0": none is reserved.

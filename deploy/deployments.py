@@ -50,20 +50,29 @@ _SECRETS: Final = {
     "HYPR_APP_SLUG": CANARY,
     "ELEVENLABS_API_KEY": CANARY,
     "OPENAI_API_KEY": CANARY,
+    "SMTP_PASSWORD": CANARY,
 }
+
+_SES: Final = {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
 
 DEPLOYMENTS: Final = (
     Deployment(
         name="dev",
         stage="dev",
-        env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY, "SPEECH": "simulated"},
+        env={"AGENT_TALK_STORE": "memory", "SESSION_SECRET": CANARY, "SPEECH": "simulated", **_SES},
         makes_table=False,
         parameters={},
     ),
     Deployment(
         name="staging",
         stage="staging",
-        env={"AGENT_TALK_STORE": "dynamodb", "SPEECH": "local", "AUDIO": "s3", "AUDIO_BUCKET": "agent-talk-audio"},
+        env={
+            "AGENT_TALK_STORE": "dynamodb",
+            "SPEECH": "local",
+            "AUDIO": "s3",
+            "AUDIO_BUCKET": "agent-talk-audio",
+            **_SES,
+        },
         makes_table=True,
         table="agent-talk-staging",
         parameters={"SessionSecretPolicy": "/agent-talk/staging/session-secret"},
@@ -76,6 +85,7 @@ DEPLOYMENTS: Final = (
             "AGENT_TALK_STORE": "dynamodb",
             "SPEECH": "polly",
             "SPEECH_PRO": "elevenlabs",
+            **_SES,
             "ELEVENLABS_API_KEY_PARAMETER": "/agent-talk/production/elevenlabs-api-key",
             "AUDIO": "s3",
             "DOMAIN_NAME": "api.example.org",
@@ -97,6 +107,11 @@ DEPLOYMENTS: Final = (
             **_SECRETS,
             "AGENT_TALK_STORE": "micro",
             "SPEECH": "openai",
+            "MAIL": "smtp",
+            "MAIL_FROM": "talk@example.org",
+            "SMTP_HOST": "smtp.example.org",
+            "SMTP_USER": "talk",
+            "SMTP_PASSWORD_PARAMETER": "/agent-talk/production/smtp-password",
             "OPENAI_BASE_URL": "https://speech.example.org/v1",
             "OPENAI_API_KEY_PARAMETER": "/agent-talk/production/openai-api-key",
             "AUDIO": "s3",
@@ -111,6 +126,7 @@ DEPLOYMENTS: Final = (
             "SessionSecretPolicy": SESSION_SECRET,
             "MicroKeyPolicy": "/agent-talk/production/hypermicro-api-key",
             "OpenAiKeyPolicy": "/agent-talk/production/openai-api-key",
+            "SmtpPasswordPolicy": "/agent-talk/production/smtp-password",
         },
     ),
     Deployment(

@@ -18,10 +18,20 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {
         "users": "GetItem PutItem UpdateItem DeleteItem",
         "emails": "GetItem PutItem DeleteItem",
-        "api_keys": "PutItem DeleteItem",
-        "key_rings": "PutItem DeleteItem",
-        "usage_logs": "PutItem",
-        COUNTERS: "UpdateItem",
+        "api_keys": "GetItem PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "key_rings": "GetItem PutItem DeleteItem",
+        "key_uses": "PutItem Query BatchWriteItem",
+        "idempotency_keys": "Query BatchWriteItem",
+        "memos": "Query BatchWriteItem",
+        "long_memos": "GetItem DeleteItem Query",
+        "usage_logs": "PutItem Query BatchWriteItem",
+        "usage_days": "Query BatchWriteItem",
+        "usage_months": "Query BatchWriteItem",
+        "active_owners": "DeleteItem",
+        "subscriptions": "GetItem DeleteItem",
+        "stripe_ids": "GetItem DeleteItem",
+        "closing": "PutItem",
+        COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "keys": {
         "users": "GetItem",
@@ -35,10 +45,21 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "users": "GetItem",
         "api_keys": "GetItem",
         "key_uses": "PutItem",
+        "idempotency_keys": "GetItem PutItem UpdateItem",
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
-        "usage_logs": "PutItem UpdateItem DeleteItem",
+        "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
+        "long_memos": "GetItem PutItem DeleteItem",
         COUNTERS: "Query UpdateItem",
+    },
+    "speaker": {
+        "api_keys": "GetItem",
+        "memos": "GetItem UpdateItem DeleteItem",
+        "long_memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "PutItem UpdateItem Query",
+        "usage_days": "PutItem UpdateItem DeleteItem Query",
+        "usage_months": "PutItem UpdateItem DeleteItem Query",
+        COUNTERS: "UpdateItem",
     },
     "usage": {
         "users": "GetItem",
@@ -63,13 +84,24 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
+    "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }
 """By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
 
-SPEAKERS: Final = frozenset({"memos"})
+QUEUE: Final[Mapping[str, str]] = {
+    "memos": "SendMessage",
+    "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
+}
+"""By function, what it may do with the queue of long memos. Others do nothing with it."""
+
+SPEAKERS: Final = frozenset({"memos", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
+
+MAILERS: Final = frozenset({"users"})
+"""The functions that send mail, and so may ask SES where it was chosen."""
 
 
 def by_actions(function: str) -> dict[frozenset[str], frozenset[str]]:

@@ -21,12 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
 
 from deploy import bundle
 from deploy.bundle import ROOT, TARGETS
+from shared.audio.mp3 import read_mp3
 from tests.live.processes import HOST, free_port, stand_in
 from tests.runtime.api import BOTO3, lambdas_own_packages
 
@@ -39,7 +41,11 @@ SECRET_NAME: Final = f"/agent-talk/{STAGE}/session-secret"
 MICRO_KEY_NAME: Final = f"/agent-talk/{STAGE}/hypermicro-api-key"
 TABLE: Final = f"agent-talk-{STAGE}"
 TEXT: Final = "The rehearsal goes well."
-FUNCTIONS: Final = ("users", "keys", "memos", "usage", "subscriptions", "health")
+FUNCTIONS: Final = ("users", "keys", "memos", "speaker", "usage", "subscriptions", "health")
+LONG_TEXT: Final = f"{TEXT} " * 100
+"""More than our own voices say at once: two pieces."""
+
+LONG_TEXT_S: Final = 120
 START_S: Final = 60
 CONFIGURATION: Final = ROOT / "serverless.rehearsal.yml"
 LEFT_OUT: Final = {"deploy/resources/alarms.yml": "the emulator's alarms know no arithmetic of metrics"}
@@ -58,7 +64,8 @@ class Rehearsal:
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
             "AWS_REGION": REGION,
         }
-        chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro", "SPEECH": "simulated"}
+        chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro", "SPEECH": "local", "AUDIO": "s3"}
+        chosen |= {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
         if store == "moving":
             chosen |= {"CREATE_TABLE": "1"}
         if store != "dynamodb":
@@ -66,7 +73,9 @@ class Rehearsal:
             chosen |= {"HYPR_PRIVATE_NETWORK": "1"}  # in production an http:// server is refused without it
         self._store = store
         self._emulator = emulator
-        self._env = credentials | chosen | {"AGENT_TALK_ARTIFACT": str(TARGETS["local"].archive.relative_to(ROOT))}
+        artifacts = {"AGENT_TALK_ARTIFACT": "local", "AGENT_TALK_SPEECH_ARTIFACT": "speech-local"}
+        self._env = credentials | chosen
+        self._env |= {name: str(TARGETS[target].archive.relative_to(ROOT)) for name, target in artifacts.items()}
         self._secret = secrets.token_hex(32)
         self._session = boto3.session.Session(
             aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
@@ -145,10 +154,12 @@ class Rehearsal:
         made = self._call("POST", "/api/keys", 201, token=token, json={"name": "Rehearsal"})
         key = made["key"]["key"]
         memo = self._call("POST", "/api/v1/memo", 201, token=key, json={"text": TEXT, "voice": "rachel"})
+        self._hear(memo)
         listed = self._call("GET", "/api/v1/memos", 200, token=key)
         expect([each["id"] for each in listed["memos"]] == [memo["id"]], "the memo is not listed")
         usage = self._call("GET", "/api/v1/usage/limits", 200, token=key)
         expect(usage["daily"]["used"] == 1, "the memo is not counted")
+        self._say_a_long_text(key)
         logs = self._call("GET", "/api/v1/usage", 200, token=key)
         expect("memo_created" in [each["action"] for each in logs["logs"]], "the memo is not in the usage logs")
         self._call("GET", "/api/v1/billing/tiers", 200)
@@ -156,6 +167,31 @@ class Rehearsal:
         self._call("GET", "/nothing", 404)
         self._call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
         return {"key": key, "token": token}
+
+    def _hear(self, memo: Mapping[str, Any]) -> None:
+        """Fetch a memo's audio as a player does: by a redirect to the bucket."""
+        audio = memo["audio"]
+        expect(audio["status"] == "ready", f"the memo is {audio['status']}")
+        link = self._call("GET", urlsplit(audio["url"]).path, 302)["location"]
+        content = httpx.get(link, trust_env=False, timeout=30).content
+        expect(abs(read_mp3(content).seconds - audio["duration"]) < 1e-4, "the audio has another length than was told")
+        print(f"GET {urlsplit(link).path[:40]}… → {len(content)} bytes of MP3, {audio['duration']} s")
+
+    def _say_a_long_text(self, key: str) -> None:
+        """A text that is said after its request: it is waited for, heard, and deleted."""
+        memo = self._call("POST", "/api/v1/memo", 201, token=key, json={"text": LONG_TEXT, "voice": "adam"})
+        expect(memo["audio"]["status"] == "processing", f"the long memo is {memo['audio']['status']}")
+        path, ends = f"/api/v1/memo/{memo['id']}", time.monotonic() + LONG_TEXT_S
+        while memo["audio"]["status"] == "processing":
+            expect(time.monotonic() < ends, f"the long memo is not ready after {LONG_TEXT_S} s")
+            time.sleep(1)
+            memo = self._call("GET", path, 200, token=key)
+        self._hear(memo)
+        self._call("DELETE", path, 200, token=key)
+        self._call("GET", urlsplit(memo["audio"]["url"]).path, 404)
+        (bucket,) = (found["Name"] for found in self._aws("s3").list_buckets()["Buckets"] if "audio" in found["Name"])
+        held = [found["Key"] for found in self._aws("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+        expect(len(held) == 1, f"the bucket holds more than the first memo's audio: {held}")
 
     def move_to_dynamodb(self, account: Mapping[str, str]) -> None:
         tell("Move from HYPR Micro to DynamoDB")
@@ -205,12 +241,15 @@ class Rehearsal:
             "log groups": self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")[
                 "logGroups"
             ],
-            "buckets": self._aws("s3").list_buckets()["Buckets"],
+            "queues": self._aws("sqs").list_queues().get("QueueUrls", []),
         }
         expect(not any(left.values()), f"something is left: { {name: len(them) for name, them in left.items()} }")
         tables = self._aws("dynamodb").list_tables()["TableNames"]
+        buckets = [bucket["Name"] for bucket in self._aws("s3").list_buckets()["Buckets"]]
+        expect(len(buckets) == 1 and "audio" in buckets[0], f"the buckets are {buckets}")
         expect(tables == ([] if self._store == "micro" else [TABLE]), f"the tables are {tables}")
-        print("Nothing is left" + (f" but the table {TABLE}, which production keeps." if tables else "."))
+        kept = " and ".join(["the audio", *(f"the table {table}" for table in tables)])
+        print(f"Nothing is left but {kept}, which production keeps.")
 
     def _aws(self, service: str) -> Any:
         client: Any = self._session.client(service, endpoint_url=self._emulator)  # type: ignore[call-overload,unused-ignore]
@@ -261,6 +300,8 @@ class Rehearsal:
         )
         expect("x-request-id" in answer.headers, f"{method} {path} was answered by something else")
         expect("strict-transport-security" in answer.headers, f"{method} {path} was not answered by production")
+        if answer.has_redirect_location:
+            return {"location": answer.headers["location"]}
         return answer.json() if "json" in answer.headers["content-type"] else answer.text
 
 
@@ -299,7 +340,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     began = time.monotonic()
-    bundle.build(TARGETS["local"])
+    for target in ("local", "speech-local"):
+        bundle.build(TARGETS[target])
     with ExitStack() as stack:
         stack.callback(CONFIGURATION.unlink, missing_ok=True)
         told = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "emulator.log"

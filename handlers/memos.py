@@ -8,11 +8,13 @@ from pydantic import Field
 from handlers import memos_audio
 from handlers.models.base import Answer, Body, Message, example
 from handlers.models.fields import FORMATS, AudioFormat, RequiredText, VoiceName, at_most, voice_named
+from handlers.models.idempotency import REPLAYED, REPLAYED_HEADER, GivenIdempotencyKey
 from handlers.models.memos import MemoAnswer, VoiceEntry
 from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
 from handlers.models.queries import Cursor, From, Limit, To, one_of, window
 from shared.core.errors import (
     AudioStoreFailed,
+    Conflict,
     DailyLimitExceeded,
     InvalidVoice,
     MemoNotFound,
@@ -85,18 +87,30 @@ async def create_demo(body: CreateDemo, address: ClientAddress, services: Reques
         *BODY_ERRORS,
         InvalidVoice,
         *KEY_ERRORS,
+        Conflict,
         DailyLimitExceeded,
         MonthlyLimitExceeded,
         SpeechFailed,
         AudioStoreFailed,
-    ),
+    )
+    | REPLAYED_HEADER,
 )
 async def create_memo(
-    presented: MemoMaker, body: CreateMemo, services: RequestServices, response: Response
+    idempotent: GivenIdempotencyKey,
+    presented: MemoMaker,
+    body: CreateMemo,
+    services: RequestServices,
+    response: Response,
 ) -> MemoAnswer:
-    """Say a text. The owner is charged one memo."""
+    """Say a text. The owner is charged one memo, and a repeat with the same Idempotency-Key none."""
     draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or FORMATS[0])
-    memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
+    if idempotent is None:
+        memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
+    else:
+        made = await services.keyed_memos.make(presented.key, draft, idempotent, check=presented.check)
+        memo, allowance = made.memo, made.allowance
+        if made.is_replay:
+            response.headers[REPLAYED] = "true"
     response.headers.update(allowance.headers(services.clock()))
     return _answer(memo, services)
 

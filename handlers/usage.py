@@ -1,12 +1,13 @@
 """Usage logs, what is left of the limits, and the dashboard's first numbers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 
 from handlers import pages as usage_page
 from handlers import usage_reports, usage_series
 from handlers.models.base import Answer, Success
+from handlers.models.logs import LogAnswer
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
 from handlers.models.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
 from handlers.models.queries import Cursor, From, Limit, To, one_of, option, window
@@ -24,18 +25,6 @@ from shared.web.function import Function
 routes = APIRouter(tags=["usage"])
 # An included router would hide its paths.
 routes.routes += [*usage_reports.routes.routes, *usage_series.routes.routes, *usage_page.routes.routes]
-
-
-class LogAnswer(Answer):
-    """The key's name and prefix are those it had when this happened."""
-
-    id: str
-    action: Action
-    metadata: dict[str, Any]
-    created_at: Instant
-    api_key_id: str | None
-    api_key_name: str | None
-    api_key_prefix: str | None
 
 
 class LogPage(Answer):

@@ -1,22 +1,27 @@
-"""Accounts: sign-up, login, logout, the caller's own account, and passwords."""
+"""Accounts: sign-up, login, logout, the caller's own account, and passwords.
+
+Links in mails are in `users_recovery`, the export of an account in `users_export`.
+"""
 
 import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
-from handlers.models.base import Answer, Body, Message, Success, example
+from handlers import users_export, users_recovery
+from handlers.models.base import Body, Message, Success, example
 from handlers.models.fields import Email, NewPassword, Secret
 from handlers.models.keys import KEEP_THE_KEY, FreshKey
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
+from handlers.models.users import UserAnswer
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, TooManyAttempts, WrongPassword
-from shared.plans import Tier
-from shared.tables.users import Role
 from shared.web.auth import CallingSession, ClientAddress, RequestServices, SessionUser, given_token
 from shared.web.cookies import clear_session, session_cookies, set_session
 from shared.web.function import Function
 
 routes = APIRouter(tags=["accounts"])
+for part in (users_recovery, users_export):
+    routes.routes += part.routes.routes  # an included router would hide its paths
 
 
 class SignUp(Body):
@@ -40,14 +45,10 @@ class ChangePassword(Body):
     new_password: NewPassword
 
 
-class UserAnswer(Answer):
-    id: str
-    email: str
-    tier: Tier
-    role: Role
-    email_verified: bool
-    created_at: Instant
-    updated_at: Instant
+class CloseAccount(Body):
+    model_config = example({"password": "correct horse battery"})
+
+    password: Secret
 
 
 class SignupAnswer(Success):
@@ -114,6 +115,16 @@ async def me(user: SessionUser) -> Me:
     return Me(success=True, user=UserAnswer.model_validate(user))
 
 
+@routes.delete("/api/v1/auth/me", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword, TooManyAttempts))
+async def close_account(
+    calling: CallingSession, body: CloseAccount, address: ClientAddress, services: RequestServices, response: Response
+) -> Message:
+    """Close the account for good. Everything of it is erased, and then its address can sign up again."""
+    await services.accounts.close(calling.user, password=body.password, address=address)
+    clear_session(response, production=services.settings.production)
+    return Message(success=True, message="Account closed. What it had is being erased")
+
+
 @routes.post(
     "/api/v1/auth/change-password",
     responses=errors(*BODY_ERRORS, *SESSION_ERRORS, WrongPassword, TooManyAttempts),
@@ -133,4 +144,4 @@ async def change_password(
     return PasswordChanged(success=True, message="Password changed", token=session.token, expires_at=session.expires_at)
 
 
-handler = Function(routes, title="accounts")
+handler = Function(routes, title="accounts", sends_mail=True)

@@ -31,7 +31,11 @@ class UsageRecorder:
 
     async def note_deleted(self, memo: Memo) -> None:
         """Mark a memo's log before its row is deleted, so that reconciling keeps the log. Raises StoreUnavailable."""
-        await self._logs.mark_memo_deleted(memo.user_id, memo.id)
+        await self._logs.mark_memo_deleted(memo.user_id, memo.id, memo.audio_url, is_long=memo.is_long)
+
+    async def note_long_deleted(self, user_id: str, memo_id: str, audio_url: str) -> None:
+        """Do the same for a memo that is deleted before its audio was ready."""
+        await self._logs.mark_memo_deleted(user_id, memo_id, audio_url, is_long=True)
 
     async def record(
         self,
@@ -82,10 +86,6 @@ class UsageRecorder:
         """Delete the log of a memo that was not made after all. If that fails, `maintain reconcile-memos` does it."""
         with best_effort("the log of a failed memo was not deleted: run maintain reconcile-memos", memo_id=memo_id):
             await self._logs.delete_memo(user_id, memo_id)
-
-    async def note_memo_deleted(self, user_id: str, memo_id: str) -> None:
-        """Mark a memo's record before the memo is deleted, so that it is not taken for one of a memo that failed."""
-        await self._logs.mark_memo_deleted(user_id, memo_id)
 
     async def note_active(self, user_id: str, at: datetime) -> None:
         """Put an owner on the list of a UTC day, once a day and container. Raises StoreUnavailable.

@@ -1,10 +1,14 @@
 """The services of one container, built once from its settings."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
 from shared.accounts.accounts import Accounts
+from shared.accounts.closing import Closing, NothingPaid, PaidServices
+from shared.accounts.erasure import Erasure
 from shared.accounts.passwords import Passwords
+from shared.accounts.recovery import Links, Recovery, RecoveryTokens, Sleep
 from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
@@ -14,9 +18,16 @@ from shared.core.cursors import Cursors
 from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
+from shared.jobs.opening import open_queue
+from shared.jobs.queue import MemoQueue
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
+from shared.mail.opening import mailer_opener
+from shared.mail.sender import Mailer, MailSender
+from shared.memos.endings import LongMemoEndings
+from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
+from shared.memos.speaking import LongMemoSpeaker
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
@@ -29,9 +40,15 @@ class Services:
     store: Store
     clock: Clock
     accounts: Accounts
+    recovery: Recovery
+    closing: Closing
     api_keys: ApiKeyService
     memos: MemoService
+    keyed_memos: KeyedMemos
+    speaker: LongMemoSpeaker
+    queue: MemoQueue
     audio: AudioPlace
+    mail: MailSender
     quotas: Quotas
     cursors: Cursors
     pseudonyms: Pseudonyms
@@ -49,20 +66,64 @@ class Services:
         clock: Clock = utc_now,
         audio: AudioPlace | None = None,
         speakers: Speakers | None = None,
+        mailer: Mailer | None = None,
+        paid: PaidServices | None = None,
+        sleep: Sleep = asyncio.sleep,
+        queue: MemoQueue | None = None,
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
-        `audio` and `speakers` None: what the settings choose. Raises SettingsError if the file of voices is wrong.
+        `audio`, `speakers`, `mailer` and `queue` None: what the settings choose. Raises SettingsError if the file of
+        voices is wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)
         ids = Ids()
         tables = Tables.on(store)
         pseudonyms = Pseudonyms(settings.session_secret)
+        open_mailer = mailer_opener(settings.mail, clock) if mailer is None else partial(_given, mailer)
+        mail = MailSender(open_mailer, pseudonyms=pseudonyms)
         quotas, recorder = Quotas(store), UsageRecorder(tables.usage_logs, tables.active_owners, ids)
         attempts = Attempts(store, settings.attempts, pseudonyms=pseudonyms, clock=clock)
+        passwords = passwords or Passwords()
+        recovery = Recovery(
+            users=tables.users,
+            keys=tables.api_keys,
+            passwords=passwords,
+            tokens=RecoveryTokens(settings.session_secret, clock),
+            attempts=attempts,
+            recorder=recorder,
+            mail=mail,
+            links=Links(app_url=settings.app_url, answer_after_s=settings.forgot_password_ms / 1000),
+            clock=clock,
+            ids=ids,
+            sleep=sleep,
+        )
+        closing = Closing(
+            tables=tables,
+            erasure=Erasure(store=store, tables=tables, audio=audio, clock=clock),
+            audio=audio,
+            paid=paid or NothingPaid(),
+            mail=mail,
+            clock=clock,
+        )
+        endings = LongMemoEndings(store, tables, quotas=quotas, recorder=recorder, clock=clock)
+        speaker = LongMemoSpeaker(tables, endings=endings, speakers=speakers, audio=audio, clock=clock)
+        queue = queue or open_queue(settings.speech, speaker.work)
+        memos = MemoService(
+            tables,
+            quotas=quotas,
+            attempts=attempts,
+            recorder=recorder,
+            speakers=speakers,
+            audio=audio,
+            endings=endings,
+            queue=queue,
+            clock=clock,
+            ids=ids,
+        )
         return cls(
             settings=settings,
             store=store,
@@ -70,41 +131,44 @@ class Services:
             accounts=Accounts(
                 users=tables.users,
                 keys=tables.api_keys,
-                passwords=passwords or Passwords(),
+                passwords=passwords,
+                recovery=recovery,
+                closing=closing,
                 sessions=Sessions(settings.session_secret, clock),
                 attempts=attempts,
                 recorder=recorder,
                 clock=clock,
                 ids=ids,
             ),
+            recovery=recovery,
+            closing=closing,
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
-            memos=MemoService(
-                users=tables.users,
-                keys=tables.api_keys,
-                memos=tables.memos,
-                quotas=quotas,
-                attempts=attempts,
-                recorder=recorder,
-                speakers=speakers,
-                audio=audio,
-                clock=clock,
-                ids=ids,
-            ),
+            memos=memos,
+            keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
+            speaker=speaker,
+            queue=queue,
             audio=audio,
+            mail=mail,
             quotas=quotas,
             cursors=Cursors(settings.session_secret),
             pseudonyms=pseudonyms,
             tables=tables,
-            close=partial(_close, speakers, audio, close),
+            close=partial(_close, queue, speakers, audio, mail, close),
             is_open_to_all=is_open_to_all,
         )
 
 
-async def _close(speakers: Speakers, audio: AudioPlace, close: Close) -> None:
+def _given(mailer: Mailer) -> Mailer:
+    return mailer
+
+
+async def _close(queue: MemoQueue, speakers: Speakers, audio: AudioPlace, mail: MailSender, close: Close) -> None:
+    await queue.close()
     await speakers.close()
     await audio.close()
+    await mail.close()
     await close()
 
 

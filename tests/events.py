@@ -179,3 +179,28 @@ def _grouped(query: Query) -> dict[str, list[str]]:
     for name, value in _pairs(query):
         values.setdefault(name, []).append(value)
     return values
+
+
+def sqs_event(bodies: Sequence[str], *, received: int = 1) -> Event:
+    """Messages of an SQS queue, as Lambda hands them over; each was received so often, this time included."""
+    return {
+        "Records": [
+            {
+                "messageId": f"059f36b4-87a3-44ab-83d2-66197{number:07}",
+                "receiptHandle": f"receipt-{number}",
+                "body": body,
+                "attributes": {
+                    "ApproximateReceiveCount": str(received),
+                    "SentTimestamp": "1772452800000",
+                    "SenderId": "memos",
+                    "ApproximateFirstReceiveTimestamp": "1772452800010",
+                },
+                "messageAttributes": {},
+                "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:agent-talk-test-long-memos",
+                "awsRegion": "eu-central-1",
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }

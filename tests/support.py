@@ -45,6 +45,9 @@ NOON: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """A Monday."""
 
 SECRET: Final = "a secret of tests, which is long enough"
+BY_SES: Final = {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
+"""Variables of a deployment that sends mail."""
+
 EMAIL: Final = "ada@example.org"
 PASSWORD: Final = "correct horse"
 ADDRESS: Final = "1.2.3.4"

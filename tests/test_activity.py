@@ -216,7 +216,7 @@ async def test_reconciliation_keeps_logs_of_deleted_memos(deployment: Deployment
     """A memo that its owner deleted stays in every count."""
     ada = await signed_up(deployment.services)
     memo = await made(deployment.services, ada)
-    await deployment.services.tables.usage_logs.mark_memo_deleted(ada.user.id, memo.id)
+    await deployment.services.tables.usage_logs.mark_memo_deleted(ada.user.id, memo.id, memo.audio_url, is_long=False)
     await deployment.services.tables.memos.delete(memo)
     deployment.clock.advance(LATER)
     assert await deployment.reconcile() == 0

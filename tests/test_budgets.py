@@ -14,6 +14,7 @@ from shared.plans import Tier
 from shared.services import Services
 from shared.stores.port import Store
 from shared.tables import TABLES, Tables
+from tests.fakes.mails import CaughtMails
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.support import FakeClock, cheap_passwords
 from tools.local import local_gateway
@@ -42,6 +43,14 @@ class Api:
         return cost.requests, cost.depth
 
 
+async def _at_once(_: float) -> None:
+    """Answer forgot-password without its wait."""
+
+
+def named(name: str) -> dict[str, str]:
+    return {"Idempotency-Key": name}
+
+
 @asynccontextmanager
 async def micro_api() -> AsyncIterator[Api]:
     async with micro_store_world() as world:
@@ -50,7 +59,14 @@ async def micro_api() -> AsyncIterator[Api]:
         clock = FakeClock()
 
         def build(settings: Settings) -> Services:
-            return Services.on(container.store, settings, passwords=cheap_passwords(), clock=clock)
+            return Services.on(
+                container.store,
+                settings,
+                passwords=cheap_passwords(),
+                clock=clock,
+                mailer=CaughtMails(),
+                sleep=_at_once,
+            )
 
         transport = httpx.ASGITransport(local_gateway({}, build))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -126,6 +142,30 @@ async def test_a_memo_of_a_key_not_remembered_is_three_deep(api: Api, owner: Own
     key = {"Authorization": f"Bearer {created.json()['key']['key']}"}
     await Tables.on(api.store).api_keys.mark_used(owner.id, created.json()["key"]["id"], api.clock.at)
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=key) == (8, 3)
+
+
+async def test_a_keyed_memo_is_13_requests_six_deep(api: Api, owner: Owner) -> None:
+    """With an Idempotency-Key: its row is read beside the API key's check, and claimed beside the memo's place.
+
+    As deep for an API key that is not remembered; once a minute one more.
+    """
+    await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
+    for name, most in (("one", 12), ("two", 12), ("in-a-new-minute", 13)):
+        requests, depth = await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key | named(name))
+        assert (requests, depth) == (most, 6)
+        api.clock.advance(timedelta(minutes=name == "two"))
+    created = await api.http.post("/api/keys", json={}, headers=owner.session)
+    key = {"Authorization": f"Bearer {created.json()['key']['key']}"}
+    await Tables.on(api.store).api_keys.mark_used(owner.id, created.json()["key"]["id"], api.clock.at)
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=key | named("one")) == (13, 6)
+
+
+async def test_a_replay_is_six_requests_two_deep(api: Api, owner: Owner) -> None:
+    """Also when the memo was deleted: its log is read beside it. A key not remembered is checked first: three deep."""
+    first = await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key | named("one"))
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key | named("one")) == (6, 2)
+    await api.http.delete(f"/api/v1/memo/{first.json()['id']}", headers=owner.key)
+    assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key | named("one")) == (6, 2)
 
 
 async def test_a_memo_of_a_long_text_is_one_deeper(api: Api, owner: Owner) -> None:

@@ -9,6 +9,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +22,16 @@ from starlette.routing import Match
 
 from handlers import health, keys, memos, subscriptions, usage, users
 from shared import VERSION
+from shared.audio.files import AudioPlaceFailed
 from shared.audio.opening import open_audio
+from shared.core.mail_settings import MailChoice
 from shared.core.parameters import with_secrets
 from shared.core.settings import Settings, SettingsError, StoreChoice, chosen_store
 from shared.core.speech_settings import AudioChoice
-from shared.services import Services
+from shared.jobs.process import ProcessQueue
+from shared.mail.console import ConsoleMailer
+from shared.memos.speaking import NotYet
+from shared.services import Services, build_services
 from shared.speech.opening import open_speakers
 from shared.stores.opening import open_store
 from shared.stores.port import StoreError
@@ -32,6 +39,8 @@ from shared.tables import TABLES
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
 from shared.web.startup import BuildServices
+from tools.dev_mails import PATH as MAILS
+from tools.dev_mails import POLICY, mails_app
 from tools.serving import AnnouncedServer, Impossible
 
 FUNCTIONS: Final = {
@@ -73,22 +82,26 @@ DOCS_ASSETS: Final = "/static-offline-docs/"
 class Gateway:
     """Sends a request to the function that has its path, as API Gateway does; to health, if none has."""
 
-    def __init__(self, functions: Mapping[str, Function]) -> None:
+    def __init__(self, functions: Mapping[str, Function], mailer: ConsoleMailer | None = None) -> None:
         self.functions = functions
+        self._mails = None if mailer is None else RequestMiddleware(mails_app(mailer), production=False, policy=POLICY)
         self._docs = RequestMiddleware(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(("http://", "https://")):  # absolute-form, as clients of a proxy send it
             scope["path"] = urlsplit(scope["path"]).path or "/"
         path: str = scope["path"]
-        is_of_docs = path in DOCS_PATHS or path.startswith(DOCS_ASSETS)
-        app: App = self._docs if is_of_docs else self.functions[function_of(path)].asgi
+        app: App = self.functions[function_of(path)].asgi
+        if path in DOCS_PATHS or path.startswith(DOCS_ASSETS):
+            app = self._docs
+        elif path == MAILS and self._mails is not None:
+            app = self._mails
         await app(scope, receive, send)
 
 
-def local_gateway(environ: Mapping[str, str], build: BuildServices) -> Gateway:
-    """All functions in containers of their own, with the services that `build` makes."""
-    return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()})
+def local_gateway(environ: Mapping[str, str], build: BuildServices, *, mailer: ConsoleMailer | None = None) -> Gateway:
+    """All functions in containers of their own, with services that `build` makes. A page shows the mailer's mails."""
+    return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()}, mailer)
 
 
 def function_of(path: str) -> str:
@@ -126,7 +139,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         environ = with_secrets(environ)
         settings = Settings.from_env(environ)
-        open_speakers(settings.speech, open_audio(settings.audio))
+        audio = open_audio(settings.audio)
+        speakers = open_speakers(settings.speech, audio)
         store = open_store(settings).store
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
@@ -137,10 +151,30 @@ def _run(options: argparse.Namespace) -> int:
             await store.verify(TABLES)
         except StoreError as exc:
             raise Impossible(f"the store cannot be used: {exc}") from exc
+        await _go_on(built(settings))
 
-    gateway = local_gateway(environ, lambda settings: Services.on(store, settings))
+    mailer = ConsoleMailer() if settings.mail.choice is MailChoice.CONSOLE else None
+
+    def built(settings: Settings) -> Services:
+        """Services of one function. All share the voices: a model is 100 MB."""
+        return Services.on(store, settings, audio=audio, speakers=speakers, mailer=mailer)
+
+    gateway = local_gateway(environ, built, mailer=mailer)
     AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
     return 0
+
+
+async def _go_on(services: Services) -> None:
+    """Queue the long memos that an earlier process left in the middle, in the queue of this one."""
+    if services.settings.speech.queue_url:
+        return
+    try:
+        sent = await services.speaker.send_stopped(services.queue, idle=timedelta())
+    except (StoreError, AudioPlaceFailed, NotYet) as exc:
+        print(f"long memos of an earlier run could not be gone on with: {exc}", file=sys.stderr)
+        return
+    if sent:
+        print(f"Going on with {sent} long memos of an earlier run.", flush=True)
 
 
 def _invoke(options: argparse.Namespace) -> int:
@@ -152,10 +186,22 @@ def _invoke(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as exc:
         print(f"cannot read the event: {exc}", file=sys.stderr)
         return 2
-    function = FUNCTIONS[options.function].with_environment(environ)
-    print(json.dumps(function(event, None), indent=2))
+    function = FUNCTIONS[options.function].with_environment(environ, _finishing)
+    print(json.dumps(function(event, None), indent=2), flush=True)
     function.close()
     return 0
+
+
+def _finishing(settings: Settings) -> Services:
+    """Services of one event that close once the long memos that it queued are said."""
+    services = build_services(settings)
+
+    async def close() -> None:
+        if isinstance(services.queue, ProcessQueue):
+            await services.queue.drained()
+        await services.close()
+
+    return replace(services, close=close)
 
 
 def _environment() -> dict[str, str]:
@@ -200,10 +246,13 @@ def _welcome(url: str, settings: Settings) -> str:
     audio = settings.audio
     keeps = f"the bucket {audio.bucket}" if audio.place is AudioChoice.S3 else str(audio.folder)
     heard = "nothing (silence)" if audio.place is None else f"{settings.speech.default} voices, kept in {keeps}"
+    printed = settings.mail.choice is MailChoice.CONSOLE
+    mails = f"printed here, and on {url}{MAILS}" if printed else f"sent by {settings.mail.choice}"
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Speech:        {heard}
 Documentation: {url}/docs
 Usage page:    {url}/usage
+Mails:         {mails}
 
 Try, in another terminal:
 

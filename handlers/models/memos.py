@@ -5,7 +5,7 @@ from typing import Final, Literal, Self
 from handlers.models.base import Answer
 from shared.core.clock import Instant
 from shared.speech.voices import VOICES, Voice
-from shared.tables.memos import Memo
+from shared.tables.memos import AudioStatus, Memo
 
 
 class VoiceAnswer(Answer):
@@ -43,7 +43,7 @@ class AudioAnswer(Answer):
     url: str
     duration: float
     format: Literal["mp3", "wav", "opus"]
-    status: Literal["ready", "processing", "failed"]
+    status: AudioStatus
 
 
 class MemoAnswer(Answer):
@@ -63,7 +63,7 @@ class MemoAnswer(Answer):
             title=memo.title,
             voice=VOICE_ANSWERS.get(memo.voice) or _unknown(memo.voice),
             audio=AudioAnswer(
-                url=memo.audio_at(public_url), duration=memo.duration_seconds, format="mp3", status="ready"
+                url=memo.audio_at(public_url), duration=memo.audio_seconds, format="mp3", status=memo.status
             ),
             character_count=memo.character_count,
             created_at=memo.created_at,

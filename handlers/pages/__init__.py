@@ -1,6 +1,6 @@
-"""The usage page: one self-contained answer, which loads nothing but this service's own API.
+"""The pages: each one self-contained answer, which loads nothing but this service's own API.
 
-page.html names its styles and scripts as files. Here each takes the place of its tag, and the page's policy allows
+A page names its styles and scripts as files. Here each takes the place of its tag, and the page's policy allows
 exactly these, by their hashes. uPlot draws the charts; vendor/ holds it unchanged.
 """
 
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -38,26 +38,27 @@ class WebPage:
     etag: str
 
 
-@routes.get(
-    "/usage",
-    response_class=Response,
-    responses=errors()
-    | {
-        200: {"description": "The page", "content": {HTMLResponse.media_type: {}}},
-        304: {"description": "The client has it already"},
-    },
-)
-async def get_page(
-    services: RequestServices, known: Annotated[str | None, Header(alias="If-None-Match")] = None
-) -> Response:
+_PAGE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = errors() | {
+    200: {"description": "The page", "content": {HTMLResponse.media_type: {}}},
+    304: {"description": "The client has it already"},
+}
+
+Known = Annotated[str | None, Header(alias="If-None-Match")]
+
+
+@routes.get("/usage", response_class=Response, responses=_PAGE_ANSWERS)
+async def get_page(services: RequestServices, known: Known = None) -> Response:
     """Show calls, characters, voices, errors and limits to who signs in, and play the latest memos."""
-    page = usage_page()
     heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
-    policy = f"{page.policy}; media-src {heard}"
-    headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": policy}
-    if is_known(page.etag, known):
-        return HTMLResponse(status_code=304, headers=headers)
-    return HTMLResponse(page.html, headers=headers)
+    page = usage_page()
+    return _answer(page, f"{page.policy}; media-src {heard}", known)
+
+
+@routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
+async def get_app(known: Known = None) -> Response:
+    """Confirm an address or choose a new password, by a mail's link. Opening it changes nothing."""
+    page = app_page()
+    return _answer(page, page.policy, known)
 
 
 @routes.get(
@@ -74,6 +75,23 @@ async def lead_to_page() -> Response:
 @cache
 def usage_page() -> WebPage:
     """Read the files and assemble the page, once, at the first request."""
+    return _assembled("page.html")
+
+
+@cache
+def app_page() -> WebPage:
+    """Likewise."""
+    return _assembled("app.html")
+
+
+def _answer(page: WebPage, policy: str, known: str | None) -> Response:
+    headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": policy}
+    if is_known(page.etag, known):
+        return HTMLResponse(status_code=304, headers=headers)
+    return HTMLResponse(page.html, headers=headers)
+
+
+def _assembled(file: str) -> WebPage:
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
     def inline(match: re.Match[str]) -> str:
@@ -84,7 +102,7 @@ def usage_page() -> WebPage:
         hashes[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
         return f"<{kind}>{text}</{kind}>"
 
-    html = _FILE.sub(inline, _read("page.html"))
+    html = _FILE.sub(inline, _read(file))
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(hashes["script"]),

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from shared.accounts.closing import Closing
 from shared.accounts.passwords import Passwords
+from shared.accounts.recovery import Recovery
 from shared.accounts.sessions import Claims, Session, Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import DEFAULT_NAME, NewKey, new_key
@@ -40,6 +42,8 @@ class Accounts:
         users: Users,
         keys: ApiKeys,
         passwords: Passwords,
+        recovery: Recovery,
+        closing: Closing,
         sessions: Sessions,
         attempts: Attempts,
         recorder: UsageRecorder,
@@ -49,6 +53,8 @@ class Accounts:
         self._users = users
         self._keys = keys
         self._passwords = passwords
+        self._recovery = recovery
+        self._closing = closing
         self._sessions = sessions
         self._attempts = attempts
         self._recorder = recorder
@@ -73,6 +79,7 @@ class Accounts:
             self._count(),
             self._recorder.try_record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
             self._recorder.try_record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
+            self._recovery.send_verification(user),
         )
         request_stats.current().user_id = user.id
         return SignedUp(user=user, session=self._sessions.begin(user), api_key=key)
@@ -86,7 +93,9 @@ class Accounts:
             email, password, address=address, refusal="Invalid email or password"
         )
         await gather_settled(
-            attempt.forgive(), self._recorder.try_record(Action.USER_LOGIN, user_id=user.id, at=self._clock())
+            attempt.forgive(),
+            self._recorder.try_record(Action.USER_LOGIN, user_id=user.id, at=self._clock()),
+            self._recovery.revoke_distrusted(user),
         )
         request_stats.current().user_id = user.id
         return user, self._sessions.begin(user)
@@ -123,6 +132,8 @@ class Accounts:
         at = self._clock()
 
         def change(row: User) -> User:
+            if row.is_closing:
+                raise SessionExpired("Session has ended")
             if row.password_hash != user.password_hash:  # changed since: the password that was checked is not current
                 raise WrongPassword(_NOT_CURRENT)
             if claims.session_id in row.ended_sessions:  # keeping it would bring it back
@@ -132,8 +143,17 @@ class Accounts:
 
         changed = await self._users.change(user.id, change)
         _log.info("password changed; all other sessions ended", extra={"user_id": user.id})
-        await self._recorder.record(Action.PASSWORD_CHANGED, user_id=user.id, at=at)
+        await gather_settled(
+            self._recorder.record(Action.PASSWORD_CHANGED, user_id=user.id, at=at),
+            self._recovery.tell_of_change(changed),
+        )
         return self._sessions.begin(changed)
+
+    async def close(self, user: User, *, password: str, address: str) -> None:
+        """Close the account for good. Raises WrongPassword, TooManyAttempts, ServiceUnavailable."""
+        _, attempt = await self._check_password(user.email, password, address=address, user=user, refusal=_NOT_CURRENT)
+        await attempt.forgive()
+        await self._closing.close(user)
 
     async def _check_password(
         self, email: str, password: str, *, address: str, refusal: str, user: User | None = None
@@ -149,7 +169,7 @@ class Accounts:
             if user is None:
                 _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))
                 row = await self._users.get(user_id or self._ids.mint(self._clock()))
-                user = row if row is not None and row.email == email else None
+                user = row if row is not None and row.email == email and not row.is_closing else None
             else:
                 await attempt.begin()
             if not await self._passwords.verify(user.password_hash if user else None, password) or user is None:

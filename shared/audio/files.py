@@ -4,6 +4,7 @@
 |---|---|---|
 | audio | `audio/<owner>-<random>.mp3` | a memo's audio |
 | pieces | `pieces/<owner>-<random>.mp3-00007` | a part of it, until all parts are there |
+| leases | `leases/<owner>-<random>.mp3-00007-000` | who makes that part, and until when |
 | making | `making/<owner>-<random>.mp3` | nothing: the audio is being made |
 | closed | `closed/<owner>` | nothing: this owner's audio is served no more |
 
@@ -37,6 +38,7 @@ _FILE = re.compile(r"([0-9a-f]{32})-[0-9a-f]{32}\.(mp3|wav|opus)")
 _NAME = re.compile(
     r"(?:audio|making)/[0-9a-f]{32}-[0-9a-f]{32}\.(?:mp3|wav|opus)"
     r"|pieces/[0-9a-f]{32}-[0-9a-f]{32}\.(?:mp3|wav|opus)-[0-9]{5}"
+    r"|leases/[0-9a-f]{32}-[0-9a-f]{32}\.(?:mp3|wav|opus)-[0-9]{5}-[0-9]{3}"
     r"|closed/[0-9a-f]{32}"
 )
 
@@ -44,6 +46,7 @@ _NAME = re.compile(
 class Area(StrEnum):
     AUDIO = "audio"
     PIECES = "pieces"
+    LEASES = "leases"
     MAKING = "making"
     CLOSED = "closed"
 
@@ -154,8 +157,20 @@ def piece(file: str, number: int) -> str:
     return f"{Area.PIECES}/{file}-{number:05}"
 
 
+def lease(file: str, number: int, turn: int) -> str:
+    """The name of the lease of a part. `turn` counts from 0: the next one follows a lease that ended."""
+    return f"{Area.LEASES}/{file}-{number:05}-{turn:03}"
+
+
 def closed(owner: str) -> str:
     return f"{Area.CLOSED}/{owner}"
+
+
+def file_of(name: str) -> str:
+    """The file that an object of any area but `closed` belongs to."""
+    area, _, rest = name.partition("/")
+    parts = {Area.PIECES: 1, Area.LEASES: 2}.get(Area(area), 0)
+    return rest.rsplit("-", parts)[0] if parts else rest
 
 
 def is_name(text: str) -> bool:
@@ -205,22 +220,40 @@ async def close_owner(files: AudioFiles, owner_id: str) -> None:
 async def erase_owner(files: AudioFiles, owner_id: str) -> bool:
     """Delete one page of each area of this owner's; whether that was all. The mark of `close_owner` stays."""
     owner = owner_digest(owner_id)
-    pages = [await files.page(f"{area}/{owner}-") for area in (Area.MAKING, Area.PIECES, Area.AUDIO)]
+    pages = [await files.page(f"{area}/{owner}-") for area in (Area.MAKING, Area.LEASES, Area.PIECES, Area.AUDIO)]
     for page in pages:
         if page.held:
             await files.delete([held.name for held in page.held])
     return all(page.after is None for page in pages)
 
 
+async def is_closed(files: AudioFiles, owner_id: str) -> bool:
+    """Whether `close_owner` was called."""
+    return await files.head(closed(owner_digest(owner_id))) is not None
+
+
 async def delete_file(files: AudioFiles, file: str) -> None:
-    """Delete the audio, its mark, and its parts."""
-    prefix, after = f"{Area.PIECES}/{file}-", None
-    names = [audio(file), making(file)]
-    while True:
-        page = await files.page(prefix, after=after)
-        names += [held.name for held in page.held]
-        after = page.after
-        if after is None:
-            break
-    for begin in range(0, len(names), PAGE):
-        await files.delete(names[begin : begin + PAGE])
+    """Delete the audio, its mark, its leases and its parts."""
+    await files.delete([audio(file), making(file)])
+    await _delete_parts(files, file)
+
+
+async def delete_parts(files: AudioFiles, file: str) -> None:
+    """Delete the mark of a file, and then its parts with their leases.
+
+    The mark goes first: who takes a lease afterwards sees that nothing is to be made any more.
+    """
+    await files.delete([making(file)])
+    await _delete_parts(files, file)
+
+
+async def _delete_parts(files: AudioFiles, file: str) -> None:
+    for area in (Area.PIECES, Area.LEASES):
+        after = None
+        while True:
+            page = await files.page(f"{area}/{file}-", after=after)
+            if page.held:
+                await files.delete([held.name for held in page.held])
+            after = page.after
+            if after is None:
+                break

@@ -1,10 +1,13 @@
 """How loud an MP3 is over time, without decoding it.
 
-Each granule of 576 samples has a "global gain" in its side information (ISO/IEC 11172-3, 2.4.1.7), in steps of 1.5 dB.
-It depends on the bit rate too, so it compares granules of one file, and nothing else.
+Each granule of 576 samples has side information (ISO/IEC 11172-3, 2.4.1.7): a "global gain" in steps of 1.5 dB, and the
+Huffman tables of its values, whose largest value bounds the loudest frequency.
+The gain depends on the bit rate too, so it compares granules of one file.
+The bound does not: it is right to some decibels at 32 to 160 kbit/s.
 """
 
-from typing import Final
+from math import log10
+from typing import Final, NamedTuple
 
 from shared.audio.mp3 import Frame, frames_of
 
@@ -14,25 +17,40 @@ _LENGTH_BITS: Final = 12
 _GAIN_AT: Final = 21
 """Bits before the gain: the data's length, and the number of its pairs."""
 _GAIN_BITS: Final = 8
+_UNIT_GAIN: Final = 210
+"""The gain at which a value of 1 is a frequency at full scale."""
 _SIDE_BYTES: Final = {9: 9, 11: 9, 17: 17, 19: 17, 32: 32, 34: 32}
 """Bytes between a frame's header and its data, of which two may be a checksum."""
+_LARGEST: Final = {0: 0, 1: 1, 2: 2, 3: 2, 5: 3, 6: 3, 7: 5, 8: 5, 9: 5, 10: 7, 11: 7, 12: 7}
+"""The largest value of each Huffman table; of those that are not here it is 15, and more with further bits."""
+_FURTHER_BITS: Final = dict(zip(range(16, 32), (1, 2, 3, 4, 6, 8, 10, 13, 4, 5, 6, 7, 8, 9, 11, 13), strict=True))
 
 
-def gains_of(mp3: bytes) -> tuple[list[int], float]:
-    """Return the gain of each granule, of its loudest channel, and the seconds of a granule. 0 is silence.
+class Granule(NamedTuple):
+    """The loudest channel's gain, 0 in silence, and the most that its loudest frequency may have, in dB."""
 
-    A header without sound counts as silence. An MP3 without frames has no gains, and granules of 0 s.
+    gain: int
+    peak_db: float
+
+
+SILENCE: Final = Granule(0, -200.0)
+
+
+def granules_of(mp3: bytes) -> tuple[list[Granule], float]:
+    """Return the granules, and the seconds of one.
+
+    A header without sound counts as silence. An MP3 without frames has no granules, of 0 s.
     """
-    gains: list[int] = []
+    granules: list[Granule] = []
     rate = 0
     for frame in frames_of(mp3):
         rate = frame.rate
-        gains.extend(_granules(mp3[frame.start : frame.start + frame.side], frame))
-    return gains, _SAMPLES / rate if rate else 0.0
+        granules.extend(_granules(mp3[frame.start : frame.start + frame.side], frame))
+    return granules, _SAMPLES / rate if rate else 0.0
 
 
-def _granules(head: bytes, frame: Frame) -> list[int]:
-    """Return the gains in a frame's side information, which is 9, 17 or 32 bytes before `frame.side`."""
+def _granules(head: bytes, frame: Frame) -> list[Granule]:
+    """Return those of a frame, from its side information, which is 9, 17 or 32 bytes before `frame.side`."""
     first = frame.samples == _SAMPLES * 2
     size = _SIDE_BYTES[frame.side - 4]
     mono = size == (17 if first else 9)
@@ -40,12 +58,30 @@ def _granules(head: bytes, frame: Frame) -> list[int]:
     before = (9 + (5 if mono else 3) + 4 * channels) if first else (8 + (1 if mono else 2))
     width = 59 if first else 63
     bits = int.from_bytes(head[len(head) - size :])
-    gains = []
-    for granule in range(2 if first else 1):
-        found = []
-        for channel in range(channels):
-            shift = size * 8 - before - width * (granule * channels + channel)
-            data = bits >> (shift - _LENGTH_BITS) & 0xFFF
-            found.append(bits >> (shift - _GAIN_AT - _GAIN_BITS) & 0xFF if data else 0)
-        gains.append(max(found))
-    return gains
+    blocks = [
+        bits >> (size * 8 - before - width * (number + 1)) & (1 << width) - 1
+        for number in range((2 if first else 1) * channels)
+    ]
+    read = [_granule(block, width, tables_at=33 if first else 38) for block in blocks]
+    return [max(read[number : number + channels]) for number in range(0, len(read), channels)]
+
+
+def _granule(block: int, width: int, *, tables_at: int) -> Granule:
+    """Parse one channel's part, of `width` bits. `tables_at` is the bit that tells whether its blocks are switched."""
+
+    def field(at: int, length: int) -> int:
+        return block >> (width - at - length) & (1 << length) - 1
+
+    if not field(0, _LENGTH_BITS):
+        return SILENCE
+    gain, switched = field(_GAIN_AT, _GAIN_BITS), field(tables_at, 1)
+    begin, count = (tables_at + 4, 2) if switched else (tables_at + 1, 3)
+    largest = max(_largest(field(begin + 5 * number, 5)) for number in range(count))
+    if not largest:
+        return Granule(gain, SILENCE.peak_db)
+    return Granule(gain, 20 * (4 / 3 * log10(largest) + (gain - _UNIT_GAIN) / 4 * log10(2)))
+
+
+def _largest(table: int) -> int:
+    further = _FURTHER_BITS.get(table)
+    return _LARGEST.get(table, 15) if further is None else 15 + (1 << further) - 1

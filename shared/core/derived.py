@@ -1,7 +1,7 @@
 """Keys that are derived from SESSION_SECRET: one for each use, so that what one use gives away opens no other.
 
-A changed secret ends sessions and cursors, and begins new windows of attempts. Nothing that must outlive the change of
-a secret may depend on a derived key.
+A changed secret ends sessions, cursors and links in mails, and begins new windows of attempts. Nothing that must
+outlive the change of a secret may depend on a derived key.
 """
 
 import hmac
@@ -12,6 +12,7 @@ class Use(StrEnum):
     SESSIONS = "sessions"
     CURSORS = "cursors"
     PSEUDONYMS = "pseudonyms"
+    RECOVERY = "recovery"
 
 
 def derived_key(secret: str, use: Use) -> bytes:

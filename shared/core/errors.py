@@ -6,7 +6,7 @@ AgentTalkError
 ├── 403  Forbidden · ScopeMissing · InsufficientTier · KeyRevoked
 ├── 404  NotFound · MemoNotFound
 ├── 405  MethodNotAllowed
-├── 409  Conflict
+├── 409  Conflict · FirstStillRunning
 ├── 413  PayloadTooLarge
 ├── 429  DailyLimitExceeded · MonthlyLimitExceeded · KeyLimitExceeded · TooManyAttempts
 ├── 500  InternalError
@@ -155,6 +155,13 @@ class MethodNotAllowed(AgentTalkError):
 class Conflict(AgentTalkError):
     status = 409
     code = "CONFLICT"
+
+
+class FirstStillRunning(Conflict):
+    """A request with the same Idempotency-Key has neither made its memo nor failed yet."""
+
+    def __init__(self, *, retry_after_s: int = 2) -> None:
+        super().__init__("The first request is still running", headers={"Retry-After": str(retry_after_s)})
 
 
 class PayloadTooLarge(AgentTalkError):

@@ -18,7 +18,14 @@ from urllib.parse import urlsplit
 from shared.core.settings import SettingsError
 
 SUFFIX: Final = "_PARAMETER"
-SECRETS: Final = ("SESSION_SECRET", "HYPERMICRO_API_KEY", "HYPR_APP_SLUG", "ELEVENLABS_API_KEY", "OPENAI_API_KEY")
+SECRETS: Final = (
+    "SESSION_SECRET",
+    "HYPERMICRO_API_KEY",
+    "HYPR_APP_SLUG",
+    "ELEVENLABS_API_KEY",
+    "OPENAI_API_KEY",
+    "SMTP_PASSWORD",
+)
 """The variables that may be given as the name of a parameter."""
 
 ATTEMPT_S: Final = 2.0

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
+from shared.core.mail_settings import MailSettings, read_mail
 from shared.core.speech_settings import AudioSettings, SpeechSettings, read_audio, read_speech
 from shared.core.urls import is_url, normal_origin, origin_of
 
@@ -42,6 +43,10 @@ class AttemptLimits:
     signups_per_address: int = 20
     demos_per_address: int = 60
     key_changes_per_owner: int = 60
+    resets_per_account: int = 3
+    resets_per_address: int = 20
+    verifications_per_account: int = 3
+    verifications_per_address: int = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +96,13 @@ class Settings:
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
+    mail: MailSettings = field(default_factory=MailSettings)
+    app_url: str = f"{PUBLIC_URL}/app"
+    """The page that mails lead to."""
+
+    forgot_password_ms: int = 2000
+    """Milliseconds after which forgot-password answers, whatever it did: longer than sending a mail takes."""
+
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -100,13 +112,13 @@ class Settings:
         read = _Reader(env)
         edge = WebSettings.read(read)
         production, attempts = edge.production, AttemptLimits()
-        speech = read_speech(read)
+        speech, public_url = read_speech(read), _public_url(read, production=production)
         private = read.choice("HYPR_PRIVATE_NETWORK", ("0", "1"), default="0") == "1"
         settings = cls(
             edge=edge,
             store=_store(read, production=production),
             session_secret=_session_secret(read, production=production),
-            public_url=_public_url(read, production=production),
+            public_url=public_url,
             memory_file=Path(env["AGENT_TALK_MEMORY_FILE"]) if env.get("AGENT_TALK_MEMORY_FILE") else None,
             hypr_url=read.encrypted_url("HYPR_URL", production=production and not private),
             hypermicro_api_key=env.get("HYPERMICRO_API_KEY", ""),
@@ -124,9 +136,20 @@ class Settings:
                 signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=attempts.signups_per_address),
                 demos_per_address=read.count("DEMOS_PER_ADDRESS", default=attempts.demos_per_address),
                 key_changes_per_owner=read.count("KEY_CHANGES_PER_OWNER", default=attempts.key_changes_per_owner),
+                resets_per_account=read.count("RESETS_PER_ACCOUNT", default=attempts.resets_per_account),
+                resets_per_address=read.count("RESETS_PER_ADDRESS", default=attempts.resets_per_address),
+                verifications_per_account=read.count(
+                    "VERIFICATIONS_PER_ACCOUNT", default=attempts.verifications_per_account
+                ),
+                verifications_per_address=read.count(
+                    "VERIFICATIONS_PER_ADDRESS", default=attempts.verifications_per_address
+                ),
             ),
             speech=speech,
             audio=read_audio(read, speech, production=production),
+            mail=read_mail(read, production=production),
+            app_url=read.encrypted_url("APP_URL", production=production) or f"{public_url}/app",
+            forgot_password_ms=read.count("FORGOT_PASSWORD_MS", default=cls.forgot_password_ms, most=10_000),
             warnings=tuple(read.warnings),
         )
         if read.problems:
@@ -170,11 +193,11 @@ class _Reader:
         self.problems.append(f"{name} must be one of {', '.join(options)}, not {value!r}")
         return default
 
-    def count(self, name: str, *, default: int) -> int:
+    def count(self, name: str, *, default: int, most: int = 999_999_999) -> int:
         value = self.env.get(name) or str(default)
-        if value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0:
+        if value.isascii() and value.isdigit() and len(value) < 10 and 0 < int(value) <= most:
             return int(value)
-        self.problems.append(f"{name} must be a whole number above 0, not {value!r}")
+        self.problems.append(f"{name} must be a whole number above 0, and at most {most}, not {value!r}")
         return default
 
     def url(self, name: str) -> str:

@@ -43,6 +43,9 @@ class SpeechSettings:
     openai_base_url: str = ""
     """Empty: OpenAI's own."""
 
+    queue_url: str = ""
+    """SQS's queue of long memos. Empty: tasks of this process say them."""
+
     @property
     def choices(self) -> frozenset[SpeechChoice]:
         return frozenset((self.default, self.pro, self.enterprise))
@@ -69,6 +72,8 @@ class Reader(Protocol):
 
     def choice(self, name: str, options: tuple[str, ...], *, default: str) -> str: ...
 
+    def count(self, name: str, *, default: int, most: int = ...) -> int: ...
+
     def url(self, name: str) -> str: ...
 
 
@@ -93,7 +98,10 @@ def read_speech(read: Reader) -> SpeechSettings:
         elevenlabs_base_url=read.url("ELEVENLABS_BASE_URL"),
         openai_api_key=read.env.get("OPENAI_API_KEY", ""),
         openai_base_url=read.url("OPENAI_BASE_URL"),
+        queue_url=read.url("SPEECH_QUEUE_URL"),
     )
+    if read.in_lambda and settings.choices != {SpeechChoice.SIMULATED} and not settings.queue_url:
+        read.problems.append("SPEECH_QUEUE_URL is missing: long texts are said by the function speaker, which it feeds")
     if SpeechChoice.ELEVENLABS in settings.choices and not settings.elevenlabs_api_key:
         read.problems.append("ELEVENLABS_API_KEY is missing: ElevenLabs' voices are chosen")
     if SpeechChoice.OPENAI in settings.choices and not (settings.openai_api_key or settings.openai_base_url):

@@ -1,5 +1,6 @@
-"""How texts are measured and composed."""
+"""How texts are measured, composed and put into lines."""
 
+import json
 import unicodedata
 from typing import Final
 
@@ -7,6 +8,9 @@ _LONGEST_DECOMPOSITION: Final = 4
 """The most characters that one composed character comes from, as in U+1FAF."""
 
 _MOST_MARKS: Final = 30
+
+LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""Characters that some readers take for line ends, and their JSON escapes. NDJSON has one object a line."""
 
 
 def characters(text: str) -> int:
@@ -37,3 +41,8 @@ def composed(text: str, *, most: int) -> str | None:
     if len(text) > _LONGEST_DECOMPOSITION * most:
         return None
     return unicodedata.normalize("NFC", text)
+
+
+def sent_bytes(text: str) -> int:
+    """Return the size of a text in the JSON that Lambda sends."""
+    return len(json.dumps(text)) - 2

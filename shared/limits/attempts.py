@@ -4,6 +4,8 @@
 |---|---|---|
 | password | `login.20261123T1215.<address>:<account>` and `login.20261123T1215.<address>` | 15 min |
 | sign-up, demo | `signup.20261123T1200.<address>`, `demo.20261123T1200.<address>` | 1 h |
+| reset | `reset.20261123T1200.<address>` and `reset.20261123T1200.for.<account>` | 1 h |
+| verification mail | `verify.20261123T1200.<address>` and `verify.20261123T1200.for.<account>` | 1 h |
 | key change | `keys.20261123T1200.<owner>` | 1 h |
 
 `<address>`, `<account>` and `<owner>` are pseudonyms. An attempt is counted before it is carried out, so no more than
@@ -42,7 +44,7 @@ _KNOWN_MOST: Final = 10_000
 """Counters that a container remembers, some 2 MB. Above it the oldest are forgotten, and cost requests again."""
 
 _START: Final = "%Y%m%dT%H%M"
-_WINDOWED: Final = re.compile(r"(?P<kind>login|signup|demo|keys)\.(?P<start>\d{8}T\d{4})\.")
+_WINDOWED: Final = re.compile(r"(?P<kind>login|signup|demo|keys|reset|verify)\.(?P<start>\d{8}T\d{4})\.")
 
 _log = logging.getLogger("agent_talk.security")
 
@@ -207,9 +209,29 @@ class Attempts:
         )
         return self._attempt("password", bounds, ends_at)
 
+    def reset(self, address: str, email: str) -> Attempt:
+        """A mail for a new password. Unknown e-mail addresses count like known ones."""
+        limits = self._limits
+        return self._mailing("reset", address, email, limits.resets_per_address, limits.resets_per_account)
+
+    def verification(self, address: str, user_id: str) -> Attempt:
+        """One more mail that confirms an e-mail address."""
+        limits = self._limits
+        return self._mailing(
+            "verify", address, user_id, limits.verifications_per_address, limits.verifications_per_account
+        )
+
     def key_change(self, owner_id: str) -> Attempt:
         """A key made, rotated or changed. Revoking takes none."""
         return self._hourly("keys", owner_id, self._limits.key_changes_per_owner)
+
+    def _mailing(self, kind: str, address: str, account: str, per_address: int, per_account: int) -> Attempt:
+        window, ends_at = _window(self._clock(), HOUR)
+        bounds = (
+            AttemptBound(counter=f"{kind}.{window}.{self._pseudonyms.of(address)}", limit=per_address),
+            AttemptBound(counter=f"{kind}.{window}.for.{self._pseudonyms.of(account)}", limit=per_account),
+        )
+        return self._attempt(kind, bounds, ends_at)
 
     def _hourly(self, kind: str, subject: str, limit: int) -> Attempt:
         window, ends_at = _window(self._clock(), HOUR)

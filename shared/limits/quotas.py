@@ -7,7 +7,7 @@ of the one would take places of the other.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -107,8 +107,9 @@ class Quotas:
         self._key_limits = KeyLimits(store)
         self._months: OrderedDict[str, tuple[date, int]] = OrderedDict()
 
-    def reservation(self) -> Reservation:
-        return Reservation(self._store)
+    def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
+        """Return a reservation, to take places or to give back those of an earlier one."""
+        return Reservation(self._store, taken=taken)
 
     async def admit(
         self, reservation: Reservation, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int
@@ -145,6 +146,15 @@ class Quotas:
         counters = await self._store.counters(_month_counter(user_id, at))
         day, month = (counters.get(name, 0) for name in (_day_counter(user_id, at), _month_counter(user_id, at)))
         return Used(day=day, month=month, at=at)
+
+    async def now(self, key: IssuedKey, owner_of: Callable[[str], Awaitable[User]], at: datetime) -> Quota:
+        """Return what a key has used and may use. Its owner is read at the same time; what that raises passes."""
+        owner = owner_of(key.user_id)
+        if key.is_test:
+            counted, _ = await gather_settled(self._store.counters(_test_counter(key.user_id, at)), owner)
+            return _test_quota(counted.get(_test_counter(key.user_id, at), 0), at)
+        used, user = await gather_settled(self.used_by(key.user_id, at), owner)
+        return used.of(user)
 
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
         """How many memos this key can make now; None: any number. 0 if a limit of the key's own is spent."""

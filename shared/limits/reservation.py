@@ -13,9 +13,15 @@ from shared.stores.port import Bound, Reserved, Store, month_of
 class Reservation:
     """Counters raised for one request, which are given back if the request fails."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, taken: Sequence[Bound] = ()) -> None:
+        """`taken` are places of an earlier reservation, which are to be given back now."""
         self._store = store
-        self._taken: list[Bound] = []
+        self._taken = list(taken)
+
+    @property
+    def taken(self) -> Sequence[Bound]:
+        """The places that would be given back."""
+        return tuple(self._taken)
 
     async def take(self, counter: str, *, ends_at: datetime | None = None) -> int:
         """Count one place without a bound. Returns the counter's value, this place included."""

@@ -14,6 +14,7 @@ from shared.core.errors import (
     AgentTalkError,
     AudioStoreFailed,
     DailyLimitExceeded,
+    FirstStillRunning,
     InternalError,
     ServiceUnavailable,
     SpeechFailed,
@@ -21,10 +22,10 @@ from shared.core.errors import (
 from shared.core.request import UNDO_S, time_to_undo
 from shared.core.text import characters
 from shared.limits.quotas import Quotas
-from shared.memos.requests import MemoRequest
+from shared.memos.requests import MemoRequest, MemoTurn
 from shared.stores.best_effort import best_effort
-from shared.stores.port import StoreUnavailable
-from shared.tables import Memos
+from shared.stores.port import AlreadyExists, StoreUnavailable
+from shared.tables import LongMemoList, Memos
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
 
@@ -34,20 +35,40 @@ _log = logging.getLogger("agent_talk.memos")
 class FailedMemos:
     """Undoes and records requests that made no memo. Nothing here raises but the failure itself."""
 
-    def __init__(self, *, memos: Memos, quotas: Quotas, recorder: UsageRecorder) -> None:
+    def __init__(self, *, memos: Memos, long_memos: LongMemoList, quotas: Quotas, recorder: UsageRecorder) -> None:
         self._memos = memos
+        self._long_memos = long_memos
         self._quotas = quotas
         self._recorder = recorder
 
     @asynccontextmanager
     async def undone(self, request: MemoRequest) -> AsyncIterator[None]:
-        """Undo and record what fails within, and raise it."""
+        """Undo and record what fails within, and raise it.
+
+        A run of an idempotency key that fails lets the next one begin. It removes nothing, since another run may answer
+        what it would remove; so once its memo may be there, it stays charged. If another run has written the memo, this
+        one is not charged, and raises FirstStillRunning; but a listed one stays charged, since the list may give back.
+        """
         try:
             yield
+        except AlreadyExists as exc:
+            if not request.is_listed:
+                await request.reservation.give_back()
+            if request.turn is None:
+                raise
+            raise FirstStillRunning from exc
         except BaseException as failure:
-            await request.reservation.give_back()
-            await gather_settled(self._discard(request), self._record(request, failure))
+            if request.turn is None:
+                await request.reservation.give_back()
+                await gather_settled(self._discard(request), self._record(request, failure))
+            else:
+                await self._free(request.turn, request, failure)
             raise
+
+    async def _free(self, turn: MemoTurn, request: MemoRequest, failure: BaseException) -> None:
+        if request.memo is None:
+            await request.reservation.give_back()
+        await gather_settled(turn.free(wrote=request.memo is not None), self._record(request, failure))
 
     async def _discard(self, request: MemoRequest) -> None:
         """Remove audio and rows that may exist: the caller gets an error, so there must be no memo."""
@@ -57,8 +78,16 @@ class FailedMemos:
                 return
             memo = request.memo
             await gather_settled(
-                _discard_audio(request), self._delete(memo), self._recorder.retract_memo(memo.user_id, memo.id)
+                self._delist(request),
+                _discard_audio(request),
+                self._delete(memo),
+                self._recorder.retract_memo(memo.user_id, memo.id),
             )
+
+    async def _delist(self, request: MemoRequest) -> None:
+        if request.is_listed:
+            with best_effort("a failed memo could not be delisted: the speaker does it", memo_id=request.names.memo_id):
+                await self._long_memos.remove(request.names.memo_id)
 
     async def _delete(self, memo: Memo) -> None:
         with best_effort("a memo that failed could not be removed: delete it", memo_id=memo.id):
@@ -91,14 +120,14 @@ class FailedMemos:
 
 
 async def _discard_audio(request: MemoRequest) -> None:
-    if request.speaker is None or request.file is None:
+    if request.speaker is None:
         return
     try:
         async with asyncio.timeout(UNDO_S):
-            await request.speaker.discard(request.file)
+            await request.speaker.discard(request.names.file)
     except (AudioStoreFailed, TimeoutError):
         _log.exception(
-            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.file}
+            "the audio of a memo that failed could not be removed: a sweep has to", extra={"file": request.names.file}
         )
 
 

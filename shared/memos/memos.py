@@ -9,26 +9,30 @@ from datetime import datetime
 from typing import Final
 
 from shared.activity import UsageRecorder
-from shared.audio.files import delete_file, is_file, new_file
+from shared.audio.files import delete_file, is_file, making, new_file
 from shared.audio.opening import AudioPlace
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
-from shared.core.errors import InvalidCredential, ValidationFailed
+from shared.core.errors import InvalidCredential, SpeechFailed, ValidationFailed
 from shared.core.ids import Ids
 from shared.core.text import characters
+from shared.jobs.queue import MemoQueue, QueueFailed
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Admission, Allowance, Quotas
+from shared.memos.endings import LongMemoEndings
 from shared.memos.failures import FailedMemos
-from shared.memos.requests import Draft, MemoRequest
+from shared.memos.requests import Draft, MemoNames, MemoRequest, MemoTurn
 from shared.observability import request_stats
 from shared.plans import PLANS
 from shared.speech.opening import Speakers
+from shared.speech.reading import read_text
 from shared.speech.simulated import SimulatedSpeech
-from shared.speech.synthesizer import Speech, Synthesizer
+from shared.speech.synthesizer import Synthesizer, estimated_s
 from shared.stores.port import StoreError
-from shared.tables import ApiKeys, Memos, Users, uses_counter
+from shared.tables import Tables, uses_counter
 from shared.tables.issued_keys import IssuedKey
-from shared.tables.memos import Memo
+from shared.tables.long_memos import LongMemo, Place
+from shared.tables.memos import AudioStatus, Memo
 from shared.tables.users import User
 
 MAX_CHARACTERS: Final = 100_000
@@ -36,9 +40,6 @@ MAX_CHARACTERS: Final = 100_000
 
 FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
 """Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
-
-READ_AT_ONCE: Final = 2_000
-"""Characters that the event loop reads itself, in some 10 ms. A thread costs more than a short text's reading."""
 
 _KEYS_REMEMBERED: Final = 1024
 
@@ -50,47 +51,72 @@ class MemoService:
 
     def __init__(
         self,
+        tables: Tables,
         *,
-        users: Users,
-        keys: ApiKeys,
-        memos: Memos,
         quotas: Quotas,
         attempts: Attempts,
         recorder: UsageRecorder,
         speakers: Speakers,
         audio: AudioPlace,
+        endings: LongMemoEndings,
+        queue: MemoQueue,
         clock: Clock,
         ids: Ids,
     ) -> None:
-        self._users = users
-        self._keys = keys
-        self._memos = memos
+        self._users = tables.users
+        self._keys = tables.api_keys
+        self._memos = tables.memos
+        self._long_memos = tables.long_memos
         self._quotas = quotas
         self._attempts = attempts
         self._recorder = recorder
-        self._failures = FailedMemos(memos=memos, quotas=quotas, recorder=recorder)
+        self._failures = FailedMemos(memos=tables.memos, long_memos=tables.long_memos, quotas=quotas, recorder=recorder)
         self._speakers = speakers
         self._audio = audio
+        self._endings = endings
+        self._queue = queue
         self._clock = clock
         self._ids = ids
         self._simulated = SimulatedSpeech()
         self._marked: OrderedDict[str, datetime] = OrderedDict()
 
     async def make(
-        self, key: IssuedKey, draft: Draft, *, check: Awaitable[IssuedKey] | None = None
+        self,
+        key: IssuedKey,
+        draft: Draft,
+        *,
+        check: Awaitable[IssuedKey] | None = None,
+        turn: MemoTurn | None = None,
     ) -> tuple[Memo, Allowance]:
         """Make a memo and keep it. Returns it with what is left of the day's limit.
 
-        `check` is the key's check, if it is still under way: nothing is said or written before it succeeds, and what it
-        raises comes before all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the
-        text is too long for the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is
-        charged and nothing is kept. What is not the caller's fault is recorded.
+        A text that its voices say well within the request is ready then; a longer one is queued. `check` is the key's
+        check, if it is still under way: nothing is said or written before it succeeds, and what it raises comes before
+        all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the text is too long for
+        the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is charged and nothing is
+        kept. What is not the caller's fault is recorded.
+
+        `turn` is the run of an idempotency key that is to make it: see `FailedMemos.undone`. Raises FirstStillRunning
+        if another run is to, or has.
         """
-        request = MemoRequest(key=key, draft=draft, at=self._clock(), reservation=self._quotas.reservation())
+        at = self._clock()
+        request = MemoRequest(
+            names=self._new_names(key.user_id, draft, at) if turn is None else turn.names,
+            key=key,
+            draft=draft,
+            at=at,
+            reservation=self._quotas.reservation(),
+            turn=turn,
+        )
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
-            memo = await self._speak(request, admission.user)
-            await self._keep(memo, request, admission)
+            speaker = self._speaker(request.key, admission.user)
+            if speaker.is_quick(request.readings[speaker]):
+                memo = await self._speak(request, speaker)
+                await self._keep(memo, request, admission)
+            else:
+                memo = _memo(request, f"/audio/{request.names.file}", estimated_s(draft.text), is_long=True)
+                await self._begin(memo, request, admission, speaker)
         request_stats.current().memos += 1
         return memo, admission.quota.day
 
@@ -98,19 +124,25 @@ class MemoService:
         """A simulated memo that is not kept. Raises TooManyAttempts."""
         await self._attempts.demo(address).begin()
         speech = await self._simulated.speak(draft.text, draft.voice, file="")
-        return self._memo(draft, speech, user_id="demo", api_key_id=None, at=self._clock())
+        names = self._new_names("demo", draft, self._clock())
+        return draft.memo(
+            names, user_id="demo", api_key_id=None, audio_url=speech.audio_url, seconds=speech.duration_seconds
+        )
 
     async def delete(self, user_id: str, memo_id: str) -> None:
         """Delete a memo and its audio; what it counted stays. Raises MemoNotFound, AudioStoreFailed.
 
-        The row goes last: if anything before it fails, the caller can ask again.
+        The row goes last: if anything before it fails, the caller can ask again. One that is still being said ends by
+        this, unless it ended otherwise first.
         """
         memo = await self._memos.load(user_id, memo_id)
+        files = self._audio.files
+        if memo.status is AudioStatus.PROCESSING and files is not None and await self._endings.delete(files, memo_id):
+            return
         await self._recorder.note_deleted(memo)
         file = memo.audio_url.removeprefix("/audio/")
-        if is_file(file) and self._audio.files is not None:
-            await delete_file(self._audio.files, file)
-        await self._recorder.note_memo_deleted(user_id, memo_id)
+        if is_file(file) and files is not None:
+            await delete_file(files, file)
         await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
@@ -118,7 +150,7 @@ class MemoService:
 
         Housekeeping compares memos with logs for owners on the day's list, so the owner is on it before the memo is.
         """
-        listed = self._recorder.note_active(request.key.user_id, request.at)
+        listed = self._recorder.note_active(request.key.user_id, request.names.created_at)
         if check is None:
             admission, _ = await gather_settled(self._place(request), listed)
         else:
@@ -142,14 +174,33 @@ class MemoService:
 
     async def _place(self, request: MemoRequest) -> Admission:
         """Invalid requests take no place: what could be too long waits for its owner."""
-        owner = asyncio.ensure_future(self._owner(request.key.user_id))
+        owner = asyncio.ensure_future(self.owner(request.key.user_id))
         if characters(request.draft.text) > FITS_ANY_PLAN:
             _check_length(request.draft, await owner)
         await self._read(request, owner)
+        if request.turn is None:
+            return await self._admitted(request, owner)
+        _, admission, _ = await gather_settled(request.turn.begin(), self._charge(request, owner), owner)
+        return admission
+
+    async def _admitted(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
         length = characters(request.draft.text)
         return await self._quotas.admit(request.reservation, request.key, owner, request.at, characters=length)
 
-    async def _owner(self, user_id: str) -> User:
+    async def _charge(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
+        """Count all that a memo counts before it is written: if its run dies then, a repeat answers it, and cannot."""
+        admission = await self._admitted(request, owner)
+        await self._count(request, admission)
+        return admission
+
+    async def _count(self, request: MemoRequest, admission: Admission) -> None:
+        await gather_settled(
+            request.reservation.take(uses_counter(request.key)),
+            self._quotas.count_month(request.reservation, admission),
+        )
+
+    async def owner(self, user_id: str) -> User:
+        """Return the owner of a key. Raises InvalidCredential if there is none any more."""
         user = await self._users.get(user_id)
         if user is None:
             raise InvalidCredential("Invalid API key")
@@ -162,7 +213,7 @@ class MemoService:
         """
         speakers = (self._simulated,) if request.key.is_test else self._speakers.all
         for speaker in speakers:
-            request.readings[speaker] = await _reading(speaker, request.draft.text)
+            request.readings[speaker] = await read_text(speaker, request.draft.text)
         if all(request.readings.values()):
             return
         if not request.readings[self._speaker(request.key, await owner)]:
@@ -171,31 +222,19 @@ class MemoService:
     def _speaker(self, key: IssuedKey, owner: User) -> Synthesizer:
         return self._simulated if key.is_test else self._speakers.of(owner.tier)
 
-    async def _speak(self, request: MemoRequest, owner: User) -> Memo:
-        draft, key = request.draft, request.key
-        speaker = self._speaker(key, owner)
-        request.speaker, request.file = speaker, new_file(owner.id, draft.format)
+    async def _speak(self, request: MemoRequest, speaker: Synthesizer) -> Memo:
+        request.speaker, file = speaker, request.names.file
         began = time.perf_counter()
         try:
-            speech = await speaker.speak(request.readings[speaker], draft.voice, file=request.file)
+            kept = await speaker.kept(file) if request.turn is not None and request.turn.is_bound else None
+            speech = kept or await speaker.speak(request.readings[speaker], request.draft.voice, file=file)
         finally:
-            if not key.is_test:
+            if not request.key.is_test:
                 request_stats.current().spoke(1000 * (time.perf_counter() - began))
-        return self._memo(draft, speech, user_id=owner.id, api_key_id=key.id, at=request.at)
+        return _memo(request, speech.audio_url, speech.duration_seconds)
 
-    def _memo(self, draft: Draft, speech: Speech, *, user_id: str, api_key_id: str | None, at: datetime) -> Memo:
-        return Memo(
-            id=self._ids.mint(at),
-            user_id=user_id,
-            api_key_id=api_key_id,
-            text=draft.text,
-            audio_url=speech.audio_url,
-            duration_seconds=speech.duration_seconds,
-            voice=draft.voice.id,
-            character_count=characters(draft.text),
-            title=draft.title,
-            created_at=at,
-        )
+    def _new_names(self, user_id: str, draft: Draft, at: datetime) -> MemoNames:
+        return MemoNames(memo_id=self._ids.mint(at), file=new_file(user_id, draft.format), created_at=at)
 
     async def _keep(self, memo: Memo, request: MemoRequest, admission: Admission) -> None:
         """Write the memo, its log and its counts. When this returns, all of them are there."""
@@ -203,10 +242,46 @@ class MemoService:
         await gather_settled(
             self._memos.add(memo),
             self._recorder.record_memo(memo, request.key),
-            request.reservation.take(uses_counter(request.key)),
-            self._quotas.count_month(request.reservation, admission),
-            self._mark_used(request.key, memo.created_at),
+            self._mark_used(request.key, request.at),
+            *([self._count(request, admission)] if request.turn is None else []),
         )
+
+    async def _begin(self, memo: Memo, request: MemoRequest, admission: Admission, speaker: Synthesizer) -> None:
+        """Charge a long memo, list it, write it, and queue it, in this order.
+
+        Whatever dies in between, a memo that its owner sees is in the list, with its mark in the audio place and all of
+        its places. Raises AudioPlaceFailed, and SpeechFailed if the queue does not take it.
+        """
+        files = self._audio.files
+        assert files is not None, "without a place of audio every text is simulated, and quick"
+        if request.turn is None:
+            await self._count(request, admission)
+        row = LongMemo(
+            memo_id=memo.id,
+            user_id=memo.user_id,
+            file=request.names.file,
+            speech=speaker.provider,
+            places=tuple(Place.of(bound) for bound in request.reservation.taken),
+            created_at=memo.created_at,
+            sent_at=request.at,
+            keyed_at=None if request.turn is None else request.at,
+        )
+        request.is_listed = True
+        if request.turn is None:
+            request.speaker, request.memo = speaker, memo
+        is_again = request.turn is not None and request.turn.is_bound
+        listed = self._long_memos.add_again(row) if is_again else self._long_memos.add(row)
+        await gather_settled(listed, files.put(making(request.names.file), b""))
+        request.speaker, request.memo = speaker, memo
+        await gather_settled(
+            self._memos.add(memo),
+            self._recorder.record_memo(memo, request.key),
+            self._mark_used(request.key, request.at),
+        )
+        try:
+            await self._queue.send(memo.id)
+        except QueueFailed as exc:
+            raise SpeechFailed("The text could not be queued", details={"provider": speaker.provider}) from exc
 
     async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
         """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""
@@ -224,11 +299,15 @@ class MemoService:
             _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
 
 
-async def _reading(speaker: Synthesizer, text: str) -> str:
-    """Return what the speaker says of a text. Long texts take up to a second, so a thread reads them."""
-    if len(text) > READ_AT_ONCE:
-        return await asyncio.to_thread(speaker.reading, text)
-    return speaker.reading(text)
+def _memo(request: MemoRequest, audio_url: str, seconds: float, *, is_long: bool = False) -> Memo:
+    return request.draft.memo(
+        request.names,
+        user_id=request.key.user_id,
+        api_key_id=request.key.id,
+        audio_url=audio_url,
+        seconds=seconds,
+        is_long=is_long,
+    )
 
 
 def _check_length(draft: Draft, user: User) -> None:

@@ -6,13 +6,14 @@
 | `LimitRefusals` · `ClientErrors` | count | answers 429 · other 4xx |
 | `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
 | `AudioNotReady` | count | answers 503 while a memo's audio is being made: no failure |
+| `MailErrors` | count | mails that were not sent |
 | `Duration` | ms | from the request to the end of its answer |
 | `StoreRequests` | count | requests to the store |
 | `StoreLatency` | ms | each of them |
 | `SpeechLatency` | ms | each speech that was made for a live key |
 | `ColdStarts` | count | first requests of a container |
 
-The function is the only dimension, so each has at most these twelve series. The route, the error's code and the
+The function is the only dimension, so each has at most these thirteen series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
 """
 
@@ -88,6 +89,7 @@ def emit(served: Served, *, function: str) -> None:
             metrics.add_metric(name, "Milliseconds", round(took_ms, 3))
     counts = (
         ("Memos", spent.memos),
+        ("MailErrors", spent.mails_failed),
         ("ColdStarts", int(served.cold_start)),
         (kind_of_error(served.status, spent.error), 1),
     )

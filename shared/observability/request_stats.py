@@ -20,6 +20,7 @@ class RequestStats:
     """Milliseconds of speech for live keys' memos: test keys and demos are simulated."""
 
     memos: int = 0
+    mails_failed: int = 0
     key_id: str | None = None
     """Which API key called; never the key itself."""
 

@@ -31,6 +31,9 @@ URL: Final = "https://api.elevenlabs.io"
 OUTPUT_FORMAT: Final = "mp3_24000_48"
 """24 kHz mono at 48 kbit/s, the form of all our audio; every plan has it."""
 
+QUICK_CHARACTERS: Final = 1_000
+"""Characters whose audio comes within the funnel's time, of the slowest model too: one minute of sound."""
+
 AT_ONCE: Final = 4
 """Concurrent requests of one process: one less than the Creator plan's five. More are refused with 429."""
 
@@ -78,6 +81,8 @@ class ElevenLabsSettings:
 
 class ElevenLabs:
     """Says texts with ElevenLabs' voices; `max_characters` is the longest text of one call."""
+
+    quick_characters = QUICK_CHARACTERS
 
     def __init__(self, http: httpx.AsyncClient, settings: ElevenLabsSettings, *, funnel: Funnel | None = None) -> None:
         self.max_characters = MAX_CHARACTERS.get(settings.model, FEWEST)

@@ -74,8 +74,10 @@ def _latin(character: str) -> str:
         small = _LETTERS.get(character.lower())
         if small is not None:
             return small.capitalize() if character.isupper() else small
-        base = unicodedata.normalize("NFKD", character)[0]
-        return character if base.isascii() and base.isalpha() else " "
+        if "à" <= character <= "ÿ":
+            return character  # as in café: the model's dictionary has words with it
+        base = "".join(filter(str.isascii, unicodedata.normalize("NFKD", character)))
+        return base if base.isalpha() else " "
     return "" if unicodedata.category(character).startswith("M") else " "
 
 

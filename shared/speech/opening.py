@@ -1,11 +1,14 @@
 """The voices that settings choose for each tier, opened when they first say something."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from shared.audio.opening import AudioPlace, Close, nothing_to_close
+from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.core.speech_settings import SpeechChoice, SpeechSettings
 from shared.plans import Tier
+from shared.speech.piecewise import Piecewise
 from shared.speech.simulated import SimulatedSpeech
 from shared.speech.stored import StoredSpeech
 from shared.speech.synthesizer import Synthesizer, VoiceAdapter
@@ -23,19 +26,29 @@ class Speakers:
         *,
         adapters: Mapping[SpeechChoice, OpenAdapter],
         audio: AudioPlace,
+        clock: Clock = utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._choices = choices
         self._adapters = adapters
         self._audio = audio
+        self._clock = clock
+        self._sleep = sleep
         self._opened: dict[SpeechChoice, Synthesizer] = {}
         self._closing: list[Callable[[], Awaitable[None]]] = []
 
     def of(self, tier: Tier) -> Synthesizer:
         """Return what says this tier's texts. The same object for tiers with the same voices."""
-        choice = self._choices[tier]
+        return self._speaking(self._choices[tier])
+
+    def _speaking(self, choice: SpeechChoice) -> Synthesizer:
         if choice not in self._opened:
             self._opened[choice] = self._open(choice)
         return self._opened[choice]
+
+    def named(self, provider: str) -> Synthesizer:
+        """Return what a row's `speech` names. Raises ValueError if there are no such voices."""
+        return self._speaking(SpeechChoice(provider))
 
     @property
     def all(self) -> tuple[Synthesizer, ...]:
@@ -53,7 +66,8 @@ class Speakers:
             return SimulatedSpeech()
         adapter, close = self._adapters[choice]()
         self._closing.append(close)
-        return StoredSpeech(adapter, files, provider=choice)
+        piecewise = Piecewise(files, clock=self._clock, sleep=self._sleep)
+        return StoredSpeech(adapter, files, provider=choice, piecewise=piecewise)
 
 
 def open_speakers(settings: SpeechSettings, audio: AudioPlace) -> Speakers:

@@ -42,6 +42,9 @@ PROVIDER: Final = "polly"
 MAX_CHARACTERS: Final = 3_000
 """Billed characters of one SynthesizeSpeech."""
 
+QUICK_CHARACTERS: Final = 2_000
+"""Characters whose audio certainly comes within the funnel's time: two minutes of sound."""
+
 AT_ONCE: Final = 8
 """Concurrent requests of one process, each with a thread. Neural voices take 8 requests a second (10 in a burst)."""
 
@@ -109,6 +112,7 @@ class Polly:
     """Says texts with Amazon Polly's voices; `max_characters` is the longest text of one call."""
 
     max_characters = MAX_CHARACTERS
+    quick_characters = QUICK_CHARACTERS
 
     def __init__(
         self,

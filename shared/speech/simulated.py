@@ -1,11 +1,12 @@
 """Audio files: simulated ones, which are made when they are fetched, and the part of a file that a client asks for."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
-from shared.core.text import characters
+from shared.core.errors import SpeechFailed
 from shared.speech.cleaning import cleaned
-from shared.speech.synthesizer import Speech
+from shared.speech.synthesizer import Speech, estimated_s
 from shared.speech.voices import Voice
 
 MEDIA_TYPE: Final = "audio/mpeg"
@@ -39,13 +40,32 @@ def simulated_audio(file: str) -> bytes | None:
 class SimulatedSpeech:
     """Silence of the estimated duration. Nothing is stored: the file's name says all that its making needs."""
 
+    provider = "simulation"
+
+    def is_quick(self, reading: str) -> bool:  # noqa: ARG002 silence takes no time
+        return True
+
     def reading(self, text: str) -> str:
         """Return the text itself, of whose length the silence is; empty if no voice could say anything of it."""
         return text if cleaned(text) else ""
 
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:  # noqa: ARG002 silence has no voice
-        tenths = (8 * characters(reading) + 5) // 10
-        return Speech(audio_url=f"/audio/{simulated_file(tenths)}", duration_seconds=tenths / 10)
+        seconds = estimated_s(reading)
+        return Speech(audio_url=f"/audio/{simulated_file(round(10 * seconds))}", duration_seconds=seconds)
+
+    async def speak_long(
+        self,
+        reading: str,  # noqa: ARG002 nothing is said
+        voice: Voice,  # noqa: ARG002 silence has no voice
+        *,
+        file: str,  # noqa: ARG002 nothing is kept
+        time_left_s: Callable[[], float],  # noqa: ARG002 silence takes no time
+    ) -> float:
+        """Keep nothing: voices that were chosen once, and are simulated now, leave their memos without audio."""
+        raise SpeechFailed("The voices of this memo are simulated now", details={"provider": self.provider})
+
+    async def kept(self, file: str) -> Speech | None:  # noqa: ARG002 nothing is kept
+        return None
 
     async def discard(self, file: str) -> None:
         """Nothing was kept."""

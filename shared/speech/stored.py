@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from shared.audio.files import AudioFiles, AudioPlaceFailed, audio, delete_file
+from shared.audio.files import AudioFiles, AudioPlaceFailed, NameTaken, audio, delete_file
 from shared.audio.mp3 import NotMp3, joined, read_mp3
 from shared.core.errors import SpeechFailed
 from shared.core.request import time_left_s
 from shared.core.text import characters
 from shared.speech.cleaning import cleaned
 from shared.speech.cutting import pieces
+from shared.speech.piecewise import Piecewise
 from shared.speech.spoken import Spoken
 from shared.speech.synthesizer import Speech, VoiceAdapter
 from shared.speech.voices import Voice
@@ -33,37 +34,72 @@ class StoredSpeech:
         *,
         provider: str,
         time_left_s: Callable[[], float] = time_left_s,
+        piecewise: Piecewise,
     ) -> None:
+        self.provider = provider
         self._adapter = adapter
         self._files = files
-        self._provider = provider
+        self._piecewise = piecewise
         self._time_left_s = time_left_s
 
     def reading(self, text: str) -> str:
         said = cleaned(text)
         return self._adapter.reading(said) if said else ""
 
+    def is_quick(self, reading: str) -> bool:
+        return characters(reading) <= self._adapter.quick_characters
+
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
         """Say it within the request's time. Raises SpeechFailed, AudioPlaceFailed."""
         try:
             async with asyncio.timeout(max(0.0, self._time_left_s() - PUT_S)):
-                said = await self._said(self.cut(reading), voice)
-                mp3, seconds = await asyncio.to_thread(self._one_file, said)
+                said = await self._said(self.cut(reading, self._adapter.max_characters), voice)
+                mp3, seconds = await asyncio.to_thread(self._one_file, [piece.mp3 for piece in said])
         except TimeoutError as exc:
-            raise SpeechFailed("The speech took too long", details={"provider": self._provider}) from exc
+            raise SpeechFailed("The speech took too long", details={"provider": self.provider}) from exc
         try:
             async with asyncio.timeout(max(0.0, self._time_left_s() - WRITE_S)):
                 await self._files.put(audio(file), mp3)
         except TimeoutError as exc:
             raise AudioPlaceFailed("put", "the request's time was up") from exc
-        return Speech(audio_url=f"/audio/{file}", duration_seconds=round(seconds, 6))
+        except NameTaken as exc:  # by another run of the same idempotency key: its audio counts
+            kept = await self.kept(file)
+            if kept is None:
+                raise AudioPlaceFailed("put", "the name was taken, and then absent") from exc
+            return kept
+        return _speech(file, seconds)
+
+    async def kept(self, file: str) -> Speech | None:
+        mp3 = await self._files.read(audio(file))
+        if mp3 is None:
+            return None
+        try:
+            return _speech(file, (await asyncio.to_thread(read_mp3, mp3)).seconds)
+        except NotMp3 as exc:
+            raise AudioPlaceFailed("read", f"{file} is no MP3: {exc}") from exc
+
+    async def speak_long(self, reading: str, voice: Voice, *, file: str, time_left_s: Callable[[], float]) -> float:
+        """Say it piece by piece, of `quick_characters` each. See the port.
+
+        All workers make the same file of the same pieces. If another one was there first, its file counts.
+        """
+        texts = self.cut(reading, min(self._adapter.quick_characters, self._adapter.max_characters))
+        parts = await self._piecewise.said(self._adapter, texts, voice, file=file, time_left_s=time_left_s)
+        mp3, seconds = await asyncio.to_thread(self._one_file, parts)
+        try:
+            await self._files.put(audio(file), mp3)
+        except NameTaken:
+            held = await self._files.read(audio(file))
+            if held is None:
+                raise AudioPlaceFailed("put", "the name was taken, and then absent") from None
+            _, seconds = await asyncio.to_thread(self._one_file, [held])
+        return round(seconds, 6)
 
     async def discard(self, file: str) -> None:
         await delete_file(self._files, file)
 
-    def cut(self, reading: str) -> Sequence[str]:
-        """Return the pieces that the adapter is asked for, in order; one if it takes the reading whole."""
-        most = self._adapter.max_characters
+    def cut(self, reading: str, most: int) -> Sequence[str]:
+        """Return the pieces of at most `most` characters that the adapter is asked for, in order."""
         if characters(reading) <= most:
             return (reading,)
         if characters(reading) > len(reading):
@@ -79,13 +115,17 @@ class StoredSpeech:
             raise failed.exceptions[0] from failed
         return [task.result() for task in tasks]
 
-    def _one_file(self, said: Sequence[Spoken]) -> tuple[bytes, float]:
+    def _one_file(self, parts: Sequence[bytes]) -> tuple[bytes, float]:
         """Return the pieces as one MP3, and its length in seconds. Raises SpeechFailed if they are not whole."""
         try:
-            mp3 = said[0].mp3 if len(said) == 1 else joined(piece.mp3 for piece in said)
+            mp3 = parts[0] if len(parts) == 1 else joined(parts)
             length = read_mp3(mp3)
         except NotMp3 as exc:
-            raise SpeechFailed(f"The audio is no MP3: {exc}", details={"provider": self._provider}) from exc
+            raise SpeechFailed(f"The audio is no MP3: {exc}", details={"provider": self.provider}) from exc
         if not length.whole:
-            raise SpeechFailed("The audio is cut off", details={"provider": self._provider})
+            raise SpeechFailed("The audio is cut off", details={"provider": self.provider})
         return mp3, length.seconds
+
+
+def _speech(file: str, seconds: float) -> Speech:
+    return Speech(audio_url=f"/audio/{file}", duration_seconds=round(seconds, 6))

@@ -1,8 +1,10 @@
 """Voices, and what turns text into speech."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.core.text import characters
 from shared.speech.spoken import Spoken
 from shared.speech.voices import Voice
 
@@ -15,8 +17,19 @@ class Speech:
     duration_seconds: float
 
 
+def estimated_s(text: str) -> float:
+    """Return the seconds that a text is expected to take, to a tenth: the contract's estimate."""
+    return (8 * characters(text) + 5) // 10 / 10
+
+
 class Synthesizer(Protocol):
     """Says a whole text, and keeps what it said."""
+
+    provider: str
+    """Its name, in errors and in the rows of long memos."""
+
+    def is_quick(self, reading: str) -> bool:
+        """Whether `speak` says it well within a request's time."""
 
     def reading(self, text: str) -> str:
         """Return what is said of a text, which is what `speak` takes; empty: nothing in it can be said."""
@@ -24,8 +37,18 @@ class Synthesizer(Protocol):
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
         """Say it, and keep the audio as `file`. Raises SpeechFailed, AudioStoreFailed; then `discard` is due."""
 
+    async def kept(self, file: str) -> Speech | None:
+        """Return what an earlier `speak` kept as `file`; None: nothing. Raises AudioStoreFailed."""
+
+    async def speak_long(self, reading: str, voice: Voice, *, file: str, time_left_s: Callable[[], float]) -> float:
+        """Say it however long it is, and keep the audio as `file`. Returns its seconds.
+
+        Repeatable, by several callers at once: each piece is bought once. Raises Unfinished if pieces are missing when
+        the time is up, NotWanted if the file is not being made any more, SpeechFailed, AudioStoreFailed.
+        """
+
     async def discard(self, file: str) -> None:
-        """Delete what `speak` may have kept. Raises AudioStoreFailed."""
+        """Delete what `speak` and `speak_long` may have kept. Raises AudioStoreFailed."""
 
 
 class VoiceAdapter(Protocol):
@@ -33,6 +56,10 @@ class VoiceAdapter(Protocol):
 
     max_characters: int
     """Characters of one call, in UTF-16 code units. The caller cuts longer text (`shared.speech.cutting.pieces`)."""
+
+    quick_characters: int
+    """Characters that it says well within a request's time, at most `max_characters`. A longer text is said piece by
+    piece after the request. More would fail texts that are slow to say; less would make more callers wait."""
 
     def reading(self, cleaned: str) -> str:
         """Return what this adapter says of a cleaned text; empty: nothing, so that the text is refused before it is

@@ -6,8 +6,11 @@ from typing import Self
 from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys
+from shared.tables.closing import ClosingAccounts
+from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
+from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos
 from shared.tables.schema import (
     API_KEYS,
@@ -36,7 +39,10 @@ __all__ = [
     "USERS",
     "ActiveOwners",
     "ApiKeys",
+    "ClosingAccounts",
+    "IdempotencyKeys",
     "LogKind",
+    "LongMemoList",
     "Memos",
     "Subscriptions",
     "Tables",
@@ -54,18 +60,24 @@ class Tables:
 
     users: Users
     api_keys: ApiKeys
+    idempotency_keys: IdempotencyKeys
     memos: Memos
+    long_memos: LongMemoList
     usage_logs: UsageLogs
     active_owners: ActiveOwners
     subscriptions: Subscriptions
+    closing: ClosingAccounts
 
     @classmethod
     def on(cls, store: Store) -> Self:
         return cls(
             users=Users(store),
             api_keys=ApiKeys(store),
+            idempotency_keys=IdempotencyKeys(store),
             memos=Memos(store),
+            long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),
+            closing=ClosingAccounts(store),
         )

@@ -1,12 +1,12 @@
 """API keys: a check document each, and their owner's key ring."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from shared.core.clock import iso
-from shared.core.concurrency import gather_settled
+from shared.core.concurrency import gather_settled, in_batches
 from shared.core.errors import AgentTalkError, ValidationFailed
 from shared.core.request import time_to_undo
 from shared.stores.best_effort import best_effort
@@ -110,6 +110,18 @@ class ApiKeys:
     async def discard_ring(self, key: IssuedKey) -> None:
         """Undo `begin_ring`."""
         await gather_settled(self._store.take_back(API_KEYS, Key(key.id)), self._rings.discard(key.user_id))
+
+    async def void(self, user_id: str, until: datetime) -> list[IssuedKey]:
+        """Let no key that was made until then come into being any more. Returns those that are there, unrevoked.
+
+        They are to be revoked next. Repeatable.
+        """
+        keys = [IssuedKey.read(entry) for entry in await self._rings.void(user_id, until)]
+        return [key for key in keys if key.created_at <= until and key.revoked_at is None]
+
+    async def revoke_facts(self, keys: Sequence[IssuedKey], at: datetime) -> None:
+        """Revoke keys by what every check reads, alone, in a request or two each: their ring is being erased."""
+        await in_batches(self._store.extend(API_KEYS, Key(key.id), "revoked_at", iso(at)) for key in keys)
 
     async def create(self, key: IssuedKey, *, max_active: int, admitted: Awaitable[None] | None = None) -> None:
         """Add a key to its owner's ring. Raises ValidationFailed if the ring has `max_active` active keys.

@@ -4,7 +4,8 @@ A ring is `{"keys": [<entry>, …]}`, oldest first. An entry is a key's row with
 
     {…, "updated_at": "2026-03-02T08:00:00.000Z", "rotated_to": "77ab…", "rotated_at": "2026-03-02T08:00:00.000Z"}
 
-The last two are there once another key replaces this one.
+The last two are there once another key replaces this one. A ring has `"void_until": "2026-03-02T08:00:00.000Z"` too
+if keys that were made until then are void: a reset distrusts them, or their owner closed the account.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Final
 
 from shared.core.clock import iso
 from shared.core.concurrency import gather_settled
-from shared.core.errors import NotFound
+from shared.core.errors import NotFound, SessionExpired
 from shared.core.ids import is_id
 from shared.stores.port import Document, Key, Store
 from shared.tables.issued_keys import IssuedKey, earliest
@@ -114,9 +115,31 @@ class KeyRings:
         await self._store.take_back(KEY_RINGS, Key(user_id))
 
     async def change(self, user_id: str, change: ChangeEntries) -> Entries:
-        """Change a ring, and return its entries as they are then. What `change` raises passes through."""
-        updated = await self._store.update(KEY_RINGS, Key(user_id), lambda ring: {"keys": change(_entries(ring))})
-        return _entries(updated.after)
+        """Change a ring, and return its entries as they are then. What `change` raises passes through.
+
+        Raises SessionExpired if a new entry's key is void: the session that made it has ended.
+        """
+
+        def changed(ring: Document | None) -> Document:
+            after = change(_entries(ring))
+            _check_void(ring, after)
+            return {**(ring or {}), "keys": after}
+
+        return _entries((await self._store.update(KEY_RINGS, Key(user_id), changed)).after)
+
+    async def void(self, user_id: str, until: datetime) -> Entries:
+        """Let no key that was made until then come into a ring any more. Returns the entries, with what it lacks.
+
+        A key that is being made has its check document already, and the ring as its commit: so it never becomes one.
+        """
+
+        def voided(ring: Document | None) -> Document | None:
+            if ring is None:
+                return None
+            return {**ring, "void_until": max(iso(until), ring.get("void_until", ""))}
+
+        updated = await self._store.update(KEY_RINGS, Key(user_id), voided)
+        return (await self.beside(user_id)).merged(_entries(updated.after))
 
     async def change_entry(
         self, user_id: str, api_key_id: str, fields: Document, *, unless: str | None = None
@@ -199,6 +222,15 @@ def check_id(api_key_id: str) -> None:
 
 def not_found() -> NotFound:
     return NotFound("API key not found")
+
+
+def _check_void(ring: Document | None, after: Entries) -> None:
+    """Raises SessionExpired if an entry that the ring lacks is of a key that was made until `void_until`."""
+    if ring is None or "void_until" not in ring:
+        return
+    before = {entry["id"] for entry in _entries(ring)}
+    if any(entry["id"] not in before and entry["created_at"] <= ring["void_until"] for entry in after):
+        raise SessionExpired("Session has ended")
 
 
 def _entries(ring: Document | None) -> Entries:

@@ -1,5 +1,8 @@
 """Memos, by owner."""
 
+from enum import StrEnum
+from typing import Final
+
 from shared.core.clock import Instant
 from shared.core.errors import MemoNotFound
 from shared.core.ids import is_id
@@ -8,11 +11,30 @@ from shared.tables.lists import Window, newest
 from shared.tables.model import RowModel
 from shared.tables.schema import MEMOS
 
+ENDED: Final = "ended"
+"""The extension of a long memo, and of its log: how it ended."""
+
+
+class AudioStatus(StrEnum):
+    READY = "ready"
+    PROCESSING = "processing"
+    FAILED = "failed"
+
+
+class Ended(RowModel):
+    """How a long memo ended: with so many seconds of audio, or failed (None).
+
+    Beside the memo and beside its log as `"ended": {"seconds": 481.25}` or `"ended": {"seconds": null}`.
+    """
+
+    seconds: float | None
+
 
 class Memo(RowModel):
     """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units.
 
-    `api_key_id` is the key that made it; None: no key did, as in a demo.
+    `api_key_id` is the key that made it; None: no key did, as in a demo. A long memo (`is_long`) is said after the
+    request that made it: its `duration_seconds` are the estimate, and `ended` says what came of it.
     """
 
     id: str
@@ -25,6 +47,19 @@ class Memo(RowModel):
     character_count: int
     title: str | None
     created_at: Instant
+    is_long: bool = False
+    ended: Ended | None = None
+
+    @property
+    def status(self) -> AudioStatus:
+        if not self.is_long or (self.ended is not None and self.ended.seconds is not None):
+            return AudioStatus.READY
+        return AudioStatus.PROCESSING if self.ended is None else AudioStatus.FAILED
+
+    @property
+    def audio_seconds(self) -> float:
+        """The length of the audio; the estimate while it is not known."""
+        return self.duration_seconds if self.ended is None else self.ended.seconds or self.duration_seconds
 
     def audio_at(self, public_url: str) -> str:
         """Return the absolute URL of the audio. Memos that moved in may have an absolute one: it stays."""
@@ -64,5 +99,13 @@ class Memos:
         await self._store.extend(MEMOS, Key(memo.user_id, memo.id), "title", title)
         return memo.model_copy(update={"title": title})
 
+    async def end(self, user_id: str, memo_id: str, ended: Ended) -> None:
+        """Write how a long memo ended. An absent one stays absent."""
+        await self._store.extend(MEMOS, Key(user_id, memo_id), ENDED, ended.document())
+
     async def delete(self, memo: Memo) -> None:
-        await self._store.delete(MEMOS, Key(memo.user_id, memo.id))
+        await self.remove(memo.user_id, memo.id)
+
+    async def remove(self, user_id: str, memo_id: str) -> None:
+        """Delete a memo that need not be there."""
+        await self._store.delete(MEMOS, Key(user_id, memo_id))

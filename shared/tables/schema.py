@@ -7,15 +7,20 @@
 | api_keys | key id, which derives from the key's SHA-256 | facts, extended by name, limits, ends, `revoked_at` |
 | key_rings | owner | changing: all of an owner's keys, oldest first |
 | key_uses | owner / key, key.name, key.limits, key.ends | registers: the last use; what the ring lacks |
-| memos | owner / memo | facts, extended by `title` |
-| usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` |
+| idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the newest run |
+| memos | owner / memo | facts, extended by `title`, a long one's by `ended` |
+| long_memos | all / memo | changing: what is still being said, until its end is written |
+| usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` and `ended` |
 | active_owners | day / owner | registers: who made a memo on that UTC day |
 | usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
 | usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
+| closing | all / owner | registers: a closed account that is being erased |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
-All users share the partition of `users`, and a day's owners that of `active_owners`, so both are spread over shards.
+All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
+`active_owners`, so they are spread over shards.
+What an owner has of these tables and counters, `owned.py` lists: it goes when the account is closed.
 
 | counter | what |
 |---|---|
@@ -26,6 +31,7 @@ All users share the partition of `users`, and a day's owners that of `active_own
 | `<owner>:uses:<key>:<day>:memos`, `<owner>:uses:<key>:<day or month>:characters` | used of the key's own limits |
 | `<owner>:refused:<live, test or key>:<day or month>` | memos refused by a limit |
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
+| `reset.<window>.<address>`, `reset.<window>.for.<account>`, `verify.<window>.…` likewise | mails asked for |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
 | `users`, `subscriptions` | how many there are |
 """
@@ -39,12 +45,15 @@ EMAILS: Final = Table(name="emails", kind=Kind.CHANGING, database="indexes")
 API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
 KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes")
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
+IDEMPOTENCY_KEYS: Final = Table(name="idempotency_keys", kind=Kind.CHANGING, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
+LONG_MEMOS: Final = Table(name="long_memos", kind=Kind.CHANGING, database="indexes", shards=4)
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
 ACTIVE_OWNERS: Final = Table(name="active_owners", kind=Kind.REGISTERS, database="indexes", shards=8)
 USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
+CLOSING: Final = Table(name="closing", kind=Kind.REGISTERS, database="indexes")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
 
 TABLES: Final = (
@@ -53,11 +62,14 @@ TABLES: Final = (
     API_KEYS,
     KEY_RINGS,
     KEY_USES,
+    IDEMPOTENCY_KEYS,
     MEMOS,
+    LONG_MEMOS,
     USAGE_LOGS,
     ACTIVE_OWNERS,
     USAGE_DAYS,
     USAGE_MONTHS,
     SUBSCRIPTIONS,
     STRIPE_IDS,
+    CLOSING,
 )

@@ -83,6 +83,18 @@ class Subscriptions:
         if deleted.before is not None:
             await self._store.increment("subscriptions", -1)
 
+    async def erase(self, user_id: str) -> None:
+        """Delete a subscription and the claims on its Stripe ids, which `delete` leaves. Repeatable until done."""
+
+        def claim_of_another(claim: Document | None) -> Document | None:
+            return claim if claim and claim["user_id"] != user_id else None
+
+        subscription = await self.of(user_id)
+        if subscription is not None:
+            for key in _stripe_keys(subscription):
+                await self._store.update(STRIPE_IDS, key, claim_of_another)
+            await self.delete(user_id)
+
     async def _by(self, kind: str, stripe_id: str) -> Subscription | None:
         claim = await self._store.get(STRIPE_IDS, Key(kind, stripe_id)) if is_key_part(stripe_id) else None
         subscription = None if claim is None else await self.of(claim["user_id"])

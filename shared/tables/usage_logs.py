@@ -2,13 +2,14 @@
 
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
 from shared.core.ids import is_id
-from shared.stores.port import AlreadyExists, Key, Page, Row, Store
+from shared.stores.port import AlreadyExists, Document, Key, Page, Row, Store
 from shared.tables.lists import Window, merged, newest
+from shared.tables.memos import ENDED, Ended
 from shared.tables.model import RowModel
 from shared.tables.schema import USAGE_LOGS
 
@@ -49,9 +50,16 @@ class UsageLog(RowModel):
     metadata: dict[str, Any]
     created_at: Instant
 
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """Of a long memo that is ready the metadata have the exact seconds."""
+        log, seconds = cls.model_validate(document), (document.get(ENDED) or {}).get("seconds")
+        return log if seconds is None else log.model_copy(update={"metadata": log.metadata | {"audioSeconds": seconds}})
+
 
 MEMO_DELETED: Final = "memo_deleted"
-"""The extension of a memo's log: its owner deleted the memo. It stays in every count."""
+"""The extension of a memo's log: its owner deleted the memo, which stays in every count. It says what repeats of the
+memo's request answer: `{"audio_url": "/audio/4f1d…-9c07….mp3", "is_long": false}`."""
 
 
 class LogKind(StrEnum):
@@ -81,9 +89,18 @@ class UsageLogs:
         )
         return next((UsageLog.read(document) for document in found if document is not None), None)
 
-    async def mark_memo_deleted(self, user_id: str, memo_id: str) -> None:
+    async def get_of_memo(self, user_id: str, memo_id: str) -> Document | None:
+        """Return the log of a memo with its extensions; None: no such memo was made."""
+        return await self._store.get(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id))
+
+    async def mark_memo_deleted(self, user_id: str, memo_id: str, audio_url: str, *, is_long: bool) -> None:
         """Note beside a memo's log that its owner deletes the memo, so that the log is right without one."""
-        await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, value=True)
+        deleted = {"audio_url": audio_url, "is_long": is_long}
+        await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, deleted)
+
+    async def end_memo(self, user_id: str, memo_id: str, ended: Ended) -> None:
+        """Write beside a long memo's log how the memo ended: it counts with its exact seconds, or not at all."""
+        await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), ENDED, ended.document())
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
         """Delete the log of a memo that was not made."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -27,8 +28,8 @@ class Role(StrEnum):
 
 
 class User(RowModel):
-    """Tokens are SHA-256 digests, with the time at which they end. A raised `session_version` ends every session begun
-    under a lower one; `ended_sessions` are those that were logged out, with their ends in epoch seconds."""
+    """A raised `session_version` ends every session begun under a lower one; `ended_sessions` are those that were
+    logged out, with their ends in epoch seconds. Links in mails are stored nowhere: their tokens sign the row."""
 
     id: str
     email: str
@@ -37,21 +38,34 @@ class User(RowModel):
     role: Role
     email_verified: bool
     session_version: int
-    verification_token: str | None = Field(default=None, repr=False)
-    verification_token_expires: Instant | None = None
-    reset_token: str | None = Field(default=None, repr=False)
-    reset_token_expires: Instant | None = None
     created_at: Instant
     updated_at: Instant
     kept_session: str | None = None
     """The session that changed the password last: it stays good, though it began under a lower `session_version`."""
 
+    moved_in: bool = False
+    """The account comes from the predecessor, with keys that its owner made."""
+
+    keys_distrusted_until: Instant | None = None
+    """Keys made until then are to be revoked: a reset proved the address after a stranger may have made them."""
+
+    closing_at: Instant | None = None
+    """When the owner closed the account. Nothing opens it any more; it is being erased."""
+
     ended_sessions: dict[str, int] = Field(default_factory=dict, exclude=True)
+
+    @property
+    def is_closing(self) -> bool:
+        return self.closing_at is not None
 
     def has_session(self, session_id: str, version: int) -> bool:
         """Return whether a session that began under this `session_version` is still good."""
         current = version == self.session_version or session_id == self.kept_session
-        return current and session_id not in self.ended_sessions
+        return current and session_id not in self.ended_sessions and not self.is_closing
+
+    def closed(self, at: datetime) -> Self:
+        """Return the user with the account closed: no session is good any more. A closed one stays as it is."""
+        return self if self.is_closing else self.without_sessions().model_copy(update={"closing_at": at})
 
     def without_sessions(self, *, but: str | None = None) -> Self:
         """Return the user with all sessions ended, except the one of this id."""

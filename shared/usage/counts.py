@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 from shared.stores.port import Document
+from shared.tables.memos import ENDED
 from shared.tables.usage_logs import Action
 
 ERRORS: Final = frozenset(action.value for action in Action if action.startswith("error_"))
@@ -105,10 +106,13 @@ class GroupedCounts:
 
 
 def counts_of(log: Document) -> Counts | None:
-    """Return what a usage log's document adds; None: nothing."""
+    """Return what a usage log's document adds; None: nothing. A long memo counts with its exact seconds once they are
+    known, and not at all if it failed."""
     action, metadata = log["action"], log["metadata"]
     if action == Action.MEMO_CREATED and not metadata.get("test", False):
-        return Counts(1, metadata["characters"], round(1000 * metadata["audioSeconds"]))
+        ended = log.get(ENDED)
+        seconds = metadata["audioSeconds"] if ended is None else ended["seconds"]
+        return None if seconds is None else Counts(1, metadata["characters"], round(1000 * seconds))
     return Counts(errors=1) if action in ERRORS else None
 
 

@@ -6,13 +6,13 @@ page, and abandoned as soon as it is larger.
 
 import csv
 import io
-import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import date
 from typing import Final
 
 from shared.core.clock import DAY, Clock, iso, midnight
 from shared.core.errors import PayloadTooLarge
+from shared.core.text import LINE_ENDS, sent_bytes
 from shared.stores.port import PAGE_BYTES
 from shared.tables import Memos, Window
 from shared.tables.memos import Memo
@@ -26,9 +26,6 @@ FIRST_PAGE: Final = 100
 
 LARGEST_PAGE: Final = 1000
 """Memos: the most that a store reads at once."""
-
-_LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
-"""Characters that some readers take for line ends, and their JSON escapes. NDJSON has one object a line."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a cell that begins with one of these as a formula."""
@@ -58,21 +55,21 @@ class Exports:
                 ["ID", "Date", "Voice", "Character Count", "Duration (seconds)", "Audio URL"],
             ]
         )
-        return head + await self._every_memo(user_id, days, self._csv_line, spent=_sent_bytes(head + usage)) + usage
+        return head + await self._every_memo(user_id, days, self._csv_line, spent=sent_bytes(head + usage)) + usage
 
     async def ndjson(self, user_id: str, days: int, line: Callable[[Memo], str]) -> str:
         """Return the same memos, one JSON object a line. Raises PayloadTooLarge as `csv` does."""
-        return await self._every_memo(user_id, days, lambda memo: line(memo).translate(_LINE_ENDS) + "\n", spent=0)
+        return await self._every_memo(user_id, days, lambda memo: line(memo).translate(LINE_ENDS) + "\n", spent=0)
 
     def _csv_line(self, memo: Memo) -> str:
         url = memo.audio_at(self._public_url)
-        return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.duration_seconds, url]])
+        return _lines([[memo.id, iso(memo.created_at), memo.voice, memo.character_count, memo.audio_seconds, url]])
 
     async def _every_memo(self, user_id: str, days: int, line: Callable[[Memo], str], *, spent: int) -> str:
         today, lines = self._clock().date(), list[str]()
         async for memo in self._memos_since(user_id, today - (days - 1) * DAY):
             written = line(memo)
-            spent += _sent_bytes(written)
+            spent += sent_bytes(written)
             if spent > self._answer_bytes:
                 raise _too_large(days, fits=(today - memo.created_at.date()).days)
             lines.append(written)
@@ -106,8 +103,3 @@ def _lines(rows: Iterable[list[object]]) -> str:
 def _plain(cell: object) -> object:
     """Return a cell that a spreadsheet shows as it is, and does not run as a formula."""
     return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-
-
-def _sent_bytes(text: str) -> int:
-    """Return the size of a text in the JSON that Lambda sends."""
-    return len(json.dumps(text)) - 2

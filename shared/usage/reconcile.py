@@ -84,6 +84,8 @@ class MemoReconciliation:
     async def _add_log(self, memo: Memo) -> None:
         key = None if memo.api_key_id is None else await self._keys.get_issued(memo.api_key_id)
         await self._logs.add(log_of_memo(memo, key))
+        if memo.ended is not None:
+            await self._logs.end_memo(memo.user_id, memo.id, memo.ended)
 
     async def _memos_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, Memo]:
         memos: dict[str, Memo] = {}

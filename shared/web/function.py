@@ -22,6 +22,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from shared import VERSION
 from shared.core.clock import Clock, utc_now
 from shared.core.errors import ValidationFailed
+from shared.core.mail_settings import mailing_modules
 from shared.core.parameters import names_parameters
 from shared.core.request import request_id
 from shared.core.settings import StoreChoice, WebSettings, chosen_store, in_lambda
@@ -56,7 +57,8 @@ _log = logging.getLogger("agent_talk.function")
 class Function:
     """One resource's routes. Call it with an API Gateway event; `asgi` serves the same routes to any ASGI server.
 
-    `answers_outages`: the routes themselves answer when the store cannot be used.
+    `answers_outages`: the routes themselves answer when the store cannot be used. `sends_mail`: what the chosen mailer
+    needs is imported ahead.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Function:
         *,
         title: str,
         answers_outages: bool = False,
+        sends_mail: bool = False,
         environ: Mapping[str, str] = os.environ,
         build: BuildServices = build_services,
         startup: Startup | None = None,
@@ -73,6 +76,7 @@ class Function:
         self.routes = routes
         self.title = title
         self.answers_outages = answers_outages
+        self.sends_mail = sends_mail
         self.app = FastAPI(
             title=f"Agent Talk: {title}",
             version=VERSION,
@@ -96,7 +100,8 @@ class Function:
         self._mangum: Mangum | None = None
         if in_lambda(environ):
             signs = ("urllib.request",) if names_parameters(environ) else ()
-            cold_start.prepare(environ, store=chosen_store(environ), also=signs)
+            mails = mailing_modules(environ) if sends_mail else ()
+            cold_start.prepare(environ, store=chosen_store(environ), also=(*signs, *mails))
         cold_start.finish()
 
     def with_environment(
@@ -112,6 +117,7 @@ class Function:
             self.routes,
             title=self.title,
             answers_outages=self.answers_outages,
+            sends_mail=self.sends_mail,
             environ=environ,
             build=build,
             startup=startup,

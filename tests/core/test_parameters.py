@@ -25,7 +25,7 @@ from shared.stores.port import StoreUnavailable
 from shared.web.function import Function
 from shared.web.startup import Startup
 from tests.events import http_event
-from tests.support import SECRET
+from tests.support import BY_SES, SECRET
 
 NAME = "/agent-talk/production/session-secret"
 CREDENTIALS = {
@@ -303,6 +303,7 @@ def in_production(url: str, *, fails: int) -> Function:
         return opened[-1]
 
     environ = ENV | {
+        **BY_SES,
         "AGENT_TALK_ENV": "production",
         "AGENT_TALK_STORE": "memory",
         "PUBLIC_URL": "https://api.example.org",

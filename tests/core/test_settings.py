@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.core.mail_settings import MailChoice, MailSettings
 from shared.core.settings import (
     DEVELOPMENT_SECRET,
     AttemptLimits,
@@ -11,15 +12,16 @@ from shared.core.settings import (
     WebSettings,
     chosen_store,
 )
-from tests.support import SECRET
+from tests.support import BY_SES, SECRET
 
 PRODUCTION = {
+    **BY_SES,
     "AGENT_TALK_ENV": "production",
     "AGENT_TALK_STORE": "dynamodb",
     "SESSION_SECRET": SECRET,
     "PUBLIC_URL": "https://api.example.org",
 }
-LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-users", "SPEECH": "simulated"}
+LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-users", "SPEECH": "simulated", **BY_SES}
 
 DIRECT = {"HYPR_URL": "http://micro.example.org", "HYPERMICRO_API_KEY": "k"}
 PLATFORM = {"HYPR_PLATFORM_URL": "https://platform.example.org", "HYPR_APP_SLUG": "app", "AGENT_TALK_STORE": "micro"}
@@ -65,7 +67,14 @@ def test_settings_read_every_variable() -> None:
             "FAILED_LOGINS_PER_ADDRESS": "2",
             "SIGNUPS_PER_ADDRESS": "3",
             "DEMOS_PER_ADDRESS": "4",
+            "RESETS_PER_ACCOUNT": "5",
+            "RESETS_PER_ADDRESS": "6",
+            "VERIFICATIONS_PER_ACCOUNT": "7",
+            "VERIFICATIONS_PER_ADDRESS": "8",
+            "FORGOT_PASSWORD_MS": "1500",
+            "APP_URL": "https://app.example.org/talk/",
             "LOG_LEVEL": "DEBUG",
+            **BY_SES,
             "METRICS": "1",
         }
     )
@@ -82,8 +91,18 @@ def test_settings_read_every_variable() -> None:
         public_url="https://api.example.org/v1",
         memory_file=Path("rows.json"),
         attempts=AttemptLimits(
-            failed_logins_per_account=1, failed_logins_per_address=2, signups_per_address=3, demos_per_address=4
+            failed_logins_per_account=1,
+            failed_logins_per_address=2,
+            signups_per_address=3,
+            demos_per_address=4,
+            resets_per_account=5,
+            resets_per_address=6,
+            verifications_per_account=7,
+            verifications_per_address=8,
         ),
+        mail=MailSettings(choice=MailChoice.SES, sender="talk@example.org"),
+        app_url="https://app.example.org/talk",
+        forgot_password_ms=1500,
     )
 
 

@@ -6,8 +6,16 @@ import pytest
 
 from shared.core.settings import Settings, SettingsError
 from shared.core.speech_settings import AudioChoice, AudioSettings, SpeechChoice, SpeechSettings
+from tests.support import BY_SES
 
-LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "AGENT_TALK_STORE": "dynamodb", "SESSION_SECRET": "s" * 40}
+QUEUE = {"SPEECH_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/long-memos"}
+LAMBDA = {
+    "AWS_LAMBDA_FUNCTION_NAME": "memos",
+    "AGENT_TALK_STORE": "dynamodb",
+    "SESSION_SECRET": "s" * 40,
+    **BY_SES,
+    **QUEUE,
+}
 ON_S3 = {"AUDIO": "s3", "AUDIO_BUCKET": "spoken"}
 
 
@@ -92,6 +100,16 @@ def test_incomplete_speech_settings_are_named(env: dict[str, str], named: str) -
 
 def test_openai_compatible_server_needs_no_key() -> None:
     assert Settings.from_env({"SPEECH": "openai", "OPENAI_BASE_URL": "http://10.0.0.7:8880/v1"}).speech.choices
+
+
+def test_queue_is_required_in_lambda_if_any_tier_speaks() -> None:
+    """Long texts are said by another function there. A laptop needs no queue: tasks of its process say them."""
+    speaking = {**LAMBDA, **ON_S3, "SPEECH": "simulated", "SPEECH_PRO": "polly"}
+    (problem,) = problems({**speaking, "SPEECH_QUEUE_URL": ""})
+    assert "SPEECH_QUEUE_URL is missing" in problem
+    assert Settings.from_env(speaking).speech.queue_url == QUEUE["SPEECH_QUEUE_URL"]
+    assert Settings.from_env({**LAMBDA, "SPEECH": "simulated", "SPEECH_QUEUE_URL": ""}).speech.queue_url == ""
+    assert Settings.from_env({"SPEECH": "local"}).speech.queue_url == ""
 
 
 def test_folder_of_a_container_keeps_no_audio_of_production() -> None:

@@ -50,7 +50,7 @@ def test_audio_bucket_forgets_pieces_and_never_audio() -> None:
     """Parts and marks of long texts that stopped go after a week; audio, and marks of closed owners, never by age."""
     rules = {rule["Id"]: rule for rule in bucket()["LifecycleConfiguration"]["Rules"]}
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules.values() if "ExpirationInDays" in rule}
-    assert expiring == {f"{Area.PIECES}/": 7, f"{Area.MAKING}/": 7}
+    assert expiring == {f"{Area.PIECES}/": 7, f"{Area.LEASES}/": 7, f"{Area.MAKING}/": 7}
     assert "VersioningConfiguration" not in bucket()
 
 

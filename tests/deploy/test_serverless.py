@@ -15,6 +15,7 @@ from deploy.template import holds
 from shared.core.parameters import SECRETS, SUFFIX
 from shared.core.settings import DEVELOPMENT_SECRET
 from shared.web.function import Function
+from shared.web.queue_function import QueueFunction
 from tools.local import FUNCTIONS
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "serverless.yml").read_text())
@@ -49,20 +50,21 @@ def resources(name: str, **custom: str) -> dict[str, Any]:
 
 def declared_paths(name: str) -> list[str]:
     """The paths of a function's events; `*` is API Gateway's $default."""
-    return [event["httpApi"].removeprefix("ANY ") for event in DECLARED[name]["events"]]
+    return [event["httpApi"].removeprefix("ANY ") for event in DECLARED[name]["events"] if "httpApi" in event]
 
 
 def test_every_function_is_declared_and_served_locally() -> None:
-    assert set(DECLARED) == set(FUNCTIONS)
+    assert set(DECLARED) == {*FUNCTIONS, "speaker"}  # a task of the process does what the speaker does
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
 def test_each_declared_handler_imports(name: str) -> None:
     module, _, attribute = DECLARED[name]["handler"].rpartition(".")
-    assert isinstance(getattr(importlib.import_module(module.replace("/", ".")), attribute), Function)
+    kind = QueueFunction if name == "speaker" else Function
+    assert isinstance(getattr(importlib.import_module(module.replace("/", ".")), attribute), kind)
 
 
-@pytest.mark.parametrize("name", sorted(DECLARED))
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_functions_declare_exactly_their_routes(name: str) -> None:
     """Each route of a function is declared for it and nothing else is."""
     routes = {route.path for route in FUNCTIONS[name].routes.routes if isinstance(route, APIRoute)}
@@ -76,7 +78,7 @@ def test_no_path_is_declared_twice() -> None:
 
 def test_declared_paths_take_all_methods() -> None:
     """Every declared path takes all methods so that its function answers wrong ones."""
-    events = [event["httpApi"] for name in DECLARED for event in DECLARED[name]["events"]]
+    events = [event["httpApi"] for name in FUNCTIONS for event in DECLARED[name]["events"]]
     assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
 
 
@@ -136,9 +138,10 @@ def test_the_default_route_goes_to_health() -> None:
 
 
 def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
-    """Every function has memory and a timeout below API Gateway's 30 s."""
+    """Every function has memory and a timeout below API Gateway's 30 s, but the one that a queue feeds."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
+    assert sizes.pop("speaker") == "${self:custom.chosen.speaking.speakerMemorySize}"
     assert all(size >= 512 for size in sizes.values())
     assert CONFIGURATION["provider"]["timeout"] < 30
 
@@ -146,6 +149,7 @@ def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
 def test_every_setting_reaches_the_functions() -> None:
     core = Path(__file__).parents[2] / "shared" / "core"
     settings = (core / "settings.py").read_text() + (core / "speech_settings.py").read_text()
+    settings += (core / "mail_settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     local_only |= {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}  # the runtime's

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from deploy.permissions import COUNTERS, PERMITTED
-from shared.stores.port import Bound, Change, Document, Key, Kind, Page, Reserved, Row, Store, Table, Updated
+from shared.stores.port import Bound, Change, Document, Key, Kind, Page, Reserved, Row, Store, Table, Updated, month_of
 from tests.support import Intercepted
 
 
@@ -89,6 +89,16 @@ class PermittedStore(Intercepted):
     async def counters(self, prefix: str) -> Mapping[str, int]:
         self._needs(COUNTERS, "Query")
         return await super().counters(prefix)
+
+    async def erase(self, table: Table, partition: str) -> bool:
+        self._needs(table.name, "Query", "BatchWriteItem")
+        return await super().erase(table, partition)
+
+    async def drop(self, counters: Sequence[str]) -> None:
+        """A counter with a month shares its item: one is updated, others are deleted."""
+        self._needs(COUNTERS, *(["BatchWriteItem"] if any(name == month_of(name) for name in counters) else []))
+        self._needs(COUNTERS, *(["UpdateItem"] if any(name != month_of(name) for name in counters) else []))
+        await super().drop(counters)
 
     def _needs(self, table: str, *actions: str) -> None:
         permitted = PERMITTED[self._function].get(table, "").split()

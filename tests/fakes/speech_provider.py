@@ -183,6 +183,8 @@ class FakeProvider:
         max_characters: int = 1_000_000,
     ) -> None:
         self.faults: Callable[[int], Fault | Refused | None] = lambda _: None
+        self.fault_of: Callable[[str], Fault | None] = lambda _: None
+        """What befalls a text, if nothing befalls its request."""
         self.hold = asyncio.Event()
         """Until it is set, a text that is billed is not yet answered."""
         self.hold.set()
@@ -269,7 +271,8 @@ class FakeProvider:
         async with self._bills:
             self._bills.notify_all()
         await self.hold.wait()
-        return await self._say_or_fail(self._say(text, OURS[self._voices.index(voice)]), fault, writer)
+        spoken = self._say(text, OURS[self._voices.index(voice)])
+        return await self._say_or_fail(spoken, fault or self.fault_of(text), writer)
 
     def _refuse(self, refused: Refused, writer: asyncio.StreamWriter) -> bool:
         body = json.dumps({self._dialect.error_key: refused.error}).encode()

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck
 
 from shared.audio.opening import AudioPlace
+from shared.jobs.queue import MemoQueue
+from shared.speech.opening import Speakers
 from tests.handlers.world import Account, Logs, World, kept_logs
 
 NewWorld = Callable[..., World]
@@ -24,9 +26,14 @@ def new_world(store_choice: str) -> Iterator[NewWorld]:
     made: list[World] = []
 
     def make(
-        environ: Mapping[str, str] | None = None, *, seed: int | None = None, audio: AudioPlace | None = None
+        environ: Mapping[str, str] | None = None,
+        *,
+        seed: int | None = None,
+        audio: AudioPlace | None = None,
+        queue: MemoQueue | None = None,
+        speakers: Callable[[AudioPlace], Speakers] | None = None,
     ) -> World:
-        made.append(World(environ, seed=seed, store=store_choice, audio=audio))
+        made.append(World(environ, seed=seed, store=store_choice, audio=audio, queue=queue, speakers=speakers))
         return made[-1]
 
     yield make

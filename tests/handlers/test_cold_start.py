@@ -12,11 +12,11 @@ from shared.stores.port import StoreError
 from shared.web.function import Function
 from tests.events import http_event
 from tests.handlers.world import PRODUCTION, PUBLIC_URL, Logs, World
-from tests.support import SECRET, FakeClock, cheap_passwords
+from tests.support import BY_SES, SECRET, FakeClock, cheap_passwords
 
 NewWorld = Callable[..., World]
 UNAVAILABLE = (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again.")
-IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos", "SESSION_SECRET": SECRET, "SPEECH": "simulated"}
+IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-memos", "SESSION_SECRET": SECRET, "SPEECH": "simulated", **BY_SES}
 VOICES = "/api/v1/voices"
 
 

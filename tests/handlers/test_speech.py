@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from shared.audio.files import Area, AudioFiles, making, owner_digest
 from shared.audio.folder import FolderFiles
@@ -20,6 +22,7 @@ from tests.fakes.s3_world import S3World, bucket_on, engine
 from tests.fakes.speech_provider import KEY, ElevenLabsDialect, FakeProvider, Fault, OpenAiDialect
 from tests.handlers.world import PUBLIC_URL, Account, Answer, Logs, World
 from tests.speech.listening import PLAIN, decoded, heard, lengths, wrong_words
+from tests.support import BY_SES, repeatable
 
 NewWorld = Callable[..., World]
 MEMO = "/api/v1/memo"
@@ -148,6 +151,27 @@ class TestOwnVoices:
         assert memo["text"] == text
         assert len(decoded(fetch(speaking, memo).body)) == round(memo["audio"]["duration"] * 24_000)
 
+    def test_every_text_is_audio_or_400(self, speaking: World) -> None:
+        """Whatever Unicode it is made of, a text is never 5xx, and its memo has the text as it came."""
+        ada = speaking.sign_up()
+        speaking.put_on(ada, Tier.ENTERPRISE)
+
+        @settings(repeatable, max_examples=40)
+        @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
+        @example("\0")
+        @example("<speak>&")
+        @example("\N{ZERO WIDTH JOINER}\N{GRINNING FACE}")
+        @example("你好。مرحبا")
+        @example("½ 10⁵ ①")
+        def every_text(text: str) -> None:
+            answer = say(speaking, ada.key, text)
+            assert answer.status in (201, 400), (text, answer)
+            if answer.status == 201:
+                assert answer.json["text"] == text
+                assert fetch(speaking, answer.json).status == 200
+
+        every_text()
+
     def test_test_keys_and_demos_stay_simulated(self, speaking: World, folder: Path) -> None:
         """They are silence that is made when it is fetched: nothing is kept."""
         ada = speaking.sign_up()
@@ -220,7 +244,7 @@ class TestHealth:
 
     def test_lambda_without_speech_refuses_and_names_the_variables(self, new_world: NewWorld, logs: Logs) -> None:
         """A network reaches Lambda, so speech and the place of audio are chosen, never fallen back to."""
-        lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "SESSION_SECRET": "s" * 40}
+        lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "SESSION_SECRET": "s" * 40, **BY_SES}
         assert new_world(lambdas).get("/api/v1/voices").status == 503
         assert new_world({**lambdas, "SPEECH": "local"}).get("/api/v1/voices").status == 503
         errors = [line["message"] for line in logs.lines if line["level"] == "ERROR"]

@@ -113,7 +113,7 @@ def test_an_error_keeps_the_policy_of_the_api(world: World) -> None:
 
 def test_the_page_names_no_other_host(answer: Answer, outline: Outline) -> None:
     assert outline.values("src") == []
-    assert [target for target in outline.values("href") if target[0] != "#"] == ["data:,"]
+    assert [target for target in outline.values("href") if target[0] != "#"] == ["data:,", "app"]
     named = re.findall(rb"\w+://\S+", answer.body)
     assert named == [b"https://github.com/leeoniya/uPlot"]  # of the licence's notice: loaded from nowhere
 

@@ -5,7 +5,7 @@ import base64
 import io
 import json
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,21 +15,26 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
+from handlers import speaker
 from shared.accounts.passwords import Passwords
-from shared.audio.opening import AudioPlace
+from shared.audio.opening import AudioPlace, open_audio
 from shared.core.settings import Settings
+from shared.jobs.queue import MemoQueue
 from shared.observability.logs import configure_logging
 from shared.plans import Tier
 from shared.services import Services
+from shared.speech.opening import Speakers
 from shared.stores.memory.store import Pause
 from shared.stores.port import StoreUnavailable
 from shared.tables import Users
 from shared.tables.users import Role, User
+from shared.web.function import Function
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
+from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
 from tests.handlers.contract import check_error, check_status
 from tests.handlers.stores import STORES, WatchedStore
-from tests.support import SECRET, FakeClock, seeded_pause
+from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
 
 PUBLIC_URL: Final = "https://api.example.org"
@@ -39,6 +44,7 @@ NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PASSWORD: Final = "correct horse battery"
 
 PRODUCTION: Final = {
+    **BY_SES,
     "AGENT_TALK_ENV": "production",
     "SESSION_SECRET": SECRET,
     "CORS_ORIGINS": "https://app.example.org, https://admin.example.org",
@@ -53,6 +59,11 @@ class CheapHasher(PasswordHasher):
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.checks: list[str | bytes] = []
+        self.hashes: list[str | bytes] = []
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.hashes.append(password)
+        return super().hash(password, salt=salt)
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 argon2's name for it
         self.checks.append(hash)
@@ -101,8 +112,14 @@ class World:
         seed: int | None = None,
         store: str = "memory",
         audio: AudioPlace | None = None,
+        queue: MemoQueue | None = None,
+        speakers: Callable[[AudioPlace], Speakers] | None = None,
     ) -> None:
         self._audio = audio
+        self.mails = CaughtMails()
+        self.slept: list[float] = []
+        self._speakers = speakers
+        self._queue = queue
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
@@ -112,10 +129,8 @@ class World:
         self._yield: Pause = (lambda: asyncio.sleep(0)) if seed is None else seeded_pause(seed)
         self._opened = ExitStack()
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
-        self.functions = {
-            name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
-            for name, function in FUNCTIONS.items()
-        }
+        self.functions = self._functions()
+        self.speaker = speaker.handler.with_environment(self.environ, partial(self._build, "speaker"))
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -211,6 +226,13 @@ class World:
 
         self.run(Users(self.store).change(account.id, change))
 
+    def change_secret(self, secret: str) -> None:
+        """Start every function again under another SESSION_SECRET, on the same rows."""
+        self.environ["SESSION_SECRET"] = secret
+        for function in self.functions.values():
+            function.close()
+        self.functions = self._functions()
+
     def disturb(self, pause: Pause) -> None:
         """Let every verb of the store wait for this, or fail by it, from now on."""
         self._yield = pause
@@ -239,13 +261,33 @@ class World:
     def close(self) -> None:
         for function in self.functions.values():
             function.close()
+        self.speaker.close()
         self._opened.close()
 
+    def _functions(self) -> dict[str, Function]:
+        return {
+            name: function.with_environment(self.environ, partial(self._build, name), clock=self.clock)
+            for name, function in FUNCTIONS.items()
+        }
+
     def _build(self, function: str, settings: Settings) -> Services:
-        store = PermittedStore(self.store, function)
-        services = Services.on(store, settings, passwords=Passwords(self.hasher), clock=self.clock, audio=self._audio)
+        store, audio = PermittedStore(self.store, function), self._audio or open_audio(settings.audio)
+        services = Services.on(
+            store,
+            settings,
+            passwords=Passwords(self.hasher),
+            clock=self.clock,
+            audio=audio,
+            speakers=None if self._speakers is None else self._speakers(audio),
+            mailer=self.mails,
+            sleep=self._sleep,
+            queue=self._queue,
+        )
         self.built.append(services)
         return services
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
     async def _pause(self) -> None:
         self.loops.add(id(asyncio.get_running_loop()))

@@ -9,18 +9,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.live import contract, histories, idle, kills, limits, races, scale
+from tests.live import contract, histories, idle, kills, limits, races, repeats, scale, speech
 from tests.live.processes import add_checkout, checkout
 
 WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
     "contract": ("the contract suite of stores", contract.run),
     "races": ("races of memos, sign-ups, keys, rotations and limits of keys, through two gateways", races.run),
+    "repeats": ("repeats with an Idempotency-Key through two gateways, one of which is killed", repeats.run),
     "limits": ("ten rounds of races at a limit, beside invalid requests, through two gateways", limits.run),
     "histories": (
         "histories of eight clients, with kills and slow networks, checked for linearizability",
         histories.run,
     ),
     "kills": ("kill -9 of the server 20 times, and of a gateway 5 times, under load", kills.run),
+    "speech": ("kill -9 of a gateway while it says long texts, 5 times: each piece is bought once", speech.run),
     "idle": ("50 calls, each after 1 to 10 s frozen", idle.run),
     "scale": ("100,000 keys and memos beside 10, in requests and time", scale.run),
 }

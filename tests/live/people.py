@@ -46,9 +46,12 @@ class Front:
         )
         self.replies: list[Reply] = []
 
-    async def send(self, method: str, path: str, *, token: str = "", json: Any = None) -> Reply:
+    async def send(
+        self, method: str, path: str, *, token: str = "", json: Any = None, idempotency_key: str = ""
+    ) -> Reply:
         at, began = next(self._urls), time.monotonic()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         status, body, said = 0, None, httpx.Headers()
         try:
             answer = await self._http.request(method, at + path, headers=headers, json=json)

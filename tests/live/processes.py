@@ -139,19 +139,24 @@ def micro_environ(server_url: str) -> dict[str, str]:
 def gateway_in(environ: Mapping[str, str]) -> Iterator[Process]:
     """All functions, not yet started. Attempts are hardly limited: all come from one address.
 
-    Speech is simulated: what is shown here is the store, and hundreds of memos at once are more than a machine can say.
+    Speech is simulated unless `environ` says otherwise: hundreds of memos at once are more than a machine can say.
     """
     port = free_port()
     process = Process(
         [sys.executable, "-m", "tools.local", "run", "--host", HOST, "--port", str(port)],
         cwd=ROOT,
         env={
+            "SPEECH": "simulated",
             **environ,
             "SIGNUPS_PER_ADDRESS": "1000000",
             "FAILED_LOGINS_PER_ACCOUNT": "1000000",
             "FAILED_LOGINS_PER_ADDRESS": "1000000",
             "LOG_LEVEL": "CRITICAL",
-            "SPEECH": "simulated",
+            "MAIL": "smtp",  # refused at once by port 9: mails of hundreds of people are not what is tried here
+            "MAIL_FROM": "talk@example.org",
+            "SMTP_HOST": HOST,
+            "SMTP_PORT": "9",
+            "SMTP_SECURITY": "none",
         },
         port=port,
         ready="/api/v1/voices",

@@ -21,10 +21,13 @@ from shared.core.errors import (
 from shared.core.ids import Ids
 from shared.core.settings import AttemptLimits
 from shared.core.speech_settings import AudioChoice, AudioSettings, SpeechChoice
+from shared.jobs.process import ProcessQueue
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Allowance, Quotas
+from shared.memos.endings import LongMemoEndings
 from shared.memos.memos import MemoService
 from shared.memos.requests import Draft
+from shared.memos.speaking import LongMemoSpeaker
 from shared.plans import Tier
 from shared.services import Services
 from shared.speech.opening import Speakers
@@ -32,7 +35,7 @@ from shared.speech.spoken import Spoken
 from shared.speech.voices import VOICES, Voice
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
-from shared.tables import MEMOS, ActiveOwners, ApiKeys, Memos, UsageLogs, Users, Window
+from shared.tables import MEMOS, Tables, Window
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action
@@ -88,6 +91,7 @@ async def recorded(services: Services, ada: SignedUp, action: Action) -> list[st
 
 class _BrokenVoices:
     max_characters = 1_000
+    quick_characters = 1_000
 
     def reading(self, cleaned: str) -> str:
         return cleaned
@@ -107,15 +111,20 @@ def broken_speakers(audio: AudioPlace) -> Speakers:
 def memos_with_broken_speech(store: Store, clock: FakeClock) -> MemoService:
     ids = Ids()
     audio = open_audio(AudioSettings(place=AudioChoice.FOLDER, folder=Path(os.devnull)))
+    tables, quotas = Tables.on(store), Quotas(store)
+    recorder = UsageRecorder(tables.usage_logs, tables.active_owners, ids)
+    speakers = broken_speakers(audio)
+    endings = LongMemoEndings(store, tables, quotas=quotas, recorder=recorder, clock=clock)
+    speaker = LongMemoSpeaker(tables, endings=endings, speakers=speakers, audio=audio, clock=clock)
     return MemoService(
-        users=Users(store),
-        keys=ApiKeys(store),
-        memos=Memos(store),
-        quotas=Quotas(store),
+        tables,
+        quotas=quotas,
         attempts=Attempts(store, AttemptLimits(), pseudonyms=Pseudonyms(SECRET), clock=clock),
-        recorder=UsageRecorder(UsageLogs(store), ActiveOwners(store), ids),
-        speakers=broken_speakers(audio),
+        recorder=recorder,
+        speakers=speakers,
         audio=audio,
+        endings=endings,
+        queue=ProcessQueue(speaker.work),
         clock=clock,
         ids=ids,
     )

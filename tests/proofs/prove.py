@@ -10,16 +10,20 @@ met before is not followed again.
 import argparse
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.layout import Address
-from tests.proofs.schedules import Option, Pruned, Scenario, Schedules
+from tests.proofs.repeats import Repeats, RepeatSchedule
+from tests.proofs.schedules import Choose, Option, Pruned, Scenario, Schedules
+from tests.support import seeded
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "two claims": Scenario(scripts=[["claim"], ["claim"]]),
@@ -37,6 +41,17 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 }
 
 
+REPEATS: Final[Mapping[str, Repeats]] = {
+    "two": Repeats(clients=2),
+    "two, one dies": Repeats(clients=2, crashes=1),
+    "two, one dies, and a minute passes": Repeats(clients=2, crashes=1, minutes=1),
+    "two, one stands still": Repeats(clients=2, minutes=2),
+    "two, an answer is lost": Repeats(clients=2, losses=1, minutes=1),
+    "three, with all that may happen": Repeats(clients=3, crashes=2, losses=2, minutes=2),
+}
+"""Repeats of a request with an Idempotency-Key."""
+
+
 class NoCheck(Ballots):
     """Broken on purpose: it does not look whether a later ballot was drawn."""
 
@@ -50,6 +65,8 @@ class Explored:
     steps: int = 0
     states: int = 0
     complete: bool = False
+    deviations: int = 0
+    at_random: int = 0
 
 
 @dataclass(kw_only=True)
@@ -98,13 +115,32 @@ class _Search:
         return False
 
 
+class Run(Protocol):
+    """One schedule of a scenario. `taken` are the choices that were made."""
+
+    taken: list[str]
+
+    async def run(self) -> None: ...
+
+
 async def explore(
     scenario: Scenario, *, deviations: int, ends_at: float, ballots: type[Ballots] = Ballots, tell: bool = False
 ) -> Explored:
     """Raises AssertionError, which names the schedule, when a promise is broken."""
-    search, explored, told = _Search(deviations=deviations), Explored(), time.monotonic()
+
+    def run(choose: Choose) -> Run:
+        return Schedules(scenario, choose, ballots=ballots)
+
+    return await explore_runs(run, deviations=deviations, ends_at=ends_at, tell=tell)
+
+
+async def explore_runs(
+    begin: Callable[[Choose], Run], *, deviations: int, ends_at: float, tell: bool = False
+) -> Explored:
+    """Explore what `begin` returns for each choice. Raises AssertionError when a promise is broken."""
+    search, explored, told = _Search(deviations=deviations), Explored(deviations=deviations), time.monotonic()
     while True:
-        run = Schedules(scenario, search.choose, ballots=ballots)
+        run = begin(search.choose)
         with contextlib.suppress(Pruned):
             await run.run()
         explored.schedules += 1
@@ -123,41 +159,55 @@ async def explore(
 
 async def at_random(scenario: Scenario, random: Random, *, ballots: type[Ballots] = Ballots) -> Schedules:
     """One schedule. How long clients go on undisturbed is chosen too. Raises AssertionError."""
-    steady = random.choice([0.2, 0.5, 0.8, 0.95])
-
-    def choose(options: Sequence[Option], _: Callable[[], object]) -> int:
-        return 0 if random.random() < steady else random.randrange(len(options))
-
-    run = Schedules(scenario, choose, ballots=ballots)
+    run = Schedules(scenario, wandering(random), ballots=ballots)
     await run.run()
     return run
+
+
+async def repeated(repeats: Repeats, *, ends_at: float, tell: bool = False) -> Explored:
+    """Explore repeats with up to two deviations for half of the time, and at random for the rest."""
+    half = (time.monotonic() + ends_at) / 2
+    begin = partial(RepeatSchedule, repeats=repeats)
+    explored = await explore_runs(lambda choose: begin(choose=choose), deviations=2, ends_at=half, tell=tell)
+    while time.monotonic() < ends_at:
+        await begin(choose=wandering(seeded(explored.at_random))).run()
+        explored.at_random += 1
+    return explored
+
+
+def wandering(random: Random) -> Choose:
+    """Choose at random, after a number of undisturbed steps that is chosen too."""
+    steady = random.choice([0.2, 0.5, 0.8, 0.95])
+    return lambda options, _: 0 if random.random() < steady else random.randrange(len(options))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.prove", description="Explore schedules exhaustively.")
     parser.add_argument("--seconds", type=float, default=120.0, help="for each scenario")
     parser.add_argument("--deviations", type=int, default=3)
-    parser.add_argument("--scenario", choices=SCENARIOS, action="append")
+    parser.add_argument("--scenario", choices=[*SCENARIOS, *REPEATS], action="append")
     parser.add_argument("--broken", action="store_true", help="explore the variant without the counter check")
     chosen = parser.parse_args()
-    for name in chosen.scenario or SCENARIOS:
+    logging.getLogger("agent_talk").setLevel(logging.CRITICAL)  # of failures that are wanted there are thousands
+    for name in chosen.scenario or [*SCENARIOS, *REPEATS]:
         began = time.monotonic()
+        ends_at, tell = began + chosen.seconds, sys.stderr.isatty()
         try:
-            explored = asyncio.run(
-                explore(
-                    SCENARIOS[name],
-                    deviations=chosen.deviations,
-                    ends_at=began + chosen.seconds,
-                    ballots=NoCheck if chosen.broken else Ballots,
-                    tell=sys.stderr.isatty(),
+            if name in REPEATS:
+                explored = asyncio.run(repeated(REPEATS[name], ends_at=ends_at, tell=tell))
+            else:
+                ballots = NoCheck if chosen.broken else Ballots
+                exploring = explore(
+                    SCENARIOS[name], deviations=chosen.deviations, ends_at=ends_at, ballots=ballots, tell=tell
                 )
-            )
+                explored = asyncio.run(exploring)
         except AssertionError as error:
             sys.stdout.write(f"{name}: BROKEN: {error}\n")
             return 1
+        share = "all" if explored.complete else "not all"
         sys.stdout.write(
-            f"{name}: {'all' if explored.complete else 'not all'} schedules with up to {chosen.deviations} deviations: "
-            f"{explored.schedules} run, {explored.states} states, {time.monotonic() - began:.0f} s\n"
+            f"{name}: {share} schedules with up to {explored.deviations} deviations: {explored.schedules} run, "
+            f"{explored.at_random} more at random, {time.monotonic() - began:.0f} s\n"
         )
         sys.stdout.flush()
     return 0

@@ -104,6 +104,8 @@ def emulated(tmp_path: Path) -> Iterator[Emulated]:
             "HYPERMICRO_API_KEY": KEY,
             "SESSION_SECRET": SECRET,
             "SPEECH": "simulated",
+            "MAIL": "ses",
+            "MAIL_FROM": "talk@example.org",
         }
         with Emulated.running(tmp_path / "archive", tmp_path / "log", env) as running:
             yield running

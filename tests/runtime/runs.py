@@ -20,7 +20,7 @@ from tests.events import http_event
 from tests.fakes.standin import StandIn
 from tests.live.processes import free_port
 from tests.runtime.api import FailedToStart, Runtime, RuntimeApi, TimedOut, lambdas_own_packages
-from tests.support import SECRET
+from tests.support import BY_SES, SECRET
 
 KEY = "a-key-for-the-runtime-tests"
 SERVER_KEEPS_S = 5
@@ -103,7 +103,7 @@ def api() -> Iterator[RuntimeApi]:
 
 
 def runtime(api: RuntimeApi, twin: Path, own: Path, function: str = "memos", **env: str) -> Runtime:
-    chosen = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET, "SPEECH": "simulated"} | env
+    chosen = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET, "SPEECH": "simulated", **BY_SES} | env
     return Runtime(api, bundle=twin, own=own, handler=f"handlers/{function}.handler", env=chosen)
 
 

@@ -111,10 +111,9 @@ class TestUsers:
                 "role": Role.ADMIN,
                 "email_verified": True,
                 "session_version": 7,
-                "verification_token": "v" * 64,
-                "verification_token_expires": NOON,
-                "reset_token": "r" * 64,
-                "reset_token_expires": NOON + timedelta(hours=1),
+                "moved_in": True,
+                "keys_distrusted_until": NOON,
+                "closing_at": NOON + timedelta(hours=1),
             }
         )
         await Users(store).add(user)

@@ -13,17 +13,18 @@ import pytest
 
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
+from tests.events import http_event
 from tools.local import local_gateway
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
 
 
-def invoke(*arguments: str, memory_file: Path) -> subprocess.CompletedProcess[str]:
+def invoke(*arguments: str, memory_file: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 our own command
         [sys.executable, "-m", "tools.local", "invoke", *arguments],
         cwd=ROOT,
-        env={"AGENT_TALK_MEMORY_FILE": str(memory_file), "SESSION_SECRET": "s" * 32},
+        env={"AGENT_TALK_MEMORY_FILE": str(memory_file), "SESSION_SECRET": "s" * 32, **env},
         capture_output=True,
         text=True,
         check=False,
@@ -42,6 +43,23 @@ def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
     logged_in = answer(invoke("users", str(EVENTS / "login.json"), memory_file=rows))
     assert (signed_up["statusCode"], logged_in["statusCode"]) == (201, 200)
     assert json.loads(logged_in["body"])["user"] == json.loads(signed_up["body"])["user"]
+
+
+def test_invocation_says_a_long_text_before_it_ends(tmp_path: Path) -> None:
+    """It answers `processing` first; the next one, a process of its own, finds the memo ready."""
+    rows, env = tmp_path / "rows.json", {"AUDIO_DIR": str(tmp_path / "audio")}
+    signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
+    key = {"authorization": f"Bearer {json.loads(signed_up['body'])['apiKey']['key']}"}
+
+    def memos(method: str, path: str, **event: Any) -> Any:
+        file = tmp_path / "event.json"
+        file.write_text(json.dumps(http_event(method, path, headers=key, **event)))
+        return json.loads(answer(invoke("memos", str(file), memory_file=rows, **env))["body"])
+
+    text = "The book is on the table near the window. " * 50
+    made = memos("POST", "/api/v1/memo", body=json.dumps({"text": text, "voice": "sam"}))
+    assert made["audio"]["status"] == "processing"
+    assert memos("GET", f"/api/v1/memo/{made['id']}")["audio"]["status"] == "ready"
 
 
 def test_an_event_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:

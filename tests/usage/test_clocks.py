@@ -20,12 +20,12 @@ from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store
 from shared.tables import TABLES, UsageLogs
 from shared.usage.history import History
+from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import StandInTransport
 from tests.fakes.usage_world import MEMO, Owner
 from tests.support import NOON, SECRET, FakeClock, cheap_passwords, signed_up
-from tools.maintain.rebuilding import UsageRebuild
 
 pytestmark = pytest.mark.anyio
 

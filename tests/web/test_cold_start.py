@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.events import http_event
+from tests.support import BY_SES
 from tools.local import FUNCTIONS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -30,7 +31,12 @@ HEAVY: Final = frozenset(
     }
 )
 OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
-IN_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev", "SESSION_SECRET": "s" * 32, "SPEECH": "simulated"}
+IN_LAMBDA: Final = {
+    "AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev",
+    "SESSION_SECRET": "s" * 32,
+    "SPEECH": "simulated",
+    **BY_SES,
+}
 MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-listens-there"}
 HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
@@ -104,11 +110,20 @@ def test_import_is_light_outside_lambda(handler: str) -> None:
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_first_event_imports_nothing_on_memory(handler: str) -> None:
-    """And no client of another store is imported at all."""
+    """And no client of another store is imported at all. The users function sends mail by boto3 here."""
     started = container(handler, IN_LAMBDA | MEMORY)
     others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools looks for that
+    others |= {"boto3"} if handler == "handlers.users" else set()
     assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
     assert (started.status, started.later) == (404, frozenset())
+
+
+def test_mailer_is_imported_ahead_where_mail_is_sent() -> None:
+    """By the users function in Lambda alone: a first mail must not wait for boto3 until its time is up."""
+    assert "shared.mail.ses" in container("handlers.users", IN_LAMBDA | MEMORY).imported
+    by_smtp = {"MAIL": "smtp", "SMTP_HOST": "smtp.example.org"}
+    assert "shared.mail.smtp" in container("handlers.users", IN_LAMBDA | MEMORY | by_smtp).imported
+    assert not {"shared.mail.ses", "email.headerregistry"} & container("handlers.keys", IN_LAMBDA | MEMORY).imported
 
 
 def test_error_models_are_built_outside_lambda_alone() -> None:

@@ -142,6 +142,7 @@ def main() -> None:
 
 def _on_memory() -> dict[str, ColdTarget]:
     env = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": "s" * 32, "SPEECH": "simulated"}
+    env |= {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
     ours = {
         name: ColdTarget(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
         for name, path in MEMORY.items()
@@ -156,6 +157,8 @@ def _on_micro(bench: Bench, url: str) -> dict[str, ColdTarget]:
         "HYPERMICRO_API_KEY": KEY,
         "SESSION_SECRET": "s" * 32,
         "SPEECH": "simulated",
+        "MAIL": "ses",
+        "MAIL_FROM": "talk@example.org",
     }
     tokens = bench.account(env)
     floor = ColdTarget(

@@ -19,6 +19,8 @@ ROOT: Final = Path(__file__).parents[2]
 ENVIRONMENT: Final = {
     "AWS_LAMBDA_FUNCTION_NAME": "agent-talk-bench",
     "SPEECH": "simulated",
+    "MAIL": "ses",
+    "MAIL_FROM": "talk@example.org",
     "SESSION_SECRET": "0123456789abcdef0123456789abcdef",
     "HYPR_URL": "http://127.0.0.1:9",
     "HYPERMICRO_API_KEY": "unused",

@@ -3,6 +3,8 @@
 python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-01] [--to 2026-01-31] [--check]
 python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [--check]
 python -m tools.maintain sweep [--check]
+python -m tools.maintain housekeeping
+python -m tools.maintain sweep-audio [--check]
 python -m tools.maintain copy --from micro --to dynamodb
 python -m tools.maintain verify-keys < found.txt
 python -m tools.maintain revoke-keys < found.txt
@@ -14,10 +16,11 @@ import os
 import sys
 from collections.abc import Mapping
 
+from shared.audio.files import AudioPlaceFailed
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
-from tools.maintain import copy, leaked_keys, rebuild_usage, reconcile_memos, sweep
+from tools.maintain import copy, housekeeping, leaked_keys, rebuild_usage, reconcile_memos, sweep, sweep_audio
 from tools.maintain.opened import Impossible
 
 
@@ -27,6 +30,8 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     rebuild_usage.add_to(commands)
     reconcile_memos.add_to(commands)
     sweep.add_to(commands)
+    housekeeping.add_to(commands)
+    sweep_audio.add_to(commands)
     copy.add_to(commands)
     leaked_keys.add_to(commands)
     options = parser.parse_args(arguments)
@@ -38,8 +43,8 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     except Impossible as exc:
         print(exc, file=sys.stderr)
         return 2
-    except StoreError as exc:
-        print(f"the store failed: {exc}", file=sys.stderr)
+    except (StoreError, AudioPlaceFailed) as exc:
+        print(f"{'the store failed: ' if isinstance(exc, StoreError) else ''}{exc}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: what is done stays done; the same command does the rest", file=sys.stderr)

@@ -11,17 +11,26 @@ from shared.stores.port import Store
 from shared.tables import TABLES
 from tools.maintain.content import has_rows
 
-_SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER")
-"""Settings of functions that answer requests. Maintenance does not need them: it signs nothing."""
+_SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER", "SPEECH", "ELEVENLABS_", "OPENAI_")
+"""How the settings of functions that answer requests begin. Maintenance needs none: it signs and says nothing."""
+
+_AUDIO = ("AUDIO",)
+"""Likewise of the place for audio. A deployment's environment may lack the name of a bucket that its stack made."""
 
 
 class Impossible(Exception):
     """A command cannot do what it was asked; the text says why."""
 
 
-def maintenance_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings of the environment. Raises SettingsError if they are missing or contradict."""
-    return Settings.from_env(with_secrets({name: value for name, value in environ.items() if name not in _SERVING}))
+def maintenance_settings(environ: Mapping[str, str], *, audio: bool = False) -> Settings:
+    """Return the settings of the environment: the store's, and with `audio` those of the place for audio.
+
+    Raises SettingsError if they are missing or contradict.
+    """
+    left_out = _SERVING if audio else (*_SERVING, *_AUDIO)
+    return Settings.from_env(
+        with_secrets({name: value for name, value in environ.items() if not name.startswith(left_out)})
+    )
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ from rich.progress import Progress
 
 from shared.core.clock import Clock
 from shared.tables import UsageLogs, Users, Window
+from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
-from tools.maintain.rebuilding import UsageRebuild
 
 PAGE = 100
 """Accounts a page."""

@@ -8,10 +8,10 @@ from typing import Any
 from shared.core.clock import DAY, Clock
 from shared.stores.port import Store
 from shared.tables import Tables
+from shared.usage.rebuilding import UsageRebuild
 from shared.usage.reconcile import MemoReconciliation
 from shared.usage.rollups import Rollups
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
-from tools.maintain.rebuilding import UsageRebuild
 
 
 def add_to(commands: Any) -> None:

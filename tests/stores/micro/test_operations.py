@@ -107,6 +107,7 @@ class Ask:
     path: str
     token: str | None = None
     json: Any = None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,7 @@ class Container:
         """The answer, which came in time."""
         began = self.clock.monotonic()
         headers = {} if ask.token is None else {"Authorization": f"Bearer {ask.token}"}
+        headers |= {} if ask.idempotency_key is None else {"Idempotency-Key": ask.idempotency_key}
         self.http.cookies.clear()
         context = _ends_at.set(began + REQUEST_S)
         try:
@@ -222,6 +224,10 @@ def sign_up(email: str) -> Ask:
 
 def make_memo(key: str) -> Ask:
     return Ask(method="POST", path="/api/v1/memo", token=key, json=SAY)
+
+
+def make_keyed_memo(key: str) -> Ask:
+    return Ask(method="POST", path="/api/v1/memo", token=key, json=SAY, idempotency_key="one")
 
 
 def create_key(session: str, **fields: Any) -> Ask:
@@ -428,6 +434,29 @@ async def live_memos_are_whole_and_counted(trial: Trial) -> None:
         assert made <= counted <= made + trial.unanswered
 
 
+async def one_memo_is_made_whatever_is_repeated(trial: Trial) -> None:
+    """Each answer is the same memo, which is there, once, with its log, and charged.
+
+    If the last answer was that the first request still runs, a minute passes: then one repeat makes it.
+    """
+    if trial.answers and trial.answers[-1] is not None and trial.answers[-1].status_code == 409:
+        trial.reader.clock.advance(61)
+        trial.answers.append(await trial.reader.send(make_keyed_memo(trial.owner.key)))
+        assert trial.acknowledged, trial.answers[-1]
+    owner, memos, told = trial.owner, await trial.memos(), trial.acknowledged
+    made = [memo for memo in memos.values() if memo not in owner.memos]
+    assert len(made) <= 1
+    assert made[: len(told)] == told[:1] == told[-1:]
+    limits = await trial.reader.load(get("/api/v1/usage/limits", owner.session))
+    uses = sum(key["usageCount"] for key in await trial.keys())
+    least = len(owner.memos) + len(made)
+    for counted in (limits["daily"]["used"], limits["monthly"]["used"], uses):
+        assert least <= counted <= least + trial.unanswered
+    if told:
+        logs = (await trial.reader.load(get("/api/v1/usage?action=memo_created&limit=100", owner.session)))["logs"]
+        assert sum(log["metadata"]["memoId"] == told[0]["id"] for log in logs) == 1
+
+
 async def limited_memos_are_whole_and_counted(trial: Trial) -> None:
     await live_memos_are_whole_and_counted(trial)
     (used,) = (key["used"] for key in await trial.keys() if key["id"] == trial.owner.key_id)
@@ -515,6 +544,9 @@ MAKE_LIMITED_MEMO: Final = Operation(
     ask=lambda owner: make_memo(owner.key), done=201, holds=limited_memos_are_whole_and_counted, limited=True
 )
 MAKE_MEMO: Final = Operation(ask=lambda owner: make_memo(owner.key), done=201, holds=live_memos_are_whole_and_counted)
+MAKE_KEYED_MEMO: Final = Operation(
+    ask=lambda owner: make_keyed_memo(owner.key), done=201, again=[409], holds=one_memo_is_made_whatever_is_repeated
+)
 DELETE_MEMO: Final = Operation(
     ask=lambda owner: Ask(method="DELETE", path=f"/api/v1/memo/{owner.memos[0]['id']}", token=owner.key),
     again=[404],
@@ -530,6 +562,7 @@ CRASHING: Final[Mapping[str, Operation]] = {
     "limit key": LIMIT_KEY,
     "make limited memo": MAKE_LIMITED_MEMO,
     "make memo": MAKE_MEMO,
+    "make keyed memo": MAKE_KEYED_MEMO,
     "delete memo": DELETE_MEMO,
 }
 

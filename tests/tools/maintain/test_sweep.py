@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.core.derived import Pseudonyms
-from shared.core.settings import AttemptLimits
+from shared.core.settings import AttemptLimits, SettingsError
 from shared.limits import key_limits
 from shared.limits.attempts import Attempts, has_ended
 from shared.stores.memory.store import MemoryStore
 from tests.support import SECRET, FakeClock
 from tools.maintain.__main__ import main
+from tools.maintain.opened import maintenance_settings
 from tools.maintain.sweep import sweep
 
 pytestmark = pytest.mark.anyio
@@ -99,3 +100,11 @@ def test_a_keys_window_is_kept_for_an_hour(window: str, ends: str) -> None:
     counter = f"{'0' * 32}:uses:{'1' * 32}:{window}"
     assert key_limits.has_ended(counter, end)
     assert not key_limits.has_ended(counter, end - timedelta(milliseconds=1))
+
+
+def test_maintenance_asks_for_no_settings_of_speech() -> None:
+    """A deployment's environment names no bucket that its stack made; only the sweep of audio needs its name."""
+    environ = {"AUDIO": "s3", "SPEECH": "elevenlabs", "SESSION_SECRET": "short"}
+    assert maintenance_settings(environ).audio.place is None
+    with pytest.raises(SettingsError, match="AUDIO_BUCKET"):
+        maintenance_settings(environ, audio=True)

@@ -14,11 +14,11 @@ from shared.stores.memory.file import shared_rows
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, Table
 from shared.tables import TABLES, USAGE_DAYS, USAGE_MONTHS
+from shared.usage.rebuilding import CheckedMonth, UsageRebuild
 from tests.fakes.usage_world import BORN, MEMO, Owner, lived
 from tests.support import FakeClock, services_on, signed_up
 from tests.usage.test_history import ALL, STORES, check
 from tools.maintain.__main__ import main
-from tools.maintain.rebuilding import CheckedMonth, UsageRebuild
 
 pytestmark = pytest.mark.anyio
 

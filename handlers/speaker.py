@@ -1,0 +1,37 @@
+"""Long memos: SQS hands over the id of one, and it is said, or gone on with."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from shared.audio.files import AudioPlaceFailed
+from shared.jobs.queue import QueueFailed
+from shared.services import Services
+from shared.stores.port import StoreError
+from shared.web.queue_function import QueueFunction, Record
+
+STOPPED: Final = timedelta(hours=1)
+"""What was queued so long ago is not in the queue any more: SQS hands it over five times, six minutes apart."""
+
+_log = logging.getLogger("agent_talk.speaker")
+
+
+async def say(services: Services, record: Record, time_left_s: Callable[[], float]) -> None:
+    """Say the memo of a message `{"memoId": "019c…"}`; what was not said in time is queued afresh."""
+    memo_id: str = json.loads(record["body"])["memoId"]
+    tries = int(record["attributes"]["ApproximateReceiveCount"])
+    if not await services.speaker.say(memo_id, tries, time_left_s=time_left_s):
+        await services.queue.send(memo_id)
+
+
+async def send_stopped(services: Services) -> None:
+    """Queue what stopped in the middle, once a container: one read of the list, if that is short."""
+    try:
+        await services.speaker.send_stopped(services.queue, idle=STOPPED)
+    except (StoreError, AudioPlaceFailed, QueueFailed):
+        _log.exception("the list of long memos was not looked through: the next container does it")
+
+
+handler = QueueFunction(say, begin=send_stopped)

@@ -1,0 +1,145 @@
+"""Closing an account: what is paid for is cancelled, nothing opens the account any more, and it is erased.
+
+1. What the owner pays for is cancelled. If that fails, nothing has changed.
+2. The account is put on the list of those to erase, before anything of it changes: the list finishes what breaks off.
+3. The user's row is marked: sessions end, logins are refused, and the address stays taken.
+4. The ring admits no more keys, those that are there are revoked, and the audio is served no more.
+5. Audio and rows are erased, in this request as far as its time goes, and then by the list.
+
+A day after nothing was left, the list erases once more: a memo or a key may have been under way meanwhile.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from shared.accounts.erasure import CanGoOn, Erasure, in_request
+from shared.audio.files import AudioPlaceFailed, close_owner
+from shared.audio.opening import AudioPlace
+from shared.core.clock import Clock
+from shared.core.concurrency import gather_settled
+from shared.core.errors import NotFound
+from shared.mail.messages import account_closed_mail
+from shared.mail.sender import MailSender
+from shared.stores.port import StoreError
+from shared.tables import Tables
+from shared.tables.closing import ClosingAccount
+from shared.tables.users import User
+
+KEPT_FOR: Final = timedelta(days=1)
+"""How long the list keeps an account after nothing was left of it: longer than any request can be under way."""
+
+GIVEN_UP_AFTER: Final = timedelta(hours=1)
+"""After this an account on the list whose row is not marked was never closed: the request that was to is long gone."""
+
+FOREVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+_log = logging.getLogger("agent_talk.closing")
+
+
+class PaidServices(Protocol):
+    async def cancel(self, user_id: str) -> None:
+        """Cancel all that an owner pays for. Repeatable. Raises ServiceUnavailable if that is not certain."""
+
+
+class NothingPaid:
+    """There is nothing to pay for yet."""
+
+    async def cancel(self, user_id: str) -> None:
+        """Cancel nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """What a run over the list did: accounts of which nothing is left, and whether it came to the list's end."""
+
+    erased: int
+    waiting: int
+    failed: int
+    is_done: bool
+
+
+class Closing:
+    def __init__(
+        self, *, tables: Tables, erasure: Erasure, audio: AudioPlace, paid: PaidServices, mail: MailSender, clock: Clock
+    ) -> None:
+        self._tables = tables
+        self._erasure = erasure
+        self._audio = audio
+        self._paid = paid
+        self._mail = mail
+        self._clock = clock
+
+    async def close(self, user: User) -> None:
+        """Close an account. When this returns, no session or key of it works. Raises ServiceUnavailable, StoreError.
+
+        Erasing goes as far as the request's time does; what fails there is logged, and the list's to repeat.
+        """
+        await self._paid.cancel(user.id)
+        at = self._clock()
+        account = ClosingAccount(user_id=user.id, since=at)
+        await self._tables.closing.put(account)
+        with suppress(NotFound):  # another request has closed it, and erased it already
+            await self._tables.users.change(user.id, lambda row: row.closed(at))
+        await self._shut(user.id, at)
+        _log.info("account closed", extra={"user_id": user.id})
+        await gather_settled(self._mail.try_send(account_closed_mail(user.email)), self._try_erase(account, in_request))
+
+    async def work(self, *, can_go_on: CanGoOn, progress: Callable[[str], object] | None = None) -> Worked:
+        """Erase the accounts on the list, as far as the time goes. Repeatable; two runs at once are harmless."""
+        erased = waiting = failed = 0
+        after: str | None = None
+        while can_go_on():
+            accounts, after = await self._tables.closing.page(after)
+            for account in accounts:
+                if not can_go_on():
+                    return Worked(erased=erased, waiting=waiting, failed=failed, is_done=False)
+                if account.emptied_at is not None and self._clock() < account.emptied_at + KEPT_FOR:
+                    waiting += 1
+                elif await self._try_erase(account, can_go_on):
+                    erased += 1
+                    if progress is not None:
+                        progress(account.user_id)
+                else:
+                    failed += 1
+            if after is None:
+                return Worked(erased=erased, waiting=waiting, failed=failed, is_done=True)
+        return Worked(erased=erased, waiting=waiting, failed=failed, is_done=False)
+
+    async def _try_erase(self, account: ClosingAccount, can_go_on: CanGoOn) -> bool:
+        """Erase an account, and return whether nothing is left. What fails is logged: the list keeps the account."""
+        try:
+            return await self._erase(account, can_go_on)
+        except (StoreError, AudioPlaceFailed):
+            _log.exception(
+                "a closed account could not be erased: it is tried again", extra={"user_id": account.user_id}
+            )
+            return False
+
+    async def _erase(self, account: ClosingAccount, can_go_on: CanGoOn) -> bool:
+        user = await self._tables.users.get(account.user_id)
+        if user is not None and not user.is_closing:
+            if self._clock() < account.since + GIVEN_UP_AFTER:
+                return False
+            await self._tables.closing.remove(account.user_id)
+            return True
+        if user is not None:
+            await self._shut(account.user_id, account.since)
+        whole = account.emptied_at is not None
+        if not await self._erasure.erase(account.user_id, whole=whole, can_go_on=can_go_on):
+            return False
+        if whole:
+            await self._tables.closing.remove(account.user_id)
+        else:
+            await self._tables.closing.put(replace(account, emptied_at=self._clock()))
+        _log.info("a closed account was erased", extra={"user_id": account.user_id, "whole": whole})
+        return True
+
+    async def _shut(self, user_id: str, at: datetime) -> None:
+        """Let no key and no audio of the owner's work any more. Repeatable."""
+        await self._tables.api_keys.revoke_facts(await self._tables.api_keys.void(user_id, FOREVER), at)
+        if self._audio.files is not None:
+            await close_owner(self._audio.files, user_id)

@@ -1,0 +1,136 @@
+"""Erasing a closed account: page by page, from the first row on, until nothing is left.
+
+No cursor is kept: each step reads what is still there, so it can stop anywhere, and be repeated by anybody. The rows
+that lead to others go after them: an API key is found by the ring and by the counters of its uses.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from shared.audio.files import erase_owner
+from shared.audio.opening import AudioPlace
+from shared.core.clock import DAY, Clock
+from shared.core.concurrency import in_batches
+from shared.core.ids import minted_at
+from shared.core.request import time_left_s
+from shared.stores.port import Key, Store, Table
+from shared.tables import LogKind, Tables, Window
+from shared.tables.key_rings import RING
+from shared.tables.owned import BY_KEY, BY_OWNER, KEPT_A_DAY, partitions
+from shared.tables.schema import ACTIVE_OWNERS
+
+REST_S: Final = 3.0
+"""Seconds that are left of a run's time when it stops: one verb may take as long, and the answer some more."""
+
+EVENTS_READ: Final = 500
+"""Logs of one page."""
+
+DAYS_MOST: Final = 3660
+"""Days before today on whose lists an owner is looked for: ten years, more than there are."""
+
+CanGoOn = Callable[[], bool]
+
+
+def in_request() -> bool:
+    """Return whether the request that is being served has time for more."""
+    return time_left_s() > REST_S
+
+
+class Erasure:
+    def __init__(self, *, store: Store, tables: Tables, audio: AudioPlace, clock: Clock) -> None:
+        self._store = store
+        self._tables = tables
+        self._audio = audio
+        self._clock = clock
+
+    async def erase(self, user_id: str, *, whole: bool, can_go_on: CanGoOn = in_request) -> bool:
+        """Erase what there is of an owner. Returns whether nothing is left; False: the time did not suffice.
+
+        `whole`: the ring too, which until then refuses keys that are still being made. The user's row goes last, and
+        with it the claim on the address. Raises StoreError, AudioPlaceFailed.
+        """
+        steps = (
+            self._long_memos,
+            self._audio_files,
+            self._keys,
+            self._days,
+            self._rows_of(BY_OWNER),
+            self._rows_of(KEPT_A_DAY if whole else {}),
+            self._counters,
+            self._names,
+        )
+        for step in steps:
+            if not await step(user_id, can_go_on):
+                return False
+        return True
+
+    async def _long_memos(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        """Take the owner's memos off the list of those still being said: their workers delete what they keep then."""
+        rows = [row async for row in self._tables.long_memos.every() if row.user_id == user_id]
+        for row in rows:
+            await self._tables.long_memos.remove(row.memo_id)
+        return can_go_on()
+
+    async def _audio_files(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        files = self._audio.files
+        while files is not None and not await erase_owner(files, user_id):
+            if not can_go_on():
+                return False
+        return can_go_on()
+
+    async def _keys(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        """Erase the documents of keys, some hundred at most."""
+        for key_id in sorted(await self._key_ids(user_id)):
+            for table in BY_KEY:
+                if not can_go_on() or not await self._store.erase(table, key_id):
+                    return False
+        return can_go_on()
+
+    async def _key_ids(self, user_id: str) -> set[str]:
+        """Return the ids of an owner's keys: of the ring, of counters, and, if the ring has dropped some, of logs."""
+        ring = await self._tables.api_keys.ring(user_id)
+        counters = await self._store.counters(f"{user_id}:uses:")
+        ids = {key.id for key in ring} | {counter.split(":")[2] for counter in counters}
+        after: str | None = None
+        while len(ring) >= RING:
+            page = await self._tables.usage_logs.rows(
+                user_id, LogKind.EVENTS, Window(limit=EVENTS_READ, after=after), newest_first=False
+            )
+            ids |= {row.document["api_key_id"] for row in page.rows if row.document["api_key_id"] is not None}
+            after = page.after
+            if after is None:
+                break
+        return ids
+
+    async def _days(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        """Take the owner off the list of each day since the account was made."""
+        last = self._clock().date()
+        age = min((last - minted_at(user_id).date()).days, DAYS_MOST)
+        days = [last - number * DAY for number in range(age + 1)]
+        await in_batches(self._store.delete(ACTIVE_OWNERS, Key(day.isoformat(), user_id)) for day in days)
+        return can_go_on()
+
+    def _rows_of(self, tables: Mapping[Table, tuple[str, ...]]) -> "Step":
+        async def erase(user_id: str, can_go_on: CanGoOn) -> bool:
+            for table, partition in partitions(tables, user_id):
+                while not await self._store.erase(table, partition):
+                    if not can_go_on():
+                        return False
+            return can_go_on()
+
+        return erase
+
+    async def _counters(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        await self._store.drop(list(await self._store.counters(f"{user_id}:")))
+        return can_go_on()
+
+    async def _names(self, user_id: str, _: CanGoOn) -> bool:
+        await self._tables.subscriptions.erase(user_id)
+        user = await self._tables.users.get(user_id)
+        if user is not None:
+            await self._tables.users.delete(user)
+        return True
+
+
+Step = Callable[[str, CanGoOn], Awaitable[bool]]
+"""Erases a part of what an owner has. Returns whether nothing of it is left, and there is time for the next."""

@@ -1,0 +1,217 @@
+"""Memos with an `Idempotency-Key`: whatever is repeated, and whatever dies, there is one memo, with one answer.
+
+A run decides the memo's id, time and file before it makes anything, in the row of the idempotency key. So all runs
+write the same memo, and a key is done once its memo, or the log of a memo that was deleted, is there: no write says so.
+A run that failed says so in the row, and the next begins at once. One that died is taken over after RUN_S, by a change
+of the row that only one caller can make. Why this is sound: docs/decisions/0007-idempotency.md.
+"""
+
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from shared.activity import UsageRecorder
+from shared.audio.files import new_file
+from shared.core.clock import Clock
+from shared.core.concurrency import gather_settled
+from shared.core.errors import Conflict, FirstStillRunning
+from shared.core.ids import Ids
+from shared.core.request import time_to_undo
+from shared.limits.quotas import Allowance, Quotas
+from shared.memos.memos import MemoService
+from shared.memos.requests import Draft, MemoNames
+from shared.stores.best_effort import best_effort
+from shared.stores.port import AlreadyExists, Document, serialised
+from shared.tables import IdempotencyKeys, Tables
+from shared.tables.idempotency_keys import Failure, KeyedRun
+from shared.tables.issued_keys import IssuedKey
+from shared.tables.memos import Memo
+from shared.tables.usage_logs import MEMO_DELETED
+
+RUN_S: Final = timedelta(seconds=60)
+"""After so long a run without a memo is assumed dead, and may be taken over. A function is stopped after 15 s: less
+than that would begin a second run beside a living one, which costs its speech again, and never a second memo."""
+
+LOOKS: Final = 3
+"""How often a row is read in which another run was faster. More would only answer "still running" later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idempotent:
+    """An idempotency key as it came with a request. `reading` is its row, whose reading may be under way."""
+
+    name: str
+    reading: Awaitable[KeyedRun | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedAnswer:
+    """`is_replay`: an earlier request made the memo, and this one is not charged."""
+
+    memo: Memo
+    allowance: Allowance
+    is_replay: bool
+
+
+class KeyedMemos:
+    """`memos` makes what is made; this decides who makes it, and answers repeats."""
+
+    def __init__(
+        self, making: MemoService, tables: Tables, *, quotas: Quotas, recorder: UsageRecorder, clock: Clock, ids: Ids
+    ) -> None:
+        self._making = making
+        self._keys = tables.idempotency_keys
+        self._memos = tables.memos
+        self._logs = tables.usage_logs
+        self._quotas = quotas
+        self._recorder = recorder
+        self._clock = clock
+        self._ids = ids
+        self._under_way: set[tuple[str, str]] = set()
+        """What this container makes now: repeats of it need not try to claim the row as well."""
+
+    async def read(self, api_key_id: str, name: str) -> KeyedRun | None:
+        """Return the newest run of an idempotency key; None: it is unused."""
+        return await self._keys.get(api_key_id, key_digest(name))
+
+    async def make(
+        self, key: IssuedKey, draft: Draft, given: Idempotent, *, check: Awaitable[IssuedKey] | None = None
+    ) -> KeyedAnswer:
+        """Make the memo of an idempotency key, or answer the one that was made.
+
+        Raises what `MemoService.make` raises; then the key can be used again at once. Raises FirstStillRunning, and
+        Conflict if the key was used with another body.
+        """
+        reading = given.reading or self.read(key.id, given.name)
+        if check is None:
+            seen = await reading
+        else:
+            key, seen = await gather_settled(check, reading)
+        body = body_digest(draft)
+        for _ in range(LOOKS):
+            if seen is not None and not seen.is_free:
+                answer = await self._replayed(key, draft, seen, body)
+                if answer is not None:
+                    return answer
+            if (key.id, given.name) in self._under_way:
+                raise FirstStillRunning
+            self._under_way.add((key.id, given.name))
+            try:
+                memo, allowance = await self._making.make(key, draft, turn=self._turn(key, draft, given, seen, body))
+            except FirstStillRunning:  # another container was faster
+                seen = await self.read(key.id, given.name)
+            else:
+                return KeyedAnswer(memo=memo, allowance=allowance, is_replay=False)
+            finally:
+                self._under_way.discard((key.id, given.name))
+        raise FirstStillRunning
+
+    async def _replayed(self, key: IssuedKey, draft: Draft, seen: KeyedRun, body: str) -> KeyedAnswer | None:
+        """Return the first result; None: there is none, and a run may begin. Raises Conflict, FirstStillRunning."""
+        if seen.body != body:
+            raise Conflict("Idempotency-Key was used with another body")
+        at = self._clock()
+        memo, log, quota = await gather_settled(
+            self._memos.get(key.user_id, seen.memo_id),
+            self._logs.get_of_memo(key.user_id, seen.memo_id),
+            self._quotas.now(key, self._making.owner, at),
+        )
+        if memo is None and not _is_deleted(log):
+            if seen.failure is None and at - seen.began_at < RUN_S:
+                raise FirstStillRunning
+            # Its owner may have deleted the memo between the two reads. The log is marked before the memo goes.
+            log = await self._logs.get_of_memo(key.user_id, seen.memo_id)
+        if memo is not None:
+            if log is None:  # its run died between the two, or is about to write it
+                await self._recorder.record_memo(memo, key)
+            audio_url, seconds, is_long = memo.audio_url, memo.duration_seconds, memo.is_long
+        elif log is not None and _is_deleted(log):
+            audio_url, is_long = log[MEMO_DELETED]["audio_url"], log[MEMO_DELETED]["is_long"]
+            seconds = log["metadata"]["audioSeconds"]
+        else:
+            return None
+        names = MemoNames(memo_id=seen.memo_id, file=seen.file, created_at=seen.created_at)
+        first = draft.memo(
+            names,
+            user_id=key.user_id,
+            api_key_id=key.id,
+            audio_url=audio_url,
+            seconds=seconds,
+            is_long=is_long,
+        )
+        return KeyedAnswer(memo=first, allowance=quota.day, is_replay=True)
+
+    def _turn(self, key: IssuedKey, draft: Draft, given: Idempotent, seen: KeyedRun | None, body: str) -> "Turn":
+        """Return the next run. It keeps the names of what an earlier one may have begun, or may still write."""
+        at = self._clock()
+        run = self._ids.mint(at)
+        if seen is None or seen.is_free:
+            next_run = KeyedRun(
+                run=run,
+                began_at=at,
+                memo_id=self._ids.mint(at),
+                file=new_file(key.user_id, draft.format),
+                created_at=at,
+                body=body,
+                is_bound=False,
+            )
+        else:
+            next_run = seen.model_copy(update={"run": run, "began_at": at, "is_bound": True})
+        return Turn(self._keys, api_key_id=key.id, digest=key_digest(given.name), run=next_run, after=seen)
+
+
+class Turn:
+    """One run of an idempotency key, from the change of the row that begins it to its end."""
+
+    def __init__(
+        self, keys: IdempotencyKeys, *, api_key_id: str, digest: str, run: KeyedRun, after: KeyedRun | None
+    ) -> None:
+        self._keys = keys
+        self._api_key_id = api_key_id
+        self._digest = digest
+        self._run = run
+        self._after = after
+        self._may_hold = False
+        self.names = MemoNames(memo_id=run.memo_id, file=run.file, created_at=run.created_at)
+        self.is_bound = run.is_bound
+
+    async def begin(self) -> None:
+        """Begin, beside what reserves the memo's place. Raises FirstStillRunning if another run was faster."""
+        self._may_hold = True
+        try:
+            await self._keys.begin(self._api_key_id, self._digest, self._run, after=self._after)
+        except AlreadyExists as exc:
+            self._may_hold = False
+            raise FirstStillRunning from exc
+
+    async def free(self, *, wrote: bool) -> None:
+        """Let the next run begin at once. Never raises: if the row cannot be written, it begins after RUN_S.
+
+        `wrote`: the memo may be there, or still arrive, so the next run keeps its names.
+        """
+        if self._may_hold:
+            failure = Failure.IN_WRITES if wrote else Failure.BEFORE_WRITES
+            with best_effort("an idempotency key stays taken for a minute", key_id=self._api_key_id), time_to_undo():
+                await self._keys.fail(self._api_key_id, self._digest, self._run.run, failure)
+
+
+def _is_deleted(log: Document | None) -> bool:
+    return log is not None and MEMO_DELETED in log
+
+
+def key_digest(name: str) -> str:
+    """Return the stored form of an idempotency key: 128 bits of its SHA-256. The key may contain anything."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def body_digest(draft: Draft) -> str:
+    """Return the SHA-256 of all that a request asks for. What is left out and its default are the same.
+
+    A new field of the request must be absent here while it has its default: else a repeat from before is refused.
+    """
+    asked = {"text": draft.text, "voice": draft.voice.id, "title": draft.title, "format": draft.format}
+    defaults = {"title": None, "format": Draft.format}
+    told = {name: value for name, value in asked.items() if name not in defaults or value != defaults[name]}
+    return hashlib.sha256(serialised(told).encode()).hexdigest()

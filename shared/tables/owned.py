@@ -1,0 +1,51 @@
+"""What an owner has, in one list: it goes when the account is closed. A test holds it to all tables and counters."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.stores.port import Table
+from shared.tables.schema import (
+    ACTIVE_OWNERS,
+    API_KEYS,
+    CLOSING,
+    EMAILS,
+    IDEMPOTENCY_KEYS,
+    KEY_RINGS,
+    KEY_USES,
+    LONG_MEMOS,
+    MEMOS,
+    STRIPE_IDS,
+    SUBSCRIPTIONS,
+    USAGE_DAYS,
+    USAGE_LOGS,
+    USAGE_MONTHS,
+    USERS,
+)
+
+BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
+    MEMOS: ("{owner}",),
+    USAGE_LOGS: ("{owner}.memos", "{owner}.events"),
+    USAGE_DAYS: ("{owner}",),
+    USAGE_MONTHS: ("{owner}",),
+    KEY_USES: ("{owner}",),
+}
+"""Tables with partitions of the owner's own, which are erased whole."""
+
+BY_KEY: Final = (IDEMPOTENCY_KEYS, API_KEYS)
+"""Tables with a partition for each of the owner's API keys."""
+
+KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
+"""Likewise, but a day later: a ring that is closed refuses a key that is still being made."""
+
+ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
+"""Tables in which single rows are the owner's: memos still being said, each day's, the subscription's, the user's."""
+
+COUNTERS: Final = ("calls", "testcalls", "uses", "refused")
+"""The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""
+
+NOT_OWNED: Final = ("login", "signup", "demo", "keys", "reset", "verify", "users", "subscriptions")
+"""How counters begin that are no owner's: attempts, by pseudonyms, whose windows end; and two sums over all."""
+
+
+def partitions(tables: Mapping[Table, tuple[str, ...]], owner: str) -> list[tuple[Table, str]]:
+    return [(table, form.format(owner=owner)) for table, forms in tables.items() for form in forms]

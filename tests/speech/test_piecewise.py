@@ -1,0 +1,107 @@
+"""Pieces under leases: what a worker finds, buys, waits for and gives back."""
+
+import asyncio
+from datetime import timedelta
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from shared.audio.files import lease, making, new_file, piece
+from shared.audio.folder import FolderFiles
+from shared.speech.piecewise import AT_ONCE, LEASE_S, NotWanted, Piecewise, Unfinished
+from shared.speech.voices import VOICES
+from tests.fakes.long_memos import ToneVoices, tone
+from tests.support import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+TEXTS = [f"This is piece {number}." for number in range(6)]
+
+
+class Workers:
+    """Workers on one file of a folder. Time passes only where one of them waits."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.files = FolderFiles(folder)
+        self.clock = clock
+        self.voices = ToneVoices()
+        self.file = new_file("somebody")
+
+    def worker(self) -> Piecewise:
+        return Piecewise(self.files, clock=self.clock, sleep=self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.clock.advance(timedelta(seconds=seconds))
+
+    async def said(self, worker: Piecewise | None = None, *, voice: str = "sam", left_s: float = inf) -> list[bytes]:
+        asked = (worker or self.worker()).said(
+            self.voices, TEXTS, VOICES[voice], file=self.file, time_left_s=lambda: left_s
+        )
+        return list(await asked)
+
+
+@pytest.fixture
+async def workers(clock: FakeClock, tmp_path: Path) -> Workers:
+    workers = Workers(tmp_path, clock)
+    await workers.files.put(making(workers.file), b"")
+    return workers
+
+
+async def test_pieces_come_in_the_order_of_the_text(workers: Workers) -> None:
+    assert await workers.said() == [tone(len(text) // 10 / 10).mp3 for text in TEXTS]
+    assert await workers.said() == await workers.said()
+    assert dict(workers.voices.bought) == dict.fromkeys(TEXTS, 1)
+
+
+async def test_piece_of_another_text_is_bought_anew(workers: Workers) -> None:
+    """A version that cut the text elsewhere, or another voice, left it: it is no part of this file."""
+    await workers.files.put(piece(workers.file, 2), b"x" * 32 + b"something else")
+    await workers.said()
+    assert workers.voices.bought[TEXTS[2]] == 1
+
+
+async def test_worker_that_stops_for_longer_than_its_lease(workers: Workers) -> None:
+    """Its piece is bought once more, by the next one; both have the piece that was kept first."""
+    stopped, stalled = asyncio.Event(), asyncio.Event()
+
+    async def stop() -> None:
+        workers.voices.before = None
+        stopped.set()
+        workers.clock.advance(timedelta(seconds=LEASE_S + 1))
+        await stalled.wait()
+
+    workers.voices.before = stop
+    first = asyncio.create_task(workers.said())
+    await stopped.wait()
+    second = await workers.said()
+    stalled.set()
+    assert await first == second
+    twice = [text for text, times in workers.voices.bought.items() if times > 1]
+    assert len(twice) <= AT_ONCE
+    assert max(workers.voices.bought.values()) == 2
+
+
+async def test_dead_workers_lease_is_waited_for(workers: Workers) -> None:
+    """The next worker waits for its end, and takes the next lease of the piece."""
+    until = workers.clock.at.timestamp() + LEASE_S
+    await workers.files.put(lease(workers.file, 0, 0), b'{"until": %f, "by": "dead"}' % until)
+    began = workers.clock.at
+    await workers.said()
+    assert (workers.clock.at - began).total_seconds() == pytest.approx(LEASE_S, abs=3)
+    assert await workers.files.head(lease(workers.file, 0, 1)) is not None
+
+
+async def test_file_that_is_not_made_any_more_buys_nothing(workers: Workers) -> None:
+    """Without its mark the memo has ended: the lease that was taken is given back."""
+    await workers.files.delete([making(workers.file)])
+    with pytest.raises(NotWanted):
+        await workers.said()
+    assert not workers.voices.bought
+    assert (await workers.files.page("leases/")).held == []
+
+
+async def test_time_that_does_not_suffice_begins_nothing(workers: Workers) -> None:
+    with pytest.raises(Unfinished) as unfinished:
+        await workers.said(left_s=1)
+    assert (unfinished.value.bought, dict(workers.voices.bought)) == (0, {})
