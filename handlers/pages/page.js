@@ -88,12 +88,15 @@ function datesOf(days) {
 
 // Signing in and out
 
-/** Shows the usage of whoever the cookie or `as` stands for. Throws Refused. */
+/** Shows the usage of the account that the cookie or the key `as` stands for, and which one it is. Throws Refused. */
 async function enter(as) {
-  const { tier } = await ask("dashboard/stats", { as });
+  const [{ tier }, who] = await Promise.all([
+    ask("dashboard/stats", { as }),
+    as === null ? ask("dashboard/account", { as }).then(({ account }) => account.email) : `API key ${as.slice(0, 12)}…`,
+  ]);
   key = as;
   running = new AbortController();
-  byId("who").textContent = `${tier.displayName} plan · ${as === null ? "session" : "API key"}`;
+  byId("who").textContent = `${who} · ${tier.displayName} plan`;
   show("usage");
   byId("keys").hidden = key !== null;
   load(shown());

@@ -340,3 +340,22 @@ def test_what_is_wrong_with_a_key_is_said_at_its_field(page: Page, newcomer: Own
         expect(page.get_by_role("alert").filter(has_text=told)).to_be_visible()
         expect(field).to_be_focused()
         expect(field).to_have_attribute("aria-invalid", "true")
+
+
+def test_page_says_whose_account_it_shows(page: Page, origin: str) -> None:
+    """Signed in as somebody else, one sees it: the e-mail address of a session, the beginning of a key."""
+    email = f"{'ada' * 20}@{'example' * 8}.org"
+    answer = httpx.post(f"{origin}/api/v1/auth/signup", json={"email": email, "password": PASSWORD})
+    key = answer.raise_for_status().json()["apiKey"]["key"]
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto("/usage")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("banner")).to_contain_text(f"{email} · Hobby plan")
+    assert fits(page)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key", exact=True).fill(key)
+    page.get_by_role("button", name="Use this key").click()
+    expect(page.get_by_role("banner")).to_contain_text(f"API key {key[:12]}… · Hobby plan")
+    assert key not in page.get_by_role("banner").inner_text()
