@@ -146,7 +146,7 @@ samples: $(READY) ## Make the samples of the twelve voices anew
 
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.proofs.prove
-	EVERY_COMBINATION=1 $(PY) -m pytest tests/stores/micro/test_operations.py
+	EVERY_COMBINATION=1 $(PY) -m pytest tests/stores/micro/test_operations.py tests/stores/micro/test_figures.py
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m tools.bench

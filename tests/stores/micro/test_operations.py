@@ -685,8 +685,8 @@ def lasting(number: int, fault: Fault) -> Faults:
     return strike
 
 
-async def survives(scene: Scene, faults: Faults, *, overcome: bool = False) -> None:
-    trial = scene.trial()
+async def survives(scene: Scene, faults: Faults, *, overcome: bool = False, trial: Trial | None = None) -> None:
+    trial = trial or scene.trial()
     scene.actor.network.faults = faults
     try:
         answer = await scene.actor.send(scene.ask)
