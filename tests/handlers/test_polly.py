@@ -96,9 +96,12 @@ def test_failure_of_polly_is_502_and_uncharged(polly: StubbedPolly, folder: Path
 
 
 def test_long_text_is_said_by_polly_in_pieces(polly: StubbedPolly) -> None:
-    """Each piece is one request of at most 2,000 characters; the second, which failed, is asked again alone."""
+    """Each piece is one request of at most 2,000 characters; one that failed is asked again alone.
+
+    Both are asked at once, in any order, so their texts are the same.
+    """
     ada = polly.world.sign_up()
-    text = SENTENCE * 50
+    text = SENTENCE * 54
     memo = say(polly.world, ada.key, text).json
     assert memo["audio"]["status"] == "processing"
     piece = (SENTENCE * 27).strip()
@@ -106,7 +109,7 @@ def test_long_text_is_said_by_polly_in_pieces(polly: StubbedPolly) -> None:
     polly.stub.add_client_error("synthesize_speech", "ServiceFailureException", "said so", 500)
     event = sqs_event([json.dumps({"memoId": memo["id"]})])
     assert len(polly.world.speaker(event, LambdaContext(remaining_ms=300_000))["batchItemFailures"]) == 1
-    polly.says((SENTENCE * 23).strip())
+    polly.says(piece)
     assert polly.world.speaker(event, LambdaContext(remaining_ms=300_000)) == {"batchItemFailures": []}
     ready = polly.world.get(f"{MEMO}/{memo['id']}", token=ada.key).json
     assert ready["audio"]["status"] == "ready"
