@@ -23,8 +23,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         loop: Any = self
-        if not loop._ready and loop._scheduled:
-            self._now = max(self._now, loop._scheduled[0]._when)
+        timers = [timer.when() for timer in loop._scheduled if not timer.cancelled()]
+        if not loop._ready and timers:
+            self._now = max(self._now, min(timers))
         loop_run_once: Any = super()
         loop_run_once._run_once()
 

@@ -13,7 +13,7 @@ from tests.support import seeded
 pytestmark = pytest.mark.anyio
 
 CHUNKS = 4
-SCHEDULES = {2: 54, 3: 22}
+SCHEDULES = {2: 27, 3: 11}
 """By the number of clients, and per chunk."""
 
 
