@@ -31,8 +31,8 @@ $(READY): requirements-dev.txt requirements-uv.txt
 run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
 	@$(PY) -m tools.local run --port $(PORT)
 
-test: $(READY) ## Run the tests
-	$(PY) -m pytest
+test: $(READY) ## Run the tests; ARGS are pytest's
+	$(PY) -m pytest $(ARGS)
 
 test-stores: $(READY) ## Run the tests of the functions on the other stores too
 	$(PY) -m pytest tests/handlers --store micro
