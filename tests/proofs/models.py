@@ -24,7 +24,7 @@ class Places:
 def memos_at(limit: int) -> Model[Places]:
     """The memos of an owner who may make `limit`.
 
-    memo   given a text; answers 201 or 429
+    memo   given a text, or None for one that no list shows; answers 201 or 429
     list   answers the texts, a frozenset
     used   answers how many places are taken, at most the limit
     """
@@ -37,7 +37,8 @@ def memos_at(limit: int) -> Model[Places]:
                 return [state]
             case "memo", None:
                 held = replace(state, used=state.used + 1)
-                return [held, _made(state, call.given)] if state.used < limit else [held]
+                may_be_made = call.given is not None and state.used < limit
+                return [held, _made(state, call.given)] if may_be_made else [held]
             case "gone again", None:
                 return _gone_again(state, call.given)
             case "list", state.memos:
@@ -54,7 +55,7 @@ def _made(state: Places, text: str) -> Places:
     return Places(memos=state.memos | {text}, used=state.used + 1)
 
 
-def _gone_again(state: Places, text: str) -> list[Places]:
+def _gone_again(state: Places, text: str | None) -> list[Places]:
     """What a failed memo took it may give back, the memo and its place each at a time of its own."""
     without = replace(state, memos=state.memos - {text})
     returned = [replace(left, used=left.used - 1) for left in (state, without) if left.used > len(left.memos)]
@@ -62,9 +63,17 @@ def _gone_again(state: Places, text: str) -> list[Places]:
 
 
 def with_removals(calls: Sequence[Call]) -> list[Call]:
-    """Add to each memo without an answer that it may be removed and give its place back, at any time after."""
-    failed = [call for call in calls if call.what == "memo" and call.answer is UNANSWERED]
-    return [*calls, *(replace(call, what="gone again") for call in failed)]
+    """Add to each memo without an answer that it may be removed and give its place back, at any time after.
+
+    The text of one that no list shows is left out: it can have taken a place, and all such calls are alike.
+    """
+    listed = frozenset[str]().union(*(call.answer for call in calls if call.what == "list" and call.answer is not None))
+    known = [call if _is_answered(call) or call.given in listed else replace(call, given=None) for call in calls]
+    return [*known, *(replace(call, what="gone again") for call in known if not _is_answered(call))]
+
+
+def _is_answered(call: Call) -> bool:
+    return call.what != "memo" or call.answer is not UNANSWERED
 
 
 def key(state: str, call: Call) -> Iterable[str]:

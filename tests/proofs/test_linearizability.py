@@ -99,6 +99,17 @@ def test_failed_memo_may_keep_its_place_or_give_it_back() -> None:
     assert not memos(one_after_another(failed, good, ("used", None, 3)), limit=5), "it cost two places"
 
 
+def test_many_memos_without_an_answer_are_searched_quickly() -> None:
+    """Forty failed calls at once are alike, so the search does not double with each; a fault among them is found."""
+    failed = at_once(*(("memo", f"lost {number}", UNANSWERED) for number in range(40)))
+    later = [
+        replace(call, began=call.began + 9, ended=call.ended + 9) for call in one_after_another(("memo", "a", 201))
+    ]
+    assert memos([*failed, *later], limit=10)
+    gone = [Call(what="list", answer=frozenset(), began=20, ended=21)]
+    assert not memos([*failed, *later, *gone], limit=10)
+
+
 def test_use_after_an_answered_revocation_is_found() -> None:
     """A revoked key's use that began after the revocation's answer must be refused."""
     revoked, used = ("revoke", None, 200), ("use", None, 201)
