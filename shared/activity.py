@@ -1,11 +1,11 @@
 """Recording what happened: usage logs, and the list of owners who made memos on a day. Their sums: `usage`."""
 
 import logging
-from collections import OrderedDict
 from datetime import date, datetime
 from typing import Any, Final
 
 from shared.core.ids import Ids
+from shared.core.remembered import Remembered
 from shared.stores.best_effort import best_effort
 from shared.stores.port import StoreUnavailable
 from shared.tables import ActiveOwners, UsageLogs
@@ -27,7 +27,7 @@ class UsageRecorder:
         self._logs = logs
         self._active_owners = active_owners
         self._ids = ids
-        self._listed: OrderedDict[str, date] = OrderedDict()
+        self._listed = Remembered[str, date](OWNERS_REMEMBERED)
 
     async def note_deleted(self, memo: Memo) -> None:
         """Mark a memo's log before its row is deleted, so that reconciling keeps the log. Raises StoreUnavailable."""
@@ -96,9 +96,6 @@ class UsageRecorder:
             return
         await self._active_owners.add(at.date(), user_id)
         self._listed[user_id] = at.date()
-        self._listed.move_to_end(user_id)
-        if len(self._listed) > OWNERS_REMEMBERED:
-            self._listed.popitem(last=False)
 
     async def _store(self, log: UsageLog) -> None:
         """Send a log until it is stored. An earlier sending that was not answered may have stored it: `add` knows."""

@@ -1,6 +1,5 @@
 """The life of API keys: issued, checked, verified, changed, rotated, revoked."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, Conflict, InvalidCredential, KeyRevoked, ValidationFailed
 from shared.core.ids import derived_id
+from shared.core.remembered import Remembered
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.observability import request_stats
@@ -101,7 +101,7 @@ class ApiKeyService:
         self._attempts = attempts
         self._recorder = recorder
         self._clock = clock
-        self._known: OrderedDict[str, IssuedKey] = OrderedDict()
+        self._known = Remembered[str, IssuedKey](KEYS_REMEMBERED)
 
     async def authenticate(self, secret: str) -> IssuedKey:
         """Whose key this is, in one read. Raises InvalidCredential when it is unknown or expired, KeyRevoked."""
@@ -117,7 +117,7 @@ class ApiKeyService:
         except AgentTalkError:
             self._known.pop(digest(secret), None)
             raise
-        self._remember(key)
+        self._known[key.key_hash] = key
         return key
 
     def remembered(self, secret: str) -> IssuedKey | None:
@@ -240,12 +240,6 @@ class ApiKeyService:
     async def revoke(self, user: User, api_key_id: str) -> None:
         """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound."""
         await revoke(self._keys, self._recorder, user.id, api_key_id, self._clock())
-
-    def _remember(self, key: IssuedKey) -> None:
-        self._known[key.key_hash] = key
-        self._known.move_to_end(key.key_hash)
-        if len(self._known) > KEYS_REMEMBERED:
-            self._known.popitem(last=False)
 
     async def _find(self, secret: str) -> IssuedKey | None:
         if not is_api_key(secret):

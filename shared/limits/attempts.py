@@ -15,7 +15,6 @@ would cost a request for each refusal.
 
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from shared.core.clock import HOUR, Clock, floor, whole_seconds
 from shared.core.concurrency import gather_settled
 from shared.core.derived import Pseudonyms
 from shared.core.errors import AgentTalkError, TooManyAttempts
+from shared.core.remembered import Remembered
 from shared.core.settings import AttemptLimits
 from shared.stores.best_effort import best_effort
 from shared.stores.port import Store
@@ -63,19 +63,17 @@ class KnownCounters:
     """One container's knowledge of counters: which are closed, and how many reserved places are unused."""
 
     def __init__(self) -> None:
-        self._closed: OrderedDict[str, datetime] = OrderedDict()
-        self._places: OrderedDict[str, int] = OrderedDict()
+        self._closed = Remembered[str, datetime](_KNOWN_MOST)
+        self._places = Remembered[str, int](_KNOWN_MOST)
 
     def is_closed(self, counter: str, at: datetime) -> bool:
         return self._closed.get(counter, at) > at
 
     def close(self, counter: str, until: datetime) -> None:
         self._closed[counter] = until
-        _forget_oldest(self._closed)
 
     def keep_place(self, counter: str) -> None:
         self._places[counter] = self._places.get(counter, 0) + 1
-        _forget_oldest(self._places)
 
     def take_places(self, counter: str) -> int:
         """Return how many places the container holds on this counter; the caller has them now."""
@@ -246,8 +244,3 @@ def _window(at: datetime, length: timedelta) -> tuple[str, datetime]:
     """Return the window's name, which sorts by time, and its end."""
     start = floor(at, length)
     return f"{start:{_START}}", start + length
-
-
-def _forget_oldest(remembered: "OrderedDict[str, datetime] | OrderedDict[str, int]") -> None:
-    if len(remembered) > _KNOWN_MOST:
-        remembered.popitem(last=False)

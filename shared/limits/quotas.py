@@ -6,7 +6,6 @@ of the one would take places of the other.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +14,7 @@ from typing import Any, Final
 from shared.core.clock import DAY, iso, next_day, next_month, whole_seconds
 from shared.core.concurrency import gather_settled
 from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded, MonthlyLimitExceeded
+from shared.core.remembered import Remembered
 from shared.limits.key_limits import LOOKS, KeyLimits
 from shared.limits.reservation import Reservation
 from shared.plans import PLANS, TEST_MEMOS_PER_DAY
@@ -105,7 +105,7 @@ class Quotas:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._key_limits = KeyLimits(store)
-        self._months: OrderedDict[str, tuple[date, int]] = OrderedDict()
+        self._months = Remembered[str, tuple[date, int]](MONTHS_REMEMBERED)
 
     def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
         """Return a reservation, to take places or to give back those of an earlier one."""
@@ -136,7 +136,7 @@ class Quotas:
         """Count the month of an admission, beside the memo's writes."""
         if admission.month is not None:
             month = await reservation.take(admission.month.counter, ends_at=admission.month.ends_at)
-            self._remember(admission.user.id, admission.quota.day.resets_at.date(), month)
+            self._months[admission.user.id] = (admission.quota.day.resets_at.date(), month)
 
     async def used(self, user: User, at: datetime) -> Quota:
         return (await self.used_by(user.id, at)).of(user)
@@ -205,7 +205,7 @@ class Quotas:
         if _cannot_refuse_today(seen, *limits):
             return Admission(quota=quota, user=user, month=month)
         reserved = await reservation.reserve([month])
-        self._remember(user_id, next_day(at).date(), reserved.values[month.counter])
+        self._months[user_id] = (next_day(at).date(), reserved.values[month.counter])
         if not reserved.refused:
             return Admission(quota=quota, user=user)
         await reservation.give_back()
@@ -223,14 +223,8 @@ class Quotas:
         if day_ends_on == next_day(at).date():
             return month
         used = await self.used_by(user_id, at)
-        self._remember(user_id, next_day(at).date(), used.month)
+        self._months[user_id] = (next_day(at).date(), used.month)
         return used.month
-
-    def _remember(self, user_id: str, day_ends_on: date, month: int) -> None:
-        self._months[user_id] = (day_ends_on, month)
-        self._months.move_to_end(user_id)
-        if len(self._months) > MONTHS_REMEMBERED:
-            self._months.popitem(last=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable
 from datetime import datetime
 from typing import Final
@@ -15,6 +14,7 @@ from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
 from shared.core.errors import InvalidCredential, SpeechFailed, ValidationFailed
 from shared.core.ids import Ids
+from shared.core.remembered import Remembered
 from shared.core.text import characters
 from shared.jobs.queue import MemoQueue, QueueFailed
 from shared.limits.attempts import Attempts
@@ -78,7 +78,7 @@ class MemoService:
         self._clock = clock
         self._ids = ids
         self._simulated = SimulatedSpeech()
-        self._marked: OrderedDict[str, datetime] = OrderedDict()
+        self._marked = Remembered[str, datetime](_KEYS_REMEMBERED)
 
     async def make(
         self,
@@ -289,9 +289,6 @@ class MemoService:
         if self._marked.get(key.id) == minute:
             return
         self._marked[key.id] = minute
-        self._marked.move_to_end(key.id)
-        if len(self._marked) > _KEYS_REMEMBERED:
-            self._marked.popitem(last=False)
         try:
             await self._keys.mark_used(key.user_id, key.id, minute)
         except StoreError:

@@ -10,12 +10,12 @@ Waiting only reduces contention. Correctness never depends on a clock or a timeo
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from shared.core.concurrency import KeyedLocks, gather_settled
+from shared.core.remembered import Remembered
 from shared.micro import MicroClient
 from shared.micro_errors import DocumentExists, DocumentNotFound, MicroError, NoAnswer, NoTimeLeft, Outcome
 from shared.stores.checked import TextChange, Texts
@@ -92,7 +92,7 @@ class Ballots:
         self._clock = clock
         self._sleep = sleep
         self._spread = seed
-        self._recent: OrderedDict[str, RowState] = OrderedDict()
+        self._recent = Remembered[str, RowState](RECENT_ROWS)
         self._begun = 0
         self._forgotten = 0
         self._locks = KeyedLocks()
@@ -242,9 +242,6 @@ class Ballots:
         if not _is_decided(state) or state.order < self._forgotten:
             return
         self._recent[row.stem] = state
-        self._recent.move_to_end(row.stem)
-        if len(self._recent) > RECENT_ROWS:
-            self._recent.popitem(last=False)
 
     def _begin(self) -> int:
         """Number a read or an update that begins now; later ones have higher numbers."""

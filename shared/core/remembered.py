@@ -1,0 +1,21 @@
+"""What a container remembers between requests, bounded: memory must not grow with the owners that it serves."""
+
+from collections import OrderedDict
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Remembered(OrderedDict[K, V]):
+    """A mapping of at most `most` entries. Beyond them it forgets the one that was written longest ago."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        if len(self) > self._most:
+            self.popitem(last=False)
