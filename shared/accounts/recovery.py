@@ -17,11 +17,12 @@ from typing import Final
 
 from shared.accounts.passwords import Passwords
 from shared.activity import UsageRecorder
+from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
 from shared.core.derived import Use, derived_key
 from shared.core.errors import NotFound, ValidationFailed
-from shared.core.ids import Ids, derived_id
+from shared.core.ids import Ids
 from shared.limits.attempts import Attempts
 from shared.mail.messages import password_changed_mail, reset_mail, verify_mail
 from shared.mail.sender import MailSender
@@ -214,12 +215,7 @@ class Recovery:
             return 0
         keys = await self._keys.void(user.id, until)
         for key in keys:
-            revoked = await self._keys.revoke(user.id, key.id, until)
-            assert revoked.revoked_at is not None, "it was just revoked"
-            log_id = derived_id(revoked.revoked_at, key.id)
-            await self._recorder.record(
-                Action.KEY_REVOKED, user_id=user.id, at=revoked.revoked_at, key=revoked, log_id=log_id
-            )
+            await revoke(self._keys, self._recorder, user.id, key.id, until)
         await self._users.change(user.id, lambda row: _trusted(row, user))
         _log.info("keys of an account that was never confirmed were revoked", extra={"user_id": user.id})
         return len(keys)

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic.alias_generators import to_camel
 
 from shared.activity import UsageRecorder
-from shared.api_keys.minting import digest, is_api_key, mint_api_key, same_digest
+from shared.api_keys.minting import digest, find, mint_api_key
 from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, Conflict, InvalidCredential, KeyRevoked, ValidationFailed
@@ -106,7 +106,7 @@ class ApiKeyService:
     async def authenticate(self, secret: str) -> IssuedKey:
         """Whose key this is, in one read. Raises InvalidCredential when it is unknown or expired, KeyRevoked."""
         try:
-            key = await self._find(secret)
+            key = await find(self._keys, secret)
             if key is None:
                 raise InvalidCredential("Invalid API key")
             request_stats.current().key_id = key.id
@@ -130,7 +130,7 @@ class ApiKeyService:
 
     async def verify(self, user: User, secret: str) -> Verification:
         """Return the answer that an owner's key would get now. Spends nothing."""
-        key = await self._find(secret)
+        key = await find(self._keys, secret)
         if key is None or key.user_id != user.id:
             return Verification(state=KeyState.NOT_FOUND)
         if key.revoked_at is not None:
@@ -198,8 +198,8 @@ class ApiKeyService:
         """Replace a key by a new one with its name, scopes and limits; the old one ends after `grace`, or before.
 
         `expiry` is the new key's; None: the old one's own. Raises NotFound, Conflict if it was rotated already,
-        TooManyAttempts as `create` does, and ValidationFailed if the key or the given expiry is over, or if with a
-        grace more keys than the plan has would be active beside those that replace them.
+        TooManyAttempts as `create` does, and ValidationFailed if the key or the given expiry has ended, or if with
+        a grace more keys than the plan has would be active beside those that replace them.
         """
         at = self._clock()
         if expiry is not None:
@@ -240,12 +240,6 @@ class ApiKeyService:
     async def revoke(self, user: User, api_key_id: str) -> None:
         """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound."""
         await revoke(self._keys, self._recorder, user.id, api_key_id, self._clock())
-
-    async def _find(self, secret: str) -> IssuedKey | None:
-        if not is_api_key(secret):
-            return None
-        key = await self._keys.get_by_hash(digest(secret))
-        return key if key is not None and same_digest(key.key_hash, digest(secret)) else None
 
 
 def _successor(old: Rotatable, at: datetime, expiry: Expiry | None) -> NewKey:

@@ -1,11 +1,12 @@
-"""Minting and recognizing API keys. A key is stored as its digest only."""
+"""Minting, recognizing and finding API keys. A key is stored as its digest only."""
 
 import hashlib
 import hmac
 import re
 import secrets
 
-from shared.tables.issued_keys import LIVE_PREFIX, TEST_PREFIX
+from shared.tables import ApiKeys
+from shared.tables.issued_keys import LIVE_PREFIX, TEST_PREFIX, IssuedKey
 
 _API_KEY = re.compile(r"at_(live|test)_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """32 bytes in base64url: the last of 43 characters has 4 bits. Also the pattern for secret scanners."""
@@ -29,3 +30,11 @@ def digest(secret: str) -> str:
 def same_digest(one: str, other: str) -> bool:
     """In constant time."""
     return hmac.compare_digest(one.encode(), other.encode())
+
+
+async def find(keys: ApiKeys, secret: str) -> IssuedKey | None:
+    """Return the key of this secret, good or not, in one read; None: the service issued none."""
+    if not is_api_key(secret):
+        return None
+    key = await keys.get_by_hash(digest(secret))
+    return key if key is not None and same_digest(key.key_hash, digest(secret)) else None

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from shared.activity import UsageRecorder
-from shared.api_keys.minting import digest, is_api_key, same_digest
+from shared.api_keys.minting import find
 from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock, iso
 from shared.core.ids import Ids
@@ -48,7 +48,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     secrets, unknown, console = given.split(), 0, Console(soft_wrap=True, highlight=False)
     async with opened_existing(maintenance_settings(environ), writes=options.revokes, clock=clock) as opened:
         for number, secret in enumerate(secrets, 1):
-            key = await find(opened.store, secret)
+            key = await find(Tables.on(opened.store).api_keys, secret)
             if key is None:
                 unknown += 1
                 console.print(f"line {number}: no key of this service")
@@ -59,14 +59,6 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
             who = owner.email if owner else "an owner who is gone"
             console.print(f"line {number}: key {key.id} of {who} ({key.user_id}), {_state(key, opened.clock())}")
     return 1 if unknown else 0
-
-
-async def find(store: Store, secret: str) -> IssuedKey | None:
-    """Return the key of this secret; None: the service issued none."""
-    if not is_api_key(secret):
-        return None
-    key = await Tables.on(store).api_keys.get_by_hash(digest(secret))
-    return key if key is not None and same_digest(key.key_hash, digest(secret)) else None
 
 
 async def revoke_found(store: Store, key: IssuedKey, at: datetime) -> IssuedKey:
