@@ -200,9 +200,9 @@ class MemoService:
         )
 
     async def owner(self, user_id: str) -> User:
-        """Return the owner of a key. Raises InvalidCredential if there is none any more."""
+        """Return the owner of a key. Raises InvalidCredential if there is none any more, or the account was closed."""
         user = await self._users.get(user_id)
-        if user is None:
+        if user is None or user.is_closing:
             raise InvalidCredential("Invalid API key")
         return user
 
@@ -267,7 +267,7 @@ class MemoService:
             keyed_at=None if request.turn is None else request.at,
         )
         request.is_listed = True
-        if request.turn is None:
+        if request.turn is None:  # its failure removes the listing too; a keyed run has written nothing before the memo
             request.speaker, request.memo = speaker, memo
         is_again = request.turn is not None and request.turn.is_bound
         listed = self._long_memos.add_again(row) if is_again else self._long_memos.add(row)

@@ -59,15 +59,9 @@ class StoredSpeech:
             raise SpeechFailed("The speech took too long", details={"provider": self.provider}) from exc
         try:
             async with asyncio.timeout(max(0.0, self._time_left_s() - WRITE_S)):
-                await self._files.put(audio(file), mp3)
+                return await self._put(file, mp3, seconds)
         except TimeoutError as exc:
             raise AudioPlaceFailed("put", "the request's time was up") from exc
-        except NameTaken as exc:  # by another run of the same idempotency key: its audio counts
-            kept = await self.kept(file)
-            if kept is None:
-                raise AudioPlaceFailed("put", "the name was taken, and then absent") from exc
-            return kept
-        return _speech(file, seconds)
 
     async def kept(self, file: str) -> Speech | None:
         mp3 = await self._files.read(audio(file))
@@ -81,19 +75,12 @@ class StoredSpeech:
     async def speak_long(self, reading: str, voice: Voice, *, file: str, time_left_s: Callable[[], float]) -> float:
         """Say it piece by piece, of `quick_characters` each. See the port.
 
-        All workers make the same file of the same pieces. If another one was there first, its file counts.
+        All workers make the same file of the same pieces.
         """
         texts = self.cut(reading, min(self._adapter.quick_characters, self._adapter.max_characters))
         parts = await self._piecewise.said(self._adapter, texts, voice, file=file, time_left_s=time_left_s)
         mp3, seconds = await asyncio.to_thread(self._one_file, parts)
-        try:
-            await self._files.put(audio(file), mp3)
-        except NameTaken:
-            held = await self._files.read(audio(file))
-            if held is None:
-                raise AudioPlaceFailed("put", "the name was taken, and then absent") from None
-            _, seconds = await asyncio.to_thread(self._one_file, [held])
-        return round(seconds, 6)
+        return (await self._put(file, mp3, seconds)).duration_seconds
 
     async def discard(self, file: str) -> None:
         await delete_file(self._files, file)
@@ -105,6 +92,17 @@ class StoredSpeech:
         if characters(reading) > len(reading):
             most //= 2  # cutting counts characters, of which some are two code units here
         return tuple(piece for piece in pieces(reading, most) if any(map(str.isalnum, piece)))
+
+    async def _put(self, file: str, mp3: bytes, seconds: float) -> Speech:
+        """Keep the audio. If another run or worker was there first, its audio counts."""
+        try:
+            await self._files.put(audio(file), mp3)
+        except NameTaken as exc:
+            kept = await self.kept(file)
+            if kept is None:
+                raise AudioPlaceFailed("put", "the name was taken, and then absent") from exc
+            return kept
+        return _speech(file, seconds)
 
     async def _said(self, texts: Sequence[str], voice: Voice) -> Sequence[Spoken]:
         """Say the pieces at the same time, as far as the adapter does. The first failure cancels the others."""

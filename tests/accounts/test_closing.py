@@ -347,6 +347,17 @@ async def test_key_that_is_being_made_comes_to_nothing(tmp_path: Path) -> None:
     assert await traces(services, ada) == []
 
 
+async def test_memo_is_refused_once_its_owner_is_closing(tmp_path: Path) -> None:
+    """A memo whose key was checked before the owner's row was marked is refused by that row, and is not charged."""
+    services = built(MemoryStore(clock=FakeClock()), tmp_path)
+    ada = await signed_up(services)
+    await services.tables.users.change(ada.user.id, lambda row: row.closed(services.clock()))
+    with pytest.raises(InvalidCredential):
+        await services.memos.make(ada.api_key.key, SAY)
+    assert (await services.quotas.used(ada.user, services.clock())).day.used == 0
+    assert (await services.store.page(MEMOS, ada.user.id)).rows == []
+
+
 async def test_memo_that_is_being_made_is_erased_a_day_later(tmp_path: Path) -> None:
     """Rows that a request wrote after everything was erased: the list looks once more before it forgets the account."""
     clock = FakeClock()
