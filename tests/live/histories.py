@@ -21,7 +21,7 @@ from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_on, so
 from tests.live.processes import Process, gateway, micro_environ, micro_server
 from tests.proofs import models
 from tests.proofs.linearizability import UNANSWERED, Call, is_linearizable
-from tests.proofs.models import ACTIVE, Places, memos_at, shown, with_removals
+from tests.proofs.models import ACTIVE, Places, memos_at, shown, with_moments
 from tests.support import seeded
 from tools.maintain.opened import maintenance_settings, opened_store
 
@@ -117,7 +117,7 @@ class MemosOfOwner(Kind):
         return await self._list() and await self._used()
 
     def holds(self) -> bool:
-        return is_linearizable(with_removals(self.history.calls), memos_at(LEFT), Places())
+        return is_linearizable(with_moments(self.history.calls), memos_at(LEFT), Places())
 
     async def _list(self) -> bool:
         sent = self.front.send("GET", "/api/v1/memos?limit=100", token=self.person.session)

@@ -12,35 +12,39 @@ REVOKED: Final = "revoked"
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """An owner's memos, and the places that are taken: by them, and by calls that failed and have not given back.
+    """An owner's memos, those whose place is taken and that are being made, and all places that are taken.
 
-    HYPR Micro counts before it refuses, so failed calls may hold places above the limit.
+    Failed calls hold places until they give back, also above the limit: HYPR Micro counts before it refuses.
     """
 
     memos: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
     used: int = 0
 
 
 def memos_at(limit: int) -> Model[Places]:
-    """The memos of an owner who may make `limit`.
+    """The memos of an owner who may make `limit`; `with_moments` adds the calls that no client made.
 
-    memo   given a text, or None for one that no list shows; answers 201 or 429
-    list   answers the texts, a frozenset
-    used   answers how many places are taken, at most the limit
+    memo      given a text, or None for one that no list shows; takes a place and answers 201, or answers 429
+    written   given a text: from now on lists show it
+    removed   given a text or None: what a failed memo took it may give back, the memo and its place each by itself
+    list      answers the texts, a frozenset
+    used      answers how many places are taken, at most the limit
     """
 
     def model(state: Places, call: Call) -> Iterable[Places]:
         match call.what, call.answer:
-            case "memo", 201 if state.used < limit:
-                return [_made(state, call.given)]
             case "memo", 429 if state.used >= limit:
                 return [state]
+            case "memo", 201 if state.used < limit:
+                return [_begun(state, call.given)]
             case "memo", None:
-                held = replace(state, used=state.used + 1)
                 may_be_made = call.given is not None and state.used < limit
-                return [held, _made(state, call.given)] if may_be_made else [held]
-            case "gone again", None:
-                return _gone_again(state, call.given)
+                return [_begun(state, call.given) if may_be_made else replace(state, used=state.used + 1)]
+            case "written", _ if call.given in state.begun:
+                return [replace(state, begun=state.begun - {call.given}, memos=state.memos | {call.given})]
+            case "removed", None:
+                return _removed(state, call.given)
             case "list", state.memos:
                 return [state]
             case "used", int() as used if used == min(limit, state.used):
@@ -51,29 +55,36 @@ def memos_at(limit: int) -> Model[Places]:
     return model
 
 
-def _made(state: Places, text: str) -> Places:
-    return Places(memos=state.memos | {text}, used=state.used + 1)
+def _begun(state: Places, text: str) -> Places:
+    return replace(state, begun=state.begun | {text}, used=state.used + 1)
 
 
-def _gone_again(state: Places, text: str | None) -> list[Places]:
-    """What a failed memo took it may give back, the memo and its place each at a time of its own."""
-    without = replace(state, memos=state.memos - {text})
-    returned = [replace(left, used=left.used - 1) for left in (state, without) if left.used > len(left.memos)]
+def _removed(state: Places, text: str | None) -> list[Places]:
+    without = replace(state, memos=state.memos - {text}, begun=state.begun - {text})
+    returned = [
+        replace(left, used=left.used - 1) for left in (state, without) if left.used > len(left.memos) + len(left.begun)
+    ]
     return [without, *returned]
 
 
-def with_removals(calls: Sequence[Call]) -> list[Call]:
-    """Add to each memo without an answer that it may be removed and give its place back, at any time after.
+def with_moments(calls: Sequence[Call]) -> list[Call]:
+    """Add to each memo that it appears, after it took its place; and to one without an answer that it is removed.
 
-    The text of one that no list shows is left out: it can have taken a place, and all such calls are alike.
+    The text of a memo without an answer that no list shows is left out: it can have taken a place, and all such calls
+    are alike.
     """
     listed = frozenset[str]().union(*(call.answer for call in calls if call.what == "list" and call.answer is not None))
-    known = [call if _is_answered(call) or call.given in listed else replace(call, given=None) for call in calls]
-    return [*known, *(replace(call, what="gone again") for call in known if not _is_answered(call))]
+    known = [call if not _has_failed(call) or call.given in listed else replace(call, given=None) for call in calls]
+    made = [call for call in known if call.what == "memo" and call.answer != 429 and call.given is not None]
+    return [
+        *known,
+        *(replace(call, what="written") for call in made),
+        *(replace(call, what="removed") for call in known if _has_failed(call)),
+    ]
 
 
-def _is_answered(call: Call) -> bool:
-    return call.what != "memo" or call.answer is not UNANSWERED
+def _has_failed(call: Call) -> bool:
+    return call.what == "memo" and call.answer is UNANSWERED
 
 
 def key(state: str, call: Call) -> Iterable[str]:
