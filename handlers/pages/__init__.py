@@ -50,14 +50,14 @@ Known = Annotated[str | None, Header(alias="If-None-Match")]
 async def get_page(services: RequestServices, known: Known = None) -> Response:
     """Show calls, characters, voices, errors and limits to who signs in, and play the latest memos."""
     heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
-    page = usage_page()
+    page = web_page("usage.html")
     return _answer(page, f"{page.policy}; media-src {heard}", known)
 
 
 @routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
 async def get_app(known: Known = None) -> Response:
     """Confirm an address or choose a new password, by a mail's link. Opening it changes nothing."""
-    page = app_page()
+    page = web_page("app.html")
     return _answer(page, page.policy, known)
 
 
@@ -72,18 +72,6 @@ async def lead_to_page() -> Response:
     return RedirectResponse("usage")
 
 
-@cache
-def usage_page() -> WebPage:
-    """Read the files and assemble the page, once, at the first request."""
-    return _assembled("page.html")
-
-
-@cache
-def app_page() -> WebPage:
-    """Likewise."""
-    return _assembled("app.html")
-
-
 def _answer(page: WebPage, policy: str, known: str | None) -> Response:
     headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": policy}
     if is_known(page.etag, known):
@@ -91,7 +79,9 @@ def _answer(page: WebPage, policy: str, known: str | None) -> Response:
     return HTMLResponse(page.html, headers=headers)
 
 
-def _assembled(file: str) -> WebPage:
+@cache
+def web_page(file: str) -> WebPage:
+    """Read a page's files and assemble it, once, at its first request."""
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
     def inline(match: re.Match[str]) -> str:
