@@ -6,7 +6,7 @@
 4. The ring admits no more keys, those that are there are revoked, and the audio is served no more.
 5. Audio and rows are erased, in this request as far as its time goes, and then by the list.
 
-A day after nothing was left, the list erases once more: a memo or a key may have been under way meanwhile.
+A day after nothing was left, housekeeping erases once more: a memo or a key may have been under way meanwhile.
 """
 
 import logging

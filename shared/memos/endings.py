@@ -1,4 +1,4 @@
-"""How a long memo ends: ready, failed or deleted, decided once, and written by whoever comes next if a worker dies.
+"""How a long memo ends: ready, failed or deleted. It is decided once, and the next worker writes it if one dies.
 
 The outcome is written into the memo's row of the list, once. What follows from it is repeatable, up to the row's
 removal: one extension of the memo and one of its log, sums that were made before, logs of a failure, audio. Only the

@@ -315,7 +315,7 @@ async def test_closing_races_with_all_else(seed: int, tmp_path: Path) -> None:
 
 
 async def test_closing_changes_nothing_unless_cancelled(tmp_path: Path) -> None:
-    """What is paid for is cancelled first: if that fails, the caller is told, and every row is as it was."""
+    """Cancelling what is paid for comes first: if it fails, the caller gets its error, and no row has changed."""
     store = MemoryStore(clock=FakeClock())
     services = built(store, tmp_path, paid=Refusing())
     ada = await busy_owner(services)

@@ -102,7 +102,7 @@ async def test_a_rotation_can_be_cut_short_anywhere(
     new = [key for key in listed.values() if key.id != ada.api_key.key.id]
     assert checked is not None
     if isinstance(repeated, ValidationFailed):
-        assert own_end is not None, "only a key that is over is refused"
+        assert own_end is not None, "only a key that has ended is refused"
         assert own_end <= clock.at
         assert new == []
         return

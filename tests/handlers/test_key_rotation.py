@@ -24,7 +24,7 @@ def use(world: World, key: str) -> int:
 
 @pytest.mark.parametrize("body", [None, "", "{}", '{"graceSeconds": null}', '{"graceSeconds": 0}'])
 def test_a_rotation_replaces_a_key_at_once(world: World, ada: Account, body: str | None) -> None:
-    """It answers as a new key does. The old key is over, and names the new one."""
+    """It answers as a new key does. The old key has ended, and names the new one."""
     answer = world.post(f"/api/keys/{ada.key_id}/rotate", token=ada.session, body=body)
     assert answer.status == 201
     assert answer.json.keys() == {"success", "key", "warning"}

@@ -56,7 +56,7 @@ class TestHourlyAttempts:
         await attempts.sign_up("1.2.3.4").begin()
 
     async def test_demo_window_ends_when_retry_after_says(self, attempts: Attempts, clock: FakeClock) -> None:
-        """One second before Retry-After is over the address is refused, and then admitted."""
+        """The address is refused until one second before Retry-After ends, and then admitted."""
         clock.advance(timedelta(minutes=20, milliseconds=1))
         for _ in range(2):
             await attempts.demo("1.2.3.4").begin()
@@ -139,7 +139,7 @@ class TestPasswordAttempts:
         assert sorted(values.values()) == [0, 3]
 
     async def test_refusals_of_an_account_cost_its_address_nothing(self, attempts: Attempts) -> None:
-        """Whoever knocks at one closed account does not close the address to the others."""
+        """Failed logins at one closed account do not close the address to others."""
         for _ in range(3):
             await fail(attempts, "1.2.3.4", "ada@example.org")
         for _ in range(50):

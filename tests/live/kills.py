@@ -134,7 +134,7 @@ class _Site:
         return took_s
 
     async def _settle(self, load: Load, front: Front) -> str:
-        """Check whoever has acted, and finish what was interrupted."""
+        """Check each person who has acted, and finish what was interrupted."""
         unanswered = sum(ledger.unanswered for ledger in load.acted)
         took_s = max(await _each(load.acted, lambda ledger: settle(front, ledger, self.store)))
         assert took_s < BLOCKED_S, f"something was blocked for {took_s:.1f} s"

@@ -113,7 +113,7 @@ class TestEnds:
     async def test_handed_over_again_costs_one_read(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """What ended is not said again, whoever asks."""
+        """A memo that ended is not said again, by any worker."""
         memo = await begin(process, ada)
         await process.speaker.say(memo.id, 1)
         steps = Steps()

@@ -57,7 +57,7 @@ def as_it_is(services: Services, store: Store) -> KeyedMemos:  # noqa: ARG001 th
 
 
 def without_a_decision(services: Services, store: Store) -> KeyedMemos:
-    """Broken on purpose: whoever finds no memo writes the row, whatever others have written there meanwhile."""
+    """Broken on purpose: a run that finds no memo writes the row over what others have written meanwhile."""
     return _keyed(KeyedMemos, services, _Undecided(store))
 
 
@@ -253,7 +253,7 @@ class RepeatSchedule:
         await self._newcomer()
 
     async def _newcomer(self) -> None:
-        """Whoever comes next gets the memo, after a minute at most."""
+        """The next request gets the memo, after a minute at most."""
         before = len(self.answers)
         for _ in range(2):
             if len(self.answers) == before:
