@@ -11,7 +11,7 @@ from handlers.models.memos import MemoAnswer
 from handlers.models.openapi import QUERY_ERRORS, SESSION_ERRORS, errors
 from handlers.models.queries import Cursor
 from handlers.models.users import UserAnswer
-from shared.accounts.export import AccountExports, Exported
+from shared.accounts.export import Exported
 from shared.core.clock import Instant, iso
 from shared.plans import Tier
 from shared.services import Services
@@ -71,9 +71,8 @@ class SubscriptionLine(Answer):
 async def export_account(user: SessionUser, services: RequestServices, cursor: Cursor = None) -> Response:
     """Return everything that is kept of the account. A part ends before 5 MB."""
     scope = (user.id, "account export")
-    exports = AccountExports(tables=services.tables, clock=services.clock)
     place = services.cursors.open(scope, cursor or None)
-    part = await exports.part(user, place, lambda row: _line(row, services))
+    part = await services.exports.part(user, place, lambda row: _line(row, services))
     following = services.cursors.seal(scope, part.place)
     name = f"agent-talk-account-{iso(services.clock())[:10]}.ndjson"
     headers = {"content-disposition": f'attachment; filename="{name}"'}

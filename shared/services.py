@@ -7,6 +7,7 @@ from functools import partial
 from shared.accounts.accounts import Accounts
 from shared.accounts.closing import Closing, NothingPaid, PaidServices
 from shared.accounts.erasure import Erasure
+from shared.accounts.export import AccountExports
 from shared.accounts.passwords import Passwords
 from shared.accounts.recovery import Links, Recovery, RecoveryTokens, Sleep
 from shared.accounts.sessions import Sessions
@@ -42,6 +43,7 @@ class Services:
     accounts: Accounts
     recovery: Recovery
     closing: Closing
+    exports: AccountExports
     api_keys: ApiKeyService
     memos: MemoService
     keyed_memos: KeyedMemos
@@ -142,6 +144,7 @@ class Services:
             ),
             recovery=recovery,
             closing=closing,
+            exports=AccountExports(tables=tables, clock=clock),
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
