@@ -21,7 +21,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from shared import VERSION
 from shared.core.clock import Clock, utc_now
-from shared.core.errors import ValidationFailed
+from shared.core.errors import AgentTalkError, InternalError, ValidationFailed
 from shared.core.mail_settings import mailing_modules
 from shared.core.parameters import names_parameters
 from shared.core.request import request_id
@@ -98,6 +98,7 @@ class Function:
         self._chain: App | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mangum: Mangum | None = None
+        self._has_request = False
         if in_lambda(environ):
             signs = ("urllib.request",) if names_parameters(environ) else ()
             mails = mailing_modules(environ) if sends_mail else ()
@@ -144,23 +145,25 @@ class Function:
             self.began_at = time.monotonic()
             self._chain = self._build_chain()
         complete(scope)
+        self._has_request = True
         await self._chain(scope, receive, send)
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
         """Answer an API Gateway event: an HTTP API's (payload 2.0) or a REST API's (1.0)."""
         if not is_http(event):
-            return self._refuse(event, "This function answers HTTP requests through API Gateway alone")
+            return self._refuse(
+                event, ValidationFailed("This function answers HTTP requests through API Gateway alone")
+            )
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # Mangum serves on the current loop, to which open connections belong
         if self._mangum is None:
             self._mangum = Mangum(self.asgi, lifespan="off", text_mime_types=TEXT)
+        self._has_request = False
         try:
             return self._mangum(without_server(normal_event(event)), context)
-        except (UnicodeError, binascii.Error):
-            return self._refuse(event, "The request could not be read: it is not valid Unicode or base64")
-        except Exception:  # noqa: BLE001 Mangum could not read the event: the chain lets no exception escape
-            return self._refuse(event, "The request could not be read: the event is not as API Gateway sends it")
+        except Exception as exc:  # noqa: BLE001 Mangum could not read the event, or the answer broke off after it began
+            return self._refuse(event, InternalError() if self._has_request else _unreadable(exc))
 
     def close(self) -> None:
         """Close the services and the event loop. Lambda never calls it; tests and `make invoke` do."""
@@ -183,22 +186,29 @@ class Function:
     def _pseudonym_of(self, address: str) -> str | None:
         return None if self._services is None else self._services.pseudonyms.of(client_network(address))
 
-    def _refuse(self, event: Any, message: str) -> dict[str, Any]:
-        """Return 400 in API Gateway's form for an event that cannot become a request."""
+    def _refuse(self, event: Any, error: AgentTalkError) -> dict[str, Any]:
+        """Return an error in API Gateway's form, for an event that became no request, or no whole answer."""
         settings = WebSettings.from_env(self._environ)
         if self._chain is None:
             configure_logging(settings.log_level)
         context = request_id.set(request_id_from(given_request_id(event)))
         keys = sorted(map(str, event)) if isinstance(event, dict) else None
-        _log.warning("refused an event", exc_info=sys.exc_info()[0] is not None, extra={"event_keys": keys})
+        level = logging.ERROR if error.status >= 500 else logging.WARNING
+        _log.log(level, "refused an event", exc_info=sys.exc_info()[0] is not None, extra={"event_keys": keys})
         headers = standard_headers(request_id.get() or "", production=settings.production)
         request_id.reset(context)
         return {
-            "statusCode": ValidationFailed.status,
+            "statusCode": error.status,
             "headers": headers | {"content-type": "application/json"},
-            "body": json.dumps(envelope(ValidationFailed(message))),
+            "body": json.dumps(envelope(error)),
             "isBase64Encoded": False,
         }
+
+
+def _unreadable(exc: Exception) -> ValidationFailed:
+    if isinstance(exc, UnicodeError | binascii.Error):
+        return ValidationFailed("The request could not be read: it is not valid Unicode or base64")
+    return ValidationFailed("The request could not be read: the event is not as API Gateway sends it")
 
 
 async def _nothing() -> None:

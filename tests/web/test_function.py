@@ -1,0 +1,43 @@
+"""What Lambda gets when no whole answer comes of an event."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from shared.web.function import Function
+from tests.events import LambdaContext, http_event
+
+routes = APIRouter()
+
+
+@routes.get("/broken")
+async def break_off() -> StreamingResponse:
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise ZeroDivisionError
+
+    return StreamingResponse(lines())
+
+
+@pytest.fixture
+def function() -> Iterator[Function]:
+    function = Function(routes, title="broken", answers_outages=True, environ={})
+    yield function
+    function.close()
+
+
+def test_answer_that_breaks_off_is_500(function: Function) -> None:
+    """Nothing of the answer that had begun is sent, and the caller is not blamed for it."""
+    answer = function(http_event("GET", "/broken"), LambdaContext())
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "INTERNAL_ERROR")
+
+
+def test_event_that_cannot_be_read_is_400(function: Function) -> None:
+    """Also in a container that has served a request before."""
+    function(http_event("GET", "/broken"), LambdaContext())
+    event = http_event("POST", "/broken") | {"body": "\u00ff", "isBase64Encoded": True}
+    answer = function(event, LambdaContext())
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "VALIDATION_ERROR")
