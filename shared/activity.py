@@ -1,25 +1,19 @@
 """Recording what happened: usage logs, and the list of owners who made memos on a day. Their sums: `usage`."""
 
-import logging
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Final
 
 from shared.core.ids import Ids
 from shared.core.remembered import Remembered
-from shared.stores.best_effort import best_effort
-from shared.stores.port import StoreUnavailable
+from shared.stores.best_effort import best_effort, repeated
 from shared.tables import ActiveOwners, UsageLogs
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
 
-SENDINGS: Final = 3
-"""How often a log is sent before it fails the request. More would only use up the time of a store that is down."""
-
 OWNERS_REMEMBERED: Final = 10_000
 """Owners who are known to be on today's list, some 100 bytes each. One that is forgotten costs a request more."""
-
-_log = logging.getLogger("agent_talk.activity")
 
 
 class UsageRecorder:
@@ -85,7 +79,7 @@ class UsageRecorder:
     async def retract_memo(self, user_id: str, memo_id: str) -> None:
         """Delete the log of a memo that was not made after all. If that fails, `maintain reconcile-memos` does it."""
         with best_effort("the log of a failed memo was not deleted: run maintain reconcile-memos", memo_id=memo_id):
-            await self._logs.delete_memo(user_id, memo_id)
+            await repeated(partial(self._logs.delete_memo, user_id, memo_id), "a log was not deleted", memo_id=memo_id)
 
     async def note_active(self, user_id: str, at: datetime) -> None:
         """Put an owner on the list of a UTC day, once a day and container. Raises StoreUnavailable.
@@ -99,15 +93,7 @@ class UsageRecorder:
 
     async def _store(self, log: UsageLog) -> None:
         """Send a log until it is stored. An earlier sending that was not answered may have stored it: `add` knows."""
-        for sending in range(1, SENDINGS + 1):
-            try:
-                await self._logs.add(log)
-            except StoreUnavailable as exc:
-                if sending == SENDINGS:
-                    raise
-                _log.warning("a usage log was not stored: it is sent again", extra={"id": log.id, "error": str(exc)})
-            else:
-                return
+        await repeated(partial(self._logs.add, log), "a usage log was not stored", id=log.id)
 
 
 def log_of_memo(memo: Memo, key: IssuedKey | None) -> UsageLog:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from shared.activity import UsageRecorder
 from shared.core.concurrency import gather_settled
@@ -23,7 +24,7 @@ from shared.core.request import UNDO_S, time_to_undo
 from shared.core.text import characters
 from shared.limits.quotas import Quotas
 from shared.memos.requests import MemoRequest, MemoTurn
-from shared.stores.best_effort import best_effort
+from shared.stores.best_effort import best_effort, repeated
 from shared.stores.port import AlreadyExists, StoreUnavailable
 from shared.tables import LongMemoList, Memos
 from shared.tables.memos import Memo
@@ -91,7 +92,7 @@ class FailedMemos:
 
     async def _delete(self, memo: Memo) -> None:
         with best_effort("a memo that failed could not be removed: delete it", memo_id=memo.id):
-            await self._memos.delete(memo)
+            await repeated(partial(self._memos.delete, memo), "a memo was not deleted", memo_id=memo.id)
 
     async def _record(self, request: MemoRequest, failure: BaseException) -> None:
         if isinstance(failure, DailyLimitExceeded):

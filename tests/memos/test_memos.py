@@ -314,6 +314,31 @@ async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
     assert key.last_used_at == NOON + timedelta(minutes=2)
 
 
+class _MemosFailTwice(Intercepted):
+    """A memo is stored without an answer, and its first two deletions fail."""
+
+    deletions = 0
+
+    async def add(self, table: Table, key: Key, document: Document) -> None:
+        await super().add(table, key, document)
+        if table is MEMOS:
+            raise StoreUnavailable("the memo was not answered")
+
+    async def delete(self, table: Table, key: Key) -> None:
+        if table is MEMOS:
+            self.deletions += 1
+            if self.deletions < 3:
+                raise StoreUnavailable("the deletion was not answered")
+        await super().delete(table, key)
+
+
+async def test_failed_memo_is_deleted_though_deletions_fail(store: MemoryStore, ada: SignedUp) -> None:
+    """Its place is given back, so a memo that stayed would be one more than the limit."""
+    with pytest.raises(StoreUnavailable):
+        await make(services_on(_MemosFailTwice(store)), ada)
+    await assert_made(services_on(store), ada, [])
+
+
 class _UseFails(Intercepted):
     """The first `failures` last uses of keys are not stored. Counts the puts that were asked for."""
 

@@ -14,12 +14,14 @@ REVOKED: Final = "revoked"
 class Places:
     """An owner's memos, those whose place is taken and that are being made, and all places that are taken.
 
-    Failed calls hold places until they give back, also above the limit: HYPR Micro counts before it refuses.
+    Failed calls took `failed` of the places and have not given them back. They hold them above the limit too: HYPR
+    Micro counts before it refuses.
     """
 
     memos: frozenset[str] = frozenset()
     begun: frozenset[str] = frozenset()
     used: int = 0
+    failed: int = 0
 
 
 def memos_at(limit: int) -> Model[Places]:
@@ -27,7 +29,7 @@ def memos_at(limit: int) -> Model[Places]:
 
     memo      given a text, or None for one that no list shows; takes a place and answers 201, or answers 429
     written   given a text: from now on lists show it
-    removed   given a text or None: what a failed memo took it may give back, the memo and its place each by itself
+    removed   given a text or None: a failed memo goes or stays, and gives its place back or keeps it, each by itself
     list      answers the texts, a frozenset
     used      answers how many places are taken, at most the limit
     """
@@ -40,7 +42,8 @@ def memos_at(limit: int) -> Model[Places]:
                 return [_begun(state, call.given)]
             case "memo", None:
                 may_be_made = call.given is not None and state.used < limit
-                return [_begun(state, call.given) if may_be_made else replace(state, used=state.used + 1)]
+                taken = _begun(state, call.given) if may_be_made else replace(state, used=state.used + 1)
+                return [replace(taken, failed=state.failed + 1)]
             case "written", _ if call.given in state.begun:
                 return [replace(state, begun=state.begun - {call.given}, memos=state.memos | {call.given})]
             case "removed", None:
@@ -61,9 +64,7 @@ def _begun(state: Places, text: str) -> Places:
 
 def _removed(state: Places, text: str | None) -> list[Places]:
     without = replace(state, memos=state.memos - {text}, begun=state.begun - {text})
-    returned = [
-        replace(left, used=left.used - 1) for left in (state, without) if left.used > len(left.memos) + len(left.begun)
-    ]
+    returned = [replace(left, used=left.used - 1, failed=left.failed - 1) for left in (state, without) if left.failed]
     return [without, *returned]
 
 

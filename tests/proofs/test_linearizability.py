@@ -100,9 +100,9 @@ def test_memos_at_once_may_be_refused_in_any_order() -> None:
 
 
 def test_failed_memo_may_keep_its_place_or_give_it_back() -> None:
-    """A memo without an answer may be there, may be there for a time, or may have cost a place for ever."""
+    """A memo without an answer may be there, and may have cost a place, each for a time or for good."""
     failed, good = ("memo", "a", UNANSWERED), ("memo", "b", 201)
-    for listed, used in ((["b"], 1), (["a", "b"], 2), (["b"], 2)):
+    for listed, used in ((["b"], 1), (["a", "b"], 2), (["b"], 2), (["a", "b"], 1)):
         calls = one_after_another(failed, good, ("list", None, frozenset(listed)), ("used", None, used))
         assert memos(calls, limit=2), (listed, used)
     seen_once = one_after_another(failed, ("list", None, frozenset("a")), ("list", None, frozenset()))
