@@ -1,7 +1,6 @@
 """Making memos: the owner's place is reserved, text becomes speech, and the memo is written."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable
 from datetime import datetime
@@ -14,13 +13,13 @@ from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
 from shared.core.errors import InvalidCredential, SpeechFailed, ValidationFailed
 from shared.core.ids import Ids
-from shared.core.remembered import Remembered
 from shared.core.text import characters
 from shared.jobs.queue import MemoQueue, QueueFailed
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Admission, Allowance, Quotas
 from shared.memos.endings import LongMemoEndings
 from shared.memos.failures import FailedMemos
+from shared.memos.last_uses import LastUses
 from shared.memos.requests import Draft, MemoNames, MemoRequest, MemoTurn
 from shared.observability import request_stats
 from shared.plans import PLANS
@@ -28,7 +27,6 @@ from shared.speech.opening import Speakers
 from shared.speech.reading import read_text
 from shared.speech.simulated import SimulatedSpeech
 from shared.speech.synthesizer import Synthesizer, estimated_s
-from shared.stores.port import StoreError
 from shared.tables import Tables, uses_counter
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.long_memos import LongMemo, Place
@@ -40,10 +38,6 @@ MAX_CHARACTERS: Final = 100_000
 
 FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
 """Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
-
-_KEYS_REMEMBERED: Final = 1024
-
-_log = logging.getLogger("agent_talk.memos")
 
 
 class MemoService:
@@ -64,7 +58,7 @@ class MemoService:
         ids: Ids,
     ) -> None:
         self._users = tables.users
-        self._keys = tables.api_keys
+        self._last_uses = LastUses(tables.api_keys)
         self._memos = tables.memos
         self._long_memos = tables.long_memos
         self._quotas = quotas
@@ -78,7 +72,6 @@ class MemoService:
         self._clock = clock
         self._ids = ids
         self._simulated = SimulatedSpeech()
-        self._marked = Remembered[str, datetime](_KEYS_REMEMBERED)
 
     async def make(
         self,
@@ -242,7 +235,7 @@ class MemoService:
         await gather_settled(
             self._memos.add(memo),
             self._recorder.record_memo(memo, request.key),
-            self._mark_used(request.key, request.at),
+            self._last_uses.mark(request.key, request.at),
             *([self._count(request, admission)] if request.turn is None else []),
         )
 
@@ -276,24 +269,12 @@ class MemoService:
         await gather_settled(
             self._memos.add(memo),
             self._recorder.record_memo(memo, request.key),
-            self._mark_used(request.key, request.at),
+            self._last_uses.mark(request.key, request.at),
         )
         try:
             await self._queue.send(memo.id)
         except QueueFailed as exc:
             raise SpeechFailed("The text could not be queued", details={"provider": speaker.provider}) from exc
-
-    async def _mark_used(self, key: IssuedKey, at: datetime) -> None:
-        """Keep the minute of the key's last use: once a minute, and no reason to fail a memo."""
-        minute = at.replace(second=0, microsecond=0)
-        if self._marked.get(key.id) == minute:
-            return
-        self._marked[key.id] = minute
-        try:
-            await self._keys.mark_used(key.user_id, key.id, minute)
-        except StoreError:
-            self._marked.pop(key.id, None)
-            _log.exception("a key's last use could not be kept", extra={"key_id": key.id})
 
 
 def _memo(request: MemoRequest, audio_url: str, seconds: float, *, is_long: bool = False) -> Memo:
