@@ -10,7 +10,7 @@ import traceback
 from typing import Final
 
 from tests.engines.had import ENGINES, Engine, NotHad
-from tests.live import limits, races, repeats
+from tests.live import closing, limits, races, repeats
 from tests.live.processes import ROOT, Process, gateway_in
 
 SUITES: Final = ("tests/stores/dynamo/test_store.py", "tests/stores/dynamo/test_faults.py", "tests/handlers")
@@ -89,6 +89,8 @@ async def _show(engine: Engine) -> None:
         os.environ.update(environ)  # boto3 reads it, to open the store beside the gateways
         with gateway_in(environ) as one, gateway_in(environ) as two:
             await limits.through(one, two, environ=environ, rounds=limits.ROUNDS)
+        with gateway_in(environ) as one, gateway_in(environ) as two:
+            await closing.through(one, two, environ=environ, rounds=closing.ROUNDS)
 
 
 async def _suites(process: Process) -> None:
