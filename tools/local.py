@@ -141,14 +141,14 @@ def _run(options: argparse.Namespace) -> int:
         settings = Settings.from_env(environ)
         audio = open_audio(settings.audio)
         speakers = open_speakers(settings.speech, audio)
-        store = open_store(settings).store
+        opened = open_store(settings)
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
         return 2
 
     async def check() -> None:
         try:
-            await store.verify(TABLES)
+            await opened.store.verify(TABLES)
         except StoreError as exc:
             raise Impossible(f"the store cannot be used: {exc}") from exc
         await _go_on(built(settings))
@@ -157,7 +157,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def built(settings: Settings) -> Services:
         """Services of one function. All share the voices: a model is 100 MB."""
-        return Services.on(store, settings, audio=audio, speakers=speakers, mailer=mailer)
+        return Services.on(opened.store, settings, clock=opened.clock, audio=audio, speakers=speakers, mailer=mailer)
 
     gateway = local_gateway(environ, built, mailer=mailer)
     AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
