@@ -36,6 +36,7 @@ from shared.speech.opening import open_speakers
 from shared.stores.opening import open_store
 from shared.stores.port import StoreError
 from shared.tables import TABLES
+from shared.web.error_answers import EXCEPTION_HANDLERS
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
 from shared.web.startup import BuildServices
@@ -217,7 +218,13 @@ def _speaking(environ: dict[str, str]) -> dict[str, str]:
 
 def _documentation(functions: Mapping[str, Function]) -> App:
     """Every route on one page. It only documents: requests go to the functions."""
-    app: FastAPI = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None, description=DOCS_INTRODUCTION)
+    app: FastAPI = FastAPIOffline(
+        title="Agent Talk",
+        version=VERSION,
+        redoc_url=None,
+        description=DOCS_INTRODUCTION,
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
     for function in functions.values():
         app.include_router(function.routes)
     app.openapi = partial(_with_one_credential, app.openapi)  # type: ignore[method-assign] # as FastAPI's manual does
