@@ -7,6 +7,7 @@ from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys
 from shared.tables.closing import ClosingAccounts
+from shared.tables.housekeeping import HousekeepingRows
 from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
@@ -40,6 +41,7 @@ __all__ = [
     "ActiveOwners",
     "ApiKeys",
     "ClosingAccounts",
+    "HousekeepingRows",
     "IdempotencyKeys",
     "LogKind",
     "LongMemoList",
@@ -67,6 +69,7 @@ class Tables:
     active_owners: ActiveOwners
     subscriptions: Subscriptions
     closing: ClosingAccounts
+    housekeeping: HousekeepingRows
 
     @classmethod
     def on(cls, store: Store) -> Self:
@@ -80,4 +83,5 @@ class Tables:
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),
             closing=ClosingAccounts(store),
+            housekeeping=HousekeepingRows(store),
         )

@@ -16,6 +16,7 @@
 | usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
 | closing | all / owner | registers: a closed account that is being erased |
+| housekeeping | all / day, or `sweep` | changing: the figures of days, and how far a sweep of counters is |
 | stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
 
 All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
@@ -54,6 +55,7 @@ USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_lo
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
 CLOSING: Final = Table(name="closing", kind=Kind.REGISTERS, database="indexes")
+HOUSEKEEPING: Final = Table(name="housekeeping", kind=Kind.CHANGING, database="indexes")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
 
 TABLES: Final = (
@@ -72,4 +74,5 @@ TABLES: Final = (
     SUBSCRIPTIONS,
     STRIPE_IDS,
     CLOSING,
+    HOUSEKEEPING,
 )
