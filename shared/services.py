@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.accounts.accounts import Accounts
+from shared.accounts.administration import Administration
 from shared.accounts.closing import Closing, NothingPaid, PaidServices
 from shared.accounts.erasure import Erasure
 from shared.accounts.export import AccountExports
@@ -47,6 +48,7 @@ class Services:
     accounts: Accounts
     recovery: Recovery
     closing: Closing
+    administration: Administration
     exports: AccountExports
     api_keys: ApiKeyService
     memos: MemoService
@@ -163,6 +165,7 @@ class Services:
             ),
             recovery=recovery,
             closing=closing,
+            administration=Administration(tables=tables, closing=closing, recorder=recorder, clock=clock),
             exports=AccountExports(tables=tables, clock=clock),
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock

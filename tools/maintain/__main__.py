@@ -4,6 +4,7 @@ python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-
 python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [--check]
 python -m tools.maintain sweep [--check]
 python -m tools.maintain housekeeping
+python -m tools.maintain make-admin me@example.org
 python -m tools.maintain sweep-audio [--check]
 python -m tools.maintain copy --from micro --to dynamodb
 python -m tools.maintain verify-keys < found.txt
@@ -20,7 +21,16 @@ from shared.audio.files import AudioPlaceFailed
 from shared.core.clock import Clock, utc_now
 from shared.core.settings import SettingsError
 from shared.stores.port import StoreError
-from tools.maintain import copy, housekeeping, leaked_keys, rebuild_usage, reconcile_memos, sweep, sweep_audio
+from tools.maintain import (
+    copy,
+    housekeeping,
+    leaked_keys,
+    make_admin,
+    rebuild_usage,
+    reconcile_memos,
+    sweep,
+    sweep_audio,
+)
 from tools.maintain.opened import Impossible
 
 
@@ -34,6 +44,7 @@ def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.
     sweep_audio.add_to(commands)
     copy.add_to(commands)
     leaked_keys.add_to(commands)
+    make_admin.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = asyncio.run(options.command(options, environ, clock))
