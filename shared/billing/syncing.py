@@ -53,7 +53,9 @@ class PlanSync:
     async def sync(self, user_id: str, customer: str) -> None:
         """Write what Stripe says of this customer. Repeatable. Raises StripeFailed, StoreError."""
         number = await self._tables.subscriptions.draw(user_id)
-        standing = await self.standing(customer)
+        await self._write(user_id, customer, number, await self.standing(customer))
+
+    async def _write(self, user_id: str, customer: str, number: int, standing: Standing) -> None:
         for unknown in standing.unknown:
             self._say_unknown(user_id, unknown)
         if not standing.decides:
