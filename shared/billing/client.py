@@ -241,7 +241,7 @@ KINDS: Final[tuple[tuple[type[stripe.StripeError], type[StripeFailed], str], ...
 def meaning(error: stripe.StripeError) -> StripeFailed:
     """Return what an error of the SDK means."""
     kind, what = next((kind, what) for raised, kind, what in KINDS if isinstance(error, raised))
-    if error.http_status == 409 or error.code == "lock_timeout":
+    if error.http_status == 409:
         kind, what = StripeBusy, "is changing the same object for another request"
     elif isinstance(error, stripe.InvalidRequestError) and (
         error.code == "resource_missing" or error.http_status == 404

@@ -72,11 +72,12 @@ class FakeStripe:
         self.prices = frozenset(prices)
         self.calls: list[StripeCall] = []
         self.under_way: set[str] = set()
-        self.broken_next = 0
-        """How many of the next requests fail by 500, after their idempotency key was read."""
-
         self._deleted_are_missing = deleted_are_missing
         self._kept: dict[str, tuple[Any, StripeAnswer]] = {}
+
+    def forget_keys(self) -> None:
+        """Let a day pass, after which Stripe knows no idempotency key any more."""
+        self._kept.clear()
 
     def signed(
         self, event: Json, *, secrets: Sequence[str] = (WEBHOOK_SECRET,), at: float | None = None, pretty: bool = True
@@ -87,13 +88,16 @@ class FakeStripe:
         made = [hmac.digest(secret.encode(), b"%d." % time + body, "sha256").hex() for secret in secrets]
         return body, ",".join([f"t={time}", *(f"v1={signature}" for signature in made), "v0=" + "0" * 64])
 
-    def answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> StripeAnswer:
+    def answer(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, fails: bool = False
+    ) -> StripeAnswer:
+        """`fails`: it answers 500, which an idempotency key repeats too, and carries nothing out."""
         try:
-            return self._answer(method, url, headers, body)
+            return self._answer(method, url, headers, body, fails=fails)
         except Refusal as refusal:
             return self._made(refusal.status, {"error": refusal.error})
 
-    def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> StripeAnswer:
+    def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, fails: bool) -> StripeAnswer:
         if headers.get("authorization") != f"Bearer {KEY}":
             raise Refusal(401, "Invalid API Key provided: sk_test_***")
         if headers.get("stripe-version") != VERSION:
@@ -109,8 +113,7 @@ class FakeStripe:
         asked = (name, object_id, params)
         if key is not None and (kept := self._replayed(key, asked)):
             return kept
-        if self.broken_next:
-            self.broken_next -= 1
+        if fails:
             made = self._made(500, {"error": {"type": "api_error", "message": "Something went wrong on Stripe's end"}})
         else:
             try:
