@@ -1,5 +1,9 @@
-"""Audio: of memos, by its file's name, and the voices' samples. Both are public, and ask no store."""
+"""Audio: of memos, by its file's name, and the voices' samples. Both are public.
 
+They ask no store, but for a name that the predecessor may have given: that costs one read.
+"""
+
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -7,7 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from handlers.models.openapi import errors
-from shared.audio.files import CACHE_CONTROL, AudioFiles, Held, Link, Presence, audio, look, media_type
+from shared.audio.files import CACHE_CONTROL, AudioFiles, Held, Link, Presence, audio, is_file, look, media_type
 from shared.core.errors import AudioNotReady, AudioStoreFailed, NotFound, RangeNotSatisfiable
 from shared.speech.samples import sample as sample_of
 from shared.speech.simulated import MEDIA_TYPE, simulated_audio
@@ -18,6 +22,9 @@ from shared.web.ranges import requested_part
 routes = APIRouter(tags=["memos"])
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
+_OF_THE_PREDECESSOR: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\.(?:mp3|wav|ogg|opus)")
+"""Names of audio that may have moved in."""
+
 A_DAY: Final = "public, max-age=86400"
 
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -95,6 +102,8 @@ async def get_audio(
     if simulated is not None:
         return await _in_memory(simulated, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)
     files = services.audio.files
+    if files is not None and _OF_THE_PREDECESSOR.fullmatch(file) and not is_file(file):
+        file = await services.tables.moved.audio_file(file) or file
     found = Presence.ABSENT if files is None else await look(files, file)
     if found is Presence.MAKING:
         raise AudioNotReady

@@ -103,6 +103,10 @@ class Settings:
     forgot_password_ms: int = 2000
     """Milliseconds after which forgot-password answers, whatever it did: longer than sending a mail takes."""
 
+    failed_login_ms: int = 2000
+    """Milliseconds after which a failed login is answered: longer than checking the dearest hash takes, so that the
+    time does not tell whose account moved in."""
+
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -150,6 +154,7 @@ class Settings:
             mail=read_mail(read, production=production),
             app_url=read.encrypted_url("APP_URL", production=production) or f"{public_url}/app",
             forgot_password_ms=read.count("FORGOT_PASSWORD_MS", default=cls.forgot_password_ms, most=10_000),
+            failed_login_ms=read.count("FAILED_LOGIN_MS", default=cls.failed_login_ms, most=10_000),
             warnings=tuple(read.warnings),
         )
         if read.problems:
