@@ -1,5 +1,9 @@
-"""Audio: of memos, by its file's name, and the voices' samples. Both are public, and ask no store."""
+"""Audio: of memos, by its file's name, and the voices' samples. Both are public.
 
+They ask no store, but for a name that the predecessor may have given: that costs one read.
+"""
+
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -15,6 +19,7 @@ from shared.audio.files import (
     Link,
     Presence,
     audio,
+    is_file,
     look,
     media_type,
 )
@@ -28,6 +33,9 @@ from shared.web.ranges import requested_part
 routes = APIRouter(tags=["memos"])
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
+_OF_THE_PREDECESSOR: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\.(?:mp3|wav|ogg|opus)")
+"""Names of audio that may have moved in."""
+
 A_DAY: Final = "public, max-age=86400"
 
 _CONTENT: Final[dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
@@ -106,6 +114,8 @@ async def get_audio(
     if simulated is not None:
         return await _in_memory(simulated, file, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)
     files = services.audio.files
+    if files is not None and _OF_THE_PREDECESSOR.fullmatch(file) and not is_file(file):
+        file = await services.tables.moved.audio_file(file) or file
     found = Presence.ABSENT if files is None else await look(files, file)
     if found is Presence.MAKING:
         raise AudioNotReady

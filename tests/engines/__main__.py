@@ -5,12 +5,14 @@ import asyncio
 import os
 import secrets
 import sys
+import tempfile
 import time
 import traceback
+from pathlib import Path
 from typing import Final
 
 from tests.engines.had import ENGINES, Engine, NotHad
-from tests.live import closing, limits, races, repeats
+from tests.live import closing, limits, moving, races, repeats
 from tests.live.processes import ROOT, Process, gateway_in
 
 SUITES: Final = ("tests/stores/dynamo/test_store.py", "tests/stores/dynamo/test_faults.py", "tests/handlers")
@@ -93,6 +95,8 @@ async def _show(engine: Engine, *, suites: bool) -> None:
             await limits.through(one, two, environ=environ, rounds=limits.ROUNDS)
         with gateway_in(environ) as one, gateway_in(environ) as two:
             await closing.through(one, two, environ=environ, rounds=closing.ROUNDS)
+        with gateway_in(environ) as one, tempfile.TemporaryDirectory() as folder:
+            await moving.through(one, environ=environ, micro_url=None, folder=Path(folder))
 
 
 async def _suites(process: Process) -> None:
