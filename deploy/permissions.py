@@ -31,6 +31,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "subscriptions": "GetItem DeleteItem",
         "stripe_ids": "GetItem DeleteItem",
         "closing": "PutItem",
+        "moved": "DeleteItem Query BatchWriteItem",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "keys": {
@@ -50,6 +51,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
         "long_memos": "GetItem PutItem DeleteItem",
+        "moved": "GetItem",
         COUNTERS: "Query UpdateItem",
     },
     "speaker": {

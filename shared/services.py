@@ -149,6 +149,8 @@ class Services:
                 recorder=recorder,
                 clock=clock,
                 ids=ids,
+                refuse_after_s=settings.failed_login_ms / 1000,
+                sleep=sleep,
             ),
             recovery=recovery,
             closing=closing,

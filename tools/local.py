@@ -36,6 +36,7 @@ from shared.speech.opening import open_speakers
 from shared.stores.opening import open_store
 from shared.stores.port import StoreError
 from shared.tables import TABLES
+from shared.web.error_answers import EXCEPTION_HANDLERS
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
 from shared.web.startup import BuildServices
@@ -141,14 +142,14 @@ def _run(options: argparse.Namespace) -> int:
         settings = Settings.from_env(environ)
         audio = open_audio(settings.audio)
         speakers = open_speakers(settings.speech, audio)
-        store = open_store(settings).store
+        opened = open_store(settings)
     except SettingsError as exc:
         print(*exc.problems, sep="\n", file=sys.stderr)
         return 2
 
     async def check() -> None:
         try:
-            await store.verify(TABLES)
+            await opened.store.verify(TABLES)
         except StoreError as exc:
             raise Impossible(f"the store cannot be used: {exc}") from exc
         await _go_on(built(settings))
@@ -157,7 +158,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def built(settings: Settings) -> Services:
         """Services of one function. All share the voices: a model is 100 MB."""
-        return Services.on(store, settings, audio=audio, speakers=speakers, mailer=mailer)
+        return Services.on(opened.store, settings, clock=opened.clock, audio=audio, speakers=speakers, mailer=mailer)
 
     gateway = local_gateway(environ, built, mailer=mailer)
     AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
@@ -217,7 +218,13 @@ def _speaking(environ: dict[str, str]) -> dict[str, str]:
 
 def _documentation(functions: Mapping[str, Function]) -> App:
     """Every route on one page. It only documents: requests go to the functions."""
-    app: FastAPI = FastAPIOffline(title="Agent Talk", version=VERSION, redoc_url=None, description=DOCS_INTRODUCTION)
+    app: FastAPI = FastAPIOffline(
+        title="Agent Talk",
+        version=VERSION,
+        redoc_url=None,
+        description=DOCS_INTRODUCTION,
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
     for function in functions.values():
         app.include_router(function.routes)
     app.openapi = partial(_with_one_credential, app.openapi)  # type: ignore[method-assign] # as FastAPI's manual does

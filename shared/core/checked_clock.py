@@ -1,8 +1,8 @@
 """The machine's clock, compared with the clock of the store's server, which all containers see.
 
-A clock that is ahead does harm for good: it closes days that still get memos, and dates rows into the future. So a
-clock that is ahead of the server's `Date` header is held back to it. A clock that is behind closes days late, which
-harms nothing, and is only logged.
+A clock that is ahead closes days that still get memos, and dates rows into the future. One that is behind counts into
+a day that has ended, where other containers' refusals do not see it. So a clock that is off takes the server's time,
+by the `Date` header of its answers.
 """
 
 import logging
@@ -23,16 +23,15 @@ _log = logging.getLogger("agent_talk.clock")
 
 
 class CheckedClock:
-    """A clock that takes the store's time when the machine's is ahead of it by more than TOLERATED."""
+    """A clock that takes the store's time when the machine's differs from it by more than TOLERATED."""
 
     def __init__(self, system: Clock = utc_now) -> None:
         self.system = system
-        self._ahead = timedelta(0)
-        self._is_behind = False
+        self._correction = timedelta(0)
         self._last_date = ""
 
     def __call__(self) -> datetime:
-        return self.system() - self._ahead
+        return self.system() + self._correction
 
     def observe(self, sent_at: datetime, date: str | None) -> None:
         """Compare with the `Date` header of an answer. `sent_at` is `system()` from before the request was sent.
@@ -48,20 +47,17 @@ class CheckedClock:
             ahead, behind = sent_at - server, server - self.system()
         except (ValueError, TypeError):  # not a date, or one without a zone: it proves nothing
             return
-        self._hold_back(ahead)
-        if (behind > TOLERATED) != self._is_behind:
-            self._is_behind = behind > TOLERATED
-            if self._is_behind:
-                _log.error("this machine's clock is behind the store's: set it", extra={"behind_s": _seconds(behind)})
+        self._correct(max(behind, timedelta(0)) - max(ahead, timedelta(0)))
 
-    def _hold_back(self, ahead: timedelta) -> None:
-        if ahead <= TOLERATED:
-            if self._ahead:
+    def _correct(self, correction: timedelta) -> None:
+        if abs(correction) <= TOLERATED:
+            if self._correction:
                 _log.warning("this machine's clock agrees with the store's again")
-            self._ahead = timedelta(0)
-        elif abs(ahead - self._ahead) > JITTER:
-            self._ahead = ahead
-            _log.error("this machine's clock is ahead of the store's: set it", extra={"ahead_s": _seconds(ahead)})
+            self._correction = timedelta(0)
+        elif abs(correction - self._correction) > JITTER:
+            self._correction = correction
+            off = "ahead of" if correction < timedelta(0) else "behind"
+            _log.error(f"this machine's clock is {off} the store's: set it", extra={"off_s": _seconds(-correction)})
 
 
 def _seconds(span: timedelta) -> int:

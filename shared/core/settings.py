@@ -105,6 +105,10 @@ class Settings:
     forgot_password_ms: int = 2000
     """Milliseconds after which forgot-password answers, whatever it did: longer than sending a mail takes."""
 
+    failed_login_ms: int = 2000
+    """Milliseconds after which a failed login is answered: longer than checking the dearest hash takes, so that the
+    time does not tell whose account moved in."""
+
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -153,6 +157,7 @@ class Settings:
             billing=read_billing(read, production=production),
             app_url=read.encrypted_url("APP_URL", production=production) or f"{public_url}/app",
             forgot_password_ms=read.count("FORGOT_PASSWORD_MS", default=cls.forgot_password_ms, most=10_000),
+            failed_login_ms=read.count("FAILED_LOGIN_MS", default=cls.failed_login_ms, most=10_000),
             warnings=tuple(read.warnings),
         )
         if read.problems:

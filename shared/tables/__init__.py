@@ -12,6 +12,7 @@ from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
 from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos
+from shared.tables.moved import MovedIds
 from shared.tables.schema import (
     API_KEYS,
     EMAILS,
@@ -44,6 +45,7 @@ __all__ = [
     "LogKind",
     "LongMemoList",
     "Memos",
+    "MovedIds",
     "Subscriptions",
     "Tables",
     "UsageLogs",
@@ -67,6 +69,7 @@ class Tables:
     active_owners: ActiveOwners
     subscriptions: Subscriptions
     closing: ClosingAccounts
+    moved: MovedIds
 
     @classmethod
     def on(cls, store: Store) -> Self:
@@ -80,4 +83,5 @@ class Tables:
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),
             closing=ClosingAccounts(store),
+            moved=MovedIds(store),
         )

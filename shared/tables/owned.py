@@ -14,6 +14,7 @@ from shared.tables.schema import (
     KEY_USES,
     LONG_MEMOS,
     MEMOS,
+    MOVED,
     STRIPE_IDS,
     SUBSCRIPTIONS,
     USAGE_DAYS,
@@ -28,8 +29,9 @@ BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
     USAGE_DAYS: ("{owner}",),
     USAGE_MONTHS: ("{owner}",),
     KEY_USES: ("{owner}",),
+    MOVED: ("{owner}",),
 }
-"""Tables with partitions of the owner's own, which are erased whole."""
+"""Tables with partitions of the owner's own, which are erased whole. Rows of MOVED lead to others, which go first."""
 
 BY_KEY: Final = (IDEMPOTENCY_KEYS, API_KEYS)
 """Tables with a partition for each of the owner's API keys."""

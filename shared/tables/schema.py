@@ -17,6 +17,7 @@
 | subscriptions | owner | changing |
 | closing | all / owner | registers: a closed account that is being erased |
 | stripe_ids | customer / Stripe's id | changing: the claim of an owner on it |
+| moved | users, audio or owner / digest of the predecessor's id | facts, extended by `seen`: what is here instead |
 
 All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
 `active_owners`, so they are spread over shards.
@@ -56,6 +57,7 @@ USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usag
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
 CLOSING: Final = Table(name="closing", kind=Kind.REGISTERS, database="indexes")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
+MOVED: Final = Table(name="moved", kind=Kind.FACTS, database="indexes")
 
 TABLES: Final = (
     USERS,
@@ -73,4 +75,5 @@ TABLES: Final = (
     SUBSCRIPTIONS,
     STRIPE_IDS,
     CLOSING,
+    MOVED,
 )

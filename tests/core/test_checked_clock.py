@@ -29,7 +29,7 @@ def test_clock_ahead_takes_the_stores_time(caplog: pytest.LogCaptureFixture) -> 
     system.advance(timedelta(minutes=3))
     observed(clock, NOON + timedelta(minutes=3, seconds=-1))
     assert clock() == NOON + timedelta(minutes=3)
-    assert [(record.levelno, record.ahead_s) for record in caplog.records] == [(logging.ERROR, 86400)]  # type: ignore[attr-defined]
+    assert [(record.levelno, record.off_s) for record in caplog.records] == [(logging.ERROR, 86400)]  # type: ignore[attr-defined]
 
 
 def test_clock_that_was_set_right_is_believed_again() -> None:
@@ -42,13 +42,16 @@ def test_clock_that_was_set_right_is_believed_again() -> None:
     assert clock() == NOON + timedelta(minutes=1)
 
 
-def test_clock_behind_is_logged_and_believed(caplog: pytest.LogCaptureFixture) -> None:
-    """A clock behind is not moved: days that it closes are closed late, which harms nothing."""
-    clock = CheckedClock(FakeClock(NOON))
+def test_clock_behind_takes_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A clock behind would count into a day that has ended. It is moved on to the server's time, and is logged once."""
+    system = FakeClock(NOON)
+    clock = CheckedClock(system)
     observed(clock, NOON + timedelta(hours=1))
     observed(clock, NOON + timedelta(hours=1, seconds=1))
-    assert clock() == NOON
-    assert [(record.levelno, record.behind_s) for record in caplog.records] == [(logging.ERROR, 3600)]  # type: ignore[attr-defined]
+    assert clock() == NOON + timedelta(hours=1)
+    system.advance(timedelta(hours=1))
+    assert clock() == NOON + timedelta(hours=2)
+    assert [(record.levelno, record.off_s) for record in caplog.records] == [(logging.ERROR, -3600)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("took", [timedelta(0), timedelta(hours=5)])

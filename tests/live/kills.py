@@ -16,6 +16,7 @@ from shared.micro import Direct, MicroClient
 from shared.micro_connections import http_client
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store
+from tests.live.agreement import check_agreement, reconcile
 from tests.live.ledger import BLOCKED_S, Ledger, check, settle, until
 from tests.live.load import ACTORS, Load
 from tests.live.people import MEMO, Front, Person, Reply, sign_up, somebody
@@ -55,6 +56,11 @@ async def run(checkout: Path) -> None:
             took_s = time.monotonic() - began
             print(
                 f"  in the end: all {writes} writes of {len(everybody)} people are there ({took_s:.0f} s)", flush=True
+            )
+            missing, too_many = await reconcile(store)
+            await _each(everybody, lambda ledger: check_agreement(front, ledger))
+            print(
+                f"  {missing} logs were missing and {too_many} too many; lists, logs and figures agree now", flush=True
             )
         await front.close()
 

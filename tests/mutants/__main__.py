@@ -18,11 +18,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree as ET
+
+from tests.mutants import recorder
 
 ROOT: Final = Path(__file__).parents[2]
 SCOPE: Final = ("shared", "handlers")
@@ -35,14 +37,12 @@ START_S: Final = 60
 """A change that makes an endless loop is noticed when its tests take this many times as long, and a start more."""
 
 COPIED: Final = ("shared", "handlers", "tools", "tests", "deploy", "pyproject.toml", "serverless.yml")
-REPORT: Final = "report.xml"
+REPORT: Final = "report.json"
 ANNOTATIONS: Final = "core/ReplaceBinaryOperator_BitOr_"
 """Changes of `|`, which stands in annotations nearly always: their failure at import says nothing about tests."""
 
 NOTHING: Final = 5
 """pytest's status when it was given no test."""
-
-FAILED: Final = ("failure", "error")
 
 Lines = Mapping[str, Mapping[int, frozenset[str]]]
 """Of each file the tests that run each line, as pytest names them: `tests/core/test_clock.py::test_x`."""
@@ -72,7 +72,7 @@ def main() -> int:
         tree = _copy_of_the_tree(Path(folder))
         _run_unchanged(tree, options.tests)
         durations = _durations(tree)
-        lines = _covered(tree, durations)
+        lines = _covered(tree, durations.keys())
         mutations = [mutation for mutation in _mutations(tree, options.scope) if mutation.path in lines]
         noticed = total = 0
         for seed in options.seed or SEEDS:
@@ -96,31 +96,23 @@ def _copy_of_the_tree(folder: Path) -> Path:
 
 def _run_unchanged(tree: Path, tests: Sequence[str]) -> None:
     """Run the tests under coverage, with a report of each. Exits if they cannot be collected."""
-    (tree / ".coveragerc").write_text(
-        f"[run]\nsource = {','.join(SCOPE)}\ndynamic_context = test_function\ndata_file = {tree}/.coverage\n"
-    )
-    report = f"--junitxml={tree / REPORT}"
-    done = _python(tree, "-m", "coverage", "run", "-m", "pytest", "-n", "0", "--hypothesis-seed=0", report, *tests)
+    (tree / ".coveragerc").write_text(f"[run]\nsource = {','.join(SCOPE)}\ndata_file = {tree}/.coverage\n")
+    recorded = ("-p", recorder.__name__, "-n", "0", "--hypothesis-seed=0")
+    done = _python(tree, "-m", "coverage", "run", "-m", "pytest", *recorded, *tests)
     if done.returncode > 1:
         sys.exit(f"the tests cannot be run on the unchanged code:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def _durations(tree: Path) -> Mapping[str, float]:
     """Return the seconds of each test that passes on the unchanged code. Prints the names of the others."""
-    seconds: dict[str, float] = {}
-    failed: set[str] = set()
-    for case in ET.parse(tree / REPORT).iter("testcase"):  # noqa: S314 pytest's own report
-        name = f"{case.get('classname')}.{case.get('name')}".partition("[")[0]
-        for node in _node(tree, name):
-            seconds[node] = seconds.get(node, 0.0) + float(case.get("time", 0))
-            if any(case.find(outcome) is not None for outcome in FAILED):
-                failed.add(node)
-    print(f"{len(seconds) - len(failed)} tests; left out, since they fail without a change: {len(failed)}", flush=True)
-    print(*sorted(failed), sep="\n", flush=True)
-    return {node: time for node, time in seconds.items() if node not in failed}
+    report: Mapping[str, tuple[float, bool]] = json.loads((tree / REPORT).read_text())
+    failed = sorted(test for test, (_, passed) in report.items() if not passed)
+    print(f"{len(report) - len(failed)} tests; left out, since they fail without a change: {len(failed)}", flush=True)
+    print(*failed, sep="\n", flush=True)
+    return {test: seconds for test, (seconds, passed) in report.items() if passed}
 
 
-def _covered(tree: Path, passing: Collection[str]) -> Lines:
+def _covered(tree: Path, passing: AbstractSet[str]) -> Lines:
     """Return which of the passing tests run each line."""
     query = (
         "select file.path, context.context, line_bits.numbits from line_bits "
@@ -131,23 +123,13 @@ def _covered(tree: Path, passing: Collection[str]) -> Lines:
         for path, context, bits in data.execute(query):
             covered = found.setdefault(str(Path(path).relative_to(tree)), {})
             for line in _numbers(bits):
-                covered.setdefault(line, set()).update(node for node in _node(tree, context) if node in passing)
+                covered.setdefault(line, set()).update({context} & passing)
     return {path: {line: frozenset(of) for line, of in covered.items()} for path, covered in found.items()}
 
 
 def _numbers(bits: bytes) -> list[int]:
     """Return the line numbers in a row of coverage's: bit n of the bytes is line n."""
     return [8 * index + bit for index, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1]
-
-
-def _node(tree: Path, context: str) -> list[str]:
-    """Return pytest's name of a test that coverage calls `tests.core.test_clock.test_x`; nothing for an import."""
-    parts = context.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        path = Path(*parts[:length]).with_suffix(".py")
-        if (tree / path).is_file():
-            return ["::".join((str(path), *parts[length:]))]
-    return []
 
 
 def _mutations(tree: Path, scope: Sequence[str]) -> list[Mutation]:
@@ -213,7 +195,7 @@ def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str], durations:
 
 
 def _python(tree: Path, *arguments: str, timeout_s: float | None = None) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environ = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", recorder.REPORT: str(tree / REPORT)}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=tree,

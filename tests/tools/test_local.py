@@ -89,7 +89,7 @@ async def test_the_gateway_serves_all_functions_on_one_store() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("path", ["/nowhere", "/docsx", "/api/v1/authx"])
+@pytest.mark.parametrize("path", ["/nowhere", "/docsx", "/api/v1/authx", "/static-offline-docs/nothing.js"])
 async def test_an_unknown_path_is_answered_in_the_envelope(path: str) -> None:
     async with gateway_client() as client:
         response = await client.get(path)
