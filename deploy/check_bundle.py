@@ -251,7 +251,7 @@ async def bill():
     await api.create_portal("c", return_url="r")
     (one,) = await api.subscriptions("c")
     await api.keep(one)
-    await api.cancel(one)
+    await api.cancel(one.id)
     print(f"{len(asked)} times, its SDK imported in {1000 * took:.0f} ms")
 asyncio.run(bill())
 """

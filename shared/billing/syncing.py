@@ -99,7 +99,7 @@ class PlanSync:
 
     async def _cancel(self, subscriptions: Sequence[Bought], user_id: str, why: str) -> None:
         for one in subscriptions:
-            await self._stripe.api.cancel(one.subscription)
+            await self._stripe.api.cancel(one.subscription.id)
             _log.error(
                 "%s, and is cancelled: refund it",
                 why,

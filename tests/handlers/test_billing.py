@@ -38,6 +38,19 @@ def payer(world: World, ada: Account) -> tuple[Account, str]:
     return ada, subscription
 
 
+def a_row(owner: Account, *, subscription: str, customer: str | None) -> Subscription:
+    return Subscription(
+        id="s1",
+        user_id=owner.id,
+        stripe_customer_id=customer,
+        stripe_subscription_id=subscription,
+        tier=Tier.PRO,
+        status=SubscriptionStatus.ACTIVE,
+        created_at=NOON,
+        updated_at=NOON,
+    )
+
+
 def test_checkout_answers_where_to_pay(world: World, ada: Account) -> None:
     """The session is for Pro, the owner, and their own customer; browsers return to the console."""
     answer = world.post(CHECKOUT, token=ada.session)
@@ -333,19 +346,18 @@ def test_closing_is_503_while_stripe_is_down(world: World, payer: tuple[Account,
     assert world.stripe.objects.subscription(subscription)["status"] == "canceled"
 
 
+def test_closing_cancels_a_subscription_without_its_customer(world: World, ada: Account) -> None:
+    """As one that moved in may be."""
+    customer = world.stripe.objects.make_customer(email=ada.email, metadata={})["id"]
+    subscription = world.stripe.objects.subscribe(customer, PRO)
+    world.run(Subscriptions(world.store).create(a_row(ada, subscription=subscription, customer=None)))
+    assert world.delete("/api/v1/auth/me", token=ada.session, json={"password": PASSWORD}).status == 200
+    assert world.stripe.objects.subscription(subscription)["status"] == "canceled"
+
+
 def test_closing_is_503_while_stripe_is_off(new_world: NewWorld) -> None:
     """If the account is paid for: that could not be cancelled."""
     world = new_world()
     ada = world.sign_up()
-    row = Subscription(
-        id="s1",
-        user_id=ada.id,
-        stripe_customer_id="cus_1",
-        stripe_subscription_id="sub_1",
-        tier=Tier.PRO,
-        status=SubscriptionStatus.ACTIVE,
-        created_at=NOON,
-        updated_at=NOON,
-    )
-    world.run(Subscriptions(world.store).create(row))
+    world.run(Subscriptions(world.store).create(a_row(ada, subscription="sub_1", customer="cus_1")))
     assert world.delete("/api/v1/auth/me", token=ada.session, json={"password": PASSWORD}).status == 503
