@@ -12,7 +12,7 @@ from tests.fakes.stripe_server import ENTERPRISE, PRO
 from tests.fakes.stripe_world import SELLING
 from tests.handlers.conftest import NewWorld
 from tests.handlers.test_webhooks import CHECKOUT, SUBSCRIPTION, bought, deliver_all, tier
-from tests.handlers.world import NOON, PASSWORD, Account, World
+from tests.handlers.world import NOON, PASSWORD, Account, Logs, World
 
 PORTAL: Final = "/api/v1/billing/portal"
 CANCEL: Final = "/api/v1/billing/cancel"
@@ -66,6 +66,14 @@ def test_checkout_answers_where_to_pay(world: World, ada: Account) -> None:
     assert (customer["email"], customer["metadata"]) == (ada.email, {"user_id": ada.id})
     row = world.get(SUBSCRIPTION, token=ada.session).json["subscription"]
     assert (row["stripeCustomerId"], row["tier"], row["status"]) == (session["customer"], "hobby", "active")
+
+
+def test_checkout_logs_no_address(world: World, ada: Account, logs: Logs) -> None:
+    """Neither ours nor the SDK nor httpx log the owner's e-mail address, which a request to Stripe contains."""
+    assert world.post(CHECKOUT, token=ada.session).status == 200
+    assert "ada@" not in logs.text
+    assert "ada%40" not in logs.text
+    assert "sk_test" not in logs.text
 
 
 def test_checkout_returns_to_configured_origins(world: World, ada: Account) -> None:
