@@ -32,6 +32,7 @@ from shared.mail.sender import Mailer, MailSender
 from shared.memos.endings import LongMemoEndings
 from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
+from shared.memos.sdk_repeats import SdkMemos
 from shared.memos.speaking import LongMemoSpeaker
 from shared.plans import Tier
 from shared.speech.opening import Speakers, open_speakers
@@ -53,6 +54,7 @@ class Services:
     api_keys: ApiKeyService
     memos: MemoService
     keyed_memos: KeyedMemos
+    sdk_memos: SdkMemos
     speaker: LongMemoSpeaker
     queue: MemoQueue
     audio: AudioPlace
@@ -134,6 +136,7 @@ class Services:
             clock=clock,
             ids=ids,
         )
+        keyed_memos = KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids)
         return cls(
             settings=settings,
             store=store,
@@ -160,7 +163,8 @@ class Services:
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
             memos=memos,
-            keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
+            keyed_memos=keyed_memos,
+            sdk_memos=SdkMemos(keyed_memos, tables.speech_calls, clock=clock, ids=ids),
             speaker=speaker,
             queue=queue,
             audio=audio,

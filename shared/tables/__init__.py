@@ -23,6 +23,7 @@ from shared.tables.schema import (
     USAGE_MONTHS,
     USERS,
 )
+from shared.tables.speech_calls import SpeechCalls
 from shared.tables.subscriptions import Subscriptions
 from shared.tables.usage_logs import LogKind, UsageLogs
 from shared.tables.users import ENDED_KEPT, ENDED_MOST, Users
@@ -46,6 +47,7 @@ __all__ = [
     "LongMemoList",
     "Memos",
     "MovedIds",
+    "SpeechCalls",
     "Subscriptions",
     "Tables",
     "UsageLogs",
@@ -63,6 +65,7 @@ class Tables:
     users: Users
     api_keys: ApiKeys
     idempotency_keys: IdempotencyKeys
+    speech_calls: SpeechCalls
     memos: Memos
     long_memos: LongMemoList
     usage_logs: UsageLogs
@@ -77,6 +80,7 @@ class Tables:
             users=Users(store),
             api_keys=ApiKeys(store),
             idempotency_keys=IdempotencyKeys(store),
+            speech_calls=SpeechCalls(store),
             memos=Memos(store),
             long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),

@@ -15,6 +15,7 @@ from shared.tables.schema import (
     LONG_MEMOS,
     MEMOS,
     MOVED,
+    SPEECH_CALLS,
     STRIPE_IDS,
     SUBSCRIPTIONS,
     USAGE_DAYS,
@@ -33,7 +34,7 @@ BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
 }
 """Tables with partitions of the owner's own, which are erased whole. Rows of MOVED lead to others, which go first."""
 
-BY_KEY: Final = (IDEMPOTENCY_KEYS, API_KEYS)
+BY_KEY: Final = (IDEMPOTENCY_KEYS, SPEECH_CALLS, API_KEYS)
 """Tables with a partition for each of the owner's API keys."""
 
 KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}

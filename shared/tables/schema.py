@@ -8,6 +8,7 @@
 | key_rings | owner | changing: all of an owner's keys, oldest first |
 | key_uses | owner / key, key.name, key.limits, key.ends | registers: the last use; what the ring lacks |
 | idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the newest run |
+| speech_calls | API key id / digest of a body | registers: an SDK's newest call with that body |
 | memos | owner / memo | facts, extended by `title`, a long one's by `ended` |
 | long_memos | all / memo | changing: what is still being said, until its end is written |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` and `ended` |
@@ -48,6 +49,7 @@ API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
 KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes")
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
 IDEMPOTENCY_KEYS: Final = Table(name="idempotency_keys", kind=Kind.CHANGING, database="indexes")
+SPEECH_CALLS: Final = Table(name="speech_calls", kind=Kind.REGISTERS, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 LONG_MEMOS: Final = Table(name="long_memos", kind=Kind.CHANGING, database="indexes", shards=4)
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
@@ -66,6 +68,7 @@ TABLES: Final = (
     KEY_RINGS,
     KEY_USES,
     IDEMPOTENCY_KEYS,
+    SPEECH_CALLS,
     MEMOS,
     LONG_MEMOS,
     USAGE_LOGS,

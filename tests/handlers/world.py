@@ -35,7 +35,7 @@ from tests.fakes.permitted import PermittedStore
 from tests.fakes.stripe_network import StripeTransport
 from tests.fakes.stripe_server import FakeStripe
 from tests.fakes.stripe_world import stripe_at
-from tests.handlers.contract import check_error, check_status
+from tests.handlers.contract import check_error, check_openai_error, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -155,7 +155,8 @@ class World:
             body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
         )
         if answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
-            check_error(answer.status, headers, answer.error)
+            check = check_openai_error if "param" in answer.error else check_error
+            check(answer.status, headers, answer.error)
         return answer
 
     def send(
