@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--from", dest="source", required=True, metavar="sqlite:FILE|micro:URL")
     parser.add_argument("--write", action="store_true", help="move; without, say only what would be moved")
+    parser.add_argument(
+        "--create-table",
+        action="store_true",
+        help="make the target's DynamoDB table if it is missing: without the protection that infrastructure gives it",
+    )
     parser.add_argument("--audio", type=Path, metavar="DIR", help="the folder with the predecessor's audio files")
     parser.add_argument(
         "--report", type=Path, default=REPORT, help="each row that does not come as it was (default: %(default)s)"
@@ -86,7 +91,7 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
                 planner.dry_run(lambda rows: progress.advance(task, rows))
             else:
                 async with AsyncExitStack() as stack:
-                    store = await stack.enter_async_context(opened_store(settings))
+                    store = await stack.enter_async_context(opened_store(settings, creates_table=options.create_table))
                     audio = await _audio(settings, options.audio, store, findings, stack)
                     await Mover(planner, store, clock=clock, audio=audio).move(
                         lambda rows: progress.advance(task, rows)

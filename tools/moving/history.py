@@ -34,6 +34,9 @@ TEXT_MOST: Final = 100_000
 METADATA_MOST: Final = 4000
 """Characters of a log's metadata: some ten times what the predecessor wrote."""
 
+LONE: Final[Document] = {"audio_url": "", "is_long": False}
+"""The mark of a log whose memo the predecessor had not any more: as a deleted memo's, but without its audio."""
+
 _ENDINGS: Final = {**{ending: ending for ending in MEDIA_TYPES}, "ogg": "opus"}
 
 
@@ -128,7 +131,7 @@ class History:
             log_id, self._key(old.values.get("api_key_id")), old.at, voice=_voice_of(said) or NO_VOICE,
             length=length or 0, audio_s=audio_s or 0.0,
         )  # fmt: skip
-        document[MEMO_DELETED] = {"audio_url": "", "is_long": False}
+        document[MEMO_DELETED] = LONE
         return Moved(sort=log_id, kind=Kind.MADE, document=document, old_id=old.id)
 
     def _log_document(

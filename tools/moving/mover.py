@@ -16,7 +16,7 @@ from shared.core.clock import DAY, Clock, iso, midnight
 from shared.core.concurrency import gather_settled, in_batches
 from shared.core.errors import Conflict
 from shared.stores.port import AlreadyExists, Document, Key, Row, Store, Table
-from shared.tables import API_KEYS, MEMOS, USERS, LogKind, Tables, UsageLogs
+from shared.tables import API_KEYS, MEMOS, USERS, LogKind, Tables, UsageLogs, Window
 from shared.tables.key_rings import Entries, KeyRings, entry_of, kept, uses_prefix
 from shared.tables.moved import SEEN
 from shared.tables.schema import MOVED, SUBSCRIPTIONS, USAGE_LOGS
@@ -30,6 +30,7 @@ from tools.moving.audio import AudioMover
 from tools.moving.counts import Target
 from tools.moving.history import Moved
 from tools.moving.planning import Advance, Owner, Planner
+from tools.moving.there import There
 from tools.moving.working_copy import HISTORY, Kind, Old
 
 BATCH: Final = 200
@@ -163,27 +164,27 @@ class Mover:
             self._planner.findings.leave("subscriptions", old_id, "another account has its Stripe ids")
 
     async def _write_history(self, owner: Owner, advance: Advance, *, again: bool) -> None:
+        user_id, there = owner.user.id, There(self._planner.copy)
+        if again:
+            await self._look(user_id, there)
         for batch in _batches(self._planner.history(owner), BATCH):
-            there = await self._there(owner.user.id, batch) if again else set[str]()
             await in_batches(
-                self._adopt(moved) if moved.sort in there else self._write(owner.user.id, moved) for moved in batch
+                self._adopt(moved) if there.has(moved.sort) else self._write(user_id, moved) for moved in batch
             )
             advance(len(batch))
         if again:
             await self._remove_deleted(owner)
+            await in_batches(self._tables.usage_logs.delete_memo(user_id, sort) for sort in there.outdated())
 
-    async def _there(self, user_id: str, batch: Sequence[Moved]) -> set[str]:
-        """Return which of these logs are there already."""
-        there: set[str] = set()
-        for kind in (LogKind.MEMOS, LogKind.EVENTS):
-            sorts = sorted(moved.sort for moved in batch if _log_kind(moved) is kind)
-            after, more = None, bool(sorts)
+    async def _look(self, user_id: str, there: There) -> None:
+        """Note which logs earlier runs have written."""
+        for kind in LogKind:
+            after, more = None, True
             while more:
-                between = (sorts[0], f"{sorts[-1]}0")
-                page = await self._store.page(USAGE_LOGS, f"{user_id}.{kind}", after=after, limit=1000, between=between)
-                there |= {row.key.sort for row in page.rows}
+                window = Window(limit=1000, after=after)
+                page = await self._tables.usage_logs.rows(user_id, kind, window, newest_first=False)
+                there.add(page.rows)
                 after, more = page.after, page.after is not None
-        return there
 
     async def _write(self, user_id: str, moved: Moved) -> None:
         """Write a memo with what leads to it, and then its log: a log that is there says that all of it is."""
@@ -217,7 +218,7 @@ class Mover:
             await self._store.add(table, key, document)
 
     async def _remove_deleted(self, owner: Owner) -> None:
-        """Remove the memos that were deleted in the predecessor since they moved. What they counted stays."""
+        """Remove the memos that the predecessor has not any more. Their logs come by themselves, if it has those."""
         copy, tables, user_id = self._planner.copy, self._tables, owner.user.id
         memos = copy.sorts_of_memos(owner.old.id)
         after: str | None = None
@@ -231,8 +232,8 @@ class Mover:
 
     async def _remove(self, user_id: str, row: Row) -> None:
         memo_id = row.document["memo_id"]
-        await self._tables.usage_logs.mark_memo_deleted(user_id, memo_id, "", is_long=False)
         await self._tables.memos.remove(user_id, memo_id)
+        await self._tables.usage_logs.delete_memo(user_id, memo_id)
         await self._tables.moved.forget(row)
         await self._store.delete(MOVED, row.key)
 
