@@ -99,6 +99,12 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
             progress.update(task, completed=_rows(copy))
         findings.conclude()
     findings.show(console)
+    if planner.old_hashes:
+        console.print(
+            f"{planner.old_hashes} accounts have a password of bcrypt's until they log in: until then FAILED_LOGIN_MS "
+            "must be longer than its check takes.",
+            soft_wrap=True,
+        )
     console.print(f"Each of these rows: {options.report}", soft_wrap=True)
     if settings is None:
         console.print("Nothing was written. With --write it is.")

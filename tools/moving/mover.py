@@ -5,15 +5,15 @@ written again. An owner is marked as seen once all of it is there, which saves t
 move goes on after any stop, and a second one changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from shared.accounts.passwords import is_bcrypt
 from shared.core.clock import DAY, Clock, iso, midnight
-from shared.core.concurrency import gather_settled, in_batches
+from shared.core.concurrency import AT_ONCE, gather_settled, in_batches
 from shared.core.errors import Conflict
 from shared.stores.port import AlreadyExists, Document, Key, Row, Store, Table
 from shared.tables import API_KEYS, MEMOS, USERS, LogKind, Tables, UsageLogs, Window
@@ -168,7 +168,7 @@ class Mover:
         if again:
             await self._look(user_id, there)
         for batch in _batches(self._planner.history(owner), BATCH):
-            await in_batches(
+            await _drained(
                 self._adopt(moved) if there.has(moved.sort) else self._write(user_id, moved) for moved in batch
             )
             advance(len(batch))
@@ -305,6 +305,25 @@ def _ids(ours: Iterable[MovedKey]) -> set[str]:
 
 def _log_kind(moved: Moved) -> LogKind:
     return LogKind.MEMOS if moved.kind is Kind.MADE else LogKind.EVENTS
+
+
+async def _drained(calls: Iterator[Coroutine[Any, Any, None]]) -> None:
+    """Await all, `AT_ONCE` at any time: in batches each row would wait for the slowest of its batch.
+
+    After an error no further call begins, and the error is raised when those that began have ended.
+    """
+    has_failed = False
+
+    async def work() -> None:
+        nonlocal has_failed
+        while not has_failed and (call := next(calls, None)) is not None:
+            try:
+                await call
+            except BaseException:
+                has_failed = True
+                raise
+
+    await gather_settled(*(work() for _ in range(AT_ONCE)))
 
 
 def _batches(rows: Iterator[T], size: int) -> Iterator[list[T]]:

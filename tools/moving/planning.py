@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.accounts.passwords import is_bcrypt
 from shared.core.ids import derived_id
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.subscriptions import Subscription
@@ -39,6 +40,9 @@ class Planner:
         self.copy = copy
         self.findings = findings
         self.now = now
+        self.old_hashes = 0
+        """How many of the owners that were planned have a hash of bcrypt's."""
+
         self._addresses = AddressBook(copy)
 
     def user_id(self, old: Old) -> str:
@@ -51,6 +55,8 @@ class Planner:
         user = planned_user(old, user_id, self._addresses.of(old.id), findings)
         keys = planned_keys(copy.of(old.id, Kind.KEYS), user_id, findings)
         by_old_id = {moved.old_id: moved.key for moved in keys}
+        self.old_hashes += is_bcrypt(user.password_hash)
+        self._compare_uses(old, keys)
         return Owner(
             old=old,
             user=user,
@@ -58,6 +64,15 @@ class Planner:
             subscription=planned_subscription(copy.of(old.id, Kind.SUBSCRIPTIONS), user, findings),
             counts=planned_counts(copy, old.id, user_id, by_old_id, now=self.now, findings=findings),
         )
+
+    def _compare_uses(self, old: Old, keys: Sequence[MovedKey]) -> None:
+        """Report keys whose uses the logs do not bear out: the predecessor lost some of either."""
+        logged = self.copy.calls_by_key(old.id)
+        for moved in keys:
+            calls = logged.get(moved.old_id, 0)
+            if calls != moved.uses:
+                detail = f"{moved.uses} uses, {calls} logs of memos"
+                self.findings.note("api_keys", moved.old_id, "its uses are not as many as its logs", detail=detail)
 
     def history(self, owner: Owner) -> Iterator[Moved]:
         rows = History(owner=owner.old.id, user_id=owner.user.id, keys=owner.keys_by_old_id, findings=self.findings)

@@ -109,6 +109,14 @@ class WorkingCopy:
     def last(self, owner: str, *kinds: Kind) -> datetime | None:
         return self._edge("max", owner, kinds)
 
+    def calls_by_key(self, owner: str) -> dict[str, int]:
+        """Return how many logs of memos an owner has of each key, by the keys' ids."""
+        asked = (
+            "SELECT json_extract(doc, '$.api_key_id'), count(*) FROM rows WHERE kind = ? AND owner = ?"
+            " AND json_extract(doc, '$.api_key_id') IS NOT NULL GROUP BY 1"
+        )
+        return {str(key): calls for key, calls in self.sql.execute(asked, (Kind.MADE, owner))}
+
     def digest(self, owner: str) -> str:
         """Return a digest of all that there is of an owner: equal ones need not be moved again."""
         digest = hashlib.sha256()
