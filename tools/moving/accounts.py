@@ -27,7 +27,7 @@ UNNAMED: Final = "API key"
 NAME_MOST: Final = 100
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_HEAD: Final = re.compile(r"\.\.\.([A-Za-z0-9_-]{1,6})$")
+_HEAD: Final = re.compile(r"\.\.\.([A-Za-z0-9_-]{1,5})$")
 
 
 @dataclass(frozen=True, kw_only=True)
