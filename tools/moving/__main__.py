@@ -80,6 +80,8 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
     console.print(
         f"From {options.source}\nto   {where(settings) if settings else 'nowhere: this is a dry run'}", soft_wrap=True
     )
+    if settings is not None and options.source.rstrip("/") == f"micro:{settings.hypr_url}":
+        console.print("They are one server: stop the predecessor first, which would meet our documents among its own.")
     with _opened_report(options.report) as lines, working_copy(now=now) as copy:
         findings = Findings(lines)
         async with opened_source(options.source, environ) as source:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
 from shared.api_keys.minting import digest
@@ -13,10 +14,10 @@ from shared.plans import Tier
 from shared.stores.port import Store, StoreError
 from shared.tables import Tables, Window, key_id
 from shared.tables.users import User
-from tests.fakes.standin import StandIn
+from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import CLOSED, LOST, REFUSED, Fault, Faults
 from tests.fakes.standin_steps import Seen
-from tests.live.processes import ROOT
+from tests.live.processes import ROOT, stand_in
 from tests.support import CountingStore, FailingStore, cheap_passwords, racing_store
 from tests.tools.moving.predecessor import (
     BCRYPT_4,
@@ -26,6 +27,7 @@ from tests.tools.moving.predecessor import (
     TEST,
     GivenSource,
     content,
+    documents,
     key_row,
     log_row,
     memo_row,
@@ -103,21 +105,39 @@ def ending(number: int, fault: Fault) -> Faults:
     return strike
 
 
-def test_time_zone_of_the_machine_changes_no_byte(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["agent-talk", "micro-docs"])
+def test_time_zone_of_the_machine_changes_no_byte(name: str, tmp_path: Path) -> None:
     """A move in Tokyo writes the same bytes as one at Greenwich: the predecessor's times are UTC, as ours."""
-    source, written = sqlite_file(tmp_path), []
-    for zone in ("UTC", "Asia/Tokyo"):
-        rows, report = tmp_path / f"{zone[:3]}.json", tmp_path / f"{zone[:3]}.ndjson"
-        moved = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", PROGRAM, "--from", f"sqlite:{source}", "--write", "--report", str(report)],
-            cwd=ROOT,
-            env={**os.environ, "TZ": zone, "AGENT_TALK_STORE": "memory", "AGENT_TALK_MEMORY_FILE": str(rows)},
-            capture_output=True,
-            check=False,
-        )
-        assert moved.returncode == 0, moved.stderr.decode()
-        written.append((rows.read_bytes(), report.read_bytes()))
+    if name == "agent-talk":
+        source = sqlite_file(tmp_path)
+        written = [moved_in_zone(zone, f"sqlite:{source}", tmp_path) for zone in ("UTC", "Asia/Tokyo")]
+    else:
+        with stand_in(KEY) as url:
+            write_documents(url)
+            written = [moved_in_zone(zone, f"micro:{url}", tmp_path) for zone in ("UTC", "Asia/Tokyo")]
     assert written[0] == written[1]
+
+
+def moved_in_zone(zone: str, source: str, folder: Path) -> tuple[bytes, bytes]:
+    """Move into a memory file on a machine of this time zone. Returns the file, and the report."""
+    rows, report = folder / f"{zone[:3]}.json", folder / f"{zone[:3]}.ndjson"
+    environ = {"AGENT_TALK_STORE": "memory", "AGENT_TALK_MEMORY_FILE": str(rows), "MOVING_HYPERMICRO_API_KEY": KEY}
+    moved = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", PROGRAM, "--from", source, "--write", "--report", str(report)],
+        cwd=ROOT,
+        env={**os.environ, "TZ": zone, **environ},
+        capture_output=True,
+        check=False,
+    )
+    assert moved.returncode == 0, moved.stderr.decode()
+    return rows.read_bytes(), report.read_bytes()
+
+
+def write_documents(url: str) -> None:
+    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}, trust_env=False) as http:
+        for database, given in documents().items():
+            for document in given:
+                assert http.post(f"/api/dbs/{database}/docs", json=document).status_code == 201
 
 
 async def test_later_move_brings_what_has_changed() -> None:
