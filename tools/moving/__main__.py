@@ -30,7 +30,7 @@ from tools.moving.findings import Findings
 from tools.moving.mover import Mover
 from tools.moving.planning import Planner
 from tools.moving.sources import Source, opened_source
-from tools.moving.working_copy import HISTORY, Kind, WorkingCopy, working_copy
+from tools.moving.working_copy import HISTORY, OldKind, WorkingCopy, working_copy
 
 REPORT = Path(".local/moving.ndjson")
 
@@ -116,7 +116,7 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
 async def _read(source: Source, copy: WorkingCopy, findings: Findings, console: Console) -> None:
     with console.status("reading"):
         await copy.fill(source, findings)
-    if copy.count(Kind.USERS) == 0:
+    if copy.count(OldKind.USERS) == 0:
         raise Impossible("the source has no users: is it the right one?")
 
 
@@ -148,7 +148,7 @@ def _opened_report(path: Path) -> TextIO:
 
 
 def _rows(copy: WorkingCopy) -> int:
-    return sum(copy.count(kind) for kind in (Kind.USERS, *HISTORY))
+    return sum(copy.count(kind) for kind in (OldKind.USERS, *HISTORY))
 
 
 def _progress(console: Console) -> Progress:

@@ -11,24 +11,24 @@ from shared.tables.subscriptions import Subscription
 from shared.tables.users import User
 from tools.moving.accounts import MovedKey, planned_keys, planned_subscription, planned_user
 from tools.moving.addresses import AddressBook
-from tools.moving.counts import Target, planned_counts
+from tools.moving.counts import CounterTarget, planned_counts
 from tools.moving.findings import Findings
-from tools.moving.history import History, Moved
-from tools.moving.working_copy import HISTORY, Kind, Old, WorkingCopy
+from tools.moving.history import Moved, OldHistory
+from tools.moving.working_copy import HISTORY, Old, OldKind, WorkingCopy
 
 Advance = Callable[[int], None]
 """Is called with how many rows were done."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owner:
+class MovedOwner:
     """A user with all but the history. `subscription` comes with the id that it had."""
 
     old: Old
     user: User
     keys: Sequence[MovedKey]
     subscription: tuple[str, Subscription] | None
-    counts: Sequence[Target]
+    counts: Sequence[CounterTarget]
 
     @property
     def keys_by_old_id(self) -> dict[str, IssuedKey]:
@@ -50,18 +50,18 @@ class Planner:
         first = self.copy.first(old.id, *HISTORY)
         return derived_id(old.at if first is None else min(first, old.at), f"moved user {old.id}")
 
-    def owner(self, old: Old, user_id: str) -> Owner:
+    def owner(self, old: Old, user_id: str) -> MovedOwner:
         copy, findings = self.copy, self.findings
         user = planned_user(old, user_id, self._addresses.of(old.id), findings)
-        keys = planned_keys(copy.of(old.id, Kind.KEYS), user_id, findings)
+        keys = planned_keys(copy.of(old.id, OldKind.KEYS), user_id, findings)
         by_old_id = {moved.old_id: moved.key for moved in keys}
         self.old_hashes += is_bcrypt(user.password_hash)
         self._compare_uses(old, keys)
-        return Owner(
+        return MovedOwner(
             old=old,
             user=user,
             keys=keys,
-            subscription=planned_subscription(copy.of(old.id, Kind.SUBSCRIPTIONS), user, findings),
+            subscription=planned_subscription(copy.of(old.id, OldKind.SUBSCRIPTIONS), user, findings),
             counts=planned_counts(copy, old.id, user_id, by_old_id, now=self.now, findings=findings),
         )
 
@@ -74,8 +74,8 @@ class Planner:
                 detail = f"{moved.uses} uses, {calls} logs of memos"
                 self.findings.note("api_keys", moved.old_id, "its uses are not as many as its logs", detail=detail)
 
-    def history(self, owner: Owner) -> Iterator[Moved]:
-        rows = History(owner=owner.old.id, user_id=owner.user.id, keys=owner.keys_by_old_id, findings=self.findings)
+    def history(self, owner: MovedOwner) -> Iterator[Moved]:
+        rows = OldHistory(owner=owner.old.id, user_id=owner.user.id, keys=owner.keys_by_old_id, findings=self.findings)
         return rows.rows(self.copy)
 
     def report(self, old: Old, user_id: str, advance: Advance) -> None:

@@ -24,11 +24,11 @@ from tests.tools.moving.predecessor import (
 )
 from tools.moving.accounts import MovedKey
 from tools.moving.findings import Findings
-from tools.moving.planning import Owner, Planner
+from tools.moving.planning import MovedOwner, Planner
 from tools.moving.working_copy import working_copy
 
 
-async def planned(rows: dict[str, list[Document]]) -> tuple[dict[str, Owner], dict[str, list[str]]]:
+async def planned(rows: dict[str, list[Document]]) -> tuple[dict[str, MovedOwner], dict[str, list[str]]]:
     """Return all users by their old ids, and what was reported of each row, left out or not."""
     lines, findings_of = io.StringIO(), dict[str, list[str]]()
     findings = Findings(lines)
@@ -41,7 +41,7 @@ async def planned(rows: dict[str, list[Document]]) -> tuple[dict[str, Owner], di
     return owners, findings_of
 
 
-def one(user: Document, **rows: list[Document]) -> tuple[Owner, dict[str, list[str]]]:
+def one(user: Document, **rows: list[Document]) -> tuple[MovedOwner, dict[str, list[str]]]:
     owners, whys = asyncio.run(planned({"users": [user], **rows}))
     return owners["user_1"], whys
 
@@ -99,7 +99,7 @@ def test_address_that_is_none_gets_one_that_no_mail_reaches(email: Any) -> None:
     assert whys["users"] == ["its address is none: it can log in by a made-up one, and no mail reaches it"]
 
 
-def key(owner: Owner) -> MovedKey:
+def key(owner: MovedOwner) -> MovedKey:
     (moved,) = owner.keys
     return moved
 

@@ -16,11 +16,11 @@ from shared.tables.usage_logs import MEMO_DELETED
 from tests.tools.moving.predecessor import LIVE, MOVED_AT, TEST, GivenSource, key_row, log_row, memo_row, user_row
 from tools.moving.findings import Findings
 from tools.moving.history import Moved
-from tools.moving.planning import Owner, Planner
+from tools.moving.planning import MovedOwner, Planner
 from tools.moving.working_copy import working_copy
 
 
-async def planned(rows: dict[str, list[Document]]) -> tuple[Owner, list[Moved], list[str]]:
+async def planned(rows: dict[str, list[Document]]) -> tuple[MovedOwner, list[Moved], list[str]]:
     """Return the first user with the history, and the reasons that were reported, in order."""
     findings, given = Findings(io.StringIO()), {"users": [user_row()], "api_keys": [key_row(LIVE), key_row(TEST)]}
     with working_copy(now=MOVED_AT) as copy:
