@@ -206,7 +206,9 @@ import asyncio, sys
 sys.path.insert(0, sys.argv[1])
 from shared.speech.local import LocalVoices
 from shared.speech.voices import VOICES
-print(round(asyncio.run(LocalVoices().speak("Hello there.", VOICES["rachel"])).seconds, 2))
+voices = LocalVoices()
+for form in ("mp3", "wav", "opus"):
+    print(form, round(asyncio.run(voices.speak("Hello there.", VOICES["rachel"], form=form)).seconds, 2))
 """
 _IMPORT: Final = (
     "import sys, importlib; sys.path.insert(0, sys.argv[1]); getattr(importlib.import_module(sys.argv[2]), sys.argv[3])"

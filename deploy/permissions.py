@@ -75,8 +75,11 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         COUNTERS: "Query",
     },
     "subscriptions": {
-        "users": "GetItem",
-        "subscriptions": "GetItem",
+        "users": "GetItem PutItem",
+        "subscriptions": "GetItem PutItem",
+        "stripe_ids": "GetItem PutItem",
+        "usage_logs": "PutItem",
+        COUNTERS: "UpdateItem",
     },
     "health": {
         "key_uses": "GetItem",

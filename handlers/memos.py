@@ -7,11 +7,12 @@ from pydantic import Field
 
 from handlers import memos_audio
 from handlers.models.base import Answer, Body, Message, example
-from handlers.models.fields import FORMATS, AudioFormat, RequiredText, VoiceName, at_most, voice_named
+from handlers.models.fields import AudioFormat, RequiredText, VoiceName, at_most, voice_named
 from handlers.models.idempotency import REPLAYED, REPLAYED_HEADER, GivenIdempotencyKey
 from handlers.models.memos import MemoAnswer, VoiceEntry
 from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
 from handlers.models.queries import Cursor, From, Limit, To, one_of, window
+from shared.audio.files import DEFAULT_FORMAT
 from shared.core.errors import (
     AudioStoreFailed,
     Conflict,
@@ -103,7 +104,9 @@ async def create_memo(
     response: Response,
 ) -> MemoAnswer:
     """Say a text. The owner is charged one memo, and a repeat with the same Idempotency-Key none."""
-    draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or FORMATS[0])
+    draft = Draft(
+        text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or DEFAULT_FORMAT
+    )
     if idempotent is None:
         memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
     else:

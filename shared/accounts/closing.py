@@ -45,13 +45,6 @@ class PaidServices(Protocol):
         """Cancel all that an owner pays for. Repeatable. Raises ServiceUnavailable if that is not certain."""
 
 
-class NothingPaid:
-    """There is nothing to pay for yet."""
-
-    async def cancel(self, user_id: str) -> None:
-        """Cancel nothing."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Worked:
     """What a run over the list did: accounts of which nothing is left, and whether it came to the list's end."""

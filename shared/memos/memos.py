@@ -200,16 +200,19 @@ class MemoService:
         return user
 
     async def _read(self, request: MemoRequest, owner: Awaitable[User]) -> None:
-        """Keep what each voice that may say the text makes of it. Raises ValidationFailed if the owner's makes nothing.
+        """Keep what each voice that may say the text makes of it.
 
-        The owner is waited for only if a voice can say nothing of the text.
+        Raises ValidationFailed if the owner's makes nothing, or cannot make the format. The owner is waited for only if
+        that may be so.
         """
         speakers = (self._simulated,) if request.key.is_test else self._speakers.all
         for speaker in speakers:
             request.readings[speaker] = await read_text(speaker, request.draft.text)
-        if all(request.readings.values()):
+        if all(request.readings[speaker] and _makes(speaker, request.draft) for speaker in speakers):
             return
-        if not request.readings[self._speaker(request.key, await owner)]:
+        speaker = self._speaker(request.key, await owner)
+        _check_format(speaker, request.draft)
+        if not request.readings[speaker]:
             raise ValidationFailed("Nothing in the text can be said", details={"field": "text"})
 
     def _speaker(self, key: IssuedKey, owner: User) -> Synthesizer:
@@ -295,3 +298,19 @@ def _check_length(draft: Draft, user: User) -> None:
             f"Text exceeds the {limit} characters of the {user.tier} tier",
             details={"field": "text", "limit": limit, "provided": provided, "tier": user.tier.value},
         )
+
+
+def _makes(speaker: Synthesizer, draft: Draft) -> bool:
+    most = speaker.formats.get(draft.format, 0)
+    return most is None or characters(draft.text) <= most
+
+
+def _check_format(speaker: Synthesizer, draft: Draft) -> None:
+    """Raise ValidationFailed if the voices do not make the draft's format, or not of so long a text."""
+    if draft.format not in speaker.formats:
+        said = f"These voices cannot make {draft.format}"
+        raise ValidationFailed(said, details={"field": "format", "validOptions": list(speaker.formats)})
+    if not _makes(speaker, draft):
+        limit, provided = speaker.formats[draft.format], characters(draft.text)
+        said = f"Text exceeds the {limit} characters of a memo in {draft.format}"
+        raise ValidationFailed(said, details={"field": "text", "limit": limit, "provided": provided})

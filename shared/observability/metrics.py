@@ -7,13 +7,15 @@
 | `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
 | `AudioNotReady` | count | answers 503 while a memo's audio is being made: no failure |
 | `MailErrors` | count | mails that were not sent |
+| `PlanChanges` | count | users who were put on another tier by what Stripe says |
+| `StripeLatency` | ms | each request to Stripe, with its repeats |
 | `Duration` | ms | from the request to the end of its answer |
 | `StoreRequests` | count | requests to the store |
 | `StoreLatency` | ms | each of them |
 | `SpeechLatency` | ms | each speech that was made for a live key |
 | `ColdStarts` | count | first requests of a container |
 
-The function is the only dimension, so each has at most these thirteen series. The route, the error's code and the
+The function is the only dimension, so each has at most these fifteen series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
 """
 
@@ -84,12 +86,17 @@ def emit(served: Served, *, function: str) -> None:
     metrics.add_dimension("function", function)
     metrics.add_metric("Duration", "Milliseconds", served.duration_ms)
     metrics.add_metric("StoreRequests", "Count", len(spent.store_ms))
-    for name, times in (("StoreLatency", spent.store_ms), ("SpeechLatency", spent.speech_ms)):
+    for name, times in (
+        ("StoreLatency", spent.store_ms),
+        ("SpeechLatency", spent.speech_ms),
+        ("StripeLatency", spent.stripe_ms),
+    ):
         for took_ms in times[:VALUES]:
             metrics.add_metric(name, "Milliseconds", round(took_ms, 3))
     counts = (
         ("Memos", spent.memos),
         ("MailErrors", spent.mails_failed),
+        ("PlanChanges", spent.plans_changed),
         ("ColdStarts", int(served.cold_start)),
         (kind_of_error(served.status, spent.error), 1),
     )

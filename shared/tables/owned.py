@@ -42,7 +42,7 @@ KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
 ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
 """Tables in which single rows are the owner's: memos still being said, each day's, the subscription's, the user's."""
 
-COUNTERS: Final = ("calls", "testcalls", "uses", "refused")
+COUNTERS: Final = ("calls", "testcalls", "uses", "refused", "stripe")
 """The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""
 
 NOT_OWNED: Final = ("login", "signup", "demo", "keys", "reset", "verify", "users", "subscriptions")

@@ -16,7 +16,7 @@
 | usage_months | owner / month | facts, likewise: its days, and all that was before |
 | subscriptions | owner | changing |
 | closing | all / owner | registers: a closed account that is being erased |
-| stripe_ids | customer or subscription / Stripe's id | changing: the claim of an owner on it |
+| stripe_ids | customer / Stripe's id | changing: the claim of an owner on it |
 | moved | users, audio or owner / digest of the predecessor's id | facts, extended by `seen`: what is here instead |
 
 All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
@@ -31,6 +31,7 @@ What an owner has of these tables and counters, `owned.py` lists: it goes when t
 | `<owner>:uses:<key>:revocations` | revocations that began: then a list asks the key itself whether it is revoked |
 | `<owner>:uses:<key>:<day>:memos`, `<owner>:uses:<key>:<day or month>:characters` | used of the key's own limits |
 | `<owner>:refused:<live, test or key>:<day or month>` | memos refused by a limit |
+| `<owner>:stripe` | numbers drawn before Stripe was asked |
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
 | `reset.<window>.<address>`, `reset.<window>.for.<account>`, `verify.<window>.…` likewise | mails asked for |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |

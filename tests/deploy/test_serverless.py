@@ -149,7 +149,7 @@ def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
 def test_every_setting_reaches_the_functions() -> None:
     core = Path(__file__).parents[2] / "shared" / "core"
     settings = (core / "settings.py").read_text() + (core / "speech_settings.py").read_text()
-    settings += (core / "mail_settings.py").read_text()
+    settings += (core / "mail_settings.py").read_text() + (core / "billing_settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     local_only |= {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}  # the runtime's

@@ -32,6 +32,9 @@ from shared.web.function import Function
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
+from tests.fakes.stripe_network import StripeTransport
+from tests.fakes.stripe_server import FakeStripe
+from tests.fakes.stripe_world import stripe_at
 from tests.handlers.contract import check_error, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
@@ -123,6 +126,8 @@ class World:
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
+        self.stripe = FakeStripe(now=self._now)
+        self.stripe_network = StripeTransport(self.stripe)
         self.is_down = False
         self.loops: set[int] = set()
         self.built: list[Services] = []
@@ -280,11 +285,15 @@ class World:
             audio=audio,
             speakers=None if self._speakers is None else self._speakers(audio),
             mailer=self.mails,
+            stripe=stripe_at(self.stripe_network, settings.billing),
             sleep=self._sleep,
             queue=self._queue,
         )
         self.built.append(services)
         return services
+
+    def _now(self) -> float:
+        return self.clock.at.timestamp()
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
