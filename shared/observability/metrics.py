@@ -91,7 +91,7 @@ def emit(served: Served, *, function: str) -> None:
         ("Memos", spent.memos),
         ("MailErrors", spent.mails_failed),
         ("ColdStarts", int(served.cold_start)),
-        (kind_of_error(served.status, spent.error), 1),
+        (kind_of_error(spent.error_status or served.status, spent.error), 1),
     )
     for counted, count in counts:
         if counted is not None and count:
