@@ -105,7 +105,8 @@ async def _list_tools(exchange: Exchange) -> Result:
 
 
 async def _call_tool(exchange: Exchange) -> Result:
-    name, arguments = exchange.message.params.get("name"), exchange.message.params.get("arguments") or {}
+    name, arguments = exchange.message.params.get("name"), exchange.message.params.get("arguments")
+    arguments = {} if arguments is None else arguments
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise _invalid_params("params must have a name, a string, and may have arguments, an object", exchange.revision)
     if name not in TOOLS:

@@ -32,7 +32,7 @@ from shared.web.function import Function
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
-from tests.handlers.contract import check_error, check_status
+from tests.handlers.contract import check_error, check_rpc, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -149,7 +149,9 @@ class World:
             cookies=tuple(cookies),
             body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
         )
-        if answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
+        if function == "mcp" and b'"jsonrpc"' in answer.body:
+            check_rpc(answer.status, answer.json)
+        elif answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
             check_error(answer.status, headers, answer.error)
         return answer
 
