@@ -56,6 +56,17 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "moved": "GetItem",
         COUNTERS: "Query UpdateItem",
     },
+    "mcp": {
+        "users": "GetItem",
+        "api_keys": "GetItem",
+        "key_uses": "PutItem",
+        "idempotency_keys": "GetItem PutItem UpdateItem",
+        "memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
+        "active_owners": "PutItem",
+        "long_memos": "GetItem PutItem DeleteItem",
+        COUNTERS: "Query UpdateItem",
+    },
     "speaker": {
         "api_keys": "GetItem",
         "memos": "GetItem UpdateItem DeleteItem",
@@ -93,6 +104,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "mcp": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }
@@ -100,11 +112,12 @@ AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
 
 QUEUE: Final[Mapping[str, str]] = {
     "memos": "SendMessage",
+    "mcp": "SendMessage",
     "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
 }
 """By function, what it may do with the queue of long memos. Others do nothing with it."""
 
-SPEAKERS: Final = frozenset({"memos", "speaker"})
+SPEAKERS: Final = frozenset({"memos", "mcp", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
 MAILERS: Final = frozenset({"users"})

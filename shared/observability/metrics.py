@@ -98,7 +98,7 @@ def emit(served: Served, *, function: str) -> None:
         ("MailErrors", spent.mails_failed),
         ("PlanChanges", spent.plans_changed),
         ("ColdStarts", int(served.cold_start)),
-        (kind_of_error(served.status, spent.error), 1),
+        (kind_of_error(spent.error_status or served.status, spent.error), 1),
     )
     for counted, count in counts:
         if counted is not None and count:

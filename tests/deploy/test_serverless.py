@@ -140,6 +140,7 @@ def test_the_default_route_goes_to_health() -> None:
 def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
     """Every function has memory and a timeout below API Gateway's 30 s, but the one that a queue feeds."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
+    assert sizes.pop("mcp") == sizes["memos"]  # it speaks as well
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
     assert sizes.pop("speaker") == "${self:custom.chosen.speaking.speakerMemorySize}"
     assert all(size >= 512 for size in sizes.values())

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from handlers import health, keys, memos, subscriptions, usage, users
+from handlers import health, keys, mcp, memos, subscriptions, usage, users
 from tests.events import http_event
 from tests.handlers.conftest import Fuzz
 from tests.handlers.world import PUBLIC_URL, World
@@ -44,6 +44,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "users": users.handler,
         "keys": keys.handler,
         "memos": memos.handler,
+        "mcp": mcp.handler,
         "usage": usage.handler,
         "subscriptions": subscriptions.handler,
         "health": health.handler,

@@ -35,7 +35,7 @@ from tests.fakes.permitted import PermittedStore
 from tests.fakes.stripe_network import StripeTransport
 from tests.fakes.stripe_server import FakeStripe
 from tests.fakes.stripe_world import stripe_at
-from tests.handlers.contract import check_error, check_openai_error, check_status
+from tests.handlers.contract import check_error, check_openai_error, check_rpc, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -154,7 +154,9 @@ class World:
             cookies=tuple(cookies),
             body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
         )
-        if answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
+        if function == "mcp" and b'"jsonrpc"' in answer.body:
+            check_rpc(answer.status, answer.json)
+        elif answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
             check = check_openai_error if "param" in answer.error else check_error
             check(answer.status, headers, answer.error)
         return answer
