@@ -7,6 +7,7 @@ from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys
 from shared.tables.closing import ClosingAccounts
+from shared.tables.housekeeping import HousekeepingRows
 from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
@@ -42,6 +43,7 @@ __all__ = [
     "ActiveOwners",
     "ApiKeys",
     "ClosingAccounts",
+    "HousekeepingRows",
     "IdempotencyKeys",
     "LogKind",
     "LongMemoList",
@@ -73,6 +75,7 @@ class Tables:
     subscriptions: Subscriptions
     closing: ClosingAccounts
     moved: MovedIds
+    housekeeping: HousekeepingRows
 
     @classmethod
     def on(cls, store: Store) -> Self:
@@ -88,4 +91,5 @@ class Tables:
             subscriptions=Subscriptions(store),
             closing=ClosingAccounts(store),
             moved=MovedIds(store),
+            housekeeping=HousekeepingRows(store),
         )

@@ -9,6 +9,7 @@ from shared.tables.schema import (
     API_KEYS,
     CLOSING,
     EMAILS,
+    HOUSEKEEPING,
     IDEMPOTENCY_KEYS,
     KEY_RINGS,
     KEY_USES,
@@ -42,6 +43,9 @@ KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
 
 ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
 """Tables in which single rows are the owner's: memos still being said, each day's, the subscription's, the user's."""
+
+OF_THE_SERVICE: Final = (HOUSEKEEPING,)
+"""Tables without rows of an owner. A pass over a day names the owner that it stopped at, until it goes on."""
 
 COUNTERS: Final = ("calls", "testcalls", "uses", "refused", "stripe")
 """The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""

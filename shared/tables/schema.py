@@ -18,6 +18,7 @@
 | subscriptions | owner | changing |
 | closing | all / owner | registers: a closed account that is being erased |
 | stripe_ids | customer / Stripe's id | changing: the claim of an owner on it |
+| housekeeping | all / day, or `sweep` | changing: the figures of days, and how far a sweep of counters is |
 | moved | users, audio or owner / digest of the predecessor's id | facts, extended by `seen`: what is here instead |
 
 All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
@@ -58,6 +59,7 @@ USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_lo
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
 CLOSING: Final = Table(name="closing", kind=Kind.REGISTERS, database="indexes")
+HOUSEKEEPING: Final = Table(name="housekeeping", kind=Kind.CHANGING, database="indexes")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
 MOVED: Final = Table(name="moved", kind=Kind.FACTS, database="indexes")
 
@@ -79,4 +81,5 @@ TABLES: Final = (
     STRIPE_IDS,
     CLOSING,
     MOVED,
+    HOUSEKEEPING,
 )

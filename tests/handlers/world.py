@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
-from handlers import speaker
+from handlers import housekeeping, speaker
 from shared.accounts.passwords import Passwords
 from shared.audio.opening import AudioPlace, open_audio
 from shared.core.settings import Settings
@@ -136,6 +136,7 @@ class World:
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = self._functions()
         self.speaker = speaker.handler.with_environment(self.environ, partial(self._build, "speaker"))
+        self.housekeeping = housekeeping.handler.with_environment(self.environ, partial(self._build, "housekeeping"))
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -270,6 +271,7 @@ class World:
         for function in self.functions.values():
             function.close()
         self.speaker.close()
+        self.housekeeping.close()
         self._opened.close()
 
     def _functions(self) -> dict[str, Function]:
