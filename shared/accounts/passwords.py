@@ -116,14 +116,14 @@ class Passwords:
 
     def _fits_argon2(self, password_hash: str, compared: str) -> bool | None:
         """Return whether it fits; None: this is no hash."""
-        from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
+        from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError  # noqa: PLC0415
 
         try:
             return self._hasher.verify(password_hash, compared)
-        except InvalidHashError:
-            return None
-        except VerificationError:
+        except VerifyMismatchError:
             return False
+        except (InvalidHashError, VerificationError):
+            return None
 
 
 def is_bcrypt(password_hash: str) -> bool:

@@ -46,7 +46,7 @@ async def through(gateway: Process, *, environ: Mapping[str, str], micro_url: st
     """
     sets = {"agent-talk": f"sqlite:{sqlite_file(folder)}"} | ({"micro-docs": f"micro:{micro_url}"} if micro_url else {})
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(opened_store(maintenance_settings(environ)))
+        store = await stack.enter_async_context(opened_store(maintenance_settings(environ), creates_table=True))
         for name, source in sets.items():
             kills = [await _moved(source, environ, folder, kill_after_s=after_s) for after_s in KILLS_S]
             began = time.monotonic()

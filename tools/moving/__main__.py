@@ -30,7 +30,7 @@ from tools.moving.findings import Findings
 from tools.moving.mover import Mover
 from tools.moving.planning import Planner
 from tools.moving.sources import Source, opened_source
-from tools.moving.working_copy import HISTORY, Kind, WorkingCopy, working_copy
+from tools.moving.working_copy import HISTORY, OldKind, WorkingCopy, working_copy
 
 REPORT = Path(".local/moving.ndjson")
 
@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--from", dest="source", required=True, metavar="sqlite:FILE|micro:URL")
     parser.add_argument("--write", action="store_true", help="move; without, say only what would be moved")
+    parser.add_argument(
+        "--create-table",
+        action="store_true",
+        help="make the target's DynamoDB table if it is missing: without the protection that infrastructure gives it",
+    )
     parser.add_argument("--audio", type=Path, metavar="DIR", help="the folder with the predecessor's audio files")
     parser.add_argument(
         "--report", type=Path, default=REPORT, help="each row that does not come as it was (default: %(default)s)"
@@ -75,6 +80,8 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
     console.print(
         f"From {options.source}\nto   {where(settings) if settings else 'nowhere: this is a dry run'}", soft_wrap=True
     )
+    if settings is not None and options.source.rstrip("/") == f"micro:{settings.hypr_url}":
+        console.print("They are one server: stop the predecessor first, which would meet our documents among its own.")
     with _opened_report(options.report) as lines, working_copy(now=now) as copy:
         findings = Findings(lines)
         async with opened_source(options.source, environ) as source:
@@ -86,7 +93,7 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
                 planner.dry_run(lambda rows: progress.advance(task, rows))
             else:
                 async with AsyncExitStack() as stack:
-                    store = await stack.enter_async_context(opened_store(settings))
+                    store = await stack.enter_async_context(opened_store(settings, creates_table=options.create_table))
                     audio = await _audio(settings, options.audio, store, findings, stack)
                     await Mover(planner, store, clock=clock, audio=audio).move(
                         lambda rows: progress.advance(task, rows)
@@ -94,6 +101,12 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
             progress.update(task, completed=_rows(copy))
         findings.conclude()
     findings.show(console)
+    if planner.old_hashes:
+        console.print(
+            f"{planner.old_hashes} accounts have a password of bcrypt's until they log in: until then FAILED_LOGIN_MS "
+            "must be longer than its check takes.",
+            soft_wrap=True,
+        )
     console.print(f"Each of these rows: {options.report}", soft_wrap=True)
     if settings is None:
         console.print("Nothing was written. With --write it is.")
@@ -103,7 +116,7 @@ async def _run(options: argparse.Namespace, environ: Mapping[str, str], clock: C
 async def _read(source: Source, copy: WorkingCopy, findings: Findings, console: Console) -> None:
     with console.status("reading"):
         await copy.fill(source, findings)
-    if copy.count(Kind.USERS) == 0:
+    if copy.count(OldKind.USERS) == 0:
         raise Impossible("the source has no users: is it the right one?")
 
 
@@ -135,7 +148,7 @@ def _opened_report(path: Path) -> TextIO:
 
 
 def _rows(copy: WorkingCopy) -> int:
-    return sum(copy.count(kind) for kind in (Kind.USERS, *HISTORY))
+    return sum(copy.count(kind) for kind in (OldKind.USERS, *HISTORY))
 
 
 def _progress(console: Console) -> Progress:

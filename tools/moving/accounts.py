@@ -15,7 +15,7 @@ from shared.tables import key_id
 from shared.tables.issued_keys import LIVE_PREFIX, TEST_PREFIX, IssuedKey
 from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from shared.tables.users import Role, User
-from tools.moving.addresses import Address, is_paid
+from tools.moving.addresses import AssignedAddress, is_paid
 from tools.moving.findings import Findings
 from tools.moving.values import count, moment, text
 from tools.moving.working_copy import Old
@@ -27,7 +27,7 @@ UNNAMED: Final = "API key"
 NAME_MOST: Final = 100
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_HEAD: Final = re.compile(r"\.\.\.([A-Za-z0-9_-]{1,6})$")
+_HEAD: Final = re.compile(r"\.\.\.([A-Za-z0-9_-]{1,5})$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class MovedKey:
     last_used_at: datetime | None
 
 
-def planned_user(old: Old, user_id: str, address: Address, findings: Findings) -> User:
+def planned_user(old: Old, user_id: str, address: AssignedAddress, findings: Findings) -> User:
     _note_dates(old, findings)
     if address.own is None:
         findings.note(

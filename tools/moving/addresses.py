@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from handlers.models.fields import Email
 from shared.plans import Tier
 from tools.moving.values import milliseconds, moment, text
-from tools.moving.working_copy import HISTORY, Kind, Old, WorkingCopy
+from tools.moving.working_copy import HISTORY, Old, OldKind, WorkingCopy
 
 NOWHERE: Final = "moved.invalid"
 """The domain of accounts whose address is none: no mail reaches it (RFC 2606)."""
@@ -21,7 +21,7 @@ _SCHEMA: Final = "CREATE TABLE addresses (owner TEXT PRIMARY KEY, address TEXT, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Address:
+class AssignedAddress:
     """The address of an account here. `holder` is the user whom the account's own address belongs to; None: it's valid
     and its own, or (`own` None) no address at all."""
 
@@ -45,20 +45,20 @@ class AddressBook:
             self._sql.execute("INSERT INTO addresses VALUES (?, ?, ?, ?, ?)", (*row, milliseconds(user.at)))
         self._sql.execute("CREATE INDEX by_address ON addresses (address, paid DESC, used DESC, at, owner)")
 
-    def of(self, owner: str) -> Address:
+    def of(self, owner: str) -> AssignedAddress:
         (own,) = self._sql.execute("SELECT address FROM addresses WHERE owner = ?", (owner,)).fetchone()
         if own is None:
-            return Address(email=f"moved-{_mark(owner)}@{NOWHERE}", own=None)
+            return AssignedAddress(email=f"moved-{_mark(owner)}@{NOWHERE}", own=None)
         asked = "SELECT owner FROM addresses WHERE address = ? ORDER BY paid DESC, used DESC, at, owner LIMIT 1"
         (holder,) = self._sql.execute(asked, (own,)).fetchone()
-        return Address(email=own, own=own) if holder == owner else apart(owner, own, holder)
+        return AssignedAddress(email=own, own=own) if holder == owner else apart(owner, own, holder)
 
 
-def apart(owner: str, own: str, holder: str) -> Address:
+def apart(owner: str, own: str, holder: str) -> AssignedAddress:
     """Return the address of an account whose own belongs to another one: the same mailbox, where it knows `+`."""
     local, _, domain = own.rpartition("@")
     email = normalised(f"{local}+moved-{_mark(owner)}@{domain}") or f"moved-{_mark(owner)}@{NOWHERE}"
-    return Address(email=email, own=own, holder=holder)
+    return AssignedAddress(email=email, own=own, holder=holder)
 
 
 def normalised(value: object) -> str | None:
@@ -77,14 +77,14 @@ def is_paid(values: Mapping[str, object]) -> bool:
 def _is_paid(copy: WorkingCopy, user: Old) -> bool:
     if is_paid(user.values):
         return True
-    subscriptions = copy.of(user.id, Kind.SUBSCRIPTIONS)
+    subscriptions = copy.of(user.id, OldKind.SUBSCRIPTIONS)
     return any(is_paid(old.values) and text(old.values.get("status")) == "active" for old in subscriptions)
 
 
 def _last_use(copy: WorkingCopy, user: Old) -> int:
     uses = [
         copy.last(user.id, *HISTORY),
-        *(moment(old.values.get("last_used_at")) for old in copy.of(user.id, Kind.KEYS)),
+        *(moment(old.values.get("last_used_at")) for old in copy.of(user.id, OldKind.KEYS)),
     ]
     return max((milliseconds(at) for at in uses if at is not None), default=0)
 

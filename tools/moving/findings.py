@@ -8,6 +8,7 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from shared.core.text import LINE_ENDS
 from tools.moving.sources import TABLES
 
 LEFT: Final = "left out"
@@ -69,4 +70,4 @@ class Findings:
     def _write(self, table: str, row: str, outcome: str, why: str, detail: str) -> None:
         self._whys[table, outcome, why] += 1
         line = {"table": table, "id": row, "outcome": outcome, "why": why} | ({"detail": detail} if detail else {})
-        self._lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._lines.write(json.dumps(line, ensure_ascii=False).translate(LINE_ENDS) + "\n")

@@ -23,7 +23,7 @@ from shared.tables.memos import Memo
 from shared.tables.usage_logs import MEMO_DELETED, Action, UsageLog
 from tools.moving.findings import Findings
 from tools.moving.values import count, mapping, seconds, text
-from tools.moving.working_copy import Kind, Old, WorkingCopy
+from tools.moving.working_copy import Old, OldKind, WorkingCopy
 
 APART: Final = timedelta(seconds=2)
 """How far apart the predecessor may have dated a memo and its log."""
@@ -33,6 +33,9 @@ TITLE_MOST: Final = 200
 TEXT_MOST: Final = 100_000
 METADATA_MOST: Final = 4000
 """Characters of a log's metadata: some ten times what the predecessor wrote."""
+
+LONE: Final[Document] = {"audio_url": "", "is_long": False}
+"""The mark of a log whose memo the predecessor had not any more: as a deleted memo's, but without its audio."""
 
 _ENDINGS: Final = {**{ending: ending for ending in MEDIA_TYPES}, "ogg": "opus"}
 
@@ -53,14 +56,14 @@ class Moved:
     """
 
     sort: str
-    kind: Kind
+    kind: OldKind
     document: Document
     old_id: str
     memo: Memo | None = None
     audio: OldAudio | None = None
 
 
-class History:
+class OldHistory:
     """`keys` are the owner's, by their ids in the predecessor."""
 
     def __init__(self, *, owner: str, user_id: str, keys: Mapping[str, IssuedKey], findings: Findings) -> None:
@@ -70,12 +73,12 @@ class History:
         self._findings = findings
 
     def rows(self, copy: WorkingCopy) -> Iterator[Moved]:
-        for memo, log in _paired(copy.of(self._owner, Kind.MEMOS), copy.of(self._owner, Kind.MADE)):
+        for memo, log in _paired(copy.of(self._owner, OldKind.MEMOS), copy.of(self._owner, OldKind.MADE)):
             if memo is not None:
                 yield self._memo(memo, log)
             elif log is not None:
                 yield self._lone_log(log)
-        for event in copy.of(self._owner, Kind.EVENTS):
+        for event in copy.of(self._owner, OldKind.EVENTS):
             moved = self._event(event)
             if moved is not None:
                 yield moved
@@ -110,7 +113,7 @@ class History:
             length=memo.character_count if characters_logged is None else characters_logged,
             audio_s=seconds(said.get("duration")) or memo.duration_seconds,
         )  # fmt: skip
-        return Moved(sort=memo_id, kind=Kind.MADE, document=document, old_id=old.id, memo=memo, audio=audio)
+        return Moved(sort=memo_id, kind=OldKind.MADE, document=document, old_id=old.id, memo=memo, audio=audio)
 
     def _lone_log(self, old: Old) -> Moved:
         """A log of a memo that is not there. Its mark says so: else it would be taken for a memo that failed."""
@@ -128,8 +131,8 @@ class History:
             log_id, self._key(old.values.get("api_key_id")), old.at, voice=_voice_of(said) or NO_VOICE,
             length=length or 0, audio_s=audio_s or 0.0,
         )  # fmt: skip
-        document[MEMO_DELETED] = {"audio_url": "", "is_long": False}
-        return Moved(sort=log_id, kind=Kind.MADE, document=document, old_id=old.id)
+        document[MEMO_DELETED] = LONE
+        return Moved(sort=log_id, kind=OldKind.MADE, document=document, old_id=old.id)
 
     def _log_document(
         self, log_id: str, key: IssuedKey | None, at: Any, *, voice: str, length: int, audio_s: float
@@ -162,7 +165,7 @@ class History:
         log_id = derived_id(old.at, f"moved log {self._user_id} {old.id}")
         key = self._key(old.values.get("api_key_id")) or about
         log = self._log(log_id, Action(action), key, metadata, old.at)
-        return Moved(sort=log_id, kind=Kind.EVENTS, document=log.document(), old_id=old.id)
+        return Moved(sort=log_id, kind=OldKind.EVENTS, document=log.document(), old_id=old.id)
 
     def _log(self, log_id: str, action: Action, key: IssuedKey | None, metadata: dict[str, Any], at: Any) -> UsageLog:
         return UsageLog(

@@ -5,21 +5,20 @@ written again. An owner is marked as seen once all of it is there, which saves t
 move goes on after any stop, and a second one changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from shared.accounts.passwords import is_bcrypt
 from shared.core.clock import DAY, Clock, iso, midnight
-from shared.core.concurrency import gather_settled, in_batches
+from shared.core.concurrency import in_batches
 from shared.core.errors import Conflict
-from shared.stores.port import AlreadyExists, Document, Key, Row, Store, Table
-from shared.tables import API_KEYS, MEMOS, USERS, LogKind, Tables, UsageLogs
+from shared.stores.port import AlreadyExists, Key, Store
+from shared.tables import API_KEYS, USERS, Tables, UsageLogs
 from shared.tables.key_rings import Entries, KeyRings, entry_of, kept, uses_prefix
 from shared.tables.moved import SEEN
-from shared.tables.schema import MOVED, SUBSCRIPTIONS, USAGE_LOGS
+from shared.tables.schema import SUBSCRIPTIONS
 from shared.tables.users import User
 from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
@@ -27,18 +26,13 @@ from tools.maintain.content import row_pages
 from tools.moving.accounts import UNUSABLE, MovedKey
 from tools.moving.addresses import apart
 from tools.moving.audio import AudioMover
-from tools.moving.counts import Target
-from tools.moving.history import Moved
-from tools.moving.planning import Advance, Owner, Planner
-from tools.moving.working_copy import HISTORY, Kind, Old
-
-BATCH: Final = 200
-"""Rows of a history that are looked for and written together. A larger number reads longer pages at once."""
+from tools.moving.counts import CounterTarget
+from tools.moving.history_writing import HistoryWriter
+from tools.moving.planning import Advance, MovedOwner, Planner
+from tools.moving.working_copy import HISTORY, Old, OldKind
 
 LAST_SIX: Final = 6
 """Characters of a key that ours are shown by. The predecessor kept fewer, which tells its keys from ours."""
-
-T = TypeVar("T")
 
 
 class Mover:
@@ -50,46 +44,65 @@ class Mover:
         self._tables = Tables.on(store)
         self._rings = KeyRings(store)
         self._sums = UsageRebuild(logs=UsageLogs(store), rollups=Rollups(store), clock=clock, repair=True)
-        self._audio = audio
+        self._history = HistoryWriter(planner, store, audio)
+        self._copies_audio = audio is not None
 
     async def move(self, advance: Advance) -> None:
-        """Move all users. Raises StoreError, AudioPlaceFailed."""
-        for old in self._planner.copy.users():
-            await self._move(old, advance)
-        await self._count("users", USERS)
-        await self._count("subscriptions", SUBSCRIPTIONS)
+        """Move all users. Raises StoreError, AudioPlaceFailed.
 
-    async def _move(self, old: Old, advance: Advance) -> None:
+        The last one is marked after the counters of all rows are set: a run that is killed before sets them again.
+        """
+        copy, moved = self._planner.copy, self._tables.moved
+        unmarked: tuple[str, str] | None = None
+        for old in copy.users():
+            seen = await self._move(old, advance)
+            if seen is not None:
+                if unmarked is not None:
+                    await moved.mark_seen(*unmarked)
+                unmarked = (old.id, seen)
+        if unmarked is not None:
+            await self._count("users", await self._number_of_users())
+            if copy.count(OldKind.SUBSCRIPTIONS):
+                await self._count("subscriptions", await self._number_of_subscriptions())
+            await moved.mark_seen(*unmarked)
+
+    async def _move(self, old: Old, advance: Advance) -> str | None:
+        """Move a user. Returns the digest to be marked; None if nothing has changed since the user moved."""
         planner, moved = self._planner, self._tables.moved
-        seen = f"{planner.copy.digest(old.id)}{'+audio' if self._audio else ''}"
+        seen = f"{planner.copy.digest(old.id)}{'+audio' if self._copies_audio else ''}"
         mapped = await moved.user(old.id)
         user_id = planner.user_id(old) if mapped is None else mapped["user_id"]
         if mapped is not None and mapped.get(SEEN) == seen:
             planner.report(old, user_id, advance)
-            return
+            return None
         if mapped is None:
             await moved.add_user(old.id, user_id)
+        there = await self._tables.users.get(user_id)
+        if there is not None and there.is_closing:
+            self._leave(old)
+            return None
         owner = planner.owner(old, user_id)
-        if not await self._write_user(owner):
-            return
+        await self._write_user(owner, there)
         await self._write_keys(owner)
         await self._write_subscription(owner)
-        await self._write_history(owner, advance, again=mapped is not None)
+        await self._history.write(owner, advance, again=mapped is not None)
         await self._write_counts(owner)
         await self._list_active(owner)
         if planner.copy.first(old.id, *HISTORY) is not None:
             async for _ in self._sums.rebuild(user_id, date(1970, 1, 2), date(9999, 12, 30)):
                 pass
-        await moved.mark_seen(old.id, seen)
         advance(1)
+        return seen
 
-    async def _write_user(self, owner: Owner) -> bool:
-        """Write the row, and claim the address. Returns False if the account was closed since it moved."""
+    def _leave(self, old: Old) -> None:
+        """Report all that there is of a user who closed the account here."""
+        for kind in OldKind:
+            for row in self._planner.copy.of(old.id, kind):
+                self._planner.findings.leave(kind.table, row.id, "its account was closed after it had moved")
+
+    async def _write_user(self, owner: MovedOwner, there: User | None) -> None:
+        """Write the row, and claim the address."""
         users, user = self._tables.users, owner.user
-        there = await users.get(user.id)
-        if there is not None and there.is_closing:
-            self._planner.findings.leave("users", owner.old.id, "its account was closed after it had moved")
-            return False
         if there is None:
             holder = await users.id_by_email(user.email)
             void = holder if holder and await users.get(holder) is None else None
@@ -97,12 +110,11 @@ class Mover:
                 user = self._kept_apart(owner, str(holder))
             await users.add(user)
             await users.claim_email(user, void=void)
-            return True
-        await users.claim_email(there)
-        await users.change(user.id, lambda row: _caught_up(row, user))
-        return True
+        else:
+            await users.claim_email(there)
+            await users.change(user.id, lambda row: _caught_up(row, user))
 
-    def _kept_apart(self, owner: Owner, holder: str) -> User:
+    def _kept_apart(self, owner: MovedOwner, holder: str) -> User:
         address = apart(owner.old.id, owner.user.email, holder)
         self._planner.findings.note(
             "users",
@@ -112,7 +124,7 @@ class Mover:
         )
         return owner.user.model_copy(update={"email": address.email, "email_verified": False})
 
-    async def _write_keys(self, owner: Owner) -> None:
+    async def _write_keys(self, owner: MovedOwner) -> None:
         """Write the keys' documents, and then the ring, which lists them."""
         ours: list[MovedKey] = []
 
@@ -134,7 +146,7 @@ class Mover:
             self._store.extend(API_KEYS, Key(key_id), "revoked_at", iso(self._planner.now)) for key_id in gone
         )
 
-    async def _write_key(self, owner: Owner, moved: MovedKey) -> bool:
+    async def _write_key(self, owner: MovedOwner, moved: MovedKey) -> bool:
         """Return False if the key belongs to another account of the target."""
         key, place = moved.key, Key(moved.key.id)
         with suppress(AlreadyExists):
@@ -148,7 +160,7 @@ class Mover:
             await self._store.extend(API_KEYS, place, "revoked_at", iso(key.revoked_at))
         return True
 
-    async def _write_subscription(self, owner: Owner) -> None:
+    async def _write_subscription(self, owner: MovedOwner) -> None:
         if owner.subscription is None:
             return
         old_id, subscription = owner.subscription
@@ -162,84 +174,10 @@ class Mover:
         except Conflict:
             self._planner.findings.leave("subscriptions", old_id, "another account has its Stripe ids")
 
-    async def _write_history(self, owner: Owner, advance: Advance, *, again: bool) -> None:
-        for batch in _batches(self._planner.history(owner), BATCH):
-            there = await self._there(owner.user.id, batch) if again else set[str]()
-            await in_batches(
-                self._adopt(moved) if moved.sort in there else self._write(owner.user.id, moved) for moved in batch
-            )
-            advance(len(batch))
-        if again:
-            await self._remove_deleted(owner)
-
-    async def _there(self, user_id: str, batch: Sequence[Moved]) -> set[str]:
-        """Return which of these logs are there already."""
-        there: set[str] = set()
-        for kind in (LogKind.MEMOS, LogKind.EVENTS):
-            sorts = sorted(moved.sort for moved in batch if _log_kind(moved) is kind)
-            after, more = None, bool(sorts)
-            while more:
-                between = (sorts[0], f"{sorts[-1]}0")
-                page = await self._store.page(USAGE_LOGS, f"{user_id}.{kind}", after=after, limit=1000, between=between)
-                there |= {row.key.sort for row in page.rows}
-                after, more = page.after, page.after is not None
-        return there
-
-    async def _write(self, user_id: str, moved: Moved) -> None:
-        """Write a memo with what leads to it, and then its log: a log that is there says that all of it is."""
-        if moved.memo is not None:
-            memo, copied = moved.memo, None
-            if self._audio is not None and moved.audio is not None:
-                copied = await self._audio.copy(memo, moved.old_id, moved.audio)
-            old_file = moved.audio.name if moved.audio is not None and copied is not None else None
-            if copied is not None:
-                memo = memo.model_copy(update={"audio_url": copied})
-            await gather_settled(
-                self._tables.moved.add_memo(user_id, moved.old_id, memo.id, old_file=old_file),
-                self._add(MEMOS, Key(user_id, memo.id), memo.document()),
-            )
-        await self._add(USAGE_LOGS, Key(f"{user_id}.{_log_kind(moved)}", moved.sort), moved.document)
-
-    async def _adopt(self, moved: Moved) -> None:
-        """Copy the audio of a memo that moved before without it."""
-        if self._audio is None or moved.audio is None or moved.memo is None:
-            return
-        memo = moved.memo
-        copied = await self._audio.copy(memo, moved.old_id, moved.audio)
-        there = None if copied is None else await self._tables.memos.get(memo.user_id, memo.id)
-        if there is not None and there.audio_url != copied:
-            await self._tables.moved.note_audio(memo.user_id, moved.old_id, moved.audio.name)
-            await self._store.extend(MEMOS, Key(memo.user_id, memo.id), "audio_url", copied)
-
-    async def _add(self, table: Table, key: Key, document: Document) -> None:
-        """Add a row that an earlier run may have added: then it stays."""
-        with suppress(AlreadyExists):
-            await self._store.add(table, key, document)
-
-    async def _remove_deleted(self, owner: Owner) -> None:
-        """Remove the memos that were deleted in the predecessor since they moved. What they counted stays."""
-        copy, tables, user_id = self._planner.copy, self._tables, owner.user.id
-        memos = copy.sorts_of_memos(owner.old.id)
-        after: str | None = None
-        while True:
-            page = await tables.moved.page(user_id, after=after, limit=1000)
-            gone = [row for row in page.rows if "memo_id" in row.document and row.key.sort not in memos]
-            await in_batches(self._remove(user_id, row) for row in gone)
-            after = page.after
-            if after is None:
-                return
-
-    async def _remove(self, user_id: str, row: Row) -> None:
-        memo_id = row.document["memo_id"]
-        await self._tables.usage_logs.mark_memo_deleted(user_id, memo_id, "", is_long=False)
-        await self._tables.memos.remove(user_id, memo_id)
-        await self._tables.moved.forget(row)
-        await self._store.delete(MOVED, row.key)
-
-    async def _write_counts(self, owner: Owner) -> None:
+    async def _write_counts(self, owner: MovedOwner) -> None:
         """Raise counters to what the predecessor counted. What was counted here since then stays."""
         user_id = owner.user.id
-        uses = [Target(name=f"{uses_prefix(user_id)}{moved.key.id}", value=moved.uses) for moved in owner.keys]
+        uses = [CounterTarget(name=f"{uses_prefix(user_id)}{moved.key.id}", value=moved.uses) for moved in owner.keys]
         there = await self._store.counters(f"{user_id}:")
         await in_batches(
             self._store.increment(target.name, target.value - there.get(target.name, 0), ends_at=target.ends_at)
@@ -253,22 +191,30 @@ class Mover:
             if moved.last_used_at is not None and iso(moved.last_used_at) > used.get(moved.key.id, "")
         )
 
-    async def _list_active(self, owner: Owner) -> None:
+    async def _list_active(self, owner: MovedOwner) -> None:
         """Put the owner on the lists of the days that housekeeping has still to look at."""
         today = self._planner.now.date()
         for day in (today - DAY, today):
-            made = self._planner.copy.of(owner.old.id, Kind.MADE, since=midnight(day), until=midnight(day + DAY))
+            made = self._planner.copy.of(owner.old.id, OldKind.MADE, since=midnight(day), until=midnight(day + DAY))
             if next(made, None) is not None:
                 await self._tables.active_owners.add(day, owner.user.id)
 
-    async def _count(self, counter: str, table: Table) -> None:
-        """Set the number of all rows of a table, since an interrupted run may have counted one twice or not at all."""
-        rows = 0
-        async for page in row_pages(self._store, table):
-            rows += len(page.rows)
+    async def _number_of_users(self) -> int:
+        number, after = 0, None
+        while True:
+            page = await self._store.page(USERS, "all", after=after, limit=1000)
+            number, after = number + len(page.rows), page.after
+            if after is None:
+                return number
+
+    async def _number_of_subscriptions(self) -> int:
+        return sum([len(page.rows) async for page in row_pages(self._store, SUBSCRIPTIONS)])
+
+    async def _count(self, counter: str, number: int) -> None:
+        """Set a counter of rows: a run that was killed may have counted one twice, or not at all."""
         there = (await self._store.counters(counter)).get(counter, 0)
-        if rows != there:
-            await self._store.increment(counter, rows - there)
+        if number != there:
+            await self._store.increment(counter, number - there)
 
 
 def _caught_up(row: User, planned: User) -> User:
@@ -300,12 +246,3 @@ def _merged(entries: Entries, ours: Sequence[MovedKey], now: datetime) -> Entrie
 
 def _ids(ours: Iterable[MovedKey]) -> set[str]:
     return {moved.key.id for moved in ours}
-
-
-def _log_kind(moved: Moved) -> LogKind:
-    return LogKind.MEMOS if moved.kind is Kind.MADE else LogKind.EVENTS
-
-
-def _batches(rows: Iterator[T], size: int) -> Iterator[list[T]]:
-    while batch := list(islice(rows, size)):
-        yield batch

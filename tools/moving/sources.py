@@ -90,20 +90,21 @@ class SqliteSource:
 class MicroSource:
     """The predecessor's documents, also beside ours: those have keys that begin with a table's name and `!`."""
 
-    def __init__(self, client: MicroClient) -> None:
+    def __init__(self, client: MicroClient, *, limit: int = PAGE) -> None:
         self._client = client
+        self._limit = limit
 
     async def pages(self, table: str) -> AsyncIterator[OldRows]:
         start: str | None = None
         while True:
             try:
-                documents = await self._client.query(table, start=start, limit=PAGE)
+                documents = await self._client.query(table, start=start, limit=self._limit)
             except DatabasesFull:  # the server has no room for the name, so it has no documents of it either
                 return
             except MicroError as exc:
                 raise Impossible(f"HYPR Micro cannot be read: {exc}") from exc
             yield [(document.key, document.value) for document in documents if not _is_ours(document.key)]
-            if len(documents) < PAGE:
+            if len(documents) < self._limit:
                 return
             last = documents[-1].key
             # `"` is the character after `!`: our rows of one table are skipped by one step.

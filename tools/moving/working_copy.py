@@ -36,7 +36,7 @@ CREATE INDEX by_owner ON rows (kind, owner, at, n);
 """
 
 
-class Kind(StrEnum):
+class OldKind(StrEnum):
     """The predecessor's tables. Its logs of memos are apart from its other logs."""
 
     USERS = "users"
@@ -49,17 +49,17 @@ class Kind(StrEnum):
 
     @property
     def table(self) -> str:
-        return "usage_logs" if self in (Kind.MADE, Kind.EVENTS) else self.value
+        return "usage_logs" if self in (OldKind.MADE, OldKind.EVENTS) else self.value
 
 
-HISTORY: Final = (Kind.MEMOS, Kind.MADE, Kind.EVENTS)
+HISTORY: Final = (OldKind.MEMOS, OldKind.MADE, OldKind.EVENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Old:
     """A row. Without a date of its own (`is_dated`) it has that of its owner."""
 
-    kind: Kind
+    kind: OldKind
     id: str
     at: datetime
     is_dated: bool
@@ -82,14 +82,14 @@ class WorkingCopy:
         self._leave_orphans(findings)
         self._date()
 
-    def count(self, kind: Kind) -> int:
+    def count(self, kind: OldKind) -> int:
         return int(self.sql.execute("SELECT count(*) FROM rows WHERE kind = ?", (kind,)).fetchone()[0])
 
     def users(self) -> Iterator[Old]:
         """Yield all users, the first to sign up first."""
-        yield from self._rows(Kind.USERS, "", ())
+        yield from self._rows(OldKind.USERS, "", ())
 
-    def of(self, owner: str, kind: Kind, *, since: datetime = EARLIEST, until: datetime = LATEST) -> Iterator[Old]:
+    def of(self, owner: str, kind: OldKind, *, since: datetime = EARLIEST, until: datetime = LATEST) -> Iterator[Old]:
         """Yield an owner's rows from `since` up to `until`, exclusive, the oldest first."""
         times = (milliseconds(since), milliseconds(until))
         yield from self._rows(kind, " AND owner = ? AND at >= ? AND at < ?", (owner, *times))
@@ -98,30 +98,38 @@ class WorkingCopy:
         """Return the names by which the map of ids knows an owner's memos."""
         self.sql.execute("CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY)")
         self.sql.execute("DELETE FROM names")
-        memos = self.sql.execute("SELECT id FROM rows WHERE kind = ? AND owner = ?", (Kind.MEMOS, owner))
+        memos = self.sql.execute("SELECT id FROM rows WHERE kind = ? AND owner = ?", (OldKind.MEMOS, owner))
         self.sql.executemany("INSERT INTO names VALUES (?)", ((memo_sort(row_id),) for (row_id,) in memos))
         return Names(self.sql)
 
-    def first(self, owner: str, *kinds: Kind) -> datetime | None:
+    def first(self, owner: str, *kinds: OldKind) -> datetime | None:
         """Return the time of an owner's first row of these kinds."""
         return self._edge("min", owner, kinds)
 
-    def last(self, owner: str, *kinds: Kind) -> datetime | None:
+    def last(self, owner: str, *kinds: OldKind) -> datetime | None:
         return self._edge("max", owner, kinds)
+
+    def calls_by_key(self, owner: str) -> dict[str, int]:
+        """Return how many logs of memos an owner has of each key, by the keys' ids."""
+        asked = (
+            "SELECT json_extract(doc, '$.api_key_id'), count(*) FROM rows WHERE kind = ? AND owner = ?"
+            " AND json_extract(doc, '$.api_key_id') IS NOT NULL GROUP BY 1"
+        )
+        return {str(key): calls for key, calls in self.sql.execute(asked, (OldKind.MADE, owner))}
 
     def digest(self, owner: str) -> str:
         """Return a digest of all that there is of an owner: equal ones need not be moved again."""
         digest = hashlib.sha256()
         asked = "SELECT kind, id, at, doc FROM rows WHERE owner = ? AND kind = ? ORDER BY id"
-        for kind in Kind:
+        for kind in OldKind:
             for row in self.sql.execute(asked, (owner, kind)):
                 digest.update(json.dumps(row).encode())
         return digest.hexdigest()
 
     def _add(self, table: str, name: str, values: dict[str, Any], findings: Findings) -> None:
         row_id = text(values.get("id")) or name
-        kind = Kind(table) if table != "usage_logs" else _kind_of_log(values)
-        owner = row_id if kind is Kind.USERS else text(values.get("user_id"))
+        kind = OldKind(table) if table != "usage_logs" else _kind_of_log(values)
+        owner = row_id if kind is OldKind.USERS else text(values.get("user_id"))
         at = moment(values.get("created_at"))
         is_dated = at is not None and at <= self._latest
         row = (kind, row_id, owner, milliseconds(at) if at and is_dated else None, is_dated, json.dumps(values))
@@ -132,7 +140,7 @@ class WorkingCopy:
     def _leave_orphans(self, findings: Findings) -> None:
         nobodys = "kind != 'users' AND (owner IS NULL OR owner NOT IN (SELECT id FROM rows WHERE kind = 'users'))"
         for kind, row_id, owner in self.sql.execute(f"SELECT kind, id, owner FROM rows WHERE {nobodys} ORDER BY n"):  # noqa: S608
-            findings.leave(Kind(kind).table, row_id, "its user does not exist", detail=f"user {owner}")
+            findings.leave(OldKind(kind).table, row_id, "its user does not exist", detail=f"user {owner}")
         self.sql.execute(f"DELETE FROM rows WHERE {nobodys}")  # noqa: S608
 
     def _date(self) -> None:
@@ -140,20 +148,20 @@ class WorkingCopy:
         undated = self.sql.execute("SELECT id, doc FROM rows WHERE kind = 'users' AND at IS NULL").fetchall()
         for owner, doc in undated:
             changed = moment(json.loads(doc).get("updated_at"))
-            at = changed if changed and changed <= self._latest else self.first(owner, *Kind) or EARLIEST
+            at = changed if changed and changed <= self._latest else self.first(owner, *OldKind) or EARLIEST
             self.sql.execute("UPDATE rows SET at = ? WHERE kind = 'users' AND id = ?", (milliseconds(at), owner))
         self.sql.execute(
             "UPDATE rows SET at = (SELECT owners.at FROM rows owners"
             " WHERE owners.kind = 'users' AND owners.id = rows.owner) WHERE at IS NULL"
         )
 
-    def _edge(self, function: str, owner: str, kinds: tuple[Kind, ...]) -> datetime | None:
+    def _edge(self, function: str, owner: str, kinds: tuple[OldKind, ...]) -> datetime | None:
         asked = f"SELECT {function}(at) FROM rows WHERE kind = ? AND owner = ?"  # noqa: S608
         edges = [self.sql.execute(asked, (kind, owner)).fetchone()[0] for kind in kinds]
         known = [ms for ms in edges if ms is not None]
         return from_milliseconds((min if function == "min" else max)(known)) if known else None
 
-    def _rows(self, kind: Kind, condition: str, values: tuple[str | int, ...]) -> Iterator[Old]:
+    def _rows(self, kind: OldKind, condition: str, values: tuple[str | int, ...]) -> Iterator[Old]:
         asked = f"SELECT id, at, is_dated, doc FROM rows WHERE kind = ?{condition} ORDER BY at, n"  # noqa: S608
         for row_id, at, is_dated, doc in self.sql.execute(asked, (kind, *values)):
             yield Old(kind=kind, id=row_id, at=from_milliseconds(at), is_dated=bool(is_dated), values=json.loads(doc))
@@ -184,5 +192,5 @@ def working_copy(*, now: datetime, folder: Path | None = None) -> Iterator[Worki
             connection.close()
 
 
-def _kind_of_log(values: dict[str, Any]) -> Kind:
-    return Kind.MADE if values.get("action") == "memo_created" else Kind.EVENTS
+def _kind_of_log(values: dict[str, Any]) -> OldKind:
+    return OldKind.MADE if values.get("action") == "memo_created" else OldKind.EVENTS

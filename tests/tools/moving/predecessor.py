@@ -14,14 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import bcrypt
 import httpx
 
+from shared.api_keys.minting import digest
 from shared.audio.files import AudioFiles
 from shared.micro import Direct, MicroClient
+from shared.stores.micro.store import MicroStore
 from shared.stores.port import Document, Store
 from shared.tables import TABLES, Tables
 from tests.fakes.standin import KEY, StandIn
-from tests.fakes.standin_network import ManualClock, StandInTransport
+from tests.fakes.standin_network import Faults, ManualClock, StandInTransport, none
 from tools.maintain.content import Content, counters_content, table_content
 from tools.moving.audio import AudioMover
 from tools.moving.findings import Findings
@@ -31,6 +34,14 @@ from tools.moving.sources import MicroSource, OldRows, Source, opened_source
 from tools.moving.working_copy import working_copy
 
 DATA: Final = Path(__file__).parent / "data"
+
+LIVE: Final = "at_live_" + 42 * "a" + "A"
+TEST: Final = "at_test_" + 42 * "b" + "A"
+OTHER: Final = "at_live_" + 42 * "c" + "A"
+
+PASSWORD: Final = "analytical-engine-1"
+BCRYPT_4: Final = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$" + 22 * b".").decode()
+"""The cheapest hash of PASSWORD."""
 
 MOVED_AT: Final = datetime(2026, 11, 28, 12, tzinfo=UTC)
 """Some hours after the newest rows."""
@@ -89,10 +100,16 @@ class GivenSource:
         yield [(f"row {number}", dict(values)) for number, values in enumerate(self.rows.get(table, []))]
 
 
-def micro_client(server: StandIn) -> MicroClient:
+def micro_client(server: StandIn, faults: Faults = none) -> MicroClient:
     clock = ManualClock()
-    http = httpx.AsyncClient(transport=StandInTransport(server, clock=clock))
+    http = httpx.AsyncClient(transport=StandInTransport(server, faults=faults, clock=clock))
     return MicroClient(http, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep)
+
+
+def micro_store(server: StandIn, node: int, faults: Faults = none) -> MicroStore:
+    return MicroStore(
+        micro_client(server, faults), node=f"{node:016x}", clock=lambda: MOVED_AT, sleep=ManualClock().sleep
+    )
 
 
 async def micro_source(server: StandIn) -> MicroSource:
@@ -139,3 +156,78 @@ async def content(store: Store, now: datetime = MOVED_AT) -> dict[str, Content]:
     async for part in counters_content(store, lambda: now):
         found["counters"] = part
     return found
+
+
+def user_row(old_id: str = "user_1", **fields: Any) -> Document:
+    """Return a row of a user; each field can be given another value."""
+    row = {
+        "id": old_id,
+        "email": f"{old_id}@example.org",
+        "password_hash": BCRYPT_4,
+        "tier": "hobby",
+        "role": "user",
+        "created_at": "2026-11-01T08:00:00.000Z",
+        "updated_at": "2026-11-01T08:00:00.000Z",
+    }
+    return row | fields
+
+
+def key_row(secret: str, *, user: str = "user_1", **fields: Any) -> Document:
+    row = {
+        "id": f"key-{digest(secret)[:8]}",
+        "user_id": user,
+        "key_hash": digest(secret),
+        "prefix": secret[:8],
+        "name": "build",
+        "usage_count": 3,
+        "last_used_at": "2026-11-28T09:10:11.000Z",
+        "is_active": 1,
+        "created_at": "2026-11-01T08:00:00.000Z",
+    }
+    return row | fields
+
+
+def memo_row(old_id: str = "memo_1", *, user: str = "user_1", **fields: Any) -> Document:
+    row = {
+        "id": old_id,
+        "user_id": user,
+        "api_key_id": f"key-{digest(LIVE)[:8]}",
+        "text": "Hello",
+        "voice": "sam",
+        "audio_url": f"https://talk.example.org/audio/{old_id}.mp3",
+        "duration_seconds": 0.4,
+        "character_count": 5,
+        "created_at": "2026-11-28T09:10:11.000Z",
+    }
+    return row | fields
+
+
+def log_row(old_id: str = "log_1", *, user: str = "user_1", **fields: Any) -> Document:
+    row = {
+        "id": old_id,
+        "user_id": user,
+        "api_key_id": f"key-{digest(LIVE)[:8]}",
+        "action": "memo_created",
+        "metadata": '{"voice":"sam","characterCount":5,"duration":0.4}',
+        "created_at": "2026-11-28T09:10:11.004Z",
+    }
+    return row | fields
+
+
+def small() -> dict[str, list[Document]]:
+    """Return a little of everything: two users of one address, keys, memos, logs, a subscription and a count."""
+    return {
+        "users": [user_row(), user_row("user_2", email="User_1@example.org", tier="pro")],
+        "api_keys": [key_row(LIVE), key_row(TEST), key_row(OTHER, user="user_2", is_active=0)],
+        "memos": [memo_row(), memo_row("memo_2", created_at="2026-10-05T10:00:00.000Z", text=None)],
+        "usage_logs": [
+            log_row(),
+            log_row("log_2", created_at="2026-10-05 10:00:01"),
+            log_row("log_3", created_at="2026-10-06 10:00:01"),
+            log_row("log_4", user="user_2", action="key_revoked", metadata="{}"),
+        ],
+        "subscriptions": [{"id": "s", "user_id": "user_2", "stripe_customer_id": "cus_1", "status": "active"}],
+        "rate_limits": [
+            {"id": 1, "user_id": "user_1", "api_key_id": key_row(LIVE)["id"], "date": "2026-11-28", "count": 7}
+        ],
+    }
