@@ -78,6 +78,7 @@ module.exports = async ({ resolveVariable }) => {
     reserved: {
       users: reserved(env, "RESERVED_CONCURRENCY_USERS"),
       health: reserved(env, "RESERVED_CONCURRENCY_HEALTH"),
+      housekeeping: reserved(env, "RESERVED_CONCURRENCY_HOUSEKEEPING"),
     },
     refusalsAlarm: count(env, "REFUSALS_ALARM", 500),
     throttleRate: count(env, "THROTTLE_RATE", 200),

@@ -22,6 +22,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem DeleteItem",
         "key_uses": "PutItem Query BatchWriteItem",
         "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
         "memos": "Query BatchWriteItem",
         "long_memos": "GetItem DeleteItem Query",
         "usage_logs": "PutItem Query BatchWriteItem",
@@ -31,6 +32,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "subscriptions": "GetItem DeleteItem",
         "stripe_ids": "GetItem DeleteItem",
         "closing": "PutItem",
+        "moved": "DeleteItem Query BatchWriteItem",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "keys": {
@@ -46,10 +48,12 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "GetItem",
         "key_uses": "PutItem",
         "idempotency_keys": "GetItem PutItem UpdateItem",
+        "speech_calls": "GetItem PutItem",
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
         "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
         "long_memos": "GetItem PutItem DeleteItem",
+        "moved": "GetItem",
         COUNTERS: "Query UpdateItem",
     },
     "mcp": {
@@ -72,6 +76,25 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "usage_months": "PutItem UpdateItem DeleteItem Query",
         COUNTERS: "UpdateItem",
     },
+    "housekeeping": {
+        "users": "GetItem DeleteItem",
+        "emails": "GetItem DeleteItem",
+        "api_keys": "GetItem UpdateItem Query BatchWriteItem",
+        "key_rings": "GetItem PutItem Query BatchWriteItem",
+        "key_uses": "Query BatchWriteItem",
+        "idempotency_keys": "Query BatchWriteItem",
+        "memos": "GetItem UpdateItem DeleteItem Query BatchWriteItem",
+        "long_memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "usage_days": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "usage_months": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "active_owners": "Query DeleteItem BatchWriteItem",
+        "subscriptions": "GetItem DeleteItem",
+        "stripe_ids": "GetItem DeleteItem",
+        "closing": "PutItem DeleteItem Query",
+        "housekeeping": "GetItem PutItem Query",
+        COUNTERS: "Query UpdateItem BatchWriteItem",
+    },
     "usage": {
         "users": "GetItem",
         "api_keys": "GetItem",
@@ -84,8 +107,11 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         COUNTERS: "Query",
     },
     "subscriptions": {
-        "users": "GetItem",
-        "subscriptions": "GetItem",
+        "users": "GetItem PutItem",
+        "subscriptions": "GetItem PutItem",
+        "stripe_ids": "GetItem PutItem",
+        "usage_logs": "PutItem",
+        COUNTERS: "UpdateItem",
     },
     "health": {
         "key_uses": "GetItem",
@@ -96,6 +122,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
+    "housekeeping": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "mcp": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
@@ -104,6 +131,7 @@ AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
 """By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
 
 QUEUE: Final[Mapping[str, str]] = {
+    "housekeeping": "SendMessage",
     "memos": "SendMessage",
     "mcp": "SendMessage",
     "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",

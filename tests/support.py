@@ -119,6 +119,10 @@ class Intercepted:
     def reserves_at_once(self) -> bool:
         return self._store.reserves_at_once
 
+    @property
+    def keeps_ended_counters(self) -> bool:
+        return self._store.keeps_ended_counters
+
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 for those who count
         return await call()
 
@@ -237,7 +241,7 @@ class Refused(Exception):
 
 
 def services_on(store: Store, clock: FakeClock | None = None) -> Services:
-    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
+    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000), failed_login_ms=0)
     return Services.on(store, settings, passwords=cheap_passwords(), clock=clock or FakeClock())
 
 

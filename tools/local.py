@@ -171,7 +171,7 @@ async def _go_on(services: Services) -> None:
     if services.settings.speech.queue_url:
         return
     try:
-        sent = await services.speaker.send_stopped(services.queue, idle=timedelta())
+        sent = (await services.speaker.send_stopped(services.queue, idle=timedelta())).done
     except (StoreError, AudioPlaceFailed, NotYet) as exc:
         print(f"long memos of an earlier run could not be gone on with: {exc}", file=sys.stderr)
         return

@@ -8,11 +8,12 @@ from handlers.mcp_protocol.content import TextBlock, ToolAnswer
 from handlers.mcp_protocol.memo_audio import MOST_INCLUDED, audio_blocks
 from handlers.mcp_protocol.tools import A, Arguments, Tool, ToolCall
 from handlers.models.base import Answer, Message
-from handlers.models.fields import FORMATS, AudioFormat, RequiredText, VoiceName, at_most, voice_named
+from handlers.models.fields import AudioFormat, RequiredText, VoiceName, at_most, voice_named
 from handlers.models.idempotency import IdempotencyName
 from handlers.models.limits import AllowanceAnswer
 from handlers.models.memos import MemoAnswer, VoiceEntry
 from handlers.models.queries import window
+from shared.audio.files import DEFAULT_FORMAT, MEDIA_TYPES
 from shared.memos.idempotency import Idempotent
 from shared.memos.memos import MAX_CHARACTERS
 from shared.memos.requests import Draft
@@ -46,7 +47,9 @@ class CreateMemoArguments(Arguments):
     title: Annotated[
         Annotated[str, at_most(200)] | None, Field(description="A title for lists, at most 200 characters. Not spoken")
     ] = None
-    format: Annotated[AudioFormat | None, Field(description=f"{', '.join(FORMATS)}; default {FORMATS[0]}")] = None
+    format: Annotated[AudioFormat | None, Field(description=f"{', '.join(MEDIA_TYPES)}; default {DEFAULT_FORMAT}")] = (
+        None
+    )
     idempotency_key: Annotated[
         IdempotencyName | None,
         Field(
@@ -103,7 +106,7 @@ async def _list_voices(call: ToolCall[NoArguments]) -> ToolAnswer:
 async def _create_memo(call: ToolCall[CreateMemoArguments]) -> ToolAnswer:
     asked, services = call.arguments, call.services
     draft = Draft(
-        text=asked.text, voice=VOICES[asked.voice], title=asked.title or None, format=asked.format or FORMATS[0]
+        text=asked.text, voice=VOICES[asked.voice], title=asked.title or None, format=asked.format or DEFAULT_FORMAT
     )
     if asked.idempotency_key is None:
         (memo, allowance), is_replay = await services.memos.make(call.key, draft), False

@@ -7,13 +7,23 @@
 | `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
 | `AudioNotReady` | count | answers 503 while a memo's audio is being made: no failure |
 | `MailErrors` | count | mails that were not sent |
+| `PlanChanges` | count | users who were put on another tier by what Stripe says |
+| `StripeLatency` | ms | each request to Stripe, with its repeats |
 | `Duration` | ms | from the request to the end of its answer |
 | `StoreRequests` | count | requests to the store |
 | `StoreLatency` | ms | each of them |
 | `SpeechLatency` | ms | each speech that was made for a live key |
 | `ColdStarts` | count | first requests of a container |
 
-The function is the only dimension, so each has at most these thirteen series. The route, the error's code and the
+A run of housekeeping has `Duration`, `StoreRequests`, `StoreLatency`, and of its own:
+
+| metric | unit | |
+|---|---|---|
+| `WorkDone` | count | pieces of work that were done |
+| `WorkFailed` | count | pieces, or whole jobs, that failed; the next run repeats them |
+| `OldestWork` | s | for how long the oldest piece that is left has been due; missing if a job failed |
+
+The function is the only dimension, so each has at most these fifteen series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
 """
 
@@ -84,12 +94,17 @@ def emit(served: Served, *, function: str) -> None:
     metrics.add_dimension("function", function)
     metrics.add_metric("Duration", "Milliseconds", served.duration_ms)
     metrics.add_metric("StoreRequests", "Count", len(spent.store_ms))
-    for name, times in (("StoreLatency", spent.store_ms), ("SpeechLatency", spent.speech_ms)):
+    for name, times in (
+        ("StoreLatency", spent.store_ms),
+        ("SpeechLatency", spent.speech_ms),
+        ("StripeLatency", spent.stripe_ms),
+    ):
         for took_ms in times[:VALUES]:
             metrics.add_metric(name, "Milliseconds", round(took_ms, 3))
     counts = (
         ("Memos", spent.memos),
         ("MailErrors", spent.mails_failed),
+        ("PlanChanges", spent.plans_changed),
         ("ColdStarts", int(served.cold_start)),
         (kind_of_error(spent.error_status or served.status, spent.error), 1),
     )
@@ -108,4 +123,23 @@ def emit(served: Served, *, function: str) -> None:
     for name, value in beside.items():
         if value is not None:
             metrics.add_metadata(name, value)
+    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is
+
+
+def emit_run(
+    *, function: str, done: int, failed: int, oldest_s: float | None, spent: RequestStats, duration_ms: float
+) -> None:
+    """Write the metrics of a run of housekeeping, likewise."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 for those who collect them
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension("function", function)
+    metrics.add_metric("Duration", "Milliseconds", duration_ms)
+    metrics.add_metric("StoreRequests", "Count", len(spent.store_ms))
+    metrics.add_metric("WorkDone", "Count", done)
+    metrics.add_metric("WorkFailed", "Count", failed)
+    if oldest_s is not None:
+        metrics.add_metric("OldestWork", "Seconds", oldest_s)
+    for took_ms in spent.store_ms[:VALUES]:
+        metrics.add_metric("StoreLatency", "Milliseconds", round(took_ms, 3))
     print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is

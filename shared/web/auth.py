@@ -277,6 +277,9 @@ SessionUser = Annotated[User, Depends(_user)]
 MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
 """An API key, which may be checked while its owner is read: await `check` before anything is answered."""
 
+AnyKey = Annotated[PresentedKey, _key_with()]
+"""An API key with any scopes."""
+
 MemoWriter = Annotated[Caller, _caller_with(Scope.MEMO_WRITE)]
 MemoReader = Annotated[Caller, _caller_with(Scope.MEMO_READ)]
 UsageReader = Annotated[Caller, _caller_with(Scope.USAGE_READ)]

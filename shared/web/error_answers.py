@@ -30,6 +30,7 @@ _log = logging.getLogger("agent_talk.errors")
 
 _EXPECTED: Final = {
     "string_type": "string",
+    "float_type": "number",
     "bool_type": "boolean",
     "bool_parsing": "boolean",
     "int_type": "integer",

@@ -16,6 +16,7 @@ from shared.core.parameters import SECRETS, SUFFIX
 from shared.core.settings import DEVELOPMENT_SECRET
 from shared.web.function import Function
 from shared.web.queue_function import QueueFunction
+from shared.web.schedule_function import ScheduleFunction
 from tools.local import FUNCTIONS
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "serverless.yml").read_text())
@@ -54,13 +55,13 @@ def declared_paths(name: str) -> list[str]:
 
 
 def test_every_function_is_declared_and_served_locally() -> None:
-    assert set(DECLARED) == {*FUNCTIONS, "speaker"}  # a task of the process does what the speaker does
+    assert set(DECLARED) == {*FUNCTIONS, "speaker", "housekeeping"}  # a task of the process does what the speaker does
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
 def test_each_declared_handler_imports(name: str) -> None:
     module, _, attribute = DECLARED[name]["handler"].rpartition(".")
-    kind = QueueFunction if name == "speaker" else Function
+    kind = {"speaker": QueueFunction, "housekeeping": ScheduleFunction}.get(name, Function)
     assert isinstance(getattr(importlib.import_module(module.replace("/", ".")), attribute), kind)
 
 
@@ -150,7 +151,7 @@ def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
 def test_every_setting_reaches_the_functions() -> None:
     core = Path(__file__).parents[2] / "shared" / "core"
     settings = (core / "settings.py").read_text() + (core / "speech_settings.py").read_text()
-    settings += (core / "mail_settings.py").read_text()
+    settings += (core / "mail_settings.py").read_text() + (core / "billing_settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     local_only |= {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}  # the runtime's

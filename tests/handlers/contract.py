@@ -109,6 +109,14 @@ def check_error(status: int, headers: Mapping[str, str], error: Any) -> None:
         assert headers["www-authenticate"] == "Bearer"
 
 
+def check_openai_error(status: int, headers: Mapping[str, str], error: Any) -> None:
+    """Assert that an error is in OpenAI's envelope, with one of our codes, and tells its SDK when to give up."""
+    assert error.keys() == {"message", "type", "param", "code"}, error
+    assert status in STATUS[error["code"]], (status, error)
+    assert error["message"].strip(), error
+    assert (headers.get("x-should-retry") == "false") == (status < 500 and status != 409), (status, headers)
+
+
 def check_rpc(status: int, answer: Any) -> None:
     """Assert that an answer is one of JSON-RPC, and an error one of the protocol's, with a status that it may have."""
     assert answer["jsonrpc"] == "2.0"

@@ -163,8 +163,9 @@ def test_paths_belong_to_one_function() -> None:
 
 @every_document
 def test_model_fields_are_camel_case(name: str) -> None:
-    """In requests and answers."""
-    for model in DOCUMENTS[name].get("components", {}).get("schemas", {}).values():
+    """In requests and answers, but for those that OpenAI named."""
+    models = DOCUMENTS[name].get("components", {}).get("schemas", {})
+    for model in (of for called, of in models.items() if called not in {"CreateSpeech", "ModelEntry"}):
         for field in model.get("properties", {}):
             assert re.fullmatch(r"[a-z][A-Za-z]*", field)
 

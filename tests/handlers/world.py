@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
-from handlers import speaker
+from handlers import housekeeping, speaker
 from shared.accounts.passwords import Passwords
 from shared.audio.opening import AudioPlace, open_audio
 from shared.core.settings import Settings
@@ -32,7 +32,10 @@ from shared.web.function import Function
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
-from tests.handlers.contract import check_error, check_rpc, check_status
+from tests.fakes.stripe_network import StripeTransport
+from tests.fakes.stripe_server import FakeStripe
+from tests.fakes.stripe_world import stripe_at
+from tests.handlers.contract import check_error, check_openai_error, check_rpc, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -123,6 +126,8 @@ class World:
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
+        self.stripe = FakeStripe(now=self._now)
+        self.stripe_network = StripeTransport(self.stripe)
         self.is_down = False
         self.loops: set[int] = set()
         self.built: list[Services] = []
@@ -131,6 +136,7 @@ class World:
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = self._functions()
         self.speaker = speaker.handler.with_environment(self.environ, partial(self._build, "speaker"))
+        self.housekeeping = housekeeping.handler.with_environment(self.environ, partial(self._build, "housekeeping"))
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -152,7 +158,8 @@ class World:
         if function == "mcp" and b'"jsonrpc"' in answer.body:
             check_rpc(answer.status, answer.json)
         elif answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
-            check_error(answer.status, headers, answer.error)
+            check = check_openai_error if "param" in answer.error else check_error
+            check(answer.status, headers, answer.error)
         return answer
 
     def send(
@@ -264,6 +271,7 @@ class World:
         for function in self.functions.values():
             function.close()
         self.speaker.close()
+        self.housekeeping.close()
         self._opened.close()
 
     def _functions(self) -> dict[str, Function]:
@@ -282,11 +290,15 @@ class World:
             audio=audio,
             speakers=None if self._speakers is None else self._speakers(audio),
             mailer=self.mails,
+            stripe=stripe_at(self.stripe_network, settings.billing),
             sleep=self._sleep,
             queue=self._queue,
         )
         self.built.append(services)
         return services
+
+    def _now(self) -> float:
+        return self.clock.at.timestamp()
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
