@@ -4,7 +4,7 @@ Each function has a role of its own, which writes its own log group, reads the s
 with the rows of each table what the function's routes do; nothing else is in it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from deploy.permissions import AUDIO, DESCRIBE, MAILERS, PERMITTED, QUEUE, SPEAKERS
@@ -36,8 +36,9 @@ SECRET_POLICIES: Final = (
     "ElevenLabsKeyPolicy",
     "OpenAiKeyPolicy",
     "SmtpPasswordPolicy",
+    "StripePolicy",
 )
-"""Each reads one secret."""
+"""Each reads one secret; the last one reads several, since a role takes ten managed policies."""
 
 
 def check_role(
@@ -72,12 +73,11 @@ def check_role(
     _check_rows(function, rows, table=table)
 
 
-def check_secrets(template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+def check_secrets(template: Mapping[str, Any], parameters: Mapping[str, str | Sequence[str]]) -> None:
     """`parameters` are the names of the secrets, by the policy that reads each. Raises TemplateFault."""
     for policy in SECRET_POLICIES:
         may = _statements(template["Resources"][policy]["Properties"]) if policy in template["Resources"] else []
-        name = parameters.get(policy)
-        needs = [_allowed(["ssm:GetParameters"], {"Fn::Sub": PARAMETER + name})] if name else []
+        needs = [_allowed(["ssm:GetParameters"], _parameters(parameters[policy]))] if policy in parameters else []
         if may != needs:
             raise TemplateFault(f"{policy} allows {may}, and should {needs}")
 
@@ -145,6 +145,11 @@ def _check_rows(function: str, statements: list[dict[str, Any]], *, table: str) 
     for key in sorted(may.keys() | needs.keys()):
         if may.get(key) != needs.get(key):
             raise TemplateFault(f"{function} may do {may.get(key)} with {key}, and needs {needs.get(key)}")
+
+
+def _parameters(names: str | Sequence[str]) -> Any:
+    """Return the resource of a statement that reads one parameter, or several."""
+    return {"Fn::Sub": PARAMETER + names} if isinstance(names, str) else [_parameters(name) for name in names]
 
 
 def _allowed(actions: Iterable[str], resource: Any) -> dict[str, Any]:

@@ -21,7 +21,9 @@ class Deployment:
     env: Mapping[str, str]
     makes_table: bool
     table: str = ""
-    parameters: Mapping[str, str] = field(default_factory=lambda: {"SessionSecretPolicy": SESSION_SECRET})
+    parameters: Mapping[str, str | Sequence[str]] = field(
+        default_factory=lambda: {"SessionSecretPolicy": SESSION_SECRET}
+    )
 
     @property
     def bucket(self) -> object:
@@ -51,6 +53,14 @@ _SECRETS: Final = {
     "ELEVENLABS_API_KEY": CANARY,
     "OPENAI_API_KEY": CANARY,
     "SMTP_PASSWORD": CANARY,
+    "STRIPE_SECRET_KEY": CANARY,
+    "STRIPE_WEBHOOK_SECRET": CANARY,
+}
+
+_STRIPE: Final = {
+    "STRIPE_SECRET_KEY_PARAMETER": "/agent-talk/production/stripe-secret-key",
+    "STRIPE_WEBHOOK_SECRET_PARAMETER": "/agent-talk/production/stripe-webhook-secret",
+    "STRIPE_PRICE_PRO_PARAMETER": "/agent-talk/production/stripe-price-pro",
 }
 
 _SES: Final = {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
@@ -87,6 +97,7 @@ DEPLOYMENTS: Final = (
             "SPEECH_PRO": "elevenlabs",
             **_SES,
             "ELEVENLABS_API_KEY_PARAMETER": "/agent-talk/production/elevenlabs-api-key",
+            **_STRIPE,
             "AUDIO": "s3",
             "DOMAIN_NAME": "api.example.org",
             "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
@@ -99,6 +110,7 @@ DEPLOYMENTS: Final = (
         parameters={
             "SessionSecretPolicy": SESSION_SECRET,
             "ElevenLabsKeyPolicy": "/agent-talk/production/elevenlabs-api-key",
+            "StripePolicy": tuple(_STRIPE.values()),
         },
     ),
     Deployment(

@@ -22,6 +22,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem DeleteItem",
         "key_uses": "PutItem Query BatchWriteItem",
         "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
         "memos": "Query BatchWriteItem",
         "long_memos": "GetItem DeleteItem Query",
         "usage_logs": "PutItem Query BatchWriteItem",
@@ -31,6 +32,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "subscriptions": "GetItem DeleteItem",
         "stripe_ids": "GetItem DeleteItem",
         "closing": "PutItem",
+        "moved": "DeleteItem Query BatchWriteItem",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "keys": {
@@ -46,7 +48,20 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "GetItem",
         "key_uses": "PutItem",
         "idempotency_keys": "GetItem PutItem UpdateItem",
+        "speech_calls": "GetItem PutItem",
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
+        "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
+        "active_owners": "PutItem",
+        "long_memos": "GetItem PutItem DeleteItem",
+        "moved": "GetItem",
+        COUNTERS: "Query UpdateItem",
+    },
+    "mcp": {
+        "users": "GetItem",
+        "api_keys": "GetItem",
+        "key_uses": "PutItem",
+        "idempotency_keys": "GetItem PutItem UpdateItem",
+        "memos": "GetItem PutItem DeleteItem Query",
         "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
         "long_memos": "GetItem PutItem DeleteItem",
@@ -68,6 +83,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem Query BatchWriteItem",
         "key_uses": "Query BatchWriteItem",
         "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
         "memos": "GetItem UpdateItem DeleteItem Query BatchWriteItem",
         "long_memos": "GetItem PutItem DeleteItem Query",
         "usage_logs": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
@@ -78,6 +94,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "stripe_ids": "GetItem DeleteItem",
         "closing": "PutItem DeleteItem Query",
         "housekeeping": "GetItem PutItem Query",
+        "moved": "DeleteItem Query BatchWriteItem",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "usage": {
@@ -98,6 +115,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem",
         "key_uses": "Query BatchWriteItem",
         "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
         "memos": "Query BatchWriteItem",
         "long_memos": "GetItem DeleteItem Query",
         "usage_logs": "PutItem Query BatchWriteItem",
@@ -108,11 +126,15 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "stripe_ids": "GetItem DeleteItem",
         "closing": "PutItem",
         "housekeeping": "Query",
+        "moved": "DeleteItem Query BatchWriteItem",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "subscriptions": {
-        "users": "GetItem",
-        "subscriptions": "GetItem",
+        "users": "GetItem PutItem",
+        "subscriptions": "GetItem PutItem",
+        "stripe_ids": "GetItem PutItem",
+        "usage_logs": "PutItem",
+        COUNTERS: "UpdateItem",
     },
     "health": {
         "key_uses": "GetItem",
@@ -126,6 +148,7 @@ AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "admin": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "housekeeping": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "mcp": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }
@@ -134,11 +157,12 @@ AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
 QUEUE: Final[Mapping[str, str]] = {
     "housekeeping": "SendMessage",
     "memos": "SendMessage",
+    "mcp": "SendMessage",
     "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
 }
 """By function, what it may do with the queue of long memos. Others do nothing with it."""
 
-SPEAKERS: Final = frozenset({"memos", "speaker"})
+SPEAKERS: Final = frozenset({"memos", "mcp", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
 MAILERS: Final = frozenset({"users", "admin"})

@@ -5,13 +5,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from handlers import memos_audio
+from handlers import memos_audio, memos_speech
 from handlers.models.base import Answer, Body, Message, example
-from handlers.models.fields import FORMATS, AudioFormat, RequiredText, VoiceName, at_most, voice_named
+from handlers.models.fields import AudioFormat, RequiredText, VoiceName, at_most, voice_named
 from handlers.models.idempotency import REPLAYED, REPLAYED_HEADER, GivenIdempotencyKey
 from handlers.models.memos import MemoAnswer, VoiceEntry
 from handlers.models.openapi import BODY_ERRORS, CALLER_ERRORS, KEY_ERRORS, QUERY_ERRORS, errors
 from handlers.models.queries import Cursor, From, Limit, To, one_of, window
+from shared.audio.files import DEFAULT_FORMAT
 from shared.core.errors import (
     AudioStoreFailed,
     Conflict,
@@ -28,9 +29,10 @@ from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
 from shared.web.auth import ClientAddress, MemoMaker, MemoPageReader, MemoReader, MemoWriter, RequestServices
 from shared.web.function import Function
+from shared.web.openai_errors import OpenAiErrors
 
 routes = APIRouter(tags=["memos"])
-routes.routes += memos_audio.routes.routes  # an included router would hide its paths
+routes.routes += [*memos_audio.routes.routes, *memos_speech.routes.routes]  # an included router would hide its paths
 
 MEMO: Final = "/api/v1/memo/{memo_id}"
 
@@ -103,7 +105,9 @@ async def create_memo(
     response: Response,
 ) -> MemoAnswer:
     """Say a text. The owner is charged one memo, and a repeat with the same Idempotency-Key none."""
-    draft = Draft(text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or FORMATS[0])
+    draft = Draft(
+        text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or DEFAULT_FORMAT
+    )
     if idempotent is None:
         memo, allowance = await services.memos.make(presented.key, draft, check=presented.check)
     else:
@@ -160,4 +164,4 @@ def _answer(memo: Memo, services: RequestServices) -> MemoAnswer:
     return MemoAnswer.of(memo, public_url=services.settings.public_url)
 
 
-handler = Function(routes, title="memos")
+handler = Function(routes, title="memos", around=OpenAiErrors)

@@ -1,5 +1,9 @@
-"""Audio: of memos, by its file's name, and the voices' samples. Both are public, and ask no store."""
+"""Audio: of memos, by its file's name, and the voices' samples. Both are public.
 
+They ask no store, but for a name that the predecessor may have given: that costs one read.
+"""
+
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -7,10 +11,21 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from handlers.models.openapi import errors
-from shared.audio.files import CACHE_CONTROL, AudioFiles, Held, Link, Presence, audio, look, media_type
+from shared.audio.files import (
+    CACHE_CONTROL,
+    MEDIA_TYPES,
+    AudioFiles,
+    Held,
+    Link,
+    Presence,
+    audio,
+    is_file,
+    look,
+    media_type,
+)
 from shared.core.errors import AudioNotReady, AudioStoreFailed, NotFound, RangeNotSatisfiable
 from shared.speech.samples import sample as sample_of
-from shared.speech.simulated import MEDIA_TYPE, simulated_audio
+from shared.speech.simulated import simulated_audio
 from shared.web.auth import RequestServices
 from shared.web.etags import etag_of, is_known
 from shared.web.ranges import requested_part
@@ -18,11 +33,15 @@ from shared.web.ranges import requested_part
 routes = APIRouter(tags=["memos"])
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
+_OF_THE_PREDECESSOR: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\.(?:mp3|wav|ogg|opus)")
+"""Names of audio that may have moved in."""
+
 A_DAY: Final = "public, max-age=86400"
 
+_CONTENT: Final[dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The whole file", "content": {MEDIA_TYPE: {}}},
-    206: {"description": "The part that was asked for", "content": {MEDIA_TYPE: {}}},
+    200: {"description": "The whole file", "content": _CONTENT},
+    206: {"description": "The part that was asked for", "content": _CONTENT},
     304: {"description": "The client has it already"},
 }
 
@@ -93,8 +112,10 @@ async def get_audio(
     """Serve the audio of a memo to any caller with its URL."""
     simulated = simulated_audio(file)
     if simulated is not None:
-        return await _in_memory(simulated, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)
+        return await _in_memory(simulated, file, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)
     files = services.audio.files
+    if files is not None and _OF_THE_PREDECESSOR.fullmatch(file) and not is_file(file):
+        file = await services.tables.moved.audio_file(file) or file
     found = Presence.ABSENT if files is None else await look(files, file)
     if found is Presence.MAKING:
         raise AudioNotReady
@@ -111,14 +132,14 @@ async def get_sample(sample: str, asked: Annotated[Asked, Depends(asked)]) -> Re
     content = sample_of(voice) if dot and ending == "mp3" else None
     if content is None:
         raise NotFound("Sample not found")
-    return await _in_memory(content, etag=etag_of(content.hex()), cache_control=A_DAY).answer(asked)
+    return await _in_memory(content, sample, etag=etag_of(content.hex()), cache_control=A_DAY).answer(asked)
 
 
-def _in_memory(content: bytes, *, etag: str, cache_control: str) -> File:
+def _in_memory(content: bytes, file: str, *, etag: str, cache_control: str) -> File:
     async def read(start: int, end: int) -> bytes:
         return content[start:end]
 
-    return File(size=len(content), etag=etag, media_type=MEDIA_TYPE, cache_control=cache_control, read=read)
+    return File(size=len(content), etag=etag, media_type=media_type(file), cache_control=cache_control, read=read)
 
 
 def _kept(files: AudioFiles, held: Held, file: str) -> File:

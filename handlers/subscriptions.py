@@ -1,10 +1,12 @@
-"""Tiers, and the caller's plan."""
+"""Tiers, the caller's plan, and how it is paid for."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from handlers import subscriptions_paid
 from handlers.models.base import Answer, Success
+from handlers.models.billing import BillingOptions, CheckoutOptions
 from handlers.models.openapi import SESSION_ERRORS, errors
 from handlers.models.plans import PlanFeatures, PlanLimits, or_unlimited
 from shared.core.clock import Instant
@@ -15,6 +17,7 @@ from shared.web.auth import RequestServices, SessionUser
 from shared.web.function import Function
 
 routes = APIRouter(tags=["plans"])
+routes.routes += subscriptions_paid.routes.routes  # an included router would hide its paths
 
 
 class TierAnswer(Answer):
@@ -35,12 +38,6 @@ class OneTier(Success):
     tier: TierAnswer
 
 
-class Billing(Answer):
-    stripe_enabled: bool
-    can_upgrade: bool
-    can_manage_subscription: bool
-
-
 class SubscriptionDetails(Answer):
     tier: Tier
     tier_name: str
@@ -53,7 +50,7 @@ class SubscriptionDetails(Answer):
     current_period_start: Instant | None
     current_period_end: Instant | None
     cancel_at_period_end: bool
-    billing: Billing
+    billing: BillingOptions
 
 
 class Subscriber(Answer):
@@ -65,7 +62,7 @@ class Subscriber(Answer):
 class SubscriptionAnswer(Success):
     subscription: SubscriptionDetails
     user: Subscriber
-    billing: Billing
+    billing: BillingOptions
 
 
 class TierSummary(Answer):
@@ -90,12 +87,6 @@ class Comparison(Answer):
     changes: list[Change]
 
 
-class CheckoutOptions(Answer):
-    stripe_enabled: bool
-    checkout_available: bool
-    portal_available: bool
-
-
 class ComparisonAnswer(Success):
     comparison: Comparison
     billing: CheckoutOptions
@@ -117,10 +108,10 @@ async def get_tier(tier: TierName) -> OneTier:
 
 @routes.get("/api/v1/billing/subscription", responses=errors(*SESSION_ERRORS))
 async def get_subscription(user: SessionUser, services: RequestServices) -> SubscriptionAnswer:
-    """Return the caller's plan. This release takes no payments, so nothing can be bought or managed yet."""
+    """Return the caller's plan, and what Stripe says of it."""
     found = await services.tables.subscriptions.of(user.id)
     plan = PLANS[user.tier]
-    billing = Billing(stripe_enabled=False, can_upgrade=False, can_manage_subscription=False)
+    billing = BillingOptions.of(services.billing, plan, found)
     return SubscriptionAnswer(
         success=True,
         subscription=SubscriptionDetails(
@@ -143,9 +134,10 @@ async def get_subscription(user: SessionUser, services: RequestServices) -> Subs
 
 
 @routes.get("/api/v1/billing/compare/{tier}", responses=errors(ValidationFailed, *SESSION_ERRORS))
-async def compare_tiers(user: SessionUser, tier: TierName) -> ComparisonAnswer:
+async def compare_tiers(user: SessionUser, tier: TierName, services: RequestServices) -> ComparisonAnswer:
     """Compare the caller's plan with another."""
     current, target = PLANS[user.tier], plan_named(tier)
+    row = await services.tables.subscriptions.of(user.id) if services.billing.is_on else None
     return ComparisonAnswer(
         success=True,
         comparison=Comparison(
@@ -156,7 +148,7 @@ async def compare_tiers(user: SessionUser, tier: TierName) -> ComparisonAnswer:
             target_tier=_summary(target),
             changes=[_change(difference) for difference in compare(current, target)],
         ),
-        billing=CheckoutOptions(stripe_enabled=False, checkout_available=False, portal_available=False),
+        billing=CheckoutOptions.of(services.billing, current=current, target=target, row=row),
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from shared.accounts.accounts import Accounts
 from shared.accounts.administration import Administration
-from shared.accounts.closing import Closing, NothingPaid, PaidServices
+from shared.accounts.closing import Closing, PaidServices
 from shared.accounts.erasure import Erasure
 from shared.accounts.export import AccountExports
 from shared.accounts.passwords import Passwords
@@ -15,6 +15,10 @@ from shared.accounts.sessions import Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import ApiKeyService
 from shared.audio.opening import AudioPlace, open_audio
+from shared.billing.billing import Billing, ReturnUrls, origins_of
+from shared.billing.customers import Customers
+from shared.billing.opening import OpenStripe, StripeConnection, stripe_opener
+from shared.billing.syncing import PlanSync
 from shared.core.clock import Clock, utc_now
 from shared.core.cursors import Cursors
 from shared.core.derived import Pseudonyms
@@ -33,7 +37,9 @@ from shared.mail.sender import Mailer, MailSender
 from shared.memos.endings import LongMemoEndings
 from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
+from shared.memos.sdk_repeats import SdkMemos
 from shared.memos.speaking import STOPPED, LongMemoSpeaker
+from shared.plans import Tier
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
 from shared.stores.port import Store
@@ -49,10 +55,12 @@ class Services:
     recovery: Recovery
     closing: Closing
     administration: Administration
+    billing: Billing
     exports: AccountExports
     api_keys: ApiKeyService
     memos: MemoService
     keyed_memos: KeyedMemos
+    sdk_memos: SdkMemos
     speaker: LongMemoSpeaker
     queue: MemoQueue
     housekeeping: Housekeeping
@@ -77,6 +85,7 @@ class Services:
         speakers: Speakers | None = None,
         mailer: Mailer | None = None,
         paid: PaidServices | None = None,
+        stripe: OpenStripe | None = None,
         sleep: Sleep = asyncio.sleep,
         queue: MemoQueue | None = None,
         close: Close = nothing_to_close,
@@ -84,8 +93,8 @@ class Services:
     ) -> "Services":
         """Everything on one store. `close` closes the store; what is opened here is closed with it.
 
-        `audio`, `speakers`, `mailer` and `queue` None: what the settings choose. Raises SettingsError if the file of
-        voices is wrong.
+        `audio`, `speakers`, `mailer`, `stripe` and `queue` None: what the settings choose. Raises SettingsError if the
+        file of voices is wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)
@@ -110,11 +119,12 @@ class Services:
             ids=ids,
             sleep=sleep,
         )
+        billing = _billing(settings, tables, recorder, stripe or stripe_opener(settings.billing), clock=clock, ids=ids)
         closing = Closing(
             tables=tables,
             erasure=Erasure(store=store, tables=tables, audio=audio, clock=clock),
             audio=audio,
-            paid=paid or NothingPaid(),
+            paid=paid or billing,
             mail=mail,
             clock=clock,
         )
@@ -147,6 +157,7 @@ class Services:
             clock=clock,
             ids=ids,
         )
+        keyed_memos = KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids)
         return cls(
             settings=settings,
             store=store,
@@ -162,16 +173,20 @@ class Services:
                 recorder=recorder,
                 clock=clock,
                 ids=ids,
+                refuse_after_s=settings.failed_login_ms / 1000,
+                sleep=sleep,
             ),
             recovery=recovery,
             closing=closing,
             administration=Administration(tables=tables, closing=closing, recorder=recorder, clock=clock),
+            billing=billing,
             exports=AccountExports(tables=tables, clock=clock),
             api_keys=ApiKeyService(
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
             memos=memos,
-            keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
+            keyed_memos=keyed_memos,
+            sdk_memos=SdkMemos(keyed_memos, tables.speech_calls, clock=clock, ids=ids),
             speaker=speaker,
             queue=queue,
             housekeeping=housekeeping,
@@ -181,7 +196,7 @@ class Services:
             cursors=Cursors(settings.session_secret),
             pseudonyms=pseudonyms,
             tables=tables,
-            close=partial(_close, queue, speakers, audio, mail, close),
+            close=partial(_close, queue, speakers, audio, mail, billing, close),
             is_open_to_all=is_open_to_all,
         )
 
@@ -190,11 +205,34 @@ def _given(mailer: Mailer) -> Mailer:
     return mailer
 
 
-async def _close(queue: MemoQueue, speakers: Speakers, audio: AudioPlace, mail: MailSender, close: Close) -> None:
+def _billing(
+    settings: Settings, tables: Tables, recorder: UsageRecorder, open_stripe: OpenStripe, *, clock: Clock, ids: Ids
+) -> Billing:
+    stripe = StripeConnection(open_stripe)
+    tiers = {price: Tier(name) for name, prices in settings.billing.prices.items() for price in prices}
+    return Billing(
+        settings=settings.billing,
+        tables=tables,
+        customers=Customers(subscriptions=tables.subscriptions, stripe=stripe, clock=clock, ids=ids),
+        plans=PlanSync(tables=tables, recorder=recorder, stripe=stripe, tiers=tiers, clock=clock),
+        stripe=stripe,
+        returns=ReturnUrls(
+            app=settings.app_url,
+            origins=origins_of([settings.app_url, settings.public_url, *settings.edge.cors_origins]),
+        ),
+        sales_email=settings.billing.sales_email or settings.mail.sender,
+        clock=clock,
+    )
+
+
+async def _close(
+    queue: MemoQueue, speakers: Speakers, audio: AudioPlace, mail: MailSender, billing: Billing, close: Close
+) -> None:
     await queue.close()
     await speakers.close()
     await audio.close()
     await mail.close()
+    await billing.close()
     await close()
 
 

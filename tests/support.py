@@ -241,7 +241,7 @@ class Refused(Exception):
 
 
 def services_on(store: Store, clock: FakeClock | None = None) -> Services:
-    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
+    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000), failed_login_ms=0)
     return Services.on(store, settings, passwords=cheap_passwords(), clock=clock or FakeClock())
 
 

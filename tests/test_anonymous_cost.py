@@ -20,6 +20,7 @@ COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "plans": ("GET", "/api/v1/billing/tiers", {}, 0),
     "page": ("GET", "/usage", {}, 0),
     "audio": ("GET", "/audio/simulated-10.mp3", {}, 0),
+    "audio by an invented name": ("GET", "/audio/invented.mp3", {}, 0),
     "unknown path": ("GET", "/nothing", {}, 0),
     "liveness": ("GET", "/health/live", {}, 0),
     "health within five seconds": ("GET", "/health", {}, 0),

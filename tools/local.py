@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Match
 
-from handlers import admin, health, keys, memos, subscriptions, usage, users
+from handlers import admin, health, keys, mcp, memos, subscriptions, usage, users
 from shared import VERSION
 from shared.audio.files import AudioPlaceFailed
 from shared.audio.opening import open_audio
@@ -48,6 +48,7 @@ FUNCTIONS: Final = {
     "users": users.handler,
     "keys": keys.handler,
     "memos": memos.handler,
+    "mcp": mcp.handler,
     "usage": usage.handler,
     "subscriptions": subscriptions.handler,
     "admin": admin.handler,

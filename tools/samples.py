@@ -21,8 +21,8 @@ async def make(folder: Path) -> None:
     for voice in VOICES.values():
         spoken = await voices.speak(voices.reading(TEXT.format(name=voice.name)), voice)
         file = folder / f"{voice.id}.mp3"
-        file.write_bytes(spoken.mp3)
-        print(f"{file.name}: {spoken.seconds:.1f} s, {len(spoken.mp3)} bytes")
+        file.write_bytes(spoken.audio)
+        print(f"{file.name}: {spoken.seconds:.1f} s, {len(spoken.audio)} bytes")
 
 
 if __name__ == "__main__":

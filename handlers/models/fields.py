@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from shared.accounts.passwords import PASSWORD_MOST
+from shared.audio.files import DEFAULT_FORMAT, MEDIA_TYPES
 from shared.core.errors import InvalidVoice
 from shared.core.text import characters, composed
 from shared.speech.voices import VOICES, Voice
@@ -118,18 +119,18 @@ def required(text: str) -> str:
     return text
 
 
-FORMATS: Final = ("mp3",)
-"""Formats of audio that can be made. The first is the default."""
-
-
 def _format(text: str) -> str:
-    if text not in FORMATS:
-        said = f"must be one of {', '.join(FORMATS)}"
-        raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(FORMATS)})
+    if text not in MEDIA_TYPES:
+        said = f"must be one of {', '.join(MEDIA_TYPES)}"
+        raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(MEDIA_TYPES)})
     return text
 
 
-AudioFormat = Annotated[str, AfterValidator(_format)]
+AudioFormat = Annotated[
+    str,
+    AfterValidator(_format),
+    Field(json_schema_extra={"enum": list[JsonValue](MEDIA_TYPES), "default": DEFAULT_FORMAT}),
+]
 
 RequiredText = Annotated[str, Field(min_length=1)]
 

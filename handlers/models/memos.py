@@ -1,8 +1,11 @@
 """How a memo is answered: by the memos function, and line by line in an export."""
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Self
+
+from pydantic import Field, JsonValue
 
 from handlers.models.base import Answer
+from shared.audio.files import DEFAULT_FORMAT, MEDIA_TYPES, format_of
 from shared.core.clock import Instant
 from shared.speech.voices import VOICES, Voice
 from shared.tables.memos import AudioStatus, Memo
@@ -42,7 +45,7 @@ def _unknown(voice_id: str) -> VoiceAnswer:
 class AudioAnswer(Answer):
     url: str
     duration: float
-    format: Literal["mp3", "wav", "opus"]
+    format: Annotated[str, Field(json_schema_extra={"enum": list[JsonValue](MEDIA_TYPES)})]
     status: AudioStatus
 
 
@@ -63,8 +66,14 @@ class MemoAnswer(Answer):
             title=memo.title,
             voice=VOICE_ANSWERS.get(memo.voice) or _unknown(memo.voice),
             audio=AudioAnswer(
-                url=memo.audio_at(public_url), duration=memo.audio_seconds, format="mp3", status=memo.status
+                url=memo.audio_at(public_url), duration=memo.audio_seconds, format=_format(memo), status=memo.status
             ),
             character_count=memo.character_count,
             created_at=memo.created_at,
         )
+
+
+def _format(memo: Memo) -> str:
+    """Return what the audio's URL ends with; of a URL elsewhere that ends with none of ours, MP3."""
+    ending = format_of(memo.audio_url)
+    return ending if ending in MEDIA_TYPES else DEFAULT_FORMAT

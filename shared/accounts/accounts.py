@@ -1,19 +1,29 @@
 """Accounts: sign-up, login, logout, passwords."""
 
+import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from shared.accounts.closing import Closing
-from shared.accounts.passwords import Passwords
-from shared.accounts.recovery import Recovery
+from shared.accounts.passwords import Passwords, is_bcrypt
+from shared.accounts.recovery import Recovery, Sleep
 from shared.accounts.sessions import Claims, Session, Sessions
 from shared.activity import UsageRecorder
 from shared.api_keys.api_keys import DEFAULT_NAME, NewKey, new_key
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
-from shared.core.errors import Conflict, InvalidCredential, SessionExpired, Unauthenticated, WrongPassword
+from shared.core.errors import (
+    Conflict,
+    InvalidCredential,
+    NotFound,
+    ServiceUnavailable,
+    SessionExpired,
+    Unauthenticated,
+    WrongPassword,
+)
 from shared.core.ids import Ids
 from shared.limits.attempts import Attempt, Attempts
 from shared.observability import request_stats
@@ -49,7 +59,10 @@ class Accounts:
         recorder: UsageRecorder,
         clock: Clock,
         ids: Ids,
+        refuse_after_s: float,
+        sleep: Sleep,
     ) -> None:
+        """`refuse_after_s`: seconds after which a login is refused, whatever its check cost."""
         self._users = users
         self._keys = keys
         self._passwords = passwords
@@ -60,6 +73,8 @@ class Accounts:
         self._recorder = recorder
         self._clock = clock
         self._ids = ids
+        self._refuse_after_s = refuse_after_s
+        self._sleep = sleep
 
     async def sign_up(self, email: str, password: str, *, address: str) -> SignedUp:
         """Open an account, with a first API key and a session. Raises Conflict, TooManyAttempts.
@@ -87,15 +102,23 @@ class Accounts:
     async def log_in(self, email: str, password: str, *, address: str) -> tuple[User, Session]:
         """Begin a session.
 
-        Raises TooManyAttempts if too many failed, WrongPassword if the account is unknown or the password is wrong.
+        Raises TooManyAttempts if too many failed, WrongPassword if the account is unknown or the password is wrong:
+        at the same moment for both, and for accounts that moved in, whose hashes cost more.
         """
-        user, attempt = await self._check_password(
-            email, password, address=address, refusal="Invalid email or password"
-        )
+        time_s = asyncio.get_running_loop().time
+        ends = time_s() + self._refuse_after_s
+        try:
+            user, attempt = await self._check_password(
+                email, password, address=address, refusal="Invalid email or password"
+            )
+        except WrongPassword:
+            await self._sleep(max(0.0, ends - time_s()))
+            raise
         await gather_settled(
             attempt.forgive(),
             self._recorder.try_record(Action.USER_LOGIN, user_id=user.id, at=self._clock()),
             self._recovery.revoke_distrusted(user),
+            self._replace_old_hash(user, password),
         )
         request_stats.current().user_id = user.id
         return user, self._sessions.begin(user)
@@ -176,6 +199,18 @@ class Accounts:
                 raise WrongPassword(refusal)
         return user, attempt
 
+    async def _replace_old_hash(self, user: User, password: str) -> None:
+        """Hash the whole password of an account that moved in as all others are, unless it was changed meanwhile.
+
+        If that fails, the next login does it.
+        """
+        if not is_bcrypt(user.password_hash):
+            return
+        kept = best_effort("a hash of the predecessor stays until the next login", user_id=user.id)
+        with kept, suppress(ServiceUnavailable, NotFound):  # the queue is full; the account was erased
+            password_hash = await self._passwords.hash(password)
+            await self._users.change(user.id, lambda row: _rehashed(row, user.password_hash, password_hash))
+
     async def _new_user(self, email: str, password: str) -> tuple[User, NewKey]:
         password_hash = await self._passwords.hash(password)
         at: datetime = self._clock()
@@ -208,3 +243,7 @@ class Accounts:
         """Remove the rows that lost the race for their address. They cannot be reached, so they may also stay."""
         with best_effort("rows of a refused sign-up could not be removed", user_id=user.id):
             await gather_settled(self._users.discard(user), self._keys.discard_ring(key.key))
+
+
+def _rehashed(row: User, before: str, after: str) -> User:
+    return row.model_copy(update={"password_hash": after}) if row.password_hash == before else row

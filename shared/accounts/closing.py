@@ -45,13 +45,6 @@ class PaidServices(Protocol):
         """Cancel all that an owner pays for. Repeatable. Raises ServiceUnavailable if that is not certain."""
 
 
-class NothingPaid:
-    """There is nothing to pay for yet."""
-
-    async def cancel(self, user_id: str) -> None:
-        """Cancel nothing."""
-
-
 class Closing:
     def __init__(
         self, *, tables: Tables, erasure: Erasure, audio: AudioPlace, paid: PaidServices, mail: MailSender, clock: Clock

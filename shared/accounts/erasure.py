@@ -26,6 +26,9 @@ REST_S: Final = 3.0
 EVENTS_READ: Final = 500
 """Logs of one page."""
 
+MOVED_READ: Final = 200
+"""Rows of moved ids of one page: each can cost two deletions, which a run must have time for."""
+
 DAYS_MOST: Final = 3660
 """Days before today on whose lists an owner is looked for: ten years, more than there are."""
 
@@ -53,6 +56,7 @@ class Erasure:
             self._audio_files,
             self._keys,
             self._days,
+            self._moved,
             self._rows_of(BY_OWNER),
             self._rows_of(KEPT_A_DAY if whole else {}),
             self._counters,
@@ -108,6 +112,16 @@ class Erasure:
         days = [last - number * DAY for number in range(age + 1)]
         await in_batches(self._store.delete(ACTIVE_OWNERS, Key(day.isoformat(), user_id)) for day in days)
         return can_go_on()
+
+    async def _moved(self, user_id: str, can_go_on: CanGoOn) -> bool:
+        """Forget by which ids the predecessor knew the owner, and the owner's audio."""
+        after: str | None = None
+        while True:
+            page = await self._tables.moved.page(user_id, after=after, limit=MOVED_READ)
+            await in_batches(self._tables.moved.forget(row) for row in page.rows)
+            after = page.after
+            if after is None or not can_go_on():
+                return after is None and can_go_on()
 
     def _rows_of(self, tables: Mapping[Table, tuple[str, ...]]) -> "Step":
         async def erase(user_id: str, can_go_on: CanGoOn) -> bool:

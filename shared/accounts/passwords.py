@@ -7,6 +7,7 @@ within the request's time are refused at once: they would take the time of other
 import asyncio
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -33,6 +34,12 @@ REST_S: Final = 2.0
 
 SMOOTHING: Final = 0.2
 """The part of the newest measurement in the mean duration of a hash: one slow hash does not close the queue."""
+
+BCRYPT_MOST: Final = 72
+"""Bytes of a password that bcrypt hashes. The predecessor's library ignored all others; ours refuses them."""
+
+_BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
+"""Hashes of accounts that moved in. A cost of 15 takes some three seconds; a higher one would outlast the request."""
 
 T = TypeVar("T")
 
@@ -79,7 +86,7 @@ class Passwords:
         """
         if self._dummy is None:
             self._dummy = await self.hash(secrets.token_urlsafe(16))
-        return await self._in_turn(lambda: self._fits(password_hash, _compared(password)))
+        return await self._in_turn(lambda: self._fits(password_hash, password))
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         """Do the work on one of the threads, after what was queued before."""
@@ -100,13 +107,35 @@ class Passwords:
             self._hash_s += SMOOTHING * (self._monotonic() - began - self._hash_s)
 
     def _fits(self, password_hash: str | None, password: str) -> bool:
-        from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
+        if password_hash is not None and is_bcrypt(password_hash):
+            return _fits_bcrypt(password_hash, password)
+        fits = self._fits_argon2(password_hash or self._dummy or "", _compared(password))
+        if fits is None:  # a hash of no known form must cost as much as one of an unknown account
+            fits = self._fits_argon2(self._dummy or "", _compared(password)) and False
+        return bool(fits) and password_hash is not None
+
+    def _fits_argon2(self, password_hash: str, compared: str) -> bool | None:
+        """Return whether it fits; None: this is no hash."""
+        from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError  # noqa: PLC0415
 
         try:
-            self._hasher.verify(password_hash or self._dummy or "", password)
-        except (VerificationError, InvalidHashError):
+            return self._hasher.verify(password_hash, compared)
+        except VerifyMismatchError:
             return False
-        return password_hash is not None
+        except (InvalidHashError, VerificationError):
+            return None
+
+
+def is_bcrypt(password_hash: str) -> bool:
+    """Whether the predecessor made this hash. The next login replaces it."""
+    return _BCRYPT.fullmatch(password_hash) is not None
+
+
+def _fits_bcrypt(password_hash: str, password: str) -> bool:
+    """Compare a password as it was sent, as the predecessor did."""
+    from bcrypt import checkpw  # noqa: PLC0415 few containers meet such a hash, and no start waits for the import
+
+    return checkpw(password.encode()[:BCRYPT_MOST], password_hash.encode())
 
 
 def _compared(password: str) -> str:

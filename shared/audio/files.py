@@ -28,6 +28,8 @@ from shared.core.errors import AudioStoreFailed
 MEDIA_TYPES: Final[Mapping[str, str]] = {"mp3": "audio/mpeg", "wav": "audio/wav", "opus": "audio/ogg"}
 """By the ending of a file."""
 
+DEFAULT_FORMAT: Final = "mp3"
+
 CACHE_CONTROL: Final = "private, max-age=86400"
 """Headers of an answer with audio. A file never changes, but can be deleted."""
 
@@ -140,8 +142,13 @@ def is_file(text: str) -> bool:
     return _FILE.fullmatch(text) is not None
 
 
+def format_of(file: str) -> str:
+    """The format that the name of a file ends with."""
+    return file.rpartition(".")[2]
+
+
 def media_type(file: str) -> str:
-    return MEDIA_TYPES[file.rpartition(".")[2]]
+    return MEDIA_TYPES[format_of(file)]
 
 
 def audio(file: str) -> str:

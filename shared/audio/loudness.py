@@ -1,12 +1,15 @@
-"""How loud an MP3 is over time, without decoding it.
+"""How loud audio is over time, without decoding it.
 
-Each granule of 576 samples has side information (ISO/IEC 11172-3, 2.4.1.7): a "global gain" in steps of 1.5 dB, and the
-Huffman tables of its values, whose largest value bounds the loudest frequency.
+In an MP3 each granule of 576 samples has side information (ISO/IEC 11172-3, 2.4.1.7): a "global gain" in steps of
+1.5 dB, and the Huffman tables of its values, whose largest value bounds the loudest frequency.
 The gain depends on the bit rate too, so it compares granules of one file.
 The bound does not: it is right to some decibels at 32 to 160 kbit/s.
 """
 
+import sys
+from array import array
 from math import log10
+from operator import mul
 from typing import Final, NamedTuple
 
 from shared.audio.mp3 import Frame, frames_of
@@ -23,11 +26,16 @@ _SIDE_BYTES: Final = {9: 9, 11: 9, 17: 17, 19: 17, 32: 32, 34: 32}
 """Bytes between a frame's header and its data, of which two may be a checksum."""
 _LARGEST: Final = {0: 0, 1: 1, 2: 2, 3: 2, 5: 3, 6: 3, 7: 5, 8: 5, 9: 5, 10: 7, 11: 7, 12: 7}
 """The largest value of each Huffman table; of those that are not here it is 15, and more with further bits."""
+_MP3_RATE: Final = 24_000
+_FULL_SCALE: Final = 1 << 15
+_STEP_DB: Final = 1.5
+_CLIPPED_SAMPLES: Final = 4
+"""Samples at full scale in one granule that speech of a sane level never has."""
 _FURTHER_BITS: Final = dict(zip(range(16, 32), (1, 2, 3, 4, 6, 8, 10, 13, 4, 5, 6, 7, 8, 9, 11, 13), strict=True))
 
 
 class Granule(NamedTuple):
-    """The loudest channel's gain, 0 in silence, and the most that its loudest frequency may have, in dB."""
+    """The loudest channel's gain in steps of 1.5 dB, 0 in silence, and the most of its loudest frequency, in dB."""
 
     gain: int
     peak_db: float
@@ -36,8 +44,32 @@ class Granule(NamedTuple):
 SILENCE: Final = Granule(0, -200.0)
 
 
+def samples_granules(samples: bytes, rate: int) -> tuple[list[Granule], float]:
+    """Return those of 16-bit little-endian samples of one channel, as long as an MP3's of 24 kHz.
+
+    One with several samples at full scale counts as a frequency at full scale: it is clipped.
+    """
+    numbers = array("h", samples)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    size = _SAMPLES * rate // _MP3_RATE
+    parts = (numbers[start : start + size] for start in range(0, len(numbers), size))
+    return [_granule_of(part) for part in parts], size / rate
+
+
+def _granule_of(samples: "array[int]") -> Granule:
+    power = sum(map(mul, samples, samples)) / len(samples)
+    if not power:
+        return SILENCE
+    gain = max(1, round(_UNIT_GAIN + 10 * log10(power / _FULL_SCALE**2) / _STEP_DB))
+    clipped = (
+        sum(abs(sample) >= _FULL_SCALE - 1 for sample in samples) if max(map(abs, samples)) >= _FULL_SCALE - 1 else 0
+    )
+    return Granule(gain, 0.0 if clipped >= _CLIPPED_SAMPLES else SILENCE.peak_db)
+
+
 def granules_of(mp3: bytes) -> tuple[list[Granule], float]:
-    """Return the granules, and the seconds of one.
+    """Return an MP3's granules, and the seconds of one.
 
     A header without sound counts as silence. An MP3 without frames has no granules, of 0 s.
     """

@@ -13,7 +13,9 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-__all__ = ["Frame", "Mp3", "NotMp3", "frames_of", "joined", "read_mp3", "with_length"]
+from shared.audio.length import BadAudio, Length
+
+__all__ = ["Frame", "NotMp3", "frames_of", "joined", "read_mp3", "with_length"]
 
 _VERSIONS: Final = {0: "2.5", 2: "2", 3: "1"}
 _BIT_RATES: Final = {
@@ -31,25 +33,8 @@ _MAX_GAP: Final = 0xFFF
 """The LAME part has twelve bits for the samples to drop at an end."""
 
 
-class NotMp3(Exception):
+class NotMp3(BadAudio):
     """The bytes contain no frame of MPEG audio Layer III, or frames that cannot stand in one file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mp3:
-    """The result of a walk over an MP3's frames.
-
-    `samples` is what a player plays, per channel: without what the header says to drop.
-    `whole` is False if the last frame breaks off, or if fewer frames or bytes came than the header announces.
-    """
-
-    samples: int
-    rate: int
-    whole: bool
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +61,10 @@ class _Tag:
     tail: int
 
 
-def read_mp3(data: bytes) -> Mp3:
+def read_mp3(data: bytes) -> Length:
     """Walk over the frames of a file and return its exact length.
 
+    It is not whole if the last frame breaks off, or if fewer frames or bytes came than the header announces.
     Tags before the first frame and after the last are skipped, and so are bytes that belong to no frame.
     Raises NotMp3 if there is no frame with sound.
     """
@@ -101,7 +87,7 @@ def read_mp3(data: bytes) -> Mp3:
             tag.size is None or len(data) - first.start >= tag.size
         )
         samples = max(0, samples - tag.lead - tag.tail)
-    return Mp3(samples=samples, rate=last.rate, whole=whole)
+    return Length(samples=samples, rate=last.rate, whole=whole)
 
 
 def with_length(body: bytes, samples: int, *, lead: int) -> bytes:

@@ -25,8 +25,12 @@ SECRETS: Final = (
     "ELEVENLABS_API_KEY",
     "OPENAI_API_KEY",
     "SMTP_PASSWORD",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "STRIPE_PRICE_PRO",
+    "STRIPE_PRICE_ENTERPRISE",
 )
-"""The variables that may be given as the name of a parameter."""
+"""The variables that may be given as the name of a parameter: ten at most, as one request reads no more."""
 
 ATTEMPT_S: Final = 2.0
 ATTEMPTS: Final = 2

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
+from shared.core.billing_settings import BillingSettings, read_billing
 from shared.core.mail_settings import MailSettings, read_mail
 from shared.core.speech_settings import AudioSettings, SpeechSettings, read_audio, read_speech
 from shared.core.urls import is_url, normal_origin, origin_of
@@ -97,11 +98,16 @@ class Settings:
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
     mail: MailSettings = field(default_factory=MailSettings)
+    billing: BillingSettings = field(default_factory=BillingSettings)
     app_url: str = f"{PUBLIC_URL}/app"
     """The page that mails lead to."""
 
     forgot_password_ms: int = 2000
     """Milliseconds after which forgot-password answers, whatever it did: longer than sending a mail takes."""
+
+    failed_login_ms: int = 2000
+    """Milliseconds after which a failed login is answered: longer than checking the dearest hash takes, so that the
+    time does not tell whose account moved in."""
 
     warnings: tuple[str, ...] = ()
 
@@ -148,8 +154,10 @@ class Settings:
             speech=speech,
             audio=read_audio(read, speech, production=production),
             mail=read_mail(read, production=production),
+            billing=read_billing(read, production=production),
             app_url=read.encrypted_url("APP_URL", production=production) or f"{public_url}/app",
             forgot_password_ms=read.count("FORGOT_PASSWORD_MS", default=cls.forgot_password_ms, most=10_000),
+            failed_login_ms=read.count("FAILED_LOGIN_MS", default=cls.failed_login_ms, most=10_000),
             warnings=tuple(read.warnings),
         )
         if read.problems:

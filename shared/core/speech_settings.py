@@ -76,6 +76,8 @@ class Reader(Protocol):
 
     def url(self, name: str) -> str: ...
 
+    def encrypted_url(self, name: str, *, production: bool) -> str: ...
+
 
 def chosen_speech(env: Mapping[str, str]) -> SpeechChoice:
     """Return the default voices that the environment asks for; simulated ones if it asks for none or unknown ones."""

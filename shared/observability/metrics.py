@@ -7,6 +7,8 @@
 | `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
 | `AudioNotReady` | count | answers 503 while a memo's audio is being made: no failure |
 | `MailErrors` | count | mails that were not sent |
+| `PlanChanges` | count | users who were put on another tier by what Stripe says |
+| `StripeLatency` | ms | each request to Stripe, with its repeats |
 | `Duration` | ms | from the request to the end of its answer |
 | `StoreRequests` | count | requests to the store |
 | `StoreLatency` | ms | each of them |
@@ -21,7 +23,7 @@ A run of housekeeping has `Duration`, `StoreRequests`, `StoreLatency`, and of it
 | `WorkFailed` | count | pieces, or whole jobs, that failed; the next run repeats them |
 | `OldestWork` | s | for how long the oldest piece that is left has been due; missing if a job failed |
 
-The function is the only dimension, so each has at most these thirteen series. The route, the error's code and the
+The function is the only dimension, so each has at most these fifteen series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
 """
 
@@ -92,14 +94,19 @@ def emit(served: Served, *, function: str) -> None:
     metrics.add_dimension("function", function)
     metrics.add_metric("Duration", "Milliseconds", served.duration_ms)
     metrics.add_metric("StoreRequests", "Count", len(spent.store_ms))
-    for name, times in (("StoreLatency", spent.store_ms), ("SpeechLatency", spent.speech_ms)):
+    for name, times in (
+        ("StoreLatency", spent.store_ms),
+        ("SpeechLatency", spent.speech_ms),
+        ("StripeLatency", spent.stripe_ms),
+    ):
         for took_ms in times[:VALUES]:
             metrics.add_metric(name, "Milliseconds", round(took_ms, 3))
     counts = (
         ("Memos", spent.memos),
         ("MailErrors", spent.mails_failed),
+        ("PlanChanges", spent.plans_changed),
         ("ColdStarts", int(served.cold_start)),
-        (kind_of_error(served.status, spent.error), 1),
+        (kind_of_error(spent.error_status or served.status, spent.error), 1),
     )
     for counted, count in counts:
         if counted is not None and count:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class RequestStats:
-    """Times are milliseconds, one for each request to the store, and one for each speech."""
+    """Times are milliseconds, one for each request to the store, to Stripe, and one for each speech."""
 
     store_ms: list[float] = field(default_factory=list)
     speech_ms: list[float] = field(default_factory=list)
     """Milliseconds of speech for live keys' memos: test keys and demos are simulated."""
 
+    stripe_ms: list[float] = field(default_factory=list)
     memos: int = 0
+    plans_changed: int = 0
     mails_failed: int = 0
     key_id: str | None = None
     """Which API key called; never the key itself."""
@@ -30,8 +32,14 @@ class RequestStats:
     error: str | None = None
     """The code of the error that was answered."""
 
+    error_status: int | None = None
+    """The status of that error, if the answer's own is another: a tool that failed is answered 200."""
+
     def asked_store(self, took_ms: float) -> None:
         self.store_ms.append(took_ms)
+
+    def asked_stripe(self, took_ms: float) -> None:
+        self.stripe_ms.append(took_ms)
 
     def spoke(self, took_ms: float) -> None:
         self.speech_ms.append(took_ms)

@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 PROVIDER: Final = "elevenlabs"
 URL: Final = "https://api.elevenlabs.io"
-OUTPUT_FORMAT: Final = "mp3_24000_48"
-"""24 kHz mono at 48 kbit/s, the form of all our audio; every plan has it."""
+OUTPUT_FORMATS: Final = {"mp3": "mp3_24000_48", "wav": "pcm_24000", "opus": "opus_48000_32"}
+"""24 kHz mono, the MP3 at 48 kbit/s; every plan has them."""
 
 QUICK_CHARACTERS: Final = 1_000
 """Characters whose audio comes within the funnel's time, of the slowest model too: one minute of sound."""
@@ -82,6 +82,7 @@ class ElevenLabsSettings:
 class ElevenLabs:
     """Says texts with ElevenLabs' voices; `max_characters` is the longest text of one call."""
 
+    formats = OUTPUT_FORMATS.keys()
     quick_characters = QUICK_CHARACTERS
 
     def __init__(self, http: httpx.AsyncClient, settings: ElevenLabsSettings, *, funnel: Funnel | None = None) -> None:
@@ -100,16 +101,16 @@ class ElevenLabs:
     def reading(self, cleaned: str) -> str:
         return sayable(cleaned)
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
         """Raises ProviderError, and so SpeechFailed."""
         if characters(text) > self.max_characters:
             raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
         voice_id = quote(self._settings.voices[voice.id], safe="")
-        path = f"/v1/text-to-speech/{voice_id}?output_format={OUTPUT_FORMAT}"
+        path = f"/v1/text-to-speech/{voice_id}?output_format={OUTPUT_FORMATS[form]}"
 
         def read(answer: httpx.Response) -> Spoken:
             kind = answer.headers.get("Content-Type", "")
-            return spoken_by(PROVIDER, answer.content, media_type=kind, text=text)
+            return spoken_by(PROVIDER, answer.content, media_type=kind, text=text, form=form)
 
         body = {"text": text, "model_id": self._settings.model}
         return await self._request("POST", path, read, body=body)

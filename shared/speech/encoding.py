@@ -1,25 +1,30 @@
-"""From samples to a file: the port of encoders, and MP3."""
+"""From samples to a file: the port of encoders, and the three that there are."""
 
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from io import BytesIO
 from typing import Final, Protocol
 
 from shared.audio.mp3 import with_length
+from shared.audio.ogg import joined
+from shared.audio.wav import with_header
 
 RATE: Final = 24_000
-"""Samples a second, of one channel, that an encoder takes. It is the rate of our own voices."""
+"""Samples a second of our own voices, and of what clients of OpenAI's speech API take PCM for."""
 
 _BIT_RATE: Final = 48
 """kbit/s, hence 6 kB a second. At 32 speech begins to sound hollow, and above 64 listeners hear no difference."""
 _LAME_DELAY: Final = 576
 """Samples that LAME puts before the first one."""
+_OPUS_LEVEL: Final = 0.9
+"""libsndfile's compression, from 0 to 1: some 32 kbit/s, at which Opus says speech without loss to the ear."""
 
 
 class Encoder(Protocol):
     """Makes one file of samples that come piece by piece, so that an hour of sound is never in memory as samples."""
 
-    media_type: str
-
     def add(self, samples: bytes) -> None:
-        """Take 16-bit little-endian samples of one channel at RATE."""
+        """Take 16-bit little-endian samples of one channel."""
 
     def finish(self) -> bytes:
         """Return the file. The encoder takes nothing more after this."""
@@ -28,14 +33,12 @@ class Encoder(Protocol):
 class Mp3Encoder:
     """MP3 of 48 kbit/s whose header says its length to the sample."""
 
-    media_type = "audio/mpeg"
-
-    def __init__(self) -> None:
+    def __init__(self, rate: int = RATE) -> None:
         import lameenc  # noqa: PLC0415 in the archive of our own voices alone
 
         self._lame = lameenc.Encoder()
-        self._lame.set_in_sample_rate(RATE)
-        self._lame.set_out_sample_rate(RATE)  # otherwise LAME resamples at low bit rates, unasked
+        self._lame.set_in_sample_rate(rate)
+        self._lame.set_out_sample_rate(rate)  # otherwise LAME resamples at low bit rates, unasked
         self._lame.set_channels(1)
         self._lame.set_bit_rate(_BIT_RATE)
         self._lame.set_quality(5)
@@ -50,3 +53,52 @@ class Mp3Encoder:
     def finish(self) -> bytes:
         self._body += self._lame.flush()
         return with_length(bytes(self._body), self._samples, lead=_LAME_DELAY)
+
+
+class WavEncoder:
+    """Keeps the samples as they are: 48 kB a second."""
+
+    def __init__(self, rate: int = RATE) -> None:
+        self._rate = rate
+        self._samples = bytearray()
+
+    def add(self, samples: bytes) -> None:
+        self._samples += samples
+
+    def finish(self) -> bytes:
+        return with_header(bytes(self._samples), self._rate)
+
+
+class OpusEncoder:
+    """Ogg/Opus, whose last page says its length to the sample."""
+
+    def __init__(self, rate: int = RATE) -> None:
+        import soundfile  # noqa: PLC0415 in the archive of our own voices alone
+
+        self._file = BytesIO()
+        self._out = soundfile.SoundFile(
+            self._file, "w", rate, channels=1, format="OGG", subtype="OPUS", compression_level=_OPUS_LEVEL
+        )
+
+    def add(self, samples: bytes) -> None:
+        self._out.buffer_write(samples, "int16")
+
+    def finish(self) -> bytes:
+        self._out.close()
+        return joined([self._file.getvalue()])  # libsndfile draws a serial: a text would be other bytes each time
+
+
+OpenEncoder = Callable[[int], Encoder]
+"""By the samples' rate."""
+
+_MODULES: Final = {"mp3": "lameenc", "opus": "soundfile"}
+_ENCODERS: Final[Mapping[str, OpenEncoder]] = {"mp3": Mp3Encoder, "wav": WavEncoder, "opus": OpusEncoder}
+
+
+def encoders() -> Mapping[str, OpenEncoder]:
+    """Return those whose libraries are deployed, by format."""
+    return {
+        name: opened
+        for name, opened in _ENCODERS.items()
+        if name not in _MODULES or find_spec(_MODULES[name]) is not None
+    }

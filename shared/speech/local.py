@@ -6,13 +6,14 @@ waits for it.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from shared.core.errors import SpeechFailed
-from shared.speech.encoding import RATE, Encoder, Mp3Encoder
+from shared.speech.encoding import RATE, OpenEncoder
+from shared.speech.encoding import encoders as available
 from shared.speech.english import in_english
 from shared.speech.spoken import Spoken
 from shared.speech.timbres import TIMBRES
@@ -41,29 +42,30 @@ class LocalVoices:
     max_characters = _MAX_CHARACTERS
     quick_characters = _QUICK_CHARACTERS
 
-    def __init__(self, *, encoder: Callable[[], Encoder] = Mp3Encoder) -> None:
-        self._encoder = encoder
+    def __init__(self, *, encoders: Mapping[str, OpenEncoder] | None = None) -> None:
+        self._encoders = available() if encoders is None else encoders
+        self.formats = self._encoders.keys()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voices")
         self._model: Model | None = None
 
     def reading(self, cleaned: str) -> str:
         return in_english(cleaned)
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
         """Say a text that `reading` returned. A caller that is cancelled ends the work within a sentence.
 
         Raises SpeechFailed if the text has no sound, or the model or the encoder fails.
         """
         stopped = Event()
-        saying = asyncio.get_running_loop().run_in_executor(self._thread, self._say, text, voice, stopped)
+        saying = asyncio.get_running_loop().run_in_executor(self._thread, self._say, text, voice, form, stopped)
         try:
             return await saying
         finally:
             stopped.set()
 
-    def _say(self, text: str, voice: Voice, stopped: Event) -> Spoken:
+    def _say(self, text: str, voice: Voice, form: str, stopped: Event) -> Spoken:
         model = self._loaded()
-        encoder, length = self._encoder(), 0
+        encoder, length = self._encoders[form](RATE), 0
         for samples in model.say(text, TIMBRES[voice.id]):
             if stopped.is_set():
                 raise SpeechFailed("The text is not wanted any more", details={"provider": "local"})
@@ -71,7 +73,7 @@ class LocalVoices:
             length += len(samples) // 2
         if not length:
             raise SpeechFailed("The text has no sound", details={"provider": "local"})
-        return Spoken(mp3=encoder.finish(), seconds=length / RATE, marks=None)
+        return Spoken(audio=encoder.finish(), seconds=length / RATE, marks=None)
 
     def _loaded(self) -> "Model":
         if self._model is None:

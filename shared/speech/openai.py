@@ -29,6 +29,9 @@ URL: Final = "https://api.openai.com/v1"
 MAX_CHARACTERS: Final = 4_096
 """Characters of one request, from OpenAI's reference; compatible servers take at least as many."""
 
+RESPONSE_FORMATS: Final = {"mp3": "mp3", "wav": "pcm", "opus": "opus"}
+"""For a WAV the samples are asked for, which are of 24 kHz: the header of its own WAV has no length."""
+
 QUICK_CHARACTERS: Final = 1_000
 """Characters whose audio comes within the funnel's time: one minute of sound, which is made some ten times as fast."""
 
@@ -66,6 +69,7 @@ class OpenAiSpeech:
     """Says texts with an OpenAI-compatible server's voices; `max_characters` is the longest text of one call."""
 
     max_characters = MAX_CHARACTERS
+    formats = RESPONSE_FORMATS.keys()
     quick_characters = QUICK_CHARACTERS
 
     def __init__(self, http: httpx.AsyncClient, settings: OpenAiSettings, *, funnel: Funnel | None = None) -> None:
@@ -83,20 +87,20 @@ class OpenAiSpeech:
     def reading(self, cleaned: str) -> str:
         return sayable(cleaned)
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
         """Raises ProviderError, and so SpeechFailed."""
         if characters(text) > self.max_characters:
             raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
 
         def read(answer: httpx.Response) -> Spoken:
             kind = answer.headers.get("Content-Type", "")
-            return spoken_by(PROVIDER, answer.content, media_type=kind, text=text)
+            return spoken_by(PROVIDER, answer.content, media_type=kind, text=text, form=form)
 
         body = {
             "model": self._settings.model,
             "input": text,
             "voice": self._settings.voices[voice.id],
-            "response_format": "mp3",
+            "response_format": RESPONSE_FORMATS[form],
         }
         return await self._request("POST", "/audio/speech", read, body=body)
 

@@ -3,7 +3,7 @@
 | object | content |
 |---|---|
 | `leases/<file>-00007-000` | `{"until": 1764331200.0, "by": "9f0c…"}`: who says it, until which epoch second |
-| `pieces/<file>-00007` | 32 bytes of SHA-256 of what was to be said, then its MP3 |
+| `pieces/<file>-00007` | 32 bytes of SHA-256 of what was to be said, then its audio |
 
 A worker takes a lease of a piece, asks the adapter, and keeps the answer. If it dies in between, or stops for longer
 than its lease, the next worker buys that piece once more; nothing else is ever bought twice. The clocks of two workers
@@ -73,14 +73,15 @@ class Piecewise:
         voice: Voice,
         *,
         file: str,
+        form: str,
         time_left_s: Callable[[], float],
     ) -> Sequence[bytes]:
-        """Return the MP3 of each text, in order, and buy those that no worker has bought.
+        """Return the audio of each text, in order, and buy those that no worker has bought.
 
         Raises Unfinished, NotWanted, AudioPlaceFailed, and what the adapter raises. After a failure no further piece is
         begun, and those under way are kept.
         """
-        work = _Work(adapter=adapter, voice=voice, file=file, time_left_s=time_left_s)
+        work = _Work(adapter=adapter, voice=voice, file=file, form=form, time_left_s=time_left_s)
         parts = await asyncio.gather(
             *(self._one(work, number, text) for number, text in enumerate(texts)), return_exceptions=True
         )
@@ -131,16 +132,16 @@ class Piecewise:
             await self._leases.give_back(held)
             raise NotWanted
         try:
-            spoken = await work.adapter.speak(text, work.voice)
+            spoken = await work.adapter.speak(text, work.voice, form=work.form)
         except Exception:
             await self._leases.give_back(held)
             raise
         work.bought += 1
         try:
-            await self._files.put(piece(work.file, number), digest + spoken.mp3)
+            await self._files.put(piece(work.file, number), digest + spoken.audio)
         except NameTaken:
             return None
-        return spoken.mp3
+        return spoken.audio
 
 
 @dataclass(kw_only=True)
@@ -150,6 +151,7 @@ class _Work:
     adapter: VoiceAdapter
     voice: Voice
     file: str
+    form: str
     time_left_s: Callable[[], float]
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     bought: int = 0

@@ -49,7 +49,8 @@ AT_ONCE: Final = 8
 """Concurrent requests of one process, each with a thread. Neural voices take 8 requests a second (10 in a burst)."""
 
 ENGINE: Final = "neural"
-SAMPLE_RATE: Final = "24000"
+OUTPUTS: Final = {"mp3": ("mp3", 24_000), "wav": ("pcm", 16_000)}
+"""`OutputFormat` and `SampleRate` of each format. Samples come at 16 kHz at most."""
 CONNECT_S: Final = 2.0
 READ_S: Final = 8.0
 """Seconds without a byte; a thread whose caller has left ends at the latest then."""
@@ -111,6 +112,7 @@ def config() -> Config:
 class Polly:
     """Says texts with Amazon Polly's voices; `max_characters` is the longest text of one call."""
 
+    formats = OUTPUTS.keys()
     max_characters = MAX_CHARACTERS
     quick_characters = QUICK_CHARACTERS
 
@@ -131,12 +133,12 @@ class Polly:
     def reading(self, cleaned: str) -> str:
         return sayable(cleaned)
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
         """Raises ProviderError, and so SpeechFailed. The text is text: markup in it is read aloud."""
         if characters(text) > self.max_characters:
             raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
         name, engine = polly_voice(self._settings.voices[voice.id])
-        return await self._request(lambda client: _spoken(client, text, name=name, engine=engine))
+        return await self._request(lambda client: _spoken(client, text, name=name, engine=engine, form=form))
 
     async def provider_voices(self) -> frozenset[str]:
         """The voices with each of their engines, `Ruth:neural`. Raises ProviderError."""
@@ -187,15 +189,16 @@ def _by_status(status: int) -> tuple[type[ProviderError], str]:
     return _BROKE if status >= 500 else _REFUSED
 
 
-def _spoken(client: "PollyClient", text: str, *, name: str, engine: str) -> Spoken:
+def _spoken(client: "PollyClient", text: str, *, name: str, engine: str, form: str) -> Spoken:
     """Runs in a thread."""
-    parameters: Any = {"VoiceId": name, "Engine": engine, "SampleRate": SAMPLE_RATE, "OutputFormat": "mp3"}
+    output, rate = OUTPUTS[form]
+    parameters: Any = {"VoiceId": name, "Engine": engine, "SampleRate": str(rate), "OutputFormat": output}
     answer = client.synthesize_speech(Text=text, TextType="text", **parameters)
     try:
         content = answer["AudioStream"].read()
     except botocore.BotoCoreError as exc:
         raise AudioCutOff(PROVIDER, f"broke off ({type(exc).__name__})") from exc
-    return spoken_by(PROVIDER, content, media_type=answer["ContentType"], text=text)
+    return spoken_by(PROVIDER, content, media_type=answer["ContentType"], text=text, form=form, rate=rate)
 
 
 def _listed(client: "PollyClient") -> frozenset[str]:

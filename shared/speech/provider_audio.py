@@ -1,15 +1,24 @@
-"""What a provider answered, taken for audio only if it is: an MP3 that is whole and can be its text."""
+"""What a provider answered, taken for audio only if it is: whole, of the format asked for, and as long as its text."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from shared.audio.mp3 import NotMp3, read_mp3
+from shared.audio.formats import FORMATS
+from shared.audio.length import BadAudio
+from shared.audio.wav import with_header
 from shared.core.errors import SpeechFailed
 from shared.speech.provider_errors import AudioCutOff, NotAudio, SpoiltAudio
 from shared.speech.spoilt import check_audio
 from shared.speech.spoken import Spoken
 
-MEDIA_TYPES: Final = frozenset({"audio/mpeg", "audio/mp3", "audio/mpeg3", "application/octet-stream"})
-"""What servers call an MP3."""
+_ANY: Final = "application/octet-stream"
+MEDIA_TYPES: Final[Mapping[str, frozenset[str]]] = {
+    "mp3": frozenset({"audio/mpeg", "audio/mp3", "audio/mpeg3", _ANY}),
+    "wav": frozenset({"audio/pcm", "audio/l16", "audio/x-pcm", "audio/basic", _ANY}),
+    "opus": frozenset({"audio/opus", "audio/ogg", "application/ogg", _ANY}),
+}
+"""What servers call each format. For a WAV they are asked for its samples: what they put before them is wrong in
+streams, whose length they do not know."""
 
 
 def sayable(cleaned: str) -> str:
@@ -17,21 +26,30 @@ def sayable(cleaned: str) -> str:
     return cleaned if any(map(str.isalnum, cleaned)) else ""
 
 
-def spoken_by(provider: str, content: bytes, *, media_type: str, text: str) -> Spoken:
-    """The audio of this text, with its exact length. Raises NotAudio, AudioCutOff and SpoiltAudio."""
+def spoken_by(
+    provider: str, content: bytes, *, media_type: str, text: str, form: str = "mp3", rate: int = 24_000
+) -> Spoken:
+    """The audio of this text, with its exact length. `rate` is that of samples, which become a WAV.
+
+    Raises NotAudio, AudioCutOff and SpoiltAudio.
+    """
     kind = media_type.partition(";")[0].strip().lower()
     if not content:
         raise NotAudio(provider, "answered with nothing")
-    if kind not in MEDIA_TYPES:
+    if kind not in MEDIA_TYPES[form]:
         raise NotAudio(provider, f"answered with {len(content)} bytes of {kind[:100] or 'no type'}")
+    if form == "wav":
+        if len(content) % 2:
+            raise AudioCutOff(provider, "the last sample of its answer is cut off")
+        content = with_header(content, rate)
     try:
-        length = read_mp3(content)
-    except NotMp3 as exc:
-        raise NotAudio(provider, f"answered with {len(content)} bytes that are no MP3") from exc
+        length = FORMATS[form].read(content)
+    except BadAudio as exc:
+        raise NotAudio(provider, f"answered with {len(content)} bytes that are not {form}") from exc
     if not length.whole:
-        raise AudioCutOff(provider, "the last frame of its answer is cut off")
+        raise AudioCutOff(provider, "the end of its answer is cut off")
     try:
-        check_audio(content, text)
+        check_audio(content, text, form)
     except SpeechFailed as exc:
         raise SpoiltAudio(provider, exc.message) from exc
-    return Spoken(mp3=content, seconds=length.seconds, marks=None)
+    return Spoken(audio=content, seconds=length.seconds, marks=None)

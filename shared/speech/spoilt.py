@@ -2,15 +2,19 @@
 
 Some 1 % of a provider's answers babble, buzz or break off, with status 200. They count as failed, so they are not
 charged.
-An MP3 is judged without decoding it: its side information says how loud each granule is.
+Nothing is decoded: an MP3's side information says how loud each granule is, and samples say it themselves. Of Opus only
+the length is known.
 """
 
 import re
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from shared.audio.loudness import granules_of
-from shared.audio.mp3 import NotMp3, read_mp3
+from shared.audio.formats import FORMATS
+from shared.audio.length import BadAudio, Length
+from shared.audio.loudness import Granule, granules_of, samples_granules
+from shared.audio.wav import samples_of
 from shared.core.errors import SpeechFailed
 
 __all__ = ["check_audio"]
@@ -39,18 +43,28 @@ _PAUSE = re.compile(r"\n|\.\.\.|…")
 """Texts for which a voice may pause as long: a new passage, and dots. A sentence's end takes a second at most."""
 
 
-def check_audio(mp3: bytes, text: str) -> None:
-    """Raise SpeechFailed if an MP3 cannot be what a voice says of `text`, with the reason in its message."""
+def check_audio(audio: bytes, text: str, form: str = "mp3") -> Length:
+    """Return the length of audio that can be what a voice says of `text`.
+
+    Raises SpeechFailed with the reason in its message if it cannot be, or is not of this format.
+    """
     try:
-        audio = read_mp3(mp3)
-    except NotMp3 as exc:
-        raise SpeechFailed(f"The audio is no MP3: {exc}") from exc
-    if not audio.whole:
+        length = FORMATS[form].read(audio)
+    except BadAudio as exc:
+        raise SpeechFailed(f"The audio is not {form}: {exc}") from exc
+    if not length.whole:
         raise SpeechFailed("The audio is cut off")
     least_s, most_s = _plausible_s(text)
-    if not least_s <= audio.seconds <= most_s:
-        raise SpeechFailed(f"The audio takes {audio.seconds:.1f} s, and the text {least_s:.1f} to {most_s:.1f} s")
-    granules, granule_s = granules_of(mp3)
+    if not least_s <= length.seconds <= most_s:
+        raise SpeechFailed(f"The audio takes {length.seconds:.1f} s, and the text {least_s:.1f} to {most_s:.1f} s")
+    if form == "mp3":
+        _check_loudness(*granules_of(audio), text)
+    elif form == "wav":
+        _check_loudness(*samples_granules(*samples_of(audio)), text)
+    return length
+
+
+def _check_loudness(granules: Sequence[Granule], granule_s: float, text: str) -> None:
     gains = [granule.gain for granule in granules]
     loud = sorted(gains)[len(gains) * 9 // 10]
     quiet = [gain < loud - _QUIET_STEPS for gain in gains]

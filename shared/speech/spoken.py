@@ -14,8 +14,11 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """One piece of audio: MP3 of 24 kHz mono, and its exact length. `marks` are None where they are not known."""
+    """One piece of audio, of the format that was asked for, and its exact length.
 
-    mp3: bytes = field(repr=False)
+    `marks` are None where they are not known.
+    """
+
+    audio: bytes = field(repr=False)
     seconds: float
     marks: tuple[Mark, ...] | None

@@ -1,6 +1,7 @@
 """Voices, and what turns text into speech."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,14 +29,22 @@ class Synthesizer(Protocol):
     provider: str
     """Its name, in errors and in the rows of long memos."""
 
-    def is_quick(self, reading: str) -> bool:
-        """Whether `speak` says it well within a request's time."""
+    @property
+    def formats(self) -> Mapping[str, int | None]:
+        """The formats that it makes, with the most characters of a text in each; None: as many as a memo may have."""
+
+    @property
+    def quick_characters(self) -> int | None:
+        """Characters of a reading that `speak` says well within a request's time; None: any."""
 
     def reading(self, text: str) -> str:
         """Return what is said of a text, which is what `speak` takes; empty: nothing in it can be said."""
 
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
-        """Say it, and keep the audio as `file`. Raises SpeechFailed, AudioStoreFailed; then `discard` is due."""
+        """Say it, and keep the audio as `file`, whose name ends with the format.
+
+        Raises SpeechFailed, AudioStoreFailed; then `discard` is due.
+        """
 
     async def kept(self, file: str) -> Speech | None:
         """Return what an earlier `speak` kept as `file`; None: nothing. Raises AudioStoreFailed."""
@@ -61,9 +70,13 @@ class VoiceAdapter(Protocol):
     """Characters that it says well within a request's time, at most `max_characters`. A longer text is said piece by
     piece after the request. More would fail texts that are slow to say; less would make more callers wait."""
 
+    @property
+    def formats(self) -> AbstractSet[str]:
+        """The formats that it brings, of `shared.audio.formats`."""
+
     def reading(self, cleaned: str) -> str:
         """Return what this adapter says of a cleaned text; empty: nothing, so that the text is refused before it is
         charged."""
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:
-        """Say what `reading` returned. Raises SpeechFailed."""
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
+        """Say what `reading` returned, in one of `formats`. Raises SpeechFailed."""

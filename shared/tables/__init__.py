@@ -13,6 +13,7 @@ from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
 from shared.tables.long_memos import LongMemoList
 from shared.tables.memos import Memos
+from shared.tables.moved import MovedIds
 from shared.tables.schema import (
     API_KEYS,
     EMAILS,
@@ -23,6 +24,7 @@ from shared.tables.schema import (
     USAGE_MONTHS,
     USERS,
 )
+from shared.tables.speech_calls import SpeechCalls
 from shared.tables.subscriptions import Subscriptions
 from shared.tables.usage_logs import LogKind, UsageLogs
 from shared.tables.users import ENDED_KEPT, ENDED_MOST, Users
@@ -46,6 +48,8 @@ __all__ = [
     "LogKind",
     "LongMemoList",
     "Memos",
+    "MovedIds",
+    "SpeechCalls",
     "Subscriptions",
     "Tables",
     "UsageLogs",
@@ -63,12 +67,14 @@ class Tables:
     users: Users
     api_keys: ApiKeys
     idempotency_keys: IdempotencyKeys
+    speech_calls: SpeechCalls
     memos: Memos
     long_memos: LongMemoList
     usage_logs: UsageLogs
     active_owners: ActiveOwners
     subscriptions: Subscriptions
     closing: ClosingAccounts
+    moved: MovedIds
     housekeeping: HousekeepingRows
 
     @classmethod
@@ -77,11 +83,13 @@ class Tables:
             users=Users(store),
             api_keys=ApiKeys(store),
             idempotency_keys=IdempotencyKeys(store),
+            speech_calls=SpeechCalls(store),
             memos=Memos(store),
             long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),
             active_owners=ActiveOwners(store),
             subscriptions=Subscriptions(store),
             closing=ClosingAccounts(store),
+            moved=MovedIds(store),
             housekeeping=HousekeepingRows(store),
         )

@@ -9,6 +9,7 @@ from shared.core.ids import is_id
 from shared.stores.port import Key, Page, Store
 from shared.tables.lists import Window, newest
 from shared.tables.model import RowModel
+from shared.tables.moved import MovedIds
 from shared.tables.schema import MEMOS
 
 ENDED: Final = "ended"
@@ -69,9 +70,12 @@ class Memo(RowModel):
 class Memos:
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._moved = MovedIds(store)
 
     async def get(self, user_id: str, memo_id: str) -> Memo | None:
-        document = await self._store.get(MEMOS, Key(user_id, memo_id)) if is_id(memo_id) else None
+        """Return the memo of this id, or of the one that it had in the predecessor; None: its owner has none."""
+        current = memo_id if is_id(memo_id) else await self._moved.memo_id(user_id, memo_id)
+        document = None if current is None else await self._store.get(MEMOS, Key(user_id, current))
         return None if document is None else Memo.read(document)
 
     async def load(self, user_id: str, memo_id: str) -> Memo:

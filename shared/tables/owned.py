@@ -15,6 +15,8 @@ from shared.tables.schema import (
     KEY_USES,
     LONG_MEMOS,
     MEMOS,
+    MOVED,
+    SPEECH_CALLS,
     STRIPE_IDS,
     SUBSCRIPTIONS,
     USAGE_DAYS,
@@ -29,10 +31,11 @@ BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
     USAGE_DAYS: ("{owner}",),
     USAGE_MONTHS: ("{owner}",),
     KEY_USES: ("{owner}",),
+    MOVED: ("{owner}",),
 }
-"""Tables with partitions of the owner's own, which are erased whole."""
+"""Tables with partitions of the owner's own, which are erased whole. Rows of MOVED lead to others, which go first."""
 
-BY_KEY: Final = (IDEMPOTENCY_KEYS, API_KEYS)
+BY_KEY: Final = (IDEMPOTENCY_KEYS, SPEECH_CALLS, API_KEYS)
 """Tables with a partition for each of the owner's API keys."""
 
 KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
@@ -44,7 +47,7 @@ ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAIL
 OF_THE_SERVICE: Final = (HOUSEKEEPING,)
 """Tables without rows of an owner. A pass over a day names the owner that it stopped at, until it goes on."""
 
-COUNTERS: Final = ("calls", "testcalls", "uses", "refused")
+COUNTERS: Final = ("calls", "testcalls", "uses", "refused", "stripe")
 """The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""
 
 NOT_OWNED: Final = ("login", "signup", "demo", "keys", "reset", "verify", "users", "subscriptions")

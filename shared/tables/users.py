@@ -51,6 +51,9 @@ class User(RowModel):
     keys_distrusted_until: Instant | None = None
     """Keys made until then are to be revoked: a reset proved the address after a stranger may have made them."""
 
+    plan_number: int = 0
+    """The number under which Stripe's word put the user on the tier: `shared/billing/syncing.py`."""
+
     closing_at: Instant | None = None
     """When the owner closed the account. Nothing opens it any more; it is being erased."""
 
@@ -91,7 +94,8 @@ for the seven days that a session lasts."""
 NEW_DAYS: Final = 30
 """Days whose sign-ups an admin sees, today included."""
 
-_NEW: Final = "users:new:"
+NEW: Final = "users:new:"
+"""How the counters of sign-ups begin, before the day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,7 @@ class Users:
         """Count all users, in one read, whatever their number."""
         counters = await self._store.counters("users")
         total = _total(counters)
-        tiers = {tier: counters.get(_tier_counter(tier), 0) for tier in Tier if tier is not Tier.HOBBY}
+        tiers = {tier: counters.get(tier_counter(tier), 0) for tier in Tier if tier is not Tier.HOBBY}
         days = (today - number * DAY for number in range(NEW_DAYS))
         new = {day: counters.get(_new_counter(day), 0) for day in days}
         return UserCounts(total=total, by_tier={Tier.HOBBY: total - sum(tiers.values())} | tiers, new=new)
@@ -200,6 +204,26 @@ class Users:
         await self._count_tiers(before.tier, after.tier)
         return before, after
 
+    async def put_on(self, user_id: str, tier: Tier, *, number: int, stamps: bool) -> tuple[User | None, User | None]:
+        """Put a user on a tier, unless the row has this number or a higher one, or the account is closed.
+
+        With `stamps` the number is written even if the tier is the same: it outdates writers of lower numbers. Returns
+        the user before and after; None: there is none. One read if nothing is written.
+        """
+
+        def changed(document: Document | None) -> Document | None:
+            if document is None or document.get("closing_at") is not None:
+                return document
+            if document.get("plan_number", 0) >= number or (document["tier"] == tier and not stamps):
+                return document
+            return {**document, "tier": tier.value, "plan_number": number}
+
+        updated = await self._store.update(USERS, _user_key(user_id), changed)
+        before, after = (None if row is None else User.read(row) for row in (updated.before, updated.after))
+        if before is not None and after is not None:
+            await self._count_tiers(before.tier, after.tier)
+        return before, after
+
     async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
         """End one session, which would have expired at `ends_at`. Times are epoch seconds.
 
@@ -230,19 +254,19 @@ class Users:
         for tier, by in ((before, -1), (after, 1)) if before is not after else ():
             if tier is not Tier.HOBBY:
                 with best_effort("a change of plan could not be counted", tier=tier, by=by):
-                    await self._store.increment(_tier_counter(tier), by)
+                    await self._store.increment(tier_counter(tier), by)
 
 
 def _total(counters: Mapping[str, int]) -> int:
     """`users` alone counts those from before there were days."""
-    return sum(count for name, count in counters.items() if name == "users" or name.startswith(_NEW))
+    return sum(count for name, count in counters.items() if name == "users" or name.startswith(NEW))
 
 
 def _new_counter(day: date) -> str:
-    return f"{_NEW}{day.isoformat()}"
+    return f"{NEW}{day.isoformat()}"
 
 
-def _tier_counter(tier: Tier) -> str:
+def tier_counter(tier: Tier) -> str:
     return f"users:tier:{tier}"
 
 

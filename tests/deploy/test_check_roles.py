@@ -24,6 +24,13 @@ def policy(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"PolicyDocument": {"Version": "2012-10-17", "Statement": list(statements)}}
 
 
+NEEDED = (
+    items(["users#*", "subscriptions#*", "stripe_ids#*"], "GetItem", "PutItem"),
+    items(["usage_logs#*"], "PutItem"),
+    items(["counter#*"], "UpdateItem"),
+)
+
+
 @pytest.fixture
 def template() -> dict[str, Any]:
     """The role of `subscriptions` on DynamoDB, as it should be."""
@@ -37,7 +44,7 @@ def template() -> dict[str, Any]:
             policy({"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": log}),
             policy(
                 {"Effect": "Allow", "Action": verify, "Resource": TABLE},
-                items(["users#*", "subscriptions#*"], "GetItem"),
+                *copy.deepcopy(NEEDED),
             ),
         ],
     }
@@ -56,14 +63,15 @@ def rows(template: dict[str, Any]) -> list[dict[str, Any]]:
 def test_check_role_accepts_what_the_function_needs(template: dict[str, Any]) -> None:
     """One statement for two tables, or one for each: what is permitted counts."""
     check_role(template, "subscriptions", table="rows")
-    rows(template)[1:] = [items(["users#*"], "GetItem"), items(["subscriptions#*"], "GetItem")]
+    apart = [items([f"{name}#*"], "GetItem", "PutItem") for name in ("users", "subscriptions", "stripe_ids")]
+    rows(template)[1:] = [*apart, *copy.deepcopy(NEEDED[1:])]
     check_role(template, "subscriptions", table="rows")
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        items(["users#*"], "PutItem"),
+        items(["users#*"], "DeleteItem"),
         items(["memos#*"], "GetItem"),
         items(["*"], "GetItem"),
         {key: value for key, value in items([], "Scan").items() if key != "Condition"},
@@ -80,8 +88,8 @@ def test_check_role_refuses_a_statement_more(template: dict[str, Any], statement
 
 def test_check_role_refuses_a_statement_less(template: dict[str, Any]) -> None:
     """A role that lacks what the function needs would be 503 in an account, and in no test."""
-    del rows(template)[1]
-    with pytest.raises(TemplateFault, match=r"needs \{'GetItem'\}"):
+    del rows(template)[2]
+    with pytest.raises(TemplateFault, match=r"needs \{'PutItem'\}"):
         check_role(template, "subscriptions", table="rows")
 
 
@@ -98,6 +106,17 @@ def test_check_secrets_refuses_another_parameter(template: dict[str, Any]) -> No
         check_secrets(template, {"SessionSecretPolicy": "/a/*"})
     with pytest.raises(TemplateFault, match="MicroKeyPolicy"):
         check_secrets(template, {"SessionSecretPolicy": "/a/secret", "MicroKeyPolicy": "/a/key"})
+
+
+def test_check_secrets_takes_a_policy_of_several(template: dict[str, Any]) -> None:
+    """Stripe's four have one policy; one that reads a parameter more or less fails the check."""
+    begin = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
+    named = [{"Fn::Sub": f"{begin}/stripe/{name}"} for name in ("key", "secret")]
+    statement = {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": named}
+    template["Resources"]["StripePolicy"] = {"Properties": policy(statement)}
+    check_secrets(template, {"SessionSecretPolicy": "/a/secret", "StripePolicy": ("/stripe/key", "/stripe/secret")})
+    with pytest.raises(TemplateFault, match="StripePolicy"):
+        check_secrets(template, {"SessionSecretPolicy": "/a/secret", "StripePolicy": ("/stripe/key",)})
 
 
 def test_check_network_wants_the_functions_code_denied(template: dict[str, Any]) -> None:

@@ -82,8 +82,8 @@ def test_permitted_store_asks_for_what_is_sent(world: DynamoWorld, verb: str) ->
 
 
 def test_permitted_store_refuses_what_the_role_lacks() -> None:
-    """The plans' function reads users; it neither writes one nor counts anything."""
-    store = PermittedStore(racing_store(0), "subscriptions")
+    """The usage function reads users; it neither writes one nor counts anything."""
+    store = PermittedStore(racing_store(0), "usage")
     users = next(table for table in TABLES if table.name == "users")
     key = Key("all", "user")
 
@@ -111,4 +111,8 @@ def test_no_table_name_begins_another_partition() -> None:
 
 def test_by_actions_groups_tables_with_the_same_actions() -> None:
     """One statement of a role says what is permitted of several tables alike."""
-    assert by_actions("subscriptions") == {frozenset({"GetItem"}): frozenset({"users", "subscriptions"})}
+    assert by_actions("subscriptions") == {
+        frozenset({"GetItem", "PutItem"}): frozenset({"users", "subscriptions", "stripe_ids"}),
+        frozenset({"PutItem"}): frozenset({"usage_logs"}),
+        frozenset({"UpdateItem"}): frozenset({COUNTERS}),
+    }

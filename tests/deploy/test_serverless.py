@@ -141,6 +141,7 @@ def test_the_default_route_goes_to_health() -> None:
 def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
     """Every function has memory and a timeout below API Gateway's 30 s, but the one that a queue feeds."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
+    assert sizes.pop("mcp") == sizes["memos"]  # it speaks as well
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
     assert sizes.pop("speaker") == "${self:custom.chosen.speaking.speakerMemorySize}"
     assert all(size >= 512 for size in sizes.values())
@@ -150,7 +151,7 @@ def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
 def test_every_setting_reaches_the_functions() -> None:
     core = Path(__file__).parents[2] / "shared" / "core"
     settings = (core / "settings.py").read_text() + (core / "speech_settings.py").read_text()
-    settings += (core / "mail_settings.py").read_text()
+    settings += (core / "mail_settings.py").read_text() + (core / "billing_settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     local_only |= {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}  # the runtime's

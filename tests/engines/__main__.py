@@ -5,12 +5,14 @@ import asyncio
 import os
 import secrets
 import sys
+import tempfile
 import time
 import traceback
+from pathlib import Path
 from typing import Final
 
 from tests.engines.had import ENGINES, Engine, NotHad
-from tests.live import closing, limits, races, repeats
+from tests.live import closing, limits, moving, races, repeats
 from tests.live.processes import ROOT, Process, gateway_in
 
 SUITES: Final = ("tests/stores/dynamo/test_store.py", "tests/stores/dynamo/test_faults.py", "tests/handlers")
@@ -26,6 +28,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("engine", nargs="*", metavar="engine", help=f"any of {', '.join(names)} (default: all)")
+    parser.add_argument("--races", action="store_true", help="the races between processes alone, not the suites")
     parser.add_argument("--serve", type=int, metavar="PORT", help="serve the one engine there until it is interrupted")
     options = parser.parse_args()
     if unknown := set(options.engine).difference(names):
@@ -35,7 +38,7 @@ def main() -> int:
         if len(chosen) != 1:
             parser.error("--serve is for one engine")
         return _serve(chosen[0], options.serve)
-    outcomes = {engine.name: _shown(engine) for engine in chosen}
+    outcomes = {engine.name: _shown(engine, suites=not options.races) for engine in chosen}
     print("\n" + "\n".join(f"{'ok' if good else 'FAILED':7}{name}" for name, good in outcomes.items()), flush=True)
     return 0 if all(outcomes.values()) else 1
 
@@ -54,11 +57,11 @@ def _serve(engine: Engine, port: int) -> int:
     return 0
 
 
-def _shown(engine: Engine) -> bool:
+def _shown(engine: Engine, *, suites: bool) -> bool:
     print(f"{engine.name}: {engine.about}", flush=True)
     began = time.monotonic()
     try:
-        asyncio.run(_show(engine))
+        asyncio.run(_show(engine, suites=suites))
     except NotHad as exc:
         print(f"{engine.name}: FAILED, it cannot be had: {exc}", flush=True)
         return False
@@ -70,10 +73,11 @@ def _shown(engine: Engine) -> bool:
     return True
 
 
-async def _show(engine: Engine) -> None:
+async def _show(engine: Engine, *, suites: bool) -> None:
     with engine.process() as process:
         await process.start()
-        await _suites(process)
+        if suites:
+            await _suites(process)
         environ = {
             "AGENT_TALK_STORE": "dynamodb",
             "AWS_ENDPOINT_URL": process.url,
@@ -91,6 +95,8 @@ async def _show(engine: Engine) -> None:
             await limits.through(one, two, environ=environ, rounds=limits.ROUNDS)
         with gateway_in(environ) as one, gateway_in(environ) as two:
             await closing.through(one, two, environ=environ, rounds=closing.ROUNDS)
+        with gateway_in(environ) as one, tempfile.TemporaryDirectory() as folder:
+            await moving.through(one, environ=environ, micro_url=None, folder=Path(folder))
 
 
 async def _suites(process: Process) -> None:

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -12,14 +13,14 @@ from typing import Final, TypeVar
 
 from shared.audio.files import PAGE, AudioFiles, Held, HeldPage, Link
 from shared.audio.folder import FolderFiles
-from shared.audio.mp3 import read_mp3
+from shared.audio.formats import FORMATS
 from shared.audio.opening import AudioPlace
 from shared.core.errors import SpeechFailed
 from shared.core.settings import AttemptLimits, Settings
 from shared.core.speech_settings import SpeechChoice
 from shared.plans import Tier
 from shared.services import Services
-from shared.speech.encoding import RATE, Mp3Encoder
+from shared.speech.encoding import RATE, encoders
 from shared.speech.opening import Speakers
 from shared.speech.piecewise import LEASE_S
 from shared.speech.spoken import Spoken
@@ -121,17 +122,18 @@ class ToneVoices:
     max_characters: int = PIECE
     quick_characters: int = PIECE
     read: Callable[[str], str] = lambda cleaned: cleaned
+    formats: AbstractSet[str] = frozenset(FORMATS)
 
     def reading(self, cleaned: str) -> str:
         return self.read(cleaned)
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:  # noqa: ARG002 a tone has no voice
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:  # noqa: ARG002 a tone has no voice
         if self.before is not None:
             await self.before()
         if self.fails(text):
             raise SpeechFailed("The tone broke", details={"provider": "tones"})
         self.bought[text] += 1
-        return tone(len(text) // 10 / 10)
+        return tone(len(text) // 10 / 10, form)
 
 
 class SteppedVoices:
@@ -140,23 +142,24 @@ class SteppedVoices:
     def __init__(self, voices: ToneVoices, steps: Steps) -> None:
         self._voices = voices
         self._steps = steps
+        self.formats = voices.formats
         self.max_characters = voices.max_characters
         self.quick_characters = voices.quick_characters
 
     def reading(self, cleaned: str) -> str:
         return self._voices.reading(cleaned)
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:
-        return await self._steps.take("speak", lambda: self._voices.speak(text, voice))
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
+        return await self._steps.take("speak", lambda: self._voices.speak(text, voice, form=form))
 
 
 @lru_cache
-def tone(seconds: float) -> Spoken:
-    encoder = Mp3Encoder()
+def tone(seconds: float, form: str = "mp3") -> Spoken:
+    encoder = encoders()[form](RATE)
     samples = (int(8_000 * math.sin(2 * math.pi * 220 * number / RATE)) for number in range(round(seconds * RATE)))
     encoder.add(array("h", samples).tobytes())
-    mp3 = encoder.finish()
-    return Spoken(mp3=mp3, seconds=read_mp3(mp3).seconds, marks=None)
+    file = encoder.finish()
+    return Spoken(audio=file, seconds=FORMATS[form].read(file).seconds, marks=None)
 
 
 class HeldQueue:

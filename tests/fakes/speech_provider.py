@@ -13,7 +13,8 @@ from enum import Enum
 from functools import cache
 from typing import Any, Final, Protocol
 
-from shared.speech.encoding import Mp3Encoder
+from shared.audio.wav import samples_of
+from shared.speech.encoding import RATE, encoders
 from shared.speech.english import in_english
 from shared.speech.model import Model
 from shared.speech.timbres import TIMBRES
@@ -32,9 +33,9 @@ def _model() -> Model:
 
 
 @cache
-def aloud(text: str, voice: str = "rachel") -> bytes:
-    """The MP3 of a text in one of our own voices."""
-    encoder = Mp3Encoder()
+def aloud(text: str, voice: str = "rachel", form: str = "mp3") -> bytes:
+    """The audio of a text in one of our own voices."""
+    encoder = encoders()[form](RATE)
     for samples in _model().say(in_english(text), TIMBRES[voice]):
         encoder.add(samples)
     return encoder.finish()
@@ -107,10 +108,18 @@ class Dialect(Protocol):
     def asked(self, request: Request) -> tuple[str, str]:
         """The text and the voice."""
 
+    def form(self, request: Request) -> tuple[str, str]:
+        """The format, as we call it, and the media type of the answer."""
+
     def voices(self, names: list[str]) -> Any: ...
 
 
 class ElevenLabsDialect:
+    forms: Final = {
+        "mp3_24000_48": ("mp3", "audio/mpeg"),
+        "pcm_24000": ("wav", "audio/pcm"),
+        "opus_48000_32": ("opus", "audio/opus"),
+    }
     error_key = "detail"
     voices_path = "/v1/voices"
 
@@ -132,14 +141,18 @@ class ElevenLabsDialect:
     def asked(self, request: Request) -> tuple[str, str]:
         path, _, query = request.path.partition("?")
         assert path.startswith("/v1/text-to-speech/")
-        assert query == "output_format=mp3_24000_48"
+        assert query.removeprefix("output_format=") in self.forms
         return request.body["text"], path.rpartition("/")[2]
+
+    def form(self, request: Request) -> tuple[str, str]:
+        return self.forms[request.path.rpartition("output_format=")[2]]
 
     def voices(self, names: list[str]) -> Any:
         return {"voices": [{"voice_id": name, "name": name} for name in names], "has_more": False}
 
 
 class OpenAiDialect:
+    forms: Final = {"mp3": ("mp3", "audio/mpeg"), "pcm": ("wav", "audio/pcm"), "opus": ("opus", "audio/opus")}
     error_key = "error"
     voices_path = "/v1/audio/voices"
 
@@ -163,8 +176,11 @@ class OpenAiDialect:
 
     def asked(self, request: Request) -> tuple[str, str]:
         assert request.path == "/v1/audio/speech"
-        assert request.body["response_format"] == "mp3"
+        assert request.body["response_format"] in self.forms
         return request.body["input"], request.body["voice"]
+
+    def form(self, request: Request) -> tuple[str, str]:
+        return self.forms[request.body["response_format"]]
 
     def voices(self, names: list[str]) -> Any:
         return {"voices": names}
@@ -271,22 +287,25 @@ class FakeProvider:
         async with self._bills:
             self._bills.notify_all()
         await self.hold.wait()
-        spoken = self._say(text, OURS[self._voices.index(voice)])
-        return await self._say_or_fail(spoken, fault or self.fault_of(text), writer)
+        ours, (form, kind) = OURS[self._voices.index(voice)], dialect.form(request)
+        spoken = self._say(text, ours) if form == "mp3" else aloud(text, ours, form)
+        if form == "wav":
+            spoken, _ = samples_of(spoken)
+        return await self._say_or_fail(spoken, kind, fault or self.fault_of(text), writer)
 
     def _refuse(self, refused: Refused, writer: asyncio.StreamWriter) -> bool:
         body = json.dumps({self._dialect.error_key: refused.error}).encode()
         return _write(writer, refused.status, body, "application/json", refused.headers)
 
-    async def _say_or_fail(self, mp3: bytes, fault: Fault | None, writer: asyncio.StreamWriter) -> bool:
+    async def _say_or_fail(self, spoken: bytes, kind: str, fault: Fault | None, writer: asyncio.StreamWriter) -> bool:
         if fault is None:
-            return _write(writer, 200, mp3, "audio/mpeg")
+            return _write(writer, 200, spoken, kind)
         if fault in WHOLE:
             return _write(writer, *WHOLE[fault])
         if fault in BROKEN_OFF:
-            half = mp3[: len(mp3) // 2 + 7]  # within a frame
-            length = {"Content-Length": str(len(mp3))} if fault in {Fault.CUT, Fault.STALLED} else BROKEN_OFF[fault]
-            _head(writer, 200, {"Content-Type": "audio/mpeg", **length})
+            half = spoken[: len(spoken) // 2 + 7]  # within a frame, a page, or a sample
+            length = {"Content-Length": str(len(spoken))} if fault in {Fault.CUT, Fault.STALLED} else BROKEN_OFF[fault]
+            _head(writer, 200, {"Content-Type": kind, **length})
             writer.write(f"{len(half):x}\r\n".encode() + half + b"\r\n" if fault is Fault.CUT_CHUNK else half)
         if fault is Fault.RESET:
             writer.transport.abort()

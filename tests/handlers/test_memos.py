@@ -590,7 +590,7 @@ def test_simulated_audio_has_a_minute_at_most(world: World) -> None:
         "nothing.mp3",
         "simulated-.mp3",
         "simulated-01.mp3",
-        "simulated-9.wav",
+        "simulated-9.flac",
         "simulated-9.mp3x",
         "%2e%2e",
         "simulated--9",

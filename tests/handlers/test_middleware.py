@@ -20,7 +20,7 @@ NewWorld = Callable[..., World]
 SIGN_UP = "/api/v1/auth/signup"
 DEMO = "/api/v1/demo"
 MEMO = "/api/v1/memo"
-FUNCTIONS = ("users", "keys", "memos", "usage", "subscriptions", "admin", "health")
+FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
 SECURITY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

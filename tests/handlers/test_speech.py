@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shared.audio.files import Area, AudioFiles, making, owner_digest
 from shared.audio.folder import FolderFiles
+from shared.audio.formats import FORMATS
 from shared.audio.opening import AudioPlace
 from shared.plans import Tier
 from shared.speech.voice_map import ELEVENLABS, OPENAI
@@ -21,7 +22,7 @@ from tests.fakes.dynamo_world import answered
 from tests.fakes.s3_world import S3World, bucket_on, engine
 from tests.fakes.speech_provider import KEY, ElevenLabsDialect, FakeProvider, Fault, OpenAiDialect
 from tests.handlers.world import PUBLIC_URL, Account, Answer, Logs, World
-from tests.speech.listening import PLAIN, decoded, heard, lengths, wrong_words
+from tests.speech.listening import PLAIN, decoded, heard, lengths, played, wrong_words
 from tests.support import BY_SES, repeatable
 
 NewWorld = Callable[..., World]
@@ -213,14 +214,44 @@ class TestOwnVoices:
 
 
 class TestFormats:
-    def test_mp3_is_taken_and_others_are_400(self, speaking: World) -> None:
-        """The valid options are what can be made."""
+    @pytest.mark.parametrize(("form", "kind"), [("mp3", "audio/mpeg"), ("wav", "audio/wav"), ("opus", "audio/ogg")])
+    def test_memo_is_made_in_each_format(self, speaking: World, form: str, kind: str) -> None:
+        """The file's ending, its type and its bytes are of the format, and the duration is exact to the sample."""
         ada = speaking.sign_up()
-        assert say(speaking, ada.key, format="mp3").status == 201
+        memo = say(speaking, ada.key, PLAIN, format=form).json
+        assert (memo["audio"]["format"], memo["audio"]["url"].rpartition(".")[2]) == (form, form)
+        answer = fetch(speaking, memo)
+        assert answer.headers["content-type"] == kind
+        assert memo["audio"]["duration"] == pytest.approx(FORMATS[form].read(answer.body).seconds, abs=1e-6)
+        assert wrong_words(PLAIN, heard(played(answer.body))) <= 0.25
+        (listed,) = speaking.get("/api/v1/memos", token=ada.key).json["memos"]
+        assert listed == memo
+
+    @pytest.mark.parametrize(("form", "kind"), [("wav", "audio/wav"), ("opus", "audio/ogg")])
+    def test_test_keys_have_each_format(self, world: World, form: str, kind: str) -> None:
+        """Silence has a type and an ending too."""
+        ada = world.sign_up()
+        key = world.post("/api/keys", token=ada.session, json={"test": True}).json["key"]["key"]
+        memo = say(world, key, format=form).json
+        answer = fetch(world, memo)
+        assert (memo["audio"]["format"], answer.headers["content-type"]) == (form, kind)
+        assert FORMATS[form].read(answer.body).seconds == memo["audio"]["duration"]
+
+    def test_other_formats_are_400(self, speaking: World) -> None:
+        """The valid options are the formats that there are; nothing is charged."""
+        ada = speaking.sign_up()
         answer = say(speaking, ada.key, format="flac")
         assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
-        assert answer.error["details"] == {"field": "format", "validOptions": ["mp3"]}
-        assert used(speaking, ada) == 1
+        assert answer.error["details"] == {"field": "format", "validOptions": ["mp3", "wav", "opus"]}
+        assert_nothing_came_of_it(speaking, ada)
+
+    def test_too_long_a_text_is_400_as_samples(self, speaking: World) -> None:
+        """Half an hour of samples is 80 MB: a longer text is MP3 or Opus. Nothing is charged."""
+        ada = speaking.sign_up()
+        speaking.put_on(ada, Tier.ENTERPRISE)
+        answer = say(speaking, ada.key, "word " * 4_001, format="wav")
+        assert (answer.status, answer.error["details"]) == (400, {"field": "text", "limit": 20_000, "provided": 20_005})
+        assert_nothing_came_of_it(speaking, ada)
 
 
 class TestSamples:

@@ -32,7 +32,10 @@ from shared.web.function import Function
 from tests.events import SOURCE_IP, Event, LambdaContext, Query, http_event, rest_event
 from tests.fakes.mails import CaughtMails
 from tests.fakes.permitted import PermittedStore
-from tests.handlers.contract import check_error, check_status
+from tests.fakes.stripe_network import StripeTransport
+from tests.fakes.stripe_server import FakeStripe
+from tests.fakes.stripe_world import stripe_at
+from tests.handlers.contract import check_error, check_openai_error, check_rpc, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -123,6 +126,8 @@ class World:
         self.environ = {"AGENT_TALK_STORE": "memory", "PUBLIC_URL": PUBLIC_URL, **(environ or {})}
         self.clock = FakeClock(NOON, tick=timedelta(milliseconds=1))
         self.hasher = CheapHasher()
+        self.stripe = FakeStripe(now=self._now)
+        self.stripe_network = StripeTransport(self.stripe)
         self.is_down = False
         self.loops: set[int] = set()
         self.built: list[Services] = []
@@ -150,8 +155,11 @@ class World:
             cookies=tuple(cookies),
             body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
         )
-        if answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
-            check_error(answer.status, headers, answer.error)
+        if function == "mcp" and b'"jsonrpc"' in answer.body:
+            check_rpc(answer.status, answer.json)
+        elif answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
+            check = check_openai_error if "param" in answer.error else check_error
+            check(answer.status, headers, answer.error)
         return answer
 
     def send(
@@ -282,11 +290,15 @@ class World:
             audio=audio,
             speakers=None if self._speakers is None else self._speakers(audio),
             mailer=self.mails,
+            stripe=stripe_at(self.stripe_network, settings.billing),
             sleep=self._sleep,
             queue=self._queue,
         )
         self.built.append(services)
         return services
+
+    def _now(self) -> float:
+        return self.clock.at.timestamp()
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.live import clocks, closing, contract, histories, idle, kills, limits, races, repeats, scale, speech
+from tests.live import clocks, closing, contract, histories, idle, kills, limits, moving, races, repeats, scale, speech
 from tests.live.processes import add_checkout, checkout
 
 WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
@@ -17,6 +17,7 @@ WHAT: Final[dict[str, tuple[str, Callable[[Path], Awaitable[None]]]]] = {
     "races": ("races of memos, sign-ups, keys, rotations and limits of keys, through two gateways", races.run),
     "repeats": ("repeats with an Idempotency-Key through two gateways, one of which is killed", repeats.run),
     "closing": ("accounts that are closed amid requests through two gateways, and erased", closing.run),
+    "moving": ("the predecessor's data on the same server, killed while it moves, and then used", moving.run),
     "clocks": ("gateways whose clocks are 90 s and a day apart, ahead and behind; needs libfaketime", clocks.run),
     "limits": ("ten rounds of races at a limit, beside invalid requests, through two gateways", limits.run),
     "histories": (

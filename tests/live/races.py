@@ -55,8 +55,13 @@ async def _memos(front: Front) -> str:
 async def _sign_ups(front: Front) -> str:
     person = somebody()
     replies = await asyncio.gather(*(sign_up(front, person) for _ in range(50)))
-    in_time = [reply for reply in replies if reply.status != 503 or reply.took_s < REQUEST_S]
-    statuses = _statuses(in_time)  # a busy machine may not hash 50 passwords in the time of a request
+    # A busy machine cannot hash 50 passwords in the time of a request: the others are told so, at once or at its end.
+    in_time = [
+        reply
+        for reply in replies
+        if reply.status != 503 or not ("retry-after" in reply.headers or reply.took_s > REQUEST_S)
+    ]
+    statuses = _statuses(in_time)
     assert statuses == {201: 1, 409: len(in_time) - 1}, statuses
     account = {"email": person.email, "password": PASSWORD}
     login = await front.send("POST", "/api/v1/auth/login", json=account)

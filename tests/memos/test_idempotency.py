@@ -147,6 +147,7 @@ def test_a_keyed_memo_takes_two_calls_more(store: str) -> None:
 class _Voices:
     """Says each text otherwise than before, and longer: by a second for each call. `failures` come first."""
 
+    formats = frozenset({"mp3"})
     max_characters = 1_000
     quick_characters = 200
 
@@ -157,13 +158,13 @@ class _Voices:
     def reading(self, cleaned: str) -> str:
         return cleaned
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:  # noqa: ARG002 silence has none
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:  # noqa: ARG002 silence has none
         self.calls += 1
         if self._failures:
             raise self._failures.pop(0)
         mp3 = simulated_audio(f"simulated-{10 * self.calls}.mp3")
         assert mp3 is not None
-        return Spoken(mp3=mp3, seconds=float(self.calls), marks=None)
+        return Spoken(audio=mp3, seconds=float(self.calls), marks=None)
 
 
 def speaking(store: Store, clock: FakeClock, folder: Path, voices: _Voices) -> Services:
@@ -246,12 +247,12 @@ async def test_a_frozen_run_wakes_to_another_runs_audio(store: Store, clock: Fak
     asleep, awake = asyncio.Event(), asyncio.Event()
 
     class Sleepy(_Voices):
-        async def speak(self, text: str, voice: Voice) -> Spoken:
+        async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
             if self.calls == 0:
                 self.calls += 1
                 asleep.set()
                 await awake.wait()
-            return await super().speak(text, voice)
+            return await super().speak(text, voice, form=form)
 
     voices = Sleepy()
     one, other = (speaking(store, clock, tmp_path, voices) for _ in range(2))

@@ -93,13 +93,14 @@ async def recorded(services: Services, ada: SignedUp, action: Action) -> list[st
 
 
 class _BrokenVoices:
+    formats = frozenset({"mp3"})
     max_characters = 1_000
     quick_characters = 1_000
 
     def reading(self, cleaned: str) -> str:
         return cleaned
 
-    async def speak(self, text: str, voice: Voice) -> Spoken:  # noqa: ARG002 it says nothing
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:  # noqa: ARG002 it says nothing
         raise SpeechFailed("the provider is down", details={"provider": "tests"})
 
 

@@ -54,7 +54,7 @@ def pitch_hz(sound: Sound) -> float:
 @pytest.mark.parametrize("voice", VOICES)
 def test_whisper_understands_each_voice(voice: str, whisper: Any, all_voices: dict[str, Spoken]) -> None:
     """At most one word of twenty is taken for another."""
-    sound = played(all_voices[voice].mp3)
+    sound = played(all_voices[voice].audio)
     slower = np.fft.irfft(np.fft.rfft(sound)[: len(sound) // 3 + 1], len(sound) * 2 // 3) * 2 / 3
     parts, _ = whisper.transcribe(slower.astype(np.float32), language="en", beam_size=5, temperature=0.0)
     understood = " ".join(part.text for part in parts).replace("9", "nine")
@@ -65,13 +65,13 @@ def test_whisper_understands_each_voice(voice: str, whisper: Any, all_voices: di
 @pytest.mark.parametrize("voice", VOICES)
 def test_ffmpeg_plays_the_exact_length(voice: str, all_voices: dict[str, Spoken]) -> None:
     spoken = all_voices[voice]
-    assert len(played(spoken.mp3)) == round(spoken.seconds * RATE)
+    assert len(played(spoken.audio)) == round(spoken.seconds * RATE)
 
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_meter_finds_each_voice_as_loud(voice: str, all_voices: dict[str, Spoken]) -> None:
     """-19 LUFS within 1.5, and no peak above -1 dBFS, after decoding."""
-    sound = played(all_voices[voice].mp3)
+    sound = played(all_voices[voice].audio)
     lufs = pyloudnorm.Meter(RATE).integrated_loudness(sound)
     print(voice, round(lufs, 2), "LUFS, peak", round(float(np.abs(sound).max()), 3))
     assert lufs == pytest.approx(-19, abs=1.5)
@@ -80,7 +80,7 @@ def test_meter_finds_each_voice_as_loud(voice: str, all_voices: dict[str, Spoken
 
 def test_praat_tells_the_voices_apart(all_voices: dict[str, Spoken]) -> None:
     """Men's voices are below 150 Hz and women's above, and all are at least 4 % apart in pitch."""
-    hz = {voice: pitch_hz(played(spoken.mp3)) for voice, spoken in all_voices.items()}
+    hz = {voice: pitch_hz(played(spoken.audio)) for voice, spoken in all_voices.items()}
     print({voice: round(pitch) for voice, pitch in hz.items()})
     assert {voice for voice in hz if hz[voice] < 150} == {v.id for v in VOICES.values() if v.gender == "male"}
     ordered = sorted(hz.values())

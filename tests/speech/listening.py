@@ -7,6 +7,7 @@ from typing import Any
 
 import miniaudio
 import numpy as np
+import soundfile
 from mutagen.mp3 import MP3
 from numpy.typing import NDArray
 from pocketsphinx import Decoder
@@ -21,6 +22,13 @@ PLAIN = "The train leaves from platform nine in the afternoon, and dinner is rea
 def decoded(mp3: bytes) -> Sound:
     """What miniaudio (dr_mp3) plays."""
     return np.asarray(miniaudio.decode(mp3, nchannels=1, sample_rate=RATE).samples, np.float64) / 32_768
+
+
+def played(file: bytes) -> Sound:
+    """What libsndfile plays of any format, at 24 kHz."""
+    sound, rate = soundfile.read(BytesIO(file))
+    assert rate == RATE
+    return np.asarray(sound, np.float64)
 
 
 def lengths(mp3: bytes) -> dict[str, int]:

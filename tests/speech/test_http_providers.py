@@ -28,7 +28,7 @@ from shared.speech.provider_errors import (
 from shared.speech.voices import VOICES
 from tests.fakes.speakers import ADA, KINDS, TEXT, Kind, Spoke, spoke
 from tests.fakes.speech_provider import KEY, Fault, Refused, aloud
-from tests.speech.listening import RATE, decoded, heard, wrong_words
+from tests.speech.listening import RATE, decoded, heard, played, wrong_words
 
 pytestmark = pytest.mark.anyio
 
@@ -64,12 +64,30 @@ async def world(kind: Kind) -> AsyncIterator[Spoke]:
 async def test_speak_answers_the_providers_audio(world: Spoke) -> None:
     """The bytes are the provider's own, a recogniser hears the text, the length is exact, and it was billed once."""
     spoken = await world.open().speak(TEXT, ADA)
-    assert spoken.mp3 == aloud(TEXT)
-    sound = decoded(spoken.mp3)
+    assert spoken.audio == aloud(TEXT)
+    sound = decoded(spoken.audio)
     assert spoken.seconds == len(sound) / RATE
     assert wrong_words(TEXT, heard(sound)) <= 0.25
     assert spoken.marks is None
     assert world.provider.billed == [TEXT]
+
+
+@pytest.mark.parametrize("form", ["wav", "opus"])
+async def test_speak_answers_each_format(world: Spoke, form: str) -> None:
+    """Samples get a header; Opus stays as it came. A recogniser hears the text, and the length is exact."""
+    spoken = await world.open().speak(TEXT, ADA, form=form)
+    assert spoken.audio == aloud(TEXT, form=form)
+    sound = played(spoken.audio)
+    assert spoken.seconds == len(sound) / RATE
+    assert wrong_words(TEXT, heard(sound)) <= 0.25
+
+
+@pytest.mark.parametrize("form", ["wav", "opus"])
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.CUT_CHUNK, Fault.CUT_UNANNOUNCED, Fault.JSON, Fault.EMPTY])
+async def test_broken_answer_is_refused_in_each_format(world: Spoke, form: str, fault: Fault) -> None:
+    world.provider.faults = lambda _: fault
+    with pytest.raises(SpeechFailed):
+        await world.open().speak(TEXT, ADA, form=form)
 
 
 async def test_speak_sends_the_text_as_it_is(world: Spoke) -> None:

@@ -50,7 +50,7 @@ def say(text: str, voice: str) -> Spoken:
 @cache
 def plain(voice: str) -> tuple[Spoken, Sound]:
     spoken = say(PLAIN, voice)
-    return spoken, decoded(spoken.mp3)
+    return spoken, decoded(spoken.audio)
 
 
 @pytest.mark.parametrize("voice", VOICES)
@@ -72,14 +72,14 @@ def test_voice_is_as_loud_as_the_others(voice: str) -> None:
 def test_voice_is_played_for_its_exact_length(voice: str) -> None:
     """The stated seconds are what decoders play, 0 samples off."""
     spoken = plain(voice)[0]
-    assert lengths(spoken.mp3) == dict.fromkeys(("miniaudio", "mutagen"), round(spoken.seconds * RATE))
+    assert lengths(spoken.audio) == dict.fromkeys(("miniaudio", "mutagen"), round(spoken.seconds * RATE))
 
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_voice_passes_the_check_of_spoilt_audio(voice: str) -> None:
     """What our own voices say is never taken for babble, a hole, a steady noise or clipping."""
     spoken, sound = plain(voice)
-    check_audio(spoken.mp3, PLAIN)
+    check_audio(spoken.audio, PLAIN)
     assert np.abs(sound).max() < 1
 
 
@@ -116,7 +116,7 @@ def test_voice_says_the_same_text_in_the_same_bytes() -> None:
 
     async def twice() -> list[bytes]:
         texts = ("Hello there.", "Something else.", "Hello there.")
-        return [(await voices.speak(text, VOICES["bella"])).mp3 for text in texts]
+        return [(await voices.speak(text, VOICES["bella"])).audio for text in texts]
 
     first, between, again = asyncio.run(twice())
     assert first == again != between

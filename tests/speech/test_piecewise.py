@@ -36,7 +36,7 @@ class Workers:
 
     async def said(self, worker: Piecewise | None = None, *, voice: str = "sam", left_s: float = inf) -> list[bytes]:
         asked = (worker or self.worker()).said(
-            self.voices, TEXTS, VOICES[voice], file=self.file, time_left_s=lambda: left_s
+            self.voices, TEXTS, VOICES[voice], file=self.file, form="mp3", time_left_s=lambda: left_s
         )
         return list(await asked)
 
@@ -49,7 +49,7 @@ async def workers(clock: FakeClock, tmp_path: Path) -> Workers:
 
 
 async def test_pieces_come_in_the_order_of_the_text(workers: Workers) -> None:
-    assert await workers.said() == [tone(len(text) // 10 / 10).mp3 for text in TEXTS]
+    assert await workers.said() == [tone(len(text) // 10 / 10).audio for text in TEXTS]
     assert await workers.said() == await workers.said()
     assert dict(workers.voices.bought) == dict.fromkeys(TEXTS, 1)
 

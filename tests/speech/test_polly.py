@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import numpy as np
 import pytest
 from botocore import exceptions as botocore
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from urllib3.exceptions import ProtocolError
 
+from shared.audio.wav import samples_of
 from shared.speech.funnel import AGAIN, Funnel
 from shared.speech.polly import ANSWERED, RAISED, Polly, PollySettings, config, failure, polly_voice
 from shared.speech.provider_errors import (
@@ -90,8 +92,16 @@ async def test_polly_answers_the_providers_audio(stubbed: Stubbed) -> None:
     mp3 = aloud(TEXT)
     stubbed.answers(mp3)
     spoken = await stubbed.polly.speak(TEXT, ADA)
-    assert (spoken.mp3, spoken.marks) == (mp3, None)
+    assert (spoken.audio, spoken.marks) == (mp3, None)
     assert spoken.seconds == pytest.approx(len(decoded(mp3)) / RATE)
+
+
+async def test_polly_brings_samples_of_16_khz(stubbed: Stubbed) -> None:
+    """Its most for samples. They get a header that says so."""
+    samples = (8_000 * np.sin(np.arange(2 * 16_000) / 20) * np.sin(np.arange(2 * 16_000) / 3_000)).astype("<i2")
+    stubbed.answers(samples.tobytes(), "audio/pcm", OutputFormat="pcm", SampleRate="16000")
+    spoken = await stubbed.polly.speak(TEXT, ADA, form="wav")
+    assert (spoken.seconds, samples_of(spoken.audio)) == (2.0, (samples.tobytes(), 16_000))
 
 
 async def test_polly_sends_markup_as_text(stubbed: Stubbed) -> None:

@@ -1,11 +1,14 @@
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.mp3 import MONO, MP3
 
+from shared.audio.formats import FORMATS
 from shared.core.text import characters
 from shared.speech.simulated import MAX_SIMULATED_TENTHS, SimulatedSpeech, simulated_audio, simulated_file
 from shared.speech.voices import VOICES
@@ -56,6 +59,18 @@ def test_simulated_audio_is_silent() -> None:
     assert {simulated(10)[at : at + 24][4:] for at in range(0, 240, 24)} == {bytes(20)}
 
 
+@pytest.mark.parametrize("form", ["wav", "opus"])
+@pytest.mark.parametrize("tenths", [0, 1, 10, 123, 600])
+def test_other_formats_are_silent_and_exact(tenths: int, form: str) -> None:
+    """A player of each format plays digital silence, exactly as long as the name says."""
+    audio = simulated_audio(simulated_file(tenths, form))
+    assert audio is not None
+    sound, rate = soundfile.read(BytesIO(audio))
+    assert len(sound) == tenths * rate // 10
+    assert not np.any(np.abs(sound) > 1e-9)
+    assert FORMATS[form].read(audio).seconds == tenths / 10
+
+
 @pytest.mark.parametrize("tenths", [601, 9999, 80_000, 999_999])
 def test_simulated_audio_is_60_s_at_most(tenths: int) -> None:
     assert simulated(tenths) == simulated(MAX_SIMULATED_TENTHS)
@@ -70,7 +85,7 @@ def test_simulated_audio_is_60_s_at_most(tenths: int) -> None:
         "simulated--1.mp3",
         "simulated-01.mp3",
         "simulated-1.mp3\n",
-        "simulated-1.wav",
+        "simulated-1.flac",
         "simulated-1000000.mp3",
         "simulated-1_0.mp3",
         "simulated-\u0661.mp3",

@@ -96,7 +96,7 @@ def test_cut_off_body_is_spoilt() -> None:
 
 
 def test_body_without_frames_is_spoilt() -> None:
-    with pytest.raises(SpeechFailed, match="no MP3"):
+    with pytest.raises(SpeechFailed, match="not mp3"):
         check_audio(b'{"error": "quota"}', PLAIN)
 
 

@@ -1,0 +1,62 @@
+"""WAV files of 16-bit samples of one channel: a header on what voices call PCM."""
+
+import wave
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Final
+
+from shared.audio.length import BadAudio, Length
+
+__all__ = ["NotWav", "joined", "read_wav", "samples_of", "with_header"]
+
+_HEADER_BYTES: Final = 44
+_WIDTH: Final = 2
+"""Bytes of a sample."""
+
+
+class NotWav(BadAudio):
+    """The bytes are no WAV of 16-bit samples of one channel, or parts of several rates."""
+
+
+def with_header(samples: bytes, rate: int) -> bytes:
+    """Return the file of 16-bit little-endian samples."""
+    file = BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(_WIDTH)
+        out.setframerate(rate)
+        out.writeframes(samples)
+    return file.getvalue()
+
+
+def read_wav(data: bytes) -> Length:
+    """Return its exact length. Raises NotWav."""
+    samples, rate, announced = _read(data)
+    return Length(samples=len(samples) // _WIDTH, rate=rate, whole=len(samples) == announced * _WIDTH)
+
+
+def samples_of(data: bytes) -> tuple[bytes, int]:
+    """Return the samples and their rate. Raises NotWav."""
+    samples, rate, _ = _read(data)
+    return samples, rate
+
+
+def joined(parts: Iterable[bytes]) -> bytes:
+    """Return the parts as one file, without a gap. Raises NotWav if their rates differ."""
+    read = [_read(part) for part in parts]
+    rates = {rate for _, rate, _ in read}
+    if len(rates) != 1:
+        raise NotWav(f"{len(read)} parts have the rates {sorted(rates)}")
+    return with_header(b"".join(samples for samples, _, _ in read), rates.pop())
+
+
+def _read(data: bytes) -> tuple[bytes, int, int]:
+    """Return the samples, their rate, and how many the header announces."""
+    try:
+        with wave.open(BytesIO(data), "rb") as file:
+            if (file.getnchannels(), file.getsampwidth()) != (1, _WIDTH):
+                raise NotWav(f"{file.getnchannels()} channels of {file.getsampwidth()} bytes")
+            announced = file.getnframes()
+            return file.readframes(announced), file.getframerate(), announced
+    except (wave.Error, EOFError, ValueError, RuntimeError) as exc:  # all of them from the standard reader
+        raise NotWav(f"{len(data)} bytes are no WAV ({exc})") from exc

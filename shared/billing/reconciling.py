@@ -1,0 +1,106 @@
+"""The comparison of all plans with Stripe: it finds what no event said.
+
+Stripe stops repeating an event after three days, and an event of a moved account may never have been sent. Owners whose
+plan is as Stripe says cost no write.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shared.billing.standing import Standing
+from shared.billing.stripe_errors import StripeFailed
+from shared.billing.syncing import PlanSync
+from shared.plans import Tier
+from shared.stores.port import StoreError
+from shared.tables import Tables
+from shared.tables.subscriptions import Customer, Subscription
+from shared.tables.users import User
+
+CanGoOn = Callable[[], bool]
+
+_log = logging.getLogger("agent_talk.billing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What an owner had here, and what Stripe says. `says` None: nothing that gives a plan or ever did."""
+
+    user_id: str
+    tier: Tier | None
+    status: str
+    says: str | None
+    live: int
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.tier or 'no account'}, {self.status}; Stripe: {self.says}, {self.live} live"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciled:
+    """A piece of the comparison. `after` is where the next piece begins; None: all owners with a customer were seen."""
+
+    checked: int
+    failed: int
+    differed: Sequence[Difference]
+    after: str | None
+
+
+class Reconciling:
+    def __init__(self, *, tables: Tables, plans: PlanSync) -> None:
+        self._tables = tables
+        self._plans = plans
+
+    async def reconcile(self, *, can_go_on: CanGoOn, after: str | None = None, writes: bool = True) -> Reconciled:
+        """Compare owners, from `after` on, while `can_go_on`. With `writes` what differs is made as Stripe says.
+
+        Repeatable; two at once are harmless. Costs two reads and one request to Stripe for each owner, and a
+        synchronisation for each that differs. What fails is logged and counted. Raises StoreError if the list fails.
+        """
+        checked = failed = 0
+        differed: list[Difference] = []
+        more = True
+        while more:
+            page = await self._tables.subscriptions.customers(after)
+            for customer in page.rows:
+                if not can_go_on():
+                    return Reconciled(checked=checked, failed=failed, differed=differed, after=after)
+                checked, after = checked + 1, customer.id
+                try:
+                    difference = await self._compare(customer, writes=writes)
+                except (StoreError, StripeFailed):
+                    failed += 1
+                    _log.exception("a plan could not be compared with Stripe", extra={"user_id": customer.user_id})
+                    continue
+                differed += [] if difference is None else [difference]
+            more = page.after is not None
+        return Reconciled(checked=checked, failed=failed, differed=differed, after=None)
+
+    async def _compare(self, customer: Customer, *, writes: bool) -> Difference | None:
+        row = await self._tables.subscriptions.of(customer.user_id)
+        if row is None or row.stripe_customer_id != customer.id:
+            return None  # the claim is void
+        user = await self._tables.users.get(customer.user_id)
+        standing = await self._plans.standing(customer.id)
+        if _agree(row, user, standing):
+            return None
+        difference = Difference(
+            user_id=customer.user_id,
+            tier=None if user is None else user.tier,
+            status=row.status,
+            says=None if standing.best is None else standing.best.subscription.status,
+            live=len(standing.live),
+        )
+        _log.warning("a plan is not what Stripe says: %s", difference)
+        if writes:
+            await self._plans.sync(customer.user_id, customer.id)
+        return difference
+
+
+def _agree(row: Subscription, user: User | None, standing: Standing) -> bool:
+    if user is None or user.is_closing:
+        return not standing.live
+    if not standing.decides:
+        return not standing.unknown
+    says = standing.on(row, row.updated_at)
+    return says == row and len(standing.live) < 2 and (row.stripe_subscription_id is None or user.tier == row.tier)

@@ -1,0 +1,119 @@
+"""One customer for each owner, under any concurrency and any crash."""
+
+import asyncio
+from typing import Final
+
+import pytest
+
+from shared.billing.billing import Billing, CheckoutStarted
+from shared.billing.stripe_errors import StripeFailed
+from shared.stores.port import StoreUnavailable
+from tests.fakes.billing_world import BillingWorld
+from tests.fakes.stripe_network import StripeFault, StripeTransport
+from tests.support import FailingStore, outcomes, racing_store, seeded_pause
+
+pytestmark = pytest.mark.anyio
+
+CALLS: Final = 12
+"""More calls than a first checkout makes of the store, or of Stripe."""
+
+
+def living(world: BillingWorld) -> list[str]:
+    return [one["id"] for one in world.stripe.objects.customers.values() if not one.get("deleted")]
+
+
+async def check_one_customer(world: BillingWorld) -> None:
+    """There is one, the row has it, and it leads to the owner."""
+    row = await world.tables.subscriptions.of(world.user.id)
+    assert row is not None
+    assert [row.stripe_customer_id] == living(world)
+    assert await world.tables.subscriptions.by_customer(living(world)[0]) == row
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_checkouts_at_once_make_one_customer(seed: int) -> None:
+    """Twenty, in twenty containers, with every wait in another order: one customer, and each is answered."""
+    world = BillingWorld(racing_store(seed))
+    await world.begin()
+
+    async def check_out(number: int) -> CheckoutStarted:
+        network = StripeTransport(world.stripe, pause=seeded_pause(100 * seed + number))
+        return await world.billing(network=network).check_out(world.user)
+
+    returned, raised = await outcomes(check_out(number) for number in range(20))
+    assert raised == []
+    assert len({started.session_id for started in returned}) == 20
+    await check_one_customer(world)
+    assert {one["customer"] for one in world.stripe.objects.sessions.values()} == set(living(world))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("at", range(CALLS))
+async def test_checkout_makes_one_customer_after_a_crash(at: int, lost: bool) -> None:  # noqa: FBT001
+    """The container dies at each call of the store; the next checkout, a day and a key later, has one customer."""
+    world = BillingWorld()
+    await world.begin()
+    failing = FailingStore(world.store, at=at, lost=lost, for_good=True)
+    await outcomes([world.billing(failing).check_out(world.user)])
+    world.stripe.forget_keys()
+    assert (await world.billing().check_out(world.user)).url
+    await check_one_customer(world)
+
+
+@pytest.mark.parametrize("fault", StripeFault)
+@pytest.mark.parametrize("at", range(4))
+async def test_checkout_makes_one_customer_after_a_fault(at: int, fault: StripeFault) -> None:
+    """Stripe fails at each request, repeats too; the next checkout has one customer."""
+    world = BillingWorld()
+    await world.begin()
+    network = StripeTransport(world.stripe, fault=lambda sent: fault if at <= sent < at + 3 else None)
+    _, raised = await outcomes([world.billing(network=network).check_out(world.user)])
+    assert all(isinstance(error, StripeFailed) for error in raised)
+    assert (await world.billing().check_out(world.user)).url
+    await check_one_customer(world)
+
+
+async def test_checkout_replaces_a_deleted_customer() -> None:
+    """Within the day in which Stripe would repeat its answer about the deleted one."""
+    world = BillingWorld()
+    billing = await world.begin()
+    first = await billing.check_out(world.user)
+    (old,) = living(world)
+    world.stripe.objects.delete_customer(old)
+    second = await billing.check_out(world.user)
+    assert first.session_id != second.session_id
+    await check_one_customer(world)
+    assert living(world) != [old]
+
+
+async def test_replacements_at_once_make_one_customer() -> None:
+    """Two checkouts that find the customer deleted agree on one."""
+    world = BillingWorld(racing_store(1))
+    billing = await world.begin()
+    await billing.check_out(world.user)
+    world.stripe.objects.delete_customer(living(world)[0])
+    networks = [StripeTransport(world.stripe, pause=seeded_pause(seed)) for seed in range(6)]
+    await asyncio.gather(*(world.billing(network=network).check_out(world.user) for network in networks))
+    await check_one_customer(world)
+
+
+async def test_checkout_gets_past_a_key_that_is_stuck() -> None:
+    """Stripe failed under the key, and repeats that failure for a day: another key is tried."""
+    world = BillingWorld()
+    billing: Billing = await world.begin()
+    once = StripeTransport(world.stripe, fault=lambda sent: StripeFault.FAILED if sent == 1 else None)
+    assert (await world.billing(network=once).check_out(world.user)).url
+    names = [call.key for call in world.stripe.calls if call.name == "POST customers"]
+    assert len(names) == 4, "one that fails, two repeats by the SDK, and one more"
+    assert len(set(names)) == 2
+    assert (await billing.check_out(world.user)).url
+    await check_one_customer(world)
+
+
+async def test_checkout_fails_if_the_store_does() -> None:
+    """Without a claim on the customer no session is made: its events would lead to no owner."""
+    world = BillingWorld()
+    await world.begin()
+    with pytest.raises(StoreUnavailable):
+        await world.billing(FailingStore(world.store, at=2, for_good=True)).check_out(world.user)
+    assert world.stripe.objects.sessions == {}

@@ -1,0 +1,104 @@
+"""Stripe's events through whole events of API Gateway: what a payment changes, from the webhook to the next memo."""
+
+from typing import Any, Final
+
+import pytest
+
+from tests.fakes.stripe_server import PRO
+from tests.fakes.stripe_world import SELLING
+from tests.handlers.conftest import NewWorld
+from tests.handlers.world import Account, Answer, World
+
+WEBHOOK: Final = "/api/webhooks/stripe"
+SUBSCRIPTION: Final = "/api/v1/billing/subscription"
+CHECKOUT: Final = "/api/v1/billing/checkout"
+
+
+@pytest.fixture
+def world(new_world: NewWorld) -> World:
+    return new_world(SELLING)
+
+
+def deliver(world: World, event: dict[str, Any], **how: Any) -> Answer:
+    body, signature = world.stripe.signed(event, **how)
+    return world.post(WEBHOOK, body=body, headers={"stripe-signature": signature})
+
+
+def deliver_all(world: World) -> None:
+    for event in world.stripe.objects.events:
+        answer = deliver(world, event)
+        assert (answer.status, answer.json) == (200, {"received": True})
+
+
+def bought(world: World, account: Account) -> str:
+    """Buy Pro, and return the subscription. No event is delivered."""
+    started = world.post(CHECKOUT, token=account.session)
+    assert started.status == 200, started
+    return world.stripe.objects.pay(started.json["sessionId"])
+
+
+def tier(world: World, account: Account) -> tuple[str, str]:
+    row = world.get(SUBSCRIPTION, token=account.session).json["subscription"]
+    return row["tier"], row["status"]
+
+
+def test_webhook_puts_the_payer_on_the_tier(world: World, ada: Account) -> None:
+    """The row has customer, subscription and period; limits, keys and speech are the tier's at the next request."""
+    subscription = bought(world, ada)
+    assert tier(world, ada) == ("hobby", "active")
+    deliver_all(world)
+    row = world.get(SUBSCRIPTION, token=ada.session).json["subscription"]
+    assert (row["tier"], row["status"], row["stripeSubscriptionId"]) == ("pro", "active", subscription)
+    assert row["stripeCustomerId"] == world.stripe.objects.subscription(subscription)["customer"]
+    assert row["currentPeriodStart"].startswith("2026-03-02T12:00:0")
+    assert row["currentPeriodEnd"].startswith("2026-04-01T12:00:0")
+    assert row["cancelAtPeriodEnd"] is False
+    assert row["billing"] == {"stripeEnabled": True, "canUpgrade": True, "canManageSubscription": True}
+    assert world.get("/api/v1/usage/limits", token=ada.key).json["daily"]["limit"] == 1000
+    world.memo(ada.key, "x" * 20_000)
+    for _ in range(9):
+        world.new_key(ada)
+
+
+def test_webhook_takes_the_tier_back_and_keys_stay(world: World, ada: Account) -> None:
+    """After the end the limits are Hobby's; keys that there are go on working, and none is added."""
+    subscription = bought(world, ada)
+    deliver_all(world)
+    keys = [world.new_key(ada)[1] for _ in range(9)]
+    world.stripe.objects.end(subscription)
+    deliver_all(world)
+    assert tier(world, ada) == ("hobby", "canceled")
+    assert {world.get("/api/v1/memos", token=key).status for key in keys} == {200}
+    assert world.post("/api/keys", token=ada.session, json={}).refusal[:2] == (400, "VALIDATION_ERROR")
+    assert world.post("/api/v1/memo", token=ada.key, json={"text": "x" * 5001, "voice": "sam"}).status == 400
+    logs = world.get("/api/v1/usage", token=ada.key, query={"action": "plan_changed"}).json["logs"]
+    assert [log["metadata"] for log in logs] == [{"from": "pro", "to": "hobby"}, {"from": "hobby", "to": "pro"}]
+
+
+def test_webhook_refuses_what_is_not_signed(world: World, ada: Account) -> None:
+    """400 for a missing, wrong, old or early signature; nothing is changed, and nothing is asked."""
+    bought(world, ada)
+    event = world.stripe.objects.events[-1]
+    now = world.clock.at.timestamp()
+    asked = len(world.stripe.calls)
+    body, signature = world.stripe.signed(event)
+    answers = [
+        world.post(WEBHOOK, body=body),
+        world.post(WEBHOOK, body=body, headers={"stripe-signature": ""}),
+        world.post(WEBHOOK, body=body + b" ", headers={"stripe-signature": signature}),
+        deliver(world, event, secrets=["whsec_another"]),
+        deliver(world, event, at=now - 301),
+        deliver(world, event, at=now + 302),
+    ]
+    assert {answer.refusal[:2] for answer in answers} == {(400, "VALIDATION_ERROR")}
+    assert (tier(world, ada), len(world.stripe.calls)) == (("hobby", "active"), asked)
+    assert [deliver(world, event, at=now + by).status for by in (-299, 299)] == [200, 200]
+
+
+@pytest.mark.parametrize("price", [PRO])
+def test_webhook_is_400_while_stripe_is_off(new_world: NewWorld, price: str) -> None:
+    """Without a secret no signature is right."""
+    world = new_world()
+    customer = world.stripe.objects.make_customer(email=None, metadata={})["id"]
+    world.stripe.objects.subscribe(customer, price)
+    assert deliver(world, world.stripe.objects.events[-1], secrets=[""]).refusal[:2] == (400, "VALIDATION_ERROR")

@@ -1,0 +1,72 @@
+"""Texts kept as one file: which formats an adapter and the encoders here make, and what becomes of its pieces."""
+
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from shared.audio.files import audio, making, new_file
+from shared.audio.folder import FolderFiles
+from shared.audio.formats import FORMATS
+from shared.speech.encoding import encoders
+from shared.speech.piecewise import Piecewise
+from shared.speech.stored import MOST_AS_SAMPLES, StoredSpeech
+from shared.speech.voices import VOICES
+from tests.fakes.long_memos import ToneVoices
+
+pytestmark = pytest.mark.anyio
+
+TEXT = "One two three four five. " * 12
+NO_ENCODER = {"wav": encoders()["wav"]}
+"""What is deployed without our own voices."""
+
+
+def stored(folder: Path, voices: ToneVoices, *, deployed: bool = True) -> StoredSpeech:
+    files = FolderFiles(folder)
+    return StoredSpeech(
+        voices,
+        files,
+        provider="tones",
+        time_left_s=lambda: inf,
+        piecewise=Piecewise(files),
+        encoders=encoders() if deployed else NO_ENCODER,
+    )
+
+
+@pytest.mark.parametrize(
+    ("brought", "deployed", "formats"),
+    [
+        ({"mp3"}, True, {"mp3": None}),
+        ({"mp3", "wav"}, True, {"mp3": None, "wav": MOST_AS_SAMPLES, "opus": MOST_AS_SAMPLES}),
+        ({"mp3", "wav"}, False, {"mp3": None, "wav": MOST_AS_SAMPLES}),
+        ({"mp3", "wav", "opus"}, False, {"mp3": None, "wav": MOST_AS_SAMPLES, "opus": None}),
+    ],
+)
+async def test_formats_are_those_brought_and_those_encoded(
+    tmp_path: Path, brought: set[str], *, deployed: bool, formats: dict[str, int | None]
+) -> None:
+    """Samples can be encoded where an encoder is deployed; what passes through samples has a longest text."""
+    assert stored(tmp_path, ToneVoices(formats=brought), deployed=deployed).formats == formats
+
+
+@pytest.mark.parametrize("brought", [{"mp3", "wav"}, {"mp3", "wav", "opus"}])
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_pieces_become_one_file_of_the_format(
+    tmp_path: Path, brought: set[str], form: str, *, is_long: bool
+) -> None:
+    """Whether the adapter brings the format or its samples are encoded, the kept file is as long as is said."""
+    voices = ToneVoices(formats=brought)
+    speech, file = stored(tmp_path, voices), new_file("ada", form)
+    if is_long:
+        await FolderFiles(tmp_path).put(making(file), b"")
+        seconds = await speech.speak_long(TEXT, VOICES["sam"], file=file, time_left_s=lambda: inf)
+    else:
+        seconds = (await speech.speak(TEXT, VOICES["sam"], file=file)).duration_seconds
+    kept = await FolderFiles(tmp_path).read(audio(file))
+    assert kept is not None
+    assert seconds == pytest.approx(FORMATS[form].read(kept).seconds, abs=1e-6)
+    assert sum(voices.bought.values()) > 1
+    again = await speech.kept(file)
+    assert again is not None
+    assert again.duration_seconds == seconds
