@@ -21,7 +21,7 @@ import yaml
 from deploy import archive, bundle, sbom
 from deploy.bundle import DEPLOYED, ROOT, SPEECH, TARGETS, Target
 
-MOST_MB: Final = {DEPLOYED: (10.0, 50.0), SPEECH: (62.0, 150.0)}
+MOST_MB: Final = {DEPLOYED: (10.0, 50.0), SPEECH: (65.0, 160.0)}
 """Zipped and unpacked. Lambda takes 250 MB unpacked; a larger archive makes cold starts slower."""
 
 LAMBDAS_GLIBC: Final = (2, 34)

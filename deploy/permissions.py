@@ -59,6 +59,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
     "mcp": {
         "users": "GetItem",
         "api_keys": "GetItem",
+        "moved": "GetItem",
         "key_uses": "PutItem",
         "idempotency_keys": "GetItem PutItem UpdateItem",
         "memos": "GetItem PutItem DeleteItem Query",
@@ -83,6 +84,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem Query BatchWriteItem",
         "key_uses": "Query BatchWriteItem",
         "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
         "memos": "GetItem UpdateItem DeleteItem Query BatchWriteItem",
         "long_memos": "GetItem PutItem DeleteItem Query",
         "usage_logs": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
@@ -92,6 +94,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "subscriptions": "GetItem DeleteItem",
         "stripe_ids": "GetItem DeleteItem",
         "closing": "PutItem DeleteItem Query",
+        "moved": "DeleteItem Query BatchWriteItem",
         "housekeeping": "GetItem PutItem Query",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
