@@ -19,6 +19,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +31,7 @@ import httpx
 from deploy import bundle
 from deploy.bundle import ROOT, TARGETS
 from shared.audio.mp3 import read_mp3
+from tests.fakes.mails import MailServer, mail_server
 from tests.live.processes import HOST, free_port, stand_in
 from tests.runtime.api import BOTO3, lambdas_own_packages
 
@@ -41,6 +44,10 @@ SECRET_NAME: Final = f"/agent-talk/{STAGE}/session-secret"
 MICRO_KEY_NAME: Final = f"/agent-talk/{STAGE}/hypermicro-api-key"
 TABLE: Final = f"agent-talk-{STAGE}"
 TEXT: Final = "The rehearsal goes well."
+ME: Final = "me@example.org"
+NEW_PASSWORD: Final = "battery staple"  # noqa: S105 of an account that is closed minutes later
+MAIL_FROM: Final = "talk@example.org"
+MAIL_S: Final = 30
 FUNCTIONS: Final = (
     "users",
     "keys",
@@ -68,7 +75,7 @@ class NotAsItShould(Exception):
 
 
 class Rehearsal:
-    def __init__(self, *, store: str, emulator: str, micro: str) -> None:
+    def __init__(self, *, store: str, emulator: str, micro: str, mails: MailServer) -> None:
         credentials = {
             "AWS_ENDPOINT_URL": emulator,
             "AWS_ACCESS_KEY_ID": "rehearsal",
@@ -76,7 +83,7 @@ class Rehearsal:
             "AWS_REGION": REGION,
         }
         chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro", "SPEECH": "local", "AUDIO": "s3"}
-        chosen |= {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
+        chosen |= {"MAIL": "ses", "MAIL_FROM": MAIL_FROM}
         if store == "moving":
             chosen |= {"CREATE_TABLE": "1"}
         if store != "dynamodb":
@@ -84,6 +91,7 @@ class Rehearsal:
             chosen |= {"HYPR_PRIVATE_NETWORK": "1"}  # in production an http:// server is refused without it
         self._store = store
         self._emulator = emulator
+        self._mails = mails
         artifacts = {"AGENT_TALK_ARTIFACT": "local", "AGENT_TALK_SPEECH_ARTIFACT": "speech-local"}
         self._env = credentials | chosen
         self._env |= {name: str(TARGETS[target].archive.relative_to(ROOT)) for name, target in artifacts.items()}
@@ -104,6 +112,7 @@ class Rehearsal:
         if self._store == "moving":
             self.move_to_dynamodb(account)
         self.deploy_again_and_roll_back(account)
+        self.close(self.recover(account))
         self.read_logs(account)
         self.remove()
 
@@ -119,6 +128,9 @@ class Rehearsal:
         for name, value in ((SECRET_NAME, self._secret), (MICRO_KEY_NAME, MICRO_KEY)):
             print(f"$ aws ssm put-parameter --type SecureString --name {name} --value …")
             self._aws("ssm").put_parameter(Name=name, Value=value, Type="SecureString")
+
+        print(f"$ aws sesv2 create-email-identity --email-identity {MAIL_FROM}")
+        self._aws("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
 
     def deploy(self) -> None:
         tell("Deploy")
@@ -158,9 +170,7 @@ class Rehearsal:
 
     def use_as_a_client(self) -> dict[str, str]:
         tell("Use")
-        signed = self._call(
-            "POST", "/api/v1/auth/signup", 201, json={"email": "me@example.org", "password": "correct horse"}
-        )
+        signed = self._call("POST", "/api/v1/auth/signup", 201, json={"email": ME, "password": "correct horse"})
         token = signed["token"]
         made = self._call("POST", "/api/keys", 201, token=token, json={"name": "Rehearsal"})
         key = made["key"]["key"]
@@ -177,7 +187,7 @@ class Rehearsal:
         self._call("GET", "/usage", 200)
         self._call("GET", "/nothing", 404)
         self._call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
-        return {"key": key, "token": token}
+        return {"key": key, "token": token, "user": signed["user"]["id"]}
 
     def _hear(self, memo: Mapping[str, Any]) -> None:
         """Fetch a memo's audio as a player does: by a redirect to the bucket."""
@@ -234,12 +244,63 @@ class Rehearsal:
         listed = self._call("GET", "/api/v1/memos", 200, token=account["key"])
         expect(TEXT in json.dumps(listed), "the memo is gone")
 
+    def recover(self, account: Mapping[str, str]) -> dict[str, str]:
+        """Reset the password by the link of a caught mail. Returns the account with its new session."""
+        tell("A forgotten password, by a mail through SES")
+        self._call("POST", "/api/v1/auth/forgot-password", 200, json={"email": ME})
+        reset = {"token": self._token_of_mail("reset"), "newPassword": NEW_PASSWORD}
+        self._call("POST", "/api/v1/auth/reset-password", 200, json=reset)
+        self._call("POST", "/api/v1/auth/reset-password", 400, json=reset)
+        self._call("GET", "/api/v1/auth/me", 401, token=account["token"])
+        logged_in = self._call("POST", "/api/v1/auth/login", 200, json={"email": ME, "password": NEW_PASSWORD})
+        expect(logged_in["user"]["emailVerified"], "a reset did not verify the address")
+        self._call("GET", "/api/v1/admin/stats", 403, token=logged_in["token"])
+        return {**account, "token": logged_in["token"], "reset": reset["token"]}
+
+    def close(self, account: Mapping[str, str]) -> None:
+        """Close the account, and let housekeeping run."""
+        tell("The account is closed, and housekeeping runs")
+        self._call("DELETE", "/api/v1/auth/me", 200, token=account["token"], json={"password": NEW_PASSWORD})
+        self._call("GET", "/api/v1/auth/me", 401, token=account["token"])
+        self._call("POST", "/api/v1/auth/login", 401, json={"email": ME, "password": NEW_PASSWORD})
+        rules = self._aws("events").list_rules()["Rules"]
+        expect([rule["ScheduleExpression"] for rule in rules] == ["rate(10 minutes)"], f"the rules are {rules}")
+        line = self._keep_house()
+        accounts = line["jobs"]["closed accounts"]
+        expect((accounts["waiting"], accounts["failed"]) == (1, 0), f"the closed account was not erased: {line}")
+        expect(line["oldest_s"] == 0, f"housekeeping has left something: {line}")
+        (bucket,) = (found["Name"] for found in self._aws("s3").list_buckets()["Buckets"] if "audio" in found["Name"])
+        held = [found["Key"] for found in self._aws("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+        expect([name.partition("/")[0] for name in held] == ["closed"], f"audio of the account is left: {held}")
+
+    def _keep_house(self) -> Any:
+        """Invoke housekeeping as its schedule does. Returns what it did."""
+        event = json.dumps({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
+        answer = self._aws("lambda").invoke(FunctionName=f"agent-talk-{STAGE}-housekeeping", Payload=event)
+        told = answer["Payload"].read().decode()
+        print(f"$ aws lambda invoke --function-name agent-talk-{STAGE}-housekeeping: {told}")
+        expect("FunctionError" not in answer, f"housekeeping failed: {told}")
+        return json.loads(told)
+
+    def _token_of_mail(self, kind: str) -> str:
+        """Wait for a mail with a link of this kind, and return the link's token."""
+        ends = time.monotonic() + MAIL_S
+        while time.monotonic() < ends:
+            for envelope in self._mails.caught:
+                text = message_from_bytes(_bytes(envelope.content), policy=default).get_body(("plain",))
+                found = re.search(rf"#{kind}=(\S+)", text.get_content() if text is not None else "")
+                if found is not None and envelope.rcpt_tos == [ME]:
+                    print(f"A mail to {ME} has a link to {kind}")
+                    return found[1]
+            time.sleep(0.2)
+        raise NotAsItShould(f"no mail to {kind} came within {MAIL_S} s, of {len(self._mails.caught)}")
+
     def read_logs(self, account: Mapping[str, str]) -> None:
         tell("Logs")
         for name in ("users", "memos"):
             said = self._osls("logs", "--function", name, "--startTime", "1h")
             expect('"status":201' in said, f"{name}: no line of the call")
-            for secret in (account["key"], account["token"], self._secret, MICRO_KEY, TEXT):
+            for secret in (account["key"], account["token"], NEW_PASSWORD, self._secret, MICRO_KEY, TEXT):
                 expect(secret not in said, f"{name}: the logs tell what they must not")
 
     def remove(self) -> None:
@@ -333,6 +394,10 @@ def expect(right: bool, otherwise: str) -> None:  # noqa: FBT001 it reads as a s
         raise NotAsItShould(otherwise)
 
 
+def _bytes(content: bytes | str | None) -> bytes:
+    return content.encode() if isinstance(content, str) else content or b""
+
+
 def _told(text: str) -> str:
     """As much as a transcript needs, without keys and sessions."""
     return re.sub(r"(at_live_|eyJ)[\w.-]+", r"\1…", text)[:150].replace("\n", " ")
@@ -357,9 +422,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack.callback(CONFIGURATION.unlink, missing_ok=True)
         told = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "emulator.log"
         try:
-            emulator = stack.enter_context(_emulator(told))
+            mails = stack.enter_context(mail_server())
+            emulator = stack.enter_context(_emulator(told, mails))
             micro = stack.enter_context(stand_in(MICRO_KEY))
-            _run(Rehearsal(store=options.store, emulator=emulator, micro=micro))
+            _run(Rehearsal(store=options.store, emulator=emulator, micro=micro, mails=mails))
         except (NotAsItShould, httpx.HTTPError, subprocess.CalledProcessError) as exc:
             print(f"\nNOT AS IT SHOULD BE: {exc}", file=sys.stderr)
             if told.exists():
@@ -378,8 +444,8 @@ def _run(rehearsal: Rehearsal) -> None:
 
 
 @contextmanager
-def _emulator(told: Path) -> Iterator[str]:
-    """Its functions run on its own Python, and get boto3 from us, as from Lambda."""
+def _emulator(told: Path, mails: MailServer) -> Iterator[str]:
+    """Its functions run on its own Python, and get boto3 from us, as from Lambda. Its SES hands mails to `mails`."""
     program = EMULATOR / "bin" / "ministack"
     if not program.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", EMULATOR], check=True)
@@ -394,6 +460,7 @@ def _emulator(told: Path) -> Iterator[str]:
         "HOME": str(told.parent),
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
+        "SMTP_HOST": f"{HOST}:{mails.port}",
         "PYTHONPATH": str(lambdas_own_packages(told.parent / "lambda", BOTO3)),
     }
     url = f"http://{HOST}:{port}"

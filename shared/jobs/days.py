@@ -82,7 +82,7 @@ class ActiveDays:
     async def work(self, known: Sequence[tuple[date, DayFigures]], can_go_on: CanGoOn, progress: Progress) -> Worked:
         """Work through the days that are due, oldest first. `known` are the newest that have figures."""
         now, done = self._clock(), 0
-        due = list(_due(known, now))
+        due = list(_due(known, await self._first_day(known, now), now))
         for number, (day, figures) in enumerate(due):
             if not can_go_on() or not await self._work_through(day, figures, now, can_go_on):
                 left = [_due_since(day, figures, now) for day, figures in due[number:]]
@@ -90,6 +90,15 @@ class ActiveDays:
             done += 1
             progress(day.isoformat())
         return Worked(done=done)
+
+    async def _first_day(self, known: Sequence[tuple[date, DayFigures]], now: datetime) -> date:
+        """Return the first day that may be unfinished. Without figures it is the first one with a list, or today."""
+        if known:
+            return known[0][0]
+        day = now.date() - BEFORE
+        while day < now.date() and not (await self._tables.active_owners.page(day, after=None))[0]:
+            day += DAY
+        return day
 
     async def _work_through(self, day: date, figures: DayFigures, now: datetime, can_go_on: CanGoOn) -> bool:
         """Make a pass over a day, or go on with one. Returns whether it ended; False: the next run goes on."""
@@ -148,10 +157,9 @@ def _ended(counted: DayPass) -> DayFigures:
     return DayFigures(as_of=counted.began_at, calls=counted.calls, owners=counted.owners)
 
 
-def _due(known: Sequence[tuple[date, DayFigures]], now: datetime) -> Iterator[tuple[date, DayFigures]]:
-    """Yield the days that a pass is due for, oldest first. Days before the known ones are finished."""
+def _due(known: Sequence[tuple[date, DayFigures]], day: date, now: datetime) -> Iterator[tuple[date, DayFigures]]:
+    """Yield the days that a pass is due for, from the first that may be unfinished on, oldest first."""
     figures = dict(known)
-    day = known[0][0] if known else now.date() - BEFORE
     while day <= now.date():
         there = figures.get(day, DayFigures())
         if there.running is not None or _due_since(day, there, now) <= now:

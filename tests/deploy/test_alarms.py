@@ -121,6 +121,7 @@ def test_what_is_watched_of_awss_own_are_metrics_that_it_has() -> None:
         }
     assert own == {
         (NAMESPACE, "AudioNotReady"),
+        (NAMESPACE, "MailErrors"),
         *(("AWS/Lambda", metric) for metric in ("Errors", "Throttles")),
         *(("AWS/ApiGateway", metric) for metric in ("Count", "Latency", "4xx", "5xx")),
     }
@@ -128,22 +129,28 @@ def test_what_is_watched_of_awss_own_are_metrics_that_it_has() -> None:
 
 def test_every_alarm_tells_the_topic_if_there_is_one() -> None:
     alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) == 4
+    assert len(alarms) == 5
     for alarm in alarms:
         assert alarm["AlarmActions"][0] == "TellsOfAlarms"
         assert alarm["TreatMissingData"] == "notBreaching"
     assert re.search(r"env:ALARM_TOPIC", TEXT)
 
 
-def test_alarms_of_housekeeping_and_mails_watch_metrics_that_are_written(capsys: pytest.CaptureFixture[str]) -> None:
-    """The oldest work is older than a day, or there is no value for an hour; any mail was not sent."""
-    resources = yaml.load((FOLDER / "housekeeping.yml").read_text(), Loader=Template)["Resources"]  # noqa: S506
-    oldest, mails = (resources[name]["Properties"] for name in ("OldestWorkAlarm", "MailErrorsAlarm"))
-    assert (oldest["Threshold"], oldest["TreatMissingData"]) == (24 * 3600, "breaching")
-    assert (mails["Threshold"], mails["TreatMissingData"]) == (0, "notBreaching")
-    assert oldest["Dimensions"] == [{"Name": "function", "Value": HOUSEKEEPING}]
-    watched = [each["MetricStat"]["Metric"] for each in mails["Metrics"] if "MetricStat" in each]
-    assert {oldest["MetricName"], *(metric["MetricName"] for metric in watched)} <= written(capsys)
+def test_alarm_of_mails_watches_every_function_that_sends_some(capsys: pytest.CaptureFixture[str]) -> None:
+    """Any mail that was not sent raises it."""
+    alarm = RESOURCES["MailErrorsAlarm"]["Properties"]
+    watched = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    assert {metric["MetricName"] for metric in watched} <= written(capsys)
     mailing = {f"${{self:service}}-${{sls:stage}}-{name}" for name in MAILERS}
     assert {metric["Dimensions"][0]["Value"] for metric in watched} == mailing
-    assert {alarm["AlarmActions"][0] for alarm in (oldest, mails)} == {"TellsOfHousekeeping"}
+    assert alarm["Threshold"] == 0
+
+
+def test_alarm_of_housekeeping_watches_its_oldest_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is older than a day, or there is no value for an hour."""
+    resources = yaml.load((FOLDER / "housekeeping.yml").read_text(), Loader=Template)["Resources"]  # noqa: S506
+    oldest = resources["OldestWorkAlarm"]["Properties"]
+    assert (oldest["Threshold"], oldest["TreatMissingData"]) == (24 * 3600, "breaching")
+    assert oldest["Dimensions"] == [{"Name": "function", "Value": HOUSEKEEPING}]
+    assert oldest["MetricName"] in written(capsys)
+    assert oldest["AlarmActions"][0] == "TellsOfHousekeeping"
