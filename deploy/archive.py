@@ -16,8 +16,8 @@ CODE: Final = ("handlers", "shared")
 OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".mp3"})
 """Our own files, beside OWN_NAMES. Other files there may be an editor's, or secrets."""
 
-OWN_NAMES: Final = frozenset({"LICENSE", "voices.json"})
-"""Our own files by their whole name. The second is what a deployment's SPEECH_VOICES may name, below shared/."""
+OWN_NAMES: Final = frozenset({"LICENSE", "voices.json", "llms.txt"})
+"""Our own files by their whole name. voices.json is what a deployment's SPEECH_VOICES may name, below shared/."""
 
 LEFT_OUT: Final = {
     "bin": "commands of packages; functions run none",

@@ -16,6 +16,7 @@ from shared.api_keys.api_keys import ApiKeyService
 from shared.audio.opening import AudioPlace, open_audio
 from shared.billing.billing import Billing, ReturnUrls, origins_of
 from shared.billing.customers import Customers
+from shared.billing.daily import DailyComparison
 from shared.billing.opening import OpenStripe, StripeConnection, stripe_opener
 from shared.billing.syncing import PlanSync
 from shared.core.clock import Clock, utc_now
@@ -135,9 +136,10 @@ class Services:
 
         days = ActiveDays(store, tables, quotas=quotas, clock=clock)
         counters = CounterSweep(store, tables.housekeeping, clock=clock)
+        plans = DailyComparison(billing, tables.housekeeping, clock=clock)
         housekeeping = Housekeeping(
             {
-                "days and counters": DaysAndCounters(tables.housekeeping, days, counters).work,
+                "days and counters": DaysAndCounters(tables.housekeeping, days, counters, plans).work,
                 "long memos": send_stopped,
                 "closed accounts": closing.work,
             },

@@ -2,7 +2,7 @@
 
 | job | list | work |
 |---|---|---|
-| days and counters | `active_owners`, `housekeeping` | sum days, for owners and for the service; drop ended counters |
+| days and counters | `active_owners`, `housekeeping` | sum days; drop ended counters; compare plans with Stripe |
 | long memos | `long_memos` | queue afresh what stopped in the middle |
 | closed accounts | `closing` | close and erase what a request could not, and look once more a day later |
 
@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from shared.core.clock import Clock
 from shared.jobs.days import ActiveDays
-from shared.jobs.sweep import CounterSweep
 from shared.jobs.worked import CanGoOn, Job, Progress, Worked, oldest, silent
 from shared.tables import HousekeepingRows
+from shared.tables.housekeeping import Sweep
 
 RUN_S: Final = 12.0
 """Seconds after which a run begins nothing any more. The function has a minute: a longer run would only delay the next
@@ -47,18 +47,25 @@ class Run:
         return sum(worked.failed for worked in self.jobs.values())
 
 
-class DaysAndCounters:
-    """Two jobs that read how far they are at once."""
+class Daily(Protocol):
+    async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
+        """Go on with the last sweep of a list, or begin one a day after it began; None: there was none."""
 
-    def __init__(self, rows: HousekeepingRows, days: ActiveDays, counters: CounterSweep) -> None:
+
+class DaysAndCounters:
+    """Jobs that read how far they are at once."""
+
+    def __init__(self, rows: HousekeepingRows, days: ActiveDays, counters: Daily, plans: Daily) -> None:
         self._rows = rows
         self._days = days
         self._counters = counters
+        self._plans = plans
 
     async def work(self, can_go_on: CanGoOn, progress: Progress) -> Worked:
         unfinished = await self._rows.unfinished()
         worked = await self._days.work(unfinished.days, can_go_on, progress)
-        return worked.beside(await self._counters.work(unfinished.sweep, can_go_on, progress))
+        worked = worked.beside(await self._counters.work(unfinished.sweep, can_go_on, progress))
+        return worked.beside(await self._plans.work(unfinished.plans, can_go_on, progress))
 
 
 class Housekeeping:

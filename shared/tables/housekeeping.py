@@ -6,8 +6,8 @@ a pass over the day's owners is under way
     {"as_of": "2026-03-02T11:00:00.000Z", "calls": 9, "owners": 2,
      "running": {"began_at": "2026-03-03T00:10:00.000Z", "after": "019c…", "calls": 12, "owners": 2, "is_whole": false}}
 
-`all / sweep` → `{"began_at": "2026-03-02T08:00:00.000Z", "after": null}`. It sorts after all days, so one read from the
-newest row on returns it with the days that are not finished.
+`all / sweep` → `{"began_at": "2026-03-02T08:00:00.000Z", "after": null}`, and `all / plans` likewise of the comparison
+with Stripe. They sort after all days, so one read from the newest row on returns them with the unfinished days.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,13 @@ from shared.stores.port import Document, Key, Store
 from shared.tables.model import RowModel
 from shared.tables.schema import HOUSEKEEPING
 
-UNFINISHED: Final = 4
-"""Rows of one look: the sweep, today, and the two days before. Days before those are finished, or have no row yet."""
+UNFINISHED: Final = 5
+"""Rows of one look: the sweep, the comparison, today, and the two days before. Days before those are finished, or have
+no row yet."""
 
 _ALL: Final = "all"
 _SWEEP: Final = "sweep"
+_PLANS: Final = "plans"
 
 
 class DayPass(RowModel):
@@ -52,7 +54,7 @@ class DayFigures(RowModel):
 
 
 class Sweep(RowModel):
-    """When the last sweep of ended counters began, and the cursor at which it goes on; None: it has ended."""
+    """When the last sweep of a list began, of all counters or all customers, and where it goes on; None: it ended."""
 
     began_at: Instant
     after: str | None
@@ -66,6 +68,7 @@ class Unfinished:
     """`days` are the newest that have a row, oldest first."""
 
     sweep: Sweep | None
+    plans: Sweep | None
     days: Sequence[tuple[date, DayFigures]]
 
 
@@ -77,8 +80,12 @@ class HousekeepingRows:
         """Return the newest rows, in one read: they contain every day that is not finished and has a row."""
         page = await self._store.page(HOUSEKEEPING, _ALL, limit=UNFINISHED, newest_first=True)
         documents = {row.key.sort: row.document for row in reversed(page.rows)}
-        sweep = documents.pop(_SWEEP, None)
-        return Unfinished(sweep=None if sweep is None else Sweep.read(sweep), days=_days(documents))
+        sweep, plans = (documents.pop(name, None) for name in (_SWEEP, _PLANS))
+        return Unfinished(
+            sweep=None if sweep is None else Sweep.read(sweep),
+            plans=None if plans is None else Sweep.read(plans),
+            days=_days(documents),
+        )
 
     async def days(self, first: date, last: date) -> Sequence[tuple[date, DayFigures]]:
         """Return the figures from one day to another, inclusive, oldest first, in one read."""
@@ -99,6 +106,10 @@ class HousekeepingRows:
     async def note_sweep(self, sweep: Sweep) -> None:
         """Note how far a sweep is. Of two that run at once the last one counts: what it repeats is harmless."""
         await self._store.update(HOUSEKEEPING, Key(_ALL, _SWEEP), lambda _: sweep.document())
+
+    async def note_plans(self, sweep: Sweep) -> None:
+        """Note how far the comparison with Stripe is, likewise."""
+        await self._store.update(HOUSEKEEPING, Key(_ALL, _PLANS), lambda _: sweep.document())
 
 
 def _days(documents: dict[str, Document]) -> list[tuple[date, DayFigures]]:

@@ -12,6 +12,9 @@ from shared.core.settings import Settings
 from shared.plans import Tier
 from shared.stores.memory.store import MemoryStore
 from shared.stores.opening import open_store
+from shared.stores.port import Key
+from shared.tables.schema import STRIPE_IDS
+from shared.tables.subscriptions import CUSTOMERS
 from tests.fakes.billing_world import BillingWorld, Seen
 from tests.fakes.stripe_network import StripeFault, StripeTransport
 from tests.fakes.stripe_server import PRO
@@ -105,14 +108,14 @@ async def test_reconcile_finds_a_tier_without_its_row() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_works_in_pieces() -> None:
-    """It stops where its time is up, and goes on after that owner."""
+    """It compares one owner at least, stops where its time is up, and goes on after that owner."""
     world = BillingWorld()
     await lost_event(world)
+    await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, "cus_zz_void"), {"user_id": "somebody"})
     stopped = await world.billing().reconcile(can_go_on=for_pieces([False]))
-    assert (stopped.checked, stopped.after) == (0, None)
-    customer = next(iter(world.stripe.objects.customers))
-    done = await world.billing().reconcile(can_go_on=always, after=customer)
-    assert (done.checked, done.after) == (0, None)
+    assert (stopped.checked, stopped.after) == (1, next(iter(world.stripe.objects.customers)))
+    done = await world.billing().reconcile(can_go_on=always, after=stopped.after)
+    assert (done.checked, done.after) == (1, None)
 
 
 @pytest.mark.anyio

@@ -22,7 +22,7 @@ from deploy import bundle
 from tests.events import http_event
 from tests.fakes.standin import StandIn
 from tests.live.processes import free_port
-from tests.runtime.api import FailedToStart, Runtime, RuntimeApi, TimedOut, lambdas_own_packages
+from tests.runtime.api import Answer, FailedToStart, Runtime, RuntimeApi, TimedOut, lambdas_own_packages
 from tests.support import BY_SES, SECRET
 
 KEY = "a-key-for-the-runtime-tests"
@@ -224,25 +224,31 @@ def test_after_a_timeout_the_next_process_serves(api: RuntimeApi, twin: Path, ow
 
 
 class RuntimeTransport(httpx2.AsyncBaseTransport):
-    """Sends the official client's requests to a function as API Gateway's events, one at a time, as Lambda does."""
+    """Sends the official client's requests to a function as API Gateway's events, one at a time, as Lambda does.
 
-    def __init__(self, api: RuntimeApi) -> None:
+    A request that the client gives up is answered to the end: else its answer would be taken for the next one's.
+    """
+
+    def __init__(self, api: RuntimeApi, turn: asyncio.Lock) -> None:
         self._api = api
-        self._lock = asyncio.Lock()
+        self._turn = turn
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
         body = (await request.aread()).decode()
         event = http_event(request.method, request.url.path, headers=headers, body=body)
-        async with self._lock:
-            answer = await asyncio.to_thread(self._api.invoke, event)
+        answer = await asyncio.shield(asyncio.ensure_future(self._invoked(event)))
         content_type = answer.value["headers"].get("content-type", "")
         return httpx2.Response(answer.status, headers={"content-type": content_type}, text=answer.value["body"])
 
+    async def _invoked(self, event: Any) -> Answer:
+        async with self._turn:
+            return await asyncio.to_thread(self._api.invoke, event)
 
-async def agent(api: RuntimeApi, key: str, name: str, *, mode: str) -> list[str]:
+
+async def agent(api: RuntimeApi, turn: asyncio.Lock, key: str, name: str, *, mode: str) -> list[str]:
     """Make memos by one client over warm calls. Returns their ids, as the tool lists them."""
-    http = httpx2.AsyncClient(transport=RuntimeTransport(api), headers={"authorization": f"Bearer {key}"})
+    http = httpx2.AsyncClient(transport=RuntimeTransport(api, turn), headers={"authorization": f"Bearer {key}"})
     async with http, Client(streamable_http_client("https://api.example.org/mcp", http_client=http), mode=mode) as mcp:
         assert len((await mcp.list_tools()).tools) == 6
         made = []
@@ -269,8 +275,9 @@ def test_official_clients_drive_the_tools_over_warm_calls(api: RuntimeApi, twin:
             one.ready()
 
             async def both() -> list[list[str]]:
-                ada = agent(api, keys[0], "ada", mode="auto")
-                grace = agent(api, keys[1], "grace", mode="legacy")
+                turn = asyncio.Lock()
+                ada = agent(api, turn, keys[0], "ada", mode="auto")
+                grace = agent(api, turn, keys[1], "grace", mode="legacy")
                 return list(await asyncio.gather(ada, grace))
 
             ada, grace = asyncio.run(both())

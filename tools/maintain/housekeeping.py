@@ -46,7 +46,7 @@ async def _finished(name: str, job: Job) -> int:
     """Run a job until its list is worked through. Returns how much of it failed."""
     console, done = Console(), 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=None)
         while True:
             worked = await job(partial(_is_before, time.monotonic() + RUN_S), lambda _: progress.advance(task))
