@@ -16,8 +16,8 @@ CODE: Final = ("handlers", "shared")
 OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".mp3"})
 """Our own files, beside OWN_NAMES. Other files there may be an editor's, or secrets."""
 
-OWN_NAMES: Final = frozenset({"LICENSE", "voices.json"})
-"""Our own files by their whole name. The second is what a deployment's SPEECH_VOICES may name, below shared/."""
+OWN_NAMES: Final = frozenset({"LICENSE", "voices.json", "llms.txt"})
+"""Our own files by their whole name. voices.json is what a deployment's SPEECH_VOICES may name, below shared/."""
 
 LEFT_OUT: Final = {
     "bin": "commands of packages; functions run none",
@@ -26,8 +26,13 @@ LEFT_OUT: Final = {
     "boto3": "Lambda has it",
     "botocore": "Lambda has it",
     "s3transfer": "Lambda has it",
+    "requests": "Stripe's SDK takes it if it is there, for requests that block; ours are httpx's",
+    "urllib3": "read by requests alone",
+    "charset_normalizer": "read by requests alone",
+    "stripe/params": "types of the SDK's arguments, which it imports for type checkers alone",
+    "stripe/data": "certificates of the SDK's own clients; ours has certifi's",
 }
-"""Top-level names of installed packages that no function imports, each with the reason."""
+"""Installed packages, and folders in them, that no function imports, each with the reason."""
 
 _JUNK_FOLDERS: Final = frozenset({"__pycache__", "tests", "test"})
 _JUNK_ENDINGS: Final = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".exe"})
@@ -100,7 +105,7 @@ def _is_own(path: Path) -> bool:
 
 def _is_needed(name: PurePosixPath) -> bool:
     top = name.parts[0]
-    if top in LEFT_OUT or not _JUNK_FOLDERS.isdisjoint(name.parts):
+    if top in LEFT_OUT or "/".join(name.parts[:2]) in LEFT_OUT or not _JUNK_FOLDERS.isdisjoint(name.parts):
         return False
     if top.endswith(".dist-info"):
         return name.name in _KEPT_METADATA or _is_licence(name)

@@ -53,6 +53,9 @@ _ON_MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 
 SPEAKER_TIMEOUT_S: Final = 300
 
+TIMEOUTS_S: Final = {"speaker": SPEAKER_TIMEOUT_S, "housekeeping": 60}
+"""Of functions that no request waits for; the others have 15 s."""
+
 BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/me/export", "ANY /api/v1/auth/logout"})
 """Routes of accounts that need a session, or nothing, and send no mail that a stranger asks for."""
 
@@ -112,6 +115,7 @@ def check(deployment: Deployment) -> str:
     check_routes(template, functions)
     check_stage(template)
     check_queue(template)
+    check_schedule(template, f"agent-talk-{deployment.stage}-housekeeping")
     check_secrets(template, deployment.parameters)
     check_network(template, deployment.stage)
     for name in functions:
@@ -179,13 +183,33 @@ def check_queue(template: Mapping[str, Any]) -> None:
         raise TemplateFault("a memo would be handed over twice while it is said")
 
 
+def check_schedule(template: Mapping[str, Any], function: str) -> None:
+    """Housekeeping runs every ten minutes, is not repeated by Lambda, and an alarm watches its oldest work.
+
+    Raises TemplateFault.
+    """
+    (rule,) = of_type(template, "AWS::Events::Rule")
+    target = {"Fn::GetAtt": ["HousekeepingLambdaFunction", "Arn"]}
+    if rule["ScheduleExpression"] != "rate(10 minutes)" or [each["Arn"] for each in rule["Targets"]] != [target]:
+        raise TemplateFault(f"housekeeping is not called every ten minutes: {rule}")
+    (asked,) = of_type(template, "AWS::Lambda::EventInvokeConfig")
+    if asked["MaximumRetryAttempts"] != 0:
+        raise TemplateFault(f"a failed run would be repeated beside the next one: {asked}")
+    alarm = template["Resources"]["OldestWorkAlarm"]["Properties"]
+    watched = [{"Name": "function", "Value": function}]
+    if alarm["Threshold"] != 24 * 3600 or alarm["Dimensions"] != watched:
+        raise TemplateFault(f"work of housekeeping may be older than a day: {alarm}")
+    mails = template["Resources"]["MailErrorsAlarm"]["Properties"]
+    if mails["MetricName"] != "MailErrors" or mails["Threshold"] != 0:
+        raise TemplateFault(f"mails that are not sent raise no alarm: {mails}")
+
+
 def check_function(template: Mapping[str, Any], name: str, *, speech: bool = False) -> None:
     """`speech`: our own voices speak in it. Raises TemplateFault."""
     resources, logical = template["Resources"], name.capitalize()
     function = resources[f"{logical}LambdaFunction"]["Properties"]
     archive = (SPEECH if speech else DEPLOYED).archive.name
-    timeout = SPEAKER_TIMEOUT_S if name == "speaker" else 15
-    expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": timeout}
+    expected = {"Runtime": "python3.13", "Architectures": ["arm64"], "Timeout": TIMEOUTS_S.get(name, 15)}
     if function | expected != function or not function["Code"]["S3Key"].endswith(f"/{archive}"):
         raise TemplateFault(f"{name} is no {DEPLOYED.machine} function on {archive}")
     least = 2048 if speech else 1024 if name == "speaker" else 512
@@ -211,7 +235,7 @@ def check_chosen(template: Mapping[str, Any], env: Mapping[str, str]) -> None:
     for function in of_type(template, "AWS::Lambda::Function"):
         if function["VpcConfig"] != network:
             raise TemplateFault(f"{function['FunctionName']} is in {function['VpcConfig']}, not {network}")
-    for name in ("users", "health"):
+    for name in ("users", "health", "housekeeping"):
         function = template["Resources"][f"{name.capitalize()}LambdaFunction"]["Properties"]
         if function.get("ReservedConcurrentExecutions") != env.get(f"RESERVED_CONCURRENCY_{name.upper()}"):
             raise TemplateFault(f"{name} has another concurrency reserved than what was chosen")

@@ -61,6 +61,15 @@ function speaking(env) {
   return { artifact, memorySize: own ? 2048 : 512, speakerMemorySize: own ? 2048 : 1024 };
 }
 
+// The parameters that hold Stripe's secrets and prices, of those that the deployer names. One policy reads them all, so
+// their list is made here: a condition for each would be constant in a packaged template, which cfn-lint refuses.
+function stripe(env) {
+  const variables = ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_PRICE_PRO", "STRIPE_PRICE_ENTERPRISE"];
+  const names = variables.map((variable) => env[`${variable}_PARAMETER`] || "").filter(Boolean);
+  const parameter = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter";
+  return { names: names.join(","), parameters: (names.length ? names : [""]).map((name) => ({ "Fn::Sub": parameter + name })) };
+}
+
 // A string, as CloudFormation compares strings; "0": none is reserved.
 function reserved(env, name) {
   return env[name] ? String(count(env, name)) : "0";
@@ -75,9 +84,11 @@ module.exports = async ({ resolveVariable }) => {
     sessionSecretParameter: secretParameter(stage, env),
     network: network(env),
     speaking: speaking(env),
+    stripe: stripe(env),
     reserved: {
       users: reserved(env, "RESERVED_CONCURRENCY_USERS"),
       health: reserved(env, "RESERVED_CONCURRENCY_HEALTH"),
+      housekeeping: reserved(env, "RESERVED_CONCURRENCY_HOUSEKEEPING"),
     },
     refusalsAlarm: count(env, "REFUSALS_ALARM", 500),
     throttleRate: count(env, "THROTTLE_RATE", 200),

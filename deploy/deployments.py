@@ -103,6 +103,7 @@ DEPLOYMENTS: Final = (
             "CERTIFICATE_ID": "12345678-1234-1234-1234-123456789012",
             "RESERVED_CONCURRENCY_USERS": "20",
             "RESERVED_CONCURRENCY_HEALTH": "5",
+            "RESERVED_CONCURRENCY_HOUSEKEEPING": "1",
         },
         makes_table=True,
         table="agent-talk-production",

@@ -22,6 +22,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "key_rings": "GetItem PutItem DeleteItem",
         "key_uses": "PutItem Query BatchWriteItem",
         "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
         "memos": "Query BatchWriteItem",
         "long_memos": "GetItem DeleteItem Query",
         "usage_logs": "PutItem Query BatchWriteItem",
@@ -47,11 +48,24 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "api_keys": "GetItem",
         "key_uses": "PutItem",
         "idempotency_keys": "GetItem PutItem UpdateItem",
+        "speech_calls": "GetItem PutItem",
         "memos": "GetItem PutItem UpdateItem DeleteItem Query",
         "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
         "active_owners": "PutItem",
         "long_memos": "GetItem PutItem DeleteItem",
         "moved": "GetItem",
+        COUNTERS: "Query UpdateItem",
+    },
+    "mcp": {
+        "users": "GetItem",
+        "api_keys": "GetItem",
+        "moved": "GetItem",
+        "key_uses": "PutItem",
+        "idempotency_keys": "GetItem PutItem UpdateItem",
+        "memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "GetItem PutItem UpdateItem DeleteItem",
+        "active_owners": "PutItem",
+        "long_memos": "GetItem PutItem DeleteItem",
         COUNTERS: "Query UpdateItem",
     },
     "speaker": {
@@ -62,6 +76,27 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "usage_days": "PutItem UpdateItem DeleteItem Query",
         "usage_months": "PutItem UpdateItem DeleteItem Query",
         COUNTERS: "UpdateItem",
+    },
+    "housekeeping": {
+        "users": "GetItem PutItem DeleteItem",
+        "emails": "GetItem DeleteItem",
+        "api_keys": "GetItem UpdateItem Query BatchWriteItem",
+        "key_rings": "GetItem PutItem Query BatchWriteItem",
+        "key_uses": "Query BatchWriteItem",
+        "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
+        "memos": "GetItem UpdateItem DeleteItem Query BatchWriteItem",
+        "long_memos": "GetItem PutItem DeleteItem Query",
+        "usage_logs": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "usage_days": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "usage_months": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "active_owners": "Query DeleteItem BatchWriteItem",
+        "subscriptions": "GetItem PutItem DeleteItem",
+        "stripe_ids": "GetItem DeleteItem Query",
+        "closing": "PutItem DeleteItem Query",
+        "moved": "DeleteItem Query BatchWriteItem",
+        "housekeeping": "GetItem PutItem Query",
+        COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "usage": {
         "users": "GetItem",
@@ -90,19 +125,23 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
+    "housekeeping": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
+    "mcp": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "health": {"": "ListBucket", "/closed/*": "GetObject"},
 }
 """By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
 
 QUEUE: Final[Mapping[str, str]] = {
+    "housekeeping": "SendMessage",
     "memos": "SendMessage",
+    "mcp": "SendMessage",
     "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
 }
 """By function, what it may do with the queue of long memos. Others do nothing with it."""
 
-SPEAKERS: Final = frozenset({"memos", "speaker"})
+SPEAKERS: Final = frozenset({"memos", "mcp", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
 MAILERS: Final = frozenset({"users"})

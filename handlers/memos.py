@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from handlers import memos_audio
+from handlers import memos_audio, memos_speech
 from handlers.models.base import Answer, Body, Message, example
 from handlers.models.fields import AudioFormat, RequiredText, VoiceName, at_most, voice_named
 from handlers.models.idempotency import REPLAYED, REPLAYED_HEADER, GivenIdempotencyKey
@@ -29,9 +29,10 @@ from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
 from shared.web.auth import ClientAddress, MemoMaker, MemoPageReader, MemoReader, MemoWriter, RequestServices
 from shared.web.function import Function
+from shared.web.openai_errors import OpenAiErrors
 
 routes = APIRouter(tags=["memos"])
-routes.routes += memos_audio.routes.routes  # an included router would hide its paths
+routes.routes += [*memos_audio.routes.routes, *memos_speech.routes.routes]  # an included router would hide its paths
 
 MEMO: Final = "/api/v1/memo/{memo_id}"
 
@@ -163,4 +164,4 @@ def _answer(memo: Memo, services: RequestServices) -> MemoAnswer:
     return MemoAnswer.of(memo, public_url=services.settings.public_url)
 
 
-handler = Function(routes, title="memos")
+handler = Function(routes, title="memos", around=OpenAiErrors)

@@ -3,17 +3,13 @@
 import json
 import logging
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Final
 
 from shared.audio.files import AudioPlaceFailed
 from shared.jobs.queue import QueueFailed
+from shared.memos.speaking import STOPPED
 from shared.services import Services
 from shared.stores.port import StoreError
 from shared.web.queue_function import QueueFunction, Record
-
-STOPPED: Final = timedelta(hours=1)
-"""What was queued so long ago is not in the queue any more: SQS hands it over five times, six minutes apart."""
 
 _log = logging.getLogger("agent_talk.speaker")
 

@@ -7,15 +7,15 @@ from fastapi import APIRouter
 from handlers import pages as usage_page
 from handlers import usage_reports, usage_series
 from handlers.models.base import Answer, Success
+from handlers.models.limits import AllowanceAnswer, LimitsAnswer
 from handlers.models.logs import LogAnswer
 from handlers.models.openapi import CALLER_ERRORS, QUERY_ERRORS, SESSION_ERRORS, errors
-from handlers.models.plans import PlanFeatures, PlanLimits, Unlimited, or_unlimited
+from handlers.models.plans import PlanFeatures, PlanLimits
 from handlers.models.queries import Cursor, From, Limit, To, one_of, option, window
 from handlers.usage_statistics import Statistics
 from shared.core.clock import Instant
 from shared.core.concurrency import gather_settled
 from shared.core.errors import InvalidCredential
-from shared.limits.quotas import Allowance
 from shared.plans import PLANS, Tier
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
@@ -31,21 +31,6 @@ class LogPage(Answer):
     logs: list[LogAnswer]
     has_more: bool
     next_cursor: str | None
-
-
-class AllowanceAnswer(Answer):
-    limit: int | Unlimited
-    used: int
-    remaining: int | Unlimited
-    reset_at: Instant
-
-
-class LimitsAnswer(Answer):
-    tier: Tier
-    daily: AllowanceAnswer
-    monthly: AllowanceAnswer
-    chars_per_memo: int | Unlimited
-    max_api_keys: int
 
 
 class Account(Answer):
@@ -144,15 +129,7 @@ async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAn
     user, used = await gather_settled(
         _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
     )
-    quota = used.of(user)
-    limits = PLANS[user.tier].limits
-    return LimitsAnswer(
-        tier=user.tier,
-        daily=_allowance(quota.day),
-        monthly=_allowance(quota.month),
-        chars_per_memo=or_unlimited(limits.chars_per_memo),
-        max_api_keys=limits.max_api_keys,
-    )
+    return LimitsAnswer.of(user, used)
 
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
@@ -176,7 +153,7 @@ async def get_stats(caller: UsageReader, services: RequestServices, reports: Sta
                 max_allowed=plan.limits.max_api_keys,
             ),
             memos=MemoCounts(total=summary.total.calls, total_characters=summary.total.characters),
-            rate_limit=_allowance(quota.day),
+            rate_limit=AllowanceAnswer.of(quota.day),
         ),
         tier=PlanInBrief(
             name=plan.tier,
@@ -217,15 +194,6 @@ async def _owner(caller: Caller, services: RequestServices) -> User:
     if user is None:
         raise InvalidCredential("Invalid API key")
     return user
-
-
-def _allowance(allowance: Allowance) -> AllowanceAnswer:
-    return AllowanceAnswer(
-        limit=or_unlimited(allowance.limit),
-        used=allowance.used,
-        remaining=or_unlimited(allowance.remaining),
-        reset_at=allowance.resets_at,
-    )
 
 
 handler = Function(routes, title="usage")

@@ -16,6 +16,7 @@ from shared.api_keys.api_keys import ApiKeyService
 from shared.audio.opening import AudioPlace, open_audio
 from shared.billing.billing import Billing, ReturnUrls, origins_of
 from shared.billing.customers import Customers
+from shared.billing.daily import DailyComparison
 from shared.billing.opening import OpenStripe, StripeConnection, stripe_opener
 from shared.billing.syncing import PlanSync
 from shared.core.clock import Clock, utc_now
@@ -23,8 +24,12 @@ from shared.core.cursors import Cursors
 from shared.core.derived import Pseudonyms
 from shared.core.ids import Ids
 from shared.core.settings import Settings
+from shared.jobs.days import ActiveDays
+from shared.jobs.housekeeping import DaysAndCounters, Housekeeping
 from shared.jobs.opening import open_queue
 from shared.jobs.queue import MemoQueue
+from shared.jobs.sweep import CounterSweep
+from shared.jobs.worked import CanGoOn, Progress, Worked
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Quotas
 from shared.mail.opening import mailer_opener
@@ -32,7 +37,8 @@ from shared.mail.sender import Mailer, MailSender
 from shared.memos.endings import LongMemoEndings
 from shared.memos.idempotency import KeyedMemos
 from shared.memos.memos import MemoService
-from shared.memos.speaking import LongMemoSpeaker
+from shared.memos.sdk_repeats import SdkMemos
+from shared.memos.speaking import STOPPED, LongMemoSpeaker
 from shared.plans import Tier
 from shared.speech.opening import Speakers, open_speakers
 from shared.stores.opening import Close, IsOpenToAll, needs_credentials, nothing_to_close, open_store
@@ -53,8 +59,10 @@ class Services:
     api_keys: ApiKeyService
     memos: MemoService
     keyed_memos: KeyedMemos
+    sdk_memos: SdkMemos
     speaker: LongMemoSpeaker
     queue: MemoQueue
+    housekeeping: Housekeeping
     audio: AudioPlace
     mail: MailSender
     quotas: Quotas
@@ -122,6 +130,21 @@ class Services:
         endings = LongMemoEndings(store, tables, quotas=quotas, recorder=recorder, clock=clock)
         speaker = LongMemoSpeaker(tables, endings=endings, speakers=speakers, audio=audio, clock=clock)
         queue = queue or open_queue(settings.speech, speaker.work)
+
+        async def send_stopped(can_go_on: CanGoOn, progress: Progress) -> Worked:
+            return await speaker.send_stopped(queue, idle=STOPPED, can_go_on=can_go_on, progress=progress)
+
+        days = ActiveDays(store, tables, quotas=quotas, clock=clock)
+        counters = CounterSweep(store, tables.housekeeping, clock=clock)
+        plans = DailyComparison(billing, tables.housekeeping, clock=clock)
+        housekeeping = Housekeeping(
+            {
+                "days and counters": DaysAndCounters(tables.housekeeping, days, counters, plans).work,
+                "long memos": send_stopped,
+                "closed accounts": closing.work,
+            },
+            clock=clock,
+        )
         memos = MemoService(
             tables,
             quotas=quotas,
@@ -134,6 +157,7 @@ class Services:
             clock=clock,
             ids=ids,
         )
+        keyed_memos = KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids)
         return cls(
             settings=settings,
             store=store,
@@ -160,9 +184,11 @@ class Services:
                 keys=tables.api_keys, quotas=quotas, attempts=attempts, recorder=recorder, clock=clock
             ),
             memos=memos,
-            keyed_memos=KeyedMemos(memos, tables, quotas=quotas, recorder=recorder, clock=clock, ids=ids),
+            keyed_memos=keyed_memos,
+            sdk_memos=SdkMemos(keyed_memos, tables.speech_calls, clock=clock, ids=ids),
             speaker=speaker,
             queue=queue,
+            housekeeping=housekeeping,
             audio=audio,
             mail=mail,
             quotas=quotas,

@@ -133,21 +133,6 @@ def rest_event(
     }
 
 
-def schedule_event() -> Event:
-    """What EventBridge sends on a schedule: no HTTP event at all."""
-    return {
-        "version": "0",
-        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": "123456789012",
-        "time": "2026-03-02T12:00:00Z",
-        "region": "eu-central-1",
-        "resources": ["arn:aws:events:eu-central-1:123456789012:rule/every-minute"],
-        "detail": {},
-    }
-
-
 def _body(body: str | bytes | None) -> tuple[str | None, bool]:
     if isinstance(body, bytes):
         return base64.b64encode(body).decode(), True
@@ -179,6 +164,21 @@ def _grouped(query: Query) -> dict[str, list[str]]:
     for name, value in _pairs(query):
         values.setdefault(name, []).append(value)
     return values
+
+
+def schedule_event() -> Event:
+    """What EventBridge sends by the rule of a schedule."""
+    return {
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-03-02T12:00:00Z",
+        "region": "eu-central-1",
+        "resources": ["arn:aws:events:eu-central-1:123456789012:rule/agent-talk-test-housekeeping"],
+        "detail": {},
+    }
 
 
 def sqs_event(bodies: Sequence[str], *, received: int = 1) -> Event:

@@ -119,6 +119,10 @@ class Intercepted:
     def reserves_at_once(self) -> bool:
         return self._store.reserves_at_once
 
+    @property
+    def keeps_ended_counters(self) -> bool:
+        return self._store.keeps_ended_counters
+
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 for those who count
         return await call()
 

@@ -16,6 +16,9 @@ from shared.stores.port import Store
 from shared.tables import TABLES, Tables
 from tests.fakes.mails import CaughtMails
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
+from tests.fakes.stripe_network import StripeTransport
+from tests.fakes.stripe_server import FakeStripe
+from tests.fakes.stripe_world import SELLING, stripe_at
 from tests.support import FakeClock, cheap_passwords
 from tools.local import local_gateway
 
@@ -34,6 +37,7 @@ class Api:
     store: Store
     clock: FakeClock
     store_clock: Any
+    stripe: FakeStripe
 
     async def cost(self, method: str, path: str, **request: Any) -> tuple[int, int]:
         self.store_clock.advance(5)
@@ -57,6 +61,7 @@ async def micro_api() -> AsyncIterator[Api]:
         container = await world.container()
         await container.store.verify(TABLES)
         clock = FakeClock()
+        stripe = FakeStripe(now=lambda: clock.at.timestamp())  # noqa: PLW0108 the clock goes on
 
         def build(settings: Settings) -> Services:
             return Services.on(
@@ -66,13 +71,23 @@ async def micro_api() -> AsyncIterator[Api]:
                 clock=clock,
                 mailer=CaughtMails(),
                 sleep=_at_once,
+                stripe=stripe_at(StripeTransport(stripe), settings.billing),
             )
 
-        transport = httpx.ASGITransport(local_gateway({}, build))
+        transport = httpx.ASGITransport(local_gateway(SELLING, build))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            for path in ("/health", "/api/v1/voices", "/api/v1/usage", "/api/keys", "/api/v1/auth/me"):
+            for path in (
+                "/health",
+                "/api/v1/voices",
+                "/api/v1/usage",
+                "/api/keys",
+                "/api/v1/auth/me",
+                "/api/v1/billing/tiers",
+            ):
                 await http.get(path)  # cold starts verify, and are not what is measured
-            yield Api(world=world, http=http, store=container.store, clock=clock, store_clock=container.clock)
+            yield Api(
+                world=world, http=http, store=container.store, clock=clock, store_clock=container.clock, stripe=stripe
+            )
 
 
 @pytest.fixture
@@ -294,3 +309,25 @@ async def test_figures_are_a_few_requests_at_once_behind_the_check(
     await api.http.get(path, headers=owner.key)
     cost, depth = await api.cost("GET", path, headers=owner.key)
     assert (cost - 1 <= requests, depth <= 2) == (True, True), (cost, depth)
+
+
+async def test_webhook_costs_9_requests_or_15(api: Api, owner: Owner) -> None:
+    """An event that changes nothing is 9 requests at most; 15 when the tier changes. Stripe is asked once."""
+    session = (await api.http.post("/api/v1/billing/checkout", headers=owner.session)).json()["sessionId"]
+    subscription = api.stripe.objects.pay(session)
+    asked = len(api.stripe.calls)
+    for change, most in ((None, 15), (None, 9), (api.stripe.objects.end, 15), (None, 9)):
+        if change is not None:
+            change(subscription)
+        body, signature = api.stripe.signed(api.stripe.objects.events[-1])
+        headers = {"stripe-signature": signature}
+        requests, _ = await api.cost("POST", "/api/webhooks/stripe", content=body, headers=headers)
+        assert requests <= most
+    assert len(api.stripe.calls) == asked + 4
+
+
+async def test_a_forged_event_costs_no_request(api: Api) -> None:
+    """Neither of the store nor to Stripe."""
+    with api.world.recorder.measure() as cost:
+        answer = await api.http.post("/api/webhooks/stripe", content=b"{}", headers={"stripe-signature": "t=1,v1=2"})
+    assert (answer.status_code, cost.requests, api.stripe.calls) == (400, 0, [])

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Match
 
-from handlers import health, keys, memos, subscriptions, usage, users
+from handlers import health, keys, mcp, memos, subscriptions, usage, users
 from shared import VERSION
 from shared.audio.files import AudioPlaceFailed
 from shared.audio.opening import open_audio
@@ -48,6 +48,7 @@ FUNCTIONS: Final = {
     "users": users.handler,
     "keys": keys.handler,
     "memos": memos.handler,
+    "mcp": mcp.handler,
     "usage": usage.handler,
     "subscriptions": subscriptions.handler,
     "health": health.handler,
@@ -170,7 +171,7 @@ async def _go_on(services: Services) -> None:
     if services.settings.speech.queue_url:
         return
     try:
-        sent = await services.speaker.send_stopped(services.queue, idle=timedelta())
+        sent = (await services.speaker.send_stopped(services.queue, idle=timedelta())).done
     except (StoreError, AudioPlaceFailed, NotYet) as exc:
         print(f"long memos of an earlier run could not be gone on with: {exc}", file=sys.stderr)
         return

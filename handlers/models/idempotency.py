@@ -42,8 +42,11 @@ def _name(text: str) -> str:
     return text
 
 
+IdempotencyName = Annotated[str, AfterValidator(_name)]
+"""The name that a client gives to a request which it may repeat."""
+
 _Name = Annotated[
-    Annotated[str, AfterValidator(_name)] | None,
+    IdempotencyName | None,
     Header(
         alias=HEADER,
         description="Names this request: a repeat with the same value, API key and body answers the first result, and "

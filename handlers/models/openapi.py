@@ -53,6 +53,17 @@ class ErrorAnswer(Answer):
     error: ErrorBody
 
 
+class OpenAiErrorBody(Answer):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAiErrorAnswer(Answer):
+    error: OpenAiErrorBody
+
+
 def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
     """Return the errors of a route for its OpenAPI document, with those that any route can answer.
 
@@ -68,6 +79,11 @@ def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
         status: {"model": ErrorAnswer, "description": " or ".join(sorted(codes[status]))} for status in sorted(codes)
     }
     return described | {"default": {"model": ErrorAnswer, "description": "Any other error"}}
+
+
+def errors_of_openai(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
+    """Return the same in OpenAI's envelope."""
+    return {status: {**said, "model": OpenAiErrorAnswer} for status, said in errors(*kinds).items()}
 
 
 SESSION_ERRORS: Final = (MissingCredential, InvalidCredential, SessionExpired)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from handlers.models.openapi import errors
 from shared.web.auth import RequestServices
@@ -70,6 +70,16 @@ async def get_app(known: Known = None) -> Response:
 async def lead_to_page() -> Response:
     """Redirect to the page, below the stage if the API has one."""
     return RedirectResponse("usage")
+
+
+@routes.get(
+    "/llms.txt",
+    response_class=Response,
+    responses=errors() | {200: {"description": "The text", "content": {PlainTextResponse.media_type: {}}}},
+)
+async def get_llms_txt(services: RequestServices) -> Response:
+    """Tell an agent what the service does and how to call it, in twenty lines."""
+    return PlainTextResponse(_read("llms.txt").replace("{url}", services.settings.public_url))
 
 
 def _answer(page: WebPage, policy: str, known: str | None) -> Response:

@@ -10,18 +10,18 @@ A day after nothing was left, housekeeping erases once more: a memo or a key may
 """
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from shared.accounts.erasure import CanGoOn, Erasure, in_request
+from shared.accounts.erasure import Erasure, in_request
 from shared.audio.files import AudioPlaceFailed, close_owner
 from shared.audio.opening import AudioPlace
 from shared.core.clock import Clock
 from shared.core.concurrency import gather_settled
 from shared.core.errors import NotFound
+from shared.jobs.worked import CanGoOn, Progress, Worked
 from shared.mail.messages import account_closed_mail
 from shared.mail.sender import MailSender
 from shared.stores.port import StoreError
@@ -43,16 +43,6 @@ _log = logging.getLogger("agent_talk.closing")
 class PaidServices(Protocol):
     async def cancel(self, user_id: str) -> None:
         """Cancel all that an owner pays for. Repeatable. Raises ServiceUnavailable if that is not certain."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Worked:
-    """What a run over the list did: accounts of which nothing is left, and whether it came to the list's end."""
-
-    erased: int
-    waiting: int
-    failed: int
-    is_done: bool
 
 
 class Closing:
@@ -81,26 +71,25 @@ class Closing:
         _log.info("account closed", extra={"user_id": user.id})
         await gather_settled(self._mail.try_send(account_closed_mail(user.email)), self._try_erase(account, in_request))
 
-    async def work(self, *, can_go_on: CanGoOn, progress: Callable[[str], object] | None = None) -> Worked:
+    async def work(self, can_go_on: CanGoOn, progress: Progress) -> Worked:
         """Erase the accounts on the list, as far as the time goes. Repeatable; two runs at once are harmless."""
-        erased = waiting = failed = 0
-        after: str | None = None
+        worked, after = Worked(), None
         while can_go_on():
             accounts, after = await self._tables.closing.page(after)
             for account in accounts:
-                if not can_go_on():
-                    return Worked(erased=erased, waiting=waiting, failed=failed, is_done=False)
-                if account.emptied_at is not None and self._clock() < account.emptied_at + KEPT_FOR:
-                    waiting += 1
+                due_at = account.since if account.emptied_at is None else account.emptied_at + KEPT_FOR
+                if self._clock() < due_at:
+                    worked = worked.plus(waiting=1)
+                elif not can_go_on():
+                    return worked.plus(is_done=False, due_since=due_at)
                 elif await self._try_erase(account, can_go_on):
-                    erased += 1
-                    if progress is not None:
-                        progress(account.user_id)
+                    worked = worked.plus(done=1)
+                    progress(account.user_id)
                 else:
-                    failed += 1
+                    worked = worked.plus(failed=1, due_since=due_at)
             if after is None:
-                return Worked(erased=erased, waiting=waiting, failed=failed, is_done=True)
-        return Worked(erased=erased, waiting=waiting, failed=failed, is_done=False)
+                return worked
+        return worked.plus(is_done=False)
 
     async def _try_erase(self, account: ClosingAccount, can_go_on: CanGoOn) -> bool:
         """Erase an account, and return whether nothing is left. What fails is logged: the list keeps the account."""

@@ -13,6 +13,7 @@ from shared.core.clock import DAY, Clock
 from shared.core.concurrency import in_batches
 from shared.core.ids import minted_at
 from shared.core.request import time_left_s
+from shared.jobs.worked import CanGoOn
 from shared.stores.port import Key, Store, Table
 from shared.tables import LogKind, Tables, Window
 from shared.tables.key_rings import RING
@@ -30,8 +31,6 @@ MOVED_READ: Final = 200
 
 DAYS_MOST: Final = 3660
 """Days before today on whose lists an owner is looked for: ten years, more than there are."""
-
-CanGoOn = Callable[[], bool]
 
 
 def in_request() -> bool:

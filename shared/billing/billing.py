@@ -21,6 +21,7 @@ from shared.core.urls import origin_of
 from shared.plans import PLANS, Plan, Tier
 from shared.stores.port import StoreError
 from shared.tables import Tables
+from shared.tables.subscriptions import Subscription
 from shared.tables.users import User
 
 NO_SUBSCRIPTION: Final = "No subscription found. Please upgrade first."
@@ -157,7 +158,7 @@ class Billing:
         Raises ServiceUnavailable if that is not certain, StoreError.
         """
         row = await self._tables.subscriptions.of(user_id)
-        if row is None or row.stripe_customer_id is None:
+        if row is None or not (row.stripe_customer_id or row.stripe_subscription_id):
             return
         if not self.is_on:
             if row.status in LIVE and row.stripe_subscription_id is not None:
@@ -166,14 +167,12 @@ class Billing:
                 )
                 raise ServiceUnavailable
             return
-        await self._stripe.api.expire_checkouts(row.stripe_customer_id)
-        for subscription in await self._stripe.api.subscriptions(row.stripe_customer_id):
-            if not subscription.has_ended:
-                await self._stripe.api.cancel(subscription)
-                _log.info(
-                    "a subscription is cancelled, as its account is closed",
-                    extra={"user_id": user_id, "subscription_id": subscription.id},
-                )
+        for subscription_id in await self._not_ended(row):
+            await self._stripe.api.cancel(subscription_id)
+            _log.info(
+                "a subscription is cancelled, as its account is closed",
+                extra={"user_id": user_id, "subscription_id": subscription_id},
+            )
 
     async def reconcile(self, *, can_go_on: CanGoOn, after: str | None = None, writes: bool = True) -> Reconciled:
         """Compare all owners with Stripe, as `Reconciling` does, in pieces. While Stripe is off there are none."""
@@ -215,6 +214,14 @@ class Billing:
             cancel_url=cancel_url,
         )
         return CheckoutStarted(url=session.url, session_id=session.id)
+
+    async def _not_ended(self, row: Subscription) -> list[str]:
+        """Return what a closed account would go on being billed for. Its open checkouts end here."""
+        if row.stripe_customer_id is None:  # a row that moved in
+            return [row.stripe_subscription_id or ""]
+        await self._stripe.api.expire_checkouts(row.stripe_customer_id)
+        found = await self._stripe.api.subscriptions(row.stripe_customer_id)
+        return [subscription.id for subscription in found if not subscription.has_ended]
 
     async def _live(self, user: User) -> tuple[str, Bought]:
         self._check_on()

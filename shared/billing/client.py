@@ -197,12 +197,12 @@ class StripeApi:
         elif subscription.cancel_at is not None:
             await self._update(subscription, {"cancel_at": ""})
 
-    async def cancel(self, subscription: StripeSubscription) -> None:
+    async def cancel(self, subscription_id: str) -> None:
         """End a subscription at once. One that has ended already is no error."""
         try:
-            await self._request("cancel a subscription", self._client.v1.subscriptions.cancel_async(subscription.id))
+            await self._request("cancel a subscription", self._client.v1.subscriptions.cancel_async(subscription_id))
         except StripeMissing:
-            _log.info("a subscription was cancelled already", extra={"subscription_id": subscription.id})
+            _log.info("a subscription was cancelled already", extra={"subscription_id": subscription_id})
 
     async def _update(self, subscription: StripeSubscription, change: Mapping[str, Any]) -> None:
         await self._request(

@@ -6,11 +6,12 @@ is asked, and of two answers the later one. So each synchronisation
 1. draws a number from the owner's counter,
 2. then asks Stripe for all subscriptions of the customer,
 3. then writes the row, unless it has this number or a higher one,
-4. then puts the user on the row's tier, and looks whether the row is still the same.
+4. then puts the user on the row's tier under the row's number, unless the user has a higher one.
 
-A number drawn after the asking, or none, lets the older of two answers win. Step 4 ends with the tier of the row's last
-writer: whoever writes the user's row reads the subscription's again. Each step can be repeated, so a synchronisation
-that stops anywhere is finished by the next one.
+A number drawn after the asking, or none, lets the older of two answers win. Between 3 and 4 another synchronisation may
+write the row. If that changed the row's tier, it writes its number to the user even if the tier there is the right one
+already: so the first one finds a higher number, and leaves the user alone. Each step can be repeated, so what stops
+anywhere is finished by the next synchronisation; an event that was not acknowledged is one.
 """
 
 import logging
@@ -65,7 +66,10 @@ class PlanSync:
             user_id, customer, number, lambda row: standing.on(row, at)
         )
         is_owners = after is not None and after.stripe_customer_id == customer
-        user = await self._put_on(after) if after is not None and is_owners else await self._tables.users.get(user_id)
+        if before is None or after is None or not is_owners:
+            user = await self._tables.users.get(user_id)
+        else:
+            user = await self._put_on(after, stamps=before.tier != after.tier)
         if user is None or user.is_closing:
             await self._cancel(standing.live, user_id, "a subscription without an account was paid for")
         elif after is None or not is_owners:
@@ -79,30 +83,23 @@ class PlanSync:
         if before is not None and after is not None and before.status != after.status:
             _log.info("a subscription changed", extra=_fields(after) | {"was": before.status})
 
-    async def _put_on(self, row: Subscription) -> User | None:
+    async def _put_on(self, row: Subscription, *, stamps: bool) -> User | None:
         """Put the owner on the row's tier, and return the user; None if there is none. Nothing bought: no change."""
-        while True:
-            user = await self._tables.users.get(row.user_id)
-            if user is None or user.is_closing or row.stripe_subscription_id is None or user.tier == row.tier:
-                return user
-            tier, before = row.tier, user.tier
-            changed = await self._tables.users.change(
-                user.id,
-                lambda now, tier=tier: now.model_copy(update={"tier": tier}),  # type: ignore[misc]
-            )
+        if row.stripe_subscription_id is None:
+            return await self._tables.users.get(row.user_id)
+        before, after = await self._tables.users.put_on(row.user_id, row.tier, number=row.synced, stamps=stamps)
+        if before is not None and after is not None and before.tier != after.tier:
             request_stats.current().plans_changed += 1
-            _log.info("a plan changed", extra=_fields(row) | {"was": before, "now": tier})
+            _log.info("a plan changed", extra=_fields(row) | {"was": before.tier, "now": after.tier})
+            changed = {"from": before.tier, "to": after.tier}
             await self._recorder.try_record(
-                Action.PLAN_CHANGED, user_id=user.id, at=self._clock(), metadata={"from": before, "to": tier}
+                Action.PLAN_CHANGED, user_id=row.user_id, at=self._clock(), metadata=changed
             )
-            again = await self._tables.subscriptions.of(row.user_id)
-            if again is None or again.tier == tier:
-                return changed
-            row = again
+        return after
 
     async def _cancel(self, subscriptions: Sequence[Bought], user_id: str, why: str) -> None:
         for one in subscriptions:
-            await self._stripe.api.cancel(one.subscription)
+            await self._stripe.api.cancel(one.subscription.id)
             _log.error(
                 "%s, and is cancelled: refund it",
                 why,

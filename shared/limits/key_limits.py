@@ -1,11 +1,10 @@
 """A key's own limits: they are reserved before the owner's, so that what the key refuses takes none of the owner's."""
 
-import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 
-from shared.core.clock import HOUR, iso, midnight, month_after, next_day, whole_seconds
+from shared.core.clock import iso, whole_seconds
 from shared.core.errors import KeyLimitExceeded
 from shared.limits.reservation import Reservation
 from shared.stores.port import Bound, Reserved, Store
@@ -14,13 +13,6 @@ from shared.tables.issued_keys import IssuedKey, KeyLimit
 
 LOOKS: Final = 4
 """How often a place is tried for that was free when it was looked for. More would be taken by others as well."""
-
-
-KEPT_FOR: Final = HOUR
-"""How long an ended window's counters are kept: longer than any container's clock is behind, since a counter that is
-dropped too early starts at 0 again."""
-
-_WINDOWED: Final = re.compile(r"[^:]+:uses:[^:]+:(?P<month>\d{4}-\d\d)(?P<day>-\d\d)?:(?:memos|characters)")
 
 
 class KeyLimits:
@@ -74,16 +66,6 @@ class KeyLimits:
     async def is_spent(self, key: IssuedKey, at: datetime) -> bool:
         """Whether no memo can be made with the key, however short."""
         return any(used >= key.limits[limit] for limit, used in (await self.used(key, at)).items())
-
-
-def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this is a counter of a key's own limit, whose window ended more than KEPT_FOR before `at`."""
-    window = _WINDOWED.fullmatch(counter)
-    if window is None:
-        return False
-    first = midnight(date.fromisoformat(window["month"] + (window["day"] or "-01")))
-    ends_at = next_day(first) if window["day"] else midnight(month_after(first.date()))
-    return ends_at + KEPT_FOR <= at
 
 
 def _counter(key: IssuedKey, limit: KeyLimit, at: datetime) -> str:

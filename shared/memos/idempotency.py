@@ -48,11 +48,12 @@ class Idempotent:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedAnswer:
-    """`is_replay`: an earlier request made the memo, and this one is not charged."""
+    """`is_replay`: an earlier request made the memo, and this one is not charged. `is_deleted`: it is gone since."""
 
     memo: Memo
     allowance: Allowance
     is_replay: bool
+    is_deleted: bool = False
 
 
 class KeyedMemos:
@@ -141,7 +142,7 @@ class KeyedMemos:
             seconds=seconds,
             is_long=is_long,
         )
-        return KeyedAnswer(memo=first, allowance=quota.day, is_replay=True)
+        return KeyedAnswer(memo=first, allowance=quota.day, is_replay=True, is_deleted=memo is None)
 
     def _turn(self, key: IssuedKey, draft: Draft, given: Idempotent, seen: KeyedRun | None, body: str) -> "Turn":
         """Return the next run. It keeps the names of what an earlier one may have begun, or may still write."""

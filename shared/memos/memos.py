@@ -104,7 +104,7 @@ class MemoService:
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
             speaker = self._speaker(request.key, admission.user)
-            if speaker.is_quick(request.readings[speaker]):
+            if _is_quick(speaker, request.readings[speaker]):
                 memo = await self._speak(request, speaker)
                 await self._keep(memo, request, admission)
             else:
@@ -208,10 +208,10 @@ class MemoService:
         speakers = (self._simulated,) if request.key.is_test else self._speakers.all
         for speaker in speakers:
             request.readings[speaker] = await read_text(speaker, request.draft.text)
-        if all(request.readings[speaker] and _makes(speaker, request.draft) for speaker in speakers):
+        if all(reading and _takes(speaker, request.draft, reading) for speaker, reading in request.readings.items()):
             return
         speaker = self._speaker(request.key, await owner)
-        _check_format(speaker, request.draft)
+        _check(speaker, request.draft, request.readings[speaker])
         if not request.readings[speaker]:
             raise ValidationFailed("Nothing in the text can be said", details={"field": "text"})
 
@@ -300,17 +300,27 @@ def _check_length(draft: Draft, user: User) -> None:
         )
 
 
-def _makes(speaker: Synthesizer, draft: Draft) -> bool:
+def _takes(speaker: Synthesizer, draft: Draft, reading: str) -> bool:
+    """Whether the voices make the draft's format of so long a text, and as soon as it asks for."""
     most = speaker.formats.get(draft.format, 0)
-    return most is None or characters(draft.text) <= most
+    fits = most is None or characters(draft.text) <= most
+    return fits and (not draft.is_at_once or _is_quick(speaker, reading))
 
 
-def _check_format(speaker: Synthesizer, draft: Draft) -> None:
-    """Raise ValidationFailed if the voices do not make the draft's format, or not of so long a text."""
+def _check(speaker: Synthesizer, draft: Draft, reading: str) -> None:
+    """Raise ValidationFailed unless the voices take it."""
     if draft.format not in speaker.formats:
         said = f"These voices cannot make {draft.format}"
         raise ValidationFailed(said, details={"field": "format", "validOptions": list(speaker.formats)})
-    if not _makes(speaker, draft):
-        limit, provided = speaker.formats[draft.format], characters(draft.text)
-        said = f"Text exceeds the {limit} characters of a memo in {draft.format}"
-        raise ValidationFailed(said, details={"field": "text", "limit": limit, "provided": provided})
+    if not _takes(speaker, draft, reading):
+        most, quick = speaker.formats[draft.format], speaker.quick_characters
+        if draft.is_at_once and not _is_quick(speaker, reading):
+            limit, what = quick, "that are said at once"
+        else:
+            limit, what = most, f"of a memo in {draft.format}"
+        details = {"field": "text", "limit": limit, "provided": max(characters(draft.text), characters(reading))}
+        raise ValidationFailed(f"Text exceeds the {limit} characters {what}", details=details)
+
+
+def _is_quick(speaker: Synthesizer, reading: str) -> bool:
+    return speaker.quick_characters is None or characters(reading) <= speaker.quick_characters

@@ -14,10 +14,13 @@ from shared.tables.memos import Memo
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
+    """`is_at_once`: a text that cannot be said within the request is refused, and not queued."""
+
     text: str
     voice: Voice
     title: str | None = None
     format: str = "mp3"
+    is_at_once: bool = False
 
     def memo(
         self,

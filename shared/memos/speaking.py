@@ -11,6 +11,7 @@ from shared.audio.opening import AudioPlace
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, InternalError
 from shared.jobs.queue import MemoQueue
+from shared.jobs.worked import CanGoOn, Progress, Worked, always, silent
 from shared.memos.endings import LongMemoEndings
 from shared.speech.opening import Speakers
 from shared.speech.piecewise import NotWanted, Unfinished
@@ -28,6 +29,9 @@ SENDINGS: Final = 5
 
 WRITTEN_S: Final = 60.0
 """Seconds after which the request of a memo has ended: without a memo then, there will be none."""
+
+STOPPED: Final = timedelta(hours=1)
+"""What was queued so long ago is not in the queue any more: SQS hands it over five times, six minutes apart."""
 
 _log = logging.getLogger("agent_talk.speaker")
 
@@ -86,23 +90,32 @@ class LongMemoSpeaker:
         while not await self.say(memo_id, tries):
             pass
 
-    async def send_stopped(self, queue: MemoQueue, *, idle: timedelta) -> int:
-        """Queue afresh what is in the list and was not queued for so long. Returns how many.
+    async def send_stopped(
+        self, queue: MemoQueue, *, idle: timedelta, can_go_on: CanGoOn = always, progress: Progress = silent
+    ) -> Worked:
+        """Queue afresh what is in the list and was not queued for so long, as far as the time goes.
 
         What was queued SENDINGS times fails. Costs a request if the list is short. Raises StoreUnavailable,
         AudioPlaceFailed, QueueFailed.
         """
-        sent = 0
+        worked = Worked()
         async for row in self._tables.long_memos.every():
-            if self._clock() - row.sent_at < idle:
+            now, due_at = self._clock(), row.created_at + idle
+            due_since = due_at if due_at <= now else None
+            if now < row.sent_at + idle:
+                worked = worked.plus(waiting=1, due_since=due_since)
                 continue
+            if not can_go_on():
+                return worked.plus(is_done=False, due_since=due_since)
             if row.sendings >= SENDINGS and row.outcome is None:
                 _log.error("a long memo stopped its workers: it fails", extra={"memo_id": row.memo_id})
                 await self._endings.decide(self._files(), row.memo_id, MemoEnd.FAILED, code=InternalError.code)
-            elif await self._tables.long_memos.sent_again(row.memo_id, self._clock()) is not None:
+                due_since = None
+            elif await self._tables.long_memos.sent_again(row.memo_id, now) is not None:
                 await queue.send(row.memo_id)
-                sent += 1
-        return sent
+            worked = worked.plus(done=1, due_since=due_since)
+            progress(row.memo_id)
+        return worked
 
     def _files(self) -> AudioFiles:
         files = self._audio.files

@@ -19,7 +19,8 @@ def configure_logging(level: str) -> None:
         logger.addHandler(handler)
         logger.propagate = False
     logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # below, it logs whole requests
+    for name in ("botocore", "stripe", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # below, they log whole requests, addresses in queries too
 
 
 def _add_ids(record: logging.LogRecord) -> bool:

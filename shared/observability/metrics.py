@@ -15,6 +15,14 @@
 | `SpeechLatency` | ms | each speech that was made for a live key |
 | `ColdStarts` | count | first requests of a container |
 
+A run of housekeeping has `Duration`, `StoreRequests`, `StoreLatency`, and of its own:
+
+| metric | unit | |
+|---|---|---|
+| `WorkDone` | count | pieces of work that were done |
+| `WorkFailed` | count | pieces, or whole jobs, that failed; the next run repeats them |
+| `OldestWork` | s | for how long the oldest piece that is left has been due; missing if a job failed |
+
 The function is the only dimension, so each has at most these fifteen series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
 """
@@ -98,7 +106,7 @@ def emit(served: Served, *, function: str) -> None:
         ("MailErrors", spent.mails_failed),
         ("PlanChanges", spent.plans_changed),
         ("ColdStarts", int(served.cold_start)),
-        (kind_of_error(served.status, spent.error), 1),
+        (kind_of_error(spent.error_status or served.status, spent.error), 1),
     )
     for counted, count in counts:
         if counted is not None and count:
@@ -115,4 +123,23 @@ def emit(served: Served, *, function: str) -> None:
     for name, value in beside.items():
         if value is not None:
             metrics.add_metadata(name, value)
+    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is
+
+
+def emit_run(
+    *, function: str, done: int, failed: int, oldest_s: float | None, spent: RequestStats, duration_ms: float
+) -> None:
+    """Write the metrics of a run of housekeeping, likewise."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 for those who collect them
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension("function", function)
+    metrics.add_metric("Duration", "Milliseconds", duration_ms)
+    metrics.add_metric("StoreRequests", "Count", len(spent.store_ms))
+    metrics.add_metric("WorkDone", "Count", done)
+    metrics.add_metric("WorkFailed", "Count", failed)
+    if oldest_s is not None:
+        metrics.add_metric("OldestWork", "Seconds", oldest_s)
+    for took_ms in spent.store_ms[:VALUES]:
+        metrics.add_metric("StoreLatency", "Milliseconds", round(took_ms, 3))
     print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is

@@ -32,6 +32,9 @@ class RequestStats:
     error: str | None = None
     """The code of the error that was answered."""
 
+    error_status: int | None = None
+    """The status of that error, if the answer's own is another: a tool that failed is answered 200."""
+
     def asked_store(self, took_ms: float) -> None:
         self.store_ms.append(took_ms)
 

@@ -54,10 +54,8 @@ class SimulatedSpeech:
     """Silence of the estimated duration. Nothing is stored: the file's name says all that its making needs."""
 
     provider = "simulation"
+    quick_characters = None
     formats: Mapping[str, int | None] = dict.fromkeys(FORMATS)
-
-    def is_quick(self, reading: str) -> bool:  # noqa: ARG002 silence takes no time
-        return True
 
     def reading(self, text: str) -> str:
         """Return the text itself, of whose length the silence is; empty if no voice could say anything of it."""

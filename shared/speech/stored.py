@@ -63,8 +63,9 @@ class StoredSpeech:
         said = cleaned(text)
         return self._adapter.reading(said) if said else ""
 
-    def is_quick(self, reading: str) -> bool:
-        return characters(reading) <= self._adapter.quick_characters
+    @property
+    def quick_characters(self) -> int | None:
+        return self._adapter.quick_characters
 
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
         """Say it within the request's time. Raises SpeechFailed, AudioPlaceFailed."""

@@ -33,8 +33,9 @@ class Synthesizer(Protocol):
     def formats(self) -> Mapping[str, int | None]:
         """The formats that it makes, with the most characters of a text in each; None: as many as a memo may have."""
 
-    def is_quick(self, reading: str) -> bool:
-        """Whether `speak` says it well within a request's time."""
+    @property
+    def quick_characters(self) -> int | None:
+        """Characters of a reading that `speak` says well within a request's time; None: any."""
 
     def reading(self, text: str) -> str:
         """Return what is said of a text, which is what `speak` takes; empty: nothing in it can be said."""

@@ -173,6 +173,10 @@ class StoreNotReady(StoreUnavailable):
 
 class Store(Protocol):
     @property
+    def keeps_ended_counters(self) -> bool:
+        """Whether counters stay after their end, until they are dropped. If not, the engine forgets them itself."""
+
+    @property
     def reserves_at_once(self) -> bool:
         """Whether one request reserves several counters. If not, they are counted one after the other, as given."""
 

@@ -7,6 +7,7 @@ from shared.stores.port import Store
 from shared.tables.active_owners import ActiveOwners
 from shared.tables.api_keys import ApiKeys
 from shared.tables.closing import ClosingAccounts
+from shared.tables.housekeeping import HousekeepingRows
 from shared.tables.idempotency_keys import IdempotencyKeys
 from shared.tables.issued_keys import key_id, uses_counter
 from shared.tables.lists import Window
@@ -23,6 +24,7 @@ from shared.tables.schema import (
     USAGE_MONTHS,
     USERS,
 )
+from shared.tables.speech_calls import SpeechCalls
 from shared.tables.subscriptions import Subscriptions
 from shared.tables.usage_logs import LogKind, UsageLogs
 from shared.tables.users import ENDED_KEPT, ENDED_MOST, Users
@@ -41,11 +43,13 @@ __all__ = [
     "ActiveOwners",
     "ApiKeys",
     "ClosingAccounts",
+    "HousekeepingRows",
     "IdempotencyKeys",
     "LogKind",
     "LongMemoList",
     "Memos",
     "MovedIds",
+    "SpeechCalls",
     "Subscriptions",
     "Tables",
     "UsageLogs",
@@ -63,6 +67,7 @@ class Tables:
     users: Users
     api_keys: ApiKeys
     idempotency_keys: IdempotencyKeys
+    speech_calls: SpeechCalls
     memos: Memos
     long_memos: LongMemoList
     usage_logs: UsageLogs
@@ -70,6 +75,7 @@ class Tables:
     subscriptions: Subscriptions
     closing: ClosingAccounts
     moved: MovedIds
+    housekeeping: HousekeepingRows
 
     @classmethod
     def on(cls, store: Store) -> Self:
@@ -77,6 +83,7 @@ class Tables:
             users=Users(store),
             api_keys=ApiKeys(store),
             idempotency_keys=IdempotencyKeys(store),
+            speech_calls=SpeechCalls(store),
             memos=Memos(store),
             long_memos=LongMemoList(store),
             usage_logs=UsageLogs(store),
@@ -84,4 +91,5 @@ class Tables:
             subscriptions=Subscriptions(store),
             closing=ClosingAccounts(store),
             moved=MovedIds(store),
+            housekeeping=HousekeepingRows(store),
         )

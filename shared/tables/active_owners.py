@@ -3,7 +3,7 @@
 Maintenance of a day's memos, logs and sums reads this list, and never all users.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Final
 
@@ -26,9 +26,17 @@ class ActiveOwners:
         """Yield the ids of a day's owners, in their order."""
         after: str | None = None
         while True:
-            page = await self._store.page(ACTIVE_OWNERS, day.isoformat(), after=after, limit=OWNERS_READ)
-            for row in page.rows:
-                yield row.key.sort
-            after = page.after
+            owners, after = await self.page(day, after=after)
+            for user_id in owners:
+                yield user_id
             if after is None:
                 return
+
+    async def page(self, day: date, *, after: str | None) -> tuple[Sequence[str], str | None]:
+        """Return the next owners of a day after one of them, and where the next page begins; None: there is none."""
+        page = await self._store.page(ACTIVE_OWNERS, day.isoformat(), after=after, limit=OWNERS_READ)
+        return [row.key.sort for row in page.rows], page.after
+
+    async def erase(self, day: date) -> bool:
+        """Erase the list of a day that ended long ago. Returns whether nothing of it is left."""
+        return await self._store.erase(ACTIVE_OWNERS, day.isoformat())

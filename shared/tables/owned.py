@@ -9,12 +9,14 @@ from shared.tables.schema import (
     API_KEYS,
     CLOSING,
     EMAILS,
+    HOUSEKEEPING,
     IDEMPOTENCY_KEYS,
     KEY_RINGS,
     KEY_USES,
     LONG_MEMOS,
     MEMOS,
     MOVED,
+    SPEECH_CALLS,
     STRIPE_IDS,
     SUBSCRIPTIONS,
     USAGE_DAYS,
@@ -33,7 +35,7 @@ BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
 }
 """Tables with partitions of the owner's own, which are erased whole. Rows of MOVED lead to others, which go first."""
 
-BY_KEY: Final = (IDEMPOTENCY_KEYS, API_KEYS)
+BY_KEY: Final = (IDEMPOTENCY_KEYS, SPEECH_CALLS, API_KEYS)
 """Tables with a partition for each of the owner's API keys."""
 
 KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
@@ -41,6 +43,9 @@ KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
 
 ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
 """Tables in which single rows are the owner's: memos still being said, each day's, the subscription's, the user's."""
+
+OF_THE_SERVICE: Final = (HOUSEKEEPING,)
+"""Tables without rows of an owner. A pass over a day names the owner that it stopped at, until it goes on."""
 
 COUNTERS: Final = ("calls", "testcalls", "uses", "refused", "stripe")
 """The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""

@@ -8,6 +8,7 @@
 | key_rings | owner | changing: all of an owner's keys, oldest first |
 | key_uses | owner / key, key.name, key.limits, key.ends | registers: the last use; what the ring lacks |
 | idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the newest run |
+| speech_calls | API key id / digest of a body | registers: an SDK's newest call with that body |
 | memos | owner / memo | facts, extended by `title`, a long one's by `ended` |
 | long_memos | all / memo | changing: what is still being said, until its end is written |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` and `ended` |
@@ -17,6 +18,7 @@
 | subscriptions | owner | changing |
 | closing | all / owner | registers: a closed account that is being erased |
 | stripe_ids | customer / Stripe's id | changing: the claim of an owner on it |
+| housekeeping | all / day, or `sweep` | changing: the figures of days, and how far a sweep of counters is |
 | moved | users, audio or owner / digest of the predecessor's id | facts, extended by `seen`: what is here instead |
 
 All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
@@ -48,6 +50,7 @@ API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
 KEY_RINGS: Final = Table(name="key_rings", kind=Kind.CHANGING, database="indexes")
 KEY_USES: Final = Table(name="key_uses", kind=Kind.REGISTERS, database="indexes")
 IDEMPOTENCY_KEYS: Final = Table(name="idempotency_keys", kind=Kind.CHANGING, database="indexes")
+SPEECH_CALLS: Final = Table(name="speech_calls", kind=Kind.REGISTERS, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 LONG_MEMOS: Final = Table(name="long_memos", kind=Kind.CHANGING, database="indexes", shards=4)
 USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
@@ -56,6 +59,7 @@ USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_lo
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")
 SUBSCRIPTIONS: Final = Table(name="subscriptions", kind=Kind.CHANGING, database="subscriptions")
 CLOSING: Final = Table(name="closing", kind=Kind.REGISTERS, database="indexes")
+HOUSEKEEPING: Final = Table(name="housekeeping", kind=Kind.CHANGING, database="indexes")
 STRIPE_IDS: Final = Table(name="stripe_ids", kind=Kind.CHANGING, database="indexes")
 MOVED: Final = Table(name="moved", kind=Kind.FACTS, database="indexes")
 
@@ -66,6 +70,7 @@ TABLES: Final = (
     KEY_RINGS,
     KEY_USES,
     IDEMPOTENCY_KEYS,
+    SPEECH_CALLS,
     MEMOS,
     LONG_MEMOS,
     USAGE_LOGS,
@@ -76,4 +81,5 @@ TABLES: Final = (
     STRIPE_IDS,
     CLOSING,
     MOVED,
+    HOUSEKEEPING,
 )

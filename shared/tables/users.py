@@ -49,6 +49,9 @@ class User(RowModel):
     keys_distrusted_until: Instant | None = None
     """Keys made until then are to be revoked: a reset proved the address after a stranger may have made them."""
 
+    plan_number: int = 0
+    """The number under which Stripe's word put the user on the tier: `shared/billing/syncing.py`."""
+
     closing_at: Instant | None = None
     """When the owner closed the account. Nothing opens it any more; it is being erased."""
 
@@ -160,6 +163,24 @@ class Users:
         updated = await self._store.update(USERS, _user_key(user_id), changed)
         assert updated.after is not None, "the change never deletes"
         return User.read(updated.after)
+
+    async def put_on(self, user_id: str, tier: Tier, *, number: int, stamps: bool) -> tuple[User | None, User | None]:
+        """Put a user on a tier, unless the row has this number or a higher one, or the account is closed.
+
+        With `stamps` the number is written even if the tier is the same: it outdates writers of lower numbers. Returns
+        the user before and after; None: there is none. One read if nothing is written.
+        """
+
+        def changed(document: Document | None) -> Document | None:
+            if document is None or document.get("closing_at") is not None:
+                return document
+            if document.get("plan_number", 0) >= number or (document["tier"] == tier and not stamps):
+                return document
+            return {**document, "tier": tier.value, "plan_number": number}
+
+        updated = await self._store.update(USERS, _user_key(user_id), changed)
+        before, after = (None if row is None else User.read(row) for row in (updated.before, updated.after))
+        return before, after
 
     async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
         """End one session, which would have expired at `ends_at`. Times are epoch seconds.

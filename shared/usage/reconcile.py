@@ -33,6 +33,19 @@ class Mismatch:
     without_log: Sequence[str]
     without_memo: Sequence[str]
 
+    @property
+    def differs(self) -> bool:
+        return bool(self.without_log or self.without_memo)
+
+    def line(self) -> dict[str, object]:
+        """Return the fields of a log line."""
+        return {
+            "user_id": self.user_id,
+            "day": self.day.isoformat(),
+            "without_log": list(self.without_log),
+            "without_memo": list(self.without_memo),
+        }
+
 
 class MemoReconciliation:
     """Compares the memos of a day's active owners with their logs. `repair`: also correct what differs."""
@@ -61,11 +74,12 @@ class MemoReconciliation:
         them rebuilt after its logs were corrected.
         """
         async for user_id in self._active_owners.of(day):
-            mismatch = await self._compare(user_id, day)
-            if mismatch.without_log or mismatch.without_memo:
+            mismatch = await self.of_owner(user_id, day)
+            if mismatch.differs:
                 yield mismatch
 
-    async def _compare(self, user_id: str, day: date) -> Mismatch:
+    async def of_owner(self, user_id: str, day: date) -> Mismatch:
+        """Compare one owner's memos and logs of a UTC day, likewise."""
         until = min(midnight(day) + DAY, self._clock() - GRACE)
         # Memos first: a memo that its owner deletes meanwhile has the note of it beside its log, which is read later.
         memos = await self._memos_between(user_id, midnight(day), until)

@@ -154,6 +154,15 @@ async def _key(token: str | None, services: Services, *scopes: Scope) -> IssuedK
     return key
 
 
+async def api_key(request: Request, services: Services) -> IssuedKey:
+    """Return the good API key of a request, whatever its scopes.
+
+    It is for a route that answers errors by itself: FastAPI answers those of a dependency. Raises MissingCredential,
+    InvalidCredential, KeyRevoked.
+    """
+    return await _key(given_token(request), services)
+
+
 async def _caller(token: str | None, request: Request, services: Services, *scopes: Scope) -> Caller:
     if token is not None and _is_key(token):
         key = await _key(token, services, *scopes)
@@ -267,6 +276,9 @@ SessionUser = Annotated[User, Depends(_user)]
 
 MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
 """An API key, which may be checked while its owner is read: await `check` before anything is answered."""
+
+AnyKey = Annotated[PresentedKey, _key_with()]
+"""An API key with any scopes."""
 
 MemoWriter = Annotated[Caller, _caller_with(Scope.MEMO_WRITE)]
 MemoReader = Annotated[Caller, _caller_with(Scope.MEMO_READ)]

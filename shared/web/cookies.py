@@ -22,6 +22,7 @@ MOST: Final = 4
 their own host's and a parent domain's."""
 
 _IN_SCOPE: Final = "agent_talk.session_cookies"
+_IS_FOREIGN: Final = "agent_talk.is_foreign"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class CookieMiddleware:
             await self._app(scope, receive, send)
             return
 
+        scope[_IS_FOREIGN] = True
+
         async def send_without_cookies(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
@@ -104,6 +107,11 @@ def session_cookies(request: Request) -> SessionCookies:
     """Return the session's tokens of a request; none if its origin is foreign."""
     cookies: SessionCookies = request.scope.get(_IN_SCOPE, SessionCookies())
     return cookies
+
+
+def is_foreign(request: Request) -> bool:
+    """Return whether a request names an origin that is neither the API's own nor a configured one."""
+    return bool(request.scope.get(_IS_FOREIGN))
 
 
 def set_session(response: Response, session: Session, *, production: bool) -> None:

@@ -13,6 +13,7 @@ from shared.web.middleware import App
 READ_HEADERS: Final = (
     *("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"),
     *("If-None-Match", "If-Range", "Range", "traceparent", "tracestate"),
+    *("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"),
 )
 """Request headers that the API reads."""
 

@@ -30,6 +30,7 @@ _log = logging.getLogger("agent_talk.errors")
 
 _EXPECTED: Final = {
     "string_type": "string",
+    "float_type": "number",
     "bool_type": "boolean",
     "bool_parsing": "boolean",
     "int_type": "integer",
@@ -88,19 +89,24 @@ def _answer(error: AgentTalkError) -> JSONResponse:
     return JSONResponse(envelope(error), status_code=error.status, headers=error.headers)
 
 
-async def _on_domain_error(_: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, AgentTalkError)
-    if isinstance(exc, SpeechFailed | AudioStoreFailed):
-        _log.error("%s", exc)  # the caller's message is fixed, and this one has the provider's
-    return _answer(exc)
+def caller_error(exc: AgentTalkError | StoreError) -> AgentTalkError:
+    """Return the error that a caller receives, and log what only the log may contain.
 
-
-async def _on_outage(_: Request, exc: Exception) -> JSONResponse:
-    """Answer 503 for any failure of the engine, also for a request that it refused. Other failures are defects."""
+    Any failure of the engine is an outage, also for a request that it refused. Raises the exception if it is a defect.
+    """
     if isinstance(exc, AlreadyExists | InvalidKey):
         raise exc
-    _log.error("the store is unavailable", exc_info=exc)
-    return _answer(ServiceUnavailable())
+    if isinstance(exc, StoreError):
+        _log.error("the store is unavailable", exc_info=exc)
+        return ServiceUnavailable()
+    if isinstance(exc, SpeechFailed | AudioStoreFailed):
+        _log.error("%s", exc)  # the caller's message is fixed, and this one has the provider's
+    return exc
+
+
+async def _on_caller_error(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, AgentTalkError | StoreError)
+    return _answer(caller_error(exc))
 
 
 async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
@@ -135,8 +141,8 @@ def _allowed(request: Request) -> str:
 
 
 EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
-    AgentTalkError: _on_domain_error,
-    StoreError: _on_outage,
+    AgentTalkError: _on_caller_error,
+    StoreError: _on_caller_error,
     RequestValidationError: _on_invalid_request,
     HTTPException: _on_http_error,
     Exception: _on_unexpected,

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ class Function:
     """One resource's routes. Call it with an API Gateway event; `asgi` serves the same routes to any ASGI server.
 
     `answers_outages`: the routes themselves answer when the store cannot be used. `sends_mail`: what the chosen mailer
-    needs is imported ahead.
+    needs is imported ahead. `around` is put around all that serves its requests.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Function:
         title: str,
         answers_outages: bool = False,
         sends_mail: bool = False,
+        around: Callable[[App], App] | None = None,
         environ: Mapping[str, str] = os.environ,
         build: BuildServices = build_services,
         startup: Startup | None = None,
@@ -77,6 +78,7 @@ class Function:
         self.title = title
         self.answers_outages = answers_outages
         self.sends_mail = sends_mail
+        self.around = around
         self.app = FastAPI(
             title=f"Agent Talk: {title}",
             version=VERSION,
@@ -119,6 +121,7 @@ class Function:
             title=self.title,
             answers_outages=self.answers_outages,
             sends_mail=self.sends_mail,
+            around=self.around,
             environ=environ,
             build=build,
             startup=startup,
@@ -181,7 +184,10 @@ class Function:
         cors: Any = Cors(cookies, origins=settings.cors_origins, production=settings.production)
         name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME") or self.title
         observe = partial(emit, function=name) if settings.metrics else None
-        return RequestMiddleware(cors, production=settings.production, pseudonym_of=self._pseudonym_of, observe=observe)
+        chain = RequestMiddleware(
+            cors, production=settings.production, pseudonym_of=self._pseudonym_of, observe=observe
+        )
+        return chain if self.around is None else self.around(chain)
 
     def _pseudonym_of(self, address: str) -> str | None:
         return None if self._services is None else self._services.pseudonyms.of(client_network(address))

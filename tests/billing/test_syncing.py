@@ -24,10 +24,10 @@ from tests.support import FailingStore, outcomes
 
 pytestmark = pytest.mark.anyio
 
-CALLS: Final = 7
-"""What an event that changes the tier asks the store: claim, number, row, user, user's change, log, row again."""
+CALLS: Final = 5
+"""What an event that changes the tier asks the store: claim, number, row, user, log."""
 
-LOG: Final = 5
+LOG: Final = 4
 """Which of them writes the log. The change stands without it."""
 
 UNCHANGED: Final = Seen(tier="hobby", of_row="hobby", status="active", subscription=None)

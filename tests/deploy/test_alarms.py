@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.observability.metrics import NAMESPACE, Served, emit
+from shared.observability.metrics import NAMESPACE, Served, emit, emit_run
 from shared.observability.request_stats import RequestStats
 from tools.local import FUNCTIONS
 
-TEXT = (Path(__file__).parents[2] / "deploy" / "resources" / "alarms.yml").read_text()
+FOLDER = Path(__file__).parents[2] / "deploy" / "resources"
+TEXT = (FOLDER / "alarms.yml").read_text()
 NAMES = {f"${{self:service}}-${{sls:stage}}-{name}" for name in FUNCTIONS}
 SPEAKER = "${self:service}-${sls:stage}-speaker"
 """A queue feeds it: it answers no requests, which metrics of the functions are about, and is throttled without harm."""
+
+HOUSEKEEPING = "${self:service}-${sls:stage}-housekeeping"
+"""A schedule calls it, likewise."""
 
 
 class Template(yaml.SafeLoader):
@@ -51,7 +55,7 @@ def shown() -> list[tuple[str, str, str]]:
 
 def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
     """The names of all metrics that there are."""
-    spent = RequestStats(store_ms=[1.0], speech_ms=[1.0], memos=1)
+    spent = RequestStats(store_ms=[1.0], speech_ms=[1.0], memos=1, mails_failed=1)
     for status, error in (
         (201, None),
         (400, None),
@@ -75,6 +79,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
             ),
             function="memos",
         )
+    emit_run(function="housekeeping", done=1, failed=0, oldest_s=1.0, spent=spent, duration_ms=1.0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return {metric["Name"] for line in lines for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
 
@@ -93,14 +98,14 @@ def test_metrics_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("metric", ["Errors", "Throttles", "Duration", "StoreErrors", "InternalErrors"])
 def test_the_dashboard_shows_every_function(metric: str) -> None:
     named = {name for _, shown_metric, name in shown() if shown_metric == metric}
-    assert named == NAMES | ({SPEAKER} if metric in ("Errors", "Throttles") else set())
+    assert named == NAMES | {"Errors": {SPEAKER, HOUSEKEEPING}, "Throttles": {SPEAKER}}.get(metric, set())
 
 
 @pytest.mark.parametrize("alarm", ["ErrorsAlarm", "ThrottlesAlarm"])
 def test_these_alarms_sum_over_every_function(alarm: str) -> None:
     _, *metrics = RESOURCES[alarm]["Properties"]["Metrics"]
     seen = {metric["MetricStat"]["Metric"]["Dimensions"][0]["Value"] for metric in metrics}
-    assert seen == NAMES | ({SPEAKER} if alarm == "ErrorsAlarm" else set())
+    assert seen == NAMES | ({SPEAKER, HOUSEKEEPING} if alarm == "ErrorsAlarm" else set())
     assert {metric["MetricStat"]["Metric"]["MetricName"] for metric in metrics} == {alarm.removesuffix("Alarm")}
 
 
@@ -127,3 +132,14 @@ def test_every_alarm_tells_the_topic_if_there_is_one() -> None:
         assert alarm["AlarmActions"][0] == "TellsOfAlarms"
         assert alarm["TreatMissingData"] == "notBreaching"
     assert re.search(r"env:ALARM_TOPIC", TEXT)
+
+
+def test_alarms_of_housekeeping_and_mails_watch_metrics_that_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """The oldest work is older than a day, or there is no value for an hour; any mail was not sent."""
+    resources = yaml.load((FOLDER / "housekeeping.yml").read_text(), Loader=Template)["Resources"]  # noqa: S506
+    oldest, mails = (resources[name]["Properties"] for name in ("OldestWorkAlarm", "MailErrorsAlarm"))
+    assert (oldest["Threshold"], oldest["TreatMissingData"]) == (24 * 3600, "breaching")
+    assert (mails["Threshold"], mails["TreatMissingData"]) == (0, "notBreaching")
+    assert oldest["Dimensions"] == [{"Name": "function", "Value": HOUSEKEEPING}]
+    assert {oldest["MetricName"], mails["MetricName"]} <= written(capsys)
+    assert {alarm["AlarmActions"][0] for alarm in (oldest, mails)} == {"TellsOfHousekeeping"}

@@ -99,7 +99,7 @@ def test_permitted_store_refuses_what_the_role_lacks() -> None:
 
 def test_permissions_name_functions_and_tables_that_exist() -> None:
     """A misspelt table would permit nothing, and would show in an account only."""
-    assert PERMITTED.keys() == {*FUNCTIONS, "speaker"}
+    assert PERMITTED.keys() == {*FUNCTIONS, "speaker", "housekeeping"}
     tables = {table.name for table in TABLES} | {COUNTERS}
     assert {name for permitted in PERMITTED.values() for name in permitted} <= tables
 

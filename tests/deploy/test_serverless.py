@@ -16,6 +16,7 @@ from shared.core.parameters import SECRETS, SUFFIX
 from shared.core.settings import DEVELOPMENT_SECRET
 from shared.web.function import Function
 from shared.web.queue_function import QueueFunction
+from shared.web.schedule_function import ScheduleFunction
 from tools.local import FUNCTIONS
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "serverless.yml").read_text())
@@ -54,13 +55,13 @@ def declared_paths(name: str) -> list[str]:
 
 
 def test_every_function_is_declared_and_served_locally() -> None:
-    assert set(DECLARED) == {*FUNCTIONS, "speaker"}  # a task of the process does what the speaker does
+    assert set(DECLARED) == {*FUNCTIONS, "speaker", "housekeeping"}  # a task of the process does what the speaker does
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
 def test_each_declared_handler_imports(name: str) -> None:
     module, _, attribute = DECLARED[name]["handler"].rpartition(".")
-    kind = QueueFunction if name == "speaker" else Function
+    kind = {"speaker": QueueFunction, "housekeeping": ScheduleFunction}.get(name, Function)
     assert isinstance(getattr(importlib.import_module(module.replace("/", ".")), attribute), kind)
 
 
@@ -140,6 +141,7 @@ def test_the_default_route_goes_to_health() -> None:
 def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
     """Every function has memory and a timeout below API Gateway's 30 s, but the one that a queue feeds."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
+    assert sizes.pop("mcp") == sizes["memos"]  # it speaks as well
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
     assert sizes.pop("speaker") == "${self:custom.chosen.speaking.speakerMemorySize}"
     assert all(size >= 512 for size in sizes.values())

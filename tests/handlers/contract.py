@@ -56,6 +56,17 @@ POSSIBLE: Final[Mapping[str, frozenset[str]]] = {
     "FORBIDDEN": frozenset({"requiredScope"}),
 }
 
+RPC_STATUS: Final[Mapping[int, frozenset[int]]] = {
+    -32700: frozenset({400}),
+    -32600: frozenset({400}),
+    -32601: frozenset({200, 404}),
+    -32602: frozenset({200, 400}),
+    -32603: frozenset({403, 429, 502, 503}),
+    -32020: frozenset({400}),
+    -32022: frozenset({400}),
+}
+"""By JSON-RPC's code, the statuses of its answers: clients before 2026-07-28 are told by 200 what is wrong."""
+
 TEXTS: Final = frozenset(
     {
         *("field", "reason", "providedType", "requestedVoice", "tier", "requiredTier", "currentTier"),
@@ -96,6 +107,26 @@ def check_error(status: int, headers: Mapping[str, str], error: Any) -> None:
     assert (status == 405) == ("allow" in headers)
     if code in {"MISSING_API_KEY", "INVALID_API_KEY", "EXPIRED_TOKEN"}:
         assert headers["www-authenticate"] == "Bearer"
+
+
+def check_openai_error(status: int, headers: Mapping[str, str], error: Any) -> None:
+    """Assert that an error is in OpenAI's envelope, with one of our codes, and tells its SDK when to give up."""
+    assert error.keys() == {"message", "type", "param", "code"}, error
+    assert status in STATUS[error["code"]], (status, error)
+    assert error["message"].strip(), error
+    assert (headers.get("x-should-retry") == "false") == (status < 500 and status != 409), (status, headers)
+
+
+def check_rpc(status: int, answer: Any) -> None:
+    """Assert that an answer is one of JSON-RPC, and an error one of the protocol's, with a status that it may have."""
+    assert answer["jsonrpc"] == "2.0"
+    if "result" in answer:
+        assert (status, answer.keys()) == (200, {"jsonrpc", "id", "result"})
+        return
+    assert {"jsonrpc", "error"} <= answer.keys() <= {"jsonrpc", "id", "error"}
+    error = answer["error"]
+    assert {"code", "message"} <= error.keys() <= {"code", "message", "data"}
+    assert status in RPC_STATUS[error["code"]], (status, error)
 
 
 def check_status(function: str, method: str, path: str, status: int) -> None:

@@ -20,7 +20,7 @@ NewWorld = Callable[..., World]
 SIGN_UP = "/api/v1/auth/signup"
 DEMO = "/api/v1/demo"
 MEMO = "/api/v1/memo"
-FUNCTIONS = ("users", "keys", "memos", "usage", "subscriptions", "health")
+FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "health")
 SECURITY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from argon2 import PasswordHasher
 
-from handlers import speaker
+from handlers import housekeeping, speaker
 from shared.accounts.passwords import Passwords
 from shared.audio.opening import AudioPlace, open_audio
 from shared.core.settings import Settings
@@ -35,7 +35,7 @@ from tests.fakes.permitted import PermittedStore
 from tests.fakes.stripe_network import StripeTransport
 from tests.fakes.stripe_server import FakeStripe
 from tests.fakes.stripe_world import stripe_at
-from tests.handlers.contract import check_error, check_status
+from tests.handlers.contract import check_error, check_openai_error, check_rpc, check_status
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -136,6 +136,7 @@ class World:
         self.store = WatchedStore(self._opened.enter_context(STORES[store](self._pause, self.clock)))
         self.functions = self._functions()
         self.speaker = speaker.handler.with_environment(self.environ, partial(self._build, "speaker"))
+        self.housekeeping = housekeeping.handler.with_environment(self.environ, partial(self._build, "housekeeping"))
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
@@ -154,8 +155,11 @@ class World:
             cookies=tuple(cookies),
             body=base64.b64decode(body) if given["isBase64Encoded"] else body.encode(),
         )
-        if answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
-            check_error(answer.status, headers, answer.error)
+        if function == "mcp" and b'"jsonrpc"' in answer.body:
+            check_rpc(answer.status, answer.json)
+        elif answer.status >= 400 and answer.body and not (function == "health" and answer.status == 503):
+            check = check_openai_error if "param" in answer.error else check_error
+            check(answer.status, headers, answer.error)
         return answer
 
     def send(
@@ -267,6 +271,7 @@ class World:
         for function in self.functions.values():
             function.close()
         self.speaker.close()
+        self.housekeeping.close()
         self._opened.close()
 
     def _functions(self) -> dict[str, Function]:

@@ -352,13 +352,14 @@ class TestStopped:
     ) -> None:
         """Those that were queued long enough ago; and one that stops its workers each time has failed."""
         memo = await begin(process, ada)
-        assert await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1)) == 0
+        assert (await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1))).done == 0
         for _ in range(SENDINGS - 1):
             world.clock.advance(timedelta(hours=2))
-            assert await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1)) == 1
+            assert (await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1))).done == 1
         assert world.queue.sent == [memo.id] * SENDINGS
         world.clock.advance(timedelta(hours=2))
-        assert await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1)) == 0
+        assert (await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1))).done == 1
+        assert len(world.queue.sent) == SENDINGS
         assert (await process.tables.memos.load(ada.user.id, memo.id)).status is AudioStatus.FAILED
         assert await used(process, ada) == (0, 0, 0)
 

@@ -91,14 +91,11 @@ class NumberedLate(PlanSync):
         await self._write(user_id, customer, number, standing)
 
 
-class LooksOnce(PlanSync):
-    """Broken on purpose: the tier is written without a look at the row afterwards."""
+class NeverStamps(PlanSync):
+    """Broken on purpose: a user who is on the tier already does not get the number."""
 
-    async def _put_on(self, row: Subscription) -> User | None:
-        def change(user: User) -> User:
-            return user.model_copy(update={"tier": row.tier})
-
-        return await self._tables.users.change(row.user_id, change)
+    async def _put_on(self, row: Subscription, *, stamps: bool) -> User | None:  # noqa: ARG002 that is the fault
+        return await super()._put_on(row, stamps=False)
 
 
 @dataclass(eq=False, kw_only=True)

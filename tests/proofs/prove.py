@@ -21,6 +21,7 @@ from typing import Final, Protocol
 
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.layout import Address
+from tests.proofs.plans import STORIES, PlanSchedule
 from tests.proofs.repeats import Repeats, RepeatSchedule
 from tests.proofs.schedules import Choose, Option, Pruned, Scenario, Schedules
 from tests.support import seeded
@@ -164,13 +165,14 @@ async def at_random(scenario: Scenario, random: Random, *, ballots: type[Ballots
     return run
 
 
-async def repeated(repeats: Repeats, *, ends_at: float, tell: bool = False) -> Explored:
-    """Explore repeats with up to two deviations for half of the time, and at random for the rest."""
+async def half_at_random(
+    begin: Callable[[Choose], Run], *, deviations: int, ends_at: float, tell: bool = False
+) -> Explored:
+    """Explore runs with some deviations for half of the time, and at random for the rest."""
     half = (time.monotonic() + ends_at) / 2
-    begin = partial(RepeatSchedule, repeats=repeats)
-    explored = await explore_runs(lambda choose: begin(choose=choose), deviations=2, ends_at=half, tell=tell)
+    explored = await explore_runs(begin, deviations=deviations, ends_at=half, tell=tell)
     while time.monotonic() < ends_at:
-        await begin(choose=wandering(seeded(explored.at_random))).run()
+        await begin(wandering(seeded(explored.at_random))).run()
         explored.at_random += 1
     return explored
 
@@ -181,20 +183,26 @@ def wandering(random: Random) -> Choose:
     return lambda options, _: 0 if random.random() < steady else random.randrange(len(options))
 
 
+def _run(name: str, choose: Choose) -> Run:
+    if name in STORIES:
+        return PlanSchedule(story=STORIES[name], choose=choose)
+    return RepeatSchedule(repeats=REPEATS[name], choose=choose)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.prove", description="Explore schedules exhaustively.")
     parser.add_argument("--seconds", type=float, default=120.0, help="for each scenario")
     parser.add_argument("--deviations", type=int, default=3)
-    parser.add_argument("--scenario", choices=[*SCENARIOS, *REPEATS], action="append")
+    parser.add_argument("--scenario", choices=[*SCENARIOS, *REPEATS, *STORIES], action="append")
     parser.add_argument("--broken", action="store_true", help="explore the variant without the counter check")
     chosen = parser.parse_args()
     logging.getLogger("agent_talk").setLevel(logging.CRITICAL)  # of failures that are wanted there are thousands
-    for name in chosen.scenario or [*SCENARIOS, *REPEATS]:
+    for name in chosen.scenario or [*SCENARIOS, *REPEATS, *STORIES]:
         began = time.monotonic()
         ends_at, tell = began + chosen.seconds, sys.stderr.isatty()
         try:
-            if name in REPEATS:
-                explored = asyncio.run(repeated(REPEATS[name], ends_at=ends_at, tell=tell))
+            if name in REPEATS or name in STORIES:
+                explored = asyncio.run(half_at_random(partial(_run, name), deviations=2, ends_at=ends_at, tell=tell))
             else:
                 ballots = NoCheck if chosen.broken else Ballots
                 exploring = explore(

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from shared.billing.syncing import PlanSync
-from tests.proofs.plans import STORIES, LooksOnce, NumberedLate, PlanSchedule, Story
+from tests.proofs.plans import STORIES, NeverStamps, NumberedLate, PlanSchedule, Story
 from tests.proofs.prove import Explored, explore_runs, wandering
 from tests.support import seeded
 
@@ -49,11 +49,11 @@ async def test_plan_is_never_stale_with_two_deviations(name: str) -> None:
     """On every schedule of two events on which each handler goes on undisturbed, but for two turnings."""
     explored = await explored_with(STORIES[name], PlanSync, deviations=2)
     assert explored.complete
-    assert explored.schedules > 40
+    assert explored.schedules > 30
 
 
-@pytest.mark.parametrize("broken", [NumberedLate, LooksOnce])
+@pytest.mark.parametrize("broken", [NumberedLate, NeverStamps])
 async def test_broken_synchronisation_is_caught(broken: type[PlanSync]) -> None:
-    """With a number drawn late, and with a tier that is written blindly, such schedules end stale."""
+    """With a number drawn late, and without the number on a user who has the tier, such schedules end stale."""
     with pytest.raises(AssertionError, match="Stripe says"):
         await explored_with(STORIES["subscribe and end"], broken, deviations=2)

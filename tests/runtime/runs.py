@@ -12,21 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import uvicorn
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from deploy import bundle
 from tests.events import http_event
 from tests.fakes.standin import StandIn
 from tests.live.processes import free_port
-from tests.runtime.api import FailedToStart, Runtime, RuntimeApi, TimedOut, lambdas_own_packages
+from tests.runtime.api import Answer, FailedToStart, Runtime, RuntimeApi, TimedOut, lambdas_own_packages
 from tests.support import BY_SES, SECRET
 
 KEY = "a-key-for-the-runtime-tests"
 SERVER_KEEPS_S = 5
 """How long HYPR Micro keeps an idle connection."""
 
-FUNCTIONS = ("users", "keys", "memos", "usage", "subscriptions", "health")
+FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "health")
 VOICES = http_event("GET", "/api/v1/voices")
 SCHEDULE = {
     "version": "0",
@@ -218,6 +221,67 @@ def test_after_a_timeout_the_next_process_serves(api: RuntimeApi, twin: Path, ow
         one.ready()
         assert api.invoke(sign_up()).status in (201, 409)
         assert api.invoke(sign_up("grace")).status == 201
+
+
+class RuntimeTransport(httpx2.AsyncBaseTransport):
+    """Sends the official client's requests to a function as API Gateway's events, one at a time, as Lambda does.
+
+    A request that the client gives up is answered to the end: else its answer would be taken for the next one's.
+    """
+
+    def __init__(self, api: RuntimeApi, turn: asyncio.Lock) -> None:
+        self._api = api
+        self._turn = turn
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
+        body = (await request.aread()).decode()
+        event = http_event(request.method, request.url.path, headers=headers, body=body)
+        answer = await asyncio.shield(asyncio.ensure_future(self._invoked(event)))
+        content_type = answer.value["headers"].get("content-type", "")
+        return httpx2.Response(answer.status, headers={"content-type": content_type}, text=answer.value["body"])
+
+    async def _invoked(self, event: Any) -> Answer:
+        async with self._turn:
+            return await asyncio.to_thread(self._api.invoke, event)
+
+
+async def agent(api: RuntimeApi, turn: asyncio.Lock, key: str, name: str, *, mode: str) -> list[str]:
+    """Make memos by one client over warm calls. Returns their ids, as the tool lists them."""
+    http = httpx2.AsyncClient(transport=RuntimeTransport(api, turn), headers={"authorization": f"Bearer {key}"})
+    async with http, Client(streamable_http_client("https://api.example.org/mcp", http_client=http), mode=mode) as mcp:
+        assert len((await mcp.list_tools()).tools) == 6
+        made = []
+        for number in range(5):
+            said = {"text": f"{name} {number}", "voice": "sam", "idempotencyKey": f"{name}-{number}"}
+            memo = (await mcp.call_tool("create_memo", said)).structured_content
+            again = (await mcp.call_tool("create_memo", said)).structured_content
+            assert memo is not None
+            assert again is not None
+            assert (again["id"], again["replayed"]) == (memo["id"], True)
+            made.append(str(memo["id"]))
+        assert (await mcp.call_tool("get_memo", {"id": made[0]})).structured_content is not None
+        assert not (await mcp.call_tool("delete_memo", {"id": made[0]})).is_error
+        return made[1:]
+
+
+def test_official_clients_drive_the_tools_over_warm_calls(api: RuntimeApi, twin: Path, own: Path) -> None:
+    """Two clients of two revisions at once, each with its own memos, on one container of the mcp function."""
+    with served(Micro()) as url:
+        with RuntimeApi() as users_api, on_micro(users_api, twin, own, url) as users:
+            users.ready()
+            keys = [users_api.invoke(sign_up(name)).body["apiKey"]["key"] for name in ("ada", "grace")]
+        with on_micro(api, twin, own, url, "mcp") as one:
+            one.ready()
+
+            async def both() -> list[list[str]]:
+                turn = asyncio.Lock()
+                ada = agent(api, turn, keys[0], "ada", mode="auto")
+                grace = agent(api, turn, keys[1], "grace", mode="legacy")
+                return list(await asyncio.gather(ada, grace))
+
+            ada, grace = asyncio.run(both())
+        assert len({*ada, *grace}) == 8
 
 
 def test_handler_is_an_initialisation_error_when_not_importable(api: RuntimeApi, twin: Path, own: Path) -> None:

@@ -679,3 +679,79 @@ class TestSubscriptions:
         assert await Subscriptions(store).count() == 0
         await Subscriptions(store).create(a_subscription(self.OTHER))
         assert (await Subscriptions(store).by_customer("cus_1")) is not None
+
+    async def test_attach_makes_a_row_with_its_customer(self, store: Store) -> None:
+        """Once; the row that is there keeps another customer, unless that one is replaced."""
+        new = a_subscription(self.USER, customer="cus_1", subscription=None)
+        assert await Subscriptions(store).attach(new, instead_of=None) == "cus_1"
+        second = a_subscription(self.USER, customer="cus_2", subscription=None)
+        assert await Subscriptions(store).attach(second, instead_of=None) == "cus_1"
+        assert await Subscriptions(store).by_customer("cus_2") is None
+        assert await Subscriptions(store).attach(second, instead_of="cus_1") == "cus_2"
+        assert await Subscriptions(store).by_customer("cus_2") is not None
+        assert await Subscriptions(store).count() == 1
+
+    async def test_attach_refuses_anothers_customer(self, store: Store) -> None:
+        """Its events lead to the owner who claimed it."""
+        await Subscriptions(store).create(a_subscription(self.OTHER))
+        with pytest.raises(Conflict):
+            await Subscriptions(store).attach(a_subscription(self.USER), instead_of=None)
+        assert await Subscriptions(store).of(self.USER) is None
+
+    async def test_follow_writes_what_has_a_higher_number(self, store: Store) -> None:
+        """A lower or equal number, another customer and an absent row change nothing."""
+
+        def past_due(row: Subscription) -> Subscription:
+            return row.model_copy(update={"status": SubscriptionStatus.PAST_DUE})
+
+        tables = Subscriptions(store)
+        assert await tables.follow(self.USER, "cus_1", 1, past_due) == (None, None)
+        await tables.create(a_subscription(self.USER))
+        before, after = await tables.follow(self.USER, "cus_1", 2, lambda row: row)
+        assert before is not None
+        assert after == before.model_copy(update={"synced": 2})
+        for customer, number in (("cus_1", 1), ("cus_1", 2), ("cus_other", 3)):
+            assert await tables.follow(self.USER, customer, number, past_due) == (after, after)
+        _, later = await tables.follow(self.USER, "cus_1", 3, past_due)
+        assert later == after.model_copy(update={"synced": 3, "status": SubscriptionStatus.PAST_DUE})
+
+    async def test_draw_returns_ascending_numbers(self, store: Store) -> None:
+        """Each owner has a counter of its own."""
+        drawn = [await Subscriptions(store).draw(owner) for owner in (self.USER, self.USER, self.OTHER)]
+        assert drawn == [1, 2, 1]
+
+    async def test_customers_are_listed_by_pages(self, store: Store) -> None:
+        """In the order of their ids, each with the owner who claims it."""
+        owners = [f"{number:032x}" for number in range(1, 6)]
+        for number, owner in enumerate(owners):
+            await Subscriptions(store).create(a_subscription(owner, customer=f"cus_{number}"))
+        first = await Subscriptions(store).customers(limit=3)
+        rest = await Subscriptions(store).customers(first.after, limit=3)
+        found = [(one.id, one.user_id) for one in (*first.rows, *rest.rows)]
+        assert found == [(f"cus_{number}", owner) for number, owner in enumerate(owners)]
+        assert rest.after is None
+
+
+class TestPutOn:
+    async def test_put_on_changes_the_tier_by_number(self, store: Store) -> None:
+        """A lower or equal number changes nothing; an equal tier is written only to stamp it."""
+        user = a_user()
+        users = Users(store)
+        await users.add(user)
+        before, after = await users.put_on(user.id, Tier.PRO, number=2, stamps=False)
+        assert (before, after) == (user, user.model_copy(update={"tier": Tier.PRO, "plan_number": 2}))
+        for number in (1, 2):
+            assert await users.put_on(user.id, Tier.HOBBY, number=number, stamps=True) == (after, after)
+        assert await users.put_on(user.id, Tier.PRO, number=3, stamps=False) == (after, after)
+        _, stamped = await users.put_on(user.id, Tier.PRO, number=3, stamps=True)
+        assert stamped is not None
+        assert (stamped.tier, stamped.plan_number) == (Tier.PRO, 3)
+
+    async def test_put_on_leaves_closed_and_absent_users(self, store: Store) -> None:
+        """An account that is being erased gets no tier any more."""
+        user = a_user()
+        users = Users(store)
+        assert await users.put_on(user.id, Tier.PRO, number=1, stamps=True) == (None, None)
+        await users.add(user)
+        closed = await users.change(user.id, lambda row: row.closed(NOON))
+        assert await users.put_on(user.id, Tier.PRO, number=1, stamps=True) == (closed, closed)

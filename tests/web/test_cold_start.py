@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.events import http_event
+from tests.fakes.stripe_world import SELLING
 from tests.support import BY_SES
 from tools.local import FUNCTIONS
 
@@ -28,6 +29,7 @@ HEAVY: Final = frozenset(
         "shared.stores.memory.store",
         "shared.micro",
         "sortedcontainers",
+        "stripe",
     }
 )
 OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
@@ -116,6 +118,13 @@ def test_first_event_imports_nothing_on_memory(handler: str) -> None:
     others |= {"boto3"} if handler == "handlers.users" else set()
     assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
     assert (started.status, started.later) == (404, frozenset())
+
+
+@pytest.mark.parametrize("handler", ["handlers.subscriptions", "handlers.users"])
+def test_stripe_is_imported_when_it_is_first_asked(handler: str) -> None:
+    """Neither at a start nor by an event that needs no payment, also where plans are sold: it takes up to a second."""
+    started = container(handler, IN_LAMBDA | MEMORY | SELLING, "/api/v1/billing/tiers")
+    assert not {"stripe", "shared.billing.client"} & (started.imported | started.later)
 
 
 def test_mailer_is_imported_ahead_where_mail_is_sent() -> None:

@@ -29,10 +29,16 @@ ROOT: Final = Path(__file__).parents[2]
 KEY: Final = "development"
 FLOOR: Final = "floor"
 
+MCP: Final = "/mcp"
+LIST_MEMOS: Final = (
+    '{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_memos", "arguments": {}}}'
+)
+
 MEMORY: Final = {
     "users": "/api/v1/auth/me",
     "keys": "/api/keys",
     "memos": "/api/v1/voices",
+    "mcp": MCP,
     "usage": "/api/v1/usage/limits",
     "subscriptions": "/api/v1/billing/tiers",
     "health": "/health",
@@ -43,6 +49,7 @@ MICRO: Final = {
     "users": ("/api/v1/auth/me", "session"),
     "keys": ("/api/keys", "session"),
     "memos": ("/api/v1/memos", "key"),
+    "mcp": (MCP, "key"),
     "usage": ("/api/v1/usage/limits", "key"),
     "subscriptions": ("/api/v1/billing/subscription", "session"),
     "health": ("/health", "key"),
@@ -144,7 +151,7 @@ def _on_memory() -> dict[str, ColdTarget]:
     env = {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": "s" * 32, "SPEECH": "simulated"}
     env |= {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
     ours = {
-        name: ColdTarget(handler=f"handlers.{name}.handler", event=http_event("GET", path), env=env)
+        name: ColdTarget(handler=f"handlers.{name}.handler", event=_event(path), env=env)
         for name, path in MEMORY.items()
     }
     return {FLOOR: ColdTarget(handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
@@ -167,11 +174,19 @@ def _on_micro(bench: Bench, url: str) -> dict[str, ColdTarget]:
     return {FLOOR: floor} | {
         name: ColdTarget(
             handler=f"handlers.{name}.handler",
-            event=http_event("GET", path, headers={"authorization": f"Bearer {tokens[credential]}"}),
+            event=_event(path, token=tokens[credential]),
             env=env,
         )
         for name, (path, credential) in MICRO.items()
     }
+
+
+def _event(path: str, *, token: str | None = None) -> Any:
+    """A function's first event: a GET, or a call of a tool."""
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    if path == MCP:
+        return http_event("POST", path, headers=headers, body=LIST_MEMOS)
+    return http_event("GET", path, headers=headers)
 
 
 def _starts(bench: Bench, targets: Mapping[str, ColdTarget], runs: int) -> dict[str, Start]:

@@ -1,28 +1,19 @@
-"""Work that requests leave behind, from lists: each job can stop anywhere, and be repeated by anybody.
-
-| job | list | work |
-|---|---|---|
-| closed accounts | `closing` | close and erase what a request could not, and look once more a day later |
-"""
+"""Do the work of housekeeping now, without a schedule: the jobs of `shared/jobs/housekeeping.py`, to their ends."""
 
 import argparse
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from shared.accounts.closing import Worked
 from shared.core.clock import Clock
+from shared.jobs.housekeeping import RUN_S
+from shared.jobs.worked import Job
 from shared.services import Services
 from tools.maintain.opened import maintenance_settings, opened_existing
-
-RUN_S: Final = 12.0
-"""Seconds of one run over a list: what a function on a schedule would have."""
-
-Job = Callable[[Services, Callable[[], bool], Callable[[str], object]], Awaitable[Worked]]
 
 
 def add_to(commands: Any) -> None:
@@ -30,49 +21,41 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "housekeeping",
         help="do what requests left behind",
-        description="Erase closed accounts as far as requests could not. Repeatable; it may be interrupted, and run "
-        "while the service serves, and twice at once. Exits with 1 if something failed: run it again.",
+        description="Sum past days, drop the counters of ended windows, queue long memos that stopped, and erase "
+        "closed accounts as far as requests could not. Repeatable; it may be interrupted, and run while the service "
+        "serves, and twice at once. Exits with 1 if something failed: run it again.",
     )
     parser.set_defaults(command=run)
 
 
 async def run(_: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
-    settings = maintenance_settings(environ)
+    settings = maintenance_settings(environ, audio=True, queue=True)
     async with opened_existing(settings, writes=True, clock=clock) as opened:
         services = Services.on(opened.store, settings, clock=opened.clock)
+        jobs = dict(services.housekeeping.jobs)
+        if not settings.speech.queue_url:
+            del jobs["long memos"]  # this process says none; `make run` goes on with its own when it starts
         try:
-            failed = [await _finished(name, job, services) for name, job in JOBS.items()]
+            failed = [await _finished(name, job) for name, job in jobs.items()]
         finally:
             await services.close()
     return 1 if any(failed) else 0
 
 
-async def _finished(name: str, job: Job, services: Services) -> int:
+async def _finished(name: str, job: Job) -> int:
     """Run a job until its list is worked through. Returns how much of it failed."""
     console, done = Console(), 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=None)
         while True:
-            worked = await job(
-                services, partial(_is_before, time.monotonic() + RUN_S), lambda _: progress.advance(task)
-            )
-            done += worked.erased
-            if worked.is_done or not worked.erased:
+            worked = await job(partial(_is_before, time.monotonic() + RUN_S), lambda _: progress.advance(task))
+            done += worked.done
+            if worked.is_done or not worked.done:
                 break
-    console.print(f"{name}: {done} done, {worked.waiting} wait for their last look, {worked.failed} failed")
+    console.print(f"{name}: {done} done, {worked.waiting} wait for their time, {worked.failed} failed")
     return worked.failed + (0 if worked.is_done else 1)
 
 
 def _is_before(ends: float) -> bool:
     return time.monotonic() < ends
-
-
-async def _closed_accounts(
-    services: Services, can_go_on: Callable[[], bool], progress: Callable[[str], object]
-) -> Worked:
-    return await services.closing.work(can_go_on=can_go_on, progress=progress)
-
-
-JOBS: Final[Mapping[str, Job]] = {"closed accounts": _closed_accounts}
-"""The jobs, by what they are told of as. A new one is an entry here, and a row above."""

@@ -22,15 +22,20 @@ class Impossible(Exception):
     """A command cannot do what it was asked; the text says why."""
 
 
-def maintenance_settings(environ: Mapping[str, str], *, audio: bool = False) -> Settings:
-    """Return the settings of the environment: the store's, and with `audio` those of the place for audio.
+_QUEUE = "SPEECH_QUEUE_URL"
+
+
+def maintenance_settings(environ: Mapping[str, str], *, audio: bool = False, queue: bool = False) -> Settings:
+    """Return the settings of the environment: the store's, and with `audio` those of the place for audio, and with
+    `queue` that of long memos.
 
     Raises SettingsError if they are missing or contradict.
     """
     left_out = _SERVING if audio else (*_SERVING, *_AUDIO)
-    return Settings.from_env(
-        with_secrets({name: value for name, value in environ.items() if not name.startswith(left_out)})
-    )
+    kept = {name: value for name, value in environ.items() if not name.startswith(left_out)}
+    if queue and _QUEUE in environ:
+        kept[_QUEUE] = environ[_QUEUE]
+    return Settings.from_env(with_secrets(kept))
 
 
 @asynccontextmanager

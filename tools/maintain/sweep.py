@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from shared.core.clock import Clock
-from shared.limits import attempts, key_limits
+from shared.jobs.sweep import drop_ended, has_ended
+from shared.jobs.worked import silent
 from shared.stores.port import Store
 from tools.maintain.opened import maintenance_settings, opened_existing
 
@@ -38,14 +39,10 @@ async def sweep(store: Store, at: datetime, *, drops: bool = True) -> tuple[int,
     ended, others, after = 0, 0, None
     while True:
         page = await store.scan_counters(after=after)
-        names = [counter.name for counter in page.rows if _has_ended(counter.name, at)]
-        ended, others = ended + len(names), others + len(page.rows) - len(names)
-        if names and drops:
-            await store.drop(names)
+        over = sum(has_ended(counter.name, at) for counter in page.rows)
+        ended, others = ended + over, others + len(page.rows) - over
+        if drops:
+            await drop_ended(store, page.rows, at, silent)
         if page.after is None:
             return ended, others
         after = page.after
-
-
-def _has_ended(counter: str, at: datetime) -> bool:
-    return attempts.has_ended(counter, at) or key_limits.has_ended(counter, at)

@@ -70,6 +70,7 @@ class DynamoStore(CheckedStore):
     """
 
     reserves_at_once = True
+    keeps_ended_counters = False
 
     def __init__(
         self,

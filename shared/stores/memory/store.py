@@ -48,6 +48,7 @@ class MemoryStore(CheckedStore):
     """
 
     reserves_at_once = True
+    keeps_ended_counters = False
 
     def __init__(
         self, *, rows: RowSession | None = None, pause: Pause = lambda: asyncio.sleep(0), clock: Clock = utc_now

@@ -50,6 +50,7 @@ class MicroStore(CheckedStore):
     """
 
     reserves_at_once = False
+    keeps_ended_counters = True
 
     def __init__(
         self,

@@ -18,7 +18,19 @@ from shared.stores.port import Key, Row, Store, StoreNotReady, StoreUnavailable
 from tests.contract.cases import TABLES as CONTRACT_TABLES
 from tests.contract.store import StoreContract
 from tests.fakes.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, micro_store_world
-from tests.fakes.standin_network import HANGS, HANGS_AFTER, REFUSED, Fault, always, answer, slow
+from tests.fakes.standin_network import (
+    FAILED_AFTER,
+    HANGS,
+    HANGS_AFTER,
+    LOST,
+    REFUSED,
+    Fault,
+    always,
+    answer,
+    none,
+    nth,
+    slow,
+)
 from tests.support import C, F, R, counted, refused, refusing
 
 pytestmark = pytest.mark.anyio
@@ -364,6 +376,19 @@ async def test_verify_creates_databases_also_when_raced() -> None:
         containers = [await world.container() for _ in range(5)]
         await gather_settled(*(container.store.verify(TABLES) for container in containers))
         assert await containers[0].client.databases() == ["memos", "users"]
+
+
+@pytest.mark.parametrize("lost", [None, LOST, FAILED_AFTER])
+async def test_verify_accepts_databases_made_since_it_looked(lost: Fault | None) -> None:
+    """Another container creates them between the list and the creation; its own answer may be lost besides."""
+    async with micro_store_world() as world:
+        faster, slower = await world.container(), await world.container()
+        await faster.store.verify(TABLES)
+        stale = nth(1, answer(200, '{"ok": true, "databases": []}'), route="GET /api/dbs")
+        losing = nth(1, lost, route="POST /api/dbs/:db") if lost else none
+        slower.network.faults = lambda seen: stale(seen) or losing(seen)
+        await slower.store.verify(TABLES)
+        assert await slower.client.databases() == ["memos", "users"]
 
 
 @pytest.mark.parametrize(

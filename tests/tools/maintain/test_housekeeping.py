@@ -38,10 +38,10 @@ def test_housekeeping_erases_closed_accounts(tmp_path: Path, capsys: pytest.Capt
     clock = FakeClock(NOON)
     owner = closed_account(environ, clock)
     assert main(["housekeeping"], environ=environ, clock=clock) == 0
-    assert "closed accounts: 0 done, 1 wait for their last look, 0 failed" in capsys.readouterr().out
+    assert "closed accounts: 0 done, 1 wait for their time, 0 failed" in capsys.readouterr().out
     assert owner in file.read_text()
     clock.advance(timedelta(days=1, minutes=1))
     assert main(["housekeeping"], environ=environ, clock=clock) == 0
-    assert "closed accounts: 1 done, 0 wait for their last look, 0 failed" in capsys.readouterr().out
+    assert "closed accounts: 1 done, 0 wait for their time, 0 failed" in capsys.readouterr().out
     assert owner not in file.read_text()
     assert "bob" not in capsys.readouterr().out

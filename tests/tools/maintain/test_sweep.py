@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.derived import Pseudonyms
 from shared.core.settings import AttemptLimits, SettingsError
-from shared.limits import key_limits
+from shared.limits import windows
 from shared.limits.attempts import Attempts, has_ended
 from shared.stores.memory.store import MemoryStore
 from tests.support import SECRET, FakeClock
@@ -16,7 +16,7 @@ from tools.maintain.sweep import sweep
 
 pytestmark = pytest.mark.anyio
 
-OTHERS = {"users": 3, f"{'0' * 32}:calls:2026-11-22": 5, "login-of-somebody": 1}
+OTHERS = {"users": 3, f"{'0' * 32}:calls:2026-11-23": 5, "login-of-somebody": 1}
 """Counters that no window ends."""
 
 
@@ -93,13 +93,22 @@ async def test_sweep_drops_what_keys_used_of_ended_limits(window: str, *, ended:
     assert await names(store) == ({uses} if ended else {uses, f"{uses}:{window}"})
 
 
+@pytest.mark.parametrize("kind", ["calls", "testcalls", "refused:live", f"refused:{'1' * 32}"])
+@pytest.mark.parametrize(("window", "ends"), [("2026-11-30", "2026-12-01"), ("2026-12", "2027-01-01")])
+def test_an_owners_window_is_kept_for_an_hour(kind: str, window: str, ends: str) -> None:
+    """So are the counters of an owner's days and months: of memos, of test keys' memos, and of refusals."""
+    end = datetime.fromisoformat(f"{ends}T01:00:00+00:00")
+    assert windows.has_ended(f"{'0' * 32}:{kind}:{window}", end)
+    assert not windows.has_ended(f"{'0' * 32}:{kind}:{window}", end - timedelta(milliseconds=1))
+
+
 @pytest.mark.parametrize(("window", "ends"), [("2026-11-30:memos", "2026-12-01"), ("2026-12:characters", "2027-01-01")])
 def test_a_keys_window_is_kept_for_an_hour(window: str, ends: str) -> None:
     """Slow clocks may count in it for that long: of days and of months."""
     end = datetime.fromisoformat(f"{ends}T01:00:00+00:00")
     counter = f"{'0' * 32}:uses:{'1' * 32}:{window}"
-    assert key_limits.has_ended(counter, end)
-    assert not key_limits.has_ended(counter, end - timedelta(milliseconds=1))
+    assert windows.has_ended(counter, end)
+    assert not windows.has_ended(counter, end - timedelta(milliseconds=1))
 
 
 def test_maintenance_asks_for_no_settings_of_speech() -> None:

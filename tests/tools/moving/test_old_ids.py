@@ -9,6 +9,7 @@ import pytest
 from shared.audio.files import owner_digest
 from shared.audio.folder import FolderFiles
 from shared.audio.opening import AudioPlace, nothing_to_close
+from shared.jobs.worked import always, silent
 from shared.services import Services
 from shared.stores.port import StoreUnavailable
 from shared.tables import Tables
@@ -115,7 +116,7 @@ def test_closing_a_moved_account_leaves_nothing(world: World, files: FolderFiles
     world.later(days=1, minutes=1)
     audio_place = AudioPlace(lambda: (files, nothing_to_close))
     housekeeping = Services.on(world.store, world.built[-1].settings, clock=world.clock, audio=audio_place)
-    world.run(housekeeping.closing.work(can_go_on=lambda: True))
+    world.run(housekeeping.closing.work(always, silent))
     assert world.run(files.page("audio/")).held == []
     left = world.run(content(world.store))
     assert left[MOVED.name].count == 2  # those of the other user

@@ -1,0 +1,42 @@
+"""The comparison of all plans with Stripe, once a day: a job of housekeeping."""
+
+from datetime import timedelta
+from typing import Final
+
+from shared.billing.billing import Billing
+from shared.core.clock import Clock
+from shared.jobs.worked import CanGoOn, Progress, Worked
+from shared.tables import HousekeepingRows
+from shared.tables.housekeeping import Sweep
+
+EVERY: Final = timedelta(days=1)
+
+
+class DailyComparison:
+    """While Stripe is off there is nothing to do."""
+
+    def __init__(self, billing: Billing, rows: HousekeepingRows, *, clock: Clock) -> None:
+        self._billing = billing
+        self._rows = rows
+        self._clock = clock
+
+    async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
+        """Go on with the last comparison, or begin one a day after it began; None: there was none.
+
+        What could not be compared is logged, and is the next day's.
+        """
+        now = self._clock()
+        sweep = last if last is not None and last.after is not None else Sweep(began_at=now, after=None)
+        due_since = sweep.began_at if sweep is last or last is None else last.began_at + EVERY
+        if not self._billing.is_on or now < due_since or not can_go_on():
+            return Worked()
+        piece = await self._billing.reconcile(can_go_on=can_go_on, after=sweep.after)
+        for difference in piece.differed:
+            progress(difference.user_id)
+        await self._rows.note_plans(sweep.at(piece.after))
+        return Worked(
+            done=len(piece.differed),
+            failed=piece.failed,
+            is_done=piece.after is None,
+            due_since=None if piece.after is None else due_since,
+        )

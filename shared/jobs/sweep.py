@@ -1,0 +1,58 @@
+"""Dropping the counters of windows that ended, of attempts and of limits: some stores keep them for good.
+
+Counters have no list, so a sweep reads all of them once a day, by pages, and goes on where the run before stopped.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.core.clock import Clock
+from shared.jobs.worked import CanGoOn, Progress, Worked
+from shared.limits import attempts, windows
+from shared.stores.port import Counter, Store
+from shared.tables.housekeeping import HousekeepingRows, Sweep
+
+EVERY: Final = timedelta(days=1)
+"""How often all counters are read: a thousand a request. Windows end every 15 minutes, so a rarer sweep finds more."""
+
+DROPPED: Final = 100
+"""Counters that one call drops: a request each on HYPR Micro, 8 at once. More could pass a verb's time."""
+
+
+class CounterSweep:
+    def __init__(self, store: Store, rows: HousekeepingRows, *, clock: Clock) -> None:
+        self._store = store
+        self._rows = rows
+        self._clock = clock
+
+    async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
+        """Go on with the last sweep, or begin one a day after it began; None: there was none."""
+        now = self._clock()
+        sweep = last if last is not None and last.after is not None else Sweep(began_at=now, after=None)
+        due_since = sweep.began_at if sweep is last or last is None else last.began_at + EVERY
+        if not self._store.keeps_ended_counters or now < due_since:
+            return Worked()
+        done, is_whole = 0, False
+        while can_go_on() and not is_whole:
+            page = await self._store.scan_counters(after=sweep.after)
+            done += await drop_ended(self._store, page.rows, now, progress)
+            sweep, is_whole = sweep.at(page.after), page.after is None
+        if done or sweep.after is not None or is_whole:
+            await self._rows.note_sweep(sweep)
+        return Worked(done=done, is_done=is_whole, due_since=None if is_whole else due_since)
+
+
+async def drop_ended(store: Store, counters: Iterable[Counter], at: datetime, progress: Progress) -> int:
+    """Drop those of these counters whose windows have ended. Returns how many."""
+    ended = [counter.name for counter in counters if has_ended(counter.name, at)]
+    for number in range(0, len(ended), DROPPED):
+        some = ended[number : number + DROPPED]
+        await store.drop(some)
+        for name in some:
+            progress(name)
+    return len(ended)
+
+
+def has_ended(counter: str, at: datetime) -> bool:
+    return attempts.has_ended(counter, at) or windows.has_ended(counter, at)

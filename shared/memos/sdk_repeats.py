@@ -1,0 +1,73 @@
+"""Memos for SDKs of speech, which repeat by themselves and say only that they do.
+
+Before anything is bought, a call writes under its API key and body which idempotency key it makes its memo by. A repeat
+reads that, and so answers the memo, waits for it, or makes it where the call failed. Of two calls with one body a
+repeat answers the later.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from shared.core.clock import Clock
+from shared.core.concurrency import gather_settled
+from shared.core.errors import FirstStillRunning
+from shared.core.ids import Ids
+from shared.memos.idempotency import Idempotent, KeyedAnswer, KeyedMemos, body_digest
+from shared.memos.requests import Draft
+from shared.tables.issued_keys import IssuedKey
+from shared.tables.speech_calls import SpeechCall, SpeechCalls
+
+REPEATED_WITHIN: Final = timedelta(minutes=10)
+"""The contract's time, after which a repeat is a call of its own. An SDK gives up before."""
+
+
+class SdkMemos:
+    """Makes a memo that is ready in the answer."""
+
+    def __init__(self, making: KeyedMemos, calls: SpeechCalls, *, clock: Clock, ids: Ids) -> None:
+        self._making = making
+        self._calls = calls
+        self._clock = clock
+        self._ids = ids
+
+    async def make(
+        self, key: IssuedKey, draft: Draft, *, is_repeat: bool, check: Awaitable[IssuedKey] | None = None
+    ) -> KeyedAnswer:
+        """Make a call's memo; a repeat answers its call's, unless that was deleted. Raises what `KeyedMemos.make` does.
+
+        ValidationFailed also for a text that cannot be said at once.
+        """
+        draft = replace(draft, is_at_once=True)
+        body = body_digest(draft)
+        if is_repeat:
+            checked = key if check is None else await check
+            call = await self._calls.get(checked.id, body)
+            if call is not None and self._clock() - call.at < REPEATED_WITHIN:
+                answer = await self._named(checked, draft, Idempotent(name=call.name))
+                if not answer.is_deleted:
+                    return answer
+            return await self._new(checked, draft, body)
+        return await self._new(key, draft, body, check)
+
+    async def _new(
+        self, key: IssuedKey, draft: Draft, body: str, check: Awaitable[IssuedKey] | None = None
+    ) -> KeyedAnswer:
+        at = self._clock()
+        call = SpeechCall(name=f"speech {self._ids.mint(at)}", at=at)
+        put = self._calls.put(key.id, body, call)
+        if check is None:
+            await put
+        else:
+            key, _ = await gather_settled(check, put)
+        unused = asyncio.get_running_loop().create_future()
+        unused.set_result(None)
+        return await self._named(key, draft, Idempotent(name=call.name, reading=unused))
+
+    async def _named(self, key: IssuedKey, draft: Draft, given: Idempotent) -> KeyedAnswer:
+        try:
+            return await self._making.make(key, draft, given)
+        except FirstStillRunning as exc:
+            raise FirstStillRunning(retry_after_s=1) from exc

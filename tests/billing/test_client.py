@@ -1,0 +1,162 @@
+"""The funnel to Stripe: what the SDK raises, and what that means; one deadline; keys that a repeat keeps."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+import pytest
+import stripe
+from stripe import _error as stripe_errors
+
+from shared.billing.client import VERSION as PINNED
+from shared.billing.client import StripeApi, meaning
+from shared.billing.stripe_errors import (
+    StripeBroke,
+    StripeBusy,
+    StripeFailed,
+    StripeMissing,
+    StripeRefused,
+    StripeSilent,
+)
+from shared.core.errors import ServiceUnavailable
+from shared.observability import request_stats
+from tests.fakes.stripe_network import StripeFault, StripeTransport, no_wait
+from tests.fakes.stripe_server import KEY, VERSION, FakeStripe
+from tests.fakes.stripe_world import BILLING, stripe_at
+from tests.handlers.world import kept_logs
+
+pytestmark = pytest.mark.anyio
+
+
+def answered(status: int, **error: Any) -> Callable[[httpx.Request], httpx.Response]:
+    headers = {"request-id": "req_1", **error.pop("headers", {})}
+    return lambda _: httpx.Response(status, json={"error": {"message": "no", **error}}, headers=headers)
+
+
+def api(handler: Callable[[httpx.Request], httpx.Response], *, time_left_s: float = 12.0) -> StripeApi:
+    http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
+    return StripeApi(BILLING, http, sleep=no_wait, time_left_s=lambda: time_left_s)
+
+
+def raises(error: type[Exception]) -> Callable[[httpx.Request], httpx.Response]:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise error("broken", request=request)  # type: ignore[call-arg]
+
+    return handler
+
+
+MISSING: Final = {"type": "invalid_request_error", "code": "resource_missing", "param": "customer"}
+
+
+@pytest.mark.parametrize(
+    ("handler", "failed"),
+    [
+        (raises(httpx.ConnectError), StripeSilent),
+        (raises(httpx.ConnectTimeout), StripeSilent),
+        (raises(httpx.ReadTimeout), StripeSilent),
+        (raises(httpx.RemoteProtocolError), StripeSilent),
+        (answered(400, type="invalid_request_error"), StripeRefused),
+        (answered(400, **MISSING), StripeMissing),
+        (answered(404, type="invalid_request_error"), StripeMissing),
+        (answered(400, type="idempotency_error"), StripeRefused),
+        (answered(400, code="rate_limit"), StripeBusy),
+        (answered(401), StripeRefused),
+        (answered(402, type="card_error"), StripeRefused),
+        (answered(403), StripeRefused),
+        (answered(409, code="idempotency_key_in_use"), StripeBusy),
+        (answered(429, code="lock_timeout"), StripeBusy),
+        (answered(500, type="api_error"), StripeBroke),
+        (answered(503), StripeBroke),
+        (lambda _: httpx.Response(200, text="<html>"), StripeBroke),
+        (lambda _: httpx.Response(502, text="<html>"), StripeBroke),
+        (lambda _: httpx.Response(302, headers={"location": "https://example.org"}), StripeBroke),
+    ],
+)
+async def test_failure_of_a_request_has_its_meaning(
+    handler: Callable[[httpx.Request], httpx.Response], failed: type[StripeFailed]
+) -> None:
+    """Each answer and each failure of the network is one error, a 503 to the caller; the log has Stripe's words."""
+    with kept_logs() as logs, pytest.raises(StripeFailed) as caught:
+        await api(handler).create_portal("cus_1", return_url="https://app.example.org")
+    assert type(caught.value) is failed
+    assert isinstance(caught.value, ServiceUnavailable)
+    assert "could not create a portal session: Stripe" in logs.text
+    assert KEY not in logs.text
+
+
+async def test_failure_keeps_what_stripe_said() -> None:
+    """Status, words, parameter, the request's id, and whether it was a repeat."""
+    handler = answered(400, **MISSING, headers={"idempotent-replayed": "true"})
+    with pytest.raises(StripeMissing) as caught:
+        await api(handler).create_portal("cus_1", return_url="https://app.example.org")
+    failed = caught.value
+    assert (failed.stripe_status, failed.param, failed.stripe_request) == (400, "customer", "req_1")
+    assert failed.was_replayed
+    assert str(failed) == "Stripe has no such object (400 no)"
+
+
+def test_meaning_knows_every_error_of_the_sdk() -> None:
+    """One that the SDK adds is a failure, too."""
+    kinds = [
+        kind for kind in vars(stripe_errors).values() if isinstance(kind, type) and issubclass(kind, stripe.StripeError)
+    ]
+    assert len(kinds) > 10
+    for kind in kinds:
+        made = kind.__new__(kind)
+        stripe.StripeError.__init__(made, "said")
+        assert isinstance(meaning(made), StripeFailed)
+
+
+async def test_request_ends_with_its_time() -> None:
+    """A request that has no time left is not answered in time."""
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("it waits for ever")
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(never))
+    asking = StripeApi(BILLING, http, sleep=no_wait, time_left_s=lambda: 1.5)
+    with pytest.raises(StripeSilent, match="did not answer in time"):
+        await asking.create_portal("cus_1", return_url="https://app.example.org")
+
+
+async def test_repeats_keep_their_idempotency_key() -> None:
+    """Three sendings of a request have one key, and make one customer."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    network = StripeTransport(fake, fault=lambda sent: StripeFault.LOST if sent < 2 else None)
+    made = await stripe_at(network)().create_customer("u", "ada@example.org", key="one")
+    assert list(fake.objects.customers) == [made]
+    assert [call.key for call in fake.calls] == ["one"] * 3
+
+
+async def test_every_change_has_an_idempotency_key() -> None:
+    """Also those for which the SDK mints one."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    asking = stripe_at(StripeTransport(fake))()
+    customer = await asking.create_customer("u", "ada@example.org", key="one")
+    await asking.create_portal(customer, return_url="https://app.example.org")
+    await asking.create_checkout(
+        customer=customer, user_id="u", price="price_pro", success_url="https://a.org", cancel_url="https://a.org"
+    )
+    keys = [call.key for call in fake.calls]
+    assert all(keys)
+    assert len(set(keys)) == 3
+
+
+async def test_client_pins_the_version_that_the_fake_speaks() -> None:
+    """What is tested is what is asked for, and it is the SDK's own."""
+    assert PINNED == VERSION == stripe.api_version
+
+
+async def test_requests_are_timed() -> None:
+    """The request's statistics have each, for the metric."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    with request_stats.collected() as spent:
+        await stripe_at(StripeTransport(fake))().customers("u", "ada@example.org")
+    assert len(spent.stripe_ms) == 1
+
+
+def test_sdk_sends_no_telemetry() -> None:
+    """It would write an id into a file below the home, where Lambda's is not writable."""
+    assert stripe.enable_telemetry is False

@@ -1,0 +1,177 @@
+"""The comparison of plans with Stripe, by the service and by the command."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.billing.opening import OpenStripe
+from shared.core.settings import Settings
+from shared.plans import Tier
+from shared.stores.memory.store import MemoryStore
+from shared.stores.opening import open_store
+from shared.stores.port import Key
+from shared.tables.schema import STRIPE_IDS
+from shared.tables.subscriptions import CUSTOMERS
+from tests.fakes.billing_world import BillingWorld, Seen
+from tests.fakes.stripe_network import StripeFault, StripeTransport
+from tests.fakes.stripe_server import PRO
+from tests.fakes.stripe_world import SELLING, stripe_at
+from tests.support import CountingStore, FakeClock
+from tools.maintain.__main__ import main
+
+
+def always() -> bool:
+    return True
+
+
+async def lost_event(world: BillingWorld) -> str:
+    """An owner who subscribed, and of whom no event came."""
+    await world.begin()
+    customer = await world.customer()
+    return world.stripe.objects.subscribe(customer, PRO)
+
+
+def for_pieces(pieces: list[bool]) -> Callable[[], bool]:
+    return lambda: pieces.pop(0)
+
+
+@pytest.mark.anyio
+async def test_reconcile_makes_plans_what_stripe_says() -> None:
+    """What differed is returned, once."""
+    world = BillingWorld()
+    one = await lost_event(world)
+    first = await world.billing().reconcile(can_go_on=always)
+    assert (first.checked, first.failed, first.after) == (1, 0, None)
+    assert [str(found) for found in first.differed] == [f"{world.user.id}: hobby, active; Stripe: active, 1 live"]
+    assert await world.seen() == Seen(tier="pro", of_row="pro", status="active", subscription=one)
+    assert (await world.billing().reconcile(can_go_on=always)).differed == []
+
+
+@pytest.mark.anyio
+async def test_reconcile_writes_nothing_where_plans_agree() -> None:
+    """A page of the list, two reads and one request to Stripe."""
+    world = BillingWorld()
+    await lost_event(world)
+    await world.billing().reconcile(can_go_on=always)
+    counting, asked = CountingStore(world.store), len(world.stripe.calls)
+    await world.billing(counting).reconcile(can_go_on=always)
+    assert counting.calls == {"page": 1, "get": 2}
+    assert len(world.stripe.calls) == asked + 1
+
+
+@pytest.mark.anyio
+async def test_reconcile_only_says_what_differs_when_told() -> None:
+    """Nothing is written."""
+    world = BillingWorld()
+    await lost_event(world)
+    found = await world.billing().reconcile(can_go_on=always, writes=False)
+    assert len(found.differed) == 1
+    assert (await world.seen()).tier == "hobby"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda objects, _, one: objects.end(one),
+        lambda objects, _, one: objects.become(one, "unpaid"),
+        lambda objects, _, one: objects.change(one, cancel_at=1_800_000_000),
+        lambda objects, _, one: objects.renew(one),
+        lambda objects, customer, _: objects.subscribe(customer, PRO),
+        lambda objects, customer, _: objects.delete_customer(customer),
+    ],
+    ids=["end", "unpaid", "cancel_at", "renewed", "two live", "deleted"],
+)
+async def test_reconcile_finds_every_difference(change: Any) -> None:
+    """Afterwards nothing differs any more."""
+    world = BillingWorld()
+    one = await lost_event(world)
+    await world.billing().reconcile(can_go_on=always)
+    change(world.stripe.objects, world.stripe.objects.subscription(one)["customer"], one)
+    assert len((await world.billing().reconcile(can_go_on=always)).differed) == 1
+    assert (await world.billing().reconcile(can_go_on=always)).differed == []
+
+
+@pytest.mark.anyio
+async def test_reconcile_finds_a_tier_without_its_row() -> None:
+    """A crash between row and tier, whose event Stripe gave up."""
+    world = BillingWorld()
+    await lost_event(world)
+    await world.billing().reconcile(can_go_on=always)
+    await world.tables.users.change(world.user.id, lambda user: user.model_copy(update={"tier": Tier.HOBBY}))
+    assert len((await world.billing().reconcile(can_go_on=always)).differed) == 1
+    assert (await world.seen()).tier == "pro"
+
+
+@pytest.mark.anyio
+async def test_reconcile_works_in_pieces() -> None:
+    """It compares one owner at least, stops where its time is up, and goes on after that owner."""
+    world = BillingWorld()
+    await lost_event(world)
+    await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, "cus_zz_void"), {"user_id": "somebody"})
+    stopped = await world.billing().reconcile(can_go_on=for_pieces([False]))
+    assert (stopped.checked, stopped.after) == (1, next(iter(world.stripe.objects.customers)))
+    done = await world.billing().reconcile(can_go_on=always, after=stopped.after)
+    assert (done.checked, done.after) == (1, None)
+
+
+@pytest.mark.anyio
+async def test_reconcile_counts_what_fails() -> None:
+    """And goes on with the next owner; the repeat does the rest."""
+    world = BillingWorld()
+    await lost_event(world)
+    down = StripeTransport(world.stripe, fault=lambda _: StripeFault.UNREACHED)
+    found = await world.billing(network=down).reconcile(can_go_on=always)
+    assert (found.checked, found.failed, found.differed) == (1, 1, [])
+    assert (await world.billing().reconcile(can_go_on=always)).failed == 0
+    assert (await world.seen()).tier == "pro"
+
+
+def run_command(tmp_path: Path, *options: str, fault: StripeFault | None = None) -> tuple[int, BillingWorld]:
+    """A world in a file, in which an event was lost, and the command's exit status."""
+    environ = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json"), **SELLING}
+    store = open_store(Settings.from_env(environ)).store
+    assert isinstance(store, MemoryStore)
+    world = BillingWorld(store)
+    asyncio.run(lost_event(world))
+    network = StripeTransport(world.stripe, fault=lambda _: fault)
+
+    def stripe(settings: Settings) -> OpenStripe:
+        return stripe_at(network, settings.billing)
+
+    return main(["sync-stripe", *options], environ=environ, clock=FakeClock(), stripe=stripe), world
+
+
+def test_sync_stripe_says_what_differed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And makes it right."""
+    status, world = run_command(tmp_path)
+    assert status == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{world.user.id}: hobby, active; Stripe: active, 1 live",
+        "1 compared, 1 made as Stripe says, 0 failed",
+    ]
+    assert (tmp_path / "rows.json").read_text().count('\\"tier\\":\\"pro\\"') == 2
+
+
+def test_sync_stripe_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --check it writes nothing, and its exit status is 1 if something differs."""
+    status, _ = run_command(tmp_path, "--check")
+    assert status == 1
+    assert "1 compared, 1 differ, 0 failed" in capsys.readouterr().out
+
+
+def test_sync_stripe_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its exit status is 1."""
+    status, _ = run_command(tmp_path, fault=StripeFault.UNREACHED)
+    assert status == 1
+    assert "1 compared, 0 made as Stripe says, 1 failed" in capsys.readouterr().out
+
+
+def test_sync_stripe_needs_stripe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without its settings nothing is compared."""
+    environ = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json")}
+    assert main(["sync-stripe"], environ=environ) == 2
+    assert "Stripe is off" in capsys.readouterr().err
