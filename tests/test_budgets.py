@@ -13,7 +13,8 @@ from shared.core.settings import Settings
 from shared.plans import Tier
 from shared.services import Services
 from shared.stores.port import Store
-from shared.tables import TABLES, Tables
+from shared.tables import TABLES, Tables, Users
+from shared.tables.users import Role
 from tests.fakes.mails import CaughtMails
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.fakes.stripe_network import StripeTransport
@@ -267,6 +268,21 @@ async def test_login_costs_6_requests(api: Api) -> None:
 async def test_sign_up_costs_12_requests(api: Api) -> None:
     """A sign-up is 12 requests, 7 of which wait for one another."""
     assert await api.cost("POST", "/api/v1/auth/signup", json=ACCOUNT) == (12, 7)
+
+
+async def test_admins_pages_cost_a_bounded_number(api: Api, owner: Owner) -> None:
+    """A list of 20 users: the admin, the page in one or two reads, and four requests a user; figures are two reads."""
+    await Users(api.store).change(owner.id, lambda user: user.model_copy(update={"role": Role.ADMIN}))
+    for number in range(24):
+        await api.http.post("/api/v1/auth/signup", json=ACCOUNT | {"email": f"person{number}@example.org"})
+        api.clock.advance(timedelta(hours=1))
+    api.http.cookies.clear()
+    requests, _ = await api.cost("GET", "/api/v1/admin/users", headers=owner.session)
+    assert requests == 3 + 4 * 20
+    requests, _ = await api.cost("GET", "/api/v1/admin/users?tier=hobby", headers=owner.session)
+    assert requests == 2 + 4 * 20
+    assert await api.cost("GET", f"/api/v1/admin/users/{owner.id}", headers=owner.session) == (12, 8)
+    assert await api.cost("GET", "/api/v1/admin/stats", headers=owner.session) == (3, 2)
 
 
 async def test_key_creation_costs_9_requests(api: Api, owner: Owner) -> None:
