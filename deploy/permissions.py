@@ -96,7 +96,6 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "closing": "PutItem DeleteItem Query",
         "moved": "DeleteItem Query BatchWriteItem",
         "housekeeping": "GetItem PutItem Query",
-        "moved": "DeleteItem Query BatchWriteItem",
         COUNTERS: "Query UpdateItem BatchWriteItem",
     },
     "usage": {
