@@ -109,6 +109,27 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
         "usage_months": "PutItem Query",
         COUNTERS: "Query",
     },
+    "admin": {
+        "users": "GetItem PutItem DeleteItem Query",
+        "emails": "GetItem DeleteItem",
+        "api_keys": "GetItem UpdateItem Query BatchWriteItem",
+        "key_rings": "GetItem PutItem",
+        "key_uses": "Query BatchWriteItem",
+        "idempotency_keys": "Query BatchWriteItem",
+        "speech_calls": "Query BatchWriteItem",
+        "memos": "Query BatchWriteItem",
+        "long_memos": "GetItem DeleteItem Query",
+        "usage_logs": "PutItem Query BatchWriteItem",
+        "usage_days": "PutItem UpdateItem DeleteItem Query BatchWriteItem",
+        "usage_months": "PutItem Query BatchWriteItem",
+        "active_owners": "DeleteItem",
+        "subscriptions": "GetItem DeleteItem",
+        "stripe_ids": "GetItem DeleteItem",
+        "closing": "PutItem",
+        "housekeeping": "Query",
+        "moved": "DeleteItem Query BatchWriteItem",
+        COUNTERS: "Query UpdateItem BatchWriteItem",
+    },
     "subscriptions": {
         "users": "GetItem PutItem",
         "subscriptions": "GetItem PutItem",
@@ -125,6 +146,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
+    "admin": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "housekeeping": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
     "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
     "mcp": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
@@ -144,7 +166,7 @@ QUEUE: Final[Mapping[str, str]] = {
 SPEAKERS: Final = frozenset({"memos", "mcp", "speaker"})
 """The functions that speak, and so may ask Polly where it was chosen."""
 
-MAILERS: Final = frozenset({"users"})
+MAILERS: Final = frozenset({"users", "admin"})
 """The functions that send mail, and so may ask SES where it was chosen."""
 
 

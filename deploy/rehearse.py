@@ -41,7 +41,18 @@ SECRET_NAME: Final = f"/agent-talk/{STAGE}/session-secret"
 MICRO_KEY_NAME: Final = f"/agent-talk/{STAGE}/hypermicro-api-key"
 TABLE: Final = f"agent-talk-{STAGE}"
 TEXT: Final = "The rehearsal goes well."
-FUNCTIONS: Final = ("users", "keys", "memos", "mcp", "speaker", "housekeeping", "usage", "subscriptions", "health")
+FUNCTIONS: Final = (
+    "users",
+    "keys",
+    "memos",
+    "mcp",
+    "speaker",
+    "housekeeping",
+    "usage",
+    "subscriptions",
+    "admin",
+    "health",
+)
 LONG_TEXT: Final = f"{TEXT} " * 100
 """More than our own voices say at once: two pieces."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.accounts.accounts import Accounts
+from shared.accounts.administration import Administration
 from shared.accounts.closing import Closing, PaidServices
 from shared.accounts.erasure import Erasure
 from shared.accounts.export import AccountExports
@@ -54,6 +55,7 @@ class Services:
     accounts: Accounts
     recovery: Recovery
     closing: Closing
+    administration: Administration
     billing: Billing
     exports: AccountExports
     api_keys: ApiKeyService
@@ -178,6 +180,7 @@ class Services:
             ),
             recovery=recovery,
             closing=closing,
+            administration=Administration(tables=tables, closing=closing, recorder=recorder, clock=clock),
             billing=billing,
             exports=AccountExports(tables=tables, clock=clock),
             api_keys=ApiKeyService(

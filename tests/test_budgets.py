@@ -13,7 +13,8 @@ from shared.core.settings import Settings
 from shared.plans import Tier
 from shared.services import Services
 from shared.stores.port import Store
-from shared.tables import TABLES, Tables
+from shared.tables import TABLES, Tables, Users
+from shared.tables.users import Role
 from tests.fakes.mails import CaughtMails
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
 from tests.fakes.stripe_network import StripeTransport
@@ -269,6 +270,21 @@ async def test_sign_up_costs_12_requests(api: Api) -> None:
     assert await api.cost("POST", "/api/v1/auth/signup", json=ACCOUNT) == (12, 7)
 
 
+async def test_admins_pages_cost_a_bounded_number(api: Api, owner: Owner) -> None:
+    """A list of 20 users: the admin, the page in one or two reads, and four requests a user; figures are two reads."""
+    await Users(api.store).change(owner.id, lambda user: user.model_copy(update={"role": Role.ADMIN}))
+    for number in range(24):
+        await api.http.post("/api/v1/auth/signup", json=ACCOUNT | {"email": f"person{number}@example.org"})
+        api.clock.advance(timedelta(hours=1))
+    api.http.cookies.clear()
+    requests, _ = await api.cost("GET", "/api/v1/admin/users", headers=owner.session)
+    assert requests == 3 + 4 * 20
+    requests, _ = await api.cost("GET", "/api/v1/admin/users?tier=hobby", headers=owner.session)
+    assert requests == 2 + 4 * 20
+    assert await api.cost("GET", f"/api/v1/admin/users/{owner.id}", headers=owner.session) == (12, 8)
+    assert await api.cost("GET", "/api/v1/admin/stats", headers=owner.session) == (3, 2)
+
+
 async def test_key_creation_costs_9_requests(api: Api, owner: Owner) -> None:
     """Making a key is 9 requests, 8 of which wait for one another: one counts the change of keys."""
     assert await api.cost("POST", "/api/keys", json={}, headers=owner.session) == (9, 8)
@@ -311,12 +327,15 @@ async def test_figures_are_a_few_requests_at_once_behind_the_check(
     assert (cost - 1 <= requests, depth <= 2) == (True, True), (cost, depth)
 
 
-async def test_webhook_costs_9_requests_or_15(api: Api, owner: Owner) -> None:
-    """An event that changes nothing is 9 requests at most; 15 when the tier changes. Stripe is asked once."""
+async def test_webhook_costs_9_requests_or_16(api: Api, owner: Owner) -> None:
+    """An event that changes nothing is 9 requests at most, and one that changes the tier 16. Stripe is asked once.
+
+    One of the 16 counts the plan for the admin's figures.
+    """
     session = (await api.http.post("/api/v1/billing/checkout", headers=owner.session)).json()["sessionId"]
     subscription = api.stripe.objects.pay(session)
     asked = len(api.stripe.calls)
-    for change, most in ((None, 15), (None, 9), (api.stripe.objects.end, 15), (None, 9)):
+    for change, most in ((None, 16), (None, 9), (api.stripe.objects.end, 16), (None, 9)):
         if change is not None:
             change(subscription)
         body, signature = api.stripe.signed(api.stripe.objects.events[-1])

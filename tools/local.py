@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Match
 
-from handlers import health, keys, mcp, memos, subscriptions, usage, users
+from handlers import admin, health, keys, mcp, memos, subscriptions, usage, users
 from shared import VERSION
 from shared.audio.files import AudioPlaceFailed
 from shared.audio.opening import open_audio
@@ -51,6 +51,7 @@ FUNCTIONS: Final = {
     "mcp": mcp.handler,
     "usage": usage.handler,
     "subscriptions": subscriptions.handler,
+    "admin": admin.handler,
     "health": health.handler,
 }
 

@@ -91,7 +91,7 @@ class Accounts:
             user, key = await self._new_user(email, password)
             await self._write(user, key, void=claimed)
         await gather_settled(
-            self._count(),
+            self._count(user),
             self._recorder.try_record(Action.USER_SIGNUP, user_id=user.id, at=user.created_at),
             self._recorder.try_record(Action.KEY_CREATED, user_id=user.id, at=key.key.created_at, key=key.key),
             self._recovery.send_verification(user),
@@ -235,9 +235,9 @@ class Accounts:
             await self._discard(user, key)
             raise
 
-    async def _count(self) -> None:
+    async def _count(self, user: User) -> None:
         with best_effort("a new user could not be counted"):
-            await self._users.counted()
+            await self._users.counted(user)
 
     async def _discard(self, user: User, key: NewKey) -> None:
         """Remove the rows that lost the race for their address. They cannot be reached, so they may also stay."""

@@ -1,6 +1,7 @@
 """Revoking a key: by its owner, or by an operator who found it in the open."""
 
 from datetime import datetime
+from typing import Any
 
 from shared.activity import UsageRecorder
 from shared.core.ids import derived_id
@@ -9,7 +10,15 @@ from shared.tables.issued_keys import IssuedKey
 from shared.tables.usage_logs import Action
 
 
-async def revoke(keys: ApiKeys, recorder: UsageRecorder, user_id: str, api_key_id: str, at: datetime) -> IssuedKey:
+async def revoke(
+    keys: ApiKeys,
+    recorder: UsageRecorder,
+    user_id: str,
+    api_key_id: str,
+    at: datetime,
+    *,
+    metadata: dict[str, Any] | None = None,
+) -> IssuedKey:
     """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound.
 
     A repeat records the revocation that an interrupted call did not: both derive the log's id from it.
@@ -17,5 +26,7 @@ async def revoke(keys: ApiKeys, recorder: UsageRecorder, user_id: str, api_key_i
     key = await keys.revoke(user_id, api_key_id, at)
     assert key.revoked_at is not None, "it was just revoked"
     log_id = derived_id(key.revoked_at, key.id)
-    await recorder.record(Action.KEY_REVOKED, user_id=user_id, at=key.revoked_at, key=key, log_id=log_id)
+    await recorder.record(
+        Action.KEY_REVOKED, user_id=user_id, at=key.revoked_at, key=key, metadata=metadata, log_id=log_id
+    )
     return key

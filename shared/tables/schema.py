@@ -37,7 +37,9 @@ What an owner has of these tables and counters, `owned.py` lists: it goes when t
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
 | `reset.<window>.<address>`, `reset.<window>.for.<account>`, `verify.<window>.…` likewise | mails asked for |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
-| `users`, `subscriptions` | how many there are |
+| `users:new:<day>` | users who signed up on that day and are there; `users` counts those from before |
+| `users:tier:<pro or enterprise>` | users on that plan |
+| `subscriptions` | how many there are |
 """
 
 from typing import Final

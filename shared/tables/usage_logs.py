@@ -27,6 +27,7 @@ class Action(StrEnum):
     USER_LOGIN = "user_login"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 an action
     PLAN_CHANGED = "plan_changed"
+    ADMIN_CHANGED = "admin_changed"
     ERROR_API = "error_api"
     ERROR_TTS = "error_tts"
     ERROR_RATE_LIMIT = "error_rate_limit"

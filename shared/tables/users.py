@@ -1,18 +1,20 @@
 """Users, and the claims on their addresses."""
 
 import hashlib
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, Self
 
 from pydantic import Field
 
-from shared.core.clock import Instant
+from shared.core.clock import DAY, Instant
 from shared.core.concurrency import gather_settled
 from shared.core.errors import Conflict, NotFound
 from shared.core.ids import is_id
 from shared.plans import Tier
+from shared.stores.best_effort import best_effort
 from shared.stores.port import Document, Key, Page, Store
 from shared.tables.lists import Window, newest
 from shared.tables.model import RowModel
@@ -89,6 +91,25 @@ ENDED_MOST: Final = 500
 for the seven days that a session lasts."""
 
 
+NEW_DAYS: Final = 30
+"""Days whose sign-ups an admin sees, today included."""
+
+NEW: Final = "users:new:"
+"""How the counters of sign-ups begin, before the day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserCounts:
+    """How many users there are, by plan, and how many of them signed up on each of the last NEW_DAYS UTC days."""
+
+    total: int
+    by_tier: Mapping[Tier, int]
+    new: Mapping[date, int]
+
+    def new_since(self, first: date) -> int:
+        return sum(count for day, count in self.new.items() if day >= first)
+
+
 class Users:
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -114,9 +135,11 @@ class Users:
         claim = await self._store.get(EMAILS, _email_key(email))
         return None if claim is None else claim["user_id"]
 
-    async def page(self, window: Window) -> Page[User]:
-        """Return all users, newest first, but for those whose sign-up was not completed."""
-        page = await newest(self._store, USERS, "all", window)
+    async def page(self, window: Window, *, tier: Tier | None = None, role: Role | None = None) -> Page[User]:
+        """Return users, newest first, but for those whose sign-up was not completed. Filtered, a page may be short."""
+        asked = {name: value for name, value in (("tier", tier), ("role", role)) if value is not None}
+        keep = (lambda document: _of(document, asked) == asked) if asked else None
+        page = await newest(self._store, USERS, "all", window, keep=keep)
         users = [User.read(row.document) for row in page.rows]
         claims = await gather_settled(*(self.id_by_email(user.email) for user in users))
         return Page(
@@ -124,7 +147,16 @@ class Users:
         )
 
     async def count(self) -> int:
-        return (await self._store.counters("users")).get("users", 0)
+        return _total(await self._store.counters("users"))
+
+    async def counts(self, today: date) -> UserCounts:
+        """Count all users, in one read, whatever their number."""
+        counters = await self._store.counters("users")
+        total = _total(counters)
+        tiers = {tier: counters.get(tier_counter(tier), 0) for tier in Tier if tier is not Tier.HOBBY}
+        days = (today - number * DAY for number in range(NEW_DAYS))
+        new = {day: counters.get(_new_counter(day), 0) for day in days}
+        return UserCounts(total=total, by_tier={Tier.HOBBY: total - sum(tiers.values())} | tiers, new=new)
 
     async def add(self, user: User) -> None:
         """Write the row. No request can reach it until `claim_email`."""
@@ -143,8 +175,9 @@ class Users:
 
         await self._store.update(EMAILS, _email_key(user.email), change)
 
-    async def counted(self) -> None:
-        await self._store.increment("users")
+    async def counted(self, user: User) -> None:
+        """Count a new user, by the day of the sign-up: the sum of all days is the number of users."""
+        await self._store.increment(_new_counter(user.created_at.date()))
 
     async def discard(self, user: User) -> None:
         """Remove a row whose address was never claimed."""
@@ -152,6 +185,10 @@ class Users:
 
     async def change(self, user_id: str, change: Callable[[User], User]) -> User:
         """Change a user. Raises NotFound if there is none with this id, and what `change` raises."""
+        return (await self.change_from(user_id, change))[1]
+
+    async def change_from(self, user_id: str, change: Callable[[User], User]) -> tuple[User, User]:
+        """Change a user likewise. Returns the user before and after."""
 
         def changed(document: Document | None) -> Document:
             if document is None:
@@ -161,8 +198,11 @@ class Users:
             return after.document() | (kept if after.session_version == before.session_version else {})
 
         updated = await self._store.update(USERS, _user_key(user_id), changed)
+        assert updated.before is not None, "the change refuses an absent row"
         assert updated.after is not None, "the change never deletes"
-        return User.read(updated.after)
+        before, after = User.read(updated.before), User.read(updated.after)
+        await self._count_tiers(before.tier, after.tier)
+        return before, after
 
     async def put_on(self, user_id: str, tier: Tier, *, number: int, stamps: bool) -> tuple[User | None, User | None]:
         """Put a user on a tier, unless the row has this number or a higher one, or the account is closed.
@@ -180,6 +220,8 @@ class Users:
 
         updated = await self._store.update(USERS, _user_key(user_id), changed)
         before, after = (None if row is None else User.read(row) for row in (updated.before, updated.after))
+        if before is not None and after is not None:
+            await self._count_tiers(before.tier, after.tier)
         return before, after
 
     async def end_session(self, user: User, session_id: str, *, ends_at: int, now: int) -> None:
@@ -204,7 +246,32 @@ class Users:
         await self._store.update(EMAILS, _email_key(user.email), claim_of_another)
         deleted = await self._store.update(USERS, _user_key(user.id), lambda _: None)
         if deleted.before is not None:
-            await self._store.increment("users", -1)
+            await self._store.increment(_new_counter(user.created_at.date()), -1)
+            await self._count_tiers(User.read(deleted.before).tier, Tier.HOBBY)
+
+    async def _count_tiers(self, before: Tier, after: Tier) -> None:
+        """Count a change of plan. Hobby is not counted: it is what is left of all users."""
+        for tier, by in ((before, -1), (after, 1)) if before is not after else ():
+            if tier is not Tier.HOBBY:
+                with best_effort("a change of plan could not be counted", tier=tier, by=by):
+                    await self._store.increment(tier_counter(tier), by)
+
+
+def _total(counters: Mapping[str, int]) -> int:
+    """`users` alone counts those from before there were days."""
+    return sum(count for name, count in counters.items() if name == "users" or name.startswith(NEW))
+
+
+def _new_counter(day: date) -> str:
+    return f"{NEW}{day.isoformat()}"
+
+
+def tier_counter(tier: Tier) -> str:
+    return f"users:tier:{tier}"
+
+
+def _of(document: Document, fields: Mapping[str, object]) -> Document:
+    return {field: document[field] for field in fields}
 
 
 def _user_key(user_id: str) -> Key:

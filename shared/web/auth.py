@@ -16,11 +16,18 @@ from fastapi.security.base import SecurityBase
 
 from shared.accounts.sessions import Claims
 from shared.core.concurrency import gather_settled
-from shared.core.errors import InvalidCredential, MissingCredential, ScopeMissing, SeveralSessions, Unauthenticated
+from shared.core.errors import (
+    Forbidden,
+    InvalidCredential,
+    MissingCredential,
+    ScopeMissing,
+    SeveralSessions,
+    Unauthenticated,
+)
 from shared.observability import request_stats
 from shared.services import Services
 from shared.tables.issued_keys import IssuedKey, Scope
-from shared.tables.users import User
+from shared.tables.users import Role, User
 from shared.web.cookies import session_cookies
 
 T = TypeVar("T")
@@ -140,6 +147,12 @@ async def _authenticated(token: str, services: Services) -> SessionOfCaller:
 
 async def _user(session: Annotated[SessionOfCaller, Depends(_session)]) -> User:
     return session.user
+
+
+async def _admin(user: Annotated[User, Depends(_user)]) -> User:
+    if user.role is not Role.ADMIN:
+        raise Forbidden("This endpoint is for admins alone")
+    return user
 
 
 async def _key(token: str | None, services: Services, *scopes: Scope) -> IssuedKey:
@@ -273,6 +286,9 @@ CallingSession = Annotated[SessionOfCaller, Depends(_session)]
 
 SessionUser = Annotated[User, Depends(_user)]
 """The user of a session; API keys are refused."""
+
+AdminUser = Annotated[User, Depends(_admin)]
+"""The user of a session, who is an admin now; for others it is 403."""
 
 MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
 """An API key, which may be checked while its owner is read: await `check` before anything is answered."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.permissions import MAILERS
 from shared.observability.metrics import NAMESPACE, Served, emit, emit_run
 from shared.observability.request_stats import RequestStats
 from tools.local import FUNCTIONS
@@ -141,5 +142,8 @@ def test_alarms_of_housekeeping_and_mails_watch_metrics_that_are_written(capsys:
     assert (oldest["Threshold"], oldest["TreatMissingData"]) == (24 * 3600, "breaching")
     assert (mails["Threshold"], mails["TreatMissingData"]) == (0, "notBreaching")
     assert oldest["Dimensions"] == [{"Name": "function", "Value": HOUSEKEEPING}]
-    assert {oldest["MetricName"], mails["MetricName"]} <= written(capsys)
+    watched = [each["MetricStat"]["Metric"] for each in mails["Metrics"] if "MetricStat" in each]
+    assert {oldest["MetricName"], *(metric["MetricName"] for metric in watched)} <= written(capsys)
+    mailing = {f"${{self:service}}-${{sls:stage}}-{name}" for name in MAILERS}
+    assert {metric["Dimensions"][0]["Value"] for metric in watched} == mailing
     assert {alarm["AlarmActions"][0] for alarm in (oldest, mails)} == {"TellsOfHousekeeping"}

@@ -20,7 +20,7 @@ NewWorld = Callable[..., World]
 SIGN_UP = "/api/v1/auth/signup"
 DEMO = "/api/v1/demo"
 MEMO = "/api/v1/memo"
-FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "health")
+FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
 SECURITY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -257,6 +257,10 @@ def test_event_is_400_when_it_is_no_http_request(world: World, function: str, ev
         ("/api/v1/billing/tiers/pro", "GET, HEAD"),
         ("/api/v1/billing/subscription", "GET, HEAD"),
         ("/api/v1/billing/compare/pro", "GET, HEAD"),
+        ("/api/v1/admin/users", "GET, HEAD"),
+        ("/api/v1/admin/users/some-id", "DELETE, GET, HEAD, PATCH"),
+        ("/api/v1/admin/api-keys/some-id/revoke", "POST"),
+        ("/api/v1/admin/stats", "GET, HEAD"),
         ("/health", "GET, HEAD"),
         ("/health/live", "GET, HEAD"),
         ("/health/ready", "GET, HEAD"),

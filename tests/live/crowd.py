@@ -92,7 +92,7 @@ async def open_account(store: Store, number: int, *, keys: int, at: datetime) ->
     for each in issued:
         await store.add(API_KEYS, Key(each.key.id), each.key.document())
     await Users(store).claim_email(user)
-    await Users(store).counted()
+    await Users(store).counted(user)
     return user, issued
 
 

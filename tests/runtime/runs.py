@@ -29,7 +29,7 @@ KEY = "a-key-for-the-runtime-tests"
 SERVER_KEEPS_S = 5
 """How long HYPR Micro keeps an idle connection."""
 
-FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "health")
+FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
 VOICES = http_event("GET", "/api/v1/voices")
 SCHEDULE = {
     "version": "0",

@@ -93,7 +93,7 @@ async def signed_up(store: Store, user: User) -> User:
     users = Users(store)
     await users.add(user)
     await users.claim_email(user)
-    await users.counted()
+    await users.counted(user)
     return user
 
 

@@ -32,7 +32,11 @@ HEAVY: Final = frozenset(
         "stripe",
     }
 )
-OF_ITS_OWN: Final = {"handlers.users": {"argon2"}, "handlers.usage": {"shared.usage.reports"}}
+OF_ITS_OWN: Final = {
+    "handlers.users": {"argon2"},
+    "handlers.usage": {"shared.usage.reports"},
+    "handlers.admin": {"shared.usage.reports"},
+}
 IN_LAMBDA: Final = {
     "AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev",
     "SESSION_SECRET": "s" * 32,
@@ -113,10 +117,10 @@ def test_import_is_light_outside_lambda(handler: str) -> None:
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_first_event_imports_nothing_on_memory(handler: str) -> None:
-    """And no client of another store is imported at all. The users function sends mail by boto3 here."""
+    """And no client of another store is imported at all. The users and admin functions send mail by boto3 here."""
     started = container(handler, IN_LAMBDA | MEMORY)
     others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools looks for that
-    others |= {"boto3"} if handler == "handlers.users" else set()
+    others |= {"boto3"} if handler in ("handlers.users", "handlers.admin") else set()
     assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
     assert (started.status, started.later) == (404, frozenset())
 

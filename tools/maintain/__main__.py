@@ -4,6 +4,8 @@ python -m tools.maintain rebuild-usage [--email me@example.org] [--from 2026-01-
 python -m tools.maintain reconcile-memos [--from 2026-01-30] [--to 2026-01-31] [--check]
 python -m tools.maintain sweep [--check]
 python -m tools.maintain housekeeping
+python -m tools.maintain make-admin me@example.org
+python -m tools.maintain recount-users
 python -m tools.maintain sync-stripe [--check]
 python -m tools.maintain sweep-audio [--check]
 python -m tools.maintain copy --from micro --to dynamodb
@@ -26,8 +28,10 @@ from tools.maintain import (
     copy,
     housekeeping,
     leaked_keys,
+    make_admin,
     rebuild_usage,
     reconcile_memos,
+    recount_users,
     sweep,
     sweep_audio,
     sync_stripe,
@@ -53,6 +57,8 @@ def main(
     sweep_audio.add_to(commands)
     copy.add_to(commands)
     leaked_keys.add_to(commands)
+    make_admin.add_to(commands)
+    recount_users.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = asyncio.run(options.command(options, environ, clock))

@@ -15,7 +15,7 @@ from shared.core.clock import DAY, Clock, iso, midnight
 from shared.core.concurrency import in_batches
 from shared.core.errors import Conflict
 from shared.stores.port import AlreadyExists, Key, Store
-from shared.tables import API_KEYS, USERS, Tables, UsageLogs
+from shared.tables import API_KEYS, Tables, UsageLogs
 from shared.tables.key_rings import Entries, KeyRings, entry_of, kept, uses_prefix
 from shared.tables.moved import SEEN
 from shared.tables.schema import SUBSCRIPTIONS
@@ -23,6 +23,7 @@ from shared.tables.users import User
 from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
 from tools.maintain.content import row_pages
+from tools.maintain.recount_users import recount_users
 from tools.moving.accounts import UNUSABLE, MovedKey
 from tools.moving.addresses import apart
 from tools.moving.audio import AudioMover
@@ -61,7 +62,7 @@ class Mover:
                     await moved.mark_seen(*unmarked)
                 unmarked = (old.id, seen)
         if unmarked is not None:
-            await self._count("users", await self._number_of_users())
+            await recount_users(self._store)
             if copy.count(OldKind.SUBSCRIPTIONS):
                 await self._count("subscriptions", await self._number_of_subscriptions())
             await moved.mark_seen(*unmarked)
@@ -198,14 +199,6 @@ class Mover:
             made = self._planner.copy.of(owner.old.id, OldKind.MADE, since=midnight(day), until=midnight(day + DAY))
             if next(made, None) is not None:
                 await self._tables.active_owners.add(day, owner.user.id)
-
-    async def _number_of_users(self) -> int:
-        number, after = 0, None
-        while True:
-            page = await self._store.page(USERS, "all", after=after, limit=1000)
-            number, after = number + len(page.rows), page.after
-            if after is None:
-                return number
 
     async def _number_of_subscriptions(self) -> int:
         return sum([len(page.rows) async for page in row_pages(self._store, SUBSCRIPTIONS)])

@@ -569,7 +569,9 @@ for environ in json.loads(sys.stdin.read()):
 
 def test_boto3_is_not_imported_for_other_stores() -> None:
     """A process on another store does not import boto3."""
-    modules = [f"handlers.{name}" for name in ("users", "keys", "memos", "mcp", "usage", "subscriptions", "health")]
+    modules = [
+        f"handlers.{name}" for name in ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
+    ]
     ran = python(
         f"import sys, {', '.join(modules)}; from shared.services import build_services, Settings;"
         "build_services(Settings()); print({'boto3', 'botocore', 'shared.stores.dynamo.client'} & set(sys.modules))",
