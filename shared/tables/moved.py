@@ -46,9 +46,19 @@ class MovedIds:
         await self._add(Key(_USERS, digest), {"user_id": user_id})
 
     async def add_memo(self, user_id: str, old_id: str, memo_id: str, *, old_file: str | None = None) -> None:
-        """Map a memo; `old_file` is the name of its audio if that was copied. Repeatable."""
-        audio = None if old_file is None else digest_of(old_file)
-        await self._add(Key(user_id, memo_sort(old_id)), {"memo_id": memo_id, "audio": audio})
+        """Map a memo; `old_file` is the name of its audio if that was copied. Repeatable, also with audio afterwards.
+
+        Raises AlreadyExists if the old id leads to another memo.
+        """
+        key, audio = Key(user_id, memo_sort(old_id)), None if old_file is None else digest_of(old_file)
+        try:
+            await self._store.add(MOVED, key, {"memo_id": memo_id, "audio": audio})
+        except AlreadyExists:
+            stored = await self._store.get(MOVED, key)
+            if stored is not None and stored["memo_id"] != memo_id:
+                raise
+            if old_file is not None:
+                await self.note_audio(user_id, old_id, old_file)
 
     async def add_audio(self, user_id: str, old_file: str, file: str) -> bool:
         """Map a file. Repeatable. Returns False if the name leads to another memo's file already."""

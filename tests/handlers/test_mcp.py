@@ -314,6 +314,23 @@ class TestCallers:
         assert (line["route"], line["status"], line["error"]) == (MCP, 200, "MEMO_NOT_FOUND")
         assert (line["key_id"], line["user_id"]) == (ada.key_id, ada.id)
 
+    def test_metrics_count_a_tools_error_as_http_does(
+        self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A limit, an outage and a wrong argument are answered 200, and counted by the status that they stand for."""
+        world = new_world({"METRICS": "1"})
+        ada = world.sign_up()
+        world.spend(ada, 100)
+        said = {"name": "create_memo", "arguments": {"text": "Hello", "voice": "sam"}}
+        newest(world, ada.key, "tools/call", said)
+        newest(world, ada.key, "tools/call", {"name": "get_memo"})
+        world.is_down = True
+        newest(world, ada.key, "tools/call", said)
+        limit, wrong, outage = [json.loads(line) for line in capsys.readouterr().out.splitlines()][1:]
+        assert (limit["status"], limit["LimitRefusals"]) == (200, [1])
+        assert (wrong["status"], wrong["ClientErrors"]) == (200, [1])
+        assert (outage["status"], outage["StoreErrors"]) == (200, [1])
+
 
 class TestOrigins:
     @pytest.mark.parametrize("origin", ["https://evil.example.org", "null", "http://localhost:6274", "x"])

@@ -31,6 +31,8 @@ NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "GET /api/v1/analytics/charts": ("usage:read",),
     "GET /api/v1/analytics/export": ("usage:read", "memo:read"),
     "GET /api/v1/dashboard/stats": ("usage:read",),
+    "POST /v1/audio/speech": ("memo:write",),
+    "GET /v1/models": (),
 }
 """What the contract says an API key needs. A route that is not named here takes no API key, or is public."""
 
@@ -88,7 +90,7 @@ def test_scope_matrix(world: World, ada: Account, scopes: list[str], *, remember
         lacking = [scope for scope in needed if scope not in scopes]
         if lacking:
             assert answer.refusal[:2] == (403, "FORBIDDEN"), route
-            assert answer.error["details"] == {"requiredScope": lacking[0]}
+            assert lacking[0] in str(answer.error), route  # OpenAI's envelope has no details
         else:
             assert answer.status in (200, 400, 404), (route, answer)
 

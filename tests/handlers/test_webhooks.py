@@ -1,9 +1,11 @@
 """Stripe's events through whole events of API Gateway: what a payment changes, from the webhook to the next memo."""
 
+import json
 from typing import Any, Final
 
 import pytest
 
+from tests.fakes.stripe_network import StripeFault
 from tests.fakes.stripe_server import PRO
 from tests.fakes.stripe_world import SELLING
 from tests.handlers.conftest import NewWorld
@@ -102,3 +104,49 @@ def test_webhook_is_400_while_stripe_is_off(new_world: NewWorld, price: str) -> 
     customer = world.stripe.objects.make_customer(email=None, metadata={})["id"]
     world.stripe.objects.subscribe(customer, price)
     assert deliver(world, world.stripe.objects.events[-1], secrets=[""]).refusal[:2] == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("rest", [False, True])
+@pytest.mark.parametrize("pretty", [False, True])
+@pytest.mark.parametrize("as_base64", [False, True])
+def test_webhook_reads_the_raw_body(
+    world: World,
+    ada: Account,
+    rest: bool,  # noqa: FBT001
+    pretty: bool,  # noqa: FBT001
+    as_base64: bool,  # noqa: FBT001
+) -> None:
+    """As text or in base64, indented or not, with letters beyond ASCII, in both payloads: the signed bytes count."""
+    bought(world, ada)
+    event = world.stripe.objects.events[-1]
+    event["data"]["object"]["metadata"] = {"name": "Zoë Müller 声"}
+    body, signature = world.stripe.signed(event, pretty=pretty)
+    sent: str | bytes = body if as_base64 else body.decode()
+    answer = world.post(WEBHOOK, body=sent, headers={"stripe-signature": signature}, rest=rest)
+    assert (answer.status, tier(world, ada)) == (200, ("pro", "active"))
+
+
+def test_webhook_is_500_while_something_is_down(world: World, ada: Account) -> None:
+    """The store or Stripe: 500, so that Stripe sends it again, and nothing has changed."""
+    bought(world, ada)
+    event = world.stripe.objects.events[-1]
+    world.stripe_network.fault = lambda _: StripeFault.UNREACHED
+    assert deliver(world, event).refusal[:2] == (500, "INTERNAL_ERROR")
+    world.stripe_network.fault = lambda _: None
+    world.is_down = True
+    assert deliver(world, event).refusal[:2] == (500, "INTERNAL_ERROR")
+    world.is_down = False
+    assert tier(world, ada) == ("hobby", "active")
+    assert deliver(world, event).status == 200
+    assert tier(world, ada) == ("pro", "active")
+
+
+def test_webhook_counts_changes_of_plans(new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the metric, once, beside the times of Stripe's answers."""
+    world = new_world(SELLING | {"METRICS": "1"})
+    bought(world, world.sign_up())
+    capsys.readouterr()
+    deliver_all(world)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum(sum(line.get("PlanChanges", [])) for line in lines) == 1
+    assert sum(len(line.get("StripeLatency", [])) for line in lines) == 4

@@ -107,9 +107,10 @@ def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Cont
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_import_is_light_outside_lambda(handler: str) -> None:
-    """No store, client or log library is imported."""
+    """No store, client or log library is imported; FastAPI imports pydantic.v1 for routes with models."""
     started = container(handler, {})
-    assert started.heavy - OF_ITS_OWN.get(handler, set()) == {"pydantic.v1"}
+    has_models = handler != "handlers.mcp"
+    assert started.heavy - OF_ITS_OWN.get(handler, set()) == ({"pydantic.v1"} if has_models else set())
     assert started.status == 404
     assert "httpx" not in started.later
 

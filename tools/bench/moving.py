@@ -1,4 +1,4 @@
-"""Measure a move of 100,000 memos and as many logs onto a real HYPR Micro server: `make bench-moving`.
+"""Measure a move of 100,000 memos and logs onto a real HYPR Micro server: `make bench-moving`.
 
 Each size is moved by a process of its own, twice: the second time nothing has changed. The floor is a move of 1,000.
 """
@@ -35,7 +35,7 @@ from tools.moving.sources import opened_source
 from tools.moving.working_copy import working_copy
 
 FEW: Final = 1_000
-MANY: Final = 100_000
+MANY: Final = 50_000
 DAYS: Final = 365
 OWNERS: Final = 20
 """Half of the memos are one owner's, and the others are shared out."""

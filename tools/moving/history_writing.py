@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from shared.core.concurrency import AT_ONCE, gather_settled, in_batches
 from shared.stores.port import AlreadyExists, Document, Key, Row, Store, Table
 from shared.tables import MEMOS, LogKind, Tables, Window
+from shared.tables.memos import Memo
 from shared.tables.schema import MOVED, USAGE_LOGS
 from tools.moving.audio import AudioMover
 from tools.moving.history import Moved
@@ -64,7 +65,7 @@ class HistoryWriter:
                 memo = memo.model_copy(update={"audio_url": copied})
             await gather_settled(
                 self._tables.moved.add_memo(user_id, moved.old_id, memo.id, old_file=old_file),
-                self._add(MEMOS, Key(user_id, memo.id), memo.document()),
+                self._add_memo(memo, is_copied=copied is not None),
             )
         await self._add(USAGE_LOGS, Key(f"{user_id}.{_log_kind(moved)}", moved.sort), moved.document)
 
@@ -78,6 +79,15 @@ class HistoryWriter:
         if there is not None and there.audio_url != copied:
             await self._tables.moved.note_audio(memo.user_id, moved.old_id, moved.audio.name)
             await self._store.extend(MEMOS, Key(memo.user_id, memo.id), "audio_url", copied)
+
+    async def _add_memo(self, memo: Memo, *, is_copied: bool) -> None:
+        """Add a memo. One that an earlier run added, maybe without its audio, gets the URL of the copy."""
+        key = Key(memo.user_id, memo.id)
+        try:
+            await self._store.add(MEMOS, key, memo.document())
+        except AlreadyExists:
+            if is_copied:
+                await self._store.extend(MEMOS, key, "audio_url", memo.audio_url)
 
     async def _add(self, table: Table, key: Key, document: Document) -> None:
         """Add a row that an earlier run may have added: then it stays."""

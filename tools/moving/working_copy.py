@@ -138,10 +138,10 @@ class WorkingCopy:
             findings.leave(table, row_id, "another row has the same id")
 
     def _leave_orphans(self, findings: Findings) -> None:
-        nobodys = "kind != 'users' AND (owner IS NULL OR owner NOT IN (SELECT id FROM rows WHERE kind = 'users'))"
-        for kind, row_id, owner in self.sql.execute(f"SELECT kind, id, owner FROM rows WHERE {nobodys} ORDER BY n"):  # noqa: S608
+        orphans = "kind != 'users' AND (owner IS NULL OR owner NOT IN (SELECT id FROM rows WHERE kind = 'users'))"
+        for kind, row_id, owner in self.sql.execute(f"SELECT kind, id, owner FROM rows WHERE {orphans} ORDER BY n"):  # noqa: S608
             findings.leave(OldKind(kind).table, row_id, "its user does not exist", detail=f"user {owner}")
-        self.sql.execute(f"DELETE FROM rows WHERE {nobodys}")  # noqa: S608
+        self.sql.execute(f"DELETE FROM rows WHERE {orphans}")  # noqa: S608
 
     def _date(self) -> None:
         """Date users without a date by their last change or their first row, and other rows by their owners."""

@@ -11,9 +11,11 @@ from shared.audio.folder import FolderFiles
 from shared.audio.opening import AudioPlace, nothing_to_close
 from shared.jobs.worked import always, silent
 from shared.services import Services
+from shared.stores.port import StoreUnavailable
 from shared.tables import Tables
 from shared.tables.schema import MOVED
 from tests.handlers.world import PUBLIC_URL, World
+from tests.support import CountingStore, FailingStore, racing_store
 from tests.tools.moving.predecessor import (
     LIVE,
     MOVED_AT,
@@ -155,3 +157,27 @@ def test_audio_of_one_name_stays_its_first_memos(old_audio: Path, files: FolderF
     assert len(world.run(files.page("audio/")).held) == 2
     assert world.get("/audio/memo_1.mp3").status == 200
     world.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("first", [True, False], ids=["with", "without"])
+async def test_move_that_was_killed_can_go_on_with_audio(*, first: bool, old_audio: Path, files: FolderFiles) -> None:
+    """Killed anywhere, with or without --audio, a move goes on with it: the memo gets the URL of its copy."""
+    rows, with_audio = {"users": [user_row()], "memos": [memo_row()]}, {"files": files, "folder": old_audio}
+    counting = CountingStore(racing_store(0))
+    await move(GivenSource(rows), counting)
+    for number in range(counting.calls.total()):
+        store = racing_store(number)
+        failing = FailingStore(store, at=number, lost=True, for_good=True)
+        with pytest.raises(StoreUnavailable):
+            await move(GivenSource(rows), failing, **(with_audio if first else {}))  # type: ignore[arg-type]
+        await move(GivenSource(rows), store, **({} if first else with_audio))  # type: ignore[arg-type]
+        await move(GivenSource(rows), store, **with_audio)  # type: ignore[arg-type]
+        tables = Tables.on(store)
+        mapped = await tables.moved.user("user_1")
+        assert mapped is not None
+        memo = await tables.memos.load(mapped["user_id"], "memo_1")
+        file = await tables.moved.audio_file("memo_1.mp3")
+        assert memo.audio_url == f"/audio/{file}", number
+        page = await tables.moved.page(mapped["user_id"], after=None, limit=10)
+        assert [row.document["audio"] is not None for row in page.rows if "memo_id" in row.document] == [True]
