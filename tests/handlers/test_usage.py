@@ -136,6 +136,7 @@ def test_an_unknown_action_is_told_with_those_there_are(world: World, ada: Accou
             "user_login",
             "password_changed",
             "plan_changed",
+            "admin_changed",
             "error_api",
             "error_tts",
             "error_rate_limit",
