@@ -6,6 +6,7 @@ repeat answers the later.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
@@ -45,11 +46,16 @@ class SdkMemos:
         if is_repeat:
             checked = key if check is None else await check
             call = await self._calls.get(checked.id, body)
-            if call is not None and self._clock() - call.at < REPEATED_WITHIN:
+            if call is None:
+                return await self._new(checked, draft, body)
+            if self._clock() - call.at < REPEATED_WITHIN:
                 answer = await self._named(checked, draft, Idempotent(name=call.name))
                 if not answer.is_deleted:
                     return answer
-            return await self._new(checked, draft, body)
+            # Repeats at once follow one call, so they agree on the next one's name, and make one memo.
+            following = SpeechCall(name=f"speech {hashlib.sha256(call.name.encode()).hexdigest()}", at=self._clock())
+            await self._calls.put(checked.id, body, following)
+            return await self._named(checked, draft, Idempotent(name=following.name))
         return await self._new(key, draft, body, check)
 
     async def _new(

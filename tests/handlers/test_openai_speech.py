@@ -1,5 +1,6 @@
 """`POST /v1/audio/speech` and `GET /v1/models`, as clients of OpenAI's speech API use them."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from shared.audio.formats import FORMATS
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
-from shared.tables import Window
+from shared.tables import MEMOS, Window
 from tests.handlers.world import Account, Answer, World
 from tests.speech.listening import PLAIN, heard, wrong_words
 from tests.support import SECRET
@@ -306,3 +307,21 @@ class TestSdk:
         with pytest.raises(RateLimitError):
             await client.audio.speech.create(model="tts-1", voice="nova", input="Hello")
         assert shop.proxy.calls == calls + 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("minutes", [0, 11])
+async def test_repeats_at_once_after_a_deletion_or_too_late_make_one_memo(new_world: NewWorld, minutes: int) -> None:
+    world = new_world(seed=1)
+    async with world.http("users") as client:
+        made = await client.post("/api/v1/auth/signup", json={"email": "ada@example.org", "password": "long enough"})
+    body = {"model": "tts-1", "input": "Hello there", "voice": "rachel"}
+    async with world.http("memos", made.json()["apiKey"]["key"]) as client:
+        first = (await client.post(SPEECH, json=body)).headers["x-memo-id"]
+        await client.delete(f"/api/v1/memo/{first}")
+        world.later(minutes=minutes)
+        again = {"x-stainless-retry-count": "1"}
+        answers = await asyncio.gather(*(client.post(SPEECH, json=body, headers=again) for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    (row,) = (await world.store.scan(MEMOS)).rows
+    assert {answer.headers["x-memo-id"] for answer in answers if answer.status_code == 200} == {row.key.sort}
