@@ -82,7 +82,7 @@ async def change_key(user: SessionUser, key_id: str, body: ChangeKey, services: 
     """Rename a key, or change limits of its own, in force at once."""
     limits = {} if body.limits is None else body.limits.given()
     if not body.name and not limits:
-        raise MissingField("name")
+        raise MissingField("name" if body.limits is None else "limits")
     key = await services.api_keys.change(user, key_id, name=body.name or None, limits=limits)
     return OneKey(success=True, key=KeyAnswer.of(key, at=services.clock()))
 

@@ -34,9 +34,9 @@ async def post_message(request: Request) -> Response:
     try:
         message = parsed(await request.body())
     except RpcError as error:
+        if error.code is not RpcCode.PARSE_ERROR:  # only what does not parse is answered before credentials are
+            await _presented(request)
         return _refused(error, None)
-    if given_token(request) is None:
-        raise MissingCredential("An API key is required")
     try:
         presented = await _presented(request)
         revision = revision_of(message, request.headers)
@@ -60,6 +60,8 @@ async def _presented(request: Request) -> tuple[IssuedKey, Services] | AgentTalk
 
     Raises Unauthenticated if there is no such key.
     """
+    if given_token(request) is None:
+        raise MissingCredential("An API key is required")
     function: Function = request.app.state.function
     try:
         services = await function.services()

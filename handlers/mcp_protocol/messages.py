@@ -69,7 +69,7 @@ def parsed(body: bytes) -> RpcMessage:
     if not isinstance(method, str):
         raise RpcError(RpcCode.INVALID_REQUEST, "method must be a string")
     if "id" in given and not _is_id(given["id"]):
-        raise RpcError(RpcCode.INVALID_REQUEST, "id must be a string or an integer")
+        raise RpcError(RpcCode.INVALID_REQUEST, "id must be a string, or an integer of a usual size")
     params = given.get("params", {})
     if not isinstance(params, dict):
         raise RpcError(RpcCode.INVALID_REQUEST, "params must be an object")

@@ -46,14 +46,13 @@ class SdkMemos:
         if is_repeat:
             checked = key if check is None else await check
             call = await self._calls.get(checked.id, body)
-            if call is None:
-                return await self._new(checked, draft, body)
-            if self._clock() - call.at < REPEATED_WITHIN:
+            if call is not None and self._clock() - call.at < REPEATED_WITHIN:
                 answer = await self._named(checked, draft, Idempotent(name=call.name))
                 if not answer.is_deleted:
                     return answer
-            # Repeats at once follow one call, so they agree on the next one's name, and make one memo.
-            following = SpeechCall(name=f"speech {hashlib.sha256(call.name.encode()).hexdigest()}", at=self._clock())
+            # Repeats at once follow one call, or none, so they agree on the next one's name, and make one memo.
+            last = body if call is None else call.name
+            following = SpeechCall(name=f"speech {hashlib.sha256(last.encode()).hexdigest()}", at=self._clock())
             await self._calls.put(checked.id, body, following)
             return await self._named(checked, draft, Idempotent(name=following.name))
         return await self._new(key, draft, body, check)

@@ -44,6 +44,9 @@ _EXPECTED: Final = {
 }
 """Pydantic's errors about a wrong type, and the JSON name of the type that was expected."""
 
+_BOUNDS: Final = {"greater_than_equal": "at least {ge}", "less_than_equal": "at most {le}"}
+"""Pydantic's errors about a number outside its bounds, and what is said of them."""
+
 _CODES: Final = {error.code: error for error in (ValidationFailed, InvalidVoice)}
 
 
@@ -65,6 +68,9 @@ def refusal(errors: Sequence[Mapping[str, Any]]) -> AgentTalkError:
         return _CODES[kind](said, details={"field": field} | error.get("ctx", {}))
     if kind == "string_unicode":
         return ValidationFailed(f"{field} is not valid Unicode text", details={"field": field})
+    if kind in _BOUNDS:
+        said = _BOUNDS[kind].format(**error["ctx"])
+        return ValidationFailed(f"{field} must be {said}", details={"field": field})
     return ValidationFailed(f"Invalid {field}", details={"field": field})
 
 

@@ -103,11 +103,11 @@ def test_a_name_and_limits_are_changed_together(world: World, ada: Account) -> N
     assert shown(world, ada, ada.key_id)["name"] == "Agent"
 
 
-@pytest.mark.parametrize("limits", ["{}", "null"])
-def test_a_change_needs_something_to_change(world: World, ada: Account, limits: str) -> None:
-    """Neither a name nor a limit: the name is missing."""
+@pytest.mark.parametrize(("limits", "missing"), [("{}", "limits"), ("null", "name")])
+def test_a_change_needs_something_to_change(world: World, ada: Account, limits: str, missing: str) -> None:
+    """Neither a name nor a limit: what was given without anything in it is missing, or the name."""
     answer = world.patch(f"/api/keys/{ada.key_id}", token=ada.session, body=f'{{"limits": {limits}}}')
-    assert answer.refusal == (400, "MISSING_FIELD", "Missing required field: name")
+    assert answer.refusal == (400, "MISSING_FIELD", f"Missing required field: {missing}")
 
 
 @pytest.mark.parametrize(
@@ -180,3 +180,17 @@ def test_first_refusal_of_a_keys_window_is_recorded(world: World, ada: Account) 
         world.post(MEMO, token=ada.key, json=SAY)
     logs = world.get("/api/v1/usage", token=ada.session, query={"action": "error_rate_limit"}).json["logs"]
     assert [log["apiKeyId"] == ada.key_id for log in logs] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("limits", "refusal"),
+    [
+        ({"memosPerDay": 0}, ("VALIDATION_ERROR", "memosPerDay must be at least 1")),
+        ({}, ("MISSING_FIELD", "Missing required field: limits")),
+        ({"unknown": 1}, ("MISSING_FIELD", "Missing required field: limits")),
+    ],
+)
+def test_refusal_says_what_a_limit_may_be(world: World, limits: dict[str, int], refusal: tuple[str, str]) -> None:
+    ada = world.sign_up()
+    answer = world.patch(f"/api/keys/{ada.key_id}", token=ada.session, json={"limits": limits})
+    assert answer.refusal == (400, *refusal)

@@ -273,6 +273,13 @@ class TestForm:
 
 
 class TestCallers:
+    @pytest.mark.parametrize("body", ["{}", "[]", '{"jsonrpc": "1.0"}'])
+    def test_credentials_come_before_the_message(self, world: World, body: str) -> None:
+        """Only what does not parse is answered before them."""
+        assert world.post(MCP, body=body).status == 401
+        assert world.post(MCP, body=body, token="at_live_" + "x" * 43).status == 401
+        assert world.post(MCP, body="{").json["error"]["code"] == -32700
+
     @pytest.mark.parametrize("token", [None, "at_live_unknown", "at_live_" + "A" * 43, "a.session.token"])
     def test_unknown_keys_are_401(self, world: World, token: str | None) -> None:
         """For every message, notifications included, with the scheme that is asked for."""

@@ -153,7 +153,7 @@ async def test_docs_prefilled_values_are_accepted() -> None:
 
 @pytest.mark.anyio
 async def test_docs_offer_what_can_be_chosen() -> None:
-    """Voices, actions, tiers, buckets, groups and formats are lists to choose from; every body has an example."""
+    """Voices, actions, tiers, roles, buckets, groups and formats are lists to choose from; every body has an example."""
     async with gateway_client() as client:
         schema = (await client.get("/openapi.json")).json()
     choices = {
@@ -163,7 +163,7 @@ async def test_docs_offer_what_can_be_chosen() -> None:
         for parameter in operation.get("parameters", [])
         if "enum" in parameter["schema"]
     }
-    assert choices == {"voice", "action", "tier", "bucket", "groupBy", "format"}
+    assert choices == {"voice", "action", "tier", "role", "bucket", "groupBy", "format"}
     assert schema["components"]["schemas"]["CreateMemo"]["properties"]["voice"]["enum"][:2] == ["rachel", "domi"]
     bodies = [
         model_of(schema, operation)
