@@ -153,7 +153,7 @@ async def test_docs_prefilled_values_are_accepted() -> None:
 
 @pytest.mark.anyio
 async def test_docs_offer_what_can_be_chosen() -> None:
-    """Voices, actions, tiers, roles, buckets, groups and formats are lists to choose from; every body has an example."""
+    """Voices, actions, tiers, roles, buckets, groups and formats can be chosen from; every body has an example."""
     async with gateway_client() as client:
         schema = (await client.get("/openapi.json")).json()
     choices = {
