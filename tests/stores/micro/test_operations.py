@@ -170,7 +170,7 @@ class World:
         )
 
         def build(settings: Settings) -> Services:
-            return Services.on(store, settings, passwords=cheap_passwords(), clock=self._now)
+            return Services.on(store, settings, passwords=cheap_passwords(), clock=self._now, sleep=_at_once)
 
         gateway = local_gateway(ENVIRON, build)
         http = await self._stack.enter_async_context(
@@ -999,3 +999,7 @@ async def test_password_changes_on_two_containers_have_one_winner(seed: int) -> 
         assert await raced.containers[1].status(me(answers[winner].json()["token"])) == 200
         assert await raced.containers[1].status(me(owner.session)) == 200, "the session that asks stays good"
         assert await raced.containers[1].status(me(owner.other_session)) == 401
+
+
+async def _at_once(_: float) -> None:
+    """Wait for nothing before a refusal of credentials: no time passes here."""
