@@ -56,7 +56,7 @@ async def post_message(request: Request) -> Response:
 
 
 async def _presented(request: Request) -> tuple[IssuedKey, Services] | AgentTalkError:
-    """Return the good key of a request, or why it cannot be used: the message's form is checked before that is told.
+    """Return the good key of a request; or the error of a revoked key or of an outage, which a tool's result reports.
 
     Raises Unauthenticated if there is no such key.
     """

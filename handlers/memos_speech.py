@@ -107,7 +107,7 @@ class ModelList(Answer):
 
 _AUDIO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The audio", "content": {kind: {} for kind in SPEECH_TYPES.values()}},
-    303: {"description": "The audio has more than 4 MB, and lies in the audio store"},
+    303: {"description": "The audio has more than 4 MB: its URL in the audio store"},
 }
 
 

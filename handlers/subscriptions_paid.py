@@ -93,6 +93,6 @@ async def receive_event(
     services: RequestServices,
     signature: Annotated[str | None, Header(alias="Stripe-Signature")] = None,
 ) -> Received:
-    """Take an event of Stripe's. The signature is over the raw body; what fails is 500, and Stripe sends it again."""
+    """Take an event of Stripe's, signed over its raw body. Any failure is 500, so that Stripe sends it again."""
     await services.billing.receive(await request.body(), signature)
     return Received(received=True)

@@ -1,4 +1,4 @@
-"""How loud audio is over time, without decoding it.
+"""The loudness of audio over time, without decoding it.
 
 In an MP3 each granule of 576 samples has side information (ISO/IEC 11172-3, 2.4.1.7): a "global gain" in steps of
 1.5 dB, and the Huffman tables of its values, whose largest value bounds the loudest frequency.

@@ -9,7 +9,7 @@ from typing import Final
 from shared.billing.customers import Customers
 from shared.billing.events import read_event
 from shared.billing.opening import StripeConnection
-from shared.billing.reconciling import CanGoOn, Reconciled, Reconciling
+from shared.billing.reconciling import Reconciled, Reconciling
 from shared.billing.signatures import is_signed
 from shared.billing.standing import LIVE, Bought
 from shared.billing.stripe_errors import StripeMissing
@@ -18,6 +18,7 @@ from shared.core.billing_settings import BillingSettings
 from shared.core.clock import Clock
 from shared.core.errors import AgentTalkError, InternalError, ServiceUnavailable, ValidationFailed
 from shared.core.urls import origin_of
+from shared.jobs.worked import CanGoOn
 from shared.plans import PLANS, Plan, Tier
 from shared.stores.port import StoreError
 from shared.tables import Tables

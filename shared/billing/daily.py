@@ -1,15 +1,10 @@
 """The comparison of all plans with Stripe, once a day: a job of housekeeping."""
 
-from datetime import timedelta
-from typing import Final
-
 from shared.billing.billing import Billing
 from shared.core.clock import Clock
 from shared.jobs.worked import CanGoOn, Progress, Worked
 from shared.tables import HousekeepingRows
 from shared.tables.housekeeping import Sweep
-
-EVERY: Final = timedelta(days=1)
 
 
 class DailyComparison:
@@ -26,10 +21,11 @@ class DailyComparison:
         What could not be compared is logged, and is the next day's.
         """
         now = self._clock()
-        sweep = last if last is not None and last.after is not None else Sweep(began_at=now, after=None)
-        due_since = sweep.began_at if sweep is last or last is None else last.began_at + EVERY
-        if not self._billing.is_on or now < due_since or not can_go_on():
+        sweep, due_since = Sweep.following(last, now)
+        if not self._billing.is_on or now < due_since:
             return Worked()
+        if not can_go_on():
+            return Worked(is_done=False, due_since=due_since)
         piece = await self._billing.reconcile(can_go_on=can_go_on, after=sweep.after)
         for difference in piece.differed:
             progress(difference.user_id)

@@ -13,7 +13,7 @@ _TELLING: Final = ("customer.subscription.", "customer.deleted", "checkout.sessi
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """`customer` None: the event tells of none, or of nothing that a plan depends on."""
+    """`customer` None: the event has no customer, or is of a type that changes no plan."""
 
     event_id: str
     event_type: str

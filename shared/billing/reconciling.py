@@ -5,19 +5,18 @@ plan is as Stripe says cost no write.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.billing.standing import Standing
 from shared.billing.stripe_errors import StripeFailed
 from shared.billing.syncing import PlanSync
+from shared.jobs.worked import CanGoOn
 from shared.plans import Tier
 from shared.stores.port import StoreError
 from shared.tables import Tables
 from shared.tables.subscriptions import Customer, Subscription
 from shared.tables.users import User
-
-CanGoOn = Callable[[], bool]
 
 _log = logging.getLogger("agent_talk.billing")
 

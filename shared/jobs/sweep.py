@@ -4,7 +4,7 @@ Counters have no list, so a sweep reads all of them once a day, by pages, and go
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from shared.core.clock import Clock
@@ -12,9 +12,6 @@ from shared.jobs.worked import CanGoOn, Progress, Worked
 from shared.limits import attempts, windows
 from shared.stores.port import Counter, Store
 from shared.tables.housekeeping import HousekeepingRows, Sweep
-
-EVERY: Final = timedelta(days=1)
-"""How often all counters are read: a thousand a request. Windows end every 15 minutes, so a rarer sweep finds more."""
 
 DROPPED: Final = 100
 """Counters that one call drops: a request each on HYPR Micro, 8 at once. More could pass a verb's time."""
@@ -29,8 +26,7 @@ class CounterSweep:
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
         """Go on with the last sweep, or begin one a day after it began; None: there was none."""
         now = self._clock()
-        sweep = last if last is not None and last.after is not None else Sweep(began_at=now, after=None)
-        due_since = sweep.began_at if sweep is last or last is None else last.began_at + EVERY
+        sweep, due_since = Sweep.following(last, now)
         if not self._store.keeps_ended_counters or now < due_since:
             return Worked()
         done, is_whole = 0, False

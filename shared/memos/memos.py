@@ -17,6 +17,7 @@ from shared.core.text import characters
 from shared.jobs.queue import MemoQueue, QueueFailed
 from shared.limits.attempts import Attempts
 from shared.limits.quotas import Admission, Allowance, Quotas
+from shared.memos.admissible import check_length, check_voices, is_quick, takes
 from shared.memos.endings import LongMemoEndings
 from shared.memos.failures import FailedMemos
 from shared.memos.last_uses import LastUses
@@ -104,7 +105,7 @@ class MemoService:
         async with self._failures.undone(request):
             admission = await self._admit(request, check)
             speaker = self._speaker(request.key, admission.user)
-            if _is_quick(speaker, request.readings[speaker]):
+            if is_quick(speaker, request.readings[speaker]):
                 memo = await self._speak(request, speaker)
                 await self._keep(memo, request, admission)
             else:
@@ -169,7 +170,7 @@ class MemoService:
         """Invalid requests take no place: what could be too long waits for its owner."""
         owner = asyncio.ensure_future(self.owner(request.key.user_id))
         if characters(request.draft.text) > FITS_ANY_PLAN:
-            _check_length(request.draft, await owner)
+            check_length(request.draft, await owner)
         await self._read(request, owner)
         if request.turn is None:
             return await self._admitted(request, owner)
@@ -208,10 +209,10 @@ class MemoService:
         speakers = (self._simulated,) if request.key.is_test else self._speakers.all
         for speaker in speakers:
             request.readings[speaker] = await read_text(speaker, request.draft.text)
-        if all(reading and _takes(speaker, request.draft, reading) for speaker, reading in request.readings.items()):
+        if all(reading and takes(speaker, request.draft, reading) for speaker, reading in request.readings.items()):
             return
         speaker = self._speaker(request.key, await owner)
-        _check(speaker, request.draft, request.readings[speaker])
+        check_voices(speaker, request.draft, request.readings[speaker])
         if not request.readings[speaker]:
             raise ValidationFailed("Nothing in the text can be said", details={"field": "text"})
 
@@ -289,38 +290,3 @@ def _memo(request: MemoRequest, audio_url: str, seconds: float, *, is_long: bool
         seconds=seconds,
         is_long=is_long,
     )
-
-
-def _check_length(draft: Draft, user: User) -> None:
-    limit, provided = PLANS[user.tier].limits.chars_per_memo, characters(draft.text)
-    if limit is not None and provided > limit:
-        raise ValidationFailed(
-            f"Text exceeds the {limit} characters of the {user.tier} tier",
-            details={"field": "text", "limit": limit, "provided": provided, "tier": user.tier.value},
-        )
-
-
-def _takes(speaker: Synthesizer, draft: Draft, reading: str) -> bool:
-    """Whether the voices make the draft's format of so long a text, and as soon as it asks for."""
-    most = speaker.formats.get(draft.format, 0)
-    fits = most is None or characters(draft.text) <= most
-    return fits and (not draft.is_at_once or _is_quick(speaker, reading))
-
-
-def _check(speaker: Synthesizer, draft: Draft, reading: str) -> None:
-    """Raise ValidationFailed unless the voices take it."""
-    if draft.format not in speaker.formats:
-        said = f"These voices cannot make {draft.format}"
-        raise ValidationFailed(said, details={"field": "format", "validOptions": list(speaker.formats)})
-    if not _takes(speaker, draft, reading):
-        most, quick = speaker.formats[draft.format], speaker.quick_characters
-        if draft.is_at_once and not _is_quick(speaker, reading):
-            limit, what = quick, "that are said at once"
-        else:
-            limit, what = most, f"of a memo in {draft.format}"
-        details = {"field": "text", "limit": limit, "provided": max(characters(draft.text), characters(reading))}
-        raise ValidationFailed(f"Text exceeds the {limit} characters {what}", details=details)
-
-
-def _is_quick(speaker: Synthesizer, reading: str) -> bool:
-    return speaker.quick_characters is None or characters(reading) <= speaker.quick_characters

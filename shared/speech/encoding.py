@@ -95,7 +95,7 @@ _MODULES: Final = {"mp3": "lameenc", "opus": "soundfile"}
 _ENCODERS: Final[Mapping[str, OpenEncoder]] = {"mp3": Mp3Encoder, "wav": WavEncoder, "opus": OpusEncoder}
 
 
-def encoders() -> Mapping[str, OpenEncoder]:
+def available_encoders() -> Mapping[str, OpenEncoder]:
     """Return those whose libraries are deployed, by format."""
     return {
         name: opened

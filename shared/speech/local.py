@@ -12,8 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from shared.core.errors import SpeechFailed
-from shared.speech.encoding import RATE, OpenEncoder
-from shared.speech.encoding import encoders as available
+from shared.speech.encoding import RATE, OpenEncoder, available_encoders
 from shared.speech.english import in_english
 from shared.speech.spoken import Spoken
 from shared.speech.timbres import TIMBRES
@@ -43,7 +42,7 @@ class LocalVoices:
     quick_characters = _QUICK_CHARACTERS
 
     def __init__(self, *, encoders: Mapping[str, OpenEncoder] | None = None) -> None:
-        self._encoders = available() if encoders is None else encoders
+        self._encoders = available_encoders() if encoders is None else encoders
         self.formats = self._encoders.keys()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voices")
         self._model: Model | None = None

@@ -8,7 +8,7 @@ from shared.audio.length import BadAudio
 from shared.audio.wav import with_header
 from shared.core.errors import SpeechFailed
 from shared.speech.provider_errors import AudioCutOff, NotAudio, SpoiltAudio
-from shared.speech.spoilt import check_audio
+from shared.speech.spoilt import check_sound
 from shared.speech.spoken import Spoken
 
 _ANY: Final = "application/octet-stream"
@@ -49,7 +49,7 @@ def spoken_by(
     if not length.whole:
         raise AudioCutOff(provider, "the end of its answer is cut off")
     try:
-        check_audio(content, text, form)
+        check_sound(content, length, text, form)
     except SpeechFailed as exc:
         raise SpoiltAudio(provider, exc.message) from exc
     return Spoken(audio=content, seconds=length.seconds, marks=None)

@@ -17,7 +17,7 @@ from shared.audio.loudness import Granule, granules_of, samples_granules
 from shared.audio.wav import samples_of
 from shared.core.errors import SpeechFailed
 
-__all__ = ["check_audio"]
+__all__ = ["check_audio", "check_sound"]
 
 _SECONDS_A_CHARACTER: Final = 0.08
 """The estimate of the contract: 12.5 characters a second."""
@@ -54,6 +54,12 @@ def check_audio(audio: bytes, text: str, form: str = "mp3") -> Length:
         raise SpeechFailed(f"The audio is not {form}: {exc}") from exc
     if not length.whole:
         raise SpeechFailed("The audio is cut off")
+    check_sound(audio, length, text, form)
+    return length
+
+
+def check_sound(audio: bytes, length: Length, text: str, form: str) -> None:
+    """Raise SpeechFailed likewise, for whole audio whose length is known."""
     least_s, most_s = _plausible_s(text)
     if not least_s <= length.seconds <= most_s:
         raise SpeechFailed(f"The audio takes {length.seconds:.1f} s, and the text {least_s:.1f} to {most_s:.1f} s")
@@ -61,7 +67,6 @@ def check_audio(audio: bytes, text: str, form: str = "mp3") -> Length:
         _check_loudness(*granules_of(audio), text)
     elif form == "wav":
         _check_loudness(*samples_granules(*samples_of(audio)), text)
-    return length
 
 
 def _check_loudness(granules: Sequence[Granule], granule_s: float, text: str) -> None:

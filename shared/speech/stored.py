@@ -13,8 +13,7 @@ from shared.core.request import time_left_s
 from shared.core.text import characters
 from shared.speech.cleaning import cleaned
 from shared.speech.cutting import pieces
-from shared.speech.encoding import OpenEncoder
-from shared.speech.encoding import encoders as available
+from shared.speech.encoding import OpenEncoder, available_encoders
 from shared.speech.piecewise import Piecewise
 from shared.speech.spoken import Spoken
 from shared.speech.synthesizer import Speech, VoiceAdapter
@@ -49,7 +48,7 @@ class StoredSpeech:
         self._files = files
         self._piecewise = piecewise
         self._time_left_s = time_left_s
-        self._encoders = available() if encoders is None else encoders
+        self._encoders = available_encoders() if encoders is None else encoders
 
     @property
     def formats(self) -> Mapping[str, int | None]:

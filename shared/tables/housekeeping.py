@@ -12,10 +12,10 @@ with Stripe. They sort after all days, so one read from the newest row on return
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
-from shared.core.clock import Instant
+from shared.core.clock import DAY, Instant
 from shared.stores.port import Document, Key, Store
 from shared.tables.model import RowModel
 from shared.tables.schema import HOUSEKEEPING
@@ -58,6 +58,13 @@ class Sweep(RowModel):
 
     began_at: Instant
     after: str | None
+
+    @classmethod
+    def following(cls, last: "Sweep | None", now: datetime) -> tuple["Sweep", datetime]:
+        """Return the sweep to work on, and since when it is due: the last one, or one that begins a day after it."""
+        if last is not None and last.after is not None:
+            return last, last.began_at
+        return cls(began_at=now, after=None), now if last is None else last.began_at + DAY
 
     def at(self, after: str | None) -> "Sweep":
         return Sweep(began_at=self.began_at, after=after)

@@ -20,7 +20,7 @@ from shared.core.settings import AttemptLimits, Settings
 from shared.core.speech_settings import SpeechChoice
 from shared.plans import Tier
 from shared.services import Services
-from shared.speech.encoding import RATE, encoders
+from shared.speech.encoding import RATE, available_encoders
 from shared.speech.opening import Speakers
 from shared.speech.piecewise import LEASE_S
 from shared.speech.spoken import Spoken
@@ -155,7 +155,7 @@ class SteppedVoices:
 
 @lru_cache
 def tone(seconds: float, form: str = "mp3") -> Spoken:
-    encoder = encoders()[form](RATE)
+    encoder = available_encoders()[form](RATE)
     samples = (int(8_000 * math.sin(2 * math.pi * 220 * number / RATE)) for number in range(round(seconds * RATE)))
     encoder.add(array("h", samples).tobytes())
     file = encoder.finish()

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from shared.audio.wav import samples_of
-from shared.speech.encoding import RATE, encoders
+from shared.speech.encoding import RATE, available_encoders
 from shared.speech.english import in_english
 from shared.speech.model import Model
 from shared.speech.timbres import TIMBRES
@@ -35,7 +35,7 @@ def _model() -> Model:
 @cache
 def aloud(text: str, voice: str = "rachel", form: str = "mp3") -> bytes:
     """The audio of a text in one of our own voices."""
-    encoder = encoders()[form](RATE)
+    encoder = available_encoders()[form](RATE)
     for samples in _model().say(in_english(text), TIMBRES[voice]):
         encoder.add(samples)
     return encoder.finish()

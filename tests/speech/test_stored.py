@@ -8,7 +8,7 @@ import pytest
 from shared.audio.files import audio, making, new_file
 from shared.audio.folder import FolderFiles
 from shared.audio.formats import FORMATS
-from shared.speech.encoding import encoders
+from shared.speech.encoding import available_encoders
 from shared.speech.piecewise import Piecewise
 from shared.speech.stored import MOST_AS_SAMPLES, StoredSpeech
 from shared.speech.voices import VOICES
@@ -17,7 +17,7 @@ from tests.fakes.long_memos import ToneVoices
 pytestmark = pytest.mark.anyio
 
 TEXT = "One two three four five. " * 12
-NO_ENCODER = {"wav": encoders()["wav"]}
+NO_ENCODER = {"wav": available_encoders()["wav"]}
 """What is deployed without our own voices."""
 
 
@@ -29,7 +29,7 @@ def stored(folder: Path, voices: ToneVoices, *, deployed: bool = True) -> Stored
         provider="tones",
         time_left_s=lambda: inf,
         piecewise=Piecewise(files),
-        encoders=encoders() if deployed else NO_ENCODER,
+        encoders=available_encoders() if deployed else NO_ENCODER,
     )
 
 
