@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from handlers.models.base import Answer, Body, example
-from handlers.models.fields import RequiredText, at_most, voice_named
+from handlers.models.fields import RequiredText, among, at_most, voice_named
 from handlers.models.openapi import BODY_ERRORS, KEY_ERRORS, errors_of_openai
 from shared.audio.files import DEFAULT_FORMAT, MEDIA_TYPES, audio
 from shared.audio.wav import samples_of
@@ -52,16 +52,6 @@ def _voice(requested: str) -> str:
         raise PydanticCustomError("INVALID_VOICE", "Unknown voice", details) from exc
 
 
-def _one_of(options: tuple[str, ...]) -> AfterValidator:
-    def check(text: str) -> str:
-        if text not in options:
-            said = f"must be one of {', '.join(options)}"
-            raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(options)})
-        return text
-
-    return AfterValidator(check)
-
-
 def _unchanged(speed: float) -> float:
     if speed != 1:
         raise PydanticCustomError("VALIDATION_ERROR", "must be 1: voices have one speed")
@@ -85,11 +75,11 @@ class CreateSpeech(Body):
     input: Annotated[RequiredText, at_most(MAX_CHARACTERS, bound="limit")]
     voice: Annotated[str, Field(min_length=1), AfterValidator(_voice), _enum(_VOICE_NAMES)]
     response_format: Annotated[
-        Annotated[str, _one_of(_FORMATS), _enum(_FORMATS)] | None, Field(alias="response_format")
+        Annotated[str, among(_FORMATS), _enum(_FORMATS)] | None, Field(alias="response_format")
     ] = None
     speed: Annotated[float, AfterValidator(_unchanged)] | None = None
     stream_format: Annotated[
-        Annotated[str, _one_of(("audio",)), _enum(("audio",))] | None, Field(alias="stream_format")
+        Annotated[str, among(("audio",)), _enum(("audio",))] | None, Field(alias="stream_format")
     ] = None
 
 

@@ -1,6 +1,7 @@
 """Types of fields in bodies. Each checks its value."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, JsonValue
@@ -119,16 +120,21 @@ def required(text: str) -> str:
     return text
 
 
-def _format(text: str) -> str:
-    if text not in MEDIA_TYPES:
-        said = f"must be one of {', '.join(MEDIA_TYPES)}"
-        raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(MEDIA_TYPES)})
-    return text
+def among(options: Collection[str]) -> AfterValidator:
+    """Refuse a text that is none of these, and name them."""
+
+    def check(text: str) -> str:
+        if text not in options:
+            said = f"must be one of {', '.join(options)}"
+            raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": list(options)})
+        return text
+
+    return AfterValidator(check)
 
 
 AudioFormat = Annotated[
     str,
-    AfterValidator(_format),
+    among(MEDIA_TYPES),
     Field(json_schema_extra={"enum": list[JsonValue](MEDIA_TYPES), "default": DEFAULT_FORMAT}),
 ]
 

@@ -57,6 +57,13 @@ async def test_comparison_goes_on_where_it_stopped() -> None:
     assert (await world.seen()).tier == "pro"
 
 
+async def test_run_without_time_leaves_the_comparison_due() -> None:
+    """Else a run that is always short would never say that plans are not compared."""
+    world = await a_lost_event()
+    assert await compared(world, lambda: False) == Worked(is_done=False, due_since=world.clock())
+    assert (await world.seen()).tier == "hobby"
+
+
 async def test_nothing_is_asked_while_stripe_is_off() -> None:
     world = await a_lost_event()
     asked = len(world.stripe.calls)
