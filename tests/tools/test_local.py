@@ -11,10 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.core.settings import Settings, WebSettings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
+from shared.stores.opening import OpenedStore
 from tests.events import http_event
-from tools.local import local_gateway
+from tests.handlers.world import kept_logs
+from tests.support import FakeClock
+from tools.local import local_gateway, verify
+from tools.serving import Impossible
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
@@ -276,3 +281,25 @@ def test_run_ends_when_the_store_is_unreachable() -> None:
     done = run_refused(0, HYPR_URL="http://127.0.0.1:9", HYPERMICRO_API_KEY="unused")
     assert (done.returncode, done.stdout) == (1, "")
     assert "the store cannot be used" in done.stderr
+
+
+async def _open_to_all() -> bool:
+    return True
+
+
+@pytest.mark.anyio
+async def test_run_logs_a_store_that_is_open_to_all() -> None:
+    """`make run` warns of a server that mints keys for everybody, as a deployed container does."""
+    opened = OpenedStore(store=MemoryStore(), clock=FakeClock(), is_open_to_all=_open_to_all)
+    with kept_logs() as logs:
+        await verify(opened, Settings())
+    (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
+    assert "GET /api/auth" in line["message"]
+
+
+@pytest.mark.anyio
+async def test_run_refuses_an_open_store_in_production() -> None:
+    """Nothing is served from rows that everybody can write."""
+    opened = OpenedStore(store=MemoryStore(), clock=FakeClock(), is_open_to_all=_open_to_all)
+    with pytest.raises(Impossible, match="GET /api/auth"):
+        await verify(opened, Settings(edge=WebSettings(production=True)))
