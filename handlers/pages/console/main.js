@@ -1,10 +1,13 @@
 // The page itself: whose session it is, which view is shown, and what is said of it.
 
 import { AccessView, FirstKey } from "./access.js";
-import { openApi } from "./api.js";
+import { AccountView } from "./account.js";
+import { ApiFailure, openApi } from "./api.js";
 import { Header, ShownView, Told, Unreachable } from "./frame.js";
 import { forgetSecrets } from "./keyring.js";
+import { KeysView, keysFirst } from "./keys.js";
 import { focusHeading } from "./parts.js";
+import { PlanView, planFirst } from "./plan.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { changed, changesOf, hrefOf, readRoute } from "./router.js";
 import { forgetSession, hadSession, noteSession, onSessionElsewhere } from "./session.js";
@@ -12,7 +15,11 @@ import { SAID, sentenceOf } from "./texts.js";
 
 /** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` names what a view
     asks for at first, as [path, query] each, so that it is asked for at the same time as the session. */
-const SHOWN = {};
+const SHOWN = {
+  keys: { view: KeysView, first: keysFirst },
+  plan: { view: PlanView, first: planFirst },
+  account: { view: AccountView },
+};
 
 const ME = "/api/v1/auth/me";
 const START = readRoute();
@@ -59,6 +66,16 @@ function useSession(mayAsk) {
     }
   }
 
+  /** Ask anew how the account stands, behind what is shown. */
+  async function renew() {
+    try {
+      const { user: found } = await api.get(ME);
+      if (user.current && user.current.id === found.id) setNow((before) => ({ ...before, user: found }));
+    } catch (failure) {
+      if (!(failure instanceof ApiFailure)) throw failure; // all else shows where it matters: in the view's own requests
+    }
+  }
+
   useEffect(() => {
     const shown = (event) => event.persisted && user.current && ask(); // out of the browser's cache of whole pages
     const stop = onSessionElsewhere((id) => {
@@ -70,7 +87,7 @@ function useSession(mayAsk) {
   }, []);
 
   sessionEnded = () => leave(SAID.ended);
-  return { ...now, enter, leave, ask };
+  return { ...now, enter, leave, ask, renew };
 }
 
 /** The route of the address bar, and what changes it. A mail's token leaves the bar at once: it stays in no history. */
@@ -149,7 +166,7 @@ function Console() {
     if (apiKey) return html`<${FirstKey} user=${user} apiKey=${apiKey} tell=${tell} done=${() => enter(user)} />`;
     if (!SHOWN[name]) return null;
     const shared = { session: user, route: { ...route, view: name }, go, api, tell };
-    const own = { enter, leave: session.leave };
+    const own = { renew: session.renew, leave: session.leave, logOut };
     return html`<${ShownView} key=${`${name} ${user.id}`} view=${SHOWN[name].view} shared=${{ ...shared, ...own }} />`;
   }
 
