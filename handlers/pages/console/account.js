@@ -105,7 +105,7 @@ function Export({ api, tell }) {
       if (alive.current) setBusy(false);
     }
   }
-  return html`<section class="section"><h2>${ACCOUNT.export}</h2>
+  return html`<section class="section"><h2>${ACCOUNT.data}</h2>
     <p class="muted">${ACCOUNT.exportHint}</p>
     <div class="actions"><${Button} busy=${busy} onClick=${collect}>${busy ? ACCOUNT.exporting : ACCOUNT.exportIt}<//></div>
   </section>`;

@@ -155,6 +155,7 @@ function Console() {
     if (!changes || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     go(changes);
+    focusHeading(); // of the same view; another view's heading takes the focus when it comes
   }
 
   function content() {

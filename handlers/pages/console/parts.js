@@ -1,7 +1,7 @@
 // The parts that views are made of. A part shows texts that are handed to it, as text.
 
 import { ago, dateTime } from "./formats.js";
-import { createContext, html, useContext, useEffect, useRef, useState } from "./preact.js";
+import { createContext, html, useContext, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
 import { SAID, sentenceOf } from "./texts.js";
 
 const Refused = createContext(null); // the failure of the form around a field: {field, message}
@@ -15,7 +15,7 @@ export function Heading({ children, ...rest }) {
     document.title = `${heading.current.textContent} · ${SAID.brand}`;
     if (hasHeading) focusHeading();
     hasHeading = true;
-  }, []);
+  }, [children]);
   return html`<h1 ref=${heading} tabindex="-1" ...${rest}>${children}</h1>`;
 }
 
@@ -169,10 +169,14 @@ export function Empty({ title, children }) {
 /** A modal dialog. Escape and the button of `close` close it; the focus returns to what opened it. */
 export function Dialog({ title, close, children }) {
   const dialog = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    const { current } = dialog;
     const opener = document.activeElement;
-    dialog.current.showModal();
-    return () => opener && opener.isConnected && opener.focus();
+    current.showModal();
+    return () => {
+      current.close(); // before it goes, or all else would still be inert, and take no focus
+      if (opener && opener.isConnected) opener.focus();
+    };
   }, []);
   return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onCancel=${(event) => (event.preventDefault(), close())}>
     <h2 id="dialog-title">${title}</h2>

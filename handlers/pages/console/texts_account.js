@@ -21,7 +21,7 @@ export const ACCOUNT = {
   sessions: "Sessions",
   sessionsHint: "A session lasts 7 days. To end those of all other devices, change your password: this one goes on.",
   logOutHere: "Log out on this device",
-  export: "Your data",
+  data: "Your data",
   exportHint: "Everything that we have of you in one file: account, keys without their secrets, memos with the addresses of their recordings, activity, subscription. A line of JSON for each.",
   exportIt: "Download my data",
   exporting: "Collecting…",
