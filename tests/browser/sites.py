@@ -65,6 +65,13 @@ class Site:
         """A client of the API, by a session's token or a key."""
         return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {token}"})
 
+    def deliver_stripe(self) -> None:
+        """Deliver every event that Stripe has had so far: each takes effect once."""
+        for event in self.stripe.objects.events:
+            body, signature = self.stripe.signed(event)
+            headers = {"stripe-signature": signature}
+            httpx.post(f"{self.url}/api/webhooks/stripe", content=body, headers=headers).raise_for_status()
+
     def link(self, kind: str, to: str = EMAIL) -> str:
         """The address that the newest mail of this kind, "verify" or "reset", leads to."""
         mail = self.mails.to(to, kind)[-1]
@@ -80,7 +87,11 @@ def serving(store_name: str = "memory", environ: Mapping[str, str] | None = None
     """Serve all functions on one store: "memory", or "micro" for HYPR Micro's stand-in."""
     clock = FakeClock(datetime.now(UTC))
     listening = socket.create_server(("127.0.0.1", 0))
-    stripe = FakeStripe(now=lambda: clock.at.timestamp())
+
+    def now() -> float:
+        return clock.at.timestamp()
+
+    stripe = FakeStripe(now=now)
     site = Site(url=f"http://localhost:{listening.getsockname()[1]}", clock=clock, stripe=stripe)
     passwords = cheap_passwords()
 
@@ -116,8 +127,8 @@ def serving(store_name: str = "memory", environ: Mapping[str, str] | None = None
 
 
 @contextmanager
-def watched_page(browser: Browser, site: Site, **context: Any) -> Iterator[Page]:
-    """A page in a context of its own. At its end it asked no other host, and complained of nothing.
+def watched_page(browser: Browser, site: Site, *, leads_to: tuple[str, ...] = (), **context: Any) -> Iterator[Page]:
+    """A page in a context of its own. At its end it asked no host but those, and complained of nothing.
 
     Chromium itself reports each refused request; which requests are refused is the tests' business.
     """
@@ -129,7 +140,9 @@ def watched_page(browser: Browser, site: Site, **context: Any) -> Iterator[Page]
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on(
         "request",
-        lambda sent: None if sent.url.startswith((site.url, "blob:", "data:")) else elsewhere.append(sent.url),
+        lambda sent: (
+            None if sent.url.startswith((site.url, "blob:", "data:", *leads_to)) else elsewhere.append(sent.url)
+        ),
     )
     yield page
     page.context.close()

@@ -131,7 +131,9 @@ def test_our_modules_write_no_markup() -> None:
     """Texts of others become text nodes: no module of ours has a way to make markup or code of a text."""
     for module in (Path(pages.__file__).parent / "console").glob("*.js"):
         text = module.read_text(encoding="utf-8")
-        found = re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function|dangerously", text)
+        found = re.findall(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function|dangerously", text
+        )
         assert found == [], module.name
 
 
