@@ -25,7 +25,7 @@ export function Chart({ title, atRest, bars, layers, line, format, axis, columns
   const plot = useRef(null);
   const totals = bars.map((_, index) => layers.reduce((sum, { values }) => sum + values[index], 0));
   const shownLine = line !== null && Math.max(0, ...totals) >= line.value * SHOWN_SHARE ? line : null;
-  const told = at === null || at >= bars.length ? atRest : sentenceOf(at, bars, layers, totals, format);
+  const told = at === null || at >= bars.length ? atRest : sentenceOfBar(at, bars, layers, totals, format);
 
   useEffect(() => {
     const draw = () => {
@@ -89,7 +89,7 @@ function ChartTable({ title, bars, layers, totals, axis, columns }) {
   </div>`;
 }
 
-function sentenceOf(at, bars, layers, totals, format) {
+function sentenceOfBar(at, bars, layers, totals, format) {
   const whole = `${bars[at].name}: ${format(totals[at])}`;
   const parts = layers.filter(({ values }) => values[at] > 0).map(({ label, values }) => `${label} ${format(values[at])}`);
   return layers.length > 1 && parts.length > 0 ? `${whole} (${parts.join(", ")})` : whole;

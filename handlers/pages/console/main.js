@@ -4,6 +4,8 @@ import { AccessView, FirstKey } from "./access.js";
 import { openApi } from "./api.js";
 import { Header, ShownView, Told, Unreachable } from "./frame.js";
 import { forgetSecrets } from "./keyring.js";
+import { memosFirst, MemosView } from "./memos.js";
+import { overviewFirst, OverviewView } from "./overview.js";
 import { focusHeading } from "./parts.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { changed, changesOf, hrefOf, readRoute } from "./router.js";
@@ -12,7 +14,10 @@ import { SAID, sentenceOf } from "./texts.js";
 
 /** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` names what a view
     asks for at first, as [path, query] each, so that it is asked for at the same time as the session. */
-const SHOWN = {};
+const SHOWN = {
+  overview: { view: OverviewView, first: overviewFirst },
+  memos: { view: MemosView, first: memosFirst },
+};
 
 const ME = "/api/v1/auth/me";
 const START = readRoute();

@@ -32,7 +32,7 @@ export function OverviewView({ route, go, api }) {
   const isNew = standing.value !== null && standing.value.summary.totalCalls === 0;
   const shown = figures.value;
   const download = shown && (() => saveFigures(shown, namesOf(keys)));
-  return html`
+  return html`<div class="overview">
     <div class="view-head"><${Heading}>${USAGE_SAID.title}<//></div>
     <${Loaded} of=${standing}>
       ${({ limits }) => html`<${RefusedNow} limits=${limits} keys=${keys} /><${LeftSection} limits=${limits} />`}
@@ -47,7 +47,7 @@ export function OverviewView({ route, go, api }) {
       </div>`}
     <//>
     ${standing.value && !isNew && html`<p class="hint">${USAGE_SAID.inAll(standing.value.summary)} ${USAGE_SAID.testKeys}</p>`}
-  `;
+  </div>`;
 }
 
 function FirstMemo() {
