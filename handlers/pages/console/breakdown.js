@@ -15,7 +15,7 @@ const OTHERS_COLOUR = "--layer-others";
  * `note` is shown if these figures do not follow a filter.
  */
 export function Breakdown({ id, title, slots, bars, by, measure, nameOf, chosen, choose, note }) {
-  const { of, write } = measure;
+  const { of, write, plain } = measure;
   const groups = largestGroups(slots, of);
   const layers = layersOf(groups, nameOf);
   const values = layerValues(slots, layers, of);
@@ -26,7 +26,7 @@ export function Breakdown({ id, title, slots, bars, by, measure, nameOf, chosen,
     ${groups.length === 0
       ? html`<p class="hint">${USAGE_SAID.nothingInRange}</p>`
       : html`
-          <${Chart} title=${`${USAGE_SAID.chartTitle(measure.label, by)}, ${title.toLowerCase()}`} atRest="" bars=${bars}
+          <${Chart} title=${`${USAGE_SAID.chartTitle(measure.label, by)}, ${title.toLowerCase()}`} atRest=${chosen === "" ? USAGE_SAID.filterHint : ""} bars=${bars}
             layers=${layers.map((layer, index) => ({ ...layer, values: values[index] }))} line=${null} format=${write}
             axis=${figure} columns=${{ bar: USAGE_SAID.columns[by], total: measure.label }} />
           <ul class="groups">
@@ -36,15 +36,13 @@ export function Breakdown({ id, title, slots, bars, by, measure, nameOf, chosen,
                   onClick=${() => choose(chosen === name ? "" : name)}>
                   <span class=${`swatch swatch-${rank < MOST_LAYERS ? rank + 1 : "others"}`} aria-hidden="true"></span>
                   <span class="group-name">${nameOf(name)}</span>
-                  <span class="group-total">${write(total)}</span>
+                  <span class="group-total">${plain(total)}</span>
                   <span class="group-share">${percent(total / whole)}</span>
                 </button>
               </li>`,
             )}
           </ul>
-          ${chosen === ""
-            ? html`<p class="hint">${USAGE_SAID.filterHint}</p>`
-            : html`<${Button} onClick=${() => choose("")}>${USAGE_SAID.all}<//>`}
+          ${chosen !== "" && html`<${Button} onClick=${() => choose("")}>${USAGE_SAID.all}<//>`}
         `}
   </section>`;
 }

@@ -12,6 +12,7 @@ const AXIS_NAME_PX = 72;
 /** A limit is drawn if the highest bar has at least this share of it: further up it would press all bars flat. */
 const SHOWN_SHARE = 0.2;
 
+const HOUR_STEPS = [1, 2, 3, 6, 12, 24, 48, 96, 168];
 const AXIS_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 /**
@@ -60,7 +61,7 @@ export function Chart({ title, atRest, bars, layers, line, format, axis, columns
       onKeyDown=${onKeyDown} onBlur=${leave}></div>
     ${line !== null && shownLine === null && html`<p class="hint">${USAGE_SAID.lineIsAbove(line.label)}</p>`}
     <details>
-      <summary>${USAGE_SAID.asTable(title)}</summary>
+      <summary>${USAGE_SAID.asTable}<span class="unseen">: ${title}</span></summary>
       <${ChartTable} title=${title} bars=${bars} layers=${layers} totals=${totals} axis=${axis} columns=${columns} />
     </details>
   </figure>`;
@@ -121,7 +122,7 @@ function drawPlot(area, { bars, layers, totals, line, axis, look }) {
     width: area.clientWidth,
     height: area.clientHeight,
     legend: { show: false },
-    padding: [line === null ? 8 : 20, 16, 0, 0],
+    padding: [line === null ? 8 : 20, 24, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: { x: { time: false, range: [-0.5, bars.length - 0.5] }, y: { range: [0, most * 1.05] } },
     axes: [
@@ -129,7 +130,7 @@ function drawPlot(area, { bars, layers, totals, line, axis, look }) {
         ...axisStyle,
         grid: { show: false },
         size: 28,
-        splits: (plot) => namedBars(bars.length, plot.width),
+        splits: (plot) => namedBars(bars.length, plot.width, isHours(bars)),
         values: (_, indexes) => indexes.map((index) => bars[index].short),
       },
       {
@@ -175,12 +176,16 @@ function drawLine(plot, { value, label }, colour) {
   ctx.stroke();
   ctx.font = `${12 * pixels}px system-ui, sans-serif`;
   ctx.textAlign = "right";
-  ctx.fillText(label, bbox.left + bbox.width, y - 5 * pixels);
+  ctx.fillText(label, bbox.left + bbox.width, y - 7 * pixels);
   ctx.restore();
 }
 
-/** As many bars as there is room to name, evenly apart, the last one among them. */
-function namedBars(count, width) {
-  const step = Math.ceil(count / Math.max(1, Math.floor(width / AXIS_NAME_PX)));
+const isHours = (bars) => bars.some(({ short }) => short.includes(":"));
+
+/** As many bars as there is room to name, evenly apart: the last one among them, or of hours the midnights. */
+function namedBars(count, width, hours) {
+  const least = count / Math.max(1, Math.floor(width / AXIS_NAME_PX));
+  const step = hours ? HOUR_STEPS.find((one) => one >= least) : Math.ceil(least);
+  if (hours) return Array.from({ length: Math.ceil(count / step) }, (_, index) => index * step);
   return Array.from({ length: count }, (_, index) => index).filter((index) => (count - 1 - index) % step === 0);
 }

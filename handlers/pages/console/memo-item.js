@@ -29,20 +29,20 @@ export function MemoItem({ memo, keyName, focus, change, remove, tell, api }) {
   }
 
   return html`<li class="memo">
-    <div class="memo-head">
-      ${renaming
-        ? html`<${Rename} memo=${memo} send=${rename} cancel=${stopRenaming} />`
-        : html`<h3 ref=${title} tabindex="-1">${name}</h3>
-            <div class="memo-actions">
-              <${Button} kind="small" onClick=${() => setRenaming(true)}>${MEMO_SAID.rename}<span class="unseen"> ${name}</span><//>
-              <${Button} kind="small danger" onClick=${() => setDeleting(true)}>${MEMO_SAID.delete}<span class="unseen"> ${name}</span><//>
-            </div>`}
-    </div>
+    ${renaming
+      ? html`<${Rename} memo=${memo} send=${rename} cancel=${stopRenaming} />`
+      : html`<h3 ref=${title} tabindex="-1">${name}</h3>`}
     <${MemoFacts} memo=${memo} keyName=${keyName} />
     ${(memo.title !== null || memo.text.length > 60) && html`<${MemoText} text=${memo.text} />`}
-    ${memo.audio.status === "ready" && html`<${Player} url=${memo.audio.url} name=${name} />`}
     ${memo.audio.status === "processing" && html`<${BeingMade} look=${look} />`}
     ${memo.audio.status === "failed" && html`<${WhyFailed} memo=${memo} api=${api} />`}
+    <div class="memo-row">
+      ${memo.audio.status === "ready" && html`<${Player} url=${memo.audio.url} name=${name} />`}
+      <div class="memo-actions">
+        <${Button} kind="small" onClick=${() => setRenaming(true)}>${MEMO_SAID.rename}<span class="unseen"> ${name}</span><//>
+        <${Button} kind="small danger" onClick=${() => setDeleting(true)}>${MEMO_SAID.delete}<span class="unseen"> ${name}</span><//>
+      </div>
+    </div>
     ${deleting && html`<${DeleteDialog} name=${name} remove=${() => remove(memo)} close=${() => setDeleting(false)} />`}
   </li>`;
 }

@@ -37,16 +37,19 @@ export function OverviewView({ route, go, api }) {
     <${Loaded} of=${standing}>
       ${({ limits }) => html`<${RefusedNow} limits=${limits} keys=${keys} /><${LeftSection} limits=${limits} />`}
     <//>
-    ${isNew && html`<${FirstMemo} />`}
     ${range.problem && html`<${Notice} kind="warning" title=${USAGE_SAID.notThatRange} />`}
-    <${RangeBar} range=${range} today=${today} go=${go} download=${download} />
-    <${Loaded} of=${figures}>
-      ${() => html`<div class="figures" aria-busy=${String(figures.loading)}>
-        <p class="unseen" role="status">${figures.loading ? "" : USAGE_SAID.shown(shown.range)}</p>
-        <${FiguresOf} figures=${shown} limits=${standing.value?.limits} keys=${keys} route=${route} go=${go} />
-      </div>`}
-    <//>
-    ${standing.value && !isNew && html`<p class="hint">${USAGE_SAID.inAll(standing.value.summary)} ${USAGE_SAID.testKeys}</p>`}
+    ${isNew
+      ? html`<${FirstMemo} />`
+      : html`
+          <${RangeBar} range=${range} today=${today} go=${go} download=${download} />
+          <${Loaded} of=${figures}>
+            ${() => html`<div class="figures" aria-busy=${String(figures.loading)}>
+              <p class="unseen" role="status">${figures.loading ? "" : USAGE_SAID.shown(shown.range)}</p>
+              <${FiguresOf} figures=${shown} limits=${standing.value?.limits} keys=${keys} route=${route} go=${go} />
+            </div>`}
+          <//>
+          ${standing.value && html`<p class="hint">${USAGE_SAID.inAll(standing.value.summary)} ${USAGE_SAID.testKeys}</p>`}
+        `}
   </div>`;
 }
 
@@ -78,7 +81,7 @@ function FiguresOf({ figures, limits, keys, route, go }) {
       <h2 id="figures-title">${USAGE_SAID.figuresTitle}${filter.label && html`: ${USAGE_SAID.only(filter.label)}`}</h2>
       ${filter.label && html`<${Button} onClick=${() => go({ key: "", voice: "" })}>${USAGE_SAID.all}<//>`}
       <${MeasureTiles} slots=${slots} before=${before} only=${filter.name} range=${range} route=${route} go=${go} />
-      <${Chart} title=${USAGE_SAID.chartTitle(measure.label, range.by)} atRest=${USAGE_SAID.atRest(total, measure.write, range.days)}
+      <${Chart} title=${USAGE_SAID.chartTitle(measure.label, range.by)} atRest=${USAGE_SAID.atRest(total, measure.write, range)}
         bars=${names} layers=${[{ label: measure.label, colour: "--layer-1", values }]}
         line=${lineOf(measure, range, limits, filter)} format=${measure.write} axis=${figure}
         columns=${{ bar: USAGE_SAID.columns[range.by], total: measure.label }} />
@@ -99,13 +102,13 @@ function FiguresOf({ figures, limits, keys, route, go }) {
 function MeasureTiles({ slots, before, only, range, route, go }) {
   const chosen = route.measure in MEASURES ? route.measure : "calls";
   return html`<ul class="tiles">
-    ${Object.entries(MEASURES).map(([name, { label, of, write }]) => {
+    ${Object.entries(MEASURES).map(([name, { label, of, plain }]) => {
       const [now, then] = [slots, before].map((some) => of(totalOf(some, only)));
       return html`<li>
         <button type="button" class="tile" aria-pressed=${String(chosen === name)} onClick=${() => go({ measure: name })}>
           <span class="tile-label">${label}</span>
-          <span class="tile-value">${write(now)}</span>
-          <span class="tile-change">${USAGE_SAID.change(changeOf(now, then), range.days)}</span>
+          <span class="tile-value">${plain(now)}</span>
+          <span class="tile-change">${USAGE_SAID.change(changeOf(now, then), range)}</span>
         </button>
       </li>`;
     })}

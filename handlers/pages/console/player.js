@@ -44,7 +44,7 @@ export function SampleButton({ voice }) {
     await audio.current.play().catch((error) => error.name === "AbortError" || setState("broken"));
   }
 
-  return html`<${Button} onClick=${press}>${state === "playing" ? MEMO_SAID.stop : MEMO_SAID.hear(voice.name)}<//>
+  return html`<${Button} onClick=${press}>${state === "playing" ? MEMO_SAID.stop : MEMO_SAID.hear}<span class="unseen"> ${voice.name}</span><//>
     <p role="alert" class="sample-said">${state === "broken" && html`<span class="refused">${MEMO_SAID.noSample}</span>`}</p>`;
 }
 

@@ -20,7 +20,7 @@ export const MEMO_SAID = {
   longText: (most, has) => `A memo on your plan has at most ${counted(most, "character")}; this one has ${number(has)}.`,
   voice: "Voice",
   voiceOption: ({ name, description }) => `${name}: ${description.toLowerCase()}`,
-  hear: (name) => `Hear ${name}`,
+  hear: "Hear",
   stop: "Stop",
   noSample: "The sample cannot be played.",
   more: "Title and format",

@@ -2,6 +2,7 @@
 
 import { clock, counted, dateTime, number, utcDate, wait } from "./formats.js";
 
+const minutesOf = (minutes) => `${DECIMAL.format(minutes)}\u00a0min`;
 const DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const SHARE = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
@@ -14,18 +15,20 @@ const AND = new Intl.ListFormat("en", { type: "conjunction" });
 /** Days that a sentence lists by name before it says how many more there are. */
 const LISTED_DAYS = 3;
 
-/** How each figure is named and written. `of` takes it out of counts. */
+/** How each figure is named and written: in full, and `plain` where its name is beside it. `of` takes it out of counts. */
 export const MEASURES = {
-  calls: { label: "Memos", of: ({ calls }) => calls, write: (count) => counted(count, "memo") },
+  calls: { label: "Memos", of: ({ calls }) => calls, write: (count) => counted(count, "memo"), plain: number },
   characters: {
     label: "Characters",
     of: ({ characters }) => characters,
     write: (count) => counted(count, "character"),
+    plain: number,
   },
   audio: {
     label: "Audio",
     of: ({ audioSeconds }) => audioSeconds / 60,
-    write: (minutes) => `${DECIMAL.format(minutes)}\u00a0min`,
+    write: minutesOf,
+    plain: minutesOf,
   },
 };
 
@@ -74,18 +77,18 @@ export const USAGE_SAID = {
     long: "A range has at most 366 days.",
   },
   notThatRange: "The address names a range that cannot be shown, so the last 30 days are shown.",
-  spanOf: ({ from, to, days }) => `${utcDate(from)} – ${utcDate(to)}, ${counted(days, "day")}`,
+  spanOf: (range) => `${utcDate(range.from)} – ${utcDate(range.to)}, ${lengthOf(range)}`,
   download: "Download as CSV",
   downloaded: "The figures were saved as a file.",
   shown: ({ from, to }) => `Figures from ${utcDate(from)} to ${utcDate(to)} are shown.`,
 
-  figuresTitle: "Figures",
-  change: ({ kind, share }, days) => {
-    const before = `than in the ${counted(days, "day")} before`;
-    if (kind === "none") return `None in the ${counted(days, "day")} before either`;
-    if (kind === "new") return `None in the ${counted(days, "day")} before`;
-    if (kind === "same") return `As many as in the ${counted(days, "day")} before`;
-    return `${percent(share)} ${kind} ${before}`;
+  figuresTitle: "What was used",
+  change: ({ kind, share }, range) => {
+    const before = `in the ${lengthOf(range)} before`;
+    if (kind === "none") return `None ${before} either`;
+    if (kind === "new") return `None ${before}`;
+    if (kind === "same") return `As many as ${before}`;
+    return `${percent(share)} ${kind} than ${before}`;
   },
   only: (label) => `Only ${label}`,
   all: "Show all",
@@ -93,11 +96,11 @@ export const USAGE_SAID = {
   limitLine: (limit) => `Daily limit: ${number(limit)}`,
   keyLimitLine: (limit) => `This key's daily limit: ${number(limit)}`,
   lineIsAbove: (label) => `${label}, far above these bars.`,
-  asTable: (title) => `${title} as a table`,
+  asTable: "As a table",
   tableOf: (title) => `${title}, table`,
   barByBar: (title) => `${title}, bar by bar`,
   columns: { day: "Day (UTC)", week: "Week from", hour: "Hour (UTC)" },
-  atRest: (total, write, days) => `${write(total)} in ${counted(days, "day")}`,
+  atRest: (total, write, range) => `${write(total)} in ${lengthOf(range)}`,
 
   byKey: "By key",
   byVoice: "By voice",
@@ -109,7 +112,7 @@ export const USAGE_SAID = {
   share: "Share",
   notByBoth: "The figures are kept by key and by voice, not by both: this shows all keys.",
   notByBothVoices: "The figures are kept by key and by voice, not by both: this shows all voices.",
-  filterHint: "Press a name to see it alone.",
+  filterHint: "Press a name below to see it alone.",
   nothingInRange: "No memos were made in these days.",
   testKeys: "Memos of test keys are not counted.",
   inAll: ({ totalCalls, totalCharacters, avgCharactersPerCall }) =>
@@ -137,7 +140,7 @@ export function resetIn(resetAt, now = Date.now()) {
   const soon = seconds <= 86_400;
   const utc = `${soon ? "" : `on ${utcDate(resetAt)} `}at midnight UTC`;
   const isUtc = new Date(resetAt).getTimezoneOffset() === 0;
-  const own = isUtc ? "" : ` (${soon ? clock(resetAt) : dateTime(resetAt)} for you)`;
+  const own = isUtc ? "" : ` (${(soon ? clock(resetAt) : dateTime(resetAt)).replace(/ (?=[AP]M$)/, "\u00a0")} for you)`;
   return `${wait(seconds)}, ${utc}${own}`;
 }
 
@@ -156,6 +159,8 @@ export function barName({ start, end }, by) {
   const last = new Date(Date.parse(end) - 1);
   return { name: `${SHORT_DAY.format(at)} – ${utcDate(last.toISOString())}`, short: SHORT_DAY.format(at) };
 }
+
+const lengthOf = ({ name, days }) => (name === "12m" ? "12\u00a0months" : counted(days, "day"));
 
 function onDays(days) {
   const named = days.slice(0, LISTED_DAYS).map((day) => SHORT_DAY.format(new Date(day)));
