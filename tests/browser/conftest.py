@@ -1,4 +1,4 @@
-"""One browser for the whole folder: Playwright runs an event loop in the thread of the tests as long as it is open."""
+"""A browser for each module: Playwright runs an event loop in the thread of the tests as long as it is open."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser.sites import CHROMIUM, FLAGS, PATIENCE_MS, Site, serving, watched_page
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:

@@ -56,7 +56,6 @@ export function AccessView({ api, mail, note, enter, mailIsRead }) {
   const Shown = { login: LogIn, signup: SignUp, forgot: Forgot, reset: Reset, verify: Verify }[way];
   const shared = { api, email, setEmail, turn, enter, mailIsRead, token: mail && mail.token };
   return html`<div class="access">
-    ${!mail && html`<p class="claim">${ACCESS.claim}</p>`}
     ${said && html`<${Notice}><p>${said}</p><//>`}
     <${Shown} key=${way} ...${shared} />
   </div>`;
@@ -71,6 +70,7 @@ function LogIn({ api, email, setEmail, turn, enter }) {
   }
   const check = ({ email: given, password }) => only({ email: emailProblem(given), password: password ? "" : ACCESS.noPassword });
   return html`<${Heading}>${ACCESS.logIn}<//>
+    <p class="claim">${ACCESS.claim}</p>
     <${Form} send=${send} check=${check} label=${ACCESS.logIn} working=${ACCESS.loggingIn} aria-label=${ACCESS.logIn}>
       <${EmailField} defaultValue=${email} />
       <${Field} name="password" label=${ACCESS.password} type="password" autocomplete="current-password" required />
@@ -92,6 +92,7 @@ function SignUp({ api, email, setEmail, turn, enter }) {
   }
   const check = ({ email: given, password }) => only({ email: emailProblem(given), password: passwordProblem(password) });
   return html`<${Heading}>${ACCESS.signUp}<//>
+    <p class="claim">${ACCESS.claim}</p>
     <${Form} send=${send} check=${check} label=${ACCESS.signUp} working=${ACCESS.signingUp} aria-label=${ACCESS.signUp}>
       <${EmailField} defaultValue=${email} />
       <${NewPasswordField} name="password" label=${ACCESS.password} />
@@ -126,12 +127,12 @@ function Reset({ api, token, turn }) {
   const [over, setOver] = useState(false);
   async function send({ newPassword }) {
     try {
-      await api.post("/api/v1/auth/reset-password", { token, newPassword });
+      const { message } = await api.post("/api/v1/auth/reset-password", { token, newPassword });
+      turn("login", `${message}.`); // it may say that keys were revoked
     } catch (failure) {
       if (failure.field !== "token") throw failure;
-      return setOver(true);
+      setOver(true);
     }
-    turn("login", ACCESS.resetDone);
   }
   if (over) return html`<${LinkOver} next=${() => turn("forgot")} label=${ACCESS.askNew} />`;
   return html`<${Heading}>${ACCESS.reset}<//>

@@ -1,12 +1,15 @@
 // The page itself: whose session it is, which view is shown, and what is said of it.
 
 import { AccessView, FirstKey } from "./access.js";
-import { openApi } from "./api.js";
+import { AccountView } from "./account.js";
+import { ApiFailure, openApi } from "./api.js";
 import { Header, ShownView, Told, Unreachable } from "./frame.js";
 import { forgetSecrets } from "./keyring.js";
+import { KeysView, keysFirst } from "./keys.js";
 import { memosFirst, MemosView } from "./memos.js";
 import { overviewFirst, OverviewView } from "./overview.js";
 import { focusHeading } from "./parts.js";
+import { PlanView, planFirst } from "./plan.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { changed, changesOf, hrefOf, readRoute } from "./router.js";
 import { forgetSession, hadSession, noteSession, onSessionElsewhere } from "./session.js";
@@ -17,6 +20,9 @@ import { SAID, sentenceOf } from "./texts.js";
 const SHOWN = {
   overview: { view: OverviewView, first: overviewFirst },
   memos: { view: MemosView, first: memosFirst },
+  keys: { view: KeysView, first: keysFirst },
+  plan: { view: PlanView, first: planFirst },
+  account: { view: AccountView },
 };
 
 const ME = "/api/v1/auth/me";
@@ -64,6 +70,16 @@ function useSession(mayAsk) {
     }
   }
 
+  /** Ask anew how the account stands, behind what is shown. */
+  async function renew() {
+    try {
+      const { user: found } = await api.get(ME);
+      if (user.current && user.current.id === found.id) setNow((before) => ({ ...before, user: found }));
+    } catch (failure) {
+      if (!(failure instanceof ApiFailure)) throw failure; // all else shows where it matters: in the view's own requests
+    }
+  }
+
   useEffect(() => {
     const shown = (event) => event.persisted && user.current && ask(); // out of the browser's cache of whole pages
     const stop = onSessionElsewhere((id) => {
@@ -75,7 +91,7 @@ function useSession(mayAsk) {
   }, []);
 
   sessionEnded = () => leave(SAID.ended);
-  return { ...now, enter, leave, ask };
+  return { ...now, enter, leave, ask, renew };
 }
 
 /** The route of the address bar, and what changes it. A mail's token leaves the bar at once: it stays in no history. */
@@ -154,7 +170,7 @@ function Console() {
     if (apiKey) return html`<${FirstKey} user=${user} apiKey=${apiKey} tell=${tell} done=${() => enter(user)} />`;
     if (!SHOWN[name]) return null;
     const shared = { session: user, route: { ...route, view: name }, go, api, tell };
-    const own = { enter, leave: session.leave };
+    const own = { renew: session.renew, leave: session.leave, logOut };
     return html`<${ShownView} key=${`${name} ${user.id}`} view=${SHOWN[name].view} shared=${{ ...shared, ...own }} />`;
   }
 

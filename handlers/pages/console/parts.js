@@ -109,10 +109,12 @@ export function Form({ send, check = () => ({}), label, working, kind = "primary
 
   return html`<form ref=${form} novalidate onSubmit=${submit} ...${rest}>
     <${Refused.Provider} value=${refused}>${children}<//>
-    <div role="alert">${refused && !refused.field && html`<p class="refused">${refused.message}</p>`}</div>
-    <div class="actions">
-      <${Button} type="submit" kind=${kind} busy=${busy}>${busy ? working : label}<//>
-      ${aside}
+    <div>
+      <div role="alert">${refused && !refused.field && html`<p class="refused">${refused.message}</p>`}</div>
+      <div class="actions">
+        <${Button} type="submit" kind=${kind} busy=${busy}>${busy ? working : label}<//>
+        ${aside}
+      </div>
     </div>
   </form>`;
 }

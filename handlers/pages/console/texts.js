@@ -79,7 +79,6 @@ export const ACCESS = {
   resetHint: "All sessions of the account end, on every device.",
   setPassword: "Set the password",
   settingPassword: "Setting the password…",
-  resetDone: "Your password is changed. Log in with the new one.",
   linkOver: "This link does not work any more: each works once, and for a limited time.",
   askNew: "Ask for a new link",
   verify: "Confirm your e-mail address",
