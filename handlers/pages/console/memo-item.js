@@ -31,9 +31,9 @@ export function MemoItem({ memo, keyName, focus, change, remove, tell, api }) {
   return html`<li class="memo">
     ${renaming
       ? html`<${Rename} memo=${memo} send=${rename} cancel=${stopRenaming} />`
-      : html`<h3 ref=${title} tabindex="-1">${name}</h3>`}
+      : html`<h3 ref=${title} tabindex="-1" class=${memo.title === null ? "unseen" : ""}>${name}</h3>`}
+    <${MemoText} text=${memo.text} />
     <${MemoFacts} memo=${memo} keyName=${keyName} />
-    ${(memo.title !== null || memo.text.length > 60) && html`<${MemoText} text=${memo.text} />`}
     ${memo.audio.status === "processing" && html`<${BeingMade} look=${look} />`}
     ${memo.audio.status === "failed" && html`<${WhyFailed} memo=${memo} api=${api} />`}
     <div class="memo-row">

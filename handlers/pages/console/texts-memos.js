@@ -28,7 +28,7 @@ export const MEMO_SAID = {
   format: "Audio format",
   formats: { mp3: "MP3", wav: "WAV", opus: "Opus" },
   key: "API key",
-  pageKey: "A key for this page, which ends in an hour",
+  pageKey: "A key for this page, for an hour",
   pageKeyHint: "Memos are made with an API key. This page makes one that can only make memos, and keeps it until you close the tab.",
   renewedKeyHint: "Memos are made with an API key. This page replaces the key “Console” that it made before.",
   otherKey: "Another key of mine",

@@ -40,7 +40,7 @@ export const USAGE_SAID = {
   today: "Today",
   thisMonth: "This month",
   left: ({ limit, remaining }) => (limit === "unlimited" ? "No limit" : `${number(remaining)} of ${number(limit)}`),
-  leftUnit: (remaining) => (remaining === 1 ? "memo left" : "memos left"),
+  leftUnit: (remaining) => (remaining === 1 ? "memo\u00a0left" : "memos\u00a0left"),
   used: (used) => `${counted(used, "memo")} made.`,
   meter: (name) => `${name}: memos made of the limit`,
   perMemo: (most) =>
