@@ -171,8 +171,10 @@ function saveFigures({ range, byKey, byVoice }, names) {
     bars.flatMap(({ start, end, groups }) =>
       [...groups]
         .filter(([, { calls }]) => calls > 0)
+        .map(([id, counts]) => [names[by](id), counts])
+        .sort(([one], [other]) => (one < other ? -1 : 1))
         .map(([name, { calls, characters, audioSeconds }]) => [
-          start, end, by, names[by](name), calls, characters, Math.round(audioSeconds * 1000) / 1000,
+          start, end, by, name, calls, characters, Math.round(audioSeconds * 1000) / 1000,
         ]),
     ),
   );
