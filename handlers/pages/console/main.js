@@ -6,6 +6,8 @@ import { ApiFailure, openApi } from "./api.js";
 import { Header, ShownView, Told, Unreachable } from "./frame.js";
 import { forgetSecrets } from "./keyring.js";
 import { KeysView, keysFirst } from "./keys.js";
+import { memosFirst, MemosView } from "./memos.js";
+import { overviewFirst, OverviewView } from "./overview.js";
 import { focusHeading } from "./parts.js";
 import { PlanView, planFirst } from "./plan.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
@@ -16,6 +18,8 @@ import { SAID, sentenceOf } from "./texts.js";
 /** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` names what a view
     asks for at first, as [path, query] each, so that it is asked for at the same time as the session. */
 const SHOWN = {
+  overview: { view: OverviewView, first: overviewFirst },
+  memos: { view: MemosView, first: memosFirst },
   keys: { view: KeysView, first: keysFirst },
   plan: { view: PlanView, first: planFirst },
   account: { view: AccountView },

@@ -2,7 +2,7 @@
 // that they work below a stage and a base path. Tokens of mails are in the fragment, which no server sees.
 
 const KEPT = ["range"]; // goes along to another view; all else is that view's own
-const STATE = ["view", "range", "key", "voice"];
+const STATE = ["view", "range", "by", "measure", "key", "voice"];
 
 export function readRoute({ search, hash } = window.location) {
   const query = new URLSearchParams(search);
