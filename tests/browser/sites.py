@@ -83,9 +83,7 @@ async def at_once(_: float) -> None:
 
 
 @contextmanager
-def serving(
-    store_name: str = "memory", environ: Mapping[str, str] | None = None, **services: Any
-) -> Iterator[Site]:
+def serving(store_name: str = "memory", environ: Mapping[str, str] | None = None, **services: Any) -> Iterator[Site]:
     """Serve all functions on one store: "memory", or "micro" for HYPR Micro's stand-in; `services` as Services.on's."""
     clock = FakeClock(datetime.now(UTC))
     listening = socket.create_server(("127.0.0.1", 0))

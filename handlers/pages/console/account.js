@@ -4,7 +4,7 @@ import { NewPasswordField, passwordProblem } from "./access.js";
 import { Button, Dialog, Field, Form, Heading, useAlive } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
 import { SAID, VIEWS, sentenceOf } from "./texts.js";
-import { ACCOUNT } from "./texts_account.js";
+import { ACCOUNT } from "./texts-account.js";
 
 export function AccountView({ session, api, tell, renew, leave, logOut }) {
   const shared = { session, api, tell, leave };

@@ -3,7 +3,7 @@
 import { Check, Dialog, Field, Form, Button } from "./parts.js";
 import { html, useState } from "./preact.js";
 import { SAID } from "./texts.js";
-import { GRACES, KEYS, LIMITS, SCOPES } from "./texts_keys.js";
+import { GRACES, KEYS, LIMITS, SCOPES } from "./texts-keys.js";
 
 const HIGHEST = 1_000_000_000;
 

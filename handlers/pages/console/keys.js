@@ -5,7 +5,7 @@ import { dropSecret, keepSecret } from "./keyring.js";
 import { Button, Copy, Empty, Heading, Loaded, Notice, Time, useLoaded } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { VIEWS } from "./texts.js";
-import { KEYS, LIMITS, SCOPES } from "./texts_keys.js";
+import { KEYS, LIMITS, SCOPES } from "./texts-keys.js";
 
 const LIST = "/api/keys";
 const PLAN_LIMITS = "/api/v1/usage/limits";
