@@ -9,8 +9,11 @@ import { ACCOUNT } from "./texts-account.js";
 export function AccountView({ session, api, tell, renew, leave, logOut }) {
   const shared = { session, api, tell, leave };
   useEffect(() => {
-    if (!session.emailVerified) renew(); // the link may have been opened in the meantime, on another device
-  }, []);
+    if (session.emailVerified) return undefined;
+    const seen = () => document.hidden || renew(); // back from the mail, whose link may have been opened
+    document.addEventListener("visibilitychange", seen);
+    return () => document.removeEventListener("visibilitychange", seen);
+  }, [session.emailVerified]);
   return html`<div class="view-head"><${Heading}>${VIEWS.account}<//></div>
     <div class="sections settings">
       <${Address} ...${shared} />

@@ -66,6 +66,7 @@ function useSession(mayAsk) {
     try {
       enter((await api.get(ME)).user);
     } catch (failure) {
+      api.forget();
       if (failure.kind !== "ended") setNow({ state: "failed", user: null, apiKey: null, note: "", failure });
     }
   }
