@@ -184,7 +184,7 @@ class Rehearsal:
         logs = self._call("GET", "/api/v1/usage", 200, token=key)
         expect("memo_created" in [each["action"] for each in logs["logs"]], "the memo is not in the usage logs")
         self._call("GET", "/api/v1/billing/tiers", 200)
-        self._call("GET", "/usage", 200)
+        self._call("GET", "/app", 200)
         self._call("GET", "/nothing", 404)
         self._call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
         return {"key": key, "token": token, "user": signed["user"]["id"]}

@@ -202,11 +202,11 @@ def prefilled_path(path: str, operation: Any) -> str:
 
 
 @pytest.mark.anyio
-async def test_gateway_leads_from_the_root_to_the_usage_page() -> None:
-    """`GET /` is a redirect to the page, not a bare 404."""
+async def test_gateway_leads_from_the_root_to_the_console() -> None:
+    """`GET /` is a redirect to the console, not a bare 404."""
     async with gateway_client() as client:
         response = await client.get("/", follow_redirects=True)
-    assert (response.status_code, response.url.path) == (200, "/usage")
+    assert (response.status_code, response.url.path) == (200, "/app")
 
 
 @pytest.mark.anyio

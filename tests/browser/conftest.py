@@ -1,0 +1,29 @@
+"""A browser for each module: Playwright runs an event loop in the thread of the tests as long as it is open."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.sites import CHROMIUM, FLAGS, PATIENCE_MS, Site, serving, watched_page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=False)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["memory", "micro"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    with serving(request.param) as site:
+        yield site
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    with watched_page(browser, site) as page:
+        yield page
