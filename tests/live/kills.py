@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from shared.core.request import REQUEST_S
 from shared.micro import Direct, MicroClient
-from shared.micro_connections import http_client
+from shared.micro_connections import MicroConnections
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store
 from tests.live.agreement import check_agreement, reconcile
@@ -39,8 +39,8 @@ async def run(checkout: Path) -> None:
         await server.start()
         await asyncio.gather(one.start(), two.start())
         front = Front(one.url, two.url)
-        async with http_client(server.url) as http:
-            store = MicroStore(MicroClient(http, Direct(url=server.url, api_key=MICRO_KEY)))
+        async with MicroConnections(server.url) as wire:
+            store = MicroStore(MicroClient(wire, Direct(url=server.url, api_key=MICRO_KEY)))
             site = _Site(
                 server=server,
                 gateways=(one, two),
