@@ -22,6 +22,7 @@ HEAVY: Final = frozenset(
         "aws_lambda_powertools",
         "boto3",
         "botocore",
+        "h11",
         "httpcore",
         "httpx",
         "pydantic.v1",
@@ -160,10 +161,12 @@ def test_first_event_compiles_no_pattern() -> None:
 def test_first_event_imports_nothing_on_micro(handler: str) -> None:
     """The client is imported ahead."""
     started = container(handler, IN_LAMBDA | MICRO)
-    assert started.heavy >= {"httpx", "httpcore", "shared.micro"}
+    assert started.heavy >= {"h11", "shared.micro"}
     assert not started.heavy & {
         "argon2",
         "boto3",
+        "httpcore",
+        "httpx",
         "pydantic.v1",
         "shared.usage.reports",
         "shared.stores.memory.store",

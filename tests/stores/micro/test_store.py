@@ -11,7 +11,7 @@ import pytest
 
 from shared.core.concurrency import gather_settled
 from shared.micro import Direct, MicroClient
-from shared.micro_connections import http_client
+from shared.micro_connections import MicroConnections
 from shared.micro_errors import MicroError
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Key, Row, Store, StoreNotReady, StoreUnavailable
@@ -54,8 +54,8 @@ if LIVE_URL:
     class TestMicroStoreOnALiveServer(StoreContract):
         @pytest.fixture
         async def client(self) -> AsyncIterator[MicroClient]:
-            async with http_client(LIVE_URL) as http:
-                yield MicroClient(http, Direct(url=LIVE_URL, api_key=LIVE_KEY), timeout_s=30.0)
+            async with MicroConnections(LIVE_URL) as wire:
+                yield MicroClient(wire, Direct(url=LIVE_URL, api_key=LIVE_KEY), timeout_s=30.0)
 
         @pytest.fixture
         async def store(self, client: MicroClient, prefix: str) -> AsyncIterator[Store]:
