@@ -13,7 +13,7 @@ from tests.browser.sites import CHROMIUM, FLAGS, PATIENCE_MS, log_in, serving, w
 
 PICTURE: Final = Path(__file__).resolve().parents[2] / "docs" / "images" / "console.png"
 WIDTH: Final = 1120
-HEIGHT: Final = 920
+HEIGHT: Final = 1180
 
 
 def main() -> None:
