@@ -33,13 +33,13 @@ from shared.mail.console import ConsoleMailer
 from shared.memos.speaking import NotYet
 from shared.services import Services, build_services
 from shared.speech.opening import open_speakers
-from shared.stores.opening import open_store
+from shared.stores.opening import OpenedStore, open_store
 from shared.stores.port import StoreError
 from shared.tables import TABLES
 from shared.web.error_answers import EXCEPTION_HANDLERS
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
-from shared.web.startup import BuildServices
+from shared.web.startup import BuildServices, check_exposure
 from tools.dev_mails import PATH as MAILS
 from tools.dev_mails import POLICY, mails_app
 from tools.serving import AnnouncedServer, Impossible
@@ -150,10 +150,7 @@ def _run(options: argparse.Namespace) -> int:
         return 2
 
     async def check() -> None:
-        try:
-            await opened.store.verify(TABLES)
-        except StoreError as exc:
-            raise Impossible(f"the store cannot be used: {exc}") from exc
+        await verify(opened, settings)
         await _go_on(built(settings))
 
     mailer = ConsoleMailer() if settings.mail.choice is MailChoice.CONSOLE else None
@@ -165,6 +162,15 @@ def _run(options: argparse.Namespace) -> int:
     gateway = local_gateway(environ, built, mailer=mailer)
     AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
     return 0
+
+
+async def verify(opened: OpenedStore, settings: Settings) -> None:
+    """Check the tables, and that the store is not open to all, as a container's start does. Raises Impossible."""
+    try:
+        await opened.store.verify(TABLES)
+        await check_exposure(settings, opened.is_open_to_all)
+    except StoreError as exc:
+        raise Impossible(f"the store cannot be used: {exc}") from exc
 
 
 async def _go_on(services: Services) -> None:

@@ -36,6 +36,9 @@ _TAGS: Final = {
     "script": ("script", "<script>"),
     "module": ("script", '<script type="module">'),
 }
+_SOURCE_MAP: Final = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
+"""Names a file that is not served: a browser's tools would ask for it, and complain."""
+
 _NO_GZIP: Final = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*$")
 
 
@@ -115,7 +118,7 @@ def web_page() -> WebPage:
         kind, file = str(match.lastgroup), match[match.lastgroup or 0]
         if kind == "notice":
             return f"<!-- {_read(file)} -->"
-        text = joined(_FILES / file) if kind == "module" else _read(file)
+        text = joined(_FILES / file) if kind == "module" else _SOURCE_MAP.sub("", _read(file))
         tag, opening = _TAGS[kind]
         hashes[tag].append(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
         return f"{opening}{text}</{tag}>"

@@ -105,7 +105,7 @@ class FailedMemos:
             await gather_settled(self._log(Action.MEMO_FAILED, request, code=code), self._log(kind, request, code=code))
 
     async def _record_refusal(self, request: MemoRequest, refusal: DailyLimitExceeded) -> None:
-        """Record the first refusal of a window. `of` says that the limit is the key's own: its code is the owner's too."""
+        """Record the first refusal of a window. `of` says that the limit is the key's own; the code is the same."""
         with best_effort("a refusal could not be counted", user_id=request.key.user_id):
             if await self._quotas.refused(request.key, request.at, refusal) == 1:
                 of_key = {"of": "key"} if isinstance(refusal, KeyLimitExceeded) else {}

@@ -1,4 +1,4 @@
-"""An account with a past: memos of some months, by several keys and voices, with quiet weekends and one day at the limit."""
+"""An account with a past: memos of months, by several keys and voices, with quiet weekends and a day at the limit."""
 
 from datetime import timedelta
 from random import Random

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.port import Store, StoreUnavailable
+from shared.web.middleware import App, Receive, Scope, Send
 from tests.fakes.mails import CaughtMails
 from tests.fakes.stripe_network import StripeTransport
 from tests.fakes.stripe_server import FakeStripe
@@ -82,9 +83,19 @@ async def at_once(_: float) -> None:
     """Answer forgot-password without its wait."""
 
 
+def below(stage: str, app: App) -> App:
+    """The app below a stage, as API Gateway's own addresses have one: `/prod/app`. "": at the root."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        await app({**scope, "path": path.removeprefix(stage)}, receive, send)
+
+    return serve
+
+
 @contextmanager
 def serving(
-    store_name: str = "memory", environ: Mapping[str, str] | None = None, **services: Any
+    store_name: str = "memory", environ: Mapping[str, str] | None = None, *, stage: str = "", **services: Any
 ) -> Iterator[Site]:
     """Serve all functions on one store: "memory", or "micro" for HYPR Micro's stand-in; `services` as Services.on's."""
     clock = FakeClock(datetime.now(UTC))
@@ -94,7 +105,7 @@ def serving(
         return clock.at.timestamp()
 
     stripe = FakeStripe(now=now)
-    site = Site(url=f"http://localhost:{listening.getsockname()[1]}", clock=clock, stripe=stripe)
+    site = Site(url=f"http://localhost:{listening.getsockname()[1]}{stage}", clock=clock, stripe=stripe)
     passwords = cheap_passwords()
 
     async def pause() -> None:
@@ -118,7 +129,7 @@ def serving(
 
     with STORES[store_name](pause, clock) as store:
         gateway = local_gateway({"PUBLIC_URL": site.url, **(environ or {})}, build_on(store))
-        server = uvicorn.Server(uvicorn.Config(gateway, log_config=None, lifespan="off", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(below(stage, gateway), log_config=None, lifespan="off", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started:
@@ -135,7 +146,8 @@ def watched_page(browser: Browser, site: Site, *, leads_to: tuple[str, ...] = ()
 
     Chromium itself reports each refused request; which requests are refused is the tests' business.
     """
-    page = browser.new_page(base_url=site.url, **({"viewport": {"width": 1280, "height": 900}} | context))
+    opened = browser.new_context(base_url=site.url, **({"viewport": {"width": 1280, "height": 900}} | context))
+    page = opened.new_page()
     page.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
     elsewhere: list[str] = []

@@ -2,10 +2,11 @@
 
 import subprocess
 
+import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.sites import EMAIL, PASSWORD, Site, log_in, needs_chromium
+from tests.browser.sites import EMAIL, PASSWORD, Site, axe_findings, log_in, needs_chromium, scrolls_sideways
 
 pytestmark = needs_chromium
 
@@ -52,8 +53,115 @@ def test_log_in_says_what_is_wrong_and_log_out_hides_all(page: Page, site: Site)
     log_in(page)
     expect(page.get_by_text(EMAIL)).to_be_visible()
     page.goto("/app?view=account")
-    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Log out", exact=True).click()
     expect(page.get_by_text("You are logged out.")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
     assert EMAIL not in page.content()
+
+
+def test_forgotten_password_is_set_by_a_mailed_link(page: Page, site: Site) -> None:
+    """Opening the link twice, as scanners do, changes nothing; the new password logs in, and the link works once."""
+    token = site.sign_up()["token"]
+    page.goto("/app")
+    page.get_by_role("button", name="Forgot your password?").click()
+    page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_role("button", name="Send the link").click()
+    expect(page.get_by_role("heading", name="Look into your inbox")).to_be_focused()
+    expect(page.get_by_role("status").first).to_contain_text(f"If there is an account with {EMAIL}")
+    link = site.link("reset")
+    for _ in range(2):
+        page.goto("about:blank")
+        page.goto(link)
+        expect(page.get_by_role("heading", name="Choose a new password")).to_be_visible()
+        assert page.url == f"{site.url}/app", "the token is in no history"
+    with site.api(token) as api:
+        assert api.get("/api/v1/auth/me").status_code == 200
+    page.get_by_label("New password", exact=True).fill("short")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_label("New password", exact=True)).to_be_focused()
+    page.get_by_label("New password", exact=True).fill(NEW)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_text("Password reset. Log in with the new one.")).to_be_visible()
+    with site.api(token) as api:
+        assert api.get("/api/v1/auth/me").status_code == 401
+    page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill(NEW)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    page.goto(link)
+    page.get_by_label("New password", exact=True).fill(NEW)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("This link does not work any more")
+    page.get_by_role("button", name="Ask for a new link").click()
+    expect(page.get_by_role("button", name="Send the link")).to_be_visible()
+
+
+@pytest.mark.parametrize("site", ["memory"], indirect=True)
+def test_forms_help_password_managers_and_screen_readers(page: Page) -> None:
+    """Fields say what they are for; the accessibility tree is what a reader hears; axe finds nothing, light or dark."""
+    page.goto("/app")
+    expect(page.get_by_label("E-mail address")).to_have_attribute("autocomplete", "username")
+    expect(page.get_by_label("Password", exact=True)).to_have_attribute("autocomplete", "current-password")
+    expect(page.locator("body")).to_match_aria_snapshot("""
+      - link "Skip to the content"
+      - banner: Agent Talk
+      - main:
+        - heading "Log in" [level=1]
+        - paragraph: Text in, speech out, for your agents and programs.
+        - form "Log in":
+          - text: E-mail address
+          - textbox "E-mail address"
+          - text: Password
+          - textbox "Password"
+          - button "Show password"
+          - button "Log in"
+        - paragraph:
+          - button "Forgot your password?"
+          - text: New here?
+          - button "Create an account"
+    """)
+    page.get_by_role("button", name="Show password").click()
+    expect(page.get_by_label("Password", exact=True)).to_have_attribute("type", "text")
+    for way in ("Create an account", None):
+        if way is not None:
+            page.get_by_role("button", name=way).click()
+            page.get_by_role("button", name=way).click()
+            expect(page.get_by_label("Password", exact=True)).to_have_attribute("autocomplete", "new-password")
+        page.set_viewport_size({"width": 320, "height": 640})
+        assert not scrolls_sideways(page)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert axe_findings(page) == []
+
+
+@pytest.mark.parametrize("site", ["memory"], indirect=True)
+def test_too_many_attempts_say_when_to_try_again(page: Page, site: Site) -> None:
+    """The eleventh attempt is refused with its time, whatever its password."""
+    site.sign_up()
+    for _ in range(10):
+        wrong = {"email": EMAIL, "password": "not the password"}
+        assert httpx.post(f"{site.url}/api/v1/auth/login", json=wrong).status_code == 401
+    log_in(page)
+    expect(page.get_by_role("alert")).to_contain_text("Too many attempts. Try again in")
+    expect(page.get_by_role("alert")).to_contain_text("minute")
+
+
+@pytest.mark.parametrize("site", ["memory"], indirect=True)
+def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> None:
+    """As long as the answer is not there, further presses do nothing; what was typed stays."""
+    held: list[Route] = []
+    page.route("**/api/v1/auth/signup", held.append)
+    page.goto("/app")
+    page.get_by_role("button", name="Create an account").click()
+    page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    button = page.get_by_role("button", name="Creating your account…")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    button.click()
+    page.keyboard.press("Enter")
+    (sent,) = held
+    sent.continue_()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your account is ready")
+    assert len(site.mails.to(EMAIL, "verify")) == 1

@@ -69,7 +69,7 @@ def test_password_change_ends_other_sessions_only(page: Page, site: Site, token:
     page.get_by_role("button", name="Log out on this device").click()
     expect(page.get_by_text("You are logged out.")).to_be_visible()
     log_in(page, password=NEW)
-    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
 
 
 def test_export_is_a_file_of_all_parts(page: Page, token: str, tmp_path: Path) -> None:

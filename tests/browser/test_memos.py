@@ -26,7 +26,7 @@ LOOKS: Final = 24
 """After so many looks at a long memo the page waits to be told to look again."""
 
 LONGEST_WAIT_MS: Final = 30_000
-HOSTILE: Final = '<img src=x onerror=alert(1)>"\'&lt;script>'
+HOSTILE: Final = "<img src=x onerror=alert(1)>\"'&lt;script>"
 
 
 @pytest.fixture(params=["memory", "micro"])
@@ -189,9 +189,9 @@ def test_form_says_what_is_wrong_beside_the_field(page: Page, site: Site) -> Non
     expect(page.get_by_label("API key", exact=True)).to_be_focused()
     pasted.fill(limited)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert").filter(has_text="This API key's limit of 1 memos a day is reached")).to_contain_text(
-        "at midnight UTC"
-    )
+    expect(
+        page.get_by_role("alert").filter(has_text="This API key's limit of 1 memos a day is reached")
+    ).to_contain_text("at midnight UTC")
     expect(text).to_have_value("Hello")
     assert axe_findings(page) == []
 

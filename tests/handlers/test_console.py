@@ -98,7 +98,8 @@ def test_policy_allows_the_consoles_own_code_alone(answer: Answer, outline: Outl
         "trusted-types": ["'none'"],
         "media-src": ["'self'", "https://api.example.org"],
     }
-    assert len(outline.texts["script"]) == 3
+    assert len(outline.texts["script"]) == 5
+    assert "sourceMappingURL" not in answer.body.decode()
 
 
 def test_console_plays_what_the_audio_place_serves(new_world: NewWorld) -> None:

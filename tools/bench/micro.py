@@ -27,7 +27,7 @@ from tests.fakes.standin_network import Recorder
 from tests.live.crowd import Owner, api_on, fill
 from tests.live.people import MEMO
 from tests.live.processes import MICRO_KEY, add_checkout, checkout, micro_server
-from tests.live.wire import Wire, bulk_client, measured_client
+from tests.live.wire import MeasuredWire, bulk_client, measured_client
 
 LATENCY_S: Final = 0.02
 USERS: Final = 100
@@ -46,7 +46,7 @@ class Baseline:
     It writes over documents of its own, so that the tables stay as large as they are.
     """
 
-    http: httpx.AsyncClient = field(repr=False)
+    wire: MeasuredWire = field(repr=False)
     ids: Ids = field(default_factory=Ids)
 
     async def begin(self) -> None:
@@ -81,9 +81,11 @@ class Baseline:
         return [document["value"]["doc"] for document in found["docs"]]
 
     async def _send(self, method: str, path: str, body: Json | None = None) -> Any:
-        answer = await self.http.request(method, f"/api/dbs/{path}", json=body)
-        answer.raise_for_status()
-        return answer.json()
+        content = None if body is None else json.dumps(body).encode()
+        headers = [(b"authorization", f"Bearer {MICRO_KEY}".encode()), (b"content-type", b"application/json")]
+        answer = await self.wire.send(method, f"/api/dbs/{path}", headers=headers, content=content, within_s=30)
+        assert answer.status < 300, answer
+        return json.loads(answer.content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +119,12 @@ async def _measure(server_dir: Path) -> None:
         async with bulk_client(server.url) as filling:
             owners = await fill(MicroStore(filling, timeout_s=600), users=USERS, keys=KEYS, memos=MEMOS, told=_untold)
         recorder = Recorder()
-        headers = {"Authorization": f"Bearer {MICRO_KEY}"}
         async with (
             measured_client(server.url, recorder, latency_s=LATENCY_S) as client,
-            httpx.AsyncClient(
-                transport=Wire(recorder, latency_s=LATENCY_S), base_url=server.url, headers=headers, timeout=30
-            ) as http,
+            MeasuredWire(server.url, recorder, latency_s=LATENCY_S) as wire,
             api_on(MicroStore(client)) as api,
         ):
-            baseline = Baseline(http=http)
+            baseline = Baseline(wire=wire)
             await baseline.begin()
             ours = Ours(services=Services.on(MicroStore(client), Settings()), api=api)
             await _table(client, recorder, ours, baseline, owners)

@@ -88,9 +88,10 @@ export function openApi(onEnded) {
 
   /** Send a GET before its view is there, so that a first view takes one round of requests. */
   function ahead(path, query) {
+    const url = urlOf(path, query);
     const answer = ask("GET", path, query, undefined);
-    answer.catch(() => {}); // the first who asks gets the failure
-    begun.set(urlOf(path, query), answer);
+    answer.catch(() => begun.delete(url)); // an old failure must not be what a later request gets
+    begun.set(url, answer);
   }
 
   return {

@@ -66,6 +66,7 @@ function useSession(mayAsk) {
     try {
       enter((await api.get(ME)).user);
     } catch (failure) {
+      api.forget();
       if (failure.kind !== "ended") setNow({ state: "failed", user: null, apiKey: null, note: "", failure });
     }
   }
@@ -150,7 +151,8 @@ function Console() {
 
   function mailIsRead() {
     mailDone();
-    if (state === "out" && hadSession()) session.ask();
+    if (state === "in") session.renew();
+    else if (hadSession()) session.ask();
   }
 
   function followed(event) {

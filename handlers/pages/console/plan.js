@@ -6,7 +6,7 @@ import { Button, Dialog, Form, Heading, Loaded, Notice, useAlive, useLoaded } fr
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { addressOf } from "./router.js";
 import { SAID, VIEWS, sentenceOf } from "./texts.js";
-import { PLAN, STANDING, featuresOf } from "./texts_plan.js";
+import { PLAN, STANDING, featuresOf } from "./texts-plan.js";
 
 const TIERS = "/api/v1/billing/tiers";
 const SUBSCRIPTION = "/api/v1/billing/subscription";

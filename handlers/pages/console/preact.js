@@ -1,14 +1,6 @@
-// Preact with htm, which vendor/ holds: the page executes it before the modules. Texts become text nodes, never markup.
+// Preact and htm, which vendor/ holds: the page executes them before the modules. Texts become text nodes, never markup.
 
-export const {
-  createContext,
-  html,
-  render,
-  useContext,
-  useEffect,
-  useErrorBoundary,
-  useLayoutEffect,
-  useMemo,
-  useRef,
-  useState,
-} = globalThis.htmPreact;
+export const { createContext, render } = globalThis.preact;
+export const { useContext, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useRef, useState } =
+  globalThis.preactHooks;
+export const html = globalThis.htm.bind(globalThis.preact.h);
