@@ -1,7 +1,6 @@
 // The way in: sign up, log in, a new password, and what links of mails lead to. Opening a link changes nothing, since
 // scanners open links too: each form sends on a press.
 
-import { idempotencyKey } from "./api.js";
 import { keepSecret } from "./keyring.js";
 import { Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
@@ -86,7 +85,7 @@ function SignUp({ api, email, setEmail, turn, enter }) {
     setEmail(values.email);
     const body = { email: values.email, password: values.password };
     const { user, apiKey } = await api
-      .post("/api/v1/auth/signup", body, { headers: { "Idempotency-Key": idempotencyKey() } })
+      .post("/api/v1/auth/signup", body)
       .catch((failure) => reworded(failure, "CONFLICT", ACCESS.taken));
     enter(user, apiKey);
   }

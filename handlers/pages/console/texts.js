@@ -4,6 +4,9 @@ import { clock, counted, dateTime, wait } from "./formats.js";
 
 export const VIEWS = { overview: "Overview", memos: "Memos", keys: "API keys", plan: "Plan", account: "Account" };
 
+/** In the navigation, whose five names share the width of a phone. */
+export const WAYS = { ...VIEWS, keys: "Keys" };
+
 export const SAID = {
   brand: "Agent Talk",
   skip: "Skip to the content",
