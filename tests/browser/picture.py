@@ -11,9 +11,8 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser.lived import lived_account
 from tests.browser.sites import CHROMIUM, FLAGS, log_in, serving
-from tests.live.processes import ROOT
 
-PICTURE: Final = ROOT / "docs" / "console.png"
+PICTURE: Final = Path(__file__).resolve().parents[2] / "docs" / "images" / "console.png"
 MOST_BYTES: Final = 200_000
 SIZE: Final = {"width": 1200, "height": 1500}
 

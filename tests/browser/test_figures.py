@@ -82,9 +82,7 @@ def test_requests_cover_both_periods_within_bounds(modules: Page, name: str, by:
     spans = [call(modules, "range.js", "m.daysIn(...given)", one["startTime"], one["endTime"]) for one in requests]
     assert sum(spans) == 2 * range_["days"]
     assert requests[0]["startTime"] == range_["before"]["from"]
-    assert all(
-        span <= (7 if one["bucket"] == "1h" else 366) for span, one in zip(spans, requests, strict=True)
-    )
+    assert all(span <= (7 if one["bucket"] == "1h" else 366) for span, one in zip(spans, requests, strict=True))
 
 
 def test_days_add_up_to_weeks_from_monday(modules: Page) -> None:
@@ -128,5 +126,5 @@ def test_change_is_against_the_period_before(modules: Page, now: int, before: in
 def test_csv_makes_formulas_harmless(modules: Page) -> None:
     """Quotes and line ends are kept; numbers are never touched."""
     rows = [["=1+1", "+1", "-1", "@a", "\ta", 'say "hi", twice', "two\nlines", -1.5, "plain"]]
-    line = "'=1+1,'+1,'-1,'@a,'\ta,\"say \"\"hi\"\", twice\",\"two\nlines\",-1.5,plain\r\n"
+    line = '\'=1+1,\'+1,\'-1,\'@a,\'\ta,"say ""hi"", twice","two\nlines",-1.5,plain\r\n'
     assert call(modules, "csv.js", "m.csvOf(given)", *rows) == line

@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from shared.audio.opening import AudioPlace
 from shared.audio.folder import FolderFiles
+from shared.audio.opening import AudioPlace
 from shared.core.speech_settings import SpeechChoice
 from shared.plans import Tier
 from shared.speech.opening import Speakers

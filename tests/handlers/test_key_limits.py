@@ -179,7 +179,10 @@ def test_first_refusal_of_a_keys_window_is_recorded(world: World, ada: Account) 
     for _ in range(2):
         world.post(MEMO, token=ada.key, json=SAY)
     logs = world.get("/api/v1/usage", token=ada.session, query={"action": "error_rate_limit"}).json["logs"]
-    assert [(log["apiKeyId"] == ada.key_id, log["metadata"].get("of")) for log in logs] == [(True, None), (False, "key")]
+    assert [(log["apiKeyId"] == ada.key_id, log["metadata"].get("of")) for log in logs] == [
+        (True, None),
+        (False, "key"),
+    ]
 
 
 @pytest.mark.parametrize(
