@@ -129,7 +129,7 @@ test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and 
 	@$(PY) -m tests.engines.s3
 
 picture: $(READY) ## Take the picture of the console that the README shows; needs Chromium
-	@$(PY) -m tests.browser.picture
+	@$(PY) -m tests.docs.picture
 
 .local/hearing/ready: requirements-hearing.txt $(READY)
 	$(PYTHON) -m venv --clear .local/hearing

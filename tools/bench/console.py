@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -20,6 +21,9 @@ from tests.browser.lived import lived_account
 from tests.browser.sites import CHROMIUM, FLAGS, Site, log_in, serving
 
 RUNS: Final = 11
+VIEWS: Final = {"overview": ".groups", "memos": ".memo", "keys": "table", "plan": "h2", "account": "h2"}
+"""What each view shows once its answers are there."""
+
 BARE: Final = b"<!doctype html><html lang=en><title>Bare</title><h1>Log in</h1>"
 
 _PAINTED: Final = """async () => {
@@ -49,10 +53,9 @@ def main() -> int:
         session = _session(browser, site)
         pages: dict[str, Callable[[], Opened]] = {
             "a bare page": lambda: _opened(browser.new_context(), bare, "h1"),
-            "/app, logged out": lambda: _opened(browser.new_context(), f"{site.url}/app", "h1"),
-            "/app, the overview": lambda: _opened(
-                browser.new_context(storage_state=session), f"{site.url}/app", ".groups"
-            ),
+            "log in": lambda: _opened(browser.new_context(), f"{site.url}/app", "h1"),
+        } | {
+            view: partial(_view, browser, session, f"{site.url}/app?view={view}", shown) for view, shown in VIEWS.items()
         }
         runs: dict[str, list[Opened]] = {name: [] for name in pages}
         for run in range(RUNS + 1):
@@ -83,6 +86,10 @@ def _opened(context: BrowserContext, url: str, shown: str) -> Opened:
     took: dict[str, Any] = page.evaluate(_PAINTED)
     context.close()
     return Opened(**took)
+
+
+def _view(browser: Browser, session: Any, url: str, shown: str) -> Opened:
+    return _opened(browser.new_context(storage_state=session), url, shown)
 
 
 def _session(browser: Browser, site: Site) -> Any:
