@@ -250,3 +250,19 @@ def test_console_works_below_a_stage(browser: Browser) -> None:
         assert page.url == f"{site.url}/app?view=keys"
         page.reload()
         expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+
+
+@on_memory
+def test_policy_refuses_what_texts_could_become(browser: Browser, site: Site) -> None:
+    """Markup, code and a script's address from a text, and a policy that would let them through: the browser refuses."""
+    page = browser.new_page(base_url=site.url)
+    page.goto("/app")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    refused = """[
+      () => { document.body.innerHTML = "<b>text</b>"; },
+      () => { document.createElement("script").text = "1"; },
+      () => { document.createElement("script").src = "https://example.org/a.js"; },
+      () => { trustedTypes.createPolicy("own", {createHTML: text => text}); },
+    ].map(attempt => { try { attempt(); return "done"; } catch (error) { return error.name; } })"""
+    assert page.evaluate(refused) == ["TypeError"] * 4
+    page.context.close()
