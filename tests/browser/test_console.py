@@ -254,7 +254,7 @@ def test_console_works_below_a_stage(browser: Browser) -> None:
 
 @on_memory
 def test_policy_refuses_what_texts_could_become(browser: Browser, site: Site) -> None:
-    """Markup, code and a script's address from a text, and a policy that would let them through: the browser refuses."""
+    """Markup, code or a script's address from a text, and a policy that would let them through: all are refused."""
     page = browser.new_page(base_url=site.url)
     page.goto("/app")
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
