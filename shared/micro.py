@@ -15,12 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
-import httpx
-
 from shared.core.checked_clock import CheckedClock
-from shared.micro_connections import CONNECT_S
 from shared.micro_errors import (
-    SENDING,
     DocumentNotFound,
     ForeignServer,
     MicroError,
@@ -31,8 +27,8 @@ from shared.micro_errors import (
     UnsafeSegment,
     refusal,
     said_by,
-    unsent_or_unanswered,
 )
+from shared.micro_wire import Headers, Wire
 from shared.observability import request_stats, trace
 
 WAITS: Final = 3
@@ -40,10 +36,6 @@ WAITS: Final = 3
 
 MIN_WAIT_S: Final = 0.1
 """Seconds that a request waits at least when the server asks for less, as with `Retry-After: 0`."""
-
-PATIENCE: Final = 0.9
-"""The part of its time that a request may wait for a connection. Below 1, so that a request that was never sent ends as
-certainly not processed, before the whole time ends as unknown."""
 
 COUNTERS: Final = "__cache"
 """The server's own database, which contains the counters. Only read: a document written there could break a counter."""
@@ -126,7 +118,7 @@ class Platform:
 
 
 class MicroClient:
-    """One HYPR Micro server. `http` is `micro_connections.http_client()`: other clients reuse connections that died.
+    """One HYPR Micro server, over `micro_connections.MicroConnections(server.url)`.
 
     `checked_clock` learns the server's time from each answer.
 
@@ -141,7 +133,7 @@ class MicroClient:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        wire: Wire,
         server: Direct | Platform,
         *,
         timeout_s: float = 8.0,
@@ -149,8 +141,11 @@ class MicroClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         checked_clock: CheckedClock | None = None,
     ) -> None:
-        self._http = http
+        self._wire = wire
         self._server = server
+        self._base = urlsplit(server.root).path
+        self._anonymous = [(b"user-agent", b"agent-talk")]
+        self._identified = [*self._anonymous, *_encoded(server.headers)]
         self._timeout_s = timeout_s
         self._monotonic = monotonic
         self._sleep = sleep
@@ -306,41 +301,41 @@ class MicroClient:
         left_s = ends_at - began
         if left_s <= 0:
             raise NoTimeLeft(f"no time left for {method} {path}")
-        headers = {
-            **({} if anonymous else self._server.headers),
-            **trace.headers(),
-            **({} if content is None else {"Content-Type": "application/json"}),
-        }
+        headers = [*(self._anonymous if anonymous else self._identified), *_encoded(trace.headers())]
+        if content is not None:
+            headers.append((b"content-type", b"application/json"))
         said, checked_clock = "abandoned", self._checked_clock
         sent_at = checked_clock.system() if checked_clock else None
         try:
-            # httpx bounds each step, not their sum. Waiting for a connection ends earlier: then nothing was sent.
+            # The wire gives up earlier what it could not send: what this timeout ends may have been processed.
             async with asyncio.timeout(left_s):
-                answer = await self._http.request(
-                    method,
-                    self._server.root + path,
-                    content=content,
-                    headers=headers,
-                    timeout=httpx.Timeout(left_s, connect=min(left_s, CONNECT_S), pool=PATIENCE * left_s),
-                    follow_redirects=False,
+                answer = await self._wire.send(
+                    method, self._base + path, headers=headers, content=content, within_s=left_s
                 )
-            said = str(answer.status_code)
+            said = str(answer.status)
             if checked_clock and sent_at:
-                checked_clock.observe(sent_at, answer.headers.get("date"))
-        except tuple(kind for kind, _ in SENDING) as exc:
-            said = type(exc).__name__
-            raise unsent_or_unanswered(exc) from exc
+                checked_clock.observe(sent_at, answer.header(b"date"))
+        except TimeoutError as exc:
+            said = NoAnswer.__name__
+            raise NoAnswer("no answer in time") from exc
+        except (Unreachable, NoAnswer) as error:
+            said = type(error).__name__
+            raise
         finally:
             took_ms = 1000 * (self._monotonic() - began)
             request_stats.current().asked_store(took_ms)
             _log.debug("%s %s: %s in %.1f ms", method, path, said, took_ms)
-        if not answer.is_success:
+        if not 200 <= answer.status < 300:
             raise refusal(answer, redact=self._server.redact)
         try:
             return read(json.loads(answer.content))
         except (KeyError, TypeError, ValueError, RecursionError) as exc:
             said = said_by(answer, redact=self._server.redact)
-            raise ForeignServer("unexpected shape", status=answer.status_code, said=said) from exc
+            raise ForeignServer("unexpected shape", status=answer.status, said=said) from exc
+
+
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
 def _database(name: str) -> str:

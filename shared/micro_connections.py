@@ -1,186 +1,258 @@
-"""Keep HTTP connections that survive a container's freeze.
+"""Send requests to HYPR Micro over HTTP/1.1 connections that survive a container's freeze.
 
-Between two invocations Lambda may stop a container for any time. The server meanwhile closes its side (HYPR Micro after
-5 s idle), and a request written to such a connection fails without saying whether it was processed. So a connection is
-reused only while the server surely keeps it:
+h11 parses and frames; asyncio's transports carry. A general client spends three quarters of its time on what these
+requests never use (decisions/0011).
 
-- httpcore drops a connection that has been idle for 2 s, by the monotonic clock;
-- a freeze may stop that clock, so the wall clock runs ahead of it: by more than 1 s, and the whole pool is dropped.
-
-Together they bound a reused connection's true idle time by 3 s, for every connection of the pool and not just the last
-one used. After any failure the pool is dropped too: its other connections are likely dead as well, and a retry must get
-a new one. A freeze during a request is not covered.
-
-A semaphore limits the requests in the pool, which searches all its waiting requests whenever one comes or ends: with
-some hundred waiting that took longer than the server's answer.
+`connection_rules` bounds the age of an idle connection. After any failure all idle connections are closed, and those
+in use once their request has ended: they are likely dead as well, and a retry must get a new one.
 """
 
 import asyncio
+import select
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Final
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
+import h11
 
-KEEPALIVE_S: Final = 2.0
-"""Seconds for which an idle connection is kept. With FREEZE_S it must stay below the server's 5 s."""
+from shared.connection_rules import CONNECT_S, FREEZE_S, KEEPALIVE_S, tls_context
+from shared.micro_errors import NoAnswer, Unreachable
+from shared.micro_wire import Answer, Headers
 
-CONNECT_S: Final = 2.0
-"""Seconds for opening a connection. A server that answers no SYN for so long is down; more would only delay the 503."""
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Bytes of an answer's head. HYPR Micro's have 300; more would only let a foreign server fill memory."""
 
-FREEZE_S: Final = 1.0
-"""Seconds by which the wall clock runs ahead of the monotonic one before a freeze is assumed. Slewing moves both
-clocks; a step of the wall clock costs one needless reconnection."""
+PATIENCE: Final = 0.9
+"""The part of its time within which a request must be sent. Below 1, so that a request that was never sent ends as
+certainly not processed, before the whole time ends as unknown."""
 
-OpenPool = Callable[[], httpx.AsyncBaseTransport]
+RESOLVED_APART_S: Final = 0.25
+"""Seconds after which the next address of a name is tried beside the first: RFC 8305's recommendation."""
 
+T = TypeVar("T")
 
-def tls_context(url: str) -> ssl.SSLContext:
-    """Return the TLS context for a server. The certificates are read once: that is slower than the rest of opening."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if urlsplit(url).scheme == "http" else _certificates()
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
+_BOTH_DONE: Final = {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
 
 
-def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
-    """Open the client for `MicroClient`: one per container and event loop, closed by its owner.
+class MicroConnections:
+    """The connections of one container and event loop to the server at `url`; `aclose` when done.
 
-    It serves the server at this URL: for one without TLS it reads no certificates, and trusts none. It sends at most
-    `connections` requests at once; a container, which serves one event at a time, needs four. It opens no connection
-    before the first request, follows no redirects, and uses no proxy that the environment names.
-    """
-    tls = tls_context(url)
-    limits = httpx.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE_S
-    )
-    transport = FreshConnections(lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits), at_once=connections)
-    return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5.0, connect=CONNECT_S))
-
-
-@dataclass(eq=False)
-class _Pool:
-    transport: httpx.AsyncBaseTransport
-    lead_s: float
-    """Seconds by which the wall clock was ahead of the monotonic one when the pool was opened."""
-    in_flight: int = 0
-
-
-class FreshConnections(httpx.AsyncBaseTransport):
-    """Sends through a pool of connections, and through a new pool after a freeze or a failure.
-
-    httpx has no public way to expire a pool's idle connections, and closing a client fails its requests in flight. So
-    the transport below the client is replaced: a dropped pool is closed when its last request has ended.
+    At most `at_once` requests are sent at once; a container, which serves one event at a time, needs four. Nothing is
+    opened before the first request, no redirect is followed, and no proxy that the environment names is used: requests
+    contain keys. Without `tls` the server's certificate is verified by those of `tls_context`, which raises OSError if
+    they cannot be read.
     """
 
     def __init__(
         self,
-        open_pool: OpenPool,
+        url: str,
         *,
-        at_once: int,
+        at_once: int = 8,
+        tls: ssl.SSLContext | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._open_pool = open_pool
+        self._at = urlsplit(url)
+        self._tls = (tls or tls_context(url)) if self._at.scheme == "https" else None
         self._slots = asyncio.Semaphore(at_once)
         self._monotonic = monotonic
         self._wall = wall
-        self._pool: _Pool | None = None
-        self._draining: set[_Pool] = set()
+        self._idle: list[_Connection] = []
+        self._failures = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises PoolTimeout if no slot is free in time."""
-        try:
-            async with asyncio.timeout(request.extensions.get("timeout", {}).get("pool")):
-                await self._slots.acquire()
-        except TimeoutError as exc:
-            raise httpx.PoolTimeout("all connections are in use", request=request) from exc
-        try:
-            return await self._send(request)
-        except BaseException:
-            self._slots.release()
-            raise
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        pool = await self._living_pool()
-        pool.in_flight += 1
-        try:
-            answer = await pool.transport.handle_async_request(request)
-        except BaseException as exc:
-            if not isinstance(exc, httpx.PoolTimeout):
-                self._drop(pool)
-            await self._done(pool)
-            raise
-        assert isinstance(answer.stream, httpx.AsyncByteStream)
-        stream = _Stream(answer.stream, failed=lambda: self._drop(pool), closed=lambda: self._answered(pool))
-        return httpx.Response(answer.status_code, headers=answer.headers, stream=stream, extensions=answer.extensions)
-
-    async def aclose(self) -> None:
-        pools = [*self._draining, *([self._pool] if self._pool else [])]
-        self._pool = None
-        self._draining.clear()
-        for pool in pools:
-            await pool.transport.aclose()
-
-    async def _living_pool(self) -> _Pool:
-        lead_s = self._wall() - self._monotonic()
-        old = self._pool
-        if old is not None and abs(lead_s - old.lead_s) > FREEZE_S:
-            self._drop(old)
-        # Set before the first await: requests sent together share the new pool.
-        pool = self._pool = self._pool or _Pool(self._open_pool(), lead_s)
-        if old is not None and old is not pool:
-            await self._close_if_done(old)
-        return pool
-
-    def _drop(self, pool: _Pool) -> None:
-        if self._pool is pool:
-            self._pool = None
-            self._draining.add(pool)
-
-    async def _answered(self, pool: _Pool) -> None:
-        self._slots.release()
-        await self._done(pool)
-
-    async def _done(self, pool: _Pool) -> None:
-        pool.in_flight -= 1
-        await self._close_if_done(pool)
-
-    async def _close_if_done(self, pool: _Pool) -> None:
-        if pool in self._draining and pool.in_flight == 0:
-            self._draining.discard(pool)
-            await pool.transport.aclose()
-
-
-class _Stream(httpx.AsyncByteStream):
-    """An answer's body that calls `failed` if reading it fails, and `closed` when it is closed."""
-
-    def __init__(
-        self, inner: httpx.AsyncByteStream, *, failed: Callable[[], None], closed: Callable[[], Awaitable[None]]
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._inner = inner
-        self._failed = failed
-        self._closed = closed
-        self._open = True
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._inner:
-                yield chunk
-        except BaseException:
-            self._failed()
-            raise
+        await self.aclose()
 
     async def aclose(self) -> None:
-        if self._open:
-            self._open = False
-            try:
-                await self._inner.aclose()
-            finally:
-                await self._closed()
+        """Close the idle connections; those in use are closed when their request has ended."""
+        await asyncio.gather(*(connection.lost for connection in self._close_idle()))
+
+    async def send(
+        self, method: str, target: str, *, headers: Headers, content: bytes | None, within_s: float
+    ) -> Answer:
+        """See `Wire`. A slot is waited for and a connection opened within the part PATIENCE of `within_s`."""
+        sent_until = self._monotonic() + PATIENCE * within_s
+        if self._slots.locked():
+            await _bounded(self._slots.acquire(), PATIENCE * within_s, "all connections are in use")
+        else:
+            await self._slots.acquire()
+        connection = None
+        failures = self._failures
+        try:
+            connection = self._kept() or await self._opened(sent_until - self._monotonic())
+            request = h11.Request(
+                method=method, target=target, headers=[(b"host", connection.host), *_lengths(content), *headers]
+            )
+            answer = await connection.exchange(request, content)
+        except BaseException:
+            self._close_idle()
+            if connection is not None:
+                connection.abort()
+            raise
+        finally:
+            self._slots.release()
+        if failures == self._failures and connection.is_reusable():
+            connection.idle_since = (self._monotonic(), self._wall())
+            self._idle.append(connection)
+        else:
+            connection.abort()
+        return answer
+
+    def _kept(self) -> "_Connection | None":
+        """Return the connection that was used last, if the server surely keeps it; close what it may have closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            monotonic_s, wall_s = connection.idle_since
+            idle_s = self._monotonic() - monotonic_s
+            frozen_s = self._wall() - wall_s - idle_s
+            if idle_s < KEEPALIVE_S and abs(frozen_s) <= FREEZE_S and connection.is_quiet():
+                return connection
+            connection.abort()
+        return None
+
+    async def _opened(self, patience_s: float) -> "_Connection":
+        """Raises Unreachable."""
+        try:
+            return await _bounded(self._open(), min(CONNECT_S, patience_s), "no connection in time")
+        except (OSError, ValueError) as exc:  # ValueError: the URL's host is not a host name, or its port not a port
+            raise Unreachable(f"no connection ({type(exc).__name__}: {exc})") from exc
+
+    async def _open(self) -> "_Connection":
+        name, port = self._at.hostname or "", self._at.port
+        host = self._at.netloc.encode() if name.isascii() else name.encode("idna") + (b":%d" % port if port else b"")
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(host),
+            name,
+            port or (80 if self._tls is None else 443),
+            ssl=self._tls,
+            server_hostname=name if self._tls else None,
+            happy_eyeballs_delay=RESOLVED_APART_S,
+        )
+        return connection
+
+    def _close_idle(self) -> "list[_Connection]":
+        """Close the idle connections, and have those in use closed after use. Return what was idle."""
+        self._failures += 1
+        closed, self._idle = self._idle, []
+        for connection in closed:
+            connection.abort()
+        return closed
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, for one request after the other."""
+
+    idle_since = (0.0, 0.0)
+    """When its last request ended, by the monotonic clock and by the wall clock."""
+
+    def __init__(self, host: bytes) -> None:
+        """`host`: the header of that name."""
+        self.host = host
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._transport: asyncio.Transport
+        self._answered: asyncio.Future[Answer] | None = None
+        self._head: h11.Response | None = None
+        self._parts: list[bytes] = []
+
+    async def exchange(self, request: h11.Request, content: bytes | None) -> Answer:
+        """Raises NoAnswer."""
+        http = self._http
+        sent = [http.send(request), http.send(h11.Data(content)) if content else b"", http.send(h11.EndOfMessage())]
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(b"".join(part for part in sent if part))
+        try:
+            return await self._answered
+        finally:
+            self._answered, self._head, self._parts = None, None, []
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def is_quiet(self) -> bool:
+        """Say whether the server has neither closed nor sent anything, also what the event loop did not yet read."""
+        if self._transport.is_closing():
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not poll.poll(0)
+
+    def is_reusable(self) -> bool:
+        """Say whether both sides keep the connection, and prepare it for the next request."""
+        http = self._http
+        if self._transport.is_closing() or http.trailing_data[0] or http.states != _BOTH_DONE:
+            return False
+        http.start_next_cycle()
+        return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._receive(data)
+
+    def eof_received(self) -> None:
+        """Some answers end where the connection does. None, as the return value, closes our side too."""
+        if self._answered is not None:
+            self._receive(b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("the connection broke before the answer's end", exc)
+        self.lost.set_result(None)
+
+    def _receive(self, data: bytes) -> None:
+        if self._answered is None or self._answered.done():
+            self._transport.abort()  # kept, it would be taken for a part of the next request's answer
+            return
+        try:
+            self._http.receive_data(data)
+            while self._take(self._http.next_event()):
+                """Events follow one another until the data ends."""
+        except h11.RemoteProtocolError as exc:
+            self._fail(f"no answer of HTTP/1.1: {exc}", exc)
+
+    def _take(self, event: h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]) -> bool:
+        """Return whether there may be more events; informational answers are skipped."""
+        if isinstance(event, h11.Response):
+            self._head = event
+        elif isinstance(event, h11.Data):
+            self._parts.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            assert self._answered is not None
+            assert self._head is not None
+            head = self._head
+            self._answered.set_result(
+                Answer(status=head.status_code, headers=list(head.headers), content=b"".join(self._parts))
+            )
+            return False
+        return event is not h11.NEED_DATA
+
+    def _fail(self, said: str, exc: Exception | None) -> None:
+        if self._answered is not None and not self._answered.done():
+            failure = NoAnswer(said)
+            failure.__cause__ = exc
+            self._answered.set_exception(failure)
+
+
+def _lengths(content: bytes | None) -> Headers:
+    """Return what the server and proxies before it must know of a body. The answer's is to come as it is."""
+    plain = (b"accept-encoding", b"identity")
+    return [plain] if content is None else [plain, (b"content-length", b"%d" % len(content))]
+
+
+async def _bounded(call: Awaitable[T], within_s: float, said: str) -> T:
+    """Raises Unreachable if the call takes longer."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await call
+    except TimeoutError as exc:
+        raise Unreachable(said) from exc

@@ -23,12 +23,12 @@ whether the request may have been processed:
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import ClassVar, Final
 
-import httpx
+from shared.micro_wire import Answer
 
 SAID_CHARACTERS: Final = 300
 """Characters of the server's text that an error keeps. More would fill logs, with what a foreign server echoes."""
@@ -121,32 +121,11 @@ ANSWERS: Final[tuple[tuple[int, str, type[MicroError]], ...]] = (
 )
 """Status, beginning of the answer's `error` text, error. The first row that fits counts; no row: ServerFailed."""
 
-SENDING: Final[tuple[tuple[type[Exception], type[MicroError]], ...]] = (
-    (httpx.ConnectError, Unreachable),
-    (httpx.ConnectTimeout, Unreachable),
-    (httpx.PoolTimeout, Unreachable),
-    (httpx.ProxyError, Unreachable),
-    (httpx.UnsupportedProtocol, Unreachable),
-    (httpx.InvalidURL, Unreachable),
-    (UnicodeError, Unreachable),
-    (httpx.RequestError, NoAnswer),
-    (TimeoutError, NoAnswer),
-)
-"""Exception of httpx, error. The first row that fits counts. UnicodeError: the URL's host is not a host name."""
 
-
-def unsent_or_unanswered(exc: Exception) -> MicroError:
-    """Return the error for an exception while sending. Raises TypeError unless it is one of SENDING."""
-    for kind, error in SENDING:
-        if isinstance(exc, kind):
-            return error(f"{error.__name__} ({type(exc).__name__})")
-    raise TypeError(f"not a failure of sending: {type(exc).__name__}")
-
-
-def refusal(answer: httpx.Response, *, redact: Callable[[str], str]) -> MicroError:
+def refusal(answer: Answer, *, redact: Callable[[str], str]) -> MicroError:
     """Return the error for an answer other than 2xx."""
-    status, said = answer.status_code, said_by(answer, redact=redact)
-    wait_s = retry_after_s(answer.headers)
+    status, said = answer.status, said_by(answer, redact=redact)
+    wait_s = retry_after_s(answer)
     if status == 429 or (status == 503 and wait_s is not None):
         return Overloaded("overloaded", status=status, said=said, retry_after_s=wait_s)
     text = _error_text(answer)
@@ -159,29 +138,31 @@ def refusal(answer: httpx.Response, *, redact: Callable[[str], str]) -> MicroErr
     return ServerFailed("failed", status=status, said=said)
 
 
-def said_by(answer: httpx.Response, *, redact: Callable[[str], str]) -> str:
+def said_by(answer: Answer, *, redact: Callable[[str], str]) -> str:
     """Return the beginning of the answer's `error` text, without the secret, which a foreign server may echo.
 
     If there is no such text: the size and type of the body. The rest of a body may be rows, which no log may show.
     """
     text = _error_text(answer)
     if text is None:
-        return f"{len(answer.content)} bytes of {answer.headers.get('Content-Type', 'no type')[:SAID_CHARACTERS]}"
+        return f"{len(answer.content)} bytes of {(answer.header(b'content-type') or 'no type')[:SAID_CHARACTERS]}"
     return redact(text)[:SAID_CHARACTERS]
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
+def retry_after_s(answer: Answer) -> float | None:
     """Return seconds: those given, or those from the answer's `Date` to the date given; None: absent or unreadable."""
-    text = headers.get("Retry-After", "").strip()
+    text = (answer.header(b"retry-after") or "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds())
+        return max(
+            0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(answer.header(b"date") or "")).total_seconds()
+        )
     except (TypeError, ValueError, OverflowError):  # OverflowError: the header's time zone may be any number
         return None
 
 
-def _error_text(answer: httpx.Response) -> str | None:
+def _error_text(answer: Answer) -> str | None:
     try:
         body = json.loads(answer.content)
     except (ValueError, RecursionError):

@@ -12,20 +12,24 @@ from cryptography.x509.oid import NameOID
 from shared.core.clock import utc_now
 
 
-def self_signed(folder: Path) -> Path:
-    """Return a file with a certificate for this machine and its key. Clients trust it as its own authority."""
+def self_signed(folder: Path, *, host: str = "localhost", ends_in: timedelta = timedelta(hours=1)) -> Path:
+    """Return a file with a certificate for `host` and its key. Clients trust it as its own authority.
+
+    One for `localhost` is for 127.0.0.1 too. It is valid from two hours before now until `ends_in` after.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = utc_now()
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    here = [x509.IPAddress(ip_address("127.0.0.1"))] if host == "localhost" else []
+    names = x509.SubjectAlternativeName([x509.DNSName(host), *here])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now - timedelta(hours=2))
+        .not_valid_after(now + ends_in)
         .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -33,6 +37,6 @@ def self_signed(folder: Path) -> Path:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path = folder / "localhost.pem"
+    path = folder / f"{host}.pem"
     path.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
     return path

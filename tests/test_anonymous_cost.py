@@ -24,7 +24,7 @@ SPEECH: Final = {"model": "m", "input": "Hi", "voice": "sam"}
 COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "voices": ("GET", "/api/v1/voices", {}, 0),
     "plans": ("GET", "/api/v1/billing/tiers", {}, 0),
-    "page": ("GET", "/usage", {}, 0),
+    "page": ("GET", "/app", {}, 0),
     "audio": ("GET", "/audio/simulated-10.mp3", {}, 0),
     "audio by an invented name": ("GET", "/audio/invented.mp3", {}, 0),
     "unknown path": ("GET", "/nothing", {}, 0),

@@ -1,244 +1,251 @@
-"""Connections are reused while the server surely keeps them, and replaced after a freeze or a failure."""
+"""Connections to HYPR Micro are reused while the server surely keeps them, and replaced after a freeze or a failure."""
 
 import asyncio
 import socket
-import ssl
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-import httpx
 import pytest
 
-from shared.micro_connections import FreshConnections, http_client, tls_context
+from shared.micro_connections import MicroConnections
+from shared.micro_errors import NoAnswer, Unreachable
+from shared.micro_wire import Answer
+from tests.fakes.raw_server import RawServer, Script, Then, answer, raw_server
 from tests.fakes.standin_network import ManualClock
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[1]
+AMPLE_S = 30.0
 
 
-class Pool(httpx.AsyncBaseTransport):
-    """A pool of connections that notes what became of it, and does as its number's script says."""
-
-    def __init__(
-        self, failure: Exception | None = None, *, hold: asyncio.Event | None = None, breaks: bool = False
-    ) -> None:
-        self.failure = failure
-        self.breaks = breaks
-        self.hold = hold
-        self.sent = 0
-        self.closed = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- all are alike
-        self.sent += 1
-        if self.hold is not None:
-            await self.hold.wait()
-        if self.failure is not None:
-            raise self.failure
-        return httpx.Response(200, stream=_Broken() if self.breaks else httpx.ByteStream(b"{}"))
-
-    async def aclose(self) -> None:
-        self.closed = True
+async def ask(wire: MicroConnections, target: str = "/", *, within_s: float = AMPLE_S) -> Answer:
+    headers = [(b"authorization", b"Bearer some-key")]
+    return await wire.send("POST", target, headers=headers, content=b"{}", within_s=within_s)
 
 
-class _Broken(httpx.AsyncByteStream):
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b"{"
-        raise httpx.ReadError("reset")
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    server: RawServer
+    wire: MicroConnections
+    clock: ManualClock
+
+    async def ask(self, target: str = "/", *, within_s: float = AMPLE_S) -> Answer:
+        return await ask(self.wire, target, within_s=within_s)
 
 
-class Pools:
-    """Opens the given pools, one after the other."""
-
-    def __init__(self, *pools: Pool, at_once: int = 20) -> None:
-        self.clock = ManualClock()
-        self._left = list(pools)
-        self.transport = FreshConnections(
-            self._open, at_once=at_once, monotonic=self.clock.monotonic, wall=self.clock.wall
-        )
-        self.http = httpx.AsyncClient(transport=self.transport)
-
-    def _open(self) -> Pool:
-        return self._left.pop(0)
+@asynccontextmanager
+async def connected(*answers: Script, at_once: int = 8) -> AsyncIterator[Connected]:
+    clock = ManualClock()
+    async with raw_server(*answers) as server:
+        wire = MicroConnections(server.url, at_once=at_once, monotonic=clock.monotonic, wall=clock.wall)
+        async with wire:
+            yield Connected(server=server, wire=wire, clock=clock)
 
 
-async def test_pool_is_shared_by_requests_in_a_row() -> None:
-    """Requests in a row use one pool."""
-    pool = Pool()
-    pools = Pools(pool)
-    async with pools.http as http:
+async def test_request_is_sent_as_servers_and_proxies_expect() -> None:
+    """A request has its host, its length, its own headers, and asks for a body as it is."""
+    async with connected() as at:
+        await at.ask("/a%2Fb")
+        await at.wire.send("GET", "/", headers=[], content=None, within_s=AMPLE_S)
+        host = at.server.url.removeprefix("http://").encode()
+        plain = b"host: %s\r\naccept-encoding: identity\r\n" % host
+        assert at.server.requests == [
+            b"POST /a%2Fb HTTP/1.1\r\n" + plain + b"content-length: 2\r\nauthorization: Bearer some-key\r\n\r\n{}",
+            b"GET / HTTP/1.1\r\n" + plain + b"\r\n",
+        ]
+
+
+async def test_answer_has_status_headers_and_content() -> None:
+    """An answer has its status, its headers under lower-case names, and its whole body."""
+    sent = b"HTTP/1.1 404 Not Found\r\nRetry-After: 3\r\nDATE:  today \r\nContent-Length: 5\r\n\r\nfalse"
+    async with connected([sent]) as at:
+        got = await at.ask()
+        assert (got.status, got.content) == (404, b"false")
+        assert (got.header(b"retry-after"), got.header(b"date"), got.header(b"age")) == ("3", "today", None)
+
+
+async def test_connection_is_shared_by_requests_in_a_row() -> None:
+    """Requests in a row use one connection, as long as it is not idle for 2 s."""
+    async with connected() as at:
         for _ in range(3):
-            await http.get("http://micro/")
-            pools.clock.advance(60)
-        assert (pool.sent, pool.closed) == (3, False)
-    assert pool.closed
+            await at.ask()
+            at.clock.advance(1.9)
+        assert at.server.accepted == 1
 
 
-async def test_pool_is_replaced_after_a_freeze() -> None:
-    """After a freeze that stopped the monotonic clock, requests use a new pool."""
-    old, new = Pool(), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        await http.get("http://micro/")
-        pools.clock.freeze(1.5)
-        await asyncio.gather(http.get("http://micro/"), http.get("http://micro/"))
-        assert (old.sent, old.closed, new.sent) == (1, True, 2)
+async def test_connection_is_replaced_when_idle_too_long() -> None:
+    """A connection that was idle for 2 s is not used again."""
+    async with connected() as at:
+        await at.ask()
+        at.clock.advance(2)
+        await at.ask()
+        assert at.server.accepted == 2
 
 
-async def test_pool_is_replaced_after_several_short_freezes() -> None:
-    """Several short freezes together cause a new pool."""
-    old, new = Pool(), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        for _ in range(3):
-            await http.get("http://micro/")
-            pools.clock.freeze(0.6)
-        assert (old.sent, new.sent) == (2, 1)
+async def test_connection_is_replaced_after_a_freeze() -> None:
+    """After a freeze that stopped the monotonic clock, no connection from before is used."""
+    async with connected() as at:
+        await asyncio.gather(at.ask(), at.ask())
+        assert at.server.accepted == 2
+        at.clock.freeze(1.5)
+        await asyncio.gather(at.ask(), at.ask())
+        assert at.server.accepted == 4
 
 
-async def test_pool_is_replaced_once_when_the_clock_is_set_back() -> None:
-    """A wall clock that is set back costs one reconnection."""
-    old, new = Pool(), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        await http.get("http://micro/")
-        pools.clock.freeze(-3600)
-        for _ in range(3):
-            await http.get("http://micro/")
-        assert (old.sent, new.sent) == (1, 3)
-
-
-async def test_pool_is_replaced_after_a_failure() -> None:
-    """After a failure the next request gets a new connection."""
-    old, new = Pool(httpx.ReadError("reset")), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        with pytest.raises(httpx.ReadError):
-            await http.get("http://micro/")
-        await http.get("http://micro/")
-        assert (old.closed, new.sent) == (True, 1)
-
-
-async def test_pool_is_replaced_when_an_answer_breaks_off() -> None:
-    """An answer that breaks off causes a new pool as well."""
-    old, new = Pool(breaks=True), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        with pytest.raises(httpx.ReadError):
-            await http.get("http://micro/")
-        await http.get("http://micro/")
-        assert (old.closed, new.sent) == (True, 1)
-
-
-async def test_pool_is_kept_when_it_is_full() -> None:
-    """A pool without a free connection is kept: its connections work."""
-    pool = Pool(httpx.PoolTimeout("busy"))
-    pools = Pools(pool)
-    async with pools.http as http:
+async def test_connection_is_replaced_after_short_freezes() -> None:
+    """Short freezes add up for a connection that stays idle; the one that is used in between is kept."""
+    async with connected() as at:
+        await asyncio.gather(at.ask(), at.ask())
         for _ in range(2):
-            with pytest.raises(httpx.PoolTimeout):
-                await http.get("http://micro/")
-        assert (pool.sent, pool.closed) == (2, False)
+            at.clock.freeze(0.6)
+            await at.ask()
+        assert at.server.accepted == 2
+        await asyncio.gather(at.ask(), at.ask())
+        assert at.server.accepted == 3
 
 
-async def test_pool_finishes_its_requests_before_it_is_closed() -> None:
-    """A dropped pool finishes its requests before it is closed."""
+async def test_connection_is_replaced_once_when_clock_set_back() -> None:
+    """A wall clock that is set back costs one reconnection."""
+    async with connected() as at:
+        await at.ask()
+        at.clock.freeze(-3600)
+        for _ in range(3):
+            await at.ask()
+        assert at.server.accepted == 2
+
+
+@pytest.mark.parametrize("broken", [[Then.RESET], [Then.CLOSE], [answer()[:-1], Then.CLOSE], [b"SMTP\r\n\r\n"]])
+async def test_connections_are_replaced_after_a_failure(broken: Script) -> None:
+    """After a failure no idle connection is used again either: it is likely dead as well."""
+    async with connected([answer()], [answer()], broken) as at:
+        await asyncio.gather(at.ask(), at.ask())
+        with pytest.raises(NoAnswer):
+            await at.ask()
+        await at.ask()
+        assert at.server.accepted == 3
+
+
+async def test_connections_in_use_finish_after_a_failure() -> None:
+    """Another request's failure leaves a request alone, but its connection is not used again."""
     hold = asyncio.Event()
-    old, new = Pool(hold=hold), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        slow = asyncio.create_task(http.get("http://micro/"))
-        await asyncio.sleep(0)
-        pools.clock.freeze(5)
-        await http.get("http://micro/")
-        assert not old.closed
+    async with connected([hold, answer(b"slow")], [Then.RESET]) as at:
+        slow = asyncio.create_task(at.ask())
+        await at.server.until(requests=1)
+        with pytest.raises(NoAnswer):
+            await at.ask()
         hold.set()
-        assert (await slow).status_code == 200
-        assert old.closed
+        assert (await slow).content == b"slow"
+        await at.ask()
+        assert at.server.accepted == 3
+
+
+async def test_connection_is_closed_when_its_request_is_given_up() -> None:
+    """A cancelled request's answer reaches no other request: its connection is closed."""
+    hold = asyncio.Event()
+    async with connected([hold, answer(b"old")], [answer(b"new")]) as at:
+        given_up = asyncio.create_task(at.ask())
+        await at.server.until(requests=1)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        hold.set()
+        assert (await at.ask()).content == b"new"
+        assert at.server.accepted == 2
 
 
 async def test_slots_are_freed_also_by_failures() -> None:
-    """Requests wait for a free slot, and a failed request frees its own."""
+    """Requests wait for a free slot, and a failed or cancelled one frees its own."""
     hold = asyncio.Event()
-    pools = Pools(Pool(httpx.ReadError("reset")), Pool(breaks=True), Pool(hold=hold), at_once=1)
-    async with pools.http as http:
-        for _ in range(2):
-            with pytest.raises(httpx.ReadError):
-                await http.get("http://micro/")
-        first = asyncio.create_task(http.get("http://micro/"))
-        await asyncio.sleep(0)
-        with pytest.raises(httpx.PoolTimeout):
-            await http.get("http://micro/", timeout=httpx.Timeout(5.0, pool=0))
-        second = asyncio.create_task(http.get("http://micro/"))
+    async with connected([Then.CLOSE], [hold], [hold, answer()], at_once=1) as at:
+        with pytest.raises(NoAnswer):
+            await at.ask()
+        given_up = asyncio.create_task(at.ask())
+        await at.server.until(requests=2)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        first = asyncio.create_task(at.ask())
+        await at.server.until(requests=3)
+        second = asyncio.create_task(at.ask())
         hold.set()
-        assert ((await first).status_code, (await second).status_code) == (200, 200)
+        assert ((await first).status, (await second).status) == (200, 200)
+        assert len(at.server.requests) == 4
 
 
-HTTP_BY_A_CLIENT = """
-import asyncio, sys, httpx
-from shared.micro_connections import http_client
-async def ask():
-    async with http_client(sys.argv[1]) as http:
-        await http.get(sys.argv[1])
-try:
-    asyncio.run(ask())
-except httpx.ConnectError:
-    print("refused")
-"""
-PARAMETERS_BY_HTTP = """
-import sys
-from shared.core.parameters import with_secrets
-from shared.core.settings import SettingsError
-env = {"SESSION_SECRET_PARAMETER": "/a", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a"}
-try:
-    with_secrets({**env, "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": sys.argv[1]}, sleep=lambda _: None)
-except SettingsError:
-    print("refused")
-"""
+async def test_request_without_a_slot_is_certainly_not_sent() -> None:
+    """A request that finds no slot in time was not sent, and the connections are kept: they work."""
+    hold = asyncio.Event()
+    async with connected([hold, answer()], at_once=1) as at:
+        slow = asyncio.create_task(at.ask())
+        await at.server.until(requests=1)
+        with pytest.raises(Unreachable, match="in use"):
+            await at.ask(within_s=0)
+        hold.set()
+        await slow
+        await at.ask()
+        assert (at.server.accepted, len(at.server.requests)) == (1, 2)
 
 
-@pytest.mark.parametrize("program", [HTTP_BY_A_CLIENT, PARAMETERS_BY_HTTP])
-def test_secrets_are_sent_to_no_proxy_of_the_environment(program: str) -> None:
-    """A proxy that the environment names gets no connection, since the requests carry keys and signatures."""
-    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.create_server(("127.0.0.1", 0)) as closed:
-        proxy.setblocking(False)  # noqa: FBT003 its name
-        named = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        asked = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        closed.close()
-        done = subprocess.run(  # noqa: S603 our own program
-            [sys.executable, "-c", program, asked],
-            env={"HTTP_PROXY": named, "http_proxy": named, "ALL_PROXY": named, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert (done.stdout, done.stderr) == ("refused\n", "")
-        with pytest.raises(BlockingIOError):
-            proxy.accept()
+async def test_at_most_so_many_connections_are_opened() -> None:
+    """Of 20 requests at once two are sent at a time, over two connections."""
+    async with connected(at_once=2) as at:
+        await asyncio.gather(*(at.ask() for _ in range(20)))
+        assert (at.server.accepted, len(at.server.requests)) == (2, 20)
 
 
-async def test_http_client_follows_no_redirect_and_waits_seconds() -> None:
-    """The recommended client follows no redirect and has short timeouts."""
-    async with http_client("https://micro") as http:
-        assert not http.follow_redirects
-        assert http.timeout == httpx.Timeout(5.0, connect=2.0)
+async def test_request_is_certainly_not_sent_without_connection() -> None:
+    """A refused connection, a name that is none and a port that is none say that nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}", "http://a..b", f"http://{'x' * 64}.example", "http://h:99999", "http://"):
+        async with MicroConnections(url) as wire:
+            with pytest.raises(Unreachable):
+                await ask(wire)
 
 
-@pytest.mark.parametrize("url", ["https://micro", "HTTPS://micro", "micro", ""])
-def test_tls_context_reads_certificates_once(url: str) -> None:
-    """Certificates are read once, and checked for every URL but plain http."""
-    context = tls_context(url)
-    assert context is tls_context("https://other")
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert context.cert_store_stats()["x509_ca"] > 0
+async def test_request_is_certainly_not_sent_without_handshake() -> None:
+    """A server that accepts and says nothing ends the wait for TLS in time, as a request that was not sent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with MicroConnections(f"https://127.0.0.1:{silent.getsockname()[1]}") as wire:
+            with pytest.raises(Unreachable, match="in time"):
+                await ask(wire, within_s=0.05)
 
 
-@pytest.mark.parametrize("url", ["http://micro", "HTTP://micro:7070"])
-def test_tls_context_trusts_none_for_plain_http(url: str) -> None:
-    """For plain HTTP no certificates are read and none is trusted."""
-    context = tls_context(url)
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert context.cert_store_stats()["x509_ca"] == 0
+async def test_connection_that_the_server_closed_is_not_used() -> None:
+    """Also when the event loop did not yet read the end: a request on it would fail as of unknown outcome."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)  # noqa: FBT003 its name
+        async with MicroConnections(f"http://127.0.0.1:{listening.getsockname()[1]}") as wire:
+            for _ in range(2):
+                asked = asyncio.create_task(ask(wire))
+                server, _ = await loop.sock_accept(listening)
+                await loop.sock_recv(server, 1000)
+                server.sendall(answer())
+                assert (await asked).status == 200
+                server.close()
+
+
+@pytest.mark.parametrize("late", [answer(b"late"), b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", b"x"])
+async def test_connection_on_which_the_server_speaks_is_not_used(late: bytes) -> None:
+    """What the server sends unasked is never taken for an answer."""
+    said = asyncio.Event()
+    async with connected([answer(b"first"), said, late], [answer(b"second")]) as at:
+        assert (await at.ask()).content == b"first"
+        said.set()
+        await at.server.until(ended=1)
+        assert (await at.ask()).content == b"second"
+        assert at.server.accepted == 2
+
+
+async def test_close_ends_idle_connections() -> None:
+    """Closing waits until the idle connections are closed."""
+    async with raw_server() as server:
+        wire = MicroConnections(server.url)
+        await asyncio.gather(ask(wire), ask(wire))
+        await wire.aclose()
+        await server.until(ended=2)
+        await ask(wire)
+        await wire.aclose()
+        assert server.accepted == 3

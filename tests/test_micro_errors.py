@@ -1,13 +1,12 @@
 """What answers and failures of the network mean, row by row."""
 
+import json
 from collections.abc import Sequence
 
-import httpx
 import pytest
 
 from shared.micro_errors import (
     ANSWERS,
-    SENDING,
     DatabaseExists,
     DatabasesFull,
     DocumentExists,
@@ -19,11 +18,10 @@ from shared.micro_errors import (
     Overloaded,
     Rejected,
     ServerFailed,
-    Unreachable,
     WrongKey,
     refusal,
-    unsent_or_unanswered,
 )
+from shared.micro_wire import Answer
 
 ROWS: Sequence[tuple[int, str, type[MicroError]]] = (
     (400, "Invalid JSON body", Rejected),
@@ -40,18 +38,19 @@ ROWS: Sequence[tuple[int, str, type[MicroError]]] = (
 )
 
 
-def reply(status: int, body: str, **headers: str) -> httpx.Response:
-    return httpx.Response(status, text=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+def reply(status: int, body: str, **headers: str) -> Answer:
+    fields = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    return Answer(status=status, headers=fields, content=body.encode())
 
 
-def meaning(response: httpx.Response) -> MicroError:
+def meaning(response: Answer) -> MicroError:
     return refusal(response, redact=lambda text: text)
 
 
 @pytest.mark.parametrize(("status", "text", "error"), ROWS)
 def test_refusal_classifies_by_status_and_text(status: int, text: str, error: type[MicroError]) -> None:
     """An answer becomes the error that its status and text say."""
-    got = meaning(httpx.Response(status, json={"ok": False, "error": text}))
+    got = meaning(reply(status, json.dumps({"ok": False, "error": text})))
     assert (type(got), got.status) == (error, status)
 
 
@@ -73,7 +72,7 @@ def test_answers_table_is_tested_row_by_row() -> None:
         (reply(404, '["error"]'), ForeignServer),
     ],
 )
-def test_refusal_is_unknown_when_the_answer_says_nothing(response: httpx.Response, error: type[MicroError]) -> None:
+def test_refusal_is_unknown_when_the_answer_says_nothing(response: Answer, error: type[MicroError]) -> None:
     """An answer that does not say what was done has an unknown outcome."""
     got = meaning(response)
     assert (type(got), got.outcome) == (error, Outcome.UNKNOWN)
@@ -97,35 +96,11 @@ def test_refusal_is_unknown_when_the_answer_says_nothing(response: httpx.Respons
         ),
     ],
 )
-def test_refusal_is_not_processed_when_asked_to_wait(response: httpx.Response, retry_after_s: float | None) -> None:
+def test_refusal_is_not_processed_when_asked_to_wait(response: Answer, retry_after_s: float | None) -> None:
     """An answer that asks to wait says that the request was not processed."""
     got = meaning(response)
     assert isinstance(got, Overloaded)
     assert (got.retry_after_s, got.outcome) == (retry_after_s, Outcome.NOT_PROCESSED)
-
-
-@pytest.mark.parametrize(
-    ("raised", "error"),
-    [
-        (httpx.ConnectError("x"), Unreachable),
-        (httpx.ConnectTimeout("x"), Unreachable),
-        (httpx.PoolTimeout("x"), Unreachable),
-        (httpx.ProxyError("x"), Unreachable),
-        (httpx.UnsupportedProtocol("x"), Unreachable),
-        (httpx.InvalidURL("x"), Unreachable),
-        (UnicodeError("x"), Unreachable),
-        (httpx.ReadError("x"), NoAnswer),
-        (httpx.WriteError("x"), NoAnswer),
-        (httpx.ReadTimeout("x"), NoAnswer),
-        (httpx.RemoteProtocolError("x"), NoAnswer),
-        (httpx.DecodingError("x"), NoAnswer),
-        (TimeoutError("x"), NoAnswer),
-    ],
-)
-def test_sending_table_says_whether_a_request_may_have_arrived(raised: Exception, error: type[MicroError]) -> None:
-    """An exception while sending says whether the request may have arrived."""
-    assert type(unsent_or_unanswered(raised)) is error
-    assert any(isinstance(raised, kind) for kind, _ in SENDING)
 
 
 def test_errors_with_unknown_outcome_are_three() -> None:

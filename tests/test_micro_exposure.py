@@ -8,6 +8,7 @@ import pytest
 from shared.core.settings import Settings, StoreChoice
 from shared.micro import Direct, MicroClient, Platform
 from shared.stores.opening import open_store
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import ManualClock, StandInTransport
 
@@ -25,11 +26,9 @@ async def test_mints_keys_for_all_is_what_the_server_does(*, is_open: bool) -> N
     """The question carries no credentials: with them a closed server would answer too."""
     clock = ManualClock()
     network = StandInTransport(StandIn(wall=clock.wall, mints_keys_for_all=is_open), clock=clock)
-    async with httpx.AsyncClient(transport=network) as http:
-        client = MicroClient(
-            http, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep
-        )
-        assert await client.mints_keys_for_all() is is_open
+    address = Direct(url="http://micro", api_key=KEY)
+    client = MicroClient(HttpxWire(network), address, monotonic=clock.monotonic, sleep=clock.sleep)
+    assert await client.mints_keys_for_all() is is_open
 
 
 @pytest.mark.parametrize(
@@ -58,8 +57,7 @@ async def test_mints_keys_for_all_reads_the_status(answer: Answer, server: Direc
         seen.append(request)
         return answer(request)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(carry)) as http:
-        assert await MicroClient(http, server).mints_keys_for_all() is is_open
+    assert await MicroClient(HttpxWire(httpx.MockTransport(carry)), server).mints_keys_for_all() is is_open
     for request in seen:
         assert request.url.path.endswith("/api/auth")
         assert not {"authorization", "x-app-slug"} & set(request.headers)

@@ -15,6 +15,7 @@ from shared.micro_errors import (
     Unreachable,
     WrongKey,
 )
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.micro_world import READS, Call, every_read, every_write, world
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import (
@@ -175,12 +176,12 @@ async def test_calls_share_a_deadline() -> None:
 async def test_call_ends_by_the_event_loops_clock_too() -> None:
     """A call to a server that never answers ends by the event loop's clock too."""
     gate = Gate()
-    async with httpx.AsyncClient(transport=StandInTransport(StandIn(schedule=gate))) as http:
-        client = MicroClient(http, Direct(url="http://micro", api_key=KEY), timeout_s=0.01)
-        with pytest.raises(NoAnswer) as caught:
-            await client.increment("c")
-        assert isinstance(caught.value.__cause__, TimeoutError)
-        await gate.open()
+    wire = HttpxWire(StandInTransport(StandIn(schedule=gate)))
+    client = MicroClient(wire, Direct(url="http://micro", api_key=KEY), timeout_s=0.01)
+    with pytest.raises(NoAnswer) as caught:
+        await client.increment("c")
+    assert isinstance(caught.value.__cause__, TimeoutError)
+    await gate.open()
 
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)

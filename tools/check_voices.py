@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from shared.micro_connections import http_client
+from shared.http_connections import http_client
 from shared.speech import elevenlabs, openai
 from shared.speech.elevenlabs import ElevenLabs, ElevenLabsSettings
 from shared.speech.openai import OpenAiSettings, OpenAiSpeech

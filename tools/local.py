@@ -267,7 +267,7 @@ def _welcome(url: str, settings: Settings) -> str:
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Speech:        {heard}
 Documentation: {url}/docs
-Usage page:    {url}/usage
+Console:       {url}/app
 Mails:         {mails}
 
 Try, in another terminal:

@@ -36,5 +36,6 @@ async def find(keys: ApiKeys, secret: str) -> IssuedKey | None:
     """Return the key of this secret, good or not, in one read; None: the service issued none."""
     if not is_api_key(secret):
         return None
-    key = await keys.get_by_hash(digest(secret))
-    return key if key is not None and same_digest(key.key_hash, digest(secret)) else None
+    key_hash = digest(secret)
+    key = await keys.get_by_hash(key_hash)
+    return key if key is not None and same_digest(key.key_hash, key_hash) else None

@@ -87,7 +87,7 @@ class _OverHttpx(stripe.HTTPClient):
 
 
 class StripeApi:
-    """One Stripe account. `http` is `micro_connections.http_client()`, and is closed with this.
+    """One Stripe account. `http` is `http_connections.http_client()`, and is closed with this.
 
     Every call ends within TIMEOUT_S and within the time of the request that it serves. Each raises StripeFailed.
     """

@@ -19,7 +19,7 @@ def stripe_opener(
 
     def opened() -> "StripeApi":
         from shared.billing.client import StripeApi  # noqa: PLC0415 its SDK takes up to a second
-        from shared.micro_connections import http_client  # noqa: PLC0415 httpx, which a store in memory needs not
+        from shared.http_connections import http_client  # noqa: PLC0415 httpx, which a store in memory needs not
 
         return StripeApi(settings, http_client(settings.url), sleep=sleep)
 

@@ -25,7 +25,15 @@ class Pseudonyms:
 
     def __init__(self, secret: str) -> None:
         self._key = derived_key(secret, Use.PSEUDONYMS)
+        self._last = ("", "")
 
     def of(self, text: str) -> str:
-        """Return 32 hexadecimal digits: the same for the same text, and meaningless without the secret."""
-        return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
+        """Return 32 hexadecimal digits: the same for the same text, and meaningless without the secret.
+
+        The last one is remembered: a container's requests in a row often come from one client.
+        """
+        last, pseudonym = self._last
+        if text != last or not pseudonym:
+            pseudonym = hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
+            self._last = (text, pseudonym)
+        return pseudonym

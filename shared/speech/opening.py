@@ -95,7 +95,7 @@ def _adapters(settings: SpeechSettings, maps: Mapping[str, VoiceMap]) -> Mapping
         return adapter, adapter.aclose
 
     def elevenlabs() -> tuple[VoiceAdapter, Close]:
-        from shared.micro_connections import http_client  # noqa: PLC0415
+        from shared.http_connections import http_client  # noqa: PLC0415
         from shared.speech.elevenlabs import URL, ElevenLabs, ElevenLabsSettings  # noqa: PLC0415
 
         url = settings.elevenlabs_base_url or URL
@@ -104,7 +104,7 @@ def _adapters(settings: SpeechSettings, maps: Mapping[str, VoiceMap]) -> Mapping
         return ElevenLabs(http, chosen), http.aclose
 
     def openai() -> tuple[VoiceAdapter, Close]:
-        from shared.micro_connections import http_client  # noqa: PLC0415
+        from shared.http_connections import http_client  # noqa: PLC0415
         from shared.speech.openai import URL, OpenAiSettings, OpenAiSpeech  # noqa: PLC0415
 
         url = settings.openai_base_url or URL

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from shared.micro_connections import CONNECT_S
+from shared.connection_rules import CONNECT_S
 from shared.speech.provider_errors import (
     AudioCutOff,
     NotAudio,
@@ -47,7 +47,7 @@ class Refusal(NamedTuple):
 
 
 class HttpProvider:
-    """One provider's requests. Give it `micro_connections.http_client()`; other clients lose the promise about freezes.
+    """One provider's requests. Give it `http_connections.http_client()`; other clients lose the promise about freezes.
 
     `words` are the keys of the answer's error object that name the failure; a row of `refusals` is matched against
     their values, joined by blanks. An answer that no row fits is judged by its status: 503 and 429 are busy, other 5xx

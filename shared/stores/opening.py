@@ -63,13 +63,13 @@ def _open_memory(settings: Settings, clock: Clock) -> OpenedStore:
 
 
 def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
-    """Its connections live as long as the container. Importing httpx takes half a second, so other stores do not."""
+    """Its connections live as long as the container. Other stores import neither them nor the client."""
     from shared.micro import (  # noqa: PLC0415
         Direct,
         MicroClient,
         Platform,
     )
-    from shared.micro_connections import http_client  # noqa: PLC0415
+    from shared.micro_connections import MicroConnections  # noqa: PLC0415
     from shared.stores.micro.store import MicroStore  # noqa: PLC0415
 
     server: Direct | Platform
@@ -78,16 +78,16 @@ def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
     else:
         server = Direct(url=settings.hypr_url, api_key=settings.hypermicro_api_key)
     try:
-        http = http_client(server.url)
+        connections = MicroConnections(server.url)
     except OSError as exc:
         raise SettingsError([f"the certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR ({exc})"]) from exc
-    client = MicroClient(http, server, checked_clock=clock)
+    client = MicroClient(connections, server, checked_clock=clock)
 
     async def is_open_to_all() -> bool:
         return await client.mints_keys_for_all(deadline=client.deadline(PROBE_S))
 
     store = MicroStore(client, time_left_s=time_left_s)
-    return OpenedStore(store=store, clock=clock, close=http.aclose, is_open_to_all=is_open_to_all)
+    return OpenedStore(store=store, clock=clock, close=connections.aclose, is_open_to_all=is_open_to_all)
 
 
 def _open_dynamodb(settings: Settings, clock: CheckedClock, *, creates_table: bool | None) -> OpenedStore:

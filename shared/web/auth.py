@@ -7,6 +7,7 @@ A route says by its parameter's type which scopes an API key needs there. A sess
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Any, Final, TypeVar
 
@@ -30,22 +31,34 @@ from shared.tables.issued_keys import IssuedKey, Scope
 from shared.tables.users import Role, User
 from shared.web.cookies import session_cookies
 
+CLIENTS: Final = 256
+"""Clients' addresses that a container remembers in their one spelling: reading one takes longer than finding it."""
+
 T = TypeVar("T")
 
 
-class _Credential(SecurityBase):
-    """Reads the Authorization header, and names the scheme in the OpenAPI document."""
+class _SessionScheme(SecurityBase):
+    """Names the scheme in the OpenAPI document of each route that depends on it.
 
-    def __init__(self, scheme_name: str, description: str) -> None:
-        self.scheme_name = scheme_name
-        self.model = HTTPBearer(description=description)
+    A dependency on a credential is a scheme itself, and reads the request itself: FastAPI solves each dependency anew
+    for each request, which takes longer than most of them do.
+    """
 
-    async def __call__(self, request: Request) -> str | None:
-        return given_token(request)
+    scheme_name = "session"
+    model = HTTPBearer(description="The token of a sign-up or login, or the cookie `auth_token`.")
 
 
-_SESSION: Final = _Credential("session", "The token of a sign-up or login, or the cookie `auth_token`.")
-_API_KEY: Final = _Credential("apiKey", "An API key, `at_live_…` or `at_test_…`.")
+class _KeyScheme(SecurityBase):
+    """Likewise. Called itself, it only documents that a key is taken where a session is."""
+
+    scheme_name = "apiKey"
+    model = HTTPBearer(description="An API key, `at_live_…` or `at_test_…`.")
+
+    async def __call__(self) -> None:
+        return None
+
+
+_OR_KEY: Final = _KeyScheme()
 
 
 def given_token(request: Request) -> str | None:
@@ -56,10 +69,14 @@ def given_token(request: Request) -> str | None:
     return None if space else scheme or None
 
 
-async def services(request: Request) -> Services:
-    """Return the container's services. `async` so that FastAPI calls it in the event loop, not in a thread."""
+def _services(request: Request) -> Services:
     found: Services = request.app.state.services
     return found
+
+
+async def services(request: Request) -> Services:
+    """Return the container's services. `async` so that FastAPI calls it in the event loop, not in a thread."""
+    return _services(request)
 
 
 RequestServices = Annotated[Services, Depends(services)]
@@ -93,7 +110,12 @@ class PresentedCaller:
         """Await an answer beside the check. Raises what the check raises, before what the answer does."""
         if self.check is None:
             return await answer
-        _, result = await gather_settled(self.check, answer)
+        try:
+            result = await answer
+        except Exception:
+            await _succeeded(self.check)
+            raise
+        await self.check
         return result
 
 
@@ -103,14 +125,14 @@ class SessionOfCaller:
     claims: Claims
 
 
-async def _session(
-    token: Annotated[str | None, Depends(_SESSION)], request: Request, services: RequestServices
-) -> SessionOfCaller:
-    if token is None:
-        return await _session_by_cookie(request, services, "A session is required: log in, and send its token")
-    if _is_key(token):
-        raise InvalidCredential("This endpoint takes a session, not an API key")
-    return await _authenticated(token, services)
+class _Session(_SessionScheme):
+    async def __call__(self, request: Request) -> SessionOfCaller:
+        token, services = given_token(request), _services(request)
+        if token is None:
+            return await _session_by_cookie(request, services, "A session is required: log in, and send its token")
+        if _is_key(token):
+            raise InvalidCredential("This endpoint takes a session, not an API key")
+        return await _authenticated(token, services)
 
 
 async def _session_by_cookie(request: Request, services: Services, missing: str) -> SessionOfCaller:
@@ -145,7 +167,10 @@ async def _authenticated(token: str, services: Services) -> SessionOfCaller:
     return SessionOfCaller(user=user, claims=claims)
 
 
-async def _user(session: Annotated[SessionOfCaller, Depends(_session)]) -> User:
+_SESSION: Final = _Session()
+
+
+async def _user(session: Annotated[SessionOfCaller, Depends(_SESSION)]) -> User:
     return session.user
 
 
@@ -187,15 +212,17 @@ async def _caller(token: str | None, request: Request, services: Services, *scop
     return Caller(user_id=session.user.id, user=session.user)
 
 
-def _key_with(*scopes: Scope) -> Any:
-    """Return the dependency on an API key with these scopes, which may be checked while its owner is read."""
+class _Key(_KeyScheme):
+    """The dependency on an API key with these scopes, which may be checked while its owner is read."""
 
-    async def presented(
-        token: Annotated[str | None, Security(_API_KEY, scopes=scopes)], services: RequestServices
-    ) -> AsyncIterator[PresentedKey]:
-        remembered = _remembered(token, services, *scopes)
+    def __init__(self, *scopes: Scope) -> None:
+        self._scopes = scopes
+
+    async def __call__(self, request: Request) -> AsyncIterator[PresentedKey]:  # type: ignore[override]
+        token, services = given_token(request), _services(request)
+        remembered = _remembered(token, services, *self._scopes)
         if remembered is None:
-            yield PresentedKey(key=await _key(token, services, *scopes))
+            yield PresentedKey(key=await _key(token, services, *self._scopes))
             return
         check = asyncio.ensure_future(_key(token, services))
         try:
@@ -203,43 +230,40 @@ def _key_with(*scopes: Scope) -> Any:
         finally:
             await _succeeded(check)  # what it raises comes before what else was wrong with the request
 
-    return Depends(presented)
+
+def _key_with(*scopes: Scope) -> Any:
+    return Security(_Key(*scopes), scopes=scopes)
 
 
 def _caller_with(*scopes: Scope) -> Any:
     """Return the dependency on a session, or on an API key with these scopes."""
 
-    async def caller(
-        token: Annotated[str | None, Security(_API_KEY, scopes=scopes)],
-        _: Annotated[str | None, Depends(_SESSION)],
-        request: Request,
-        services: RequestServices,
-    ) -> Caller:
-        return await _caller(token, request, services, *scopes)
+    class Credential(_SessionScheme):
+        async def __call__(self, request: Request, _: Annotated[None, Security(_OR_KEY, scopes=scopes)]) -> Caller:
+            return await _caller(given_token(request), request, _services(request), *scopes)
 
-    return Depends(caller)
+    return Depends(Credential())
 
 
 def _caller_beside_with(*scopes: Scope) -> Any:
     """Return the same dependency, for a key that may be checked while a page is read."""
 
-    async def presented(
-        token: Annotated[str | None, Security(_API_KEY, scopes=scopes)],
-        _: Annotated[str | None, Depends(_SESSION)],
-        request: Request,
-        services: RequestServices,
-    ) -> AsyncIterator[PresentedCaller]:
-        remembered = _remembered(token, services, *scopes)
-        if remembered is None:
-            yield PresentedCaller(user_id=(await _caller(token, request, services, *scopes)).user_id)
-            return
-        check = asyncio.ensure_future(_key(token, services))
-        try:
-            yield PresentedCaller(user_id=remembered.user_id, check=check)
-        finally:
-            await _succeeded(check)
+    class Credential(_SessionScheme):
+        async def __call__(
+            self, request: Request, _: Annotated[None, Security(_OR_KEY, scopes=scopes)]
+        ) -> AsyncIterator[PresentedCaller]:
+            token, services = given_token(request), _services(request)
+            remembered = _remembered(token, services, *scopes)
+            if remembered is None:
+                yield PresentedCaller(user_id=(await _caller(token, request, services, *scopes)).user_id)
+                return
+            check = asyncio.ensure_future(_key(token, services))
+            try:
+                yield PresentedCaller(user_id=remembered.user_id, check=check)
+            finally:
+                await _succeeded(check)
 
-    return Depends(presented)
+    return Depends(Credential())
 
 
 def _remembered(token: str | None, services: Services, *scopes: Scope) -> IssuedKey | None:
@@ -261,6 +285,7 @@ async def _address(request: Request) -> str:
     return client_network(request.client.host) if request.client else "unknown"
 
 
+@lru_cache(maxsize=CLIENTS)
 def client_network(address: str) -> str:
     """Return what one client has of the network, in one spelling: an IPv4 address, or the /64 of an IPv6 one.
 
@@ -281,7 +306,7 @@ def _is_key(token: str) -> bool:
     return token.startswith("at_")
 
 
-CallingSession = Annotated[SessionOfCaller, Depends(_session)]
+CallingSession = Annotated[SessionOfCaller, Depends(_SESSION)]
 """A good session, with its user; API keys are refused."""
 
 SessionUser = Annotated[User, Depends(_user)]

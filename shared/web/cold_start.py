@@ -34,8 +34,6 @@ _IMPORTED_TO_OPEN: Final[Mapping[str, tuple[str, ...]]] = {
         "shared.micro_connections",
         "shared.micro",
         "shared.stores.micro.store",
-        "httpcore",  # httpx imports it when it opens a pool,
-        "anyio._backends._asyncio",  # and anyio this when it opens a connection
     ),
     "dynamodb": ("shared.stores.dynamo.client", "shared.stores.dynamo.store"),
 }
@@ -70,7 +68,7 @@ def prepare(env: Mapping[str, str], *, store: str, also: Iterable[str] = ()) -> 
     if store == "micro":
         with suppress(OSError, ValueError):  # the first event reports what is wrong with the URL or the certificates
             url = env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or ""
-            import_module("shared.micro_connections").tls_context(url)
+            import_module("shared.connection_rules").tls_context(url)
     inspect.getsourcelines(prepare)
     gc.freeze()
 

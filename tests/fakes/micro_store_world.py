@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import httpx
-
 from shared.micro import Direct, MicroClient
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Kind, Table
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import ManualClock, Recorder, StandInTransport
 from tests.fakes.standin_steps import Schedule
@@ -45,9 +44,10 @@ class MicroStoreWorld:
         self._opened += 1
         clock = ManualClock()
         network = StandInTransport(self.server, recorder=self.recorder, clock=clock, sender=f"c{self._opened}")
-        http = await self._stack.enter_async_context(httpx.AsyncClient(transport=network))
         address = Direct(url="http://micro", api_key=api_key)
-        client = MicroClient(http, address, timeout_s=timeout_s, monotonic=clock.monotonic, sleep=clock.sleep)
+        client = MicroClient(
+            HttpxWire(network), address, timeout_s=timeout_s, monotonic=clock.monotonic, sleep=clock.sleep
+        )
         store = MicroStore(
             client,
             timeout_s=timeout_s,

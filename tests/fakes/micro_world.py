@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
 import pytest
 
 from shared.micro import Direct, MicroClient
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import (
     Faults,
@@ -56,12 +56,12 @@ async def world(*, api_key: str = KEY, timeout_s: float = 8.0) -> AsyncIterator[
     clock, recorder = ManualClock(), Recorder()
     server = StandIn(wall=clock.wall)
     network = StandInTransport(server, recorder=recorder, clock=clock)
-    async with httpx.AsyncClient(transport=network) as http:
 
-        def client(key: str) -> MicroClient:
-            address = Direct(url="http://micro", api_key=key)
-            return MicroClient(http, address, timeout_s=timeout_s, monotonic=clock.monotonic, sleep=clock.sleep)
+    def client(key: str) -> MicroClient:
+        address = Direct(url="http://micro", api_key=key)
+        wire = HttpxWire(network)
+        return MicroClient(wire, address, timeout_s=timeout_s, monotonic=clock.monotonic, sleep=clock.sleep)
 
-        await client(KEY).create("users", "old", {"n": 1})
-        await client(KEY).increment("c")
-        yield MicroClientWorld(client=client(api_key), server=server, network=network, recorder=recorder, clock=clock)
+    await client(KEY).create("users", "old", {"n": 1})
+    await client(KEY).increment("c")
+    yield MicroClientWorld(client=client(api_key), server=server, network=network, recorder=recorder, clock=clock)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from shared.micro_connections import http_client
+from shared.http_connections import http_client
 from shared.speech.elevenlabs import ElevenLabs, ElevenLabsSettings
 from shared.speech.funnel import Funnel
 from shared.speech.openai import OpenAiSettings, OpenAiSpeech

@@ -4,10 +4,10 @@ clock = ManualClock()
 server = StandIn(wall=clock.wall)
 recorder = Recorder()
 network = StandInTransport(server, recorder=recorder, faults=nth(2, LOST), clock=clock, sender="A")
-async with httpx.AsyncClient(transport=network) as http:
-    client = MicroClient(http, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep)
-    with recorder.measure() as cost:
-        await client.get("users", "u1")
+wire = HttpxWire(network)
+client = MicroClient(wire, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep)
+with recorder.measure() as cost:
+    await client.get("users", "u1")
 assert (cost.requests, cost.depth) == (1, 1)
 """
 

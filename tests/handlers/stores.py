@@ -6,8 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-import httpx
-
 from shared.core.clock import Clock
 from shared.micro import Direct, MicroClient
 from shared.stores.dynamo.client import Dynamo
@@ -16,6 +14,7 @@ from shared.stores.memory.store import MemoryStore, Pause
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store, Table
 from tests.fakes import dynamo_world
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import ManualClock, StandInTransport
 from tests.support import Intercepted
@@ -38,7 +37,7 @@ def _micro(pause: Pause, _: Clock) -> Iterator[Store]:
     clock = ManualClock()
     network = StandInTransport(StandIn(wall=clock.wall), clock=clock)
     client = MicroClient(
-        httpx.AsyncClient(transport=network),
+        HttpxWire(network),
         Direct(url="http://micro", api_key=KEY),
         timeout_s=PATIENCE_S,
         monotonic=clock.monotonic,

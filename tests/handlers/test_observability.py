@@ -15,6 +15,7 @@ from shared.observability.request_stats import RequestStats
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from tests.events import schedule_event
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.permitted import PermittedStore
 from tests.fakes.standin import KEY, StandIn
 from tests.handlers.world import PASSWORD, Account, Logs, World
@@ -66,7 +67,7 @@ class MicroWorld(World):
         super().__init__(environ)
 
     def _build(self, function: str, settings: Settings) -> Services:
-        client = MicroClient(httpx.AsyncClient(transport=self.wire), Direct(url="http://micro", api_key=KEY))
+        client = MicroClient(HttpxWire(self.wire), Direct(url="http://micro", api_key=KEY))
         return Services.on(PermittedStore(MicroStore(client), function), settings, passwords=cheap_passwords())
 
 

@@ -1,7 +1,7 @@
 """Several services on one store, as gateways of one API: each has its own memory, clock and connections."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from shared.stores.memory.store import Pause
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
 from tests.fakes import dynamo_world
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import ManualClock, StandInTransport
 from tests.support import FakeClock, Intercepted, T, racing_store, seeded_pause, services_on
@@ -54,17 +55,15 @@ async def stores(kind: str, count: int, *, seed: int) -> AsyncIterator[list[Stor
             yield [DynamoStore(dynamo, timeout_s=60, clock=FakeClock()) for _ in range(count)]
             await dynamo.aclose()
         return
-    async with AsyncExitStack() as stack:
-        server, pause = StandIn(), seeded_pause(seed)
-        made: list[Store] = []
-        for number in range(count):
-            clock = ManualClock()
-            http = await stack.enter_async_context(httpx.AsyncClient(transport=_PausedTransport(server, pause, clock)))
-            client = MicroClient(
-                http, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep
-            )
-            made.append(MicroStore(client, clock=_wall(clock), sleep=clock.sleep, node=f"{number:016x}"))
-        yield made
+    server, pause = StandIn(), seeded_pause(seed)
+    made: list[Store] = []
+    for number in range(count):
+        clock = ManualClock()
+        wire = HttpxWire(_PausedTransport(server, pause, clock))
+        address = Direct(url="http://micro", api_key=KEY)
+        client = MicroClient(wire, address, monotonic=clock.monotonic, sleep=clock.sleep)
+        made.append(MicroStore(client, clock=_wall(clock), sleep=clock.sleep, node=f"{number:016x}"))
+    yield made
 
 
 def _wall(clock: ManualClock) -> Clock:

@@ -7,55 +7,50 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
-
 from shared.micro import Direct, Json, MicroClient
-from shared.micro_connections import KEEPALIVE_S, FreshConnections
+from shared.micro_connections import MicroConnections
 from shared.micro_errors import refusal
+from shared.micro_wire import Answer, Headers
 from tests.fakes.standin_network import Recorder
 from tests.fakes.standin_steps import identify
 from tests.live.processes import MICRO_KEY
 
-CONNECTIONS: Final = 8
 STREAMS: Final = 16
 
 T = TypeVar("T")
 
 
-class Wire(httpx.AsyncBaseTransport):
+class MeasuredWire(MicroConnections):
     """The service's own connections, with a network of this latency, one way and back, in front of them."""
 
-    def __init__(self, recorder: Recorder, *, latency_s: float = 0.0) -> None:
-        limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEPALIVE_S)
-        self._inner = FreshConnections(lambda: httpx.AsyncHTTPTransport(limits=limits), at_once=CONNECTIONS)
+    def __init__(self, url: str, recorder: Recorder, *, latency_s: float = 0.0) -> None:
+        super().__init__(url)
         self._recorder = recorder
         self._latency_s = latency_s
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        seen = identify(request.method, request.url.raw_path.partition(b"?")[0].decode())
-        with self._recorder.request(seen.route):
+    async def send(
+        self, method: str, target: str, *, headers: Headers, content: bytes | None, within_s: float
+    ) -> Answer:
+        with self._recorder.request(identify(method, target.partition("?")[0]).route):
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
-            return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+            return await super().send(method, target, headers=headers, content=content, within_s=within_s)
 
 
 @asynccontextmanager
 async def measured_client(url: str, recorder: Recorder, *, latency_s: float = 0.0) -> AsyncIterator[MicroClient]:
-    async with httpx.AsyncClient(transport=Wire(recorder, latency_s=latency_s)) as http:
-        yield MicroClient(http, Direct(url=url, api_key=MICRO_KEY))
+    async with MeasuredWire(url, recorder, latency_s=latency_s) as wire:
+        yield MicroClient(wire, Direct(url=url, api_key=MICRO_KEY))
 
 
 class BulkClient(MicroClient):
-    """Sends plain HTTP over open sockets: several times as fast as httpx, and without its care. For filling and scans.
+    """Sends plain HTTP over open sockets: without connections' care. For filling and scans.
 
     No retries, no deadlines; `close` when done.
     """
 
-    def __init__(self, http: httpx.AsyncClient, server: Direct) -> None:
-        super().__init__(http, server, timeout_s=600)
+    def __init__(self, server: Direct) -> None:
+        super().__init__(MicroConnections(server.url), server, timeout_s=600)
         self._at = urlsplit(server.root)
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in server.headers.items())
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -93,7 +88,7 @@ class BulkClient(MicroClient):
             self._idle.append(stream)
         status = int(lines[0].split()[1])
         if status not in (200, 201):
-            raise refusal(httpx.Response(status, content=answered), redact=self._redact)
+            raise refusal(Answer(status=status, headers=[], content=answered), redact=self._redact)
         return read(json.loads(answered))
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -102,9 +97,8 @@ class BulkClient(MicroClient):
 
 @asynccontextmanager
 async def bulk_client(url: str) -> AsyncIterator[BulkClient]:
-    async with httpx.AsyncClient() as http:
-        client = BulkClient(http, Direct(url=url, api_key=MICRO_KEY))
-        try:
-            yield client
-        finally:
-            await client.close()
+    client = BulkClient(Direct(url=url, api_key=MICRO_KEY))
+    try:
+        yield client
+    finally:
+        await client.close()

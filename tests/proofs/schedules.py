@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
-import httpx
 from starlette.types import Message
 
 from shared.micro import Direct, MicroClient
+from shared.micro_errors import NoAnswer
+from shared.micro_wire import Answer, Headers
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable
@@ -85,23 +86,28 @@ Choose = Callable[[Sequence[Option], Callable[[], object]], int]
 @dataclass(eq=False)
 class _Request:
     sender: int
-    answer: asyncio.Future[httpx.Response]
+    answer: asyncio.Future[Answer]
     step: Step | None = None
     held: asyncio.Future[None] | None = None
 
 
-class _Wire(httpx.AsyncClient):
+class _Wire:
     """Sends to the stand-in without what a network needs."""
 
     def __init__(self, world: "Schedules", sender: int) -> None:
-        super().__init__(transport=httpx.MockTransport(lambda _: httpx.Response(500)), trust_env=False)
         self._world = world
         self._sender = sender
 
-    async def request(  # type: ignore[override]  # as MicroClient calls it
-        self, method: str, url: str, *, content: bytes | None, headers: dict[str, str], **_: object
-    ) -> httpx.Response:
-        return await self._world.sent(self._sender, method, url.removeprefix("http://micro"), content, headers)
+    async def send(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Headers,
+        content: bytes | None,
+        within_s: float,  # noqa: ARG002 nothing takes time
+    ) -> Answer:
+        return await self._world.sent(self._sender, method, target, content, headers)
 
 
 @dataclass(eq=False)
@@ -179,9 +185,7 @@ class Schedules:
             request.held = asyncio.get_running_loop().create_future()
             await request.held
 
-    async def sent(
-        self, sender: int, method: str, path: str, content: bytes | None, headers: dict[str, str]
-    ) -> httpx.Response:
+    async def sent(self, sender: int, method: str, path: str, content: bytes | None, headers: Headers) -> Answer:
         client = self._clients[sender]
         request = _Request(sender=sender, answer=asyncio.get_running_loop().create_future())
         client.requests.add(request)
@@ -191,11 +195,11 @@ class Schedules:
         finally:
             client.requests.discard(request)
             del carrying_out
-        client.answers.append((answer.status_code, answer.content))
+        client.answers.append((answer.status, answer.content))
         return answer
 
     async def _carry_out(
-        self, request: _Request, method: str, path: str, content: bytes | None, headers: dict[str, str]
+        self, request: _Request, method: str, path: str, content: bytes | None, headers: Headers
     ) -> None:
         self._alive[request] = None
         answer: list[Message] = []
@@ -206,12 +210,13 @@ class Schedules:
         async def send(message: Message) -> None:
             answer.append(message)
 
-        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         scope: dict[str, Any] = {"type": "http", "method": method, "raw_path": path.encode(), "query_string": b""}
-        await self._server({**scope, "headers": fields, "client": (str(request.sender), 0)}, receive, send)
+        await self._server({**scope, "headers": [*headers], "client": (str(request.sender), 0)}, receive, send)
         del self._alive[request]
         if not request.answer.done():
-            request.answer.set_result(httpx.Response(answer[0]["status"], content=answer[1]["body"]))
+            request.answer.set_result(
+                Answer(status=answer[0]["status"], headers=answer[0]["headers"], content=answer[1]["body"])
+            )
 
     def _begin(self, number: int, script: Script) -> _Client:
         clock = ManualClock()
@@ -319,7 +324,7 @@ class Schedules:
         def take() -> None:
             self._losses -= 1
             self._clients[request.sender].answers.append("lost")
-            request.answer.set_exception(httpx.ReadError("lost"))
+            request.answer.set_exception(NoAnswer("lost"))
 
         return take
 

@@ -42,6 +42,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return printed
 
 
+@pytest.mark.thorough
 def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
@@ -67,6 +68,7 @@ def test_invocation_says_a_long_text_before_it_ends(tmp_path: Path) -> None:
     assert memos("GET", f"/api/v1/memo/{made['id']}")["audio"]["status"] == "ready"
 
 
+@pytest.mark.thorough
 def test_an_event_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     done = invoke("users", str(tmp_path / "absent.json"), memory_file=tmp_path / "rows.json")
     assert done.returncode == 2
@@ -102,6 +104,7 @@ async def test_an_unknown_path_is_answered_in_the_envelope(path: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_the_documentation_page_names_no_third_party_host() -> None:
     async with gateway_client() as client:
         page = await client.get("/docs")
@@ -113,6 +116,7 @@ async def test_the_documentation_page_names_no_third_party_host() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_docs_ask_for_one_credential_and_say_how_to_get_it() -> None:
     """A newcomer reads in the first paragraph where a key comes from, and finds one field to paste it into."""
     async with gateway_client() as client:
@@ -139,6 +143,7 @@ EXECUTED = [
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_docs_prefilled_values_are_accepted() -> None:
     """Whatever the page sends unchanged is served: its examples are good requests, one after another."""
     async with gateway_client() as client:
@@ -157,6 +162,7 @@ async def test_docs_prefilled_values_are_accepted() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_docs_offer_what_can_be_chosen() -> None:
     """Voices, actions, tiers, roles, buckets, groups and formats can be chosen from; every body has an example."""
     async with gateway_client() as client:
@@ -196,11 +202,11 @@ def prefilled_path(path: str, operation: Any) -> str:
 
 
 @pytest.mark.anyio
-async def test_gateway_leads_from_the_root_to_the_usage_page() -> None:
-    """`GET /` is a redirect to the page, not a bare 404."""
+async def test_gateway_leads_from_the_root_to_the_console() -> None:
+    """`GET /` is a redirect to the console, not a bare 404."""
     async with gateway_client() as client:
         response = await client.get("/", follow_redirects=True)
-    assert (response.status_code, response.url.path) == (200, "/usage")
+    assert (response.status_code, response.url.path) == (200, "/app")
 
 
 @pytest.mark.anyio
@@ -230,6 +236,7 @@ async def test_gateway_reads_an_absolute_form_target(target: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
 @pytest.mark.parametrize("from_stdin", [True, False])
+@pytest.mark.thorough
 def test_invoke_reads_an_event_in_any_unicode_encoding(tmp_path: Path, encoding: str, *, from_stdin: bool) -> None:
     """A BOM, UTF-16 and non-ASCII text under the C locale are read: editors and shells write them."""
     event = json.loads((EVENTS / "signup.json").read_text())
@@ -269,6 +276,7 @@ def test_run_announces_nothing_when_the_port_is_taken() -> None:
     assert done.stderr == f"port {port} is taken by another program: stop that one, or choose another port\n"
 
 
+@pytest.mark.thorough
 def test_run_ends_when_the_store_is_unreachable() -> None:
     """A store that cannot be used is said before anything is served."""
     done = run_refused(0, HYPR_URL="http://127.0.0.1:9", HYPERMICRO_API_KEY="unused")

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-import httpx
 import pytest
 
 from shared.core.checked_clock import CheckedClock
@@ -22,6 +21,7 @@ from shared.tables import TABLES, UsageLogs
 from shared.usage.history import History
 from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import StandInTransport
 from tests.fakes.usage_world import MEMO, Owner
@@ -114,11 +114,11 @@ async def test_history_counts_memos_dated_before_the_sign_up(store: MemoryStore,
 async def gateway(server: StandIn, machine: FakeClock) -> AsyncIterator[Services]:
     """A container on this server, on a machine with this clock."""
     clock = CheckedClock(machine)
-    async with httpx.AsyncClient(transport=StandInTransport(server)) as http:
-        store = MicroStore(MicroClient(http, Direct(url="http://micro", api_key=KEY), checked_clock=clock))
-        await store.verify(TABLES)
-        settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
-        yield Services.on(store, settings, passwords=cheap_passwords(), clock=clock)
+    wire = HttpxWire(StandInTransport(server))
+    store = MicroStore(MicroClient(wire, Direct(url="http://micro", api_key=KEY), checked_clock=clock))
+    await store.verify(TABLES)
+    settings = Settings(session_secret=SECRET, attempts=AttemptLimits(signups_per_address=1000))
+    yield Services.on(store, settings, passwords=cheap_passwords(), clock=clock)
 
 
 async def test_gateway_ahead_works_by_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:

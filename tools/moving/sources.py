@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from shared.micro import Direct, MicroClient, Platform
-from shared.micro_connections import http_client
+from shared.micro_connections import MicroConnections
 from shared.micro_errors import DatabasesFull, MicroError
 from shared.tables import TABLES as OURS
 from tools.maintain.opened import Impossible
@@ -144,6 +144,6 @@ async def _opened_server(url: str, environ: Mapping[str, str]) -> AsyncIterator[
         server = Platform(url=url, app_slug=slug) if slug else Direct(url=url, api_key=key)
     except ValueError as exc:
         raise Impossible(f"micro:{url}: {exc}; the key is read from MOVING_HYPERMICRO_API_KEY") from exc
-    async with http_client(url) as http:
-        source = MicroSource(MicroClient(http, server, timeout_s=60))
+    async with MicroConnections(url) as wire:
+        source = MicroSource(MicroClient(wire, server, timeout_s=60))
         yield source

@@ -28,6 +28,7 @@ from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Key
 from shared.tables import API_KEYS, USERS
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import (
     CLOSED,
@@ -48,7 +49,7 @@ from tests.fakes.standin_steps import Gate, Schedule, Seen, Step
 from tests.support import cheap_passwords, seeded
 from tools.local import local_gateway
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 PASSWORD: Final = "correct horse"
 NEW_PASSWORD: Final = "battery staple"
@@ -159,7 +160,7 @@ class World:
         clock, sleep = self.clock, sleep or self.clock.sleep
         name = f"c{self._opened}"
         network = StandInTransport(self.server, recorder=self.recorder, clock=clock, sender=name)
-        wire = await self._stack.enter_async_context(httpx.AsyncClient(transport=network))
+        wire = HttpxWire(network)
         client = MicroClient(wire, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=sleep)
         store = MicroStore(
             client,

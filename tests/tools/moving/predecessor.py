@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import bcrypt
-import httpx
 
 from shared.api_keys.minting import digest
 from shared.audio.files import AudioFiles
@@ -23,6 +22,7 @@ from shared.micro import Direct, MicroClient
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Document, Store
 from shared.tables import TABLES, Tables
+from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
 from tests.fakes.standin_network import Faults, ManualClock, StandInTransport, none
 from tools.maintain.content import Content, counters_content, table_content
@@ -102,8 +102,8 @@ class GivenSource:
 
 def micro_client(server: StandIn, faults: Faults = none) -> MicroClient:
     clock = ManualClock()
-    http = httpx.AsyncClient(transport=StandInTransport(server, faults=faults, clock=clock))
-    return MicroClient(http, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep)
+    wire = HttpxWire(StandInTransport(server, faults=faults, clock=clock))
+    return MicroClient(wire, Direct(url="http://micro", api_key=KEY), monotonic=clock.monotonic, sleep=clock.sleep)
 
 
 def micro_store(server: StandIn, node: int, faults: Faults = none) -> MicroStore:

@@ -1,0 +1,78 @@
+"""HYPR Micro behind TLS: the key is sent to no server but the one that the URL names."""
+
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.connection_rules import tls_context
+from shared.micro import Direct, MicroClient
+from shared.micro_connections import MicroConnections
+from shared.micro_errors import NoAnswer, Unreachable
+from tests.certificates import self_signed
+from tests.fakes.raw_server import Then, answer, raw_server
+from tests.fakes.standin import KEY
+
+pytestmark = pytest.mark.anyio
+
+COUNTED = [answer(b'{"value": 1}')]
+
+
+def serving(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+async def test_tls_is_spoken_with_the_right_certificate(tmp_path: Path) -> None:
+    """A server with a certificate that the client trusts is asked, over one connection."""
+    certificate = self_signed(tmp_path)
+    async with raw_server(COUNTED, COUNTED, tls=serving(certificate)) as server:
+        async with MicroConnections(server.url, tls=trusting(certificate)) as wire:
+            client = MicroClient(wire, Direct(url=server.url, api_key=KEY))
+            assert [await client.increment("c"), await client.increment("c")] == [1, 1]
+        assert (server.accepted, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("wrong", ["another authority", "another host", "expired", "the world's authorities"])
+async def test_key_is_not_sent_with_a_wrong_certificate(tmp_path: Path, wrong: str) -> None:
+    """A server whose certificate is another's or expired gets no request: that is certain, and no outage of ours."""
+    host = "elsewhere.example" if wrong == "another host" else "localhost"
+    ends_in = timedelta(minutes=-1 if wrong == "expired" else 60)
+    certificate = self_signed(tmp_path, host=host, ends_in=ends_in)
+    trusted = certificate
+    if wrong == "another authority":
+        (tmp_path / "other").mkdir()
+        trusted = self_signed(tmp_path / "other")
+    async with raw_server(tls=serving(certificate)) as server:
+        tls = tls_context(server.url) if wrong == "the world's authorities" else trusting(trusted)
+        async with MicroConnections(server.url, tls=tls) as wire:
+            with pytest.raises(Unreachable, match="certificate verify failed"):
+                await MicroClient(wire, Direct(url=server.url, api_key=KEY)).increment("c")
+        assert server.requests == []
+
+
+async def test_tls_answer_that_breaks_off_is_unknown(tmp_path: Path) -> None:
+    """A connection that ends or breaks in the middle of an answer is of unknown outcome under TLS too."""
+    certificate = self_signed(tmp_path)
+    for then in (Then.CLOSE, Then.RESET):
+        async with raw_server([COUNTED[0][:-1], then], tls=serving(certificate)) as server:
+            async with MicroConnections(server.url, tls=trusting(certificate)) as wire:
+                with pytest.raises(NoAnswer):
+                    await MicroClient(wire, Direct(url=server.url, api_key=KEY)).increment("c")
+            assert len(server.requests) == 1
+
+
+async def test_plain_http_answer_to_tls_is_unreachable() -> None:
+    """A server that speaks no TLS where the URL says so was not asked."""
+    async with raw_server() as server:
+        url = server.url.replace("http://", "https://")
+        async with MicroConnections(url) as wire:
+            with pytest.raises(Unreachable):
+                await MicroClient(wire, Direct(url=url, api_key=KEY), timeout_s=1).increment("c")
+        assert server.requests == []
