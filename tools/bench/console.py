@@ -30,7 +30,8 @@ _PAINTED: Final = """async () => {
   const paint = () => performance.getEntriesByName("first-contentful-paint")[0];
   while (paint() === undefined) await new Promise(requestAnimationFrame);
   const sent = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
-  return {first_ms: paint().startTime, bytes: sent.reduce((sum, one) => sum + one.transferSize, 0), requests: sent.length};
+  const bytes = sent.reduce((sum, one) => sum + one.transferSize, 0);
+  return {first_ms: paint().startTime, bytes, requests: sent.length};
 }"""
 
 
@@ -55,7 +56,8 @@ def main() -> int:
             "a bare page": lambda: _opened(browser.new_context(), bare, "h1"),
             "log in": lambda: _opened(browser.new_context(), f"{site.url}/app", "h1"),
         } | {
-            view: partial(_view, browser, session, f"{site.url}/app?view={view}", shown) for view, shown in VIEWS.items()
+            view: partial(_view, browser, session, f"{site.url}/app?view={view}", shown)
+            for view, shown in VIEWS.items()
         }
         runs: dict[str, list[Opened]] = {name: [] for name in pages}
         for run in range(RUNS + 1):
