@@ -16,7 +16,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
+.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -174,6 +174,9 @@ bench-moving: $(READY) ## Measure a move of 100,000 memos and logs onto a real H
 
 bench-micro: $(READY) ## Measure on a real HYPR Micro server behind a network; MICRO_CHECKOUT as above
 	@$(PY) -m tools.bench.micro
+
+bench-load: $(READY) ## Measure one gateway under load on a real HYPR Micro server; MICRO_CHECKOUT as above
+	@$(PY) -m tools.bench.load
 
 bench-dynamodb: $(READY) ## Print the capacity units of operations, as DynamoDB Local counts them; needs Java and npm
 	@$(PY) -m tools.bench.dynamo
