@@ -95,7 +95,10 @@ async def test_turn_begins_when_the_body_is_there() -> None:
     app.may.set()
     turns = Turns(app, at_once=1)
     slow = asked(turns, "/slow", [{"type": "http.request", "body": b"{", "more_body": True}])
-    parts = [{"type": "http.request", "body": b"[", "more_body": True}, {"type": "http.request", "body": b"]"}]
+    parts: list[Message] = [
+        {"type": "http.request", "body": b"[", "more_body": True},
+        {"type": "http.request", "body": b"]"},
+    ]
     await asked(turns, "/quick", parts)
     assert (app.at_work, app.bodies) == (["/quick"], [b"[]"])
     slow.cancel()
