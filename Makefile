@@ -16,7 +16,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores
+.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -31,12 +31,15 @@ $(READY): requirements-dev.txt requirements-uv.txt
 run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
 	@$(PY) -m tools.local run --port $(PORT)
 
-test: $(READY) ## Run the tests; ARGS are pytest's
+test: $(READY) ## Run the tests but the thorough ones; ARGS are pytest's
 	$(PY) -m pytest $(ARGS)
 
+test-thorough: $(READY) ## Run the tests that take long: faults at every request, killed processes, races on each store, the documents' commands
+	$(PY) -m pytest -m thorough $(ARGS)
+
 test-stores: $(READY) ## Run the tests of the functions on the other stores too
-	$(PY) -m pytest tests/handlers --store micro
-	$(PY) -m pytest tests/handlers --store dynamodb
+	$(PY) -m pytest -m '' tests/handlers --store micro
+	$(PY) -m pytest -m '' tests/handlers --store dynamodb
 
 fuzz: $(READY) ## Ask at random for longer: every route by schemathesis, whole events, and use against a model on each store
 	$(PY) -m pytest tests/handlers/test_openapi.py tests/handlers/test_any_event.py --fuzz $(FUZZ)
@@ -49,7 +52,7 @@ check-python: $(READY) ## All of that but the deployment; needs no Node
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test test-thorough
 
 format: $(READY) ## Format the code
 	$(VENV)/bin/ruff format .
@@ -119,11 +122,14 @@ test-dynamodb: $(READY) ## Show everything on AWS's DynamoDB Local and on minist
 test-sdk: $(READY) ## Run the tests of DynamoDB on the wire on the oldest and the newest SDK that is allowed
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --target .local/sdk/oldest boto3==1.40.0 botocore==1.40.0 urllib3==1.26.20
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --target .local/sdk/newest --upgrade boto3
-	PYTHONPATH=.local/sdk/oldest $(PY) -m pytest tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
-	PYTHONPATH=.local/sdk/newest $(PY) -m pytest tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
+	PYTHONPATH=.local/sdk/oldest $(PY) -m pytest -m '' tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
+	PYTHONPATH=.local/sdk/newest $(PY) -m pytest -m '' tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
 
 test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
 	@$(PY) -m tests.engines.s3
+
+picture: $(READY) ## Take the picture of the console that the README shows; needs Chromium
+	@$(PY) -m tests.docs.picture
 
 .local/hearing/ready: requirements-hearing.txt $(READY)
 	$(PYTHON) -m venv --clear .local/hearing
@@ -146,7 +152,7 @@ samples: $(READY) ## Make the samples of the twelve voices anew
 
 prove: $(READY) ## Explore the row protocol exhaustively, as deep as the time allows, and every fault at every request
 	@$(PY) -m tests.proofs.prove
-	EVERY_COMBINATION=1 $(PY) -m pytest tests/stores/micro/test_operations.py tests/stores/micro/test_figures.py
+	EVERY_COMBINATION=1 $(PY) -m pytest -m '' tests/stores/micro/test_operations.py tests/stores/micro/test_figures.py
 
 bench: $(READY) ## Measure, and print ratios against a floor of the same run
 	@$(PY) -m tools.bench
@@ -156,6 +162,9 @@ bench-speech: $(READY) ## Measure our own voices, against the model alone
 
 bench-cold: $(READY) ## Measure cold starts of each function under Lambda's runtime client, against a bare one
 	@$(PY) -m tools.bench.cold
+
+bench-console: $(READY) ## Measure the console in Chromium against a bare page: bytes, requests, time to the first content
+	@$(PY) -m tools.bench.console
 
 bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
 	@$(PY) -m tools.bench.usage

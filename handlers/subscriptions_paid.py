@@ -18,7 +18,7 @@ from handlers.models.billing import (
     ends,
 )
 from handlers.models.openapi import BODY_ERRORS, SESSION_ERRORS, errors
-from shared.core.errors import PayloadTooLarge, ValidationFailed
+from shared.core.errors import ValidationFailed
 from shared.plans import PLANS, Tier, plan_named
 from shared.web.auth import RequestServices, SessionUser
 
@@ -38,14 +38,14 @@ async def open_portal(body: PortalBody, user: SessionUser, services: RequestServ
     return PortalAnswer(success=True, portal_url=await services.billing.open_portal(user, return_url=body.return_url))
 
 
-@routes.post("/api/v1/billing/cancel", responses=errors(ValidationFailed, PayloadTooLarge, *SESSION_ERRORS))
+@routes.post("/api/v1/billing/cancel", responses=errors(ValidationFailed, *SESSION_ERRORS))
 async def cancel(user: SessionUser, services: RequestServices) -> CurrentTier:
     """Let the plan end when what is paid for ends. Repeatable."""
     ending = await services.billing.end_with_period(user)
     return CurrentTier(success=True, message=ends(ending), current_tier=ending.tier)
 
 
-@routes.post("/api/v1/billing/reactivate", responses=errors(ValidationFailed, PayloadTooLarge, *SESSION_ERRORS))
+@routes.post("/api/v1/billing/reactivate", responses=errors(ValidationFailed, *SESSION_ERRORS))
 async def reactivate(user: SessionUser, services: RequestServices) -> CurrentTier:
     """Keep a plan that was to end. Repeatable."""
     kept = await services.billing.keep(user)
@@ -87,7 +87,7 @@ async def downgrade(body: TierBody, user: SessionUser, services: RequestServices
     )
 
 
-@routes.post("/api/webhooks/stripe", responses=errors(ValidationFailed, PayloadTooLarge))
+@routes.post("/api/webhooks/stripe", responses=errors(ValidationFailed))
 async def receive_event(
     request: Request,
     services: RequestServices,

@@ -240,6 +240,7 @@ async def test_key_rotation_costs_11_requests(api: Api, owner: Owner) -> None:
     assert cost.requests == 5
 
 
+@pytest.mark.thorough
 async def test_a_refused_rotation_is_four_requests_or_one(api: Api, owner: Owner) -> None:
     """Three after the session's check, and none once the container knows that the hour's changes are used up."""
     path, key_id = "/api/keys/{}/rotate", owner.key_id

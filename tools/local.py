@@ -7,6 +7,7 @@ python -m tools.local invoke users tests/events/signup.json
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +15,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -33,13 +33,13 @@ from shared.mail.console import ConsoleMailer
 from shared.memos.speaking import NotYet
 from shared.services import Services, build_services
 from shared.speech.opening import open_speakers
-from shared.stores.opening import open_store
+from shared.stores.opening import OpenedStore, open_store
 from shared.stores.port import StoreError
 from shared.tables import TABLES
 from shared.web.error_answers import EXCEPTION_HANDLERS
 from shared.web.function import Function
 from shared.web.middleware import App, Receive, RequestMiddleware, Scope, Send
-from shared.web.startup import BuildServices
+from shared.web.startup import BuildServices, check_exposure
 from tools.dev_mails import PATH as MAILS
 from tools.dev_mails import POLICY, mails_app
 from tools.serving import AnnouncedServer, Impossible
@@ -79,6 +79,9 @@ DOCS_CREDENTIAL: Final = {
 }
 """The one way to authorize on the page. Each function's own document says which of the two a route takes."""
 
+_ABSOLUTE: Final = re.compile(r"\Ahttps?://[^/]*", re.IGNORECASE)
+"""What precedes the path in an absolute-form target, as clients of a proxy send it. Its host means nothing here."""
+
 DOCS_PATHS: Final = ("/docs", "/openapi.json")
 DOCS_ASSETS: Final = "/static-offline-docs/"
 
@@ -92,9 +95,7 @@ class Gateway:
         self._docs = RequestMiddleware(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(("http://", "https://")):  # absolute-form, as clients of a proxy send it
-            scope["path"] = urlsplit(scope["path"]).path or "/"
-        path: str = scope["path"]
+        scope["path"] = path = _ABSOLUTE.sub("", scope["path"]) or "/"
         app: App = self.functions[function_of(path)].asgi
         if path in DOCS_PATHS or path.startswith(DOCS_ASSETS):
             app = self._docs
@@ -151,10 +152,7 @@ def _run(options: argparse.Namespace) -> int:
         return 2
 
     async def check() -> None:
-        try:
-            await opened.store.verify(TABLES)
-        except StoreError as exc:
-            raise Impossible(f"the store cannot be used: {exc}") from exc
+        await verify(opened, settings)
         await _go_on(built(settings))
 
     mailer = ConsoleMailer() if settings.mail.choice is MailChoice.CONSOLE else None
@@ -168,6 +166,15 @@ def _run(options: argparse.Namespace) -> int:
         Turns(gateway), host=options.host, port=options.port, welcome=_welcome(url, settings), check=check
     ).run()
     return 0
+
+
+async def verify(opened: OpenedStore, settings: Settings) -> None:
+    """Check the tables, and that the store is not open to all, as a container's start does. Raises Impossible."""
+    try:
+        await opened.store.verify(TABLES)
+        await check_exposure(settings, opened.is_open_to_all)
+    except StoreError as exc:
+        raise Impossible(f"the store cannot be used: {exc}") from exc
 
 
 async def _go_on(services: Services) -> None:
@@ -263,7 +270,7 @@ def _welcome(url: str, settings: Settings) -> str:
     return f"""Agent Talk {VERSION} answers on {url}, its rows are in {kept}.
 Speech:        {heard}
 Documentation: {url}/docs
-Usage page:    {url}/usage
+Console:       {url}/app
 Mails:         {mails}
 
 Try, in another terminal:

@@ -31,10 +31,11 @@ def _scopes(names: list[str]) -> list[str]:
 
 ScopeNames = Annotated[
     list[Annotated[str, Field(json_schema_extra={"enum": [scope.value for scope in Scope]})]],
-    Field(json_schema_extra={"minItems": 1}),
+    Field(json_schema_extra={"minItems": 1}, fail_fast=True),
     AfterValidator(_scopes),
 ]
-"""Scopes by name. Each once, in their order."""
+"""Scopes by name. Each once, in their order. The first wrong one ends the check: one error is answered, and a body has
+room for half a million, which would take a function's memory and time."""
 
 Most = Annotated[int, Field(ge=1, le=STEP)] | None
 

@@ -72,7 +72,7 @@ def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
     if applies("error_models"):
         return {}
     codes: dict[int, set[str]] = {}
-    general: tuple[type[AgentTalkError], ...] = (InternalError, ServiceUnavailable)
+    general: tuple[type[AgentTalkError], ...] = (PayloadTooLarge, InternalError, ServiceUnavailable)
     for kind in (*kinds, *general):
         codes.setdefault(kind.status, set()).add(kind.code)
     described: dict[int | str, dict[str, Any]] = {
@@ -98,5 +98,5 @@ CALLER_ERRORS: Final = (*KEY_ERRORS, SessionExpired)
 QUERY_ERRORS: Final = (ValidationFailed, InvalidInput)
 """Errors of routes that read a query."""
 
-BODY_ERRORS: Final = (*QUERY_ERRORS, MissingField, PayloadTooLarge)
+BODY_ERRORS: Final = (*QUERY_ERRORS, MissingField)
 """Errors of routes that read a body."""

@@ -1,10 +1,12 @@
-"""The pages: each one self-contained answer, which loads nothing but this service's own API.
+"""The console: one self-contained answer, which loads nothing and asks this service's own API alone.
 
-A page names its styles and scripts as files. Here each takes the place of its tag, and the page's policy allows
-exactly these, by their hashes. uPlot draws the charts; vendor/ holds it unchanged.
+`console/console.html` names its styles and scripts as files. Here each takes the place of its tag, and the page's
+policy allows exactly these, by their hashes. The modules become one script: `modules.py`. vendor/ holds libraries
+unchanged: Preact with htm renders, uPlot draws the charts.
 """
 
 import base64
+import gzip
 import hashlib
 import re
 from dataclasses import dataclass
@@ -16,60 +18,79 @@ from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from handlers.models.openapi import errors
+from handlers.pages.modules import joined
 from shared.web.auth import RequestServices
 from shared.web.etags import etag_of, is_known
 
 routes = APIRouter(tags=["usage"])
 
 _FILES: Final = Path(__file__).parent
-_FILE = re.compile(
+_FILE: Final = re.compile(
     r'<link rel="stylesheet" href="(?P<style>[^"]+)">'
     r'|<script src="(?P<script>[^"]+)"></script>'
+    r'|<script type="module" src="(?P<module>[^"]+)"></script>'
     r"|<!-- (?P<notice>\S+/LICENSE) -->"
 )
+_TAGS: Final = {
+    "style": ("style", "<style>"),
+    "script": ("script", "<script>"),
+    "module": ("script", '<script type="module">'),
+}
+_SOURCE_MAP: Final = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
+"""Names a file that is not served: a browser's tools would ask for it, and complain."""
+
+_NO_GZIP: Final = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*$")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebPage:
-    html: str
+    html: bytes
+    compressed: bytes
+    """The same by gzip."""
+
     policy: str
     """Its Content-Security-Policy, but for where sound may come from, which is a deployment's."""
 
     etag: str
+    compressed_etag: str
+    """A strong tag names bytes, so each form has one."""
 
 
 _PAGE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = errors() | {
     200: {"description": "The page", "content": {HTMLResponse.media_type: {}}},
     304: {"description": "The client has it already"},
 }
+_REDIRECTION: Final[dict[int | str, dict[str, Any]]] = errors() | {307: {"description": "To the console"}}
 
 Known = Annotated[str | None, Header(alias="If-None-Match")]
-
-
-@routes.get("/usage", response_class=Response, responses=_PAGE_ANSWERS)
-async def get_page(services: RequestServices, known: Known = None) -> Response:
-    """Show calls, characters, voices, errors and limits to who signs in, and play the latest memos."""
-    heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
-    page = web_page("usage.html")
-    return _answer(page, f"{page.policy}; media-src {heard}", known)
+Accepted = Annotated[str | None, Header(alias="Accept-Encoding")]
 
 
 @routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
-async def get_app(known: Known = None) -> Response:
-    """Confirm an address or choose a new password, by a mail's link. Opening it changes nothing."""
-    page = web_page("app.html")
-    return _answer(page, page.policy, known)
+async def get_console(services: RequestServices, known: Known = None, accepted: Accepted = None) -> Response:
+    """Serve the console, where an owner signs up, makes memos and keys, sees usage, pays, and closes the account."""
+    heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
+    page = web_page()
+    compressed = takes_gzip(accepted)
+    etag = page.compressed_etag if compressed else page.etag
+    headers = {
+        "etag": etag,
+        "vary": "Accept-Encoding",
+        "cache-control": "no-cache",
+        "content-security-policy": f"{page.policy}; media-src {heard}",
+    }
+    if is_known(etag, known):
+        return HTMLResponse(status_code=304, headers=headers)
+    if compressed:
+        return HTMLResponse(page.compressed, headers=headers | {"content-encoding": "gzip"})
+    return HTMLResponse(page.html, headers=headers)
 
 
-@routes.get(
-    "/",
-    response_class=Response,
-    status_code=307,
-    responses=errors() | {307: {"description": "To the page"}},
-)
-async def lead_to_page() -> Response:
-    """Redirect to the page, below the stage if the API has one."""
-    return RedirectResponse("usage")
+@routes.get("/", response_class=Response, status_code=307, responses=_REDIRECTION)
+@routes.get("/usage", response_class=Response, status_code=307, responses=_REDIRECTION)
+async def lead_to_console() -> Response:
+    """Redirect to the console, below the stage if the API has one."""
+    return RedirectResponse("app")
 
 
 @routes.get(
@@ -82,27 +103,27 @@ async def get_llms_txt(services: RequestServices) -> Response:
     return PlainTextResponse(_read("llms.txt").replace("{url}", services.settings.public_url))
 
 
-def _answer(page: WebPage, policy: str, known: str | None) -> Response:
-    headers = {"etag": page.etag, "cache-control": "no-cache", "content-security-policy": policy}
-    if is_known(page.etag, known):
-        return HTMLResponse(status_code=304, headers=headers)
-    return HTMLResponse(page.html, headers=headers)
+def takes_gzip(accepted: str | None) -> bool:
+    """Return whether `Accept-Encoding` names gzip, and not with a weight of 0."""
+    codings = [coding.strip().lower() for coding in (accepted or "").split(",")]
+    return any(coding.partition(";")[0].strip() == "gzip" and not _NO_GZIP.match(coding) for coding in codings)
 
 
 @cache
-def web_page(file: str) -> WebPage:
-    """Read a page's files and assemble it, once, at its first request."""
+def web_page() -> WebPage:
+    """Read the console's files and assemble it, once, at its first request."""
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
     def inline(match: re.Match[str]) -> str:
-        kind = str(match.lastgroup)
-        text = _read(match[kind])
+        kind, file = str(match.lastgroup), match[match.lastgroup or 0]
         if kind == "notice":
-            return f"<!-- {text} -->"
-        hashes[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
-        return f"<{kind}>{text}</{kind}>"
+            return f"<!-- {_read(file)} -->"
+        text = joined(_FILES / file) if kind == "module" else _SOURCE_MAP.sub("", _read(file))
+        tag, opening = _TAGS[kind]
+        hashes[tag].append(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
+        return f"{opening}{text}</{tag}>"
 
-    html = _FILE.sub(inline, _read(file))
+    html = _FILE.sub(inline, _read("console/console.html"))
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(hashes["script"]),
@@ -112,11 +133,16 @@ def web_page(file: str) -> WebPage:
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
     }
+    etag = etag_of(html)
     return WebPage(
-        html=html,
+        html=html.encode(),
+        compressed=gzip.compress(html.encode(), mtime=0),  # one moment for all, or containers' tags would differ
         policy="; ".join(f"{name} {sources}" for name, sources in policy.items()),
-        etag=etag_of(html),
+        etag=etag,
+        compressed_etag=f'{etag[:-1]}-gzip"',
     )
 
 

@@ -167,7 +167,7 @@ class Accounts:
         changed = await self._users.change(user.id, change)
         _log.info("password changed; all other sessions ended", extra={"user_id": user.id})
         await gather_settled(
-            self._recorder.record(Action.PASSWORD_CHANGED, user_id=user.id, at=at),
+            self._recorder.try_record(Action.PASSWORD_CHANGED, user_id=user.id, at=at),
             self._recovery.tell_of_change(changed),
         )
         return self._sessions.begin(changed)

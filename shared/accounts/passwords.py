@@ -92,7 +92,7 @@ class Passwords:
         """Do the work on one of the threads, after what was queued before."""
         wait_s = (self._queued // self._at_once + 1) * self._hash_s
         if wait_s > time_left_s() - REST_S:
-            raise ServiceUnavailable(retry_after_s=math.ceil(self._queued / self._at_once * self._hash_s))
+            raise ServiceUnavailable(retry_after_s=max(1, math.ceil(self._queued / self._at_once * self._hash_s)))
         self._queued += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._measured, work)

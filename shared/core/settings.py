@@ -118,7 +118,7 @@ class Settings:
         read = _Reader(env)
         edge = WebSettings.read(read)
         production, attempts = edge.production, AttemptLimits()
-        speech, public_url = read_speech(read), _public_url(read, production=production)
+        speech, public_url = read_speech(read, production=production), _public_url(read, production=production)
         private = read.choice("HYPR_PRIVATE_NETWORK", ("0", "1"), default="0") == "1"
         settings = cls(
             edge=edge,
@@ -268,9 +268,11 @@ def _session_secret(read: _Reader, *, production: bool) -> str:
 def _is_weak(secret: str) -> bool:
     """Return whether a secret of 32 bytes or more repeats itself, or has fewer than 8 different characters.
 
-    Random ones have more: of 32 random digits one in ten million has fewer than 8.
+    A repetition may be cut short: `12345678901234567890123456789012`. Random ones have more characters: of 32 random
+    digits one in ten million has fewer than 8.
     """
-    return len(set(secret)) < 8 or secret in (secret + secret)[1:-1]
+    repeats = any(secret.startswith(secret[period:]) for period in range(1, len(secret) // 2 + 1))
+    return repeats or len(set(secret)) < 8
 
 
 def _public_url(read: _Reader, *, production: bool) -> str:

@@ -85,21 +85,21 @@ def chosen_speech(env: Mapping[str, str]) -> SpeechChoice:
     return SpeechChoice(named) if named in tuple(SpeechChoice) else SpeechChoice.SIMULATED
 
 
-def read_speech(read: Reader) -> SpeechSettings:
-    """Read which voices are chosen, and what they need."""
+def read_speech(read: Reader, *, production: bool) -> SpeechSettings:
+    """Read which voices are chosen, and what they need. In production no provider's key is sent unencrypted."""
     if read.in_lambda and not read.env.get("SPEECH"):
         read.problems.append(f"no speech is configured: set SPEECH to one of {', '.join(SpeechChoice)}")
     default = read.choice("SPEECH", tuple(SpeechChoice), default=SpeechChoice.SIMULATED)
-    file = read.env.get("SPEECH_VOICES")
+    file, openai_api_key = read.env.get("SPEECH_VOICES"), read.env.get("OPENAI_API_KEY", "")
     settings = SpeechSettings(
         default=SpeechChoice(default),
         pro=SpeechChoice(read.choice("SPEECH_PRO", tuple(SpeechChoice), default=default)),
         enterprise=SpeechChoice(read.choice("SPEECH_ENTERPRISE", tuple(SpeechChoice), default=default)),
         voices_file=Path(file) if file else None,
         elevenlabs_api_key=read.env.get("ELEVENLABS_API_KEY", ""),
-        elevenlabs_base_url=read.url("ELEVENLABS_BASE_URL"),
-        openai_api_key=read.env.get("OPENAI_API_KEY", ""),
-        openai_base_url=read.url("OPENAI_BASE_URL"),
+        elevenlabs_base_url=read.encrypted_url("ELEVENLABS_BASE_URL", production=production),
+        openai_api_key=openai_api_key,
+        openai_base_url=read.encrypted_url("OPENAI_BASE_URL", production=production and bool(openai_api_key)),
         queue_url=read.url("SPEECH_QUEUE_URL"),
     )
     if read.in_lambda and settings.choices != {SpeechChoice.SIMULATED} and not settings.queue_url:

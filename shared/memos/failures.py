@@ -17,6 +17,7 @@ from shared.core.errors import (
     DailyLimitExceeded,
     FirstStillRunning,
     InternalError,
+    KeyLimitExceeded,
     ServiceUnavailable,
     SpeechFailed,
 )
@@ -104,18 +105,20 @@ class FailedMemos:
             await gather_settled(self._log(Action.MEMO_FAILED, request, code=code), self._log(kind, request, code=code))
 
     async def _record_refusal(self, request: MemoRequest, refusal: DailyLimitExceeded) -> None:
-        """Record the first refusal of a window."""
+        """Record the first refusal of a window. `of` says that the limit is the key's own; the code is the same."""
         with best_effort("a refusal could not be counted", user_id=request.key.user_id):
             if await self._quotas.refused(request.key, request.at, refusal) == 1:
-                await self._log(Action.ERROR_RATE_LIMIT, request, code=refusal.code)
+                of_key = {"of": "key"} if isinstance(refusal, KeyLimitExceeded) else {}
+                await self._log(Action.ERROR_RATE_LIMIT, request, code=refusal.code, **of_key)
 
-    async def _log(self, action: Action, request: MemoRequest, *, code: str) -> None:
+    async def _log(self, action: Action, request: MemoRequest, *, code: str, **more: str) -> None:
         key, draft = request.key, request.draft
         metadata = {
             "code": code,
             "voice": draft.voice.id,
             "characters": characters(draft.text),
             "test": key.is_test,
+            **more,
         }
         await self._recorder.try_record(action, user_id=key.user_id, at=request.at, key=key, metadata=metadata)
 

@@ -13,9 +13,16 @@ from shared.web.middleware import App
 READ_HEADERS: Final = (
     *("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"),
     *("If-None-Match", "If-Range", "Range", "traceparent", "tracestate"),
-    *("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"),
+    *("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name", "X-Stainless-Retry-Count"),
 )
 """Request headers that the API reads."""
+
+SDK_HEADERS: Final = (
+    *("OpenAI-Organization", "OpenAI-Project", "X-Stainless-Arch", "X-Stainless-Async", "X-Stainless-Helper-Method"),
+    *("X-Stainless-Lang", "X-Stainless-OS", "X-Stainless-Package-Version", "X-Stainless-Runtime"),
+    *("X-Stainless-Runtime-Version", "X-Stainless-Timeout"),
+)
+"""Request headers that OpenAI's SDKs send besides. Nothing reads them, but without them no page could use an SDK."""
 
 EXPOSED_HEADERS: Final = (
     *("X-Request-Id", "X-Memo-Id", "X-Next-Cursor", "Idempotency-Replayed", "Retry-After", "ETag", "Content-Range"),
@@ -33,7 +40,7 @@ class Cors(CORSMiddleware):
             allow_origins=origins if production else ("*",),
             allow_credentials=production,
             allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
-            allow_headers=READ_HEADERS if production else ("*",),
+            allow_headers=(*READ_HEADERS, *SDK_HEADERS) if production else ("*",),
             expose_headers=EXPOSED_HEADERS,
         )
 

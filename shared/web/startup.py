@@ -12,6 +12,7 @@ from shared.core.errors import ServiceUnavailable
 from shared.core.parameters import FROM_A_VPC, names_parameters, with_secrets
 from shared.core.settings import Settings, SettingsError
 from shared.services import Services
+from shared.stores.opening import IsOpenToAll
 from shared.stores.port import StoreError, StoreNotReady
 from shared.tables import TABLES
 
@@ -103,16 +104,17 @@ async def _start(services: Services) -> None:
     """
     try:
         await services.store.verify(TABLES)
-        await _check_exposure(services)  # at the same time it would open a connection of its own
+        # at the same time it would open a connection of its own
+        await check_exposure(services.settings, services.is_open_to_all)
     except BaseException:
         await services.close()
         raise
 
 
-async def _check_exposure(services: Services) -> None:
+async def check_exposure(settings: Settings, is_open_to_all: IsOpenToAll) -> None:
     """Log an error if the store is open to all. Raises StoreNotReady in production."""
-    if services.settings.hypr_private_network or not await services.is_open_to_all():
+    if settings.hypr_private_network or not await is_open_to_all():
         return
-    if services.settings.production:
+    if settings.production:
         raise StoreNotReady(OPEN_TO_ALL)
     _log.error(OPEN_TO_ALL)

@@ -31,6 +31,11 @@ pytestmark = pytest.mark.anyio
 SIGN_UP_CALLS = 12
 """More calls of the store than a sign-up makes, so that a failure of each is tried, and of none."""
 
+CHANGE_CALLS = 12
+"""More calls of the store than a change of the password makes, its repeated log included."""
+
+NEW_PASSWORD = "another horse"
+
 failures = pytest.mark.parametrize("for_good", [False, True], ids=["one call fails", "the function crashes"])
 answers = pytest.mark.parametrize("lost", [False, True], ids=["not carried out", "answer lost"])
 
@@ -211,9 +216,7 @@ class TestSessions:
             await services.accounts.authenticate(token)
 
 
-async def _change(
-    services: Services, made: SignedUp, *, current: str = PASSWORD, new: str = "another horse"
-) -> Session:
+async def _change(services: Services, made: SignedUp, *, current: str = PASSWORD, new: str = NEW_PASSWORD) -> Session:
     user, claims = await services.accounts.authenticate(made.session.token)
     return await services.accounts.change_password(user, claims, current=current, new=new, address=ADDRESS)
 
@@ -292,6 +295,14 @@ class TestPasswords:
         await _change(services, made)
         logs = (await services.tables.usage_logs.page(made.user.id, Window())).rows
         assert Action.PASSWORD_CHANGED in {log.action for log in logs}
+
+    @pytest.mark.parametrize("at", range(CHANGE_CALLS))
+    async def test_change_password_is_done_or_says_so(self, store: MemoryStore, at: int) -> None:
+        """Whichever call the store refuses for good, a change that fails changed nothing: the old password is good."""
+        made = await signed_up(services_on(store))
+        returned, _ = await outcomes([_change(services_on(FailingStore(store, at=at, for_good=True)), made)])
+        services = services_on(store)
+        await services.accounts.log_in(EMAIL, NEW_PASSWORD if returned else PASSWORD, address=ADDRESS)
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_change_password_succeeds_once_when_racing(self, services: Services) -> None:

@@ -193,6 +193,7 @@ async def close(services: Services, owner: SignedUp) -> None:
 
 
 @pytest.mark.parametrize("kind", ALL_STORES)
+@pytest.mark.thorough
 async def test_closed_account_leaves_nothing_on(kind: str, tmp_path: Path) -> None:
     """On every store: neither the id nor the address is in any table, counter or name of audio, and the address is
     free. Another owner keeps all they have."""
@@ -218,6 +219,7 @@ async def test_closed_account_leaves_nothing_on(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("kind", "stride"), [("memory", 1), ("micro", 5), ("dynamodb", 17)])
 @pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.thorough
 async def test_closing_killed_at_a_call_is_finished_on(kind: str, stride: int, tmp_path: Path, *, lost: bool) -> None:
     """Killed at each of its calls: either the account is as it was, or the list closes and erases it."""
     clock, at, killed = FakeClock(), 0, True
@@ -249,6 +251,7 @@ async def finished(services: Services, ada: SignedUp, clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("processed", [False, True])
+@pytest.mark.thorough
 async def test_closing_killed_at_a_request_is_finished(tmp_path: Path, *, processed: bool) -> None:
     """Likewise on HYPR Micro, at each request of the wire, within the verbs too."""
     clock, at, killed = FakeClock(), 0, True
@@ -434,6 +437,7 @@ async def calls_until(folder: Path, verb: str) -> int:
     return seen.index(verb)
 
 
+@pytest.mark.thorough
 async def test_large_account_is_erased_in_three_runs(tmp_path: Path) -> None:
     """5,000 facts on the stand-in, where a request takes 20 ms and 8 run at once: a request a row, and some to list."""
     clock = FakeClock()

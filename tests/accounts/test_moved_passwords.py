@@ -175,6 +175,7 @@ def imported_by(program: str) -> Sequence[str]:
     return ran.stdout.split()
 
 
+@pytest.mark.thorough
 def test_bcrypt_is_imported_when_a_hash_is_met() -> None:
     """No function imports it at its start: not even the one that checks passwords, until a hash of it is met."""
     without = "import sys; sys.modules['cryptography'] = None"  # as in the archive: else PyJWT imports all of it

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from argon2 import PasswordHasher
 from shared.accounts.passwords import FIRST_HASH_S, REST_S, Passwords
 from shared.core.derived import Pseudonyms
 from shared.core.errors import ServiceUnavailable, TooManyAttempts
-from shared.core.request import REQUEST_S
+from shared.core.request import REQUEST_S, ends_at
 from shared.core.settings import AttemptLimits
 from shared.limits.attempts import Attempts
 from shared.stores.memory.store import MemoryStore
@@ -63,6 +64,17 @@ async def test_hashing_refuses_at_once_what_cannot_be_served(hasher: _HeldHasher
     hashes, raised = await outcomes(task for task in tasks if task not in refused)
     assert (len(hashes), raised, hasher.most_at_once) == (room, [], at_once)
     assert await passwords.hash("one more")
+
+
+async def test_hashing_asks_to_wait_a_second_when_time_is_up() -> None:
+    """Without a queue the wait is a second, not none: `Retry-After` is at least 1."""
+    token = ends_at.set(time.monotonic() + REST_S)
+    try:
+        with pytest.raises(ServiceUnavailable) as refused:
+            await Passwords().hash("too late")
+    finally:
+        ends_at.reset(token)
+    assert refused.value.headers == {"Retry-After": "1"}
 
 
 async def test_hashing_learns_how_long_a_hash_takes(hasher: _HeldHasher) -> None:

@@ -123,6 +123,7 @@ async def test_a_rotation_can_be_cut_short_anywhere(
 
 @pytest.mark.parametrize("lost", [False, True])
 @on_all
+@pytest.mark.thorough
 async def test_a_rotation_is_finished_by_its_repeat_on(kind: str, *, lost: bool) -> None:
     """On every store: killed at each of its calls, then repeated, one key is live where one was asked for."""
     async with stores(kind, 1, seed=1) as (store,):
@@ -143,6 +144,7 @@ async def test_a_rotation_is_finished_by_its_repeat_on(kind: str, *, lost: bool)
 
 
 @on_all
+@pytest.mark.thorough
 async def test_of_rotations_at_once_one_makes_a_key_on(kind: str) -> None:
     """Of twenty rotations at once one makes a key; the rest are told its id, and leave nothing that could be used."""
     async with stores(kind, 1, seed=1) as (store,):

@@ -7,19 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
 from shared.web.middleware import Receive, Scope, Send
-from tests.browser.test_usage_page import CHROMIUM, FLAGS, PASSWORD, PATIENCE_MS
+from tests.browser.sites import PASSWORD, PATIENCE_MS, needs_chromium
 from tests.support import FakeClock, cheap_passwords
 from tools.local import local_gateway
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: apt-get install chromium, or name one in the variable CHROMIUM"
-)
+pytestmark = needs_chromium
 
 VICTIM = "victim@example.org"
 ATTACKER = "attacker@example.org"
@@ -71,14 +69,6 @@ def sites() -> Iterator[Sites]:
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=False)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page()
@@ -100,13 +90,13 @@ def credentials(email: str) -> str:
 
 def signed_in(page: Page, sites: Sites) -> None:
     """Sign the victim up on the API's own origin; the attacker has an account too."""
-    page.goto(f"{sites.api}/usage")
+    page.goto(f"{sites.api}/app")
     assert ask(page, "POST", "/api/v1/auth/signup", credentials(ATTACKER))[0] == 201
     assert ask(page, "POST", "/api/v1/auth/signup", credentials(VICTIM))[0] == 201
 
 
 def who(page: Page, sites: Sites) -> str:
-    page.goto(f"{sites.api}/usage")
+    page.goto(f"{sites.api}/app")
     status, text = ask(page, "GET", "/api/v1/auth/me")
     return text if status == 200 else str(status)
 
@@ -138,7 +128,7 @@ def test_sibling_site_makes_no_key(page: Page, sites: Sites) -> None:
             f"{sites.api}/api/keys",
         )
     assert answered.value.status == 401
-    page.goto(f"{sites.api}/usage")
+    page.goto(f"{sites.api}/app")
     assert ask(page, "GET", "/api/keys")[1].count('"maskedKey"') == 1
 
 
@@ -149,7 +139,7 @@ def test_planted_cookie_takes_over_no_session(page: Page, sites: Sites) -> None:
     assert VICTIM in who(page, sites)
     own = {cookie["path"]: cookie["value"] for cookie in page.context.cookies(f"{sites.api}/api/")}["/"]
     page.context.clear_cookies()
-    page.goto(f"{sites.api}/usage")
+    page.goto(f"{sites.api}/app")
     ask(page, "POST", "/api/v1/auth/login", credentials(ATTACKER))
     (planted,) = [cookie["value"] for cookie in page.context.cookies(sites.api)]
     page.context.clear_cookies()
@@ -163,7 +153,7 @@ def test_back_after_logout_shows_no_account(page: Page, sites: Sites) -> None:
     signed_in(page, sites)
     page.goto(f"{sites.api}/api/v1/auth/me")
     assert VICTIM in page.content()
-    page.goto(f"{sites.api}/usage")
+    page.goto(f"{sites.api}/app")
     assert ask(page, "POST", "/api/v1/auth/logout")[0] == 200
     page.go_back()
     assert VICTIM not in page.content()

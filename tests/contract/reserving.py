@@ -14,7 +14,9 @@ MONTH: Final = "calls:2026-03"
 DAY: Final = "calls:2026-03-02"
 ENDS_AT: Final = datetime(2099, 1, 1, tzinfo=UTC)
 
-PLAIN_RACE: Final = pytest.mark.parametrize("seed", range(3))
+PLAIN_RACE: Final = pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))]
+)
 
 
 def bounds(prefix: str, *, day: int | None, month: int | None, by: int = 1) -> Sequence[Bound]:

@@ -292,7 +292,8 @@ def test_settings_take_the_known_secret_on_a_laptop() -> None:
 
 
 @pytest.mark.parametrize(
-    "weak", ["a" * 32, "ab" * 20, "correct horse " * 3, "0123456789abcdef" * 2, "1234567" + "1" * 30]
+    "weak",
+    ["a" * 32, "ab" * 20, "correct horse " * 3, "0123456789abcdef" * 2, "1234567" + "1" * 30, "1234567890" * 3 + "12"],
 )
 def test_settings_refuse_a_weak_secret_in_production(weak: str) -> None:
     """A secret that repeats itself, or has few different characters, is found by trying."""
@@ -316,6 +317,8 @@ def test_settings_take_a_random_secret_in_production(strong: str) -> None:
         ("CORS_ORIGINS", {}),
         ("HYPR_URL", {"AGENT_TALK_STORE": "micro", "HYPERMICRO_API_KEY": "k"}),
         ("HYPR_PLATFORM_URL", {"AGENT_TALK_STORE": "micro", "HYPR_APP_SLUG": "app"}),
+        ("ELEVENLABS_BASE_URL", {}),
+        ("OPENAI_BASE_URL", {"OPENAI_API_KEY": "k"}),
     ],
 )
 def test_settings_refuse_plain_http_in_production(name: str, more: dict[str, str]) -> None:
@@ -324,6 +327,12 @@ def test_settings_refuse_plain_http_in_production(name: str, more: dict[str, str
     assert Settings.from_env(PRODUCTION | more | {name: "https://micro.example.org"}).production
     development = PRODUCTION | more | {name: "http://micro.example.org", "AGENT_TALK_ENV": "development"}
     assert not Settings.from_env(development).production
+
+
+def test_settings_take_plain_http_without_a_key() -> None:
+    """A speech server of one's own that needs no key is sent none."""
+    settings = Settings.from_env(PRODUCTION | {"OPENAI_BASE_URL": "http://speech.internal/v1"})
+    assert settings.speech.openai_base_url == "http://speech.internal/v1"
 
 
 def test_settings_take_plain_http_on_a_private_network() -> None:

@@ -18,6 +18,7 @@ with_a_shell = pytest.mark.skipif(bool(MISSING), reason=f"the pages use programs
 
 @with_a_shell
 @pytest.mark.parametrize("page", RUN)
+@pytest.mark.thorough
 def test_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
     """Every command of a page succeeds in its order, prints what the page shows, and leaves no file to be committed."""
     markdown = (ROOT / page).read_text()

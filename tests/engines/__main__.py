@@ -101,7 +101,7 @@ async def _show(engine: Engine, *, suites: bool) -> None:
 
 async def _suites(process: Process) -> None:
     suites = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", *SUITES, "--store", "dynamodb"),
+        *(sys.executable, "-m", "pytest", "-m", "", *SUITES, "--store", "dynamodb"),
         cwd=ROOT,
         env={**os.environ, "DYNAMODB_URL": process.url},
     )

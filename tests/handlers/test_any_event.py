@@ -111,7 +111,7 @@ def events(draw: st.DrawFn, prepared: Prepared) -> tuple[str, Event]:
         given = draw(st.sampled_from((known, known, "..", "%00", "\u00e9", "x" * 300))) if f"{{{name}}}" in path else ""
         path = path.replace(f"{{{name}}}", given)
     base, stage = draw(st.sampled_from(BASES)), draw(st.sampled_from(STAGES))
-    token = prepared.tokens[draw(st.sampled_from(("session", "session", "key", "nobody")))]
+    token = prepared.tokens[draw(st.sampled_from(("session", "session", "admin", "key", "nobody")))]
     headers = {name: draw(junk) for name in draw(st.lists(st.sampled_from(HEADERS), max_size=4))}
     how: dict[str, Any] = {
         "query": draw(queries),

@@ -36,6 +36,7 @@ def link_of(result: CallToolResult) -> ResourceLink:
     return link
 
 
+@pytest.mark.thorough
 def test_a_long_memo_is_processing_then_ready(speaking: World, queue: HeldQueue) -> None:
     """The first answer says to look again, and has no link; once it is said, get_memo has its exact duration."""
     ada = speaking.sign_up()
@@ -56,6 +57,7 @@ def test_a_long_memo_is_processing_then_ready(speaking: World, queue: HeldQueue)
     assert link.size == len(speaking.get(link.uri.removeprefix(PUBLIC_URL)).body)
 
 
+@pytest.mark.thorough
 def test_kept_audio_is_included_up_to_its_limit(speaking: World, queue: HeldQueue) -> None:
     """A short memo's bytes are those of its URL; those of a long one are left out, and the answer says so."""
     ada = speaking.sign_up()

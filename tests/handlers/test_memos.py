@@ -400,6 +400,7 @@ def test_a_last_full_page_is_the_end(world: World, ada: Account) -> None:
     assert page(world, ada, limit=2, cursor=first["nextCursor"])["hasMore"] is False
 
 
+@pytest.mark.thorough
 def test_a_page_ends_before_a_megabyte(world: World, ada: Account) -> None:
     world.put_on(ada, Tier.ENTERPRISE)
     for _ in range(8):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI
 
 from shared.core.settings import Settings
 from shared.services import Services
@@ -378,7 +379,7 @@ def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -
     for path in ("/api/v1/auth/me", "/api/keys", "/api/v1/memos", "/api/v1/usage", "/api/v1/dashboard/account"):
         assert world.get(path, token=account.session).headers["cache-control"] == "no-store"
     assert "max-age=31536000" in world.get("/audio/simulated-1.mp3").headers["cache-control"]
-    assert world.get("/usage").headers["cache-control"] == "no-cache"
+    assert world.get("/app").headers["cache-control"] == "no-cache"
 
 
 def test_answers_have_hsts_in_production(new_world: NewWorld) -> None:
@@ -417,6 +418,12 @@ def test_answers_expose_the_headers_that_pages_read(world: World) -> None:
     }
 
 
+SDK = ", ".join(
+    name.lower() for name in AsyncOpenAI(api_key="k").default_headers if name not in {"Accept", "User-Agent"}
+)
+"""The headers of OpenAI's own SDK that a page may choose."""
+
+
 def preflight(world: World, path: str, origin: str, method: str) -> Answer:
     return world.send(
         "OPTIONS",
@@ -450,6 +457,25 @@ def test_preflight_is_400_for_other_origins_in_production(new_world: NewWorld) -
     bad = preflight(world, MEMO, "https://evil.example.org", "POST")
     assert bad.status == 400
     assert "access-control-allow-origin" not in bad.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        (MEMO, "authorization, content-type, idempotency-key, x-request-id, traceparent, tracestate"),
+        ("/audio/simulated-10.mp3", "if-none-match, if-range, range"),
+        ("/v1/audio/speech", f"authorization, content-type, x-stainless-retry-count, x-stainless-timeout, {SDK}"),
+    ],
+    ids=["api", "audio", "sdk"],
+)
+def test_preflight_admits_what_is_read_in_production(new_world: NewWorld, path: str, asked: str) -> None:
+    """A page of a configured origin may send every header that the API reads, and those of OpenAI's SDKs."""
+    headers = {
+        "origin": "https://app.example.org",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": asked,
+    }
+    assert new_world(PRODUCTION).send("OPTIONS", path, headers=headers).status == 200
 
 
 def test_preflight_is_answered_in_an_outage(world: World) -> None:

@@ -51,6 +51,7 @@ def used(world: World, account: Account) -> int:
 
 class TestSpeaking:
     @pytest.mark.parametrize("form", TYPES)
+    @pytest.mark.thorough
     def test_audio_of_each_format_is_the_answer(self, speaking: World, form: str) -> None:
         """The bytes are what the memo's URL serves, but for `pcm`, which is a WAV without its header."""
         ada = speaking.sign_up()
@@ -65,6 +66,7 @@ class TestSpeaking:
         assert memo["audio"]["duration"] == pytest.approx(length.seconds, abs=1e-6)
         assert used(speaking, ada) == 1
 
+    @pytest.mark.thorough
     def test_opus_is_understood(self, speaking: World, tmp_path: Path) -> None:
         file = tmp_path / "said.opus"
         file.write_bytes(speak(speaking, speaking.sign_up().key, PLAIN, response_format="opus").body)

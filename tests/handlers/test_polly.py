@@ -73,6 +73,7 @@ def polly(new_world: NewWorld, folder: Path) -> Iterator[StubbedPolly]:
         polly.stub.assert_no_pending_responses()
 
 
+@pytest.mark.thorough
 def test_memo_is_said_by_polly(polly: StubbedPolly) -> None:
     """It is asked for a neural voice and plain text, and its audio is kept, fetched and heard."""
     ada = polly.world.sign_up()
@@ -95,6 +96,7 @@ def test_failure_of_polly_is_502_and_uncharged(polly: StubbedPolly, folder: Path
     assert {"memo_failed", "error_tts"} <= set(actions(polly.world, ada))
 
 
+@pytest.mark.thorough
 def test_long_text_is_said_by_polly_in_pieces(polly: StubbedPolly) -> None:
     """Each piece is one request of at most 2,000 characters; one that failed is asked again alone.
 

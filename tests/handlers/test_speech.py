@@ -146,6 +146,7 @@ class TestOwnVoices:
         assert_nothing_came_of_it(speaking, ada)
 
     @pytest.mark.parametrize("text", ["<b>&amp;</b> < & >", "a" * 300, "7 " * 30, "مرحبا hello שלום", "[a](/b) _x_"])
+    @pytest.mark.thorough
     def test_any_other_text_is_audio(self, speaking: World, text: str) -> None:
         """Markup, walls of letters, digits and mixed scripts are said; the stored text stays as it came."""
         memo = say(speaking, speaking.sign_up().key, text).json
@@ -215,6 +216,7 @@ class TestOwnVoices:
 
 class TestFormats:
     @pytest.mark.parametrize(("form", "kind"), [("mp3", "audio/mpeg"), ("wav", "audio/wav"), ("opus", "audio/ogg")])
+    @pytest.mark.thorough
     def test_memo_is_made_in_each_format(self, speaking: World, form: str, kind: str) -> None:
         """The file's ending, its type and its bytes are of the format, and the duration is exact to the sample."""
         ada = speaking.sign_up()
@@ -308,6 +310,7 @@ def served(provider: FakeProvider) -> Iterator[str]:
 
 
 class TestProviders:
+    @pytest.mark.thorough
     def test_each_tier_has_its_own_voices(self, new_world: NewWorld, folder: Path) -> None:
         """Hobby's texts are said by our own voices, pro's by ElevenLabs; both are heard."""
         provider = FakeProvider(ElevenLabsDialect(), voices=list(ELEVENLABS.values()))

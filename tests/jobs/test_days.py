@@ -82,6 +82,7 @@ async def lost_log(services: Services, person: SignedUp, when: datetime) -> Memo
 
 
 @pytest.mark.parametrize("kind", ALL_STORES)
+@pytest.mark.thorough
 async def test_figures_of_two_days_with_late_logs_on(kind: str, clock: FakeClock) -> None:
     """Today's calls are an hour old at most; a day that ended is exact once its grace has passed, with a log that was
     never stored; a log that comes later is counted a day after, and then the list is erased."""
@@ -162,6 +163,7 @@ async def test_pass_of_a_day_that_ended_meanwhile_begins_again(
 
 @pytest.mark.parametrize("kind", ["memory", "micro"])
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.thorough
 async def test_two_runs_at_once_count_each_call_once_on(kind: str, seed: int) -> None:
     """Whatever their order: the figures are exact, and the list is erased."""
     clock = FakeClock(at(MONDAY, 12))
@@ -179,6 +181,7 @@ async def test_two_runs_at_once_count_each_call_once_on(kind: str, seed: int) ->
 
 
 @pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.thorough
 async def test_run_killed_at_any_call_is_finished_by_the_next(clock: FakeClock, *, lost: bool) -> None:
     """At each of its calls: the next run makes the same figures."""
     number, failed = 0, True

@@ -65,6 +65,7 @@ async def swept(store: Store, clock: FakeClock, can_go_on: CanGoOn = always) -> 
     return await CounterSweep(store, rows, clock=clock).work((await rows.unfinished()).sweep, can_go_on, silent)
 
 
+@pytest.mark.thorough
 async def test_sweep_goes_on_where_it_stopped_and_rests_for_a_day() -> None:
     """2,500 counters of ended days are three pages: a run of one page each time, then nothing for a day."""
     async with micro_store_world() as world:
@@ -85,6 +86,7 @@ async def test_sweep_goes_on_where_it_stopped_and_rests_for_a_day() -> None:
         assert (await swept(store, clock)).done == 1
 
 
+@pytest.mark.thorough
 async def test_sweep_that_never_ends_is_due_since_it_was() -> None:
     """Its age counts from when it was due, not from its last page."""
     async with micro_store_world() as world:

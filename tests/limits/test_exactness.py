@@ -71,6 +71,7 @@ async def test_an_invalid_text_takes_no_valid_ones_place(kind: str, seed: int) -
 
 @on_both
 @seeds
+@pytest.mark.thorough
 async def test_exactly_the_limit_gets_through_among_invalid(kind: str, seed: int) -> None:
     """A hundred places, 140 good and 40 invalid texts at once: exactly a hundred are made."""
     async with stores(kind, 2, seed=seed) as made:
@@ -99,6 +100,7 @@ async def test_day_and_month_are_exact_near_both_ends(kind: str, seed: int, day:
 
 @on_both
 @seeds
+@pytest.mark.thorough
 async def test_a_refusal_never_tells_more_used_than_the_limit(kind: str, seed: int) -> None:
     """However many are refused at once, `used` is at most `limit`."""
     async with stores(kind, 2, seed=seed) as made:
@@ -157,6 +159,7 @@ async def test_a_memo_whose_write_hangs_is_not_charged(kind: str, *, carried_out
 
 @on_both
 @seeds
+@pytest.mark.thorough
 async def test_as_many_are_used_as_made_when_the_time_is_up(kind: str, seed: int) -> None:
     """Two hundred at once, of which one's write takes the time of all: as many are charged as were made."""
     async with stores(kind, 1, seed=seed) as made:

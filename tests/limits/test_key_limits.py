@@ -59,6 +59,7 @@ async def state(services: Services, ada: SignedUp) -> tuple[ApiKey, int, int]:
 
 
 @on_all
+@pytest.mark.thorough
 async def test_of_forty_at_once_exactly_ten_get_through(kind: str) -> None:
     """A key with ten memos a day makes ten of forty at once; the owner is charged for these ten alone."""
     async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 10}) as (_, services, ada, key):
@@ -72,6 +73,7 @@ async def test_of_forty_at_once_exactly_ten_get_through(kind: str) -> None:
 @on_both
 @seeds
 @pytest.mark.parametrize(("key_left", "owner_left"), [(10, 10), (10, 4), (4, 10)])
+@pytest.mark.thorough
 async def test_the_lesser_of_both_limits_gets_through(kind: str, seed: int, key_left: int, owner_left: int) -> None:
     """Near both ends, as many memos are made as the lesser limit has room for, and both counts say so."""
     async with limited(kind, ALL | {KeyLimit.MEMOS_PER_DAY: key_left}, seed=seed) as (store, services, ada, key):
@@ -88,6 +90,7 @@ async def test_the_lesser_of_both_limits_gets_through(kind: str, seed: int, key_
 
 @on_all
 @pytest.mark.parametrize("limit", [KeyLimit.CHARACTERS_PER_DAY, KeyLimit.CHARACTERS_PER_MONTH])
+@pytest.mark.thorough
 async def test_characters_are_exact_and_never_above(kind: str, limit: KeyLimit) -> None:
     """Of texts of 30 characters with 100 left three are made; then only what still fits, to the last character."""
     async with limited(kind, {limit: 100}) as (_, services, ada, key):
@@ -103,6 +106,7 @@ async def test_characters_are_exact_and_never_above(kind: str, limit: KeyLimit) 
 
 @on_all
 @pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.thorough
 async def test_a_failed_memo_gives_the_keys_places_back(kind: str, *, lost: bool) -> None:
     """Whichever call of the store fails, as much is counted as was made; one unanswered call may count once more."""
     async with stores(kind, 1, seed=1) as (store,):
@@ -118,6 +122,7 @@ async def test_a_failed_memo_gives_the_keys_places_back(kind: str, *, lost: bool
 
 
 @on_all
+@pytest.mark.thorough
 async def test_a_killed_memo_leaves_at_most_its_places(kind: str) -> None:
     """Killed at any call, a memo leaves no more than its own places counted, and the limit stays exact for others."""
     async with stores(kind, 1, seed=1) as (store,):

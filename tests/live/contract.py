@@ -12,7 +12,7 @@ async def run(checkout: Path) -> None:
     with micro_server(checkout) as server:
         await server.start()
         suite = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pytest", "-n", "0", "tests/stores/micro/test_store.py"),
+            *(sys.executable, "-m", "pytest", "-m", "", "-n", "0", "tests/stores/micro/test_store.py"),
             cwd=ROOT,
             env={**os.environ, "MICRO_URL": server.url, "MICRO_KEY": MICRO_KEY},
         )

@@ -97,6 +97,7 @@ class Trial:
 
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize(("lost", "for_good"), [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.thorough
 def test_a_run_cut_short_at_any_call_is_repeated(store: str, *, lost: bool, for_good: bool) -> None:
     """Whichever calls of two runs in a row are not answered, and whether their containers die: one memo, one answer.
 

@@ -370,6 +370,7 @@ async def test_last_use_that_failed_is_sent_again_in_its_minute(
     assert key.usage_count == 3
 
 
+@pytest.mark.thorough
 async def test_marked_key_is_forgotten_when_1024_came_after(
     store: MemoryStore, ada: SignedUp, clock: FakeClock
 ) -> None:

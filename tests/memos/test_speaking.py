@@ -333,6 +333,7 @@ class TestTwoWorkers:
     ],
     ids=["letters", "unpunctuated", "digits", "emoji", "markup", "mixed", "chinese"],
 )
+@pytest.mark.thorough
 async def test_longest_texts_are_ready(world: LongMemoWorld, text: str) -> None:
     """Any text of 100,000 characters is cut into pieces that our own voices take, and all of it is said."""
     world.voices.read, world.voices.quick_characters, world.voices.max_characters = in_english, 2_000, 2_000
@@ -478,6 +479,7 @@ class TestKilled:
 
     @pytest.mark.parametrize("after", [False, True])
     @pytest.mark.parametrize("fails", [False, True])
+    @pytest.mark.thorough
     async def test_worker_killed_at_each_step(self, world: LongMemoWorld, *, after: bool, fails: bool) -> None:
         """The next worker finishes: one file, one length, one charge, each piece bought at most twice."""
         at = 0
@@ -487,6 +489,7 @@ class TestKilled:
 
     @pytest.mark.parametrize("after", [False, True])
     @pytest.mark.parametrize("fails", [False, True])
+    @pytest.mark.thorough
     async def test_killed_at_each_step_on_hypr_micro(
         self, micro: MicroStoreWorld, clock: FakeClock, tmp_path: Path, *, after: bool, fails: bool
     ) -> None:

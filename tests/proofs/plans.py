@@ -10,29 +10,23 @@ At the end the row and the user's tier must be what Stripe says.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import httpx
 
 from shared.billing.billing import Billing
 from shared.billing.syncing import PlanSync
 from shared.core.errors import InternalError
-from shared.stores.port import Store, StoreUnavailable
 from shared.tables.subscriptions import Subscription
 from shared.tables.users import User
 from tests.fakes.billing_world import BillingWorld, Seen
 from tests.fakes.stripe_network import StripeTransport
 from tests.fakes.stripe_objects import Json
-from tests.fakes.stripe_server import PRO
+from tests.fakes.stripe_server import PRO, FakeStripe
 from tests.proofs.schedules import Choose, Option
-from tests.support import Intercepted
-
-QUIET_TURNS: Final = 8
-PATIENCE_STEPS: Final = 2_000
-
-T = TypeVar("T")
+from tests.proofs.turns import Client, Turns
 
 Change = Callable[[BillingWorld, str], None]
 """What happens at Stripe, to the customer of this id."""
@@ -98,49 +92,16 @@ class NeverStamps(PlanSync):
         return await super()._put_on(row, stamps=False)
 
 
-@dataclass(eq=False, kw_only=True)
-class _Call:
-    """A call of the store, or a request to Stripe, that waits for the scheduler."""
-
-    handler: "_Handler"
-    verb: str
-    carry_out: Callable[[], Awaitable[Any]]
-    turn: asyncio.Future[str]
-
-
-class _Handler(Intercepted):
-    """A container that takes one event. Its calls wait for the scheduler."""
-
-    def __init__(self, number: int, world: "PlanSchedule", store: Store, event: Json) -> None:
-        super().__init__(store)
-        self.number = number
-        self.event = event
-        self.is_dead = False
-        self.task: asyncio.Task[bool] | None = None
-        self._world = world
-
-    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
-        if self.is_dead:
-            raise asyncio.CancelledError
-        how = await self._world.turn_of(self, verb, call)
-        if how == "unsent":
-            raise StoreUnavailable(f"{verb} was not carried out")
-        answer = await call()
-        if how == "lost":
-            raise StoreUnavailable(f"{verb} was not answered")
-        return answer
-
-
 class _GatedTransport(StripeTransport):
     """Requests of one handler wait for the scheduler."""
 
-    def __init__(self, world: "PlanSchedule", handler: _Handler) -> None:
-        super().__init__(world.world.stripe)
-        self._world = world
+    def __init__(self, stripe: FakeStripe, turns: Turns, handler: Client) -> None:
+        super().__init__(stripe)
+        self._turns = turns
         self._handler = handler
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        how = await self._world.turn_of(
+        how = await self._turns.turn_of(
             self._handler, f"stripe {request.method}", lambda: StripeTransport.handle_async_request(self, request)
         )
         if how == "unsent":
@@ -153,27 +114,23 @@ class _GatedTransport(StripeTransport):
 
 @dataclass(kw_only=True)
 class PlanSchedule:
-    """One run of a story. `taken` are the choices that were made."""
+    """One run of a story. Each event is taken by a handler of its own, a container."""
 
     story: Story
     choose: Choose
     protocol: type[PlanSync] = PlanSync
-    taken: list[str] = field(default_factory=list)
-    crashes: int = 0
-    losses: int = 0
 
     def __post_init__(self) -> None:
         self.world = BillingWorld()
+        self.turns = Turns(choose=self.choose, most_crashes=self.story.crashes, most_losses=self.story.losses)
         self._customer = ""
         self._changes = list(self.story.changes)
         self._undelivered: list[Json] = []
-        self._again: list[Json] = []
-        self._waiting: list[_Call] = []
-        self._late: list[_Call] = []
-        self._handlers: list[_Handler] = []
-        self._arrived = 0
-        self._last = 0
-        self._is_over = False
+        self._handled: list[tuple[Json, asyncio.Task[bool]]] = []
+
+    @property
+    def taken(self) -> list[str]:
+        return self.turns.taken
 
     async def run(self) -> None:
         """Raises AssertionError, which names the schedule, if the plan is stale at the end."""
@@ -182,43 +139,22 @@ class PlanSchedule:
         for change in self.story.before:
             change(self.world, self._customer)
             await self.world.deliver(billing, self.world.events()[-1])
-        while True:
-            await self._settle()
-            options = self._options()
-            if not options:
-                break
-            chosen = options[self.choose(options, object)]
-            self.taken.append(chosen.name)
-            assert len(self.taken) < PATIENCE_STEPS, "it does not end"
-            chosen.take()
-        await self._end()
+        await self.turns.run(self._happening)
+        self.turns.end()
+        await self.turns.land_late()
+        for event, task in self._handled:
+            (taken,) = await asyncio.gather(task, return_exceptions=True)
+            if taken is not True:
+                await self.world.deliver(self.world.billing(), event)
+        self._check(await self.world.seen())
 
-    async def turn_of(self, handler: _Handler, verb: str, call: Callable[[], Awaitable[Any]]) -> str:
-        self._arrived += 1
-        if self._is_over:
-            return "done"
-        waiting = _Call(handler=handler, verb=verb, carry_out=call, turn=asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        return await waiting.turn
-
-    def _options(self) -> Sequence[Option]:
-        """The handler that was let go last goes on, unless the scheduler turns to something else."""
-        calls = sorted(self._waiting, key=lambda call: (call.handler.number != self._last, call.handler.number))
-        options = [Option(name=f"{call.handler.number} {call.verb}", take=self._let(call, "done")) for call in calls]
-        for number, event in enumerate(self._undelivered):
-            options.append(Option(name=f"deliver {event['type']}", take=self._deliver(number)))
+    def _happening(self) -> Sequence[Option]:
+        options = [
+            Option(name=f"deliver {event['type']}", take=self._deliver(number))
+            for number, event in enumerate(self._undelivered)
+        ]
         if self._changes:
             options.append(Option(name=f"Stripe: {self._changes[0].__name__}", take=self._change))
-        options += [Option(name=f"late {call.verb}", take=self._land(call)) for call in self._late]
-        if self.losses < self.story.losses:
-            options += [
-                Option(name=f"{call.handler.number} {call.verb} {how}", take=self._let(call, how), fault=True)
-                for how in ("lost", "unsent")
-                for call in calls
-            ]
-        if self.crashes < self.story.crashes:
-            alive = {call.handler.number: call.handler for call in calls}
-            options += [Option(name=f"{n} dies", take=self._kill(one), fault=True) for n, one in alive.items()]
         return options
 
     def _change(self) -> None:
@@ -228,17 +164,14 @@ class PlanSchedule:
     def _deliver(self, number: int) -> Callable[[], None]:
         def take() -> None:
             event = self._undelivered.pop(number)
-            self._begin(event)
+            handler = Client(len(self._handled) + 1, self.turns, self.world.store)
+            transport = _GatedTransport(self.world.stripe, self.turns, handler)
+            billing = self.world.billing(handler, transport, protocol=self.protocol)
+            handler.task = asyncio.create_task(self._take_event(billing, event))
+            self._handled.append((event, handler.task))
+            self.turns.turn_to(handler)
 
         return take
-
-    def _begin(self, event: Json) -> _Handler:
-        handler = _Handler(len(self._handlers) + 1, self, self.world.store, event)
-        billing = self.world.billing(handler, _GatedTransport(self, handler), protocol=self.protocol)
-        handler.task = asyncio.create_task(self._take_event(billing, event))
-        self._handlers.append(handler)
-        self._last = handler.number
-        return handler
 
     async def _take_event(self, billing: Billing, event: Json) -> bool:
         """Whether it was acknowledged."""
@@ -248,62 +181,11 @@ class PlanSchedule:
             return False
         return True
 
-    def _let(self, call: _Call, how: str) -> Callable[[], None]:
-        def take() -> None:
-            self._waiting.remove(call)
-            self._last = call.handler.number
-            self.losses += how != "done"
-            call.turn.set_result(how)
-
-        return take
-
-    def _land(self, call: _Call) -> Callable[[], None]:
-        def take() -> None:
-            self._late.remove(call)
-            self._landing = asyncio.create_task(self._carry_out(call))
-
-        return take
-
-    def _kill(self, handler: _Handler) -> Callable[[], None]:
-        def take() -> None:
-            self.crashes += 1
-            handler.is_dead = True
-            self._late += [call for call in self._waiting if call.handler is handler and call.verb != "get"]
-            self._waiting = [call for call in self._waiting if call.handler is not handler]
-            assert handler.task is not None
-            handler.task.cancel()
-
-        return take
-
-    async def _carry_out(self, call: _Call) -> None:
-        try:
-            await call.carry_out()
-        except Exception as exc:  # noqa: BLE001 the handler that it would be told is dead
-            self.taken.append(f"({type(exc).__name__})")
-
-    async def _settle(self) -> None:
-        quiet = 0
-        while quiet < QUIET_TURNS:
-            before = self._arrived
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if self._arrived == before else 0
-
-    async def _end(self) -> None:
-        self._is_over = True
-        for call in self._late:
-            await self._carry_out(call)
-        repeated = []
-        for handler in self._handlers:
-            assert handler.task is not None
-            (taken,) = await asyncio.gather(handler.task, return_exceptions=True)
-            if taken is not True:
-                repeated.append(handler.event)
-        for event in repeated:
-            await self.world.deliver(self.world.billing(), event)
-        seen, says = await self.world.seen(), self._says()
-        assert seen == says, f"{seen}, and Stripe says {says}: {' | '.join(self.taken)}"
+    def _check(self, seen: Seen) -> None:
+        says, taken = self._says(), " | ".join(self.turns.taken)
+        assert seen == says, f"{seen}, and Stripe says {says}: {taken}"
         live = [one["id"] for one in self.world.stripe.objects.of(self._customer) if one["status"] == "active"]
-        assert len(live) <= 1, f"two live subscriptions: {' | '.join(self.taken)}"
+        assert len(live) <= 1, f"two live subscriptions: {taken}"
 
     def _says(self) -> Seen:
         """What the owner should see: of the live subscriptions the oldest, of others the newest."""

@@ -119,7 +119,8 @@ class _Search:
 class Run(Protocol):
     """One schedule of a scenario. `taken` are the choices that were made."""
 
-    taken: list[str]
+    @property
+    def taken(self) -> list[str]: ...
 
     async def run(self) -> None: ...
 

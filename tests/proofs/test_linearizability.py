@@ -65,6 +65,7 @@ def test_right_history_of_eight_clients_is_accepted(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.thorough
 def test_one_memo_too_many_is_found(seed: int) -> None:
     """One refusal of a long history that was answered 201 instead is found."""
     calls = busy_owner(seed)

@@ -28,6 +28,7 @@ async def many_at_random(repeats: Repeats, protocol: Protocol, *, schedules: int
 
 
 @pytest.mark.parametrize("name", REPEATS)
+@pytest.mark.thorough
 async def test_repeats_make_one_memo_on_any_schedule(name: str) -> None:
     """One memo and one answer, on schedules at random, with deaths, lost answers and minutes that pass."""
     await many_at_random(REPEATS[name], as_it_is, schedules=SCHEDULES)

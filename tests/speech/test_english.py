@@ -146,6 +146,7 @@ def test_any_row_of_digits_and_signs_is_rewritten(text: str) -> None:
     ("text", "said"),
     [("Ù", "U"), ("È", "E"), ("Ǆ", "DZ"), ("Ṩ", "S"), ("ĳ", "ij"), ("café", "café"), ("Zoë Ångström", "Zoë Angström")],
 )
+@pytest.mark.thorough
 def test_letters_that_the_model_lacks_lose_their_accents(text: str, said: str) -> None:
     """Alone they had no sound, and the memo failed after it was charged; words that the dictionary has keep theirs."""
     assert in_english(text) == said

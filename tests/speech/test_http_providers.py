@@ -61,6 +61,7 @@ async def world(kind: Kind) -> AsyncIterator[Spoke]:
         yield world
 
 
+@pytest.mark.thorough
 async def test_speak_answers_the_providers_audio(world: Spoke) -> None:
     """The bytes are the provider's own, a recogniser hears the text, the length is exact, and it was billed once."""
     spoken = await world.open().speak(TEXT, ADA)
@@ -73,6 +74,7 @@ async def test_speak_answers_the_providers_audio(world: Spoke) -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "opus"])
+@pytest.mark.thorough
 async def test_speak_answers_each_format(world: Spoke, form: str) -> None:
     """Samples get a header; Opus stays as it came. A recogniser hears the text, and the length is exact."""
     spoken = await world.open().speak(TEXT, ADA, form=form)
@@ -300,6 +302,7 @@ async def test_spoilt_audio_counts_as_a_failure_of_the_provider(world: Spoke) ->
 
 
 @pytest.mark.parametrize("said", ["The book.", f"{TEXT} " * 12], ids=["cut short", "babbling"])
+@pytest.mark.thorough
 async def test_speak_refuses_audio_of_another_text(kind: Kind, said: str) -> None:
     """Good audio that is much shorter or longer than its text fails, and is billed once."""
     async with spoke(kind, say=lambda _text, _voice: aloud(said)) as world:

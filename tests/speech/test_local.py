@@ -54,6 +54,7 @@ def plain(voice: str) -> tuple[Spoken, Sound]:
 
 
 @pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.thorough
 def test_voice_is_understood(voice: str) -> None:
     """A recogniser gets at most a quarter of plain words wrong in each of the twelve voices."""
     understood = heard(plain(voice)[1])
@@ -135,6 +136,7 @@ def test_seams_have_no_step() -> None:
 
 
 @pytest.mark.parametrize("text", _HARD_TEXTS, ids=lambda text: repr(text[:12]))
+@pytest.mark.thorough
 def test_hard_text_is_audio(text: str) -> None:
     """A text of which `reading` leaves something has a sound, whatever it is made of, and it is not clipped."""
     reading = LocalVoices().reading(cleaned(text))

@@ -271,6 +271,7 @@ class TestUsers:
     async def test_who_ended_too_many_sessions_to_keep_ends_all_of_them(self, store: Store) -> None:
         await self._ends_too_many(store)
 
+    @pytest.mark.thorough
     async def test_end_session_on_hypr_micro_drops_expired_ones(self) -> None:
         """On HYPR Micro, where each ended session is a document beside the row, the expired ones are dropped too."""
         async with micro_store_world() as world:

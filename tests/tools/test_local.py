@@ -11,10 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.core.settings import Settings, WebSettings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
+from shared.stores.opening import OpenedStore
 from tests.events import http_event
-from tools.local import local_gateway
+from tests.handlers.world import kept_logs
+from tests.support import FakeClock
+from tools.local import local_gateway, verify
+from tools.serving import Impossible
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
@@ -37,6 +42,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return printed
 
 
+@pytest.mark.thorough
 def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
@@ -62,6 +68,7 @@ def test_invocation_says_a_long_text_before_it_ends(tmp_path: Path) -> None:
     assert memos("GET", f"/api/v1/memo/{made['id']}")["audio"]["status"] == "ready"
 
 
+@pytest.mark.thorough
 def test_an_event_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     done = invoke("users", str(tmp_path / "absent.json"), memory_file=tmp_path / "rows.json")
     assert done.returncode == 2
@@ -97,6 +104,7 @@ async def test_an_unknown_path_is_answered_in_the_envelope(path: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_the_documentation_page_names_no_third_party_host() -> None:
     async with gateway_client() as client:
         page = await client.get("/docs")
@@ -108,6 +116,7 @@ async def test_the_documentation_page_names_no_third_party_host() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_docs_ask_for_one_credential_and_say_how_to_get_it() -> None:
     """A newcomer reads in the first paragraph where a key comes from, and finds one field to paste it into."""
     async with gateway_client() as client:
@@ -134,6 +143,7 @@ EXECUTED = [
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_docs_prefilled_values_are_accepted() -> None:
     """Whatever the page sends unchanged is served: its examples are good requests, one after another."""
     async with gateway_client() as client:
@@ -152,6 +162,7 @@ async def test_docs_prefilled_values_are_accepted() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_docs_offer_what_can_be_chosen() -> None:
     """Voices, actions, tiers, roles, buckets, groups and formats can be chosen from; every body has an example."""
     async with gateway_client() as client:
@@ -191,16 +202,17 @@ def prefilled_path(path: str, operation: Any) -> str:
 
 
 @pytest.mark.anyio
-async def test_gateway_leads_from_the_root_to_the_usage_page() -> None:
-    """`GET /` is a redirect to the page, not a bare 404."""
+async def test_gateway_leads_from_the_root_to_the_console() -> None:
+    """`GET /` is a redirect to the console, not a bare 404."""
     async with gateway_client() as client:
         response = await client.get("/", follow_redirects=True)
-    assert (response.status_code, response.url.path) == (200, "/usage")
+    assert (response.status_code, response.url.path) == (200, "/app")
 
 
 @pytest.mark.anyio
-async def test_gateway_reads_an_absolute_form_target() -> None:
-    """Clients that take the gateway for a proxy send `GET http://host/path`: the path counts."""
+@pytest.mark.parametrize("target", ["http://localhost:8000", "HTTPS://other.example", "http://[::1", "http://"])
+async def test_gateway_reads_an_absolute_form_target(target: str) -> None:
+    """Clients that take the gateway for a proxy send `GET http://host/path`: the path counts, whatever the host is."""
     store = MemoryStore()
     gateway = local_gateway({}, lambda settings: Services.on(store, settings))
     sent: list[MutableMapping[str, Any]] = []
@@ -214,7 +226,7 @@ async def test_gateway_reads_an_absolute_form_target() -> None:
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "http://localhost:8000/health/live",
+        "path": f"{target}/health/live",
         "query_string": b"",
         "headers": [],
     }
@@ -224,6 +236,7 @@ async def test_gateway_reads_an_absolute_form_target() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
 @pytest.mark.parametrize("from_stdin", [True, False])
+@pytest.mark.thorough
 def test_invoke_reads_an_event_in_any_unicode_encoding(tmp_path: Path, encoding: str, *, from_stdin: bool) -> None:
     """A BOM, UTF-16 and non-ASCII text under the C locale are read: editors and shells write them."""
     event = json.loads((EVENTS / "signup.json").read_text())
@@ -263,8 +276,31 @@ def test_run_announces_nothing_when_the_port_is_taken() -> None:
     assert done.stderr == f"port {port} is taken by another program: stop that one, or choose another port\n"
 
 
+@pytest.mark.thorough
 def test_run_ends_when_the_store_is_unreachable() -> None:
     """A store that cannot be used is said before anything is served."""
     done = run_refused(0, HYPR_URL="http://127.0.0.1:9", HYPERMICRO_API_KEY="unused")
     assert (done.returncode, done.stdout) == (1, "")
     assert "the store cannot be used" in done.stderr
+
+
+async def _open_to_all() -> bool:
+    return True
+
+
+@pytest.mark.anyio
+async def test_run_logs_a_store_that_is_open_to_all() -> None:
+    """`make run` warns of a server that mints keys for everybody, as a deployed container does."""
+    opened = OpenedStore(store=MemoryStore(), clock=FakeClock(), is_open_to_all=_open_to_all)
+    with kept_logs() as logs:
+        await verify(opened, Settings())
+    (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
+    assert "GET /api/auth" in line["message"]
+
+
+@pytest.mark.anyio
+async def test_run_refuses_an_open_store_in_production() -> None:
+    """Nothing is served from rows that everybody can write."""
+    opened = OpenedStore(store=MemoryStore(), clock=FakeClock(), is_open_to_all=_open_to_all)
+    with pytest.raises(Impossible, match="GET /api/auth"):
+        await verify(opened, Settings(edge=WebSettings(production=True)))

@@ -147,6 +147,7 @@ async def play(open_store: Callable[[], AbstractAsyncContextManager[Store]], ste
 
 
 @pytest.mark.parametrize("name", STORES)
+@pytest.mark.thorough
 def test_figures_equal_a_recount_of_the_logs(name: str) -> None:
     @settings(repeatable, max_examples=60 if name == "memory" else 15, phases=[Phase.generate])
     @given(steps=STEPS)
@@ -161,6 +162,7 @@ ALL: Final = Asks(ago=0, days=400, errors=True)
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.thorough
 async def test_a_crash_at_any_call_leaves_figures_that_are_right(*, lost: bool) -> None:
     calls = 0
     while True:
@@ -311,6 +313,7 @@ async def test_history_sums_hours_of_a_busy_day_until_its_end() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("days", [3, 100, 500])
+@pytest.mark.thorough
 async def test_an_answer_costs_the_same_after_any_history(days: int) -> None:
     async with micro_store_world() as world:
         store = (await world.container()).store

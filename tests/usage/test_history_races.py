@@ -85,6 +85,7 @@ class Race:
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.thorough
 async def test_figures_are_a_recount_whoever_asks_when(chunk: int) -> None:
     for seed in range(chunk * SEEDS, (chunk + 1) * SEEDS):
         await Race(seed).run()

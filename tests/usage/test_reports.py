@@ -56,6 +56,7 @@ def test_weeks_are_iso_weeks(day: date, week: str) -> None:
 
 @repeatable
 @given(st.dictionaries(st.integers(0, 31), st.dictionaries(st.sampled_from(GROUPS), COUNTS)))
+@pytest.mark.thorough
 def test_counts_survive_being_packed(parts: dict[int, dict[Group, Counts]]) -> None:
     counts = {number: GroupedCounts(groups) for number, groups in parts.items() if groups}
     assert unpacked(packed(counts)) == counts

@@ -107,6 +107,7 @@ def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Cont
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.thorough
 def test_import_is_light_outside_lambda(handler: str) -> None:
     """No store, client or log library is imported; FastAPI imports pydantic.v1 for routes with models."""
     started = container(handler, {})
@@ -117,6 +118,7 @@ def test_import_is_light_outside_lambda(handler: str) -> None:
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.thorough
 def test_first_event_imports_nothing_on_memory(handler: str) -> None:
     """And no client of another store is imported at all. The users and admin functions send mail by boto3 here."""
     started = container(handler, IN_LAMBDA | MEMORY)
@@ -127,12 +129,14 @@ def test_first_event_imports_nothing_on_memory(handler: str) -> None:
 
 
 @pytest.mark.parametrize("handler", ["handlers.subscriptions", "handlers.users"])
+@pytest.mark.thorough
 def test_stripe_is_imported_when_it_is_first_asked(handler: str) -> None:
     """Neither at a start nor by an event that needs no payment, also where plans are sold: it takes up to a second."""
     started = container(handler, IN_LAMBDA | MEMORY | SELLING, "/api/v1/billing/tiers")
     assert not {"stripe", "shared.billing.client"} & (started.imported | started.later)
 
 
+@pytest.mark.thorough
 def test_mailer_is_imported_ahead_where_mail_is_sent() -> None:
     """By the users function in Lambda alone: a first mail must not wait for boto3 until its time is up."""
     assert "shared.mail.ses" in container("handlers.users", IN_LAMBDA | MEMORY).imported

@@ -506,6 +506,7 @@ async def test_scan_refuses_a_cursor_of_another_form(container: Container, after
         await container.store.scan(FACTS, after=after)
 
 
+@pytest.mark.thorough
 async def test_scan_ends_a_page_when_it_finds_nothing_for_long(container: Container) -> None:
     """A scan that finds no row for half of its time returns an empty page with a cursor."""
     for number in range(250):

@@ -161,6 +161,7 @@ def cuts(body: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("witness", ["both", "length", "checksum"])
 @pytest.mark.parametrize("name", READS)
+@pytest.mark.thorough
 async def test_cut_answer_is_repeated(name: str, witness: str, mode: str) -> None:
     """An answer that is cut anywhere in its body is not believed: the call is sent again, and its answer counts."""
     verb, body, expected = READS[name]
@@ -173,6 +174,7 @@ async def test_cut_answer_is_repeated(name: str, witness: str, mode: str) -> Non
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", READS)
+@pytest.mark.thorough
 async def test_cut_answers_are_unavailable(name: str, mode: str) -> None:
     """If each answer is cut, the verb raises StoreUnavailable."""
     verb, body, _ = READS[name]
@@ -265,6 +267,7 @@ def trickling(endpoint: Endpoint) -> Iterator[tuple[Answer, Answer]]:
 
 @pytest.mark.parametrize("part", [0, 1], ids=["headers", "body"])
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.thorough
 async def test_trickling_answers_free_their_threads(tmp_path: Path, part: int, *, secure: bool) -> None:
     """Calls whose answers trickle are given up at their deadline, and their threads serve the next calls at once."""
     certificate = self_signed(tmp_path)

@@ -149,6 +149,7 @@ async def survives(verb: Verb, fault: Fault, number: int, expected: object) -> N
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
 @pytest.mark.parametrize("name", VERBS)
+@pytest.mark.thorough
 async def test_verb_survives_a_fault_at_any_request(name: str, fault: Fault) -> None:
     """A verb survives a fault at any of its requests."""
     verb = VERBS[name]

@@ -23,7 +23,7 @@ from tests.stores.micro.test_operations import (
 )
 from tests.support import seeded
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 CHANGING: Final = (
     *("make memo", "make simulated memo", "delete memo", "retitle memo"),

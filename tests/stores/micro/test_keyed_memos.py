@@ -27,7 +27,7 @@ from tests.stores.micro.test_operations import (
     scene,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 MOST: Final = 40
 """More requests than a run that takes over sends."""

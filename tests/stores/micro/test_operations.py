@@ -49,7 +49,7 @@ from tests.fakes.standin_steps import Gate, Schedule, Seen, Step
 from tests.support import cheap_passwords, seeded
 from tools.local import local_gateway
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 PASSWORD: Final = "correct horse"
 NEW_PASSWORD: Final = "battery staple"

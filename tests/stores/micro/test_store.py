@@ -216,6 +216,7 @@ async def test_page_shows_rows_of_many_documents_once(*, newest_first: bool) -> 
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.thorough
 async def test_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> None:
     """A page passes over tombstones and drafts."""
     async with micro_store_world() as world:
@@ -231,6 +232,7 @@ async def test_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> 
         assert page.after is None
 
 
+@pytest.mark.thorough
 async def test_get_reads_a_row_of_over_a_thousand_documents() -> None:
     """A row of more documents than one read is read whole."""
     async with micro_store_world() as world:
@@ -348,6 +350,7 @@ async def test_erase_stops_at_half_of_its_time() -> None:
         assert told[-1:] == [True]
 
 
+@pytest.mark.thorough
 async def test_erase_of_over_a_thousand_documents_leaves_none() -> None:
     """A partition of more documents than one read returns is erased whole, cut rows included."""
     async with micro_store_world() as world:
@@ -360,6 +363,7 @@ async def test_erase_of_over_a_thousand_documents_leaves_none() -> None:
 
 
 @pytest.mark.parametrize("documents", [1, 5, 70])
+@pytest.mark.thorough
 async def test_trail_keeps_64_ballots(documents: int) -> None:
     """A version's trail has the last 64 ballots."""
     async with micro_store_world() as world:

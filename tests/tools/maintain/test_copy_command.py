@@ -237,6 +237,7 @@ WHOLE = {"name": "counters", "after": None, "seal": "f" * 64}
     "state",
     ["", "{", "[]", "null", "7", '"memos"', "{}", '{"name": "counters", "after": null}', json.dumps(WHOLE), "\ud800"],
 )
+@pytest.mark.thorough
 def test_a_file_that_tells_no_place_means_to_begin_anew(micro: Ends, state: str) -> None:
     micro.holds(MEMOS, {"m1": {}})
     micro.state.write_bytes(state.encode(errors="surrogatepass"))

@@ -95,6 +95,7 @@ def worlds(request: pytest.FixtureRequest) -> Iterator[tuple[World, World]]:
     target.close()
 
 
+@pytest.mark.thorough
 def test_a_copy_answers_as_the_source_does(worlds: tuple[World, World]) -> None:
     source, target = worlds
     ada = lived_in(source)
@@ -105,6 +106,7 @@ def test_a_copy_answers_as_the_source_does(worlds: tuple[World, World]) -> None:
     assert target.memo(ada.key)["text"] == "Hello there"
 
 
+@pytest.mark.thorough
 def test_a_second_copy_catches_up_with_all_that_has_changed(worlds: tuple[World, World]) -> None:
     source, target = worlds
     ada = lived_in(source)
@@ -178,6 +180,7 @@ async def test_nothing_is_deleted_for_a_source_that_has_none_of_it() -> None:
 
 @pytest.mark.parametrize("there", [{"n": 1, "b": 2}, {"n": True}, {"n": 1.0}, {}])
 @pytest.mark.parametrize("table", [MEMOS, USERS, KEY_USES], ids=lambda table: table.kind)
+@pytest.mark.thorough
 def test_a_row_that_differs_in_anything_becomes_the_same(target: World, table: Table, there: Document) -> None:
     source = MemoryStore()
 

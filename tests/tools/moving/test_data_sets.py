@@ -18,6 +18,8 @@ from tests.fakes.standin import StandIn
 from tests.handlers.world import World
 from tests.tools.moving.predecessor import MOVED_AT, Person, content, micro_source, move, move_file, people, sqlite_file
 
+pytestmark = pytest.mark.thorough
+
 STORES = ("memory", "micro", "dynamodb")
 SETS = ("agent-talk", "micro-docs")
 

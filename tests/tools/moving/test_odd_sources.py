@@ -27,6 +27,8 @@ from tests.tools.moving.predecessor import (
 from tools.moving.__main__ import main
 from tools.moving.sources import TABLES, MicroSource
 
+pytestmark = pytest.mark.thorough
+
 TEXTS: Final = st.one_of(
     st.text(max_size=8),
     st.sampled_from(

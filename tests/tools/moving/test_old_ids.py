@@ -31,6 +31,8 @@ from tests.tools.moving.predecessor import (
     user_row,
 )
 
+pytestmark = pytest.mark.thorough
+
 STORES = ("memory", "micro", "dynamodb")
 
 

@@ -38,7 +38,7 @@ from tests.tools.moving.predecessor import (
     user_row,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 PROGRAM: Final = """
 import sys

@@ -1,0 +1,46 @@
+// Numbers and times as people read them. Times are in the reader's zone; days and limits are UTC's, and say so.
+
+const NUMBER = new Intl.NumberFormat("en");
+const DATE = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
+const UTC_DATE = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
+const DATE_TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const CLOCK = new Intl.DateTimeFormat("en", { timeStyle: "short" });
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const UNITS = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** `12,345`; "unlimited" and what is no number stays as it is. */
+export const number = (value) => (typeof value === "number" ? NUMBER.format(value) : String(value));
+
+/** `1 memo`, `2 memos`: with a space that does not break. */
+export const counted = (count, one, many = `${one}s`) => `${number(count)}\u00a0${count === 1 ? one : many}`;
+
+/** `Nov 28, 2026`, in the reader's zone. */
+export const date = (iso) => DATE.format(new Date(iso));
+
+/** `Nov 28, 2026`, of the UTC day. */
+export const utcDate = (iso) => UTC_DATE.format(new Date(iso));
+
+/** `Nov 28, 2026, 5:50 PM`, in the reader's zone. */
+export const dateTime = (iso) => DATE_TIME.format(new Date(iso));
+
+/** `5:50 PM`, in the reader's zone. */
+export const clock = (iso) => CLOCK.format(new Date(iso));
+
+/** `3 hours ago`, `in 2 days`, `just now`. */
+export function ago(iso, now = Date.now()) {
+  const seconds = (new Date(iso).getTime() - now) / 1000;
+  const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) || ["", 0];
+  return unit ? RELATIVE.format(Math.round(seconds / size), unit) : "just now";
+}
+
+/** `in 5 minutes`, `in 40 seconds`: how long a refusal asks to wait. */
+export function wait(seconds) {
+  const [unit, size] = UNITS.find(([, length]) => seconds >= length) || ["second", 1];
+  return `in ${counted(Math.max(1, Math.ceil(seconds / size)), unit)}`;
+}

@@ -1,0 +1,48 @@
+// What is around every view: the navigation, what was said last, and what stands where a view cannot be.
+
+import { Button, Heading, Notice } from "./parts.js";
+import { html, useErrorBoundary } from "./preact.js";
+import { hrefOf } from "./router.js";
+import { SAID, WAYS, sentenceOf } from "./texts.js";
+
+const MARK = "M2 7v2M5 4v8M8 2v12M11 5v6M14 7v2";
+
+/** The name, and for who is logged in the views and the way out. */
+export function Header({ session, views, name, range, logOut }) {
+  return html`<header class="top">
+    <div class="top-row">
+      <span class="brand"><svg viewBox="0 0 16 16" aria-hidden="true"><path d=${MARK} /></svg>${SAID.brand}</span>
+      ${session &&
+      html`<span class="who" title=${session.email}>${session.email}</span>
+        <${Button} kind="small" onClick=${logOut}>${SAID.logOut}<//>`}
+    </div>
+    ${session &&
+    html`<nav aria-label=${SAID.views}>
+      ${views.map((view) => html`<a key=${view} href=${hrefOf({ view, range })} aria-current=${view === name ? "page" : null}>${WAYS[view]}</a>`)}
+    </nav>`}
+  </header>`;
+}
+
+/** A view. What it raises while it is drawn is shown in its place, and the rest of the page goes on. */
+export function ShownView({ view: Shown, shared }) {
+  const [broken] = useErrorBoundary((error) => console.error(error));
+  if (!broken) return html`<${Shown} ...${shared} />`;
+  return html`<${Heading}>${SAID.broken}<//>
+    <${Notice} kind="problem"><p>${SAID.brokenNext}</p><p><code>${String(broken)}</code></p><//>`;
+}
+
+/** In the place of every view, when it is not known whose session it is. */
+export function Unreachable({ failure, again }) {
+  return html`<${Heading}>${SAID.unreachable}<//>
+    <${Notice} kind="problem">
+      <p>${sentenceOf(failure)}</p>
+      <${Button} onClick=${again}>${SAID.again}<//>
+    <//>`;
+}
+
+/** What happened last, for eyes and for screen readers. It stays until it is closed or something else happens. */
+export function Told({ sentence, close }) {
+  return html`<div class="told" role="status">
+    ${sentence && html`<p>${sentence}</p><${Button} kind="small" aria-label=${SAID.close} onClick=${close}>×<//>`}
+  </div>`;
+}

@@ -1,0 +1,190 @@
+// The page itself: whose session it is, which view is shown, and what is said of it.
+
+import { AccessView, FirstKey } from "./access.js";
+import { AccountView } from "./account.js";
+import { ApiFailure, openApi } from "./api.js";
+import { Header, ShownView, Told, Unreachable } from "./frame.js";
+import { forgetSecrets } from "./keyring.js";
+import { KeysView, keysFirst } from "./keys.js";
+import { memosFirst, MemosView } from "./memos.js";
+import { overviewFirst, OverviewView } from "./overview.js";
+import { focusHeading } from "./parts.js";
+import { PlanView, planFirst } from "./plan.js";
+import { html, render, useEffect, useRef, useState } from "./preact.js";
+import { changed, changesOf, hrefOf, readRoute } from "./router.js";
+import { forgetSession, hadSession, noteSession, onSessionElsewhere } from "./session.js";
+import { SAID, sentenceOf } from "./texts.js";
+
+/** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` names what a view
+    asks for at first, as [path, query] each, so that it is asked for at the same time as the session. */
+const SHOWN = {
+  overview: { view: OverviewView, first: overviewFirst },
+  memos: { view: MemosView, first: memosFirst },
+  keys: { view: KeysView, first: keysFirst },
+  plan: { view: PlanView, first: planFirst },
+  account: { view: AccountView },
+};
+
+const ME = "/api/v1/auth/me";
+const START = readRoute();
+
+let sessionEnded = () => {};
+const api = openApi(() => sessionEnded());
+
+function nameOf(route) {
+  if (route.billing && SHOWN.plan) return "plan";
+  return SHOWN[route.view] ? route.view : Object.keys(SHOWN)[0];
+}
+
+/** Ask for the session, and at the same time for what the first view shows. */
+function askAhead() {
+  const { first = () => [] } = SHOWN[nameOf(START)] || {};
+  for (const [path, query] of [[ME], ...first(START)]) api.ahead(path, query);
+}
+
+/** Whose session it is: `state` is "asking", "in", "out" or "failed", and then `failure` says why. */
+function useSession(mayAsk) {
+  const [now, setNow] = useState({ state: mayAsk ? "asking" : "out", user: null, apiKey: null, note: "" });
+  const user = useRef(null);
+
+  function enter(found, apiKey = null) {
+    user.current = found;
+    noteSession(found);
+    setNow({ state: "in", user: found, apiKey, note: "" });
+  }
+
+  function leave(note) {
+    user.current = null;
+    forgetSession();
+    forgetSecrets();
+    api.forget();
+    setNow({ state: "out", user: null, apiKey: null, note });
+  }
+
+  async function ask() {
+    setNow((before) => ({ ...before, state: "asking" }));
+    try {
+      enter((await api.get(ME)).user);
+    } catch (failure) {
+      api.forget();
+      if (failure.kind !== "ended") setNow({ state: "failed", user: null, apiKey: null, note: "", failure });
+    }
+  }
+
+  /** Ask anew how the account stands, behind what is shown. */
+  async function renew() {
+    try {
+      const { user: found } = await api.get(ME);
+      if (user.current && user.current.id === found.id) setNow((before) => ({ ...before, user: found }));
+    } catch (failure) {
+      if (!(failure instanceof ApiFailure)) throw failure; // all else shows where it matters: in the view's own requests
+    }
+  }
+
+  useEffect(() => {
+    const shown = (event) => event.persisted && user.current && ask(); // out of the browser's cache of whole pages
+    const stop = onSessionElsewhere((id) => {
+      if (id === null) user.current && leave(SAID.loggedOut);
+      else if (!user.current || user.current.id !== id) ask();
+    });
+    window.addEventListener("pageshow", shown);
+    return () => (stop(), window.removeEventListener("pageshow", shown));
+  }, []);
+
+  sessionEnded = () => leave(SAID.ended);
+  return { ...now, enter, leave, ask, renew };
+}
+
+/** The route of the address bar, and what changes it. A mail's token leaves the bar at once: it stays in no history. */
+function useRoute(arrived) {
+  const [route, setRoute] = useState(START);
+
+  function read() {
+    const next = readRoute();
+    if (next.mail) history.replaceState(null, "", location.pathname);
+    setRoute(next);
+    arrived();
+  }
+
+  function go(changes, { replace = false } = {}) {
+    const next = changed(readRoute(), changes);
+    history[replace ? "replaceState" : "pushState"](null, "", hrefOf(next));
+    setRoute(next);
+    arrived();
+  }
+
+  useEffect(() => {
+    if (START.mail) history.replaceState(null, "", location.pathname);
+    window.addEventListener("popstate", read);
+    return () => window.removeEventListener("popstate", read);
+  }, []);
+
+  return { route, go, mailDone: () => setRoute((before) => ({ ...before, mail: null })) };
+}
+
+function Console() {
+  const [told, tell] = useState("");
+  const { route, go, mailDone } = useRoute(() => tell(""));
+  const session = useSession(hadSession() && !START.mail);
+  const { state, user, apiKey, note } = session;
+  const name = nameOf(route);
+
+  useEffect(() => {
+    if (state === "asking") session.ask();
+  }, []);
+
+  function enter(found, key) {
+    mailDone();
+    tell("");
+    session.enter(found, key);
+  }
+
+  async function logOut() {
+    try {
+      await api.post("/api/v1/auth/logout");
+    } catch (failure) {
+      return tell(sentenceOf(failure)); // the session goes on: it must not seem to have ended
+    }
+    go({ view: "", range: "", key: "", voice: "" }, { replace: true });
+    session.leave(SAID.loggedOut);
+  }
+
+  function mailIsRead() {
+    mailDone();
+    if (state === "in") session.renew();
+    else if (hadSession()) session.ask();
+  }
+
+  function followed(event) {
+    const link = event.target.closest && event.target.closest("a[href]");
+    const changes = link && !event.defaultPrevented && changesOf(link);
+    if (!changes || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    go(changes);
+    focusHeading(); // of the same view; another view's heading takes the focus when it comes
+  }
+
+  function content() {
+    if (route.mail || state === "out") {
+      return html`<${AccessView} key=${`${Boolean(route.mail)}${note}`} api=${api} mail=${route.mail} note=${note} enter=${enter} mailIsRead=${mailIsRead} />`;
+    }
+    if (state === "asking") return html`<p class="wait" role="status">${SAID.loading}</p>`;
+    if (state === "failed") return html`<${Unreachable} failure=${session.failure} again=${session.ask} />`;
+    if (apiKey) return html`<${FirstKey} user=${user} apiKey=${apiKey} tell=${tell} done=${() => enter(user)} />`;
+    if (!SHOWN[name]) return null;
+    const shared = { session: user, route: { ...route, view: name }, go, api, tell };
+    const own = { renew: session.renew, leave: session.leave, logOut };
+    return html`<${ShownView} key=${`${name} ${user.id}`} view=${SHOWN[name].view} shared=${{ ...shared, ...own }} />`;
+  }
+
+  const known = state === "in" && !route.mail ? user : null;
+  return html`<div class="page" onClick=${followed}>
+    <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), focusHeading())}>${SAID.skip}</a>
+    <${Header} session=${known} views=${apiKey ? [] : Object.keys(SHOWN)} name=${name} range=${route.range} logOut=${logOut} />
+    <main id="main">${content()}</main>
+    <${Told} sentence=${told} close=${() => tell("")} />
+  </div>`;
+}
+
+if (hadSession() && !START.mail) askAhead();
+render(html`<${Console} />`, document.getElementById("console"));

@@ -1,0 +1,37 @@
+// What the view of the account says.
+
+import { date } from "./formats.js";
+
+export const ACCOUNT = {
+  email: "E-mail address",
+  confirmed: "Confirmed",
+  unconfirmed: "Not confirmed",
+  confirmHint: "Open the link in the mail that we sent to this address. It works for 24 hours.",
+  resend: "Send the link again",
+  resending: "Sending…",
+  resent: (email) => `A link is on its way to ${email}.`,
+  since: (at) => `Account since ${date(at)}.`,
+  password: "Password",
+  current: "Current password",
+  change: "Change the password",
+  changing: "Changing…",
+  changed: "Your password is changed, and every other session has ended.",
+  wrong: "This is not your current password.",
+  noCurrent: "Enter your current password.",
+  sessions: "Sessions",
+  sessionsHint: "A session lasts 7 days. To end those of all other devices, change your password: this one goes on.",
+  logOutHere: "Log out on this device",
+  data: "Your data",
+  exportHint: "Everything that we have of you in one file: account, keys without their secrets, memos with the addresses of their recordings, activity, subscription. A line of JSON for each.",
+  exportIt: "Download my data",
+  exporting: "Collecting…",
+  exported: "Your data is downloaded.",
+  close: "Close the account",
+  closeHint: "Memos, recordings, API keys and figures are deleted, and a subscription is cancelled. It cannot be undone.",
+  closeAsk: "Close the account…",
+  closeTitle: "Close your account for good?",
+  closePassword: "Your password",
+  closeIt: "Close my account",
+  closing: "Closing…",
+  closed: "Your account is closed. What it had is being deleted.",
+};

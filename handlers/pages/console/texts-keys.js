@@ -1,0 +1,83 @@
+// What the view of API keys says.
+
+import { counted, date, dateTime, number } from "./formats.js";
+
+export const SCOPES = {
+  "memo:write": "Make, retitle and delete memos",
+  "memo:read": "Read memos",
+  "usage:read": "Read usage",
+};
+
+export const LIMITS = {
+  memosPerDay: { label: "Memos a day", used: "memosToday", shown: (used, limit) => `${number(used)} of ${counted(limit, "memo")} today` },
+  charactersPerDay: { label: "Characters a day", used: "charactersToday", shown: (used, limit) => `${number(used)} of ${counted(limit, "character")} today` },
+  charactersPerMonth: { label: "Characters a month", used: "charactersThisMonth", shown: (used, limit) => `${number(used)} of ${counted(limit, "character")} this month` },
+};
+
+export const GRACES = [
+  [0, "stops at once"],
+  [3_600, "works for 1 hour more"],
+  [86_400, "works for 1 day more"],
+  [604_800, "works for 7 days more"],
+];
+
+export const KEYS = {
+  make: "New key",
+  makeTitle: "New API key",
+  makeIt: "Make the key",
+  making: "Making the key…",
+  name: "Name",
+  nameHint: "Where it is used: a program, a machine, a person.",
+  kind: "Kind",
+  live: "Live",
+  liveHint: "Makes real recordings, within your plan's limit.",
+  test: "Test",
+  testHint: "Makes silence and spends nothing of your limit: 1,000 memos a day.",
+  scopes: "It may",
+  noScope: "A key needs at least one permission.",
+  limits: "Limits of its own",
+  limitsHint: "Empty: only your plan's limits. A day is a UTC day.",
+  limitWrong: "A limit is a whole number from 1, or empty.",
+  ends: "Last day",
+  endsHint: "It works to the end of this UTC day. Empty: it has no end.",
+  endsPast: "This day is in the past.",
+  fresh: "Copy your new key now",
+  freshHint: "Keep it like a password. It is not shown again.",
+  freshOld: (name) => `It replaces ${name}.`,
+  freshDone: "I have copied the key",
+  keyOf: (name) => `key ${name}`,
+  room: (active, most, plan) => `${number(active)} of ${counted(most, "active key")} on the ${plan} plan.`,
+  full: (most) => `Your plan has ${counted(most, "active key")}, and all are in use. Revoke one, or take a larger plan.`,
+  seePlans: "See the plans",
+  none: "No active key",
+  noneNext: "Programs make memos by an API key. Make one to begin.",
+  isTest: "Test",
+  replaced: (at) => `Replaced, works until ${dateTime(at)}`,
+  endsAt: (at) => `Ends ${dateTime(at)}`,
+  endedAt: (at) => `Ended ${date(at)}`,
+  revoked: "Revoked",
+  made: (at) => `Made ${date(at)}`,
+  uses: (count) => counted(count, "memo"),
+  neverUsed: "Not used yet",
+  lastUsed: "last used",
+  only: (scopes) => `Only: ${scopes.map((scope) => SCOPES[scope].toLowerCase()).join("; ")}`,
+  over: (count) => counted(count, "key that has ended", "keys that have ended"),
+  change: "Change",
+  changeTitle: "Name and limits",
+  save: "Save",
+  saving: "Saving…",
+  changed: "The key is changed. Its limits are in force now.",
+  rotate: "Rotate",
+  rotateTitle: (name) => `Rotate ${name}`,
+  rotateHint: "You get a new key with the same name, permissions and limits.",
+  grace: "The old key",
+  rotateIt: "Make the new key",
+  rotating: "Making the new key…",
+  revoke: "Revoke",
+  revokeTitle: (name) => `Revoke ${name}?`,
+  revokeHint: (masked) => `Programs that use ${masked} stop working at once. This cannot be undone.`,
+  revokeIt: "Revoke the key",
+  revoking: "Revoking…",
+  isRevoked: (name) => `${name} is revoked.`,
+  ofKey: (name) => ` ${name}`,
+};

@@ -1,0 +1,252 @@
+"""The console around its views: its first request, sessions that end, outages, and addresses."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.sites import (
+    EMAIL,
+    Site,
+    axe_findings,
+    log_in,
+    needs_chromium,
+    scrolls_sideways,
+    serving,
+    watched_page,
+)
+
+pytestmark = needs_chromium
+
+VIEWS = ("overview", "memos", "keys", "plan", "account")
+FIRST_VIEW_BYTES = 150_000
+HOSTILE_EMAIL = "'onload=alert`1`//{&lt}@example.org"
+
+on_memory = pytest.mark.parametrize("site", ["memory"], indirect=True)
+
+
+def logged_in(page: Page, site: Site, email: str = EMAIL) -> dict[str, Any]:
+    signed_up = site.sign_up(email)
+    log_in(page, email)
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    return signed_up
+
+
+def end_sessions(page: Page, site: Site) -> None:
+    """End the page's session behind its back."""
+    (token,) = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "auth_token"]
+    httpx.post(f"{site.url}/api/v1/auth/logout", headers={"authorization": f"Bearer {token}"}).raise_for_status()
+
+
+@on_memory
+@pytest.mark.parametrize("view", VIEWS)
+def test_first_view_takes_one_round_and_few_bytes(page: Page, site: Site, view: str) -> None:
+    """One request for the page, then one round to the API: nothing is asked after the first answer, nothing twice."""
+    logged_in(page, site)
+    page.goto("about:blank")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    sizes: list[int] = []
+    devtools.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    happened: list[tuple[str, str]] = []
+    page.on("request", lambda sent: happened.append(("asked", sent.url)))
+    page.on("response", lambda answer: happened.append(("answered", answer.url)))
+    page.goto(f"/app?view={view}", wait_until="networkidle")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    asked = [url for what, url in happened if what == "asked" and "/api/" in url]
+    first_answer = next(number for number, (what, url) in enumerate(happened) if what == "answered" and "/api/" in url)
+    assert [url for what, url in happened[first_answer:] if what == "asked"] == []
+    assert len(asked) == len(set(asked))
+    assert sum(sizes) < FIRST_VIEW_BYTES, sizes
+
+
+@on_memory
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_own_views_have_no_findings_and_fit_a_phone(page: Page, site: Site, scheme: str) -> None:
+    """axe-core finds nothing in keys, plan and account, at 320 and 1280 pixels; nothing scrolls sideways."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    logged_in(page, site)
+    for view, part in (("keys", "Default Key"), ("plan", "Hobby"), ("account", "Password")):
+        page.goto(f"/app?view={view}")
+        expect(page.get_by_role("heading", name=part, exact=False).first).to_be_visible()
+        for width in (320, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert axe_findings(page) == [], (view, width)
+            assert not scrolls_sideways(page), (view, width)
+
+
+@on_memory
+def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -> None:
+    """Roles, names and order, as a screen reader has them."""
+    logged_in(page, site)
+    page.get_by_role("link", name="Keys").click()
+    expect(page.locator("body")).to_match_aria_snapshot("""
+      - link "Skip to the content"
+      - banner:
+        - button "Log out"
+        - navigation "Views":
+          - link "Overview"
+          - link "Memos"
+          - link "Keys"
+          - link "Plan"
+          - link "Account"
+      - main:
+        - heading "API keys" [level=1]
+        - button "New key"
+        - paragraph: 1 of 2 active keys on the Hobby plan.
+        - list:
+          - listitem:
+            - heading "Default Key" [level=2]
+            - code: /at_live_/
+            - paragraph: /Not used yet Made .*/
+            - button "Change Default Key"
+            - button "Rotate Default Key"
+            - button "Revoke Default Key"
+    """)
+    expect(page.get_by_role("link", name="Keys")).to_have_attribute("aria-current", "page")
+    page.get_by_role("link", name="Plan", exact=True).click()
+    expect(page.get_by_role("main")).to_match_aria_snapshot("""
+      - main:
+        - heading "Plan" [level=1]
+        - paragraph: Plans cannot be bought here
+        - status: /This service takes no payments/
+        - list:
+          - listitem:
+            - heading "Hobby Your plan" [level=2]
+          - listitem:
+            - heading "Pro" [level=2]
+          - listitem:
+            - heading "Enterprise" [level=2]
+            - button "Ask for an offer"
+    """)
+
+
+def test_session_that_ended_leads_back_to_the_same_view(page: Page, site: Site) -> None:
+    """A calm sentence, not an error, at the next request and on arrival; after logging in one is where one was."""
+    logged_in(page, site)
+    for arrives in (False, True):
+        end_sessions(page, site)
+        if arrives:
+            page.goto("/app?view=keys")
+        else:
+            page.get_by_role("link", name="Keys").click()
+        expect(page.get_by_text("Your session has ended. Log in to go on where you were.")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_text("")
+        assert EMAIL not in page.content()
+        page.get_by_label("E-mail address").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill("correct horse battery")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+
+
+@on_memory
+def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
+    """Not within the page, not from the browser's cache of pages, and not in another tab."""
+    logged_in(page, site)
+    other = page.context.new_page()
+    other.goto(f"{site.url}/app?view=account")
+    expect(other.get_by_text("Not confirmed")).to_be_visible()
+    page.get_by_role("link", name="Account").click()
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+    page.get_by_role("button", name="Log out", exact=True).click()
+    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    expect(other.get_by_text("You are logged out.")).to_be_visible()
+    assert EMAIL not in other.content()
+    for _ in range(2):
+        page.go_back()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        assert EMAIL not in page.content()
+        assert "Default Key" not in page.content()
+
+
+def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
+    """On arrival in the place of the page, later in the place of the view; an outage never ends a session."""
+    logged_in(page, site)
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+    page.get_by_role("link", name="Account").click()
+    site.is_down = True
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("alert")).to_contain_text("The service is having trouble right now.")
+    page.reload()
+    expect(page.get_by_role("heading", name="The console cannot be shown now")).to_be_visible()
+    site.is_down = False
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+
+
+@on_memory
+def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> None:
+    """In a form what was typed stays; in a view what to do is said."""
+    logged_in(page, site)
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="New key").click()
+    page.get_by_label("Name", exact=True).fill("Laptop")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(
+        "The service cannot be reached. Check your connection, and try again."
+    )
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("heading", name="Laptop")).to_be_visible()
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Log out", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="The service cannot be reached.")).to_be_visible()
+    page.get_by_role("link", name="Plan", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached.")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Pro", exact=True)).to_be_visible()
+
+
+@on_memory
+def test_hostile_address_only_shows(page: Page, site: Site) -> None:
+    """An e-mail address with the signs of markup is a text in every view."""
+    logged_in(page, site, HOSTILE_EMAIL)
+    for view in VIEWS:
+        page.goto(f"/app?view={view}&range=<script>&key=%22%3E&voice=`")
+        expect(page.get_by_text(HOSTILE_EMAIL).first).to_be_visible()
+        expect(page).to_have_title(re.compile(r" · Agent Talk$"))
+
+
+@on_memory
+def test_addresses_lead_back_and_forward(page: Page, site: Site) -> None:
+    """Each view has an address; the browser's own buttons work, and the heading takes the focus."""
+    logged_in(page, site)
+    for name in ("Memos", "Plan", "Account"):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+        expect(page).to_have_title(f"{name} · Agent Talk")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Plan")
+    page.go_forward()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Account")
+    page.keyboard.press("Tab")
+    page.goto("/usage")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_console_works_below_a_stage(browser: Browser) -> None:
+    """As at API Gateway's own address, `/prod/app`: every address of the page is relative."""
+    with serving(stage="/prod") as site, watched_page(browser, site) as page:
+        site.sign_up()
+        page.goto(f"{site.url}/usage")
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        assert page.url == f"{site.url}/app"
+        page.get_by_label("E-mail address").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill("correct horse battery")
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Keys").click()
+        expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+        assert page.url == f"{site.url}/app?view=keys"
+        page.reload()
+        expect(page.get_by_role("heading", name="Default Key")).to_be_visible()

@@ -1,0 +1,95 @@
+"""API keys in the console: made, changed, rotated and revoked, and a secret that is shown once."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.sites import Site, log_in, needs_chromium
+
+pytestmark = needs_chromium
+
+HOSTILE = '"><img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
+
+
+@pytest.fixture
+def token(page: Page, site: Site) -> str:
+    """A session of the owner who is at the page's keys."""
+    token: str = site.sign_up()["token"]
+    log_in(page)
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("heading", name="API keys")).to_be_focused()
+    return token
+
+
+def keys_of(site: Site, token: str) -> list[dict[str, Any]]:
+    with site.api(token) as api:
+        keys: list[dict[str, Any]] = api.get("/api/keys").json()["keys"]
+    return keys
+
+
+def test_key_is_made_with_scopes_limits_and_end(page: Page, site: Site, token: str) -> None:
+    """By keyboard; the API shows what was chosen, and the secret is shown once."""
+    page.get_by_role("button", name="New key").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="New API key")
+    expect(dialog.get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.type(HOSTILE)
+    dialog.get_by_label("Read usage").uncheck()
+    dialog.get_by_label("Memos a day", exact=True).fill("0")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_label("Memos a day", exact=True)).to_have_accessible_description(
+        "A limit is a whole number from 1, or empty."
+    )
+    dialog.get_by_label("Memos a day", exact=True).fill("50")
+    dialog.get_by_label("Last day").fill("2099-12-31")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Copy your new key now")).to_be_focused()
+    secret = page.get_by_role("group", name="key").inner_text()
+    made = keys_of(site, token)[0]
+    assert (made["name"], made["scopes"]) == (HOSTILE, ["memo:write", "memo:read"])
+    assert made["limits"] == {"memosPerDay": 50, "charactersPerDay": None, "charactersPerMonth": None}
+    assert made["expiresAt"].startswith("2100-01-01T00:00")
+    with site.api(secret) as api:
+        assert api.post("/api/v1/memo", json={"text": "Hello", "voice": "adam"}).status_code == 201
+    page.get_by_role("button", name="I have copied the key").click()
+    assert secret not in page.content()
+    page.reload()
+    row = page.get_by_role("listitem").filter(has_text="at_live_***").first
+    expect(row).to_contain_text(HOSTILE)
+    expect(row).to_contain_text("1 of 50\u00a0memos today")
+    expect(row).to_contain_text("Only: make, retitle and delete memos; read memos")
+    expect(row).to_contain_text("last used just now")
+    assert page.title() == "API keys · Agent Talk", "a hostile name only shows"
+
+
+def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) -> None:
+    """Each asks first, Escape changes nothing, and the API shows the same state as the page."""
+    page.get_by_role("button", name="Change Default Key").click()
+    page.get_by_label("Name", exact=True).fill("Laptop")
+    page.get_by_label("Characters a month").fill("1000")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Laptop")).to_be_visible()
+    assert keys_of(site, token)[0]["limits"]["charactersPerMonth"] == 1000
+    page.get_by_role("button", name="Rotate Laptop").click()
+    page.get_by_label("The old key").select_option("works for 1 hour more")
+    page.get_by_role("button", name="Make the new key").click()
+    expect(page.get_by_text("It replaces at_live_***")).to_be_visible()
+    expect(page.get_by_text("Replaced, works until")).to_be_visible()
+    new, old = keys_of(site, token)
+    assert (old["rotatedTo"], old["isActive"], new["limits"]) == (new["id"], True, old["limits"])
+    expect(page.get_by_text("Your plan has 2\u00a0active keys, and all are in use.")).to_be_visible()
+    page.get_by_role("button", name="New key").click()
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("alert").filter(has_text="Maximum number of API keys (2) reached.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Revoke Laptop").first.click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Revoke Laptop").first).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Revoke the key").click()
+    expect(page.get_by_role("status").filter(has_text="Laptop is revoked.")).to_be_visible()
+    assert [key["isActive"] for key in keys_of(site, token)] == [False, True]
+    page.get_by_text("1\u00a0key that has ended").click()
+    expect(page.get_by_text("Revoked", exact=True)).to_be_visible()
