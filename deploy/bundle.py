@@ -20,12 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy import archive, sbom
+from deploy import archive, bytecode, sbom
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BUILD: Final = ROOT / "build"
 LOCKED: Final = ROOT / "requirements.txt"
 LOCKED_SPEECH: Final = ROOT / "requirements-speech.txt"
+
+WITHOUT_BYTECODE: Final = (
+    "There is no Python {target.python} on PATH or among pyenv's versions: the {target.name} archive has no bytecode. "
+    "It works all the same, but each container compiles what it imports, and takes twice as long to start."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +88,22 @@ SPEECH: Final = TARGETS["speech-arm64"]
 
 
 def build(target: Target, *, archived: Path | None = None) -> Path:
-    """Installs the locked packages afresh, and packs them. Raises CalledProcessError when a wheel is missing."""
+    """Installs the locked packages afresh, and packs them, with bytecode if a Python of the target's version is found.
+
+    Raises CalledProcessError when a wheel is missing.
+    """
     archived = archived or target.archive
     BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILD, prefix="packages-") as packages:
-        _install(target, Path(packages))
-        archive.write(archived, archive.entries(ROOT, Path(packages)))
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="packages-") as work:
+        packages, code = Path(work) / "packages", Path(work) / "bytecode"
+        _install(target, packages)
+        chosen = archive.entries(ROOT, packages)
+        python = bytecode.find_python(target.python)
+        if python is not None:
+            chosen = {**chosen, **bytecode.compiled(chosen, python, code)}
+        else:
+            print(WITHOUT_BYTECODE.format(target=target), file=sys.stderr)
+        archive.write(archived, chosen)
     return archived
 
 

@@ -97,10 +97,7 @@ def _check_speech(function: str, statements: list[dict[str, Any]], *, bucket: An
     needs = []
     if bucket is not None:
         needs = [
-            _allowed(
-                [f"s3:{action}" for action in actions.split()],
-                {"Fn::Sub": [f"{BUCKET}{below}", {"Bucket": bucket}]},
-            )
+            _allowed([f"s3:{action}" for action in actions.split()], _objects(bucket, below))
             for below, actions in AUDIO.get(function, {}).items()
         ]
     if function in QUEUE:
@@ -110,6 +107,12 @@ def _check_speech(function: str, statements: list[dict[str, Any]], *, bucket: An
         needs.append(_allowed(["polly:SynthesizeSpeech"], "*"))
     if sorted(statements, key=repr) != sorted(needs, key=repr):
         raise TemplateFault(f"{function} may do {statements} with audio and speech, and needs {needs}")
+
+
+def _objects(bucket: Any, below: Sequence[str]) -> Any:
+    """Return the resource of a statement as the template writes it: one, or a list of several."""
+    resources = [{"Fn::Sub": [f"{BUCKET}{part}", {"Bucket": bucket}]} for part in below]
+    return resources if len(resources) > 1 else resources[0]
 
 
 def _check_mail(function: str, statements: list[dict[str, Any]], *, mails_as: str) -> None:

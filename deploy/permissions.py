@@ -144,14 +144,20 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 """By function and table, the actions on the table's items. A DynamoDB partition's key begins with `<table>#`."""
 
 
-AUDIO: Final[Mapping[str, Mapping[str, str]]] = {
-    "users": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
-    "admin": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
-    "housekeeping": {"": "ListBucket", "/*": "DeleteObject", "/closed/*": "GetObject PutObject"},
-    "memos": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
-    "mcp": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
-    "speaker": {"": "ListBucket", "/*": "DeleteObject GetObject PutObject"},
-    "health": {"": "ListBucket", "/closed/*": "GetObject"},
+OBJECTS: Final = ("/audio/*", "/leases/*", "/making/*", "/pieces/*")
+"""All objects but the marks of closed accounts: without its mark, audio of such an account would be served again."""
+
+_CLOSES: Final = {("",): "ListBucket", OBJECTS: "DeleteObject", ("/closed/*",): "GetObject PutObject"}
+_SPEAKS: Final = {("",): "ListBucket", ("/*",): "GetObject", OBJECTS: "DeleteObject PutObject"}
+
+AUDIO: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
+    "users": _CLOSES,
+    "admin": _CLOSES,
+    "housekeeping": _CLOSES,
+    "memos": _SPEAKS,
+    "mcp": _SPEAKS,
+    "speaker": _SPEAKS,
+    "health": {("",): "ListBucket", ("/closed/*",): "GetObject"},
 }
 """By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
 

@@ -10,43 +10,43 @@ and its exit status; nothing is left running.
 
 import argparse
 import json
-import os
 import re
-import secrets
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 
 from deploy import bundle
-from deploy.bundle import ROOT, TARGETS
+from deploy.bundle import TARGETS
+from deploy.rehearsal.deployed import (
+    CONFIGURATION,
+    MAIL_FROM,
+    MICRO_KEY,
+    MICRO_KEY_NAME,
+    SECRET_NAME,
+    STAGE,
+    TABLE,
+    Deployed,
+    write_configuration,
+)
+from deploy.rehearsal.emulator import emulated_aws
+from deploy.rehearsal.transcript import NotAsItShould, expect, tell
 from shared.audio.mp3 import read_mp3
-from tests.fakes.mails import MailServer, mail_server
-from tests.live.processes import HOST, free_port, stand_in
-from tests.runtime.api import BOTO3, lambdas_own_packages
+from tests.fakes.mails import mail_server
+from tests.live.processes import stand_in
 
-STAGE: Final = "production"
-REGION: Final = "us-east-1"
-EMULATOR: Final = ROOT / ".local" / "engines" / "ministack"
-LOCKED: Final = ROOT / "tests" / "engines" / "ministack.txt"
-MICRO_KEY: Final = "a-key-for-the-rehearsal-only"
-SECRET_NAME: Final = f"/agent-talk/{STAGE}/session-secret"
-MICRO_KEY_NAME: Final = f"/agent-talk/{STAGE}/hypermicro-api-key"
-TABLE: Final = f"agent-talk-{STAGE}"
 TEXT: Final = "The rehearsal goes well."
 ME: Final = "me@example.org"
 NEW_PASSWORD: Final = "battery staple"  # noqa: S105 of an account that is closed minutes later
-MAIL_FROM: Final = "talk@example.org"
 MAIL_S: Final = 30
 FUNCTIONS: Final = (
     "users",
@@ -64,44 +64,10 @@ LONG_TEXT: Final = f"{TEXT} " * 100
 """More than our own voices say at once: two pieces."""
 
 LONG_TEXT_S: Final = 120
-START_S: Final = 60
-CONFIGURATION: Final = ROOT / "serverless.rehearsal.yml"
-LEFT_OUT: Final = {"deploy/resources/alarms.yml": "the emulator's alarms know no arithmetic of metrics"}
-"""Files of resources that the emulator cannot make, each with the reason. cfn-lint reads them all the same."""
 
 
-class NotAsItShould(Exception):
-    """What the rehearsal found."""
-
-
-class Rehearsal:
-    def __init__(self, *, store: str, emulator: str, micro: str, mails: MailServer) -> None:
-        credentials = {
-            "AWS_ENDPOINT_URL": emulator,
-            "AWS_ACCESS_KEY_ID": "rehearsal",
-            "AWS_SECRET_ACCESS_KEY": "rehearsal",
-            "AWS_REGION": REGION,
-        }
-        chosen = {"AGENT_TALK_STORE": "dynamodb" if store == "dynamodb" else "micro", "SPEECH": "local", "AUDIO": "s3"}
-        chosen |= {"MAIL": "ses", "MAIL_FROM": MAIL_FROM}
-        if store == "moving":
-            chosen |= {"CREATE_TABLE": "1"}
-        if store != "dynamodb":
-            chosen |= {"HYPR_URL": micro, "HYPERMICRO_API_KEY_PARAMETER": MICRO_KEY_NAME}
-            chosen |= {"HYPR_PRIVATE_NETWORK": "1"}  # in production an http:// server is refused without it
-        self._store = store
-        self._emulator = emulator
-        self._mails = mails
-        artifacts = {"AGENT_TALK_ARTIFACT": "local", "AGENT_TALK_SPEECH_ARTIFACT": "speech-local"}
-        self._env = credentials | chosen
-        self._env |= {name: str(TARGETS[target].archive.relative_to(ROOT)) for name, target in artifacts.items()}
-        self._secret = secrets.token_hex(32)
-        self._session = boto3.session.Session(
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
-        )
-        self._api = ""
+class Rehearsal(Deployed):
+    """The steps, in their order. What is not as it should be raises NotAsItShould."""
 
     def run(self) -> None:
         """Raises NotAsItShould."""
@@ -109,7 +75,7 @@ class Rehearsal:
         self.deploy()
         self.look_at_what_was_deployed()
         account = self.use_as_a_client()
-        if self._store == "moving":
+        if self.store == "moving":
             self.move_to_dynamodb(account)
         self.deploy_again_and_roll_back(account)
         self.close(self.recover(account))
@@ -118,50 +84,50 @@ class Rehearsal:
 
     def functions_said(self) -> Iterator[str]:
         """The last lines of every log, for when something is not as it should be."""
-        logs = self._aws("logs")
+        logs = self.aws("logs")
         for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]:
             events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
             yield from (f"{group['logGroupName']}: {event['message'].rstrip()}" for event in events[-10:])
 
     def put_secrets(self) -> None:
         tell("Secrets: SecureStrings of the Parameter Store")
-        for name, value in ((SECRET_NAME, self._secret), (MICRO_KEY_NAME, MICRO_KEY)):
+        for name, value in ((SECRET_NAME, self.secret), (MICRO_KEY_NAME, MICRO_KEY)):
             print(f"$ aws ssm put-parameter --type SecureString --name {name} --value …")
-            self._aws("ssm").put_parameter(Name=name, Value=value, Type="SecureString")
+            self.aws("ssm").put_parameter(Name=name, Value=value, Type="SecureString")
 
         print(f"$ aws sesv2 create-email-identity --email-identity {MAIL_FROM}")
-        self._aws("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
+        self.aws("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
 
     def deploy(self) -> None:
         tell("Deploy")
         write_configuration()
-        self._osls("deploy")
-        (api,) = self._aws("apigatewayv2").get_apis()["Items"]
-        self._api = api["ApiId"]
-        self._osls("info")
+        self.osls("deploy")
+        (api,) = self.aws("apigatewayv2").get_apis()["Items"]
+        self.api = api["ApiId"]
+        self.osls("info")
 
     def look_at_what_was_deployed(self) -> None:
         tell("What was deployed")
         for name in FUNCTIONS:
-            function = self._aws("lambda").get_function_configuration(FunctionName=f"agent-talk-{STAGE}-{name}")
+            function = self.aws("lambda").get_function_configuration(FunctionName=f"agent-talk-{STAGE}-{name}")
             variables = function["Environment"]["Variables"]
             told = json.dumps(variables)
-            expect(self._secret not in told and MICRO_KEY not in told, f"{name}: a secret is in the environment")
+            expect(self.secret not in told and MICRO_KEY not in told, f"{name}: a secret is in the environment")
             expect(variables["SESSION_SECRET_PARAMETER"] == SECRET_NAME, f"{name}: the secret is not named")
             expect(name.capitalize() in function["Role"].rpartition("/")[2], f"{name}: not its own role")
             print(f"{name}: {function['Runtime']}, {function['MemorySize']} MB, {function['Timeout']} s, no secret")
-        groups = self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]
+        groups = self.aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]
         expect({group.get("retentionInDays") for group in groups} == {90}, "logs are kept for another time")
         print(f"{len(groups)} log groups, kept for 90 days")
-        if self._store != "micro":
+        if self.store != "micro":
             self._expire()
-            table = self._aws("dynamodb").describe_table(TableName=TABLE)["Table"]
+            table = self.aws("dynamodb").describe_table(TableName=TABLE)["Table"]
             expect(table["DeletionProtectionEnabled"], "the table is not protected")
             print(f"table {TABLE}: {table['BillingModeSummary']['BillingMode']}, protected from deletion")
 
     def _expire(self) -> None:
         """The emulator's CloudFormation forgets the time to live that the template asks for."""
-        dynamodb = self._aws("dynamodb")
+        dynamodb = self.aws("dynamodb")
         told = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
         if told["TimeToLiveStatus"] != "ENABLED":
             print("The emulator has not switched on the table's time to live, as AWS does: switched on by hand")
@@ -170,113 +136,113 @@ class Rehearsal:
 
     def use_as_a_client(self) -> dict[str, str]:
         tell("Use")
-        signed = self._call("POST", "/api/v1/auth/signup", 201, json={"email": ME, "password": "correct horse"})
+        signed = self.call("POST", "/api/v1/auth/signup", 201, json={"email": ME, "password": "correct horse"})
         token = signed["token"]
-        made = self._call("POST", "/api/keys", 201, token=token, json={"name": "Rehearsal"})
+        made = self.call("POST", "/api/keys", 201, token=token, json={"name": "Rehearsal"})
         key = made["key"]["key"]
-        memo = self._call("POST", "/api/v1/memo", 201, token=key, json={"text": TEXT, "voice": "rachel"})
+        memo = self.call("POST", "/api/v1/memo", 201, token=key, json={"text": TEXT, "voice": "rachel"})
         self._hear(memo)
-        listed = self._call("GET", "/api/v1/memos", 200, token=key)
+        listed = self.call("GET", "/api/v1/memos", 200, token=key)
         expect([each["id"] for each in listed["memos"]] == [memo["id"]], "the memo is not listed")
-        usage = self._call("GET", "/api/v1/usage/limits", 200, token=key)
+        usage = self.call("GET", "/api/v1/usage/limits", 200, token=key)
         expect(usage["daily"]["used"] == 1, "the memo is not counted")
         self._say_a_long_text(key)
-        logs = self._call("GET", "/api/v1/usage", 200, token=key)
+        logs = self.call("GET", "/api/v1/usage", 200, token=key)
         expect("memo_created" in [each["action"] for each in logs["logs"]], "the memo is not in the usage logs")
-        self._call("GET", "/api/v1/billing/tiers", 200)
-        self._call("GET", "/app", 200)
-        self._call("GET", "/nothing", 404)
-        self._call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
+        self.call("GET", "/api/v1/billing/tiers", 200)
+        self.call("GET", "/app", 200)
+        self.call("GET", "/nothing", 404)
+        self.call("POST", "/api/v1/memo", 401, json={"text": TEXT, "voice": "rachel"})
         return {"key": key, "token": token, "user": signed["user"]["id"]}
 
     def _hear(self, memo: Mapping[str, Any]) -> None:
         """Fetch a memo's audio as a player does: by a redirect to the bucket."""
         audio = memo["audio"]
         expect(audio["status"] == "ready", f"the memo is {audio['status']}")
-        link = self._call("GET", urlsplit(audio["url"]).path, 302)["location"]
+        link = self.call("GET", urlsplit(audio["url"]).path, 302)["location"]
         content = httpx.get(link, trust_env=False, timeout=30).content
         expect(abs(read_mp3(content).seconds - audio["duration"]) < 1e-4, "the audio has another length than was told")
         print(f"GET {urlsplit(link).path[:40]}… → {len(content)} bytes of MP3, {audio['duration']} s")
 
     def _say_a_long_text(self, key: str) -> None:
         """A text that is said after its request: it is waited for, heard, and deleted."""
-        memo = self._call("POST", "/api/v1/memo", 201, token=key, json={"text": LONG_TEXT, "voice": "adam"})
+        memo = self.call("POST", "/api/v1/memo", 201, token=key, json={"text": LONG_TEXT, "voice": "adam"})
         expect(memo["audio"]["status"] == "processing", f"the long memo is {memo['audio']['status']}")
         path, ends = f"/api/v1/memo/{memo['id']}", time.monotonic() + LONG_TEXT_S
         while memo["audio"]["status"] == "processing":
             expect(time.monotonic() < ends, f"the long memo is not ready after {LONG_TEXT_S} s")
             time.sleep(1)
-            memo = self._call("GET", path, 200, token=key)
+            memo = self.call("GET", path, 200, token=key)
         self._hear(memo)
-        self._call("DELETE", path, 200, token=key)
-        self._call("GET", urlsplit(memo["audio"]["url"]).path, 404)
-        (bucket,) = (found["Name"] for found in self._aws("s3").list_buckets()["Buckets"] if "audio" in found["Name"])
-        held = [found["Key"] for found in self._aws("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+        self.call("DELETE", path, 200, token=key)
+        self.call("GET", urlsplit(memo["audio"]["url"]).path, 404)
+        (bucket,) = (found["Name"] for found in self.aws("s3").list_buckets()["Buckets"] if "audio" in found["Name"])
+        held = [found["Key"] for found in self.aws("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
         expect(len(held) == 1, f"the bucket holds more than the first memo's audio: {held}")
 
     def move_to_dynamodb(self, account: Mapping[str, str]) -> None:
         tell("Move from HYPR Micro to DynamoDB")
-        self._copy()
+        self.copy()
         for name in FUNCTIONS:
             print(f"$ aws lambda put-function-concurrency --function-name agent-talk-{STAGE}-{name} …")
-            self._aws("lambda").put_function_concurrency(
+            self.aws("lambda").put_function_concurrency(
                 FunctionName=f"agent-talk-{STAGE}-{name}", ReservedConcurrentExecutions=0
             )
-        self._copy("--delete")
-        self._env["AGENT_TALK_STORE"] = "dynamodb"
-        self._osls("deploy")
+        self.copy("--delete")
+        self.env["AGENT_TALK_STORE"] = "dynamodb"
+        self.osls("deploy")
         for name in FUNCTIONS:
             print(f"$ aws lambda delete-function-concurrency --function-name agent-talk-{STAGE}-{name}")
-            self._aws("lambda").delete_function_concurrency(FunctionName=f"agent-talk-{STAGE}-{name}")
-        function = self._aws("lambda").get_function_configuration(FunctionName=f"agent-talk-{STAGE}-memos")
+            self.aws("lambda").delete_function_concurrency(FunctionName=f"agent-talk-{STAGE}-{name}")
+        function = self.aws("lambda").get_function_configuration(FunctionName=f"agent-talk-{STAGE}-memos")
         expect(function["Environment"]["Variables"]["AGENT_TALK_STORE"] == "dynamodb", "it is not on DynamoDB")
-        listed = self._call("GET", "/api/v1/memos", 200, token=account["key"])
+        listed = self.call("GET", "/api/v1/memos", 200, token=account["key"])
         expect(TEXT in json.dumps(listed), "the memo was not moved")
 
     def deploy_again_and_roll_back(self, account: Mapping[str, str]) -> None:
         tell("A second deployment, and back")
-        self._osls("deploy", "--force")
-        self._call("GET", "/api/v1/memos", 200, token=account["key"])
-        said = self._osls("deploy", "list")
+        self.osls("deploy", "--force")
+        self.call("GET", "/api/v1/memos", 200, token=account["key"])
+        said = self.osls("deploy", "list")
         stamps = [word for word in said.split() if word.isdigit() and len(word) == 13]
         expect(len(stamps) >= 2, "the deployments are not listed")
-        self._osls("rollback", "--timestamp", stamps[0])
-        listed = self._call("GET", "/api/v1/memos", 200, token=account["key"])
+        self.osls("rollback", "--timestamp", stamps[0])
+        listed = self.call("GET", "/api/v1/memos", 200, token=account["key"])
         expect(TEXT in json.dumps(listed), "the memo is gone")
 
     def recover(self, account: Mapping[str, str]) -> dict[str, str]:
         """Reset the password by the link of a caught mail. Returns the account with its new session."""
         tell("A forgotten password, by a mail through SES")
-        self._call("POST", "/api/v1/auth/forgot-password", 200, json={"email": ME})
+        self.call("POST", "/api/v1/auth/forgot-password", 200, json={"email": ME})
         reset = {"token": self._token_of_mail("reset"), "newPassword": NEW_PASSWORD}
-        self._call("POST", "/api/v1/auth/reset-password", 200, json=reset)
-        self._call("POST", "/api/v1/auth/reset-password", 400, json=reset)
-        self._call("GET", "/api/v1/auth/me", 401, token=account["token"])
-        logged_in = self._call("POST", "/api/v1/auth/login", 200, json={"email": ME, "password": NEW_PASSWORD})
+        self.call("POST", "/api/v1/auth/reset-password", 200, json=reset)
+        self.call("POST", "/api/v1/auth/reset-password", 400, json=reset)
+        self.call("GET", "/api/v1/auth/me", 401, token=account["token"])
+        logged_in = self.call("POST", "/api/v1/auth/login", 200, json={"email": ME, "password": NEW_PASSWORD})
         expect(logged_in["user"]["emailVerified"], "a reset did not verify the address")
-        self._call("GET", "/api/v1/admin/stats", 403, token=logged_in["token"])
+        self.call("GET", "/api/v1/admin/stats", 403, token=logged_in["token"])
         return {**account, "token": logged_in["token"], "reset": reset["token"]}
 
     def close(self, account: Mapping[str, str]) -> None:
         """Close the account, and let housekeeping run."""
         tell("The account is closed, and housekeeping runs")
-        self._call("DELETE", "/api/v1/auth/me", 200, token=account["token"], json={"password": NEW_PASSWORD})
-        self._call("GET", "/api/v1/auth/me", 401, token=account["token"])
-        self._call("POST", "/api/v1/auth/login", 401, json={"email": ME, "password": NEW_PASSWORD})
-        rules = self._aws("events").list_rules()["Rules"]
+        self.call("DELETE", "/api/v1/auth/me", 200, token=account["token"], json={"password": NEW_PASSWORD})
+        self.call("GET", "/api/v1/auth/me", 401, token=account["token"])
+        self.call("POST", "/api/v1/auth/login", 401, json={"email": ME, "password": NEW_PASSWORD})
+        rules = self.aws("events").list_rules()["Rules"]
         expect([rule["ScheduleExpression"] for rule in rules] == ["rate(10 minutes)"], f"the rules are {rules}")
         line = self._keep_house()
         accounts = line["jobs"]["closed accounts"]
         expect((accounts["waiting"], accounts["failed"]) == (1, 0), f"the closed account was not erased: {line}")
         expect(line["oldest_s"] == 0, f"housekeeping has left something: {line}")
-        (bucket,) = (found["Name"] for found in self._aws("s3").list_buckets()["Buckets"] if "audio" in found["Name"])
-        held = [found["Key"] for found in self._aws("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+        (bucket,) = (found["Name"] for found in self.aws("s3").list_buckets()["Buckets"] if "audio" in found["Name"])
+        held = [found["Key"] for found in self.aws("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
         expect([name.partition("/")[0] for name in held] == ["closed"], f"audio of the account is left: {held}")
 
     def _keep_house(self) -> Any:
         """Invoke housekeeping as its schedule does. Returns what it did."""
         event = json.dumps({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
-        answer = self._aws("lambda").invoke(FunctionName=f"agent-talk-{STAGE}-housekeeping", Payload=event)
+        answer = self.aws("lambda").invoke(FunctionName=f"agent-talk-{STAGE}-housekeeping", Payload=event)
         told = answer["Payload"].read().decode()
         print(f"$ aws lambda invoke --function-name agent-talk-{STAGE}-housekeeping: {told}")
         expect("FunctionError" not in answer, f"housekeeping failed: {told}")
@@ -286,125 +252,46 @@ class Rehearsal:
         """Wait for a mail with a link of this kind, and return the link's token."""
         ends = time.monotonic() + MAIL_S
         while time.monotonic() < ends:
-            for envelope in self._mails.caught:
+            for envelope in self.mails.caught:
                 text = message_from_bytes(_bytes(envelope.content), policy=default).get_body(("plain",))
                 found = re.search(rf"#{kind}=(\S+)", text.get_content() if text is not None else "")
                 if found is not None and envelope.rcpt_tos == [ME]:
                     print(f"A mail to {ME} has a link to {kind}")
                     return found[1]
             time.sleep(0.2)
-        raise NotAsItShould(f"no mail to {kind} came within {MAIL_S} s, of {len(self._mails.caught)}")
+        raise NotAsItShould(f"no mail to {kind} came within {MAIL_S} s, of {len(self.mails.caught)}")
 
     def read_logs(self, account: Mapping[str, str]) -> None:
         tell("Logs")
         for name in ("users", "memos"):
-            said = self._osls("logs", "--function", name, "--startTime", "1h")
+            said = self.osls("logs", "--function", name, "--startTime", "1h")
             expect('"status":201' in said, f"{name}: no line of the call")
-            for secret in (account["key"], account["token"], NEW_PASSWORD, self._secret, MICRO_KEY, TEXT):
+            for secret in (account["key"], account["token"], NEW_PASSWORD, self.secret, MICRO_KEY, TEXT):
                 expect(secret not in said, f"{name}: the logs tell what they must not")
 
     def remove(self) -> None:
         tell("Remove")
-        self._osls("remove")
+        self.osls("remove")
         left = {
-            "functions": self._aws("lambda").list_functions()["Functions"],
-            "APIs": self._aws("apigatewayv2").get_apis()["Items"],
-            "roles": [role for role in self._aws("iam").list_roles()["Roles"] if "Agent" in role["RoleName"]],
-            "log groups": self._aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")[
+            "functions": self.aws("lambda").list_functions()["Functions"],
+            "APIs": self.aws("apigatewayv2").get_apis()["Items"],
+            "roles": [role for role in self.aws("iam").list_roles()["Roles"] if "Agent" in role["RoleName"]],
+            "log groups": self.aws("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")[
                 "logGroups"
             ],
-            "queues": self._aws("sqs").list_queues().get("QueueUrls", []),
+            "queues": self.aws("sqs").list_queues().get("QueueUrls", []),
         }
         expect(not any(left.values()), f"something is left: { {name: len(them) for name, them in left.items()} }")
-        tables = self._aws("dynamodb").list_tables()["TableNames"]
-        buckets = [bucket["Name"] for bucket in self._aws("s3").list_buckets()["Buckets"]]
+        tables = self.aws("dynamodb").list_tables()["TableNames"]
+        buckets = [bucket["Name"] for bucket in self.aws("s3").list_buckets()["Buckets"]]
         expect(len(buckets) == 1 and "audio" in buckets[0], f"the buckets are {buckets}")
-        expect(tables == ([] if self._store == "micro" else [TABLE]), f"the tables are {tables}")
+        expect(tables == ([] if self.store == "micro" else [TABLE]), f"the tables are {tables}")
         kept = " and ".join(["the audio", *(f"the table {table}" for table in tables)])
         print(f"Nothing is left but {kept}, which production keeps.")
-
-    def _aws(self, service: str) -> Any:
-        client: Any = self._session.client(service, endpoint_url=self._emulator)  # type: ignore[call-overload,unused-ignore]
-        return client
-
-    def _osls(self, *words: str) -> str:
-        """Runs osls, prints what it says, and gives it back. Raises NotAsItShould."""
-        print(f"$ osls {' '.join(words)} --stage {STAGE}", flush=True)
-        ran = subprocess.run(
-            [ROOT / "node_modules" / ".bin" / "osls", *words, "--stage", STAGE, "--config", CONFIGURATION.name],
-            cwd=ROOT,
-            env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-            | {"NODE_NO_WARNINGS": "1"}
-            | self._env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        lines = [line for line in ran.stdout.splitlines() if line.strip()]
-        shown = lines if len(lines) <= 16 else [*lines[:4], f"… {len(lines) - 12} lines …", *lines[-8:]]
-        print(*shown, sep="\n", flush=True)
-        expect(ran.returncode == 0, f"osls {words[0]} failed:\n{ran.stdout}")
-        return ran.stdout
-
-    def _copy(self, *options: str) -> None:
-        """Runs `maintain copy`, which tells what it does. Raises NotAsItShould."""
-        words = ["tools.maintain", "copy", "--from", "micro", "--to", "dynamodb", *options]
-        print(f"$ python -m {' '.join(words)}", flush=True)
-        env = self._env | {"HYPERMICRO_API_KEY": MICRO_KEY, "AWS_DEFAULT_REGION": REGION, "DYNAMODB_TABLE": TABLE}
-        del env["HYPERMICRO_API_KEY_PARAMETER"]
-        ran = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, env=env, check=False)
-        expect(ran.returncode == 0, "the copy is not the same")
-
-    def _call(self, method: str, path: str, status: int, *, token: str = "", json: Any = None) -> Any:
-        """Calls the HTTP API, prints the answer, and gives its body back. Raises NotAsItShould."""
-        headers = {"host": f"{self._api}.execute-api.localhost"} | (
-            {"authorization": f"Bearer {token}"} if token else {}
-        )
-        began = time.perf_counter()
-        with httpx.Client(trust_env=False, timeout=30) as http:
-            answer = http.request(method, self._emulator + path, headers=headers, json=json)
-        took = time.perf_counter() - began
-        print(f"{method} {path} → {answer.status_code} in {took * 1000:.0f} ms: {_told(answer.text)}", flush=True)
-        expect(
-            answer.status_code == status, f"{method} {path} is {answer.status_code}, not {status}: {answer.text[:500]}"
-        )
-        expect("x-request-id" in answer.headers, f"{method} {path} was answered by something else")
-        expect("strict-transport-security" in answer.headers, f"{method} {path} was not answered by production")
-        if answer.has_redirect_location:
-            return {"location": answer.headers["location"]}
-        return answer.json() if "json" in answer.headers["content-type"] else answer.text
-
-
-def write_configuration() -> None:
-    """serverless.yml without what the emulator cannot make; says what that is."""
-    text = (ROOT / "serverless.yml").read_text()
-    for file, reason in LEFT_OUT.items():
-        line = f"  - ${{file({file})}}\n"
-        if line in text:
-            print(f"Without {file}: {reason}")
-            text = text.replace(line, "")
-    CONFIGURATION.write_text(text)
-
-
-def expect(right: bool, otherwise: str) -> None:  # noqa: FBT001 it reads as a sentence
-    """Raises NotAsItShould."""
-    if not right:
-        raise NotAsItShould(otherwise)
 
 
 def _bytes(content: bytes | str | None) -> bytes:
     return content.encode() if isinstance(content, str) else content or b""
-
-
-def _told(text: str) -> str:
-    """As much as a transcript needs, without keys and sessions."""
-    return re.sub(r"(at_live_|eyJ)[\w.-]+", r"\1…", text)[:150].replace("\n", " ")
-
-
-def tell(step: str) -> None:
-    print(f"\n== {step}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -423,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "emulator.log"
         try:
             mails = stack.enter_context(mail_server())
-            emulator = stack.enter_context(_emulator(told, mails))
+            emulator = stack.enter_context(emulated_aws(told, mails))
             micro = stack.enter_context(stand_in(MICRO_KEY))
             _run(Rehearsal(store=options.store, emulator=emulator, micro=micro, mails=mails))
         except (NotAsItShould, httpx.HTTPError, subprocess.CalledProcessError) as exc:
@@ -441,58 +328,6 @@ def _run(rehearsal: Rehearsal) -> None:
     except (NotAsItShould, httpx.HTTPError):
         print("\nThe functions said last:", *rehearsal.functions_said(), sep="\n", file=sys.stderr)
         raise
-
-
-@contextmanager
-def _emulator(told: Path, mails: MailServer) -> Iterator[str]:
-    """Its functions run on its own Python, and get boto3 from us, as from Lambda. Its SES hands mails to `mails`."""
-    program = EMULATOR / "bin" / "ministack"
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", EMULATOR], check=True)
-        uv = Path(sys.executable).parent / "uv"
-        python = EMULATOR / "bin" / "python"
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", LOCKED], check=True
-        )
-    port = free_port()
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(told.parent),
-        "BIND_HOST": HOST,
-        "GATEWAY_PORT": str(port),
-        "SMTP_HOST": f"{HOST}:{mails.port}",
-        "PYTHONPATH": str(lambdas_own_packages(told.parent / "lambda", BOTO3)),
-    }
-    url = f"http://{HOST}:{port}"
-    with told.open("w") as log, _running([str(program)], env, f"{url}/_ministack/health", log):
-        yield url
-
-
-@contextmanager
-def _running(command: list[str], env: Mapping[str, str], ready: str, output: Any) -> Iterator[None]:
-    """A child of ours, from when it answers until this ends. Raises NotAsItShould."""
-    child = subprocess.Popen(command, cwd=ROOT, env=dict(env), stdout=output, stderr=subprocess.STDOUT)
-    try:
-        ends = time.monotonic() + START_S
-        while not _answers(ready):
-            expect(child.poll() is None and time.monotonic() < ends, f"{command[0]} did not start")
-            time.sleep(0.1)
-        yield
-    finally:
-        child.terminate()
-        try:
-            child.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        httpx.get(url, timeout=2, trust_env=False)
-    except httpx.HTTPError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

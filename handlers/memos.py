@@ -32,7 +32,6 @@ from shared.web.function import Function
 from shared.web.openai_errors import OpenAiErrors
 
 routes = APIRouter(tags=["memos"])
-routes.routes += [*memos_audio.routes.routes, *memos_speech.routes.routes]  # an included router would hide its paths
 
 MEMO: Final = "/api/v1/memo/{memo_id}"
 
@@ -164,4 +163,6 @@ def _answer(memo: Memo, services: RequestServices) -> MemoAnswer:
     return MemoAnswer.of(memo, public_url=services.settings.public_url)
 
 
+# An included router would hide its paths. The routes are tried in turn, and those above are asked more often.
+routes.routes += [*memos_audio.routes.routes, *memos_speech.routes.routes]
 handler = Function(routes, title="memos", around=OpenAiErrors)

@@ -15,6 +15,12 @@ TAKEN: Final = {"email": "me@example.org", "password": "correct horse"}
 FORGED: Final = "a.b.c"
 KEY: Final = "at_live_" + "A" * 43
 
+LINK: Final = f"{'0' * 32}.99999999999.{'A' * 43}"
+"""A link's token in the form of a good one: whether it is one, only the account's row says."""
+
+PING: Final = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+SPEECH: Final = {"model": "m", "input": "Hi", "voice": "sam"}
+
 COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "voices": ("GET", "/api/v1/voices", {}, 0),
     "plans": ("GET", "/api/v1/billing/tiers", {}, 0),
@@ -30,6 +36,14 @@ COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "four forged cookies": ("GET", "/api/v1/auth/me", {"headers": {"cookie": f"auth_token={FORGED};" * 4}}, 0),
     "malformed key": ("GET", "/api/v1/memos", {"headers": {"authorization": "at_live_x"}}, 0),
     "invented key": ("GET", "/api/v1/memos", {"headers": {"authorization": KEY}}, 1),
+    "invented key with an idempotency key": (
+        *("POST", "/api/v1/memo"),
+        {"headers": {"authorization": KEY, "idempotency-key": "k"}, "json": {"text": "Hi", "voice": "sam"}},
+        2,  # the row that it would name is read beside the key's check, which makes a good key's memo faster
+    ),
+    "invented key of an agent": ("POST", "/mcp", {"headers": {"authorization": KEY}, "json": PING}, 1),
+    "invented key of an SDK": ("POST", "/v1/audio/speech", {"headers": {"authorization": KEY}, "json": SPEECH}, 1),
+    "event that Stripe did not sign": ("POST", "/api/webhooks/stripe", {"headers": {"stripe-signature": "t=1"}}, 0),
     "logout without a session": ("POST", "/api/v1/auth/logout", {}, 0),
     "invalid sign-up": ("POST", "/api/v1/auth/signup", {"json": {"email": EMAIL, "password": "short"}}, 0),
     "sign-up of a taken address": ("POST", "/api/v1/auth/signup", {"json": TAKEN}, 3),
@@ -37,6 +51,12 @@ COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "forgotten password, unknown": ("POST", "/api/v1/auth/forgot-password", {"json": {"email": EMAIL}}, 4),
     "forgotten password, known": ("POST", "/api/v1/auth/forgot-password", {"json": {"email": TAKEN["email"]}}, 4),
     "forged reset": ("POST", "/api/v1/auth/reset-password", {"json": {"token": FORGED, "newPassword": "x" * 9}}, 0),
+    "forged reset of an invented account": (
+        *("POST", "/api/v1/auth/reset-password"),
+        {"json": {"token": LINK, "newPassword": "x" * 9}},
+        1,
+    ),
+    "forged link of an invented account": ("POST", "/api/v1/auth/verify-email", {"json": {"token": LINK}}, 1),
     "forged link": ("POST", "/api/v1/auth/verify-email", {"json": {"token": FORGED}}, 0),
     "page of links": ("GET", "/app", {}, 0),
     "demo": ("POST", "/api/v1/demo", {"json": {"text": "Hi", "voice": "sam"}}, 1),
@@ -51,6 +71,7 @@ async def api() -> AsyncIterator[Api]:
     async with micro_api() as api:
         for warm in ("/health", "/api/v1/billing/tiers"):
             await api.http.get(warm)
+        await api.http.post("/mcp", json=PING, headers={"authorization": KEY})
         await api.http.post("/api/v1/auth/signup", json=TAKEN)
         yield api
 

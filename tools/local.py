@@ -7,6 +7,7 @@ python -m tools.local invoke users tests/events/signup.json
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +15,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -43,6 +43,7 @@ from shared.web.startup import BuildServices, check_exposure
 from tools.dev_mails import PATH as MAILS
 from tools.dev_mails import POLICY, mails_app
 from tools.serving import AnnouncedServer, Impossible
+from tools.turns import Turns
 
 FUNCTIONS: Final = {
     "users": users.handler,
@@ -78,6 +79,9 @@ DOCS_CREDENTIAL: Final = {
 }
 """The one way to authorize on the page. Each function's own document says which of the two a route takes."""
 
+_ABSOLUTE: Final = re.compile(r"\Ahttps?://[^/]*", re.IGNORECASE)
+"""What precedes the path in an absolute-form target, as clients of a proxy send it. Its host means nothing here."""
+
 DOCS_PATHS: Final = ("/docs", "/openapi.json")
 DOCS_ASSETS: Final = "/static-offline-docs/"
 
@@ -91,9 +95,7 @@ class Gateway:
         self._docs = RequestMiddleware(_documentation(functions), production=False, policy=DOCS_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(("http://", "https://")):  # absolute-form, as clients of a proxy send it
-            scope["path"] = urlsplit(scope["path"]).path or "/"
-        path: str = scope["path"]
+        scope["path"] = path = _ABSOLUTE.sub("", scope["path"]) or "/"
         app: App = self.functions[function_of(path)].asgi
         if path in DOCS_PATHS or path.startswith(DOCS_ASSETS):
             app = self._docs
@@ -160,7 +162,9 @@ def _run(options: argparse.Namespace) -> int:
         return Services.on(opened.store, settings, clock=opened.clock, audio=audio, speakers=speakers, mailer=mailer)
 
     gateway = local_gateway(environ, built, mailer=mailer)
-    AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
+    AnnouncedServer(
+        Turns(gateway), host=options.host, port=options.port, welcome=_welcome(url, settings), check=check
+    ).run()
     return 0
 
 

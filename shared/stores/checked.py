@@ -33,6 +33,7 @@ from shared.stores.port import (
     Updated,
     is_key_part,
     month_of,
+    parsed,
     serialised,
 )
 
@@ -320,7 +321,7 @@ def _check_step(counter: str, by: int) -> None:
 
 
 def _document(text: str | None) -> Document | None:
-    return None if text is None else json.loads(text)
+    return None if text is None else parsed(text)
 
 
 def _cursor(place: Place | None) -> str | None:

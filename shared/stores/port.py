@@ -86,11 +86,20 @@ def month_of(counter: str) -> str:
     return counter if month is None else month[0]
 
 
+_DECODE: Final = json.JSONDecoder().raw_decode
+
+
 def serialised(value: Any) -> str:
     """Return JSON. Raises ValueError for a value that JSON has not: NaN, an infinity, a lone surrogate."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text.encode()
     return text
+
+
+def parsed(text: str) -> Any:
+    """Return the value that `serialised` wrote as this text; `json.loads` also looks for space around it."""
+    value, _ = _DECODE(text)
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,8 +86,11 @@ class RequestMiddleware:
         observe: Callable[[Served], object] | None = None,
     ) -> None:
         self._app = app
-        self._production = production
-        self._policy = policy
+        self._added = [
+            (name, value)
+            for name, value in _raw(standard_headers("", production=production, policy=policy))
+            if name != b"x-request-id"
+        ]
         self._pseudonym_of = pseudonym_of
         self._observe = observe
         self._cold = True
@@ -125,7 +128,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = {name.lower() for name, _ in message["headers"]}
-                added = _raw(standard_headers(request_id.get() or "", production=self._production, policy=self._policy))
+                added = [(b"x-request-id", (request_id.get() or "").encode("latin-1")), *self._added]
                 message["headers"] = [*message["headers"], *((name, value) for name, value in added if name not in own)]
             elif head:
                 message["body"] = b""

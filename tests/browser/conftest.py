@@ -1,11 +1,19 @@
 """A browser for each module: Playwright runs an event loop in the thread of the tests as long as it is open."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.sites import CHROMIUM, FLAGS, PATIENCE_MS, Site, serving, watched_page
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test here waits for a browser, so all of them are thorough."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.sites import (
     EMAIL,
@@ -81,7 +81,7 @@ def test_own_views_have_no_findings_and_fit_a_phone(page: Page, site: Site, sche
 def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -> None:
     """Roles, names and order, as a screen reader has them."""
     logged_in(page, site)
-    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name="Keys").click()
     expect(page.locator("body")).to_match_aria_snapshot("""
       - link "Skip to the content"
       - banner:
@@ -89,7 +89,7 @@ def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -
         - navigation "Views":
           - link "Overview"
           - link "Memos"
-          - link "API keys"
+          - link "Keys"
           - link "Plan"
           - link "Account"
       - main:
@@ -105,7 +105,7 @@ def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -
             - button "Rotate Default Key"
             - button "Revoke Default Key"
     """)
-    expect(page.get_by_role("link", name="API keys")).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("link", name="Keys")).to_have_attribute("aria-current", "page")
     page.get_by_role("link", name="Plan", exact=True).click()
     expect(page.get_by_role("main")).to_match_aria_snapshot("""
       - main:
@@ -131,7 +131,7 @@ def test_session_that_ended_leads_back_to_the_same_view(page: Page, site: Site) 
         if arrives:
             page.goto("/app?view=keys")
         else:
-            page.get_by_role("link", name="API keys").click()
+            page.get_by_role("link", name="Keys").click()
         expect(page.get_by_text("Your session has ended. Log in to go on where you were.")).to_be_visible()
         expect(page.get_by_role("alert")).to_have_text("")
         assert EMAIL not in page.content()
@@ -149,7 +149,7 @@ def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
     other.goto(f"{site.url}/app?view=account")
     expect(other.get_by_text("Not confirmed")).to_be_visible()
     page.get_by_role("link", name="Account").click()
-    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name="Keys").click()
     expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
     page.get_by_role("button", name="Log out", exact=True).click()
     expect(page.get_by_text("You are logged out.")).to_be_visible()
@@ -165,11 +165,11 @@ def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
 def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
     """On arrival in the place of the page, later in the place of the view; an outage never ends a session."""
     logged_in(page, site)
-    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name="Keys").click()
     expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
     page.get_by_role("link", name="Account").click()
     site.is_down = True
-    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name="Keys").click()
     expect(page.get_by_role("alert")).to_contain_text("The service is having trouble right now.")
     page.reload()
     expect(page.get_by_role("heading", name="The console cannot be shown now")).to_be_visible()
@@ -182,7 +182,7 @@ def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
 def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> None:
     """In a form what was typed stays; in a view what to do is said."""
     logged_in(page, site)
-    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name="Keys").click()
     page.get_by_role("button", name="New key").click()
     page.get_by_label("Name", exact=True).fill("Laptop")
     page.context.set_offline(True)
@@ -201,6 +201,34 @@ def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> 
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="Pro", exact=True)).to_be_visible()
+
+
+@on_memory
+def test_late_refusal_says_nothing_of_the_next_session(page: Page, site: Site) -> None:
+    """An answer to a request of the session that was left, which comes after the next login, ends nothing."""
+    logged_in(page, site)
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/keys", hold_first)
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    page.get_by_role("button", name="Log out", exact=True).click()
+    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    refusal = {"error": {"code": "INVALID_API_KEY", "message": "Invalid session or API key"}}
+    with page.expect_response(lambda answer: answer.status == 401):
+        held[0].fulfill(status=401, json=refusal)
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_text("Not confirmed")).to_be_visible()
 
 
 @on_memory
@@ -245,8 +273,24 @@ def test_console_works_below_a_stage(browser: Browser) -> None:
         page.get_by_label("E-mail address").fill(EMAIL)
         page.get_by_label("Password", exact=True).fill("correct horse battery")
         page.keyboard.press("Enter")
-        page.get_by_role("link", name="API keys").click()
+        page.get_by_role("link", name="Keys").click()
         expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
         assert page.url == f"{site.url}/app?view=keys"
         page.reload()
         expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+
+
+@on_memory
+def test_policy_refuses_what_texts_could_become(browser: Browser, site: Site) -> None:
+    """Markup, code or a script's address from a text, and a policy that would let them through: all are refused."""
+    page = browser.new_page(base_url=site.url)
+    page.goto("/app")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    refused = """[
+      () => { document.body.innerHTML = "<b>text</b>"; },
+      () => { document.createElement("script").text = "1"; },
+      () => { document.createElement("script").src = "https://example.org/a.js"; },
+      () => { trustedTypes.createPolicy("own", {createHTML: text => text}); },
+    ].map(attempt => { try { attempt(); return "done"; } catch (error) { return error.name; } })"""
+    assert page.evaluate(refused) == ["TypeError"] * 4
+    page.context.close()

@@ -17,7 +17,7 @@ def token(page: Page, site: Site) -> str:
     """A session of the owner who is at the page's keys."""
     token: str = site.sign_up()["token"]
     log_in(page)
-    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name="Keys").click()
     expect(page.get_by_role("heading", name="API keys")).to_be_focused()
     return token
 

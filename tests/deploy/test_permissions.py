@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from fnmatch import fnmatch
 
 import pytest
 
-from deploy.permissions import COUNTERS, PERMITTED, by_actions
+from deploy.permissions import AUDIO, COUNTERS, OBJECTS, PERMITTED, by_actions
+from shared.audio.files import Area
 from shared.stores.port import Bound, Key, Store
 from shared.tables.schema import TABLES
 from tests.fakes.dynamo_world import CHANGING, FACTS, REGISTERS, SPREAD, DynamoWorld, Wire, engine, table_on
@@ -116,3 +118,28 @@ def test_by_actions_groups_tables_with_the_same_actions() -> None:
         frozenset({"PutItem"}): frozenset({"usage_logs"}),
         frozenset({"UpdateItem"}): frozenset({COUNTERS}),
     }
+
+
+def _may(function: str, area: Area) -> set[str]:
+    """The actions that a function's role allows on an object of an area."""
+    return {
+        action
+        for parts, actions in AUDIO[function].items()
+        if any(part and fnmatch(f"/{area}/object", part) for part in parts)
+        for action in actions.split()
+    }
+
+
+def test_permissions_cover_every_area_of_audio() -> None:
+    """Functions that speak write and delete in all areas but that of the marks of closed accounts."""
+    assert {f"/{area}/*" for area in Area} == {*OBJECTS, "/closed/*"}
+    for function in ("memos", "mcp", "speaker"):
+        assert {area for area in Area if "PutObject" in _may(function, area)} == set(Area) - {Area.CLOSED}
+
+
+def test_permissions_let_no_function_delete_a_closing_mark() -> None:
+    """Without its mark a closed account's audio would be served again; only functions that close accounts write one."""
+    assert [function for function in AUDIO if "DeleteObject" in _may(function, Area.CLOSED)] == []
+    writers = {function for function in AUDIO if "PutObject" in _may(function, Area.CLOSED)}
+    assert writers == {"users", "admin", "housekeeping"}
+    assert all("GetObject" in _may(function, Area.CLOSED) for function in AUDIO)

@@ -1,4 +1,7 @@
-"""Show on ministack what moto cannot of S3: `python -m tests.engines.s3`. It checks signatures and their ends."""
+"""Show on ministack what moto cannot of S3: `python -m tests.engines.s3`. It checks signatures and their ends.
+
+The last suite hears a memo in Chromium, if there is one.
+"""
 
 import asyncio
 import os
@@ -7,7 +10,7 @@ import sys
 from tests.engines.had import ENGINES, NotHad
 from tests.live.processes import ROOT
 
-SUITES = ("tests/audio/test_s3.py", "tests/engines/s3_links.py")
+SUITES = ("tests/audio/test_s3.py", "tests/engines/s3_links.py", "tests/browser/s3_audio.py")
 
 
 async def _show() -> int:

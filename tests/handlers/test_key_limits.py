@@ -171,7 +171,7 @@ def test_a_change_of_limits_is_a_log_of_the_owner(world: World, ada: Account) ->
 
 
 def test_first_refusal_of_a_keys_window_is_recorded(world: World, ada: Account) -> None:
-    """Once for the key, and once for the owner, who is refused later on the same day."""
+    """Once for the key, and once for the owner, who is refused later on the same day. The log says which it was."""
     _, secret = world.new_key(ada, limits={"memosPerDay": 1})
     for _ in range(4):
         world.post(MEMO, token=secret, json=SAY)
@@ -179,7 +179,10 @@ def test_first_refusal_of_a_keys_window_is_recorded(world: World, ada: Account) 
     for _ in range(2):
         world.post(MEMO, token=ada.key, json=SAY)
     logs = world.get("/api/v1/usage", token=ada.session, query={"action": "error_rate_limit"}).json["logs"]
-    assert [log["apiKeyId"] == ada.key_id for log in logs] == [True, False]
+    assert [(log["apiKeyId"] == ada.key_id, log["metadata"].get("of")) for log in logs] == [
+        (True, None),
+        (False, "key"),
+    ]
 
 
 @pytest.mark.parametrize(

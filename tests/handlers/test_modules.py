@@ -66,3 +66,18 @@ def test_modules_import_what_is_exported() -> None:
 def test_module_is_short(module: Path) -> None:
     """One noun each, at most 300 lines."""
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_class_is_styled_by_one_file() -> None:
+    """A name that two files style by itself would mix two parts of the console."""
+    styled = Counter(
+        name
+        for style in CONSOLE.glob("*.css")
+        for name in {
+            selector.strip()
+            for selectors in re.findall(r"([^{};]+)\{", re.sub(r"/\*.*?\*/", "", style.read_text(), flags=re.DOTALL))
+            for selector in selectors.split(",")
+            if re.fullmatch(r"\s*\.[\w-]+\s*", selector)
+        }
+    )
+    assert [name for name, count in styled.items() if count > 1] == []

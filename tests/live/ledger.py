@@ -95,8 +95,9 @@ async def check(front: Front, ledger: Ledger, store: Store) -> None:
     """All that was acknowledged is there, whole."""
     person = ledger.person
     account = {"email": person.email, "password": PASSWORD}
-    login = await front.send("POST", "/api/v1/auth/login", json=account)
-    assert (login.status, login.body["user"]["id"]) == (200, person.id), login
+    # A busy machine hashes more passwords than it can: 503 says so, and the login is repeated.
+    login = await until(lambda: front.send("POST", "/api/v1/auth/login", json=account), 200)
+    assert login.body["user"]["id"] == person.id, login
     ledger.check_memos(await memos_of(front, person))
     keys = await front.send("GET", "/api/keys", token=person.session)
     assert keys.status == 200, keys
@@ -143,8 +144,8 @@ async def _join(front: Front, ledger: Ledger) -> float:
     if reply.status == 201:
         ledger.joined(reply)
         return time.monotonic() - began
-    login = await front.send("POST", "/api/v1/auth/login", json={"email": person.email, "password": PASSWORD})
-    assert login.status == 200, f"the address is taken, and nobody can log in: {login}"
+    account = {"email": person.email, "password": PASSWORD}
+    login = await until(lambda: front.send("POST", "/api/v1/auth/login", json=account), 200)
     person.id, person.session = login.body["user"]["id"], login.body["token"]
     ledger.signed_up, ledger.unanswered_keys = True, 1
     keys = await front.send("GET", "/api/keys", token=person.session)

@@ -29,7 +29,7 @@ class Process:
         self.url = f"http://{HOST}:{port}"
         self._command = command
         self._cwd = cwd
-        self._env = {**os.environ, **env}
+        self.env = dict(env)
         self._ready = ready
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -37,7 +37,7 @@ class Process:
         self._child = subprocess.Popen(  # noqa: ASYNC220 it is ended where no loop runs any more
             self._command,
             cwd=self._cwd,
-            env=self._env,
+            env={**os.environ, **self.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -51,6 +51,11 @@ class Process:
                     await asyncio.sleep(0.05)
                 else:
                     return
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
 
     def kill(self) -> None:
         """As `kill -9` does. Waits until the kernel has closed its sockets."""

@@ -210,8 +210,9 @@ async def test_gateway_leads_from_the_root_to_the_console() -> None:
 
 
 @pytest.mark.anyio
-async def test_gateway_reads_an_absolute_form_target() -> None:
-    """Clients that take the gateway for a proxy send `GET http://host/path`: the path counts."""
+@pytest.mark.parametrize("target", ["http://localhost:8000", "HTTPS://other.example", "http://[::1", "http://"])
+async def test_gateway_reads_an_absolute_form_target(target: str) -> None:
+    """Clients that take the gateway for a proxy send `GET http://host/path`: the path counts, whatever the host is."""
     store = MemoryStore()
     gateway = local_gateway({}, lambda settings: Services.on(store, settings))
     sent: list[MutableMapping[str, Any]] = []
@@ -225,7 +226,7 @@ async def test_gateway_reads_an_absolute_form_target() -> None:
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "http://localhost:8000/health/live",
+        "path": f"{target}/health/live",
         "query_string": b"",
         "headers": [],
     }

@@ -6,21 +6,17 @@ request, key check included; the baseline is only what its store would send, and
 
 import argparse
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from shared.api_keys.minting import digest
-from shared.core.clock import iso, utc_now
-from shared.core.ids import Ids
 from shared.core.settings import Settings
-from shared.micro import Json, MicroClient
+from shared.micro import MicroClient
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from tests.fakes.standin_network import Recorder
@@ -28,6 +24,7 @@ from tests.live.crowd import Owner, api_on, fill
 from tests.live.people import MEMO
 from tests.live.processes import MICRO_KEY, add_checkout, checkout, micro_server
 from tests.live.wire import MeasuredWire, bulk_client, measured_client
+from tools.bench.listing import Listing
 
 LATENCY_S: Final = 0.02
 USERS: Final = 100
@@ -35,57 +32,6 @@ KEYS: Final = 10
 MEMOS: Final = 100
 RUNS: Final = 40
 WARM_UP: Final = 4
-ALL: Final = 10_000
-"""The server answers no more documents at once."""
-
-
-@dataclass(kw_only=True)
-class Baseline:
-    """What an earlier system did: list whole tables, filter in the client, one request after the other.
-
-    It writes over documents of its own, so that the tables stay as large as they are.
-    """
-
-    wire: MeasuredWire = field(repr=False)
-    ids: Ids = field(default_factory=Ids)
-
-    async def begin(self) -> None:
-        for database in ("memos", "usage_logs"):
-            value = _value({"id": "baseline", "user_id": "", "created_at": "", **MEMO})
-            await self._send("POST", f"{database}/docs", {"key": "baseline", "value": value})
-
-    async def check_key(self, secret: str) -> Json:
-        key_hash = digest(secret)
-        return next(json.loads(text) for text in await self._list("api_keys") if key_hash in text)
-
-    async def make_memo(self, secret: str) -> None:
-        key = await self.check_key(secret)
-        user_id, now = key["user_id"], utc_now()
-        await self._send("GET", f"users/docs/users!all!{user_id}!v000000000000")
-        logs = [text for text in await self._list("usage_logs") if user_id in text]
-        today = sum(json.loads(text)["created_at"].startswith(f"{now:%Y-%m-%d}") for text in logs)
-        assert today >= 0, "the limit is by this sum"
-        memo = {"id": self.ids.mint(now), "user_id": user_id, "created_at": iso(now), **MEMO}
-        await self._send("PUT", "memos/docs/baseline", {"value": _value(memo)})
-        await self._send("PUT", "usage_logs/docs/baseline", {"value": _value(memo)})
-        await self._send("PUT", f"api_keys/docs/api_keys!{key['id']}!!v000000000000", {"value": _value(key)})
-
-    async def list_memos(self, secret: str) -> None:
-        user_id = (await self.check_key(secret))["user_id"]
-        mine = [json.loads(text) for text in await self._list("memos") if user_id in text]
-        mine.sort(key=lambda memo: str(memo["created_at"]), reverse=True)
-        assert len(mine[:20]) == 20
-
-    async def _list(self, database: str) -> list[str]:
-        found = await self._send("GET", f"{database}/docs?limit={ALL}")
-        return [document["value"]["doc"] for document in found["docs"]]
-
-    async def _send(self, method: str, path: str, body: Json | None = None) -> Any:
-        content = None if body is None else json.dumps(body).encode()
-        headers = [(b"authorization", f"Bearer {MICRO_KEY}".encode()), (b"content-type", b"application/json")]
-        answer = await self.wire.send(method, f"/api/dbs/{path}", headers=headers, content=content, within_s=30)
-        assert answer.status < 300, answer
-        return json.loads(answer.content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +70,13 @@ async def _measure(server_dir: Path) -> None:
             MeasuredWire(server.url, recorder, latency_s=LATENCY_S) as wire,
             api_on(MicroStore(client)) as api,
         ):
-            baseline = Baseline(wire=wire)
+            baseline = Listing(wire=wire, key=MICRO_KEY)
             await baseline.begin()
             ours = Ours(services=Services.on(MicroStore(client), Settings()), api=api)
             await _table(client, recorder, ours, baseline, owners)
 
 
-async def _table(client: MicroClient, recorder: Recorder, ours: Ours, baseline: Baseline, owners: list[Owner]) -> None:
+async def _table(client: MicroClient, recorder: Recorder, ours: Ours, baseline: Listing, owners: list[Owner]) -> None:
     secret = owners[-1].secrets[-1]
     print(f"{USERS * KEYS:,} keys, {USERS * MEMOS:,} memos, {LATENCY_S * 1000:.0f} ms of latency\n")
     columns = ("requests", "in a row", "x floor")
@@ -184,10 +130,6 @@ def _untold(_: str) -> None:
 
 def _with(call: Callable[[str], Awaitable[Any]], secret: str) -> Callable[[], Awaitable[Any]]:
     return lambda: call(secret)
-
-
-def _value(row: Json) -> Json:
-    return {"final": True, "doc": json.dumps(row), "at": "0" * 32}
 
 
 if __name__ == "__main__":

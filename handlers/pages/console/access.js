@@ -1,7 +1,6 @@
 // The way in: sign up, log in, a new password, and what links of mails lead to. Opening a link changes nothing, since
 // scanners open links too: each form sends on a press.
 
-import { idempotencyKey } from "./api.js";
 import { keepSecret } from "./keyring.js";
 import { Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
@@ -36,9 +35,9 @@ export function NewPasswordField({ name = "newPassword", label = ACCESS.newPassw
     required hint=${ACCESS.passwordHint} ...${rest} />`;
 }
 
-/** Raise the failure with words of its own, where the API's are for programs. */
-function reworded(failure, code, message) {
-  if (failure.code === code) failure.message = message;
+/** Raise the failure with words of its own, where the API's are for programs, at the field that is at fault. */
+function reworded(failure, code, message, field = "") {
+  if (failure.code === code) Object.assign(failure, { message, field });
   throw failure;
 }
 
@@ -86,8 +85,8 @@ function SignUp({ api, email, setEmail, turn, enter }) {
     setEmail(values.email);
     const body = { email: values.email, password: values.password };
     const { user, apiKey } = await api
-      .post("/api/v1/auth/signup", body, { headers: { "Idempotency-Key": idempotencyKey() } })
-      .catch((failure) => reworded(failure, "CONFLICT", ACCESS.taken));
+      .post("/api/v1/auth/signup", body)
+      .catch((failure) => reworded(failure, "CONFLICT", ACCESS.taken, "email"));
     enter(user, apiKey);
   }
   const check = ({ email: given, password }) => only({ email: emailProblem(given), password: passwordProblem(password) });
@@ -189,7 +188,7 @@ export function FirstKey({ user, apiKey, tell, done }) {
     <p>${ACCESS.keepKey}</p>
     <${Copy} text=${apiKey.key} label=${ACCESS.firstKey} tell=${tell} secret />
     <h2>${ACCESS.firstCall}</h2>
-    <p>${ACCESS.firstCallHint}</p>
+    <p>${ACCESS.firstCallHint} <code>audio.url</code>.</p>
     <${Copy} text=${firstCall(apiKey.key)} label=${ACCESS.command} tell=${tell} />
     <div class="actions"><${Button} kind="primary" onClick=${done}>${ACCESS.kept}<//></div>
   </div>`;

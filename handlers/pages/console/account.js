@@ -1,6 +1,7 @@
 // The account: its address, password and sessions, what we have of it as a file, and its end.
 
 import { NewPasswordField, passwordProblem } from "./access.js";
+import { saveFile } from "./csv.js";
 import { Button, Dialog, Field, Form, Heading, useAlive } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
 import { SAID, VIEWS, sentenceOf } from "./texts.js";
@@ -18,13 +19,17 @@ export function AccountView({ session, api, tell, renew, leave, logOut }) {
     <div class="sections settings">
       <${Address} ...${shared} />
       <${Password} ...${shared} />
-      <section class="section"><h2>${ACCOUNT.sessions}</h2>
+      <${Setting} title=${ACCOUNT.sessions}>
         <p class="muted">${ACCOUNT.sessionsHint}</p>
-        <div class="actions"><${Button} onClick=${logOut}>${ACCOUNT.logOutHere}<//></div>
-      </section>
+        <${Button} onClick=${logOut}>${ACCOUNT.logOutHere}<//>
+      <//>
       <${Export} ...${shared} />
       <${Close} ...${shared} />
     </div>`;
+}
+
+function Setting({ title, children }) {
+  return html`<section class="section"><h2>${title}</h2><div class="stack">${children}</div></section>`;
 }
 
 function Address({ session, api, tell }) {
@@ -32,14 +37,14 @@ function Address({ session, api, tell }) {
     await api.post("/api/v1/auth/resend-verification");
     tell(ACCOUNT.resent(session.email));
   }
-  return html`<section class="section"><h2>${ACCOUNT.email}</h2>
+  return html`<${Setting} title=${ACCOUNT.email}>
     <p><strong translate="no">${session.email}</strong>${" "}
       <span class=${`badge ${session.emailVerified ? "good" : "warning"}`}>${session.emailVerified ? ACCOUNT.confirmed : ACCOUNT.unconfirmed}</span></p>
     ${!session.emailVerified &&
     html`<p class="muted">${ACCOUNT.confirmHint}</p>
       <${Form} send=${send} label=${ACCOUNT.resend} working=${ACCOUNT.resending} kind="" aria-label=${ACCOUNT.email} />`}
     <p class="muted">${ACCOUNT.since(session.createdAt)}</p>
-  </section>`;
+  <//>`;
 }
 
 /** Say at the password's field that it is wrong: the API's refusal names no field. */
@@ -61,13 +66,13 @@ function Password({ session, api, tell }) {
     const newPasswordProblem = passwordProblem(newPassword);
     return newPasswordProblem ? { newPassword: newPasswordProblem } : {};
   }
-  return html`<section class="section"><h2>${ACCOUNT.password}</h2>
+  return html`<${Setting} title=${ACCOUNT.password}>
     <${Form} send=${send} check=${check} label=${ACCOUNT.change} working=${ACCOUNT.changing} kind="" aria-label=${ACCOUNT.change}>
       <input class="unseen" type="text" name="username" autocomplete="username" value=${session.email} tabindex="-1" aria-hidden="true" readonly />
       <${Field} name="currentPassword" label=${ACCOUNT.current} type="password" autocomplete="current-password" required />
       <${NewPasswordField} />
     <//>
-  </section>`;
+  <//>`;
 }
 
 const EXPORT = "/api/v1/auth/me/export";
@@ -82,16 +87,7 @@ async function exported(api) {
     parts.push(text.endsWith("\n") || !text ? text : `${text}\n`);
     cursor = headers.get(NEXT);
   } while (cursor);
-  return new Blob(parts, { type: "application/x-ndjson" });
-}
-
-/** Hand a file to the browser. */
-export function download(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // at once, and some browsers lose the file
+  return parts.join("");
 }
 
 function Export({ api, tell }) {
@@ -100,7 +96,8 @@ function Export({ api, tell }) {
   async function collect() {
     setBusy(true);
     try {
-      download(await exported(api), `agent-talk-account-${new Date().toISOString().slice(0, 10)}.ndjson`);
+      const day = new Date().toISOString().slice(0, 10);
+      saveFile(`agent-talk-account-${day}.ndjson`, await exported(api), "application/x-ndjson");
       tell(ACCOUNT.exported);
     } catch (failure) {
       if (alive.current) tell(sentenceOf(failure));
@@ -108,10 +105,10 @@ function Export({ api, tell }) {
       if (alive.current) setBusy(false);
     }
   }
-  return html`<section class="section"><h2>${ACCOUNT.data}</h2>
+  return html`<${Setting} title=${ACCOUNT.data}>
     <p class="muted">${ACCOUNT.exportHint}</p>
-    <div class="actions"><${Button} busy=${busy} onClick=${collect}>${busy ? ACCOUNT.exporting : ACCOUNT.exportIt}<//></div>
-  </section>`;
+    <${Button} busy=${busy} onClick=${collect}>${busy ? ACCOUNT.exporting : ACCOUNT.exportIt}<//>
+  <//>`;
 }
 
 function Close({ api, leave }) {
@@ -121,9 +118,9 @@ function Close({ api, leave }) {
     leave(ACCOUNT.closed);
   }
   const stay = () => setAsked(false);
-  return html`<section class="section"><h2>${ACCOUNT.close}</h2>
+  return html`<${Setting} title=${ACCOUNT.close}>
     <p class="muted">${ACCOUNT.closeHint}</p>
-    <div class="actions"><${Button} kind="danger" onClick=${() => setAsked(true)}>${ACCOUNT.closeAsk}<//></div>
+    <${Button} kind="danger" onClick=${() => setAsked(true)}>${ACCOUNT.closeAsk}<//>
     ${asked &&
     html`<${Dialog} title=${ACCOUNT.closeTitle} close=${stay}>
       <p>${ACCOUNT.closeHint}</p>
@@ -132,5 +129,5 @@ function Close({ api, leave }) {
         <${Field} name="password" label=${ACCOUNT.closePassword} type="password" autocomplete="current-password" required />
       <//>
     <//>`}
-  </section>`;
+  <//>`;
 }

@@ -21,9 +21,11 @@ export function secretOf(id) {
 
 /** The key that a page made before, whose secret is gone; null: there is none. */
 export function formerPageKey(keys) {
-  const isPages = ({ name, scopes, isActive, rotatedTo }) =>
-    isActive && rotatedTo === null && name === PAGE_KEY_NAME && String(scopes) === String(PAGE_KEY_SCOPES);
-  return keys.find(isPages) ?? null;
+  return keys.find(isPageKey) ?? null;
+}
+
+export function isPageKey({ name, scopes, isActive, rotatedTo }) {
+  return isActive && rotatedTo === null && name === PAGE_KEY_NAME && String(scopes) === String(PAGE_KEY_SCOPES);
 }
 
 /** Makes the page's key, and keeps its secret in the tab's memory. Raises ApiFailure, of the field "key" if no more fit. */

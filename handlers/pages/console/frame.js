@@ -3,7 +3,7 @@
 import { Button, Heading, Notice } from "./parts.js";
 import { html, useErrorBoundary } from "./preact.js";
 import { hrefOf } from "./router.js";
-import { SAID, VIEWS, sentenceOf } from "./texts.js";
+import { SAID, WAYS, sentenceOf } from "./texts.js";
 
 const MARK = "M2 7v2M5 4v8M8 2v12M11 5v6M14 7v2";
 
@@ -18,7 +18,7 @@ export function Header({ session, views, name, range, logOut }) {
     </div>
     ${session &&
     html`<nav aria-label=${SAID.views}>
-      ${views.map((view) => html`<a key=${view} href=${hrefOf({ view, range })} aria-current=${view === name ? "page" : null}>${VIEWS[view]}</a>`)}
+      ${views.map((view) => html`<a key=${view} href=${hrefOf({ view, range })} aria-current=${view === name ? "page" : null}>${WAYS[view]}</a>`)}
     </nav>`}
   </header>`;
 }

@@ -20,7 +20,7 @@ function limitProblems(values) {
 const isLimit = (text) => /^[1-9][0-9]*$/.test(text) && Number(text) <= HIGHEST;
 
 function LimitFields({ limits = {} }) {
-  return html`<fieldset class="group" aria-describedby="limits-hint">
+  return html`<fieldset class="choices" aria-describedby="limits-hint">
     <legend class="legend">${KEYS.limits}</legend>
     <p id="limits-hint" class="hint">${KEYS.limitsHint}</p>
     <div class="thirds">
@@ -59,10 +59,10 @@ export function NewKey({ api, close, done }) {
   return html`<${Dialog} title=${KEYS.makeTitle} close=${close}>
     <${Form} send=${send} check=${check} label=${KEYS.makeIt} working=${KEYS.making} aside=${cancel(close)}>
       <${Field} name="name" label=${KEYS.name} hint=${KEYS.nameHint} maxlength="100" autocomplete="off" autofocus />
-      <fieldset class="group"><legend class="legend">${KEYS.kind}</legend>
+      <fieldset class="choices"><legend class="legend">${KEYS.kind}</legend>
         ${kind(false, KEYS.live, KEYS.liveHint)}${kind(true, KEYS.test, KEYS.testHint)}
       </fieldset>
-      <fieldset class="group"><legend class="legend">${KEYS.scopes}</legend>
+      <fieldset class="choices"><legend class="legend">${KEYS.scopes}</legend>
         ${Object.entries(SCOPES).map(([scope, label]) => html`<${Check} key=${scope} name=${scope} label=${label} defaultChecked />`)}
       </fieldset>
       <${LimitFields} />

@@ -51,8 +51,8 @@ export function KeysView({ api, tell }) {
     return html`<div class="sections">
       <p class="muted">${KEYS.room(active.length, limits.maxApiKeys, planName(limits.tier))}</p>
       ${isFull && html`<${Notice} kind="warning"><p>${KEYS.full(limits.maxApiKeys)} <a href="?view=plan">${KEYS.seePlans}</a></p><//>`}
-      ${active.length ? html`<ul class="rows">${active.map(row)}</ul>` : html`<${Empty} title=${KEYS.none}><p>${KEYS.noneNext}</p><//>`}
-      ${over.length > 0 && html`<details class="over"><summary>${KEYS.over(over.length)}</summary><ul class="rows">${over.map(row)}</ul></details>`}
+      ${active.length ? html`<ul class="keys">${active.map(row)}</ul>` : html`<${Empty} title=${KEYS.none}><p>${KEYS.noneNext}</p><//>`}
+      ${over.length > 0 && html`<details class="over"><summary>${KEYS.over(over.length)}</summary><ul class="keys">${over.map(row)}</ul></details>`}
     </div>`;
   }
 
@@ -91,9 +91,9 @@ function KeyRow({ apiKey, ask }) {
   const state = stateOf(apiKey);
   const own = Object.entries(LIMITS).filter(([limit]) => limits[limit] !== null);
   const action = (label, Shown, kind = "small") => html`<${Button} kind=${kind} onClick=${() => ask(Shown)}>${label}<span class="unseen">${KEYS.ofKey(name)}</span><//>`;
-  return html`<li class="row">
-    <div class="row-main">
-      <h2 class="row-title">${name}
+  return html`<li class="key">
+    <div class="key-main">
+      <h2 class="key-name">${name}
         ${prefix === "at_test_" && html` <span class="badge">${KEYS.isTest}</span>`}
         ${state && html` <span class=${`badge ${isActive && isSoon(expiresAt) ? "warning" : ""}`}>${state}</span>`}</h2>
       <code translate="no">${maskedKey}</code>
@@ -105,7 +105,7 @@ function KeyRow({ apiKey, ask }) {
       ${isActive && own.length > 0 && html`<p class="muted facts">${own.map(([limit, { used: count, shown }]) => html`<span key=${limit}>${shown(used[count] || 0, limits[limit])}</span>`)}</p>`}
       ${scopes.length < Object.keys(SCOPES).length && html`<p class="muted">${KEYS.only(scopes)}</p>`}
     </div>
-    ${isActive && html`<div class="row-actions">
+    ${isActive && html`<div class="key-actions">
       ${action(KEYS.change, ChangeKey)}${!rotatedTo && action(KEYS.rotate, RotateKey)}${action(KEYS.revoke, RevokeKey, "small danger")}
     </div>`}
   </li>`;

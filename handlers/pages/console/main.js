@@ -151,7 +151,8 @@ function Console() {
 
   function mailIsRead() {
     mailDone();
-    if (state === "out" && hadSession()) session.ask();
+    if (state === "in") session.renew();
+    else if (hadSession()) session.ask();
   }
 
   function followed(event) {

@@ -22,7 +22,7 @@ export function MemoItem({ memo, keyName, focus, change, remove, tell, api }) {
   const look = async () => change(await api.get(`/api/v1/memo/${memo.id}`));
   const stopRenaming = () => (setRenaming(false), setTimeout(() => title.current?.focus()));
 
-  async function rename({ title: given }) {
+  async function rename({ [fieldOfTitle(memo)]: given }) {
     change(await api.patch(`/api/v1/memo/${memo.id}`, { title: given.trim() || null }));
     tell(given.trim() ? MEMO_SAID.titled : MEMO_SAID.noTitle);
     stopRenaming();
@@ -67,6 +67,9 @@ function MemoText({ text }) {
     <//>`}`;
 }
 
+/** The name of its field, which no other form on the page has. */
+const fieldOfTitle = ({ id }) => `title-${id}`;
+
 function Rename({ memo, send, cancel }) {
   const form = useRef(null);
   useEffect(() => form.current.querySelector("input").focus(), []);
@@ -74,7 +77,7 @@ function Rename({ memo, send, cancel }) {
   return html`<div class="rename" ref=${form} onKeyDown=${onKeyDown}>
     <${Form} send=${send} label=${MEMO_SAID.keepTitle} working=${MEMO_SAID.keepingTitle}
         aside=${html`<${Button} onClick=${cancel}>${SAID.cancel}<//>`}>
-      <${Field} name="title" label=${MEMO_SAID.newTitle} maxlength="200" autocomplete="off" defaultValue=${memo.title ?? ""} />
+      <${Field} name=${fieldOfTitle(memo)} label=${MEMO_SAID.newTitle} maxlength="200" autocomplete="off" defaultValue=${memo.title ?? ""} />
     <//>
   </div>`;
 }

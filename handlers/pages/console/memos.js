@@ -31,9 +31,9 @@ export function MemosView({ route, go, api, tell }) {
   const list = useMemoList(api, route.voice);
   const heading = useRef(null);
 
-  async function made(memo) {
+  async function made(memo, keyName) {
     tell(memo.audio.status === "ready" ? MEMO_SAID.made(memo) : MEMO_SAID.making);
-    list.add(memo);
+    list.add(memo, keyName);
     making.reload();
   }
 
@@ -41,7 +41,7 @@ export function MemosView({ route, go, api, tell }) {
     await api.delete(`/api/v1/memo/${memo.id}`);
     list.drop(memo.id);
     tell(MEMO_SAID.deleted(nameOfMemo(memo)));
-    heading.current.focus();
+    setTimeout(() => heading.current?.focus()); // once the dialog is gone: its opener goes with the memo
   }
 
   const actions = { change: list.change, remove, tell, api };
@@ -158,7 +158,14 @@ function useMemoList(api, voice) {
       const page = await loadMemos(api, voice, state.cursor);
       setState((before) => append(before, page));
     },
-    add: (memo) => (voice === "" || voice === memo.voice.id) && each((memos) => [memo, ...memos.filter(({ id }) => id !== memo.id)]),
+    add(memo, keyName) {
+      if (voice !== "" && voice !== memo.voice.id) return;
+      setState((before) => ({
+        ...before,
+        memos: [memo, ...before.memos.filter(({ id }) => id !== memo.id)],
+        keyNames: { ...before.keyNames, [memo.id]: keyName },
+      }));
+    },
     drop: (id) => each((memos) => memos.filter((memo) => memo.id !== id)),
     change: (memo) => each((memos) => memos.map((before) => (before.id === memo.id ? memo : before))),
   };

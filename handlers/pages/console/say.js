@@ -1,7 +1,7 @@
 // The form that makes a memo. What is repeated after a lost answer has the same Idempotency-Key, so one memo is made.
 
 import { idempotencyKey } from "./api.js";
-import { formerPageKey, keyFailure, makePageKey, secretOf, usableKeys } from "./console-key.js";
+import { formerPageKey, isPageKey, keyFailure, makePageKey, secretOf, usableKeys } from "./console-key.js";
 import { Field, Form } from "./parts.js";
 import { html, useRef, useState } from "./preact.js";
 import { SampleButton } from "./player.js";
@@ -14,7 +14,7 @@ const PAGE = "page";
 const PASTED = "pasted";
 const SECRET = /^at_(live|test)_[A-Za-z0-9_-]{43}$/;
 
-/** `made(memo)` is called with each memo that was made. */
+/** `made(memo, keyName)` is called with each memo that was made; the key's name is null if it is not known. */
 export function Say({ api, voices, limits, keys, made }) {
   const [text, setText] = useState("");
   const [voiceId, setVoice] = useState(voices[0].id);
@@ -47,7 +47,7 @@ export function Say({ api, voices, limits, keys, made }) {
     sent.current = { body: "", key: "" };
     setText("");
     setTurn(turn + 1); // a new form, with an empty title
-    await made(memo);
+    await made(memo, key.name);
   }
 
   /** The same for the same memo until it is made; a failure is not kept, so a repeat after one is tried anew. */
@@ -58,11 +58,11 @@ export function Say({ api, voices, limits, keys, made }) {
   }
 
   async function keyFor(values) {
-    if (keyId === PASTED) return { id: null, secret: values.pasted.trim() };
-    if (keyId !== PAGE) return { id: keyId, secret: secretOf(keyId) };
+    if (keyId === PASTED) return { id: null, name: null, secret: values.pasted.trim() };
+    if (keyId !== PAGE) return { ...usable.find(({ id }) => id === keyId), secret: secretOf(keyId) };
     const key = await makePageKey(api, keys, limits.maxApiKeys);
     setChosen(key.id);
-    return { id: key.id, secret: key.key };
+    return { ...key, secret: key.key };
   }
 
   return html`<${Form} class="say" send=${send} check=${check} label=${MEMO_SAID.say} working=${MEMO_SAID.saying}
@@ -87,7 +87,7 @@ export function Say({ api, voices, limits, keys, made }) {
     <${Field} as="select" name="key" label=${MEMO_SAID.key} hint=${keyHint(keyId, keys)} value=${keyId}
         onChange=${(event) => setChosen(event.target.value)}>
       ${usable.map(({ id, name, maskedKey }) => html`<option value=${id} selected=${id === keyId}>${`${name} (${maskedKey})`}</option>`)}
-      <option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>
+      ${!usable.some(isPageKey) && html`<option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>`}
       <option value=${PASTED} selected=${keyId === PASTED}>${MEMO_SAID.otherKey}</option>
     <//>
     ${keyId === PASTED &&
@@ -117,9 +117,13 @@ function costOf({ daily, monthly }, keys, keyId, pasted) {
   return `${MEMO_SAID.cost(daily)} ${own}`.trim();
 }
 
-/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo. */
+/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo.
+    A limit says when it starts over; a key's own one says that it is the key's. */
 function told(failure) {
   if (failure.kind === "offline") return Object.assign(failure, { kind: "refused", message: MEMO_SAID.lost });
   if (failure.status === 409 && failure.retryAfter !== null) failure.message = MEMO_SAID.stillRunning(failure.retryAfter);
+  if (failure.kind === "limit" && failure.details.resetAt) {
+    Object.assign(failure, { kind: "refused", code: "", message: MEMO_SAID.limitReached(failure) });
+  }
   return failure;
 }

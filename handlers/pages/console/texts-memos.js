@@ -49,6 +49,7 @@ export const MEMO_SAID = {
     `Today's limit of ${counted(limit, "memo")} is used up. You can go on ${resetIn(resetAt)}.`,
   noneLeftMonth: ({ limit, resetAt }) =>
     `This month's limit of ${counted(limit, "memo")} is used up. You can go on ${resetIn(resetAt)}.`,
+  limitReached: ({ message, details }) => `${message}. You can go on ${resetIn(details.resetAt)}.`,
   lost: "No answer came, so it is not known whether the memo was made. Press again: it is made once, whichever it was.",
   stillRunning: (seconds) => `The first try is still being worked on. Press again ${wait(seconds)}: it is made once.`,
   made: ({ voice }) => `The memo is made, with ${voice.name}'s voice. It is the first in the list.`,

@@ -4,6 +4,9 @@ import { clock, counted, dateTime, wait } from "./formats.js";
 
 export const VIEWS = { overview: "Overview", memos: "Memos", keys: "API keys", plan: "Plan", account: "Account" };
 
+/** In the navigation, whose five names share the width of a phone. */
+export const WAYS = { ...VIEWS, keys: "Keys" };
+
 export const SAID = {
   brand: "Agent Talk",
   skip: "Skip to the content",
@@ -68,7 +71,7 @@ export const ACCESS = {
   wrong: "The e-mail address or the password is wrong.",
   taken: "There is an account with this address already. Log in, or ask for a new password.",
   toForgot: "Forgot your password?",
-  forgot: "Choose a new password",
+  forgot: "Forgot your password?",
   forgotHint: "We send you a link, if there is an account with this address. It works once, for one hour.",
   sendLink: "Send the link",
   sendingLink: "Sending…",
@@ -91,7 +94,7 @@ export const ACCESS = {
   firstKey: "Your first API key",
   keepKey: "Copy it now and keep it like a password: it is not shown again.",
   firstCall: "Make your first memo",
-  firstCallHint: "Run this in a terminal. The answer's audio.url is the recording.",
+  firstCallHint: "Run this in a terminal. The address of the recording is in the answer, as",
   command: "command",
   kept: "I have copied the key",
   mailSent: (email) => `We sent a link to ${email}: open it to confirm your address.`,

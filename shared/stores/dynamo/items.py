@@ -27,7 +27,6 @@ A memo whose title was changed, and a counter:
 partition, and a key can be named that sorts just before or just after a row.
 """
 
-import json
 import re
 import secrets
 import zlib
@@ -38,7 +37,7 @@ from typing import Any, Final
 
 from shared.core.clock import next_day, next_month
 from shared.stores.checked import Place
-from shared.stores.port import Counter, Document, Key, Row, Table, month_of, serialised
+from shared.stores.port import Counter, Document, Key, Row, Table, month_of, parsed, serialised
 
 COMPRESSED_FROM: Final = 100_000
 """Bytes of JSON from which a document is compressed. An item may have 400 KB. Shorter documents stay readable in the
@@ -92,8 +91,8 @@ class Stored:
         return sum(len(text.encode()) for text in (self.text, *fields))
 
     def document(self) -> Document:
-        document: Document = json.loads(self.text)
-        return document | {field: json.loads(text) for field, text in self.extensions.items()}
+        document: Document = parsed(self.text)
+        return document | {field: parsed(text) for field, text in self.extensions.items()}
 
     def row(self) -> Row:
         return Row(key=self.key, document=self.document())

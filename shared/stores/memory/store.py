@@ -5,7 +5,6 @@ costs O(log n + page). Every verb yields to the event loop before it acts, so ca
 """
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +17,7 @@ from sortedcontainers import SortedDict
 
 from shared.core.clock import Clock, iso, utc_now
 from shared.stores.checked import ABOVE, CheckedStore, PageRows, Place, TextChange, Texts
-from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Reserved, Row, Table, serialised
+from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Reserved, Row, Table, parsed, serialised
 
 Pause = Callable[[], Awaitable[None]]
 
@@ -65,7 +64,7 @@ class MemoryStore(CheckedStore):
     async def _get(self, table: Table, key: Key, deadline: float) -> Document | None:
         with self._rows() as rows:
             text = rows.table(table).get(_place(key))
-        return None if text is None else json.loads(text)
+        return None if text is None else parsed(text)
 
     async def _add(self, table: Table, key: Key, text: str, deadline: float) -> None:
         with self._rows(writes=True) as rows:
@@ -79,7 +78,7 @@ class MemoryStore(CheckedStore):
         with self._rows(writes=True) as rows:
             row = rows.table(table).get(_place(key))
             if row is not None:
-                rows.table(table)[_place(key)] = serialised({**json.loads(row), field: json.loads(text)})
+                rows.table(table)[_place(key)] = serialised({**parsed(row), field: parsed(text)})
 
     async def _put(self, table: Table, key: Key, text: str, deadline: float) -> None:
         with self._rows(writes=True) as rows:
@@ -205,7 +204,7 @@ def _fitting(
     """Return the first rows that fit a page, and whether there are more."""
     page = PageRows[tuple[tuple[str, str], str]](limit, lambda row: len(row[1].encode()), most_bytes=most_bytes)
     more = not all(page.take((place, kept[place])) for place in places)
-    return [Row(key=Key(*place), document=json.loads(text)) for place, text in page.rows], more
+    return [Row(key=Key(*place), document=parsed(text)) for place, text in page.rows], more
 
 
 def _drop_ended(rows: Rows, now: str, *, near: str) -> None:

@@ -26,7 +26,6 @@ A fact is one final version with ballot 0, and is never replaced. `doc` and `jso
 server would round whole numbers beyond 2**53 and turn 1.0 into 1.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +34,7 @@ from typing import Final, TypeVar
 
 from shared import micro
 from shared.core.clock import Clock
-from shared.stores.port import Document, Key, Table, is_key_part
+from shared.stores.port import Document, Key, Table, is_key_part, parsed
 
 T = TypeVar("T")
 
@@ -218,12 +217,12 @@ class RowState:
         # An end hides every fact but those that its own node added after it.
         if version.ballot == 0 and any(not _before(end, version.at) for end in self.ends):
             return None
-        document: Document = json.loads(version.text)
+        document: Document = parsed(version.text)
         for extension in self.extensions:
             unseen = extension.stamp not in version.folded
             # An extension that a node wrote before it added the fact was written while the row was absent.
             if unseen and not (version.ballot == 0 and _before(extension.stamp, version.at)):
-                document[extension.name] = json.loads(extension.text)
+                document[extension.name] = parsed(extension.text)
         return document
 
 

@@ -8,7 +8,6 @@ whether it was carried out, it is settled by reading; else the verb raises Store
 """
 
 import asyncio
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -37,7 +36,7 @@ from shared.stores.micro.layout import (
     read_row_state,
 )
 from shared.stores.micro.ranges import read_rows
-from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Kind, Reserved, Row, Table
+from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Kind, Reserved, Row, Table, parsed
 
 COUNTERS_READ: Final = 1000
 """Counters asked for at once. An owner has fewer, so one request reads them all."""
@@ -73,12 +72,12 @@ class MicroStore(CheckedStore):
         row = Address.of(table, key)
         if table.kind is Kind.REGISTERS:
             register = await self._client.get(row.database, row.register, deadline=deadline)
-            return None if register is None else json.loads(register["doc"])
+            return None if register is None else parsed(register["doc"])
         state = await self._ballots.read(row, deadline=deadline)
         if self._ballots.is_orphaned(state):
             with suppress(MicroError):  # else what is decided already still counts
                 _, text = await self._ballots.update(row, lambda text: text, deadline=deadline)
-                return None if text is None else json.loads(text)
+                return None if text is None else parsed(text)
         return state.row()
 
     async def _add(self, table: Table, key: Key, text: str, deadline: float) -> None:

@@ -1,0 +1,57 @@
+"""The bytecode that goes into an archive beside its sources, so that no container compiles what it imports.
+
+It is compiled by the Python that will run it, any patch release of it, since bytecode is the same for all of them.
+Its hashes are unchecked: an import neither reads nor stats the source, whose time an archive does not tell anyway.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from deploy.archive import Entries
+
+UNPACKED_IN: Final = "/var/task"
+"""Where Lambda has an archive's files, as tracebacks name them."""
+
+
+def find_python(version: str) -> Path | None:
+    """Return a Python of this version, as "3.13": this one, one on PATH, or one of pyenv's. None: there is none."""
+    return next((Path(path) for path in _candidates(version) if _is_python(path, version)), None)
+
+
+def compiled(chosen: Entries, python: Path, folder: Path) -> Entries:
+    """Return the bytecode of the modules among `chosen`, as entries, compiled in the empty `folder`.
+
+    The same sources give the same bytes. Raises CalledProcessError if one does not compile.
+    """
+    for name, path in chosen.items():
+        if name.suffix == ".py":
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    command: list[str | Path] = [python, "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
+    command += ["-s", folder, "-p", UNPACKED_IN, folder]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "0"})
+    return {PurePosixPath(path.relative_to(folder).as_posix()): path for path in folder.rglob("*.pyc")}
+
+
+def _candidates(version: str) -> Iterator[str]:
+    if ".".join(map(str, sys.version_info[:2])) == version:
+        yield sys.executable
+    yield f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from (str(path / "bin" / "python") for path in sorted(pyenv.glob(f"versions/{version}.*")))
+
+
+def _is_python(path: str, version: str) -> bool:
+    """Run it: a shim of pyenv may be on PATH and fail."""
+    asked = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        told = subprocess.run([path, "-c", asked], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    return told.returncode == 0 and told.stdout.strip() == version

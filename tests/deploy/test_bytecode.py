@@ -1,0 +1,41 @@
+"""The bytecode beside an archive's sources."""
+
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from deploy.bytecode import compiled, find_python
+
+THIS: Final = ".".join(map(str, sys.version_info[:2]))
+SOURCE: Final = "WORDS = {'b', 'a', 'c'}\n\n\ndef fail():\n    raise ValueError('x' in {'x', 'y'})\n"
+
+
+def entries_of(folder: Path) -> dict[PurePosixPath, Path]:
+    module, other = folder / "module.py", folder / "page.html"
+    module.write_text(SOURCE)
+    other.write_text("<p>")
+    return {PurePosixPath("package/module.py"): module, PurePosixPath("package/page.html"): other}
+
+
+def test_modules_alone_are_compiled_and_never_compared(tmp_path: Path) -> None:
+    """PEP 552's flags: 1 is a hash that is not checked. A page has no bytecode."""
+    (name, path), *others = compiled(entries_of(tmp_path), Path(sys.executable), tmp_path / "code").items()
+    tag = f"cpython-{THIS.replace('.', '')}"
+    assert (str(name), others) == (f"package/__pycache__/module.{tag}.pyc", [])
+    assert path.read_bytes()[4:8] == bytes([1, 0, 0, 0])
+
+
+def test_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    """In another folder, too: tracebacks name the place where Lambda unpacks an archive."""
+    first, second = (
+        [path.read_bytes() for path in compiled(entries_of(tmp_path), Path(sys.executable), tmp_path / each).values()]
+        for each in ("one", "two")
+    )
+    assert first == second
+    assert b"/var/task/package/module.py" in first[0]
+
+
+def test_python_is_found_by_its_version() -> None:
+    """This one has this version, and no Python has 3.99."""
+    assert find_python(THIS) == Path(sys.executable)
+    assert find_python("3.99") is None
