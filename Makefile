@@ -16,7 +16,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
+.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-figures bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -165,6 +165,9 @@ bench-cold: $(READY) ## Measure cold starts of each function under Lambda's runt
 
 bench-console: $(READY) ## Measure the console in Chromium against a bare page: bytes, requests, time to the first content
 	@$(PY) -m tools.bench.console
+
+bench-figures: $(READY) ## Measure the first figures after 100,000 memos that were never summed, on a stand-in of HYPR Micro
+	@$(PY) -m tools.bench.figures
 
 bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
 	@$(PY) -m tools.bench.usage

@@ -85,9 +85,13 @@ class GroupedCounts:
         """Count a usage log's document."""
         counts = counts_of(log)
         if counts is not None:
-            self._add((GroupBy.ACTION, log["action"]), counts)
-            self._add((GroupBy.KEY, log["api_key_id"] or ""), counts)
-            self._add((GroupBy.VOICE, log["metadata"].get("voice") or ""), counts)
+            self.add_counts(log, counts)
+
+    def add_counts(self, log: Document, counts: Counts) -> None:
+        """Add what `counts_of` returned for a usage log's document."""
+        self._add((GroupBy.ACTION, log["action"]), counts)
+        self._add((GroupBy.KEY, log["api_key_id"] or ""), counts)
+        self._add((GroupBy.VOICE, log["metadata"].get("voice") or ""), counts)
 
     def add(self, other: "GroupedCounts") -> None:
         for group, counts in other.groups.items():

@@ -34,7 +34,7 @@ from typing import Final, TypeVar
 
 from shared import micro
 from shared.core.clock import Clock
-from shared.stores.port import Document, Key, Table, is_key_part, parsed
+from shared.stores.port import Document, InvalidKey, Key, Row, Table, parsed
 
 T = TypeVar("T")
 
@@ -226,10 +226,18 @@ class RowState:
         return document
 
 
-def row_states(documents: Sequence[micro.StoredDocument]) -> Iterator[tuple[Key, RowState]]:
-    """Yield the rows of a range in its order. Documents under keys of another form are skipped."""
-    for key, items in by_row(documents, key=lambda document: document.key):
-        yield key, row_state(items)
+def sized_row(key: Key, documents: Sequence[micro.StoredDocument]) -> tuple[Row, int] | None:
+    """Return the row that these documents are, with the bytes of its JSON or a little more; None: it is absent.
+
+    Nearly every fact is one document. Its state would take longer than all else of reading it.
+    """
+    value = documents[0].value
+    if len(documents) == 1 and value.get("final") and value["doc"] is not None:
+        text = value["doc"]
+        return Row(key=key, document=parsed(text)), len(text.encode()) + EXTRA
+    state = row_state(documents)
+    document = state.row()
+    return None if document is None else (Row(key=key, document=document), state.size)
 
 
 def by_row(items: Sequence[T], *, key: Callable[[T], str]) -> Iterator[tuple[Key, list[T]]]:
@@ -257,12 +265,18 @@ def row_state(documents: Sequence[micro.StoredDocument], *, at_once: bool = True
 
 
 async def read_row_state(client: micro.MicroClient, row: Address, *, deadline: float) -> RowState:
+    documents = await read_row(client, row, deadline=deadline)
+    return row_state(documents, at_once=len(documents) < ROW_READ)
+
+
+async def read_row(client: micro.MicroClient, row: Address, *, deadline: float) -> list[micro.StoredDocument]:
+    """Return all documents of a row, by more than one request from ROW_READ on."""
     start, documents = row.low, list[micro.StoredDocument]()
     while True:
         read = await client.query(row.database, start=start, end=row.high, limit=ROW_READ, deadline=deadline)
         documents += read
         if len(read) < ROW_READ:
-            return row_state(documents, at_once=len(documents) == len(read))
+            return documents
         start = read[-1].key + "\0"
 
 
@@ -274,6 +288,7 @@ def _before(one: str, other: str) -> bool:
 def _key_of(document: str) -> Key | None:
     """Return the key of a document's row; None: the document's key has another form."""
     parts = document.split("!")
-    if len(parts) != 4 or not is_key_part(parts[1]) or not (parts[2] == "" or is_key_part(parts[2])):
+    try:
+        return Key(parts[1], parts[2]) if len(parts) == 4 else None
+    except InvalidKey:
         return None
-    return Key(parts[1], parts[2])

@@ -5,9 +5,9 @@ A row is several documents, and a read ends after a number of documents: the las
 
 from typing import Final
 
-from shared.micro import MicroClient
+from shared.micro import MicroClient, StoredDocument
 from shared.stores.checked import PageRows
-from shared.stores.micro.layout import Address, RowState, read_row_state, row_states
+from shared.stores.micro.layout import Address, by_row, read_row, sized_row
 from shared.stores.port import Key, Row, Table
 
 SLACK: Final = 8
@@ -36,11 +36,7 @@ async def read_rows(
         read, low, high = await _read_on(
             client, table, low, high, limit=min(ask, MOST), newest_first=newest_first, deadline=deadline
         )
-        present = (
-            (Row(key=key, document=document), state.size)
-            for key, state in read
-            if (document := state.row()) is not None
-        )
+        present = (sized for key, documents in read if (sized := sized_row(key, documents)) is not None)
         more = not all(page.take(sized) for sized in present) or (is_bulk and bool(page.rows) and low < high)
         ask = 2 * ask if len(page.rows) < limit else SLACK
     return [row for row, _ in page.rows], more
@@ -48,13 +44,13 @@ async def read_rows(
 
 async def _read_on(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
-) -> tuple[list[tuple[Key, RowState]], str, str]:
+) -> tuple[list[tuple[Key, list[StoredDocument]]], str, str]:
     """Return some rows of a range, each whole, and the range that is left."""
     start, end = (high, low) if newest_first else (low, high)
     read = await client.query(
         table.database, start=start, end=end, limit=limit, reverse=newest_first, deadline=deadline
     )
-    rows = list(row_states(read))
+    rows = list(by_row(read, key=lambda document: document.key))
     if len(read) < limit:
         return rows, high, high
     if not rows:
@@ -63,7 +59,7 @@ async def _read_on(
     # The last row may be cut. It is left to the next read, unless it alone fills one.
     if len(rows) == 1:
         key = rows[0][0]
-        rows = [(key, await read_row_state(client, Address.of(table, key), deadline=deadline))]
+        rows = [(key, await read_row(client, Address.of(table, key), deadline=deadline))]
     else:
         rows.pop()
     row = Address.of(table, rows[-1][0])
