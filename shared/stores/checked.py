@@ -59,14 +59,22 @@ Place = tuple[str, str]
 
 
 class PageRows(Generic[T]):
-    """The rows of one page while they are read: at most `limit`, at most PAGE_BYTES of JSON, and at least one.
+    """The rows of one page while they are read: at most `limit`, at most `most_bytes` of JSON, and at least one.
 
     `count` returns for how many rows of the limit one counts.
     """
 
-    def __init__(self, limit: int, size: Callable[[T], int], count: Callable[[T], int] = lambda _: 1) -> None:
+    def __init__(
+        self,
+        limit: int,
+        size: Callable[[T], int],
+        count: Callable[[T], int] = lambda _: 1,
+        *,
+        most_bytes: int = PAGE_BYTES,
+    ) -> None:
         self.rows: list[T] = []
         self.limit = limit
+        self._most_bytes = most_bytes
         self._size_of = size
         self._size = 0
         self._count_of = count
@@ -81,7 +89,7 @@ class PageRows(Generic[T]):
         if self.rows and self._count > self.limit:
             return False
         self._size += self._size_of(row)
-        if self.rows and self._size > PAGE_BYTES:
+        if self.rows and self._size > self._most_bytes:
             return False
         self.rows.append(row)
         return True

@@ -19,8 +19,7 @@ from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 PAGE_BYTES: Final = 900_000
-"""Bytes of JSON that the documents of a page have at most; one row is always returned. The public answer's bound is
-1 MB."""
+"""Bytes of a page's documents, but for tables that say otherwise. The public answer's bound is 1 MB."""
 
 STEP: Final = 2**53
 """The most that one increment adds or subtracts. HYPR Micro rounds larger numbers: it counts in doubles."""
@@ -50,12 +49,15 @@ class Table:
 
     On DynamoDB, which limits the load of a partition, the rows of one partition are spread over `shards` of its own; a
     page then reads each. `shards` must not change once there are rows.
+
+    `page_bytes`: the bytes of JSON that the documents of a page have at most; one row is always returned.
     """
 
     name: str
     kind: Kind
     database: str
     shards: int = 1
+    page_bytes: int = PAGE_BYTES
 
 
 @dataclass(frozen=True)

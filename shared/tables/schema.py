@@ -46,6 +46,9 @@ from typing import Final
 
 from shared.stores.port import Kind, Table
 
+LOGS_BYTES: Final = 5_000_000
+"""Bytes of a page of usage logs: those of a long past are counted by thousands. A page of an answer has 100 at most."""
+
 USERS: Final = Table(name="users", kind=Kind.CHANGING, database="users", shards=16)
 EMAILS: Final = Table(name="emails", kind=Kind.CHANGING, database="indexes")
 API_KEYS: Final = Table(name="api_keys", kind=Kind.FACTS, database="api_keys")
@@ -55,7 +58,7 @@ IDEMPOTENCY_KEYS: Final = Table(name="idempotency_keys", kind=Kind.CHANGING, dat
 SPEECH_CALLS: Final = Table(name="speech_calls", kind=Kind.REGISTERS, database="indexes")
 MEMOS: Final = Table(name="memos", kind=Kind.FACTS, database="memos")
 LONG_MEMOS: Final = Table(name="long_memos", kind=Kind.CHANGING, database="indexes", shards=4)
-USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs")
+USAGE_LOGS: Final = Table(name="usage_logs", kind=Kind.FACTS, database="usage_logs", page_bytes=LOGS_BYTES)
 ACTIVE_OWNERS: Final = Table(name="active_owners", kind=Kind.REGISTERS, database="indexes", shards=8)
 USAGE_DAYS: Final = Table(name="usage_days", kind=Kind.FACTS, database="usage_logs")
 USAGE_MONTHS: Final = Table(name="usage_months", kind=Kind.FACTS, database="usage_logs")

@@ -1,11 +1,12 @@
 """Summing the logs of finished days, months and hours into documents.
 
 Two containers that sum at once write equal documents. They are written in steps of about a page of logs, so that a
-deadline loses one step at most: first all days of a step but the last, then its last day, with the mark, then the
-months that end in the step, in order. So no document claims more than is stored.
+deadline loses a page or two: the months that end in a step, in order. A step in which none ends, or that reaches the
+open month, has documents of days: first all but the last, then the last one, with the mark. So no document claims more
+than is stored. Days of a finished month that have no document get theirs when their hours are asked for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,7 +17,7 @@ from shared.stores.best_effort import best_effort
 from shared.usage.counts import GroupedCounts
 from shared.usage.periods import Calendar
 from shared.usage.recount import LogCounter, Timeline, by_day
-from shared.usage.rollups import DayRollup, MonthRollup, Rollups
+from shared.usage.rollups import DayRollup, HourlyCounts, MonthRollup, Rollups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +41,15 @@ def read_rollups(
 
     From there on marks decide. The documents 01, 03 (marked), 04.00 and 04.01 (marked) prove that all days up to the
     third are summed, the second without activity, and the fourth day until 02:00. An hour's mark is about its own day:
-    04.01 proves nothing if the third day is not proven.
+    04.01 proves nothing if the third day is not proven. A day's mark is about its own month: those before have
+    documents of their own, which a container may have written since this one looked for them.
 
     A document of a time that has not ended yet comes from a clock that is ahead. It is ignored: logs are counted there.
     """
     days = [rollup for rollup in rollups if rollup.hour is None]
     ended = [rollup for rollup in days if calendar.has_ended(rollup.end)]
-    last = max([summed_before - DAY, *(rollup.day for rollup in ended if rollup.mark)])
+    marks = (rollup.day for rollup in ended if rollup.mark and rollup.day < month_after(summed_before))
+    last = max([summed_before - DAY, *marks])
     summed = [rollup for rollup in ended if rollup.day <= last]
     hour_rollups = [rollup for rollup in rollups if rollup.hour is not None]
     # A stored day, marked or not, has its hours deleted one by one: what is left of them is not complete.
@@ -84,18 +87,28 @@ class UsageAggregator:
             rollups = await self._rollups.days(user_id, month)
             known = read_rollups(rollups, calendar, summed_before=month, by_hour=by_hour)
         months = _MonthWriter(self._rollups, user_id, month, before)
-        timeline, since = dict(known.timeline), known.until
-        await months.write(timeline, since.date())
-        begun = {at: counts for at, counts in timeline.items() if at >= midnight(since.date())}
+        since = known.until
+        timeline = await months.write(dict(known.timeline), since.date())
+        unsaved = {at: counts for at, counts in timeline.items() if at >= midnight(since.date())}
         steps = self._counter.count_in_steps(user_id, since, midnight(calendar.open), DAY)
         async with aclosing(steps):
             async for end, fresh in steps:
-                timeline |= fresh
-                await self._write_days(user_id, begun | fresh, last=end.date() - DAY)
-                await months.write(timeline, end.date())
-                begun, since = {}, end
+                first = months.month
+                timeline = await months.write(timeline | fresh, end.date())
+                unsaved = {at: counts for at, counts in (unsaved | fresh).items() if at >= midnight(months.month)}
+                if months.month in (first, calendar.open_month) and months.month < end.date():
+                    await self._write_days(user_id, unsaved, last=end.date() - DAY)
+                    unsaved = {}
+                since = end
         await self._delete_hours(user_id, [rollup for rollup in known.hour_rollups if rollup.day < calendar.open])
         return months.written, SummedTimeline(timeline=timeline, until=since, is_marked=True)
+
+    async def sum_days(self, user_id: str, days: Sequence[date]) -> Timeline:
+        """Count the hours of some days of finished months, in order, and store a document for each."""
+        counted = by_day(await self._counter.count(user_id, midnight(days[0]), midnight(days[-1] + DAY)))
+        rollups = [DayRollup.of(day, counted.get(day, {})) for day in days]
+        await in_batches(self._rollups.add_day(user_id, rollup) for rollup in rollups)
+        return _hours_of(rollups)
 
     async def sum_hours(self, calendar: Calendar, since: datetime) -> tuple[Timeline, datetime]:
         """Sum the finished hours from `since` on. Returns their counts, and where they end."""
@@ -128,19 +141,20 @@ class _MonthWriter:
 
     def __init__(self, rollups: Rollups, user_id: str, month: date, before: GroupedCounts) -> None:
         self.written: dict[date, MonthRollup] = {}
+        self.month = month
         self._rollups = rollups
         self._user_id = user_id
-        self._month = month
         self._before = before
 
-    async def write(self, timeline: Timeline, end: date) -> None:
-        """Store the months that end before this day and have no document."""
-        while month_after(self._month) <= end:
-            month = self._month
-            rollup = MonthRollup(days=_days_of_month(timeline, month), before=self._before)
-            await self._rollups.add_month(self._user_id, month, rollup)
-            self.written[month] = rollup
-            self._month, self._before = month_after(month), rollup.up_to_its_end()
+    async def write(self, timeline: Timeline, end: date) -> Timeline:
+        """Store the months that end before this day and have no document. Returns the timeline after them."""
+        days = by_day(timeline) if month_after(self.month) <= end else {}
+        while month_after(self.month) <= end:
+            rollup = MonthRollup(days=_days_of_month(days, self.month), before=self._before)
+            await self._rollups.add_month(self._user_id, self.month, rollup)
+            self.written[self.month] = rollup
+            self.month, self._before = month_after(self.month), rollup.up_to_its_end()
+        return {at: counts for at, counts in timeline.items() if at >= midnight(self.month)}
 
 
 def _summed_hours(
@@ -158,9 +172,9 @@ def _hours_of(rollups: Iterable[DayRollup]) -> Timeline:
     }
 
 
-def _days_of_month(timeline: Timeline, month: date) -> dict[int, GroupedCounts]:
-    days = {day: hours for day, hours in by_day(timeline).items() if month <= day < month_after(month)}
-    return {day.day: GroupedCounts.sum(hours.values()) for day, hours in days.items()}
+def _days_of_month(days: Mapping[date, HourlyCounts], month: date) -> dict[int, GroupedCounts]:
+    end = month_after(month)
+    return {day.day: GroupedCounts.sum(hours.values()) for day, hours in days.items() if month <= day < end}
 
 
 def _hour(hour: datetime, counts: GroupedCounts, *, mark: bool = False) -> DayRollup:

@@ -3,8 +3,9 @@
     finished months │ days of the open month │ logs since then
     usage_months    │ usage_days             │ usage_logs (on a busy day, finished hours have documents in usage_days)
 
-A finished day or month is summed once, when an answer first needs it (`aggregate`). After that an answer reads one
-range of each of the three, at once.
+A finished day or month is summed once, by housekeeping or when an answer first needs it (`aggregate`). After that an
+answer reads one range of each of the three, at once. An answer by the hour reads the documents of days in finished
+months too, and makes those that are missing: a month's document names the days that had activity.
 """
 
 from collections.abc import Sequence
@@ -82,6 +83,14 @@ class _Span:
     def missing(self, months: Months) -> list[date]:
         return [month for month in self.months if month not in months]
 
+    def days_without_hours(self, months: Months, timeline: Timeline) -> list[date]:
+        """Return the days of finished months, in order, whose hours are needed and not in the timeline."""
+        if not self.by_hour:
+            return []
+        active = (month.replace(day=number) for month in self.months for number in sorted(months[month].days))
+        there = {at.date() for at in timeline}
+        return [day for day in active if self.first <= day <= self.last and day not in there]
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
@@ -108,7 +117,6 @@ class History:
         self._counter = LogCounter(logs, logs_read=logs_read)
         self._aggregator = UsageAggregator(counter=self._counter, rollups=rollups)
         self._clock = clock
-        self._logs_read = logs_read
         self._hourly_from = hourly_from
 
     async def days(self, user_id: str, first: date, last: date, *, errors: bool = False) -> DailyCounts:
@@ -143,6 +151,8 @@ class History:
         if span.missing(months) or summed.until < span.summed_until:
             months, summed = await self._catch_up(span, months, summed)
         timeline = summed.timeline
+        if unsummed := span.days_without_hours(months, timeline):
+            timeline = timeline | await self._aggregator.sum_days(user_id=calendar.user_id, days=unsummed)
         if pages:
             timeline = timeline | await self._logs_since(calendar, max(span.logs_since, summed.until), pages)
         return _Read(months=months, timeline=timeline)
@@ -164,18 +174,14 @@ class History:
 
     async def _newest_logs(self, span: _Span, kinds: Sequence[LogKind]) -> dict[LogKind, Page[Row]]:
         """Read the newest page of the logs of each kind."""
-        window = Window(limit=self._logs_read, since=span.logs_since)
+        window = Window(limit=self._hourly_from, since=span.logs_since)
         user_id = span.calendar.user_id
         pages = await gather_settled(*(self._logs.rows(user_id, kind, window) for kind in kinds))
         return dict(zip(kinds, pages, strict=True))
 
     async def _documents(self, span: _Span) -> tuple[Months, SummedTimeline]:
         """Read the documents of the span: those of finished months, and of single days."""
-        if span.by_hour:  # a month is written after its days: an answer that uses the month must find them
-            months = await self._month_rollups(span)
-            days = await self._day_rollups(span)
-        else:
-            months, days = await gather_settled(self._month_rollups(span), self._day_rollups(span))
+        months, days = await gather_settled(self._month_rollups(span), self._day_rollups(span))
         calendar, since = span.calendar, span.first_single_day
         summed_before = max(since, calendar.open_month) if span.has_open_month else span.last + DAY
         return months, read_rollups(days, calendar, summed_before=summed_before, by_hour=span.by_hour)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from shared.core.clock import DAY, HOUR, Clock, midnight, month_after, months
+from shared.core.concurrency import gather_settled
 from shared.tables import UsageLogs
 from shared.usage.aggregate import UsageAggregator
 from shared.usage.counts import GroupedCounts
@@ -65,16 +66,22 @@ class UsageRebuild:
         """
         user_id = calendar.user_id
         end = min(month_after(month), calendar.open)
-        stored = {rollup.day: rollup for rollup in await self._rollups.days(user_id, month, end) if rollup.hour is None}
-        wrong, days = list[str](), {day: rollup.hours for day, rollup in stored.items()}
+        rollups, stored_months = await gather_settled(
+            self._rollups.days(user_id, month, end), self._rollups.months(user_id, month, month)
+        )
+        stored = {rollup.day: rollup for rollup in rollups if rollup.hour is None}
+        # Days of a finished month may have no document: the month's counts them.
+        of_month = stored_months[month].days if month in stored_months else {}
+        whole = {month.replace(day=number): counts for number, counts in of_month.items()}
+        wrong, days = list[str](), whole | {day: rollup.whole for day, rollup in stored.items()}
         if first <= last:
             counted = by_day(await self._counter.count(user_id, midnight(first), midnight(last + DAY)))
-            wrong = await self._check_days(user_id, first, last, stored, counted)
-            days = {day: hours for day, hours in days.items() if not first <= day <= last} | counted
-        sums = {day.day: GroupedCounts.sum(hours.values()) for day, hours in days.items() if any(hours.values())}
-        right = MonthRollup(days=sums, before=before)
+            wrong = await self._check_days(user_id, first, last, stored, whole, counted)
+            days = {day: counts for day, counts in days.items() if not first <= day <= last}
+            days |= {day: GroupedCounts.sum(hours.values()) for day, hours in counted.items()}
+        right = MonthRollup(days={day.day: counts for day, counts in days.items() if counts}, before=before)
         if month < calendar.open_month:
-            wrong += await self._check_month(user_id, month, right)
+            wrong += await self._check_month(user_id, month, stored_months.get(month), right)
         return max(0, (last - first).days + 1), wrong, right
 
     async def _check_unfinished(self, calendar: Calendar) -> list[str]:
@@ -125,19 +132,25 @@ class UsageRebuild:
         first: date,
         last: date,
         stored: Mapping[date, DayRollup],
+        whole: Mapping[date, GroupedCounts],
         counted: Mapping[date, Mapping[int, GroupedCounts]],
     ) -> list[str]:
         wrong = []
         for day in (first + number * DAY for number in range((last - first).days + 1)):
             right = DayRollup.of(day, counted.get(day, {}))
-            if stored.get(day, DayRollup.of(day, {})).sums != right.sums:
+            if day in stored or day not in whole:
+                is_right = stored.get(day, DayRollup.of(day, {})).sums == right.sums
+            else:
+                is_right = whole[day] == right.whole
+            if not is_right:
                 wrong.append(right.name)
                 if self._repair:
                     await self._rollups.correct_day(user_id, right)
         return wrong
 
-    async def _check_month(self, user_id: str, first: date, right: MonthRollup) -> list[str]:
-        stored = (await self._rollups.months(user_id, first, first)).get(first)
+    async def _check_month(
+        self, user_id: str, first: date, stored: MonthRollup | None, right: MonthRollup
+    ) -> list[str]:
         if stored == right:
             return []
         if self._repair:

@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 
+from shared.core.clock import DAY
 from shared.core.ids import Ids
 from shared.stores.memory.store import MemoryStore
 from shared.tables import USAGE_DAYS, USAGE_MONTHS, UsageLogs
@@ -87,14 +88,14 @@ async def documents(store: MemoryStore, table: str) -> dict[str, object]:
 
 
 async def test_worked_example_of_day_documents(store: MemoryStore, reports: UsageReports) -> None:
-    """Each finished day with activity has a document, and March 3, the last finished day, a marked one.
+    """Each finished day of March with activity has a document, and March 3, the last finished day, a marked one.
 
     The error of March 1 is in the document of its day. The memo of the test key and the login are in none, nor is
     anything of March 4, which has not ended.
     """
     await reports.summary(ADA)
     days = await documents(store, "days")
-    assert sorted(days) == ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02", "2026-03-03"]
+    assert sorted(days) == ["2026-03-01", "2026-03-02", "2026-03-03"]
     groups = [["action", "error_tts"], ["action", "memo_created"], ["key", K1], ["voice", "sam"]]
     assert days["2026-03-01"] == {
         "sums": {
@@ -124,6 +125,26 @@ async def test_worked_example_of_day_documents(store: MemoryStore, reports: Usag
     }
     empty: dict[str, list[object]] = {"groups": [], "parts": []}
     assert days["2026-03-03"] == {"sums": {"whole": empty, "hours": empty}, "mark": True}
+
+
+async def test_worked_example_of_days_that_are_asked_for(store: MemoryStore, reports: UsageReports) -> None:
+    """A day of a finished month gets its document when its hours are asked for: February 28, and not the 27th."""
+    start = datetime(2026, 2, 28, 12, tzinfo=UTC)
+    slots = await reports.series(ADA, start, start + DAY, bucket=Bucket.HOUR, group_by=None)
+    assert {slot.start.hour: slot.groups[""].calls for slot in slots if slot.groups[""].calls} == {23: 1, 0: 1}
+    days = await documents(store, "days")
+    assert sorted(days) == ["2026-02-28", "2026-03-01", "2026-03-02", "2026-03-03"]
+    counts: dict[str, object] = {
+        "groups": [["action", "memo_created"], ["key", K2], ["voice", "rachel"]],
+        "parts": [[23, [0, 1, 20, 2250], [1, 1, 20, 2250], [2, 1, 20, 2250]]],
+    }
+    assert days["2026-02-28"] == {
+        "sums": {
+            "whole": counts | {"parts": [[0, [0, 1, 20, 2250], [1, 1, 20, 2250], [2, 1, 20, 2250]]]},
+            "hours": counts,
+        },
+        "mark": False,
+    }
 
 
 async def test_worked_example_of_a_month_document(store: MemoryStore, reports: UsageReports) -> None:

@@ -47,7 +47,7 @@ async def read_page(
     """Return the rows of a half-open range that fit a page, and whether there are more. Raises DynamoError."""
     ask = limit + 1 if table.shards == 1 else limit // table.shards + SLACK
     shards = [_Shard(dynamo, name, low, high, ask=ask) for name in partitions(table, partition)]
-    page = PageRows[Stored](limit, lambda stored: stored.size)
+    page = PageRows[Stored](limit, lambda stored: stored.size, most_bytes=table.page_bytes)
     while True:
         await gather_settled(*(shard.read_on(deadline, newest_first=newest_first) for shard in shards))
         heads = [shard for shard in shards if shard.rows]
@@ -62,7 +62,7 @@ async def scan_rows(
     dynamo: Dynamo, table: Table, *, after: Place | None, limit: int, deadline: float, enough: float
 ) -> tuple[list[Row], Place | None]:
     """Return some rows of a table, and where the scan stands; None: at its end. Raises DynamoError."""
-    page = PageRows[Stored](limit, lambda stored: stored.size)
+    page = PageRows[Stored](limit, lambda stored: stored.size, most_bytes=table.page_bytes)
     place = await _scan(dynamo, f"{table.name}#", read_item, page, after, deadline=deadline, enough=enough)
     return _rows(page.rows), place
 

@@ -111,7 +111,7 @@ class MemoryStore(CheckedStore):
         with self._rows() as rows:
             kept = rows.table(table)
             places = kept.irange((partition, low), (partition, high), (True, False), reverse=newest_first)
-            return _fitting(kept, places, limit)
+            return _fitting(kept, places, limit, table.page_bytes)
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
         with self._rows(writes=True) as rows:
@@ -154,7 +154,7 @@ class MemoryStore(CheckedStore):
     ) -> tuple[list[Row], Place | None]:
         with self._rows() as rows:
             kept = rows.table(table)
-            taken, more = _fitting(kept, kept.irange(after, inclusive=(after is None, False)), limit)
+            taken, more = _fitting(kept, kept.irange(after, inclusive=(after is None, False)), limit, table.page_bytes)
         return taken, _place(taken[-1].key) if more else None
 
     async def _scan_counters(
@@ -199,10 +199,10 @@ def _counter(name: str, value: int, ends: str | None) -> Counter:
 
 
 def _fitting(
-    kept: "SortedDict[tuple[str, str], str]", places: Iterator[tuple[str, str]], limit: int
+    kept: "SortedDict[tuple[str, str], str]", places: Iterator[tuple[str, str]], limit: int, most_bytes: int
 ) -> tuple[list[Row], bool]:
     """Return the first rows that fit a page, and whether there are more."""
-    page = PageRows[tuple[tuple[str, str], str]](limit, lambda row: len(row[1].encode()))
+    page = PageRows[tuple[tuple[str, str], str]](limit, lambda row: len(row[1].encode()), most_bytes=most_bytes)
     more = not all(page.take((place, kept[place])) for place in places)
     return [Row(key=Key(*place), document=parsed(text)) for place, text in page.rows], more
 

@@ -14,6 +14,10 @@ SLACK: Final = 8
 """Documents that a page asks for beyond 1.25 times its rows: extensions and old versions are in between. More makes
 answers longer; less makes a second request likelier."""
 
+BULK: Final = 1000
+"""Rows: a larger page is read to count its rows. One answer is as good as a full page then, and to ask for more
+documents than rows would read a fifth of them twice."""
+
 MOST: Final = 10_000
 """Documents that the server returns at most."""
 
@@ -21,9 +25,13 @@ MOST: Final = 10_000
 async def read_rows(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
 ) -> tuple[list[Row], bool]:
-    """Return the rows between two documents' keys that fit a page, and whether there are more."""
-    page = PageRows[tuple[Row, int]](limit, lambda sized: sized[1])
-    ask, more = limit + limit // 4 + SLACK, False
+    """Return the rows between two documents' keys that fit a page, and whether there are more.
+
+    A page of more than BULK rows ends with the first answer that has a row, and may be short.
+    """
+    page = PageRows[tuple[Row, int]](limit, lambda sized: sized[1], most_bytes=table.page_bytes)
+    is_bulk, more = limit > BULK, False
+    ask = limit if is_bulk else limit + limit // 4 + SLACK
     while low < high and not more:
         read, low, high = await _read_on(
             client, table, low, high, limit=min(ask, MOST), newest_first=newest_first, deadline=deadline
@@ -33,7 +41,7 @@ async def read_rows(
             for key, state in read
             if (document := state.row()) is not None
         )
-        more = not all(page.take(sized) for sized in present)
+        more = not all(page.take(sized) for sized in present) or (is_bulk and bool(page.rows) and low < high)
         ask = 2 * ask if len(page.rows) < limit else SLACK
     return [row for row, _ in page.rows], more
 
