@@ -16,7 +16,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-dynamodb bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
+.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -128,6 +128,9 @@ test-sdk: $(READY) ## Run the tests of DynamoDB on the wire on the oldest and th
 test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
 	@$(PY) -m tests.engines.s3
 
+picture: $(READY) ## Take the picture of the console that the README shows; needs Chromium
+	@$(PY) -m tests.docs.picture
+
 .local/hearing/ready: requirements-hearing.txt $(READY)
 	$(PYTHON) -m venv --clear .local/hearing
 	$(VENV)/bin/uv pip install --quiet --python .local/hearing/bin/python --require-hashes -r requirements-hearing.txt
@@ -159,6 +162,9 @@ bench-speech: $(READY) ## Measure our own voices, against the model alone
 
 bench-cold: $(READY) ## Measure cold starts of each function under Lambda's runtime client, against a bare one
 	@$(PY) -m tools.bench.cold
+
+bench-console: $(READY) ## Measure the console in Chromium against a bare page: bytes, requests, time to the first content
+	@$(PY) -m tools.bench.console
 
 bench-usage: $(READY) ## Measure usage figures at 100,000 memos on a real HYPR Micro server; MICRO_CHECKOUT as above
 	@$(PY) -m tools.bench.usage

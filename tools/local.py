@@ -43,6 +43,7 @@ from shared.web.startup import BuildServices, check_exposure
 from tools.dev_mails import PATH as MAILS
 from tools.dev_mails import POLICY, mails_app
 from tools.serving import AnnouncedServer, Impossible
+from tools.turns import Turns
 
 FUNCTIONS: Final = {
     "users": users.handler,
@@ -161,7 +162,9 @@ def _run(options: argparse.Namespace) -> int:
         return Services.on(opened.store, settings, clock=opened.clock, audio=audio, speakers=speakers, mailer=mailer)
 
     gateway = local_gateway(environ, built, mailer=mailer)
-    AnnouncedServer(gateway, host=options.host, port=options.port, welcome=_welcome(url, settings), check=check).run()
+    AnnouncedServer(
+        Turns(gateway), host=options.host, port=options.port, welcome=_welcome(url, settings), check=check
+    ).run()
     return 0
 
 

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import httpx
 
-from tests.browser.sites import EMAIL, PASSWORD, Site
+from tests.browser.sites import Site
 from tests.support import seeded
 
 LIMIT: Final = 100
 """Memos a day on the plan of all newcomers."""
 
+FRIDAY: Final = 4
 TEXTS: Final = (
     "The build is green, and the release notes are ready to read.",
     "Your order has left the warehouse. It arrives on Thursday.",
@@ -23,10 +24,11 @@ TITLES: Final = ("Build report", "Order update", "Support queue", "Backup report
 VOICES: Final = ("rachel",) * 5 + ("adam",) * 3 + ("bella",) * 2 + ("sam", "emily", "ethan", "dorothy")
 
 
-def lived_account(site: Site, *, days: int = 60, busy: int = 6, seed: int = 7) -> dict[str, Any]:
+def lived_account(site: Site, *, days: int, busy: int, full_day: bool = True, seed: int = 7) -> dict[str, Any]:
     """Sign up `days` ago, use the account until now, and return the answer of the sign-up.
 
-    The clock stands where it stood. One day reached the limit, and was refused once.
+    The clock stands where it stood. `busy` is about a workday's memos at first; they become twice as many. With a
+    `full_day` one day reached the limit, and was refused once.
     """
     chance, now = seeded(seed), site.clock.at
     site.clock.advance(-timedelta(days=days))
@@ -39,25 +41,18 @@ def lived_account(site: Site, *, days: int = 60, busy: int = 6, seed: int = 7) -
     with httpx.Client(base_url=site.url) as client:
         for day in range(days):
             site.clock.at = now - timedelta(days=days - 1 - day) - timedelta(hours=min(6, now.hour))
-            for _ in range(_memos_of(day, days, site.clock.at.weekday() > 4, busy, chance)):
+            is_full = full_day and day == days - 4
+            is_weekend = site.clock.at.weekday() > FRIDAY
+            for _ in range(LIMIT if is_full else _memos_of(busy + day * busy // days, chance, is_weekend=is_weekend)):
                 _make(client, chance, keys)
                 site.clock.advance(timedelta(seconds=chance.randrange(1, 200)) if site.clock.at < now else timedelta())
-            if day == days - 4:
+            if is_full:
                 assert _say(client, keys["Release bot"], "rachel", TEXTS[0]).status_code == 429
     site.clock.at = now
     return signed_up
 
 
-def log_in_by_api(site: Site) -> str:
-    """Return a session's token."""
-    answer = httpx.post(f"{site.url}/api/v1/auth/login", json={"email": EMAIL, "password": PASSWORD})
-    return str(answer.raise_for_status().json()["token"])
-
-
-def _memos_of(day: int, days: int, is_weekend: bool, busy: int, chance: Random) -> int:  # noqa: FBT001 a fact of the day
-    if day == days - 4:
-        return LIMIT
-    most = busy + day * busy // days
+def _memos_of(most: int, chance: Random, *, is_weekend: bool) -> int:
     return chance.randrange(most // 6, most // 2 + 1) if is_weekend else chance.randrange(most // 2, most * 2)
 
 

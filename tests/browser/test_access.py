@@ -151,7 +151,11 @@ def test_too_many_attempts_say_when_to_try_again(page: Page, site: Site) -> None
 def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> None:
     """As long as the answer is not there, further presses do nothing; what was typed stays."""
     held: list[Route] = []
-    page.route("**/api/v1/auth/signup", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/auth/signup", hold)
     page.goto("/app")
     page.get_by_role("button", name="Create an account").click()
     page.get_by_label("E-mail address").fill(EMAIL)
@@ -159,9 +163,26 @@ def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> Non
     page.keyboard.press("Enter")
     button = page.get_by_role("button", name="Creating your account…")
     expect(button).to_have_attribute("aria-disabled", "true")
-    button.click()
+    button.click(force=True)
     page.keyboard.press("Enter")
     (sent,) = held
     sent.continue_()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your account is ready")
     assert len(site.mails.to(EMAIL, "verify")) == 1
+
+
+@pytest.mark.parametrize("site", ["memory"], indirect=True)
+def test_sign_up_with_a_taken_address_says_so_at_it(page: Page, site: Site) -> None:
+    """With what to do instead; the address goes along to the log in."""
+    site.sign_up()
+    page.goto("/app")
+    page.get_by_role("button", name="Create an account").click()
+    page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("E-mail address")).to_have_accessible_description(
+        "There is an account with this address already. Log in, or ask for a new password."
+    )
+    expect(page.get_by_label("E-mail address")).to_be_focused()
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_label("E-mail address")).to_have_value(EMAIL)

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.sites import (
     EMAIL,
@@ -204,6 +204,34 @@ def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> 
 
 
 @on_memory
+def test_late_refusal_says_nothing_of_the_next_session(page: Page, site: Site) -> None:
+    """An answer to a request of the session that was left, which comes after the next login, ends nothing."""
+    logged_in(page, site)
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/keys", hold_first)
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    page.get_by_role("button", name="Log out", exact=True).click()
+    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    refusal = {"error": {"code": "INVALID_API_KEY", "message": "Invalid session or API key"}}
+    with page.expect_response(lambda answer: answer.status == 401):
+        held[0].fulfill(status=401, json=refusal)
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_text("Not confirmed")).to_be_visible()
+
+
+@on_memory
 def test_hostile_address_only_shows(page: Page, site: Site) -> None:
     """An e-mail address with the signs of markup is a text in every view."""
     logged_in(page, site, HOSTILE_EMAIL)
@@ -250,3 +278,19 @@ def test_console_works_below_a_stage(browser: Browser) -> None:
         assert page.url == f"{site.url}/app?view=keys"
         page.reload()
         expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+
+
+@on_memory
+def test_policy_refuses_what_texts_could_become(browser: Browser, site: Site) -> None:
+    """Markup, code or a script's address from a text, and a policy that would let them through: all are refused."""
+    page = browser.new_page(base_url=site.url)
+    page.goto("/app")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    refused = """[
+      () => { document.body.innerHTML = "<b>text</b>"; },
+      () => { document.createElement("script").text = "1"; },
+      () => { document.createElement("script").src = "https://example.org/a.js"; },
+      () => { trustedTypes.createPolicy("own", {createHTML: text => text}); },
+    ].map(attempt => { try { attempt(); return "done"; } catch (error) { return error.name; } })"""
+    assert page.evaluate(refused) == ["TypeError"] * 4
+    page.context.close()

@@ -99,7 +99,8 @@ def test_days_add_up_to_weeks_from_monday(modules: Page) -> None:
     weeks = call(
         modules,
         "series.js",
-        "m.weeksOf(m.slotsOf(given)).map(week => [week.start.slice(0, 10), m.countsIn(week).calls, m.countsIn(week, 'b').calls])",
+        "m.weeksOf(m.slotsOf(given))"
+        ".map(week => [week.start.slice(0, 10), m.countsIn(week).calls, m.countsIn(week, 'b').calls])",
         {"buckets": buckets},
     )
     assert weeks == [["2026-11-21", 2, 0], ["2026-11-23", 4, 2]]

@@ -1,13 +1,17 @@
 """A page of memos as our function answers it, and as bare routes answer the very same page."""
 
 import asyncio
+import json
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from fastapi import FastAPI, Header, Query
 from mangum import Mangum
 
 from handlers import memos
+from handlers.models.memos import AudioAnswer, MemoAnswer, VoiceAnswer
 from shared.api_keys.api_keys import new_key
 from shared.core.clock import utc_now
 from shared.core.ids import Ids
@@ -19,6 +23,8 @@ from shared.tables import ApiKeys, Memos, Users
 from shared.tables.memos import Memo
 from shared.tables.users import Role, User
 from shared.web.function import Function
+
+Handler = Callable[[Any, Any], Any]
 
 QUIET: Final = {"LOG_LEVEL": "ERROR"}
 
@@ -69,9 +75,14 @@ async def _fill(store: MemoryStore, count: int) -> str:
     return key.secret
 
 
-def bare(page: dict[str, Any]) -> dict[str, Mangum]:
-    """FastAPI and Mangum alone, answering the same page: as one writes it first, and the two ways that are faster."""
-    plain, model, annotated = FastAPI(), FastAPI(), FastAPI()
+def bare(page: dict[str, Any]) -> dict[str, Handler]:
+    """Answer the same page without a store: as FastAPI's routes are written first, and in ways that are faster.
+
+    `the same model` has our route's parameters and answer model, and looks its owner up in a dict.
+    """
+    plain, model, annotated, same = FastAPI(), FastAPI(), FastAPI(), FastAPI()
+    resolver = APIGatewayHttpResolver()
+    owners = {"": page["memos"]}
 
     @plain.get("/api/v1/memos")
     async def from_dict():  # type: ignore[no-untyped-def] # noqa: ANN202 the annotation is what makes the difference
@@ -85,11 +96,53 @@ def bare(page: dict[str, Any]) -> dict[str, Mangum]:
     async def from_annotated_dict() -> dict[str, Any]:
         return page
 
+    @same.get("/api/v1/memos")
+    async def from_the_same_model(
+        authorization: Annotated[str, Header()],
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: str | None = None,
+        voice: str | None = None,
+        since: Annotated[str | None, Query(alias="from")] = None,
+        until: Annotated[str | None, Query(alias="to")] = None,
+    ) -> memos.MemoPage:
+        rows = owners["" if authorization else "nobody"]
+        answers = [
+            MemoAnswer(
+                id=row["id"],
+                text=row["text"],
+                title=row["title"],
+                voice=VoiceAnswer(**row["voice"]),
+                audio=AudioAnswer(**row["audio"]),
+                character_count=row["characterCount"],
+                created_at=row["createdAt"],
+            )
+            for row in rows[:limit]
+            if (voice, cursor, since, until) == (None, None, None, None)
+        ]
+        return memos.MemoPage(memos=answers, has_more=page["hasMore"], next_cursor=page["nextCursor"])
+
+    @resolver.get("/api/v1/memos")
+    def from_resolver() -> dict[str, Any]:
+        return page
+
+    def from_json(event: Any, _: Any) -> dict[str, Any]:
+        assert event["rawPath"] == "/api/v1/memos"
+        return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(page)}
+
     return {
         "a dict": Mangum(plain, lifespan="off"),
         "a dict, by our answer model": Mangum(model, lifespan="off"),
         "a dict annotated as such": Mangum(annotated, lifespan="off"),
+        "the same model": Mangum(same, lifespan="off"),
+        "Powertools' resolver": resolver.resolve,
+        "plain JSON": from_json,
     }
+
+
+def memo_event(key: str) -> dict[str, Any]:
+    event = page_event(key)
+    event["requestContext"]["http"] |= {"method": "POST", "path": "/api/v1/memo"}
+    return event | {"rawPath": "/api/v1/memo", "body": json.dumps({"text": "Hello, world", "voice": "rachel"})}
 
 
 def page_event(key: str) -> dict[str, Any]:

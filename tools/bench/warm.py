@@ -4,12 +4,9 @@ They answer an event that is made here, whatever is sent: the key in it is good 
 """
 
 import json
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from tools.bench.pages import bare, memos_function, page_event
-
-Handler = Callable[[Any, Any], Any]
+from tools.bench.pages import Handler, bare, memos_function, page_event
 
 _function, _key = memos_function(100)
 EVENT: Final = page_event(_key)

@@ -35,9 +35,9 @@ export function NewPasswordField({ name = "newPassword", label = ACCESS.newPassw
     required hint=${ACCESS.passwordHint} ...${rest} />`;
 }
 
-/** Raise the failure with words of its own, where the API's are for programs. */
-function reworded(failure, code, message) {
-  if (failure.code === code) failure.message = message;
+/** Raise the failure with words of its own, where the API's are for programs, at the field that is at fault. */
+function reworded(failure, code, message, field = "") {
+  if (failure.code === code) Object.assign(failure, { message, field });
   throw failure;
 }
 
@@ -86,7 +86,7 @@ function SignUp({ api, email, setEmail, turn, enter }) {
     const body = { email: values.email, password: values.password };
     const { user, apiKey } = await api
       .post("/api/v1/auth/signup", body)
-      .catch((failure) => reworded(failure, "CONFLICT", ACCESS.taken));
+      .catch((failure) => reworded(failure, "CONFLICT", ACCESS.taken, "email"));
     enter(user, apiKey);
   }
   const check = ({ email: given, password }) => only({ email: emailProblem(given), password: passwordProblem(password) });
@@ -188,7 +188,7 @@ export function FirstKey({ user, apiKey, tell, done }) {
     <p>${ACCESS.keepKey}</p>
     <${Copy} text=${apiKey.key} label=${ACCESS.firstKey} tell=${tell} secret />
     <h2>${ACCESS.firstCall}</h2>
-    <p>${ACCESS.firstCallHint}</p>
+    <p>${ACCESS.firstCallHint} <code>audio.url</code>.</p>
     <${Copy} text=${firstCall(apiKey.key)} label=${ACCESS.command} tell=${tell} />
     <div class="actions"><${Button} kind="primary" onClick=${done}>${ACCESS.kept}<//></div>
   </div>`;

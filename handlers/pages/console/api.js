@@ -48,6 +48,7 @@ function urlOf(path, query = {}) {
 /** The API by the cookie's session. `onEnded` is called when an answer says that the session has ended. */
 export function openApi(onEnded) {
   const begun = new Map(); // GETs that were sent ahead, each for the first who asks
+  let sessions = 0; // an answer that comes after its session was left says nothing of the next one
 
   async function send(method, path, query, body, headers = {}) {
     const hasKey = "Authorization" in headers;
@@ -56,6 +57,7 @@ export function openApi(onEnded) {
       sent.body = JSON.stringify(body);
       sent.headers["Content-Type"] = "application/json";
     }
+    const session = sessions;
     let answer;
     try {
       answer = await fetch(urlOf(path, query), sent);
@@ -64,7 +66,7 @@ export function openApi(onEnded) {
     }
     if (answer.ok) return answer;
     const failure = await failureOf(answer, hasKey);
-    if (failure.kind === "ended") onEnded();
+    if (failure.kind === "ended" && session === sessions) onEnded();
     throw failure;
   }
 
@@ -97,7 +99,11 @@ export function openApi(onEnded) {
   return {
     get,
     ahead,
-    forget: () => begun.clear(),
+    /** Forget what belongs to a session that is left. */
+    forget() {
+      begun.clear();
+      sessions += 1;
+    },
     post: (path, body, options) => ask("POST", path, {}, body, options),
     patch: (path, body, options) => ask("PATCH", path, {}, body, options),
     delete: (path, body, options) => ask("DELETE", path, {}, body, options),
