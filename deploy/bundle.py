@@ -28,7 +28,7 @@ LOCKED: Final = ROOT / "requirements.txt"
 LOCKED_SPEECH: Final = ROOT / "requirements-speech.txt"
 
 WITHOUT_BYTECODE: Final = (
-    "There is no Python {target.python} on PATH or among pyenv's versions: the {target.name} archive has no bytecode. "
+    "There is no Python {target.python} on PATH, of pyenv or of uv: the {target.name} archive has no bytecode. "
     "It works all the same, but each container compiles what it imports, and takes twice as long to start."
 )
 

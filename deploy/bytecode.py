@@ -19,7 +19,7 @@ UNPACKED_IN: Final = "/var/task"
 
 
 def find_python(version: str) -> Path | None:
-    """Return a Python of this version, as "3.13": this one, one on PATH, or one of pyenv's. None: there is none."""
+    """Return a Python of this version, as "3.13": this one, or one on PATH, of pyenv or of uv. None: there is none."""
     return next((Path(path) for path in _candidates(version) if _is_python(path, version)), None)
 
 
@@ -44,7 +44,9 @@ def _candidates(version: str) -> Iterator[str]:
         yield sys.executable
     yield f"python{version}"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from (str(path / "bin" / "python") for path in sorted(pyenv.glob(f"versions/{version}.*")))
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
+    for place in (pyenv / "versions", uv):
+        yield from (str(path) for path in sorted(place.glob(f"*{version}.*/bin/python{version}")))
 
 
 def _is_python(path: str, version: str) -> bool:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,9 @@ MOST_MB: Final = {DEPLOYED: (18.0, 90.0), SPEECH: (75.0, 190.0)}
 
 LAMBDAS_GLIBC: Final = (2, 34)
 """Amazon Linux 2023's, which Lambda's python3.13 runs on."""
+
+MOST_WITHOUT_STRIPE_MB: Final = (10.0, 45.0)
+"""The same of all but Stripe's SDK, which is half of the bytecode, and which only functions that bill import."""
 
 MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}
 """ELF's `e_machine`."""
@@ -79,6 +83,19 @@ def check_sizes(target: Target) -> str:
     if zipped > most_zipped or unpacked > most_unpacked:
         raise BundleFault(f"too big: {zipped:.2f} MB of {most_zipped}, {unpacked:.2f} MB of {most_unpacked} unpacked")
     return f"{zipped:.2f} MB of at most {most_zipped:.0f}, {unpacked:.2f} MB of at most {most_unpacked:.0f} unpacked"
+
+
+def check_without_stripe(target: Target) -> str:
+    """What is packed beside Stripe's SDK. Raises BundleFault."""
+    most_zipped, most_unpacked = MOST_WITHOUT_STRIPE_MB
+    with zipfile.ZipFile(target.archive) as file:
+        entries = [entry for entry in file.infolist() if not entry.filename.startswith("stripe/")]
+    zipped = sum(entry.compress_size for entry in entries) / 1e6
+    unpacked = sum(entry.file_size for entry in entries) / 1e6
+    sizes = f"{zipped:.2f} MB and {unpacked:.2f} MB unpacked without Stripe's SDK"
+    if zipped > most_zipped or unpacked > most_unpacked:
+        raise BundleFault(f"too big: {sizes}")
+    return f"{sizes}, at most {most_zipped:.0f} and {most_unpacked:.0f}"
 
 
 def check_contents(folder: Path) -> str:
@@ -193,6 +210,7 @@ def main() -> int:
     checks: list[Callable[[], str]] = [
         lambda: check_native_files(DEPLOYED.folder, DEPLOYED),
         lambda: check_sizes(DEPLOYED),
+        lambda: check_without_stripe(DEPLOYED),
         lambda: check_contents(DEPLOYED.folder),
         lambda: check_bytecode(DEPLOYED),
         lambda: check_same_packages(DEPLOYED.folder, twin.folder),
