@@ -119,6 +119,7 @@ def renamed_by_keyboard(page: Page, memo: Locator) -> None:
     page.keyboard.press("Escape")
     expect(memo.get_by_role("heading")).to_be_focused()
     memo.get_by_role("button", name="Rename").press("Enter")
+    expect(memo.get_by_label("Title")).to_be_focused()
     page.keyboard.type("A title")
     page.keyboard.press("Enter")
     expect(memo.get_by_role("heading")).to_have_text("A title")
