@@ -29,6 +29,7 @@ $(READY): requirements-dev.txt requirements-uv.txt
 	@touch $@
 
 run: $(READY) ## Serve all functions on http://localhost:$PORT (default 8000)
+	@echo "Starting: its packages take some seconds" >&2
 	@$(PY) -m tools.local run --port $(PORT)
 
 test: $(READY) ## Run the tests but the thorough ones; ARGS are pytest's

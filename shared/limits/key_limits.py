@@ -56,6 +56,12 @@ class KeyLimits:
             return {bounds[counter]: reserved.values[counter] for counter in reserved.refused}
         return await self.used(key, at)
 
+    async def refuse_spent(self, key: IssuedKey, characters: int, at: datetime) -> None:
+        """Raise KeyLimitExceeded if a limit of the key's own has no place for so many characters. It takes none."""
+        for limit, used in (await self.used(key, at)).items():
+            if used + _needed(limit, characters) > key.limits[limit]:
+                raise _refusal(key, limit, used, at)
+
     async def used(self, key: IssuedKey, at: datetime) -> Mapping[KeyLimit, int]:
         """Return what was used of each limit of the key's own, in one read; without limits, in none."""
         if not key.limits:

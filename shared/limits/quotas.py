@@ -25,6 +25,9 @@ from shared.tables.users import Role, User
 MONTHS_REMEMBERED: Final = 4096
 """Owners whose month's count a container remembers, some 200 bytes each. One that it forgot costs a read."""
 
+REFUSED_REMEMBERED: Final = 4096
+"""API keys that a container remembers to have refused today, some 200 bytes each. A forgotten one leaves a row more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
@@ -106,6 +109,7 @@ class Quotas:
         self._store = store
         self._key_limits = KeyLimits(store)
         self._months = Remembered[str, tuple[date, int]](MONTHS_REMEMBERED)
+        self._refused = Remembered[str, date](REFUSED_REMEMBERED)
 
     def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
         """Return a reservation, to take places or to give back those of an earlier one."""
@@ -131,6 +135,20 @@ class Quotas:
                 raise admitted.refusal(at)
             await reservation.give_back()
         raise AssertionError("the last look returns or raises")
+
+    async def refuse_again(self, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int) -> None:
+        """Refuse a key that this container has refused today, if its limits are still spent. Raises what `admit` does.
+
+        It takes no place: it is for requests that would write before they are admitted. Other keys cost no request.
+        """
+        if self._refused.get(key.id) != at.date():
+            return
+        user = await owner
+        quota, _ = await gather_settled(
+            self._quota_of(key, user, at), self._key_limits.refuse_spent(key, characters, at)
+        )
+        if quota.is_spent:
+            raise quota.refusal(at)
 
     async def count_month(self, reservation: Reservation, admission: Admission) -> None:
         """Count the month of an admission, beside the memo's writes."""
@@ -165,6 +183,7 @@ class Quotas:
 
     async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
         """Count a refusal. Returns how many there have been in its window, this one included."""
+        self._refused[key.id] = at.date()
         monthly, kind = isinstance(refusal, MonthlyLimitExceeded), "test" if key.is_test else "live"
         if isinstance(refusal, KeyLimitExceeded):
             monthly, kind = refusal.is_monthly, key.id

@@ -7,7 +7,7 @@ of the row that only one caller can make. Why this is sound: docs/decisions/0007
 """
 
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -40,10 +40,14 @@ LOOKS: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Idempotent:
-    """An idempotency key as it came with a request. `reading` is its row, whose reading may be under way."""
+    """An idempotency key as it came with a request. `reading` is its row, whose reading may be under way.
+
+    `beside` writes what belongs to a run, when the run begins: so requests that are refused before write nothing.
+    """
 
     name: str
     reading: Awaitable[KeyedRun | None] | None = None
+    beside: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +164,25 @@ class KeyedMemos:
             )
         else:
             next_run = seen.model_copy(update={"run": run, "began_at": at, "is_bound": True})
-        return Turn(self._keys, api_key_id=key.id, digest=key_digest(given.name), run=next_run, after=seen)
+        digest = key_digest(given.name)
+        return Turn(self._keys, api_key_id=key.id, digest=digest, run=next_run, after=seen, beside=given.beside)
 
 
 class Turn:
     """One run of an idempotency key, from the change of the row that begins it to its end."""
 
     def __init__(
-        self, keys: IdempotencyKeys, *, api_key_id: str, digest: str, run: KeyedRun, after: KeyedRun | None
+        self,
+        keys: IdempotencyKeys,
+        *,
+        api_key_id: str,
+        digest: str,
+        run: KeyedRun,
+        after: KeyedRun | None,
+        beside: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._keys = keys
+        self._beside = beside
         self._api_key_id = api_key_id
         self._digest = digest
         self._run = run
@@ -177,12 +190,14 @@ class Turn:
         self._may_hold = False
         self.names = MemoNames(memo_id=run.memo_id, file=run.file, created_at=run.created_at)
         self.is_bound = run.is_bound
+        self.is_new = after is None
 
     async def begin(self) -> None:
         """Begin, beside what reserves the memo's place. Raises FirstStillRunning if another run was faster."""
         self._may_hold = True
+        begun = self._keys.begin(self._api_key_id, self._digest, self._run, after=self._after)
         try:
-            await self._keys.begin(self._api_key_id, self._digest, self._run, after=self._after)
+            await (begun if self._beside is None else gather_settled(begun, self._beside()))
         except AlreadyExists as exc:
             self._may_hold = False
             raise FirstStillRunning from exc

@@ -174,6 +174,9 @@ class MemoService:
         await self._read(request, owner)
         if request.turn is None:
             return await self._admitted(request, owner)
+        if request.turn.is_new:  # each refusal would leave the row of its run
+            length = characters(request.draft.text)
+            await self._quotas.refuse_again(request.key, owner, request.at, characters=length)
         _, admission, _ = await gather_settled(request.turn.begin(), self._charge(request, owner), owner)
         return admission
 

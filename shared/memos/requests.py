@@ -57,10 +57,14 @@ class MemoNames:
 
 
 class MemoTurn(Protocol):
-    """A run of an idempotency key, which alone may make its memo. `is_bound`: an earlier one may have begun it."""
+    """A run of an idempotency key, which alone may make its memo. `is_bound`: an earlier one may have begun it.
+
+    `is_new`: the first run of its key, which has no row yet.
+    """
 
     names: MemoNames
     is_bound: bool
+    is_new: bool
 
     async def begin(self) -> None:
         """Begin the run. Raises FirstStillRunning if another run is to make the memo."""

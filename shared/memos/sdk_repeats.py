@@ -1,8 +1,8 @@
 """Memos for SDKs of speech, which repeat by themselves and say only that they do.
 
-Before anything is bought, a call writes under its API key and body which idempotency key it makes its memo by. A repeat
-reads that, and so answers the memo, waits for it, or makes it where the call failed. Of two calls with one body a
-repeat answers the later.
+Before anything is bought, a call writes under its API key and body which idempotency key it makes its memo by: beside
+that key's row, so that a call that is refused leaves neither. A repeat reads it, and so answers the memo, waits for it,
+or makes it where the call failed. Of two calls with one body a repeat answers the later.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from shared.core.clock import Clock
-from shared.core.concurrency import gather_settled
 from shared.core.errors import FirstStillRunning
 from shared.core.ids import Ids
 from shared.memos.idempotency import Idempotent, KeyedAnswer, KeyedMemos, body_digest
@@ -53,8 +53,8 @@ class SdkMemos:
             # Repeats at once follow one call, or none, so they agree on the next one's name, and make one memo.
             last = body if call is None else call.name
             following = SpeechCall(name=f"speech {hashlib.sha256(last.encode()).hexdigest()}", at=self._clock())
-            await self._calls.put(checked.id, body, following)
-            return await self._named(checked, draft, Idempotent(name=following.name))
+            beside = partial(self._calls.put, checked.id, body, following)
+            return await self._named(checked, draft, Idempotent(name=following.name, beside=beside))
         return await self._new(key, draft, body, check)
 
     async def _new(
@@ -62,17 +62,15 @@ class SdkMemos:
     ) -> KeyedAnswer:
         at = self._clock()
         call = SpeechCall(name=f"speech {self._ids.mint(at)}", at=at)
-        put = self._calls.put(key.id, body, call)
-        if check is None:
-            await put
-        else:
-            key, _ = await gather_settled(check, put)
         unused = asyncio.get_running_loop().create_future()
         unused.set_result(None)
-        return await self._named(key, draft, Idempotent(name=call.name, reading=unused))
+        beside = partial(self._calls.put, key.id, body, call)
+        return await self._named(key, draft, Idempotent(name=call.name, reading=unused, beside=beside), check)
 
-    async def _named(self, key: IssuedKey, draft: Draft, given: Idempotent) -> KeyedAnswer:
+    async def _named(
+        self, key: IssuedKey, draft: Draft, given: Idempotent, check: Awaitable[IssuedKey] | None = None
+    ) -> KeyedAnswer:
         try:
-            return await self._making.make(key, draft, given)
+            return await self._making.make(key, draft, given, check=check)
         except FirstStillRunning as exc:
             raise FirstStillRunning(retry_after_s=1) from exc

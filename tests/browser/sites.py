@@ -134,10 +134,12 @@ def serving(
         thread.start()
         while not server.started:
             thread.join(0.01)
-        yield site
-        server.should_exit = True
-        thread.join()
-        listening.close()
+        try:
+            yield site
+        finally:  # a test that fails within must not leave a thread that keeps the tests' process alive
+            server.should_exit = True
+            thread.join()
+            listening.close()
 
 
 @contextmanager

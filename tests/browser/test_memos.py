@@ -119,6 +119,7 @@ def renamed_by_keyboard(page: Page, memo: Locator) -> None:
     page.keyboard.press("Escape")
     expect(memo.get_by_role("heading")).to_be_focused()
     memo.get_by_role("button", name="Rename").press("Enter")
+    expect(memo.get_by_label("Title")).to_be_focused()
     page.keyboard.type("A title")
     page.keyboard.press("Enter")
     expect(memo.get_by_role("heading")).to_have_text("A title")
@@ -230,12 +231,12 @@ def test_long_memo_appears_once_it_is_made_or_says_why_not(browser: Browser, tmp
     with toning_site(tmp_path, voices) as site, watched_page(browser, site) as page:
         site.sign_up()
         page.clock.install()
+        looks: list[str] = []
+        page.on("request", lambda sent: looks.append(sent.url) if "/api/v1/memo/" in sent.url else None)
         opened(page)
         say_long(page, "This goes well. ")
         expect(page.get_by_text("The audio is being made.")).to_be_visible()
         assert axe_findings(page) == []
-        looks: list[str] = []
-        page.on("request", lambda sent: looks.append(sent.url) if "/api/v1/memo/" in sent.url else None)
         again = page.get_by_role("button", name="Look again")
         while again.count() == 0 and len(looks) <= LOOKS:
             page.clock.fast_forward(LONGEST_WAIT_MS)

@@ -36,7 +36,9 @@ SLOWER: Final = 5
 START_S: Final = 60
 """A change that makes an endless loop is noticed when its tests take this many times as long, and a start more."""
 
-COPIED: Final = ("shared", "handlers", "tools", "tests", "deploy", "pyproject.toml", "serverless.yml")
+NOT_COPIED: Final = shutil.ignore_patterns(
+    ".git", ".venv*", ".local", ".hypothesis", ".*_cache", "build", "node_modules", "__pycache__"
+)
 REPORT: Final = "report.json"
 ANNOTATIONS: Final = "core/ReplaceBinaryOperator_BitOr_"
 """Changes of `|`, which stands in annotations nearly always: their failure at import says nothing about tests."""
@@ -85,13 +87,7 @@ def main() -> int:
 
 
 def _copy_of_the_tree(folder: Path) -> Path:
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
+    return shutil.copytree(ROOT, folder / "tree", ignore=NOT_COPIED)
 
 
 def _run_unchanged(tree: Path, tests: Sequence[str]) -> None:

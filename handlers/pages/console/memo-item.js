@@ -2,7 +2,7 @@
 
 import { Button, Dialog, Field, Form, Time, useAlive } from "./parts.js";
 import { BeingMade, Player } from "./player.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
 import { SAID, sentenceOf } from "./texts.js";
 import { MEMO_SAID, nameOfMemo } from "./texts-memos.js";
 
@@ -72,7 +72,7 @@ const fieldOfTitle = ({ id }) => `title-${id}`;
 
 function Rename({ memo, send, cancel }) {
   const form = useRef(null);
-  useEffect(() => form.current.querySelector("input").focus(), []);
+  useLayoutEffect(() => form.current.querySelector("input").focus(), []); // before the next key is pressed
   const onKeyDown = (event) => event.key === "Escape" && cancel();
   return html`<div class="rename" ref=${form} onKeyDown=${onKeyDown}>
     <${Form} send=${send} label=${MEMO_SAID.keepTitle} working=${MEMO_SAID.keepingTitle}

@@ -31,7 +31,7 @@ export function OverviewView({ route, go, api }) {
   const keys = standing.value?.keys ?? [];
   const isNew = standing.value !== null && standing.value.summary.totalCalls === 0;
   const shown = figures.value;
-  const download = shown && (() => saveFigures(shown, namesOf(keys)));
+  const download = shown && !figures.loading && !figures.failure && (() => saveFigures(shown, namesOf(keys)));
   return html`<div class="overview">
     <div class="view-head"><${Heading}>${USAGE_SAID.title}<//></div>
     <${Loaded} of=${standing}>

@@ -28,7 +28,7 @@ export function RangeBar({ range, today, go, download }) {
           <//>`,
         )}
       </div>`}
-      <${Button} kind="range-file" onClick=${download} aria-disabled=${download === null ? "true" : null}>${USAGE_SAID.download}<//>
+      <${Button} kind="range-file" onClick=${download} aria-disabled=${download ? null : "true"}>${USAGE_SAID.download}<//>
     </div>
     ${choosing && html`<${DatesForm} range=${range} today=${today} go=${go} />`}
     <p class="hint">${USAGE_SAID.spanOf(range)}. ${USAGE_SAID.daysAreUtc}</p>
