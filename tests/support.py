@@ -193,15 +193,18 @@ class Intercepted:
 
 
 class CountingStore(Intercepted):
-    """Counts the calls of each verb."""
+    """Counts the calls of each verb, and the rows of pages."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.calls: Counts[str] = Counts()
+        self.rows = 0
 
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         self.calls[verb] += 1
-        return await call()
+        answer = await call()
+        self.rows += len(answer.rows) if isinstance(answer, Page) else 0
+        return answer
 
 
 class FailingStore(Intercepted):

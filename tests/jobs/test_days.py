@@ -16,12 +16,15 @@ from shared.limits.quotas import Quotas
 from shared.memos.requests import Draft
 from shared.services import Services
 from shared.speech.voices import VOICES
+from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreError
 from shared.tables import Window
 from shared.tables.housekeeping import DayFigures, DayPass
 from shared.tables.memos import Ended, Memo
+from shared.usage.history import History
+from shared.usage.rollups import Rollups
 from tests.limits.gateways import ALL_STORES, stores
-from tests.support import FailingStore, FakeClock, outcomes, racing_store, services_on, signed_up
+from tests.support import CountingStore, FailingStore, FakeClock, outcomes, racing_store, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -122,6 +125,26 @@ async def test_figures_of_two_days_with_late_logs_on(kind: str, clock: FakeClock
         assert await figures(services, MONDAY, TUESDAY) == [7, 1]
         assert await listed(services, MONDAY) == []
         assert await work(store, services, clock) == Worked()
+
+
+@pytest.mark.parametrize("day", [MONDAY, date(2026, 11, 30)], ids=["in a month", "the last of a month"])
+async def test_answer_sums_nothing_after_housekeeping(day: date) -> None:
+    """Ten minutes after a day housekeeping has summed it, and its month: the first answer writes no document."""
+    clock = FakeClock(at(day, 12))
+    counting = CountingStore(MemoryStore(clock=clock))
+    services = services_on(counting, clock)
+    ada = await signed_up(services)
+    await services.memos.make(ada.api_key.key, SAY)
+    clock.at = at(day + timedelta(days=1), 0, 10)
+    await work(counting, services, clock)
+    before, today = dict(counting.calls), clock.at.date()
+    history = History(logs=services.tables.usage_logs, rollups=Rollups(counting), clock=clock)
+    counts = await history.days(ada.user.id, day, today)
+    assert (await history.all_time(ada.user.id)).total.total.calls == 1
+    assert {found: figures.total.calls for found, figures in counts.items()} == {day: 1}
+    assert {
+        verb: count - before.get(verb, 0) for verb, count in counting.calls.items() if verb != "page"
+    } == dict.fromkeys(before.keys() - {"page"}, 0)
 
 
 async def log_alone(services: Services, person: SignedUp, when: datetime) -> Memo:

@@ -1,6 +1,5 @@
 """A long past that was never summed: what its first answer costs, and what is lost when an answer stops in it."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -9,13 +8,13 @@ import pytest
 
 from shared.core.clock import DAY, HOUR, midnight
 from shared.stores.memory.store import MemoryStore
-from shared.stores.port import Page, Store, StoreUnavailable
+from shared.stores.port import Store, StoreUnavailable
 from shared.tables import TABLES
 from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import DayRollup
 from tests.fakes.micro_store_world import micro_store_world
 from tests.fakes.usage_world import BORN, MEMO, Owner, lived, told
-from tests.support import FailingStore, FakeClock, Intercepted
+from tests.support import CountingStore, FailingStore, FakeClock
 from tests.usage.test_history import ALL, check
 
 pytestmark = pytest.mark.anyio
@@ -24,21 +23,6 @@ T = TypeVar("T")
 
 MONTHS: Final = 24
 A_PAGE: Final = 100
-
-
-class CountingStore(Intercepted):
-    """Counts the rows of pages, and the calls of each verb."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self.rows = 0
-        self.calls: dict[str, int] = {}
-
-    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
-        answer = await call()
-        self.calls[verb] = self.calls.get(verb, 0) + 1
-        self.rows += len(answer.rows) if isinstance(answer, Page) else 0
-        return answer
 
 
 async def of_two_years(store: Store, *, every: timedelta = timedelta(hours=18)) -> Owner:
