@@ -329,6 +329,12 @@ class Runtime:
                 return int(line.split()[1]) / 1024
         raise LookupError("the kernel tells no peak")
 
+    def cpu_s(self) -> float:
+        """The processor time that it has taken so far, to a hundredth."""
+        assert self._child is not None
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def lines(self) -> Iterator[Mapping[str, Any]]:
         """What was logged as JSON, without metrics; all of it once the process has ended."""
         for line in self.log:

@@ -1,9 +1,10 @@
 """Measure cold starts under Lambda's own runtime client: `make bench-cold`, or `python -m tools.bench.cold --runs 15`.
 
-Each function, and a bare FastAPI, Mangum and httpx function as the floor, is started anew for each run, in turn, so
-that a machine whose speed drifts slows all. The packages are those of the bundle, for this machine: once as they are
-zipped, without bytecode, where each start compiles all it imports, and once with it. Of each function's runs the
-fastest counts: what else the machine does can only slow them. Memory is the peak.
+Each function, a bare FastAPI, Mangum and httpx function as the floor, and a bare function of Powertools' resolver as a
+peer, is started anew for each run, in turn, so that a machine whose speed drifts slows all. The packages are those of
+the bundle, for this machine: once as they were zipped before they had bytecode, where each start compiles all it
+imports, and once as they are. Of each function's runs the fastest counts: what else the machine does can only slow
+them. Memory is the peak. On DynamoDB only the initialisation is measured: it asks no server.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from tests.runtime.api import Answer, Runtime, RuntimeApi, lambdas_own_packages
 ROOT: Final = Path(__file__).parents[2]
 KEY: Final = "development"
 FLOOR: Final = "floor"
+PEER: Final = "Powertools' resolver"
 
 MCP: Final = "/mcp"
 LIST_MEMOS: Final = (
@@ -59,7 +61,10 @@ MICRO: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
+    """`init_cpu_s` is the processor time of the initialisation, the interpreter's own included."""
+
     init_s: float
+    init_cpu_s: float
     first_s: float
     memory_mb: float
 
@@ -98,9 +103,9 @@ class Bench:
 
     def start(self, target: ColdTarget) -> Start:
         with self._runtime(target.handler, target.env) as (api, runtime):
-            started = runtime.ready()
-            answer = _answered(api.invoke(target.event))
-            return Start(init_s=started.init_s, first_s=answer.took_s, memory_mb=runtime.memory_mb())
+            started, cpu_s = runtime.ready(), runtime.cpu_s()
+            took_s = 0.0 if target.event is None else _answered(api.invoke(target.event)).took_s
+            return Start(init_s=started.init_s, init_cpu_s=cpu_s, first_s=took_s, memory_mb=runtime.memory_mb())
 
     def warm_s(self, handler: str, *, calls: int) -> Iterator[float]:
         """How long each of so many warm calls of a handler of `tools.bench.warm` takes."""
@@ -140,8 +145,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, stand_in(KEY) as url:
         bench = Bench(Path(place))
         bench.build()
-        for what in ("as zipped, without bytecode", "with bytecode"):
-            for store, targets in (("memory", _on_memory()), ("HYPR Micro", _on_micro(bench, url))):
+        for what in ("without bytecode", "with bytecode, as zipped"):
+            stores = {"memory": _on_memory(), "HYPR Micro": _on_micro(bench, url), "DynamoDB": _on_dynamodb()}
+            for store, targets in stores.items():
                 _report(f"{store}, {what}", _starts(bench, targets, runs))
             bench.compile()
         _report_warm(bench)
@@ -154,7 +160,21 @@ def _on_memory() -> dict[str, ColdTarget]:
         name: ColdTarget(handler=f"handlers.{name}.handler", event=_event(path), env=env)
         for name, path in MEMORY.items()
     }
-    return {FLOOR: ColdTarget(handler="tools.bench.bare.handler", event=http_event("GET", "/"), env={})} | ours
+    return _bare() | ours
+
+
+def _bare() -> dict[str, ColdTarget]:
+    event = http_event("GET", "/")
+    return {
+        FLOOR: ColdTarget(handler="tools.bench.bare.handler", event=event, env={}),
+        PEER: ColdTarget(handler="tools.bench.bare_resolver.handler", event=event, env={}),
+    }
+
+
+def _on_dynamodb() -> dict[str, ColdTarget]:
+    env = {"AGENT_TALK_STORE": "dynamodb", "TABLE_NAME": "agent-talk", "AWS_REGION": "eu-west-1"}
+    env |= {"SESSION_SECRET": "s" * 32, "SPEECH": "simulated", "MAIL": "ses", "MAIL_FROM": "talk@example.org"}
+    return _bare() | {name: ColdTarget(handler=f"handlers.{name}.handler", event=None, env=env) for name in MEMORY}
 
 
 def _on_micro(bench: Bench, url: str) -> dict[str, ColdTarget]:
@@ -198,6 +218,7 @@ def _starts(bench: Bench, targets: Mapping[str, ColdTarget], runs: int) -> dict[
     return {
         name: Start(
             init_s=min(start.init_s for start in of_one),
+            init_cpu_s=min(start.init_cpu_s for start in of_one),
             first_s=min(start.first_s for start in of_one),
             memory_mb=min(start.memory_mb for start in of_one),
         )
@@ -207,13 +228,14 @@ def _starts(bench: Bench, targets: Mapping[str, ColdTarget], runs: int) -> dict[
 
 def _report(title: str, starts: Mapping[str, Start]) -> None:
     floor = starts[FLOOR]
-    print(f"\n{title}\n\n| function | initialisation | x floor | first event | x floor | memory | x floor |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"\n{title}\n\n| function | initialisation | x floor | CPU | x floor | first event | x floor | memory |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, start in starts.items():
+        first = f"{start.first_s * 1000:.1f} ms | {start.first_s / floor.first_s:.2f}" if start.first_s else "| "
         print(
             f"| {name} | {start.init_s * 1000:.0f} ms | {start.init_s / floor.init_s:.2f}"
-            f" | {start.first_s * 1000:.1f} ms | {start.first_s / floor.first_s:.2f}"
-            f" | {start.memory_mb:.0f} MB | {start.memory_mb / floor.memory_mb:.2f} |",
+            f" | {start.init_cpu_s * 1000:.0f} ms | {start.init_cpu_s / floor.init_cpu_s:.2f}"
+            f" | {first} | {start.memory_mb:.0f} MB |",
             flush=True,
         )
 
