@@ -3,7 +3,7 @@
 import errno
 import sys
 from collections.abc import Awaitable, Callable
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 
 import uvicorn
 
@@ -38,7 +38,7 @@ class AnnouncedServer(uvicorn.Server):
         try:
             if self._check is not None:
                 await self._check()
-            listening = sockets or [_listening(self.config.host, self.config.port)]
+            listening = sockets or [listening_on(self.config.host, self.config.port)]
         except Impossible as exc:
             print(exc, file=sys.stderr)
             self.should_exit = True
@@ -48,10 +48,16 @@ class AnnouncedServer(uvicorn.Server):
             print(self._welcome, flush=True)
 
 
-def _listening(host: str, port: int) -> socket:
-    """Return a socket that listens on the port; uvicorn's own would say no more than an errno. Raises Impossible."""
+def listening_on(host: str, port: int) -> socket:
+    """Return a socket that listens on the port; uvicorn's own would say no more than an errno. Raises Impossible.
+
+    What it accepts sends at once. asyncio sees to that for its own sockets alone; without it an answer's body waits for
+    the client to acknowledge its head, which takes 40 ms on a connection that is used again.
+    """
     try:
-        return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+        listening = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+        listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        return listening
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise Impossible(f"port {port} is taken by another program: stop that one, or choose another port") from exc
