@@ -56,9 +56,9 @@ def listening_on(host: str, port: int) -> socket:
     """
     try:
         listening = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
-        listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        return listening
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise Impossible(f"port {port} is taken by another program: stop that one, or choose another port") from exc
         raise Impossible(f"cannot listen on port {port} of {host}: {exc.strerror}") from exc
+    listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    return listening
