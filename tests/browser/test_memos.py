@@ -129,7 +129,7 @@ def renamed_by_keyboard(page: Page, memo: Locator) -> None:
 def deleted_by_keyboard(page: Page, memo: Locator) -> None:
     memo.get_by_role("button", name="Delete").press("Enter")
     dialog = page.get_by_role("dialog", name="Delete this memo?")
-    expect(dialog).to_contain_text("“A title” and its audio go for good.")
+    expect(dialog).to_contain_text("“A title” and its audio are deleted for good")
     assert axe_findings(page) == []
     page.keyboard.press("Escape")
     expect(memo.get_by_role("button", name="Delete")).to_be_focused()

@@ -64,7 +64,7 @@ export const MEMO_SAID = {
   moreMemos: "Show older memos",
   moreLoading: "Loading…",
   emptyTitle: "No memos yet",
-  emptyText: "Write a text above, choose a voice, and press “Say it”. The memo appears here, with its audio.",
+  emptyText: "Write a text under “Say something”, choose a voice, and press “Say it”. The memo appears here, with its audio.",
   emptyVoice: (name) => `No memos with ${name}'s voice`,
   emptyVoiceText: "Choose another voice above, or all voices.",
 
@@ -93,7 +93,7 @@ export const MEMO_SAID = {
   noTitle: "The title is removed.",
   delete: "Delete",
   deleteTitle: "Delete this memo?",
-  deleteText: (name) => `“${name}” and its audio go for good. Who has the link to the audio cannot hear it any more. What it counted towards your limit stays.`,
+  deleteText: (name) => `“${name}” and its audio are deleted for good, and links to the audio stop working. It still counts towards your limit.`,
   deleting: "Deleting…",
   deleted: (name) => `“${name}” is deleted.`,
 };

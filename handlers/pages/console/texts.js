@@ -35,7 +35,7 @@ export const FAILED = {
   unavailable: "The service is having trouble right now. Nothing is lost: try again in a minute.",
   unavailableFor: (seconds) => `The service is having trouble right now. Nothing is lost: try again ${wait(seconds)}.`,
   daily: (limit, at) => `Today's limit of ${counted(limit, "memo")} is reached. It starts over at ${clock(at)} (midnight UTC).`,
-  monthly: (limit, at) => `This month's limit of ${counted(limit, "memo")} is reached. It starts over on ${dateTime(at)} (UTC's first day of the month).`,
+  monthly: (limit, at) => `This month's limit of ${counted(limit, "memo")} is reached. It starts over on ${dateTime(at)} (the first of the month, midnight UTC).`,
   attempts: (seconds) => `Too many attempts. Try again ${wait(seconds)}.`,
   attemptsPlain: "Too many attempts. Try again later.",
 };
