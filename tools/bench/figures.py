@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from shared.core.clock import to_the_millisecond, utc_now
 from shared.core.ids import Ids
-from shared.core.request import REQUEST_S, ends_at
+from shared.core.request import REQUEST_S, ends_at, time_left_s
 from shared.micro import MicroClient
 from shared.speech.voices import VOICES
 from shared.stores.micro.store import MicroStore
@@ -48,16 +48,19 @@ def main() -> None:
     parser.add_argument("--server-dir", help="a checkout of HYPR Micro (default: a stand-in)")
     parser.add_argument("--memos", type=int, default=MEMOS, help="default: %(default)s")
     parser.add_argument("--days", type=int, default=DAYS, help="over which they are spread (default: %(default)s)")
+    parser.add_argument(
+        "--request-s", type=float, default=REQUEST_S, help="seconds that a call has (default: %(default)s)"
+    )
     parser.add_argument("--ask", nargs=3, metavar=("WHAT", "URL", "OWNER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
         what, url, owner = options.ask
-        told = asyncio.run(_first_figures(url, owner) if what == "figures" else _parsed(url, owner))
+        told = asyncio.run(_first_figures(url, owner, options.request_s) if what == "figures" else _parsed(url, owner))
         print(json.dumps(told | {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
         return
     with _server(checkout(parser, options) if options.server_dir else None) as url:
         owner = asyncio.run(_fill(url, options.memos, options.days))
-        floor, first, again = (_asked(what, url, owner) for what in ("json", "figures", "figures"))
+        floor, first, again = (_asked(what, url, owner, options.request_s) for what in ("json", "figures", "figures"))
     assert first["memos"] == again["memos"] == floor["memos"] == options.memos, (first, again, floor)
     print(f"{options.memos:,} memos of {options.days} days\n")
     print("| what | calls | requests | wall | CPU | x floor | memory peak |\n|---|---|---|---|---|---|---|")
@@ -79,22 +82,24 @@ def _server(directory: Path | None) -> Iterator[str]:
         yield server.url
 
 
-def _asked(what: str, url: str, owner: str) -> dict[str, Any]:
+def _asked(what: str, url: str, owner: str, request_s: float) -> dict[str, Any]:
     """What a process of its own tells: this one's memory is that of filling."""
-    command = [sys.executable, "-m", "tools.bench.figures", "--ask", what, url, owner]
-    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, "-m", "tools.bench.figures", "--request-s", f"{request_s}"]
+    command += ["--ask", what, url, owner]
+    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return told
 
 
-async def _first_figures(url: str, owner: str) -> dict[str, Any]:
+async def _first_figures(url: str, owner: str, request_s: float) -> dict[str, Any]:
     """Ask for all time until it is answered."""
     async with _measured(url) as (client, recorder):
-        store, began, cpu_began, calls = MicroStore(client), time.perf_counter(), time.process_time(), 0
+        store, calls = MicroStore(client, time_left_s=time_left_s), 0
+        began, cpu_began = time.perf_counter(), time.process_time()
         history = History(logs=UsageLogs(store), rollups=Rollups(store), clock=utc_now)
         with recorder.measure() as cost:
             while calls < MOST_CALLS:
                 calls += 1
-                ends_at.set(time.monotonic() + REQUEST_S)
+                ends_at.set(time.monotonic() + request_s)
                 try:
                     memos = (await history.all_time(owner)).total.total.calls
                 except StoreUnavailable as exc:
