@@ -20,7 +20,6 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from handlers.models.openapi import errors
 from handlers.pages.modules import joined
 from shared.web.auth import RequestServices
-from shared.web.etags import etag_of, is_known
 
 routes = APIRouter(tags=["usage"])
 
@@ -51,37 +50,22 @@ class WebPage:
     policy: str
     """Its Content-Security-Policy, but for where sound may come from, which is a deployment's."""
 
-    etag: str
-    compressed_etag: str
-    """A strong tag names bytes, so each form has one."""
-
 
 _PAGE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = errors() | {
     200: {"description": "The page", "content": {HTMLResponse.media_type: {}}},
-    304: {"description": "The client has it already"},
 }
 _REDIRECTION: Final[dict[int | str, dict[str, Any]]] = errors() | {307: {"description": "To the console"}}
 
-Known = Annotated[str | None, Header(alias="If-None-Match")]
 Accepted = Annotated[str | None, Header(alias="Accept-Encoding")]
 
 
 @routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
-async def get_console(services: RequestServices, known: Known = None, accepted: Accepted = None) -> Response:
+async def get_console(services: RequestServices, accepted: Accepted = None) -> Response:
     """Serve the console, where an owner signs up, makes memos and keys, sees usage, pays, and closes the account."""
     heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
     page = web_page()
-    compressed = takes_gzip(accepted)
-    etag = page.compressed_etag if compressed else page.etag
-    headers = {
-        "etag": etag,
-        "vary": "Accept-Encoding",
-        "cache-control": "no-cache",
-        "content-security-policy": f"{page.policy}; media-src {heard}",
-    }
-    if is_known(etag, known):
-        return HTMLResponse(status_code=304, headers=headers)
-    if compressed:
+    headers = {"vary": "Accept-Encoding", "content-security-policy": f"{page.policy}; media-src {heard}"}
+    if takes_gzip(accepted):
         return HTMLResponse(page.compressed, headers=headers | {"content-encoding": "gzip"})
     return HTMLResponse(page.html, headers=headers)
 
@@ -136,13 +120,10 @@ def web_page() -> WebPage:
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
-    etag = etag_of(html)
     return WebPage(
         html=html.encode(),
-        compressed=gzip.compress(html.encode(), mtime=0),  # one moment for all, or containers' tags would differ
+        compressed=gzip.compress(html.encode()),
         policy="; ".join(f"{name} {sources}" for name, sources in policy.items()),
-        etag=etag,
-        compressed_etag=f'{etag[:-1]}-gzip"',
     )
 
 

@@ -379,7 +379,7 @@ def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -
     for path in ("/api/v1/auth/me", "/api/keys", "/api/v1/memos", "/api/v1/usage", "/api/v1/dashboard/account"):
         assert world.get(path, token=account.session).headers["cache-control"] == "no-store"
     assert "max-age=31536000" in world.get("/audio/simulated-1.mp3").headers["cache-control"]
-    assert world.get("/app").headers["cache-control"] == "no-cache"
+    assert world.get("/app").headers["cache-control"] == "no-store"
 
 
 def test_answers_have_hsts_in_production(new_world: NewWorld) -> None:
