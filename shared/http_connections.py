@@ -24,8 +24,8 @@ def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
     """Open a client for a provider: one per container and event loop, closed by its owner.
 
     It serves the server at this URL: for one without TLS it reads no certificates, and trusts none. It sends at most
-    `connections` requests at once. It opens no connection
-    before the first request, follows no redirects, and uses no proxy that the environment names.
+    `connections` requests at once, opens no connection before the first request, follows no redirects, and uses no
+    proxy that the environment names.
     """
     tls = tls_context(url)
     limits = httpx.Limits(

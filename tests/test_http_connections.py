@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -109,20 +110,10 @@ async def test_pool_is_replaced_once_when_the_clock_is_set_back() -> None:
         assert (old.sent, new.sent) == (1, 3)
 
 
-async def test_pool_is_replaced_after_a_failure() -> None:
-    """After a failure the next request gets a new connection."""
-    old, new = Pool(httpx.ReadError("reset")), Pool()
-    pools = Pools(old, new)
-    async with pools.http as http:
-        with pytest.raises(httpx.ReadError):
-            await http.get("http://micro/")
-        await http.get("http://micro/")
-        assert (old.closed, new.sent) == (True, 1)
-
-
-async def test_pool_is_replaced_when_an_answer_breaks_off() -> None:
-    """An answer that breaks off causes a new pool as well."""
-    old, new = Pool(breaks=True), Pool()
+@pytest.mark.parametrize("failing", [{"failure": httpx.ReadError("reset")}, {"breaks": True}])
+async def test_pool_is_replaced_after_a_failure(failing: dict[str, Any]) -> None:
+    """After a failure the next request gets a new connection, also when it was the answer that broke off."""
+    old, new = Pool(**failing), Pool()
     pools = Pools(old, new)
     async with pools.http as http:
         with pytest.raises(httpx.ReadError):
@@ -201,6 +192,7 @@ except Unreachable:
 """
 PARAMETERS_BY_HTTP = """
 import sys
+from typing import Any
 from shared.core.parameters import with_secrets
 from shared.core.settings import SettingsError
 env = {"SESSION_SECRET_PARAMETER": "/a", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a"}

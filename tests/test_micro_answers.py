@@ -128,7 +128,7 @@ async def test_answer_is_read_however_it_is_split(sent: bytes, body: bytes, size
 
 @pytest.mark.parametrize(("script", "body"), [row[1:] for row in ENDING], ids=[row[0] for row in ENDING])
 async def test_answer_that_ends_its_connection_is_whole(script: Script, body: bytes) -> None:
-    """An answer may end with its connection, or be followed by what nobody asked for: the next has a new connection."""
+    """An answer may end with its connection, or be followed by other bytes: the next has a new connection."""
     async with raw_server(script, [answer(b"next")]) as server, MicroConnections(server.url) as wire:
         assert (await ask(wire)).content == body
         assert (await ask(wire)).content == b"next"

@@ -1,4 +1,4 @@
-"""Refused requests leave no rows: else whoever has spent a limit could fill the store for nothing."""
+"""Refused requests leave no rows: otherwise an owner with a spent limit could fill the store for nothing."""
 
 from collections.abc import Callable
 from functools import partial
@@ -72,7 +72,7 @@ def test_invalid_request_is_told_so_when_the_limit_is_spent(world: World, ada: A
 
 
 @pytest.mark.parametrize("ask", [keyed, spoken], ids=["keyed memo", "speech"])
-def test_texts_that_nobody_can_say_leave_no_row(world: World, ada: Account, ask: Callable[..., Answer]) -> None:
+def test_unsayable_texts_leave_no_row(world: World, ada: Account, ask: Callable[..., Answer]) -> None:
     """A request that is not valid writes nothing."""
     assert {ask(world, ada.key, number, text=UNSAYABLE).status for number in range(10)} == {400}
     assert rows(world, IDEMPOTENCY_KEYS, ada.key_id) == 0
