@@ -204,6 +204,14 @@ def test_what_was_interrupted_goes_on_after_its_last_page(dynamodb: Ends) -> Non
     assert dynamodb.copy()[0] == 0
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell starts what is to run in its background with SIGINT ignored: these tests must pass there, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupting() -> datetime:
     signal.raise_signal(signal.SIGINT)
     return NOON
