@@ -16,7 +16,7 @@ MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
 
 .DEFAULT_GOAL := help
-.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-figures bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
+.PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-figures bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-clients test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -125,6 +125,9 @@ test-sdk: $(READY) ## Run the tests of DynamoDB on the wire on the oldest and th
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --target .local/sdk/newest --upgrade boto3
 	PYTHONPATH=.local/sdk/oldest $(PY) -m pytest -m '' tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
 	PYTHONPATH=.local/sdk/newest $(PY) -m pytest -m '' tests/stores/dynamo/test_wire.py tests/test_aws_connections.py
+
+test-clients: $(READY) ## Call `make run` by the predecessor's published SDKs; SDK_CHECKOUT names their folder, MICRO_CHECKOUT as above
+	@$(PY) -m tests.live.clients
 
 test-s3: $(READY) ## Show audio in S3 on ministack, which checks signatures and their ends; it is fetched into .local
 	@$(PY) -m tests.engines.s3

@@ -1,0 +1,1 @@
+"""The published SDKs of the predecessor, unmodified, against `make run`."""
