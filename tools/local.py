@@ -62,6 +62,9 @@ MEMORY_FILE: Final = ".local/memory.json"
 SPEAKING: Final = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": ".local/audio"}
 """Our own voices, which need no key and no network, unless the environment chooses others."""
 
+QUIET: Final = {"LOG_LEVEL": "WARNING"}
+"""An invocation prints its answer, and no line for each request, unless the environment says otherwise."""
+
 DOCS_POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
@@ -191,7 +194,7 @@ async def _go_on(services: Services) -> None:
 
 
 def _invoke(options: argparse.Namespace) -> int:
-    environ = {"IS_LOCAL": "true"} | _speaking(_environment())
+    environ = QUIET | {"IS_LOCAL": "true"} | _speaking(_environment())
     if chosen_store(environ) is StoreChoice.MEMORY:
         environ.setdefault("AGENT_TALK_MEMORY_FILE", MEMORY_FILE)
     try:

@@ -44,9 +44,12 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 @pytest.mark.thorough
 def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
+    """It prints its answer and nothing else."""
     rows = tmp_path / "rows.json"
     signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
-    logged_in = answer(invoke("users", str(EVENTS / "login.json"), memory_file=rows))
+    second = invoke("users", str(EVENTS / "login.json"), memory_file=rows)
+    logged_in = answer(second)
+    assert second.stderr == ""
     assert (signed_up["statusCode"], logged_in["statusCode"]) == (201, 200)
     assert json.loads(logged_in["body"])["user"] == json.loads(signed_up["body"])["user"]
 
