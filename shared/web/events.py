@@ -97,7 +97,8 @@ def _root_of(event: dict[str, Any], path: str) -> str | None:
     """
     route = _route_of(event)
     if route is not None:
-        root = path[: -len(route)] if path.endswith(route) else ""
+        whole = f"{path}/" if route == "/" and not path.endswith("/") else path
+        root = whole[: -len(route)] if whole.endswith(route) else ""
         return root if root.strip("/") and not root.endswith("/") else None
     stage = f"/{event.get('requestContext', {}).get('stage') or '$default'}"
     named = event.get("version") in ("1.0", "2.0") and stage != "/$default"

@@ -12,6 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
+from starlette.responses import RedirectResponse
+
 from shared.core.errors import AgentTalkError, InternalError, PayloadTooLarge, ValidationFailed
 from shared.core.request import REQUEST_S, ends_at, request_id
 from shared.observability import request_stats, trace
@@ -163,7 +165,7 @@ class RequestMiddleware:
 
 
 class AdmissionMiddleware:
-    """Admits a request if `ready` does not raise and its body has at most 1 MiB.
+    """Admits a request if `ready` does not raise and its body has at most 1 MiB. A stage's root gets its last slash.
 
     The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
     always could omit that; an absent one counts as an empty object, so that the error names its missing fields.
@@ -176,6 +178,9 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["path"] == scope.get("root_path"):  # `/prod`, from which the page's relative links would lose `prod`
+            await RedirectResponse(f"{scope['path'].rpartition('/')[2]}/")(scope, receive, send)
             return
         try:
             await self._ready()

@@ -89,6 +89,23 @@ def test_payload_1_on_a_named_stage_is_served(world: World, path: str, stage: st
 
 
 @pytest.mark.parametrize(
+    ("build", "stage", "also"),
+    [
+        (http_event, "dev", {}),
+        (http_event, "dev", {"routeKey": "ANY /"}),
+        (http_event, "$default", {"routeKey": "GET /"}),
+        (rest_event, "dev", PAYLOAD_1),
+        (rest_event, "$default", {"resource": "/"}),
+    ],
+)
+def test_root_of_a_stage_leads_to_the_console(world: World, build: Any, stage: str, also: Event) -> None:
+    """Also without its last slash, by way of it, so that `app` is found below the stage."""
+    for path, location in (("/dev", "dev/"), ("/dev/", "app")):
+        answer = world.handle("usage", build("GET", path, stage=stage) | also)
+        assert (answer.status, answer.headers["location"]) == (307, location)
+
+
+@pytest.mark.parametrize(
     "event",
     [
         rest_event("GET", f"/dev{VOICES}"),

@@ -292,7 +292,7 @@ def test_unknown_route_is_404_in_every_function(world: World, function: str) -> 
         ("$default", "/api/v1/voices", 200),
         ("dev", "/dev/api/v1/voices", 200),
         ("api", "/api/api/v1/voices", 200),
-        ("dev", "/dev", 404),
+        ("dev", "/dev", 307),
         ("dev", "/development/api/v1/voices", 404),
         ("api", "/apiary/api/v1/voices", 404),
         ("$default", "/dev/api/v1/voices", 404),
