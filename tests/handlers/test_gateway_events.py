@@ -1,10 +1,13 @@
 """Events as API Gateway sends them behind proxies, custom domains, base paths and named stages."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.events import Event, http_event, rest_event
+from tests.handlers.test_any_event import ROUTES
 from tests.handlers.world import Account, World
 
 ME = "/api/v1/auth/me"
@@ -41,6 +44,22 @@ def test_origin_is_own_when_host_is_an_ipv6_address(world: World, ada: Account) 
     assert answer.status == 200
 
 
+GATEWAYS: dict[str, Callable[..., Event]] = {
+    "REST API": rest_event,
+    "REST API behind a base path": lambda method, path, **how: (
+        rest_event(method, f"/v1x{path}", **how)
+        | {"resource": "/{proxy+}", "pathParameters": {"proxy": path.lstrip("/")}}
+    ),
+    "HTTP API on a stage": lambda method, path, **how: http_event(method, f"/dev{path}", stage="dev", **how),
+    "HTTP API on a stage in payload 1.0": lambda method, path, **how: (
+        rest_event(method, f"/dev{path}", stage="dev", **how) | PAYLOAD_1
+    ),
+    "HTTP API behind a base path": lambda method, path, **how: (
+        http_event(method, f"/v1x{path}", **how) | {"routeKey": f"ANY {path}"}
+    ),
+}
+
+
 def behind(base: str, path: str, *, route: str = "/{proxy+}", **parameters: str) -> Event:
     """A REST API's event through a custom domain whose base path is not the stage."""
     return rest_event("GET", base + path) | {
@@ -70,6 +89,26 @@ def test_http_event_behind_a_base_path_is_served(world: World) -> None:
         "pathParameters": {"file": "simulated-1.mp3"},
     }
     assert world.handle("memos", event).status == 200
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_each_route_answers_alike_through_any_gateway(world: World, ada: Account, gateway: str) -> None:
+    """Whatever precedes the route in the path. Reads have a session; the rest is refused, or needs none."""
+    ids = {
+        "memo_id": world.memo(ada.key)["id"],
+        "key_id": ada.key_id,
+        "user_id": ada.id,
+        "tier": "pro",
+        "sample": "sam.mp3",
+    }
+    for function, method, route in ROUTES:
+        path = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], "simulated-9.mp3"), route)
+        how = {"headers": {"authorization": f"Bearer {ada.session}"} if method == "GET" else {}}
+        expected = world.handle(function, http_event(method, path, **how))
+        answer = world.handle(function, GATEWAYS[gateway](method, path, **how))
+        seen, wanted = ((each.status, each.error if each.status >= 400 else {}) for each in (answer, expected))
+        assert seen == wanted, (method, route)
+        assert answer.headers.get("location") == expected.headers.get("location"), (method, route)
 
 
 @pytest.mark.parametrize(
