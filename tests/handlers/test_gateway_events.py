@@ -103,7 +103,7 @@ def test_each_route_answers_alike_through_any_gateway(world: World, ada: Account
     }
     for function, method, route in ROUTES:
         path = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], "simulated-9.mp3"), route)
-        how = {"headers": {"authorization": f"Bearer {ada.session}"} if method == "GET" else {}}
+        how: dict[str, Any] = {"headers": {"authorization": f"Bearer {ada.session}"} if method == "GET" else {}}
         expected = world.handle(function, http_event(method, path, **how))
         answer = world.handle(function, GATEWAYS[gateway](method, path, **how))
         seen, wanted = ((each.status, each.error if each.status >= 400 else {}) for each in (answer, expected))
