@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from handlers.models.base import Answer, Body, Success, example
@@ -40,12 +41,28 @@ room for half a million, which would take a function's memory and time."""
 Most = Annotated[int, Field(ge=1, le=STEP)] | None
 
 
+LIMITS: Final = [to_camel(limit) for limit in KeyLimit]
+
+
 class GivenLimits(Body):
-    """Limits of the key's own; null: none."""
+    """Limits of the key's own; null: none.
+
+    Unlike elsewhere an unknown name is refused: a misspelt limit would leave the key without one.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     memos_per_day: Most = None
     characters_per_day: Most = None
     characters_per_month: Most = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, given: object) -> object:
+        if isinstance(given, dict) and not given.keys() <= set(LIMITS):
+            said = f"may have only {', '.join(LIMITS)}"
+            raise PydanticCustomError("VALIDATION_ERROR", said, {"validOptions": LIMITS})
+        return given
 
     def given(self) -> Mapping[KeyLimit, int | None]:
         """Return the limits that were given, those of null included."""
