@@ -147,6 +147,25 @@ def test_list_memos_filters(world: World, ada: Account) -> None:
         assert call(world, ada.key, "list_memos", **asked).structured_content == by_http, asked
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [("voice", "adam", "bella"), ("from", "2026-03-01", "2026-03-02"), ("to", "2026-03-03", "2026-04-01")],
+)
+def test_list_memos_binds_its_cursor(
+    world: World, ada: Account, bob: Account, name: str, value: str, other: str
+) -> None:
+    """To each filter and to the owner: left out, changed, emptied or another's, it is refused by name."""
+    for account in (ada, ada, bob, bob):
+        world.memo(account.key, voice="adam")
+    page = call(world, ada.key, "list_memos", limit=1, **{name: value}).structured_content
+    assert page is not None
+    at = {"limit": 1, "cursor": page["nextCursor"]}
+    assert not call(world, ada.key, "list_memos", **at, **{name: value}).is_error
+    for key, filters in ((ada.key, {}), (ada.key, {name: other}), (ada.key, {name: ""}), (bob.key, {name: value})):
+        refused = call(world, key, "list_memos", **at, **filters)
+        assert (error_of(refused), "cursor" in text_of(refused)) == ("VALIDATION_ERROR", True), filters
+
+
 def test_a_foreign_memo_is_absent(world: World, ada: Account, bob: Account) -> None:
     """Another owner's memo answers as an absent one, byte for byte."""
     memo_id = world.memo(ada.key)["id"]

@@ -312,6 +312,20 @@ async def test_history_sums_hours_of_a_busy_day_until_its_end() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("logs", "summed"), [(1000, []), (1001, [(3, 7)])])
+async def test_history_sums_hours_beyond_a_thousand_logs(logs: int, summed: list[tuple[int, int]]) -> None:
+    """By default. Until then an answer reads all logs of the day; from then on those since the last finished hour."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 3, 7, 59, tzinfo=UTC)))
+    for _ in range(logs):
+        await owner.log(MEMO)
+    owner.clock.advance(timedelta(minutes=15))
+    for _ in range(2):
+        assert (await owner.history.all_time(owner.id)).total.total.calls == logs
+        documents = await owner.rollups.days(owner.id, date(2025, 12, 3))
+        assert [(document.day.day, document.hour) for document in documents] == summed
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("days", [3, 100, 500])
 @pytest.mark.thorough
 async def test_an_answer_costs_the_same_after_any_history(days: int) -> None:
