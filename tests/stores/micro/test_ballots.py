@@ -5,16 +5,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shared.core.concurrency import gather_settled
-from shared.stores.micro.ballots import STALE_S
+from shared.stores.micro.ballots import STALE_S, SWEEPING_S
 from shared.stores.micro.store import MicroStore
-from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable
-from tests.fakes.micro_store_world import CHANGING, micro_store_world
-from tests.fakes.standin_network import LOST, always, nth, slow
+from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable, Table
+from tests.fakes.micro_store_world import CHANGING, FACTS, micro_store_world
+from tests.fakes.standin_network import FAILED, HANGS, LOST, REFUSED, Fault, always, nth, slow
 from tests.fakes.standin_steps import AtOnce, Moment, Step
 
 pytestmark = pytest.mark.anyio
 
 ROW = Key("p", "row")
+INCREMENT = "POST /api/cache/:key/increment"
 
 
 class Meanwhile(AtOnce):
@@ -85,7 +86,7 @@ async def test_update_gives_up_when_it_may_have_left_the_trail() -> None:
 
 async def test_update_sees_an_extension_set_during_the_last_one() -> None:
     """An update sees an extension that this store set during the update before."""
-    meanwhile = Meanwhile("c1", "POST /api/cache/:key/increment", 1)
+    meanwhile = Meanwhile("c1", INCREMENT, 1)
     async with micro_store_world(schedule=meanwhile) as world:
         container = await world.container()
         await container.store.claim(CHANGING, ROW, {"log": []})
@@ -117,3 +118,51 @@ async def test_update_succeeds_when_answers_take_over_a_second() -> None:
         await store.claim(CHANGING, ROW, {"log": []})
         container.clock.advance(2)
         assert (await store.update(CHANGING, ROW, appended("one"))).after == {"log": ["one"]}
+
+
+async def test_get_answers_what_is_decided_when_a_draft_stays() -> None:
+    """A draft of a dead writer that cannot be finished now hides nothing: what was decided before it counts."""
+    async with micro_store_world() as world:
+        container = await world.container()
+        await container.store.claim(CHANGING, ROW, {"log": []})
+        draft = {"final": False, "doc": '{"log":["late"]}', "at": "0" * 32, "trail": [1, 2]}
+        await container.client.create("users", "rows!p!row!v000000000002", draft)
+        container.network.faults = lambda seen: REFUSED if seen.route == INCREMENT else None
+        assert await container.store.get(CHANGING, ROW) == {"log": []}
+
+
+async def test_update_builds_on_no_row_that_was_taken_back() -> None:
+    """A row that this store read and then took back is absent for its next change."""
+    async with micro_store_world() as world:
+        store = (await world.container()).store
+        await store.add(CHANGING, ROW, {"log": ["taken back"]})
+        await store.get(CHANGING, ROW)
+        await store.take_back(CHANGING, ROW)
+        assert (await store.update(CHANGING, ROW, appended("new"))).after == {"log": ["new"]}
+
+
+@pytest.mark.parametrize("table", [FACTS, CHANGING])
+async def test_extension_of_an_absent_row_is_not_the_next_ones(table: Table) -> None:
+    """What is extended before its row exists changes nothing, also once this store has added the row."""
+    async with micro_store_world() as world:
+        one, other = await world.container(), await world.container()
+        await one.store.extend(table, ROW, "revoked_at", "now")
+        await one.store.add(table, ROW, {"a": 1})
+        for container in (one, other):
+            assert await container.store.get(table, ROW) == {"a": 1}
+            assert [row.document for row in (await container.store.page(table, "p")).rows] == [{"a": 1}]
+
+
+@pytest.mark.parametrize("fault", [HANGS, FAILED, REFUSED], ids=["hangs", "fails", "is refused"])
+async def test_sweeping_holds_no_change(fault: Fault) -> None:
+    """Deleting what a change replaced may fail, and takes a second of the next change at most."""
+    async with micro_store_world() as world:
+        container = await world.container()
+        for token in ("one", "two"):
+            await container.store.update(CHANGING, ROW, appended(token))
+        container.network.faults = lambda seen: fault if seen.method == "DELETE" else None
+        began = container.clock.monotonic()
+        assert (await container.store.update(CHANGING, ROW, appended("three"))).after == {
+            "log": ["one", "two", "three"]
+        }
+        assert container.clock.monotonic() - began <= SWEEPING_S
