@@ -1,8 +1,11 @@
 """The store on DynamoDB keeps the port's contract, and each verb costs what it may."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain, repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -531,6 +534,27 @@ async def test_scan_ends_a_page_when_it_finds_nothing_for_long(container: Contai
     assert pages == 2
 
 
+async def test_update_whose_turn_comes_too_late_is_an_outage(world: DynamoWorld) -> None:
+    """An update that waits for another one of its process ends by its own time, and changes nothing."""
+    left = iter([5.0, 0.01, 5.0])
+    container = world.container(time_left_s=lambda: next(left))
+    loop, begun, released = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def held() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        released.wait(10)
+
+    container.wire.before = held
+    first = asyncio.create_task(container.store.update(CHANGING, C, counted))
+    await begun.wait()
+    with pytest.raises(StoreUnavailable, match="took all the time"):
+        await asyncio.wait_for(container.store.update(CHANGING, C, counted), 5)
+    released.set()
+    await first
+    assert await container.store.get(CHANGING, C) == {"n": 0}
+    await container.dynamo.aclose()
+
+
 # verify
 
 
@@ -557,6 +581,37 @@ async def test_verify_creates_no_table_in_production(client: "DynamoDBClient") -
     with pytest.raises(StoreNotReady, match="infrastructure creates it"):
         await container.store.verify(TABLES)
     await container.dynamo.aclose()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "looks"),
+    [(["ACTIVE"], 1), (["UPDATING"], 1), (["CREATING", "CREATING", "ACTIVE"], 3), (["CREATING", "UPDATING"], 2)],
+)
+async def test_verify_waits_for_a_table_that_is_created(world: DynamoWorld, statuses: list[str], looks: int) -> None:
+    """Another container, or infrastructure, creates it just now. One that is being changed can be used."""
+    container = world.container()
+    container.wire.answers["describe_table"] = described_as(world, statuses)
+    await container.store.verify(TABLES)
+    assert [operation for operation, _ in container.wire.calls].count("describe_table") == looks
+    await container.dynamo.aclose()
+
+
+@pytest.mark.parametrize("statuses", [["DELETING"], ["CREATING", "DELETING"], ["ARCHIVED"]])
+async def test_verify_waits_for_no_table_that_ends(world: DynamoWorld, statuses: list[str]) -> None:
+    """A table that is being deleted is an outage at once, which says so."""
+    container = world.container(creates_table=True)
+    container.wire.answers["describe_table"] = described_as(world, statuses)
+    with pytest.raises(StoreUnavailable, match=f"is {statuses[-1]}"):
+        await container.store.verify(TABLES)
+    assert container.time.slept == []
+    await container.dynamo.aclose()
+
+
+def described_as(world: DynamoWorld, statuses: Sequence[str]) -> Callable[[], Any]:
+    """Answers of describe_table, in which the table has one of these statuses after the other, and keeps the last."""
+    table = world.client.describe_table(TableName=world.table)["Table"]
+    following = chain(statuses, repeat(statuses[-1]))
+    return lambda: {"Table": {**table, "TableStatus": next(following)}}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Rows that change, when others write beside them or wait for them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -166,3 +167,24 @@ async def test_sweeping_holds_no_change(fault: Fault) -> None:
             "log": ["one", "two", "three"]
         }
         assert container.clock.monotonic() - began <= SWEEPING_S
+
+
+async def test_update_whose_turn_comes_too_late_is_an_outage() -> None:
+    """An update that waits for another one of its process ends by its own time, and changes nothing."""
+    meanwhile = Meanwhile("c1", INCREMENT, 1)
+    async with micro_store_world(schedule=meanwhile) as world:
+        container = await world.container()
+        left = iter([8.0, 0.01, 8.0])
+        store = MicroStore(container.client, sleep=container.clock.sleep, time_left_s=lambda: next(left))
+
+        late = list[object]()
+
+        async def too_late() -> None:
+            update = asyncio.wait_for(store.update(CHANGING, ROW, appended("late")), 5)
+            late.extend(await asyncio.gather(update, return_exceptions=True))
+
+        meanwhile.first = too_late
+        await store.update(CHANGING, ROW, appended("one"))
+        assert isinstance(late[0], StoreUnavailable)
+        assert "took all the time" in str(late[0])
+        assert await store.get(CHANGING, ROW) == {"log": ["one"]}
