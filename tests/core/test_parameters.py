@@ -269,6 +269,23 @@ def test_with_secrets_asks_over_http(store: Store, served: str) -> None:
         with_secrets(env)
 
 
+def test_with_secrets_asks_no_proxy(store: Store, served: str) -> None:
+    """A proxy that the environment names would see the secrets: the endpoint itself is asked."""
+    script = (
+        "import json, sys; from shared.core.parameters import with_secrets as read; print(read(json.load(sys.stdin)))"
+    )
+    ran = subprocess.run(  # noqa: S603 ours
+        [sys.executable, "-c", script],
+        input=json.dumps(ENV | {"AWS_ENDPOINT_URL": served}),
+        env={"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert SECRET in ran.stdout, ran.stderr
+    assert len(store.asked) == 1
+
+
 @pytest.mark.parametrize("status", [200, 500])
 def test_with_secrets_retries_a_cut_answer(store: Store, served: str, status: int) -> None:
     """And reports it if it stays so."""

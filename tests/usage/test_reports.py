@@ -1,15 +1,18 @@
 """What figures say: shares that add up, and weeks and months across the borders of years."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.clock import DAY
+from shared.stores.memory.store import MemoryStore
 from shared.usage.counts import Counts, Group, GroupBy, GroupedCounts, packed, unpacked
-from shared.usage.reports import Bucket, shares, week_name
-from tests.support import NOON, repeatable
+from shared.usage.reports import Bucket, Usage, UsageReports, shares, week_name
+from tests.fakes.usage_world import ERROR, Owner
+from tests.support import NOON, FakeClock, repeatable
 
 GROUPS: Final[list[Group]] = [(GroupBy.KEY, "x"), (GroupBy.VOICE, "y"), (GroupBy.ACTION, "z"), (GroupBy.ACTION, "b")]
 NAMES = st.text("abcdef", min_size=1, max_size=3)
@@ -88,3 +91,16 @@ def test_buckets_contain_the_time_asked_for(bucket: Bucket) -> None:
     assert bucket.spanning(aligned, aligned + 3 * bucket.length) == 3
     assert bucket.spanning(aligned + moment, aligned + 3 * bucket.length) == 3
     assert bucket.spanning(aligned, aligned + 3 * bucket.length + moment) == 4
+
+
+@pytest.mark.anyio
+async def test_day_of_failures_only_has_errors_and_no_period() -> None:
+    """It is all errors in the errors' report, and in no day, week or month of usage, before and after it is summed."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))
+    reports, day = UsageReports(owner.history, owner.clock), date(2026, 3, 2)
+    await owner.log(ERROR)
+    for _ in range(2):
+        failed = await reports.errors(owner.id, day, day)
+        assert (failed.requests, failed.errors, failed.rate) == (1, 1, 100.0)
+        assert await reports.usage(owner.id, day, day) == Usage(total=0, daily=[], weekly=[], monthly=[])
+        owner.clock.advance(2 * DAY)
