@@ -76,6 +76,9 @@ TEXTS: Final = frozenset(
 NUMBERS: Final = frozenset({"limit", "provided", "maxLength", "used"})
 LISTS: Final = frozenset({"validOptions", "availableVoices"})
 
+SAID: Final = frozenset({"text", "input"})
+"""Fields whose greatest length is called `limit`, which published clients read."""
+
 WITH_RETRY: Final = frozenset({*("DAILY_LIMIT_EXCEEDED", "MONTHLY_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED")}) | {
     *("AUDIO_NOT_READY", "SERVICE_UNAVAILABLE")
 }
@@ -100,6 +103,7 @@ def check_error(status: int, headers: Mapping[str, str], error: Any) -> None:
         assert details["used"] <= details["limit"], error
     if "provided" in details:
         assert ("limit" in details) != ("maxLength" in details), error
+        assert "limit" in details or details["field"] not in SAID, error
     retries = code in WITH_RETRY or error["message"] == STILL_RUNNING
     assert retries == ("retry-after" in headers), (code, headers)
     if retries:
