@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 from shared.core.checked_clock import CheckedClock
@@ -53,14 +53,12 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredDocument:
+class StoredDocument(NamedTuple):
     key: str
     value: Json
 
 
-@dataclass(frozen=True, kw_only=True)
-class CounterValue:
+class CounterValue(NamedTuple):
     name: str
     value: int
 
