@@ -175,6 +175,14 @@ def log_in(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
+def stay(page: Page) -> None:
+    """Reload a page that asks first, and stay. Of one that does not ask, the wait for its question fails."""
+    page.once("dialog", lambda question: question.dismiss())
+    with page.expect_event("dialog") as asked:
+        page.evaluate("setTimeout(() => location.reload())")
+    assert asked.value.type == "beforeunload"
+
+
 def axe_findings(page: Page) -> list[str]:
     """What axe-core finds on the page as it is: `color-contrast: .hint`. By the debugger, so no policy is weakened."""
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -6,7 +6,16 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.sites import EMAIL, PASSWORD, Site, axe_findings, log_in, needs_chromium, scrolls_sideways
+from tests.browser.sites import (
+    EMAIL,
+    PASSWORD,
+    Site,
+    axe_findings,
+    log_in,
+    needs_chromium,
+    scrolls_sideways,
+    stay,
+)
 
 pytestmark = needs_chromium
 
@@ -23,13 +32,17 @@ def test_sign_up_shows_the_key_once_and_a_curl_that_runs(page: Page, site: Site)
     page.get_by_role("button", name="Create an account").click()
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     page.get_by_label("E-mail address").fill("ada")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password", exact=True).fill("short")
     page.keyboard.press("Enter")
     expect(page.get_by_label("E-mail address")).to_be_focused()
+    expect(page.get_by_label("Password", exact=True)).to_have_accessible_description(
+        "At least 8 characters. A password has at least 8 characters."
+    )
     expect(page.get_by_label("E-mail address")).to_have_accessible_description(
         "This is not an e-mail address: it looks like name@example.org."
     )
     page.get_by_label("E-mail address").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Your account is ready")
     command = page.get_by_role("group", name="command").inner_text()
@@ -37,7 +50,9 @@ def test_sign_up_shows_the_key_once_and_a_curl_that_runs(page: Page, site: Site)
     assert '"status":"ready"' in made.stdout
     key = page.get_by_role("group", name="Your first API key").inner_text()
     assert key.startswith("at_live_")
+    stay(page)
     page.get_by_role("button", name="I have copied the key").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Memos")
     expect(page.get_by_text(key)).to_have_count(0)
     page.reload()
     expect(page.get_by_text(EMAIL)).to_be_visible()
@@ -118,8 +133,8 @@ def test_forms_help_password_managers_and_screen_readers(page: Page) -> None:
           - button "Log in"
         - paragraph:
           - button "Forgot your password?"
-          - text: New here?
-          - button "Create an account"
+        - paragraph: New here?
+        - button "Create an account"
     """)
     page.get_by_role("button", name="Show password").click()
     expect(page.get_by_label("Password", exact=True)).to_have_attribute("type", "text")

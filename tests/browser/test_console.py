@@ -162,6 +162,32 @@ def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
         assert "Default Key" not in page.content()
 
 
+@on_memory
+def test_page_from_the_browsers_cache_asks_anew(page: Page, site: Site) -> None:
+    """Browsers that keep whole pages show one that was left before a logout: what it showed goes at once.
+
+    Chromium keeps none whose answers say no-store, so the event is made here.
+    """
+    logged_in(page, site)
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_text("Not confirmed")).to_be_visible()
+    end_sessions(page, site)
+    comes_back = "window.dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
+    at_once = "new Promise(done => setTimeout(() => done(document.body.innerText)))"
+    assert EMAIL not in page.evaluate(f"{comes_back}; {at_once}")
+    expect(page.get_by_text("Your session has ended.")).to_be_visible()
+    assert EMAIL not in page.content()
+
+
+@on_memory
+def test_session_is_known_by_its_cookie_alone(page: Page, site: Site) -> None:
+    """Whatever notes the browser keeps: the server marks the page that comes with a session."""
+    logged_in(page, site)
+    page.evaluate("localStorage.clear()")
+    page.goto("/app?view=account")
+    expect(page.get_by_text(EMAIL).first).to_be_visible()
+
+
 def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
     """On arrival in the place of the page, later in the place of the view; an outage never ends a session."""
     logged_in(page, site)

@@ -237,7 +237,7 @@ def test_newcomer_sees_what_to_do_first(page: Page, site: Site) -> None:
     site.sign_up()
     opened(page)
     expect(page.get_by_text("No memos yet")).to_be_visible()
-    expect(page.get_by_role("group", name="Example command")).to_contain_text(f"curl {site.url}/api/v1/memo")
+    expect(page.get_by_role("group", name="command")).to_contain_text(f"curl -s {site.url}/api/v1/memo")
     expect(page.get_by_role("region", name="What was used")).to_have_count(0)
     page.get_by_role("link", name="Make your first memo").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Memos")

@@ -57,8 +57,9 @@ export function MemosView({ route, go, api, tell }) {
       <section class="section" aria-labelledby="list-title">
         <div class="list-head">
           <h2 id="list-title" ref=${heading} tabindex="-1">${MEMO_SAID.listTitle}</h2>
-          <${VoiceFilter} voices=${making.value?.voices ?? []} voice=${route.voice} choose=${(voice) => go({ voice })} />
-          <${Download} api=${api} tell=${tell} />
+          ${(list.memos.length > 0 || route.voice) &&
+          html`<${VoiceFilter} voices=${making.value?.voices ?? []} voice=${route.voice} choose=${(voice) => go({ voice })} />
+            <${Download} api=${api} tell=${tell} />`}
         </div>
         <${Loaded} of=${list.loaded}>
           ${() => html`<${MemoList} list=${list} actions=${actions} voices=${making.value?.voices ?? []} voice=${route.voice} />`}

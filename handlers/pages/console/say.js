@@ -3,7 +3,7 @@
 import { idempotencyKey } from "./api.js";
 import { formerPageKey, isPageKey, keyFailure, makePageKey, secretOf, usableKeys } from "./console-key.js";
 import { Field, Form } from "./parts.js";
-import { html, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
 import { SampleButton } from "./player.js";
 import { MEMO_SAID } from "./texts-memos.js";
 
@@ -24,9 +24,14 @@ export function Say({ api, voices, limits, keys, made }) {
   const keyId = chosen ?? usable[0]?.id ?? (canMakeKey ? PAGE : PASTED);
   const [pasted, setPasted] = useState("");
   const [turn, setTurn] = useState(0);
+  const choices = useRef(null);
   const sent = useRef({ body: "", key: "" });
   const most = limits.charsPerMemo === "unlimited" ? MOST_CHARACTERS : limits.charsPerMemo;
   const voice = voices.find(({ id }) => id === voiceId);
+
+  useEffect(() => {
+    if (keyId === PASTED) choices.current.open = true; // it has a field that must be filled in
+  }, [keyId, turn]);
 
   const check = (values) => ({
     ...(values.text.trim() === "" && { text: MEMO_SAID.noText }),
@@ -66,7 +71,7 @@ export function Say({ api, voices, limits, keys, made }) {
   }
 
   return html`<${Form} class="say" send=${send} check=${check} label=${MEMO_SAID.say} working=${MEMO_SAID.saying}
-      aside=${html`<p class="hint">${costOf(limits, keys, keyId, pasted)}</p>`}>
+      aside=${html`<p class="hint">${costOf(limits, keys, keyId, pasted)} ${keyHint(keyId, keys)}</p>`}>
     <${Field} as="textarea" name="text" label=${MEMO_SAID.text} rows="4" required hint=${MEMO_SAID.textLeft(most - text.length)}
       value=${text} onInput=${(event) => setText(event.target.value)} />
     <div class="say-row">
@@ -75,25 +80,24 @@ export function Say({ api, voices, limits, keys, made }) {
       <//>
       <${SampleButton} voice=${voice} />
     </div>
-    <details key=${turn}>
+    <details key=${turn} ref=${choices}>
       <summary>${MEMO_SAID.more}</summary>
       <div class="say-more">
         <${Field} name="title" label=${MEMO_SAID.memoTitle} maxlength="200" autocomplete="off" />
         <${Field} as="select" name="format" label=${MEMO_SAID.format}>
           ${Object.entries(MEMO_SAID.formats).map(([format, label]) => html`<option value=${format}>${label}</option>`)}
         <//>
+        <${Field} as="select" name="key" label=${MEMO_SAID.key} value=${keyId} onChange=${(event) => setChosen(event.target.value)}>
+          ${usable.map(({ id, name, maskedKey }) => html`<option value=${id} selected=${id === keyId}>${`${name} (${maskedKey})`}</option>`)}
+          ${!usable.some(isPageKey) && html`<option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>`}
+          <option value=${PASTED} selected=${keyId === PASTED}>${MEMO_SAID.otherKey}</option>
+        <//>
+        ${keyId === PASTED &&
+        html`<${Field} name="pasted" type="password" label=${MEMO_SAID.pasted} autocomplete="off" autocapitalize="none" spellcheck="false"
+          hint=${canMakeKey ? MEMO_SAID.pastedHint : `${MEMO_SAID.ringIsFull(limits.maxApiKeys)} ${MEMO_SAID.pastedHint}`}
+          value=${pasted} onInput=${(event) => setPasted(event.target.value)} />`}
       </div>
     </details>
-    <${Field} as="select" name="key" label=${MEMO_SAID.key} hint=${keyHint(keyId, keys)} value=${keyId}
-        onChange=${(event) => setChosen(event.target.value)}>
-      ${usable.map(({ id, name, maskedKey }) => html`<option value=${id} selected=${id === keyId}>${`${name} (${maskedKey})`}</option>`)}
-      ${!usable.some(isPageKey) && html`<option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>`}
-      <option value=${PASTED} selected=${keyId === PASTED}>${MEMO_SAID.otherKey}</option>
-    <//>
-    ${keyId === PASTED &&
-    html`<${Field} name="pasted" type="password" label=${MEMO_SAID.pasted} autocomplete="off" autocapitalize="none" spellcheck="false"
-      hint=${canMakeKey ? MEMO_SAID.pastedHint : `${MEMO_SAID.ringIsFull(limits.maxApiKeys)} ${MEMO_SAID.pastedHint}`}
-      value=${pasted} onInput=${(event) => setPasted(event.target.value)} />`}
   <//>`;
 }
 
@@ -117,13 +121,9 @@ function costOf({ daily, monthly }, keys, keyId, pasted) {
   return `${MEMO_SAID.cost(daily)} ${own}`.trim();
 }
 
-/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo.
-    A limit says when it starts over; a key's own one says that it is the key's. */
+/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo. */
 function told(failure) {
   if (failure.kind === "offline") return Object.assign(failure, { kind: "refused", message: MEMO_SAID.lost });
   if (failure.status === 409 && failure.retryAfter !== null) failure.message = MEMO_SAID.stillRunning(failure.retryAfter);
-  if (failure.kind === "limit" && failure.details.resetAt) {
-    Object.assign(failure, { kind: "refused", code: "", message: MEMO_SAID.limitReached(failure) });
-  }
   return failure;
 }

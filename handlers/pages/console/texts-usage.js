@@ -1,6 +1,6 @@
 // What the overview says. See texts.js: every sentence of the console is in a module of this name.
 
-import { clock, counted, dateTime, number, utcDate, wait } from "./formats.js";
+import { clock, counted, date, dateTime, number, utcDate, wait } from "./formats.js";
 
 const minutesOf = (minutes) => `${DECIMAL.format(minutes)}\u00a0min`;
 const DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
@@ -129,9 +129,10 @@ export const USAGE_SAID = {
   errorsOfAll: "This is for all keys and voices.",
 
   emptyTitle: "No memos yet",
-  emptyText: "Your figures appear here once you have made a memo: on this page, or with an API key.",
+  emptyText: "Your figures appear here once you have made a memo.",
   emptyAction: "Make your first memo",
-  example: "Example command",
+  exampleHint: "Or in a terminal, with your API key in place of",
+  example: "command",
 };
 
 /** `in 5 hours, at midnight UTC (1:00 AM for you)`; for another day than tomorrow with the day. */
@@ -140,7 +141,8 @@ export function resetIn(resetAt, now = Date.now()) {
   const soon = seconds <= 86_400;
   const utc = `${soon ? "" : `on ${utcDate(resetAt)} `}at midnight UTC`;
   const isUtc = new Date(resetAt).getTimezoneOffset() === 0;
-  const own = isUtc ? "" : ` (${(soon ? clock(resetAt) : dateTime(resetAt)).replace(/ (?=[AP]M$)/, "\u00a0")} for you)`;
+  const isSameDay = date(resetAt) === utcDate(resetAt);
+  const own = isUtc ? "" : ` (${(soon || isSameDay ? clock(resetAt) : dateTime(resetAt)).replace(/ (?=[AP]M$)/, "\u00a0")} for you)`;
   return `${wait(seconds)}, ${utc}${own}`;
 }
 
