@@ -3,7 +3,7 @@
 import { idempotencyKey } from "./api.js";
 import { formerPageKey, isPageKey, keyFailure, makePageKey, secretOf, usableKeys } from "./console-key.js";
 import { Field, Form } from "./parts.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useRef, useState } from "./preact.js";
 import { SampleButton } from "./player.js";
 import { MEMO_SAID } from "./texts-memos.js";
 
@@ -24,14 +24,9 @@ export function Say({ api, voices, limits, keys, made }) {
   const keyId = chosen ?? usable[0]?.id ?? (canMakeKey ? PAGE : PASTED);
   const [pasted, setPasted] = useState("");
   const [turn, setTurn] = useState(0);
-  const choices = useRef(null);
   const sent = useRef({ body: "", key: "" });
   const most = limits.charsPerMemo === "unlimited" ? MOST_CHARACTERS : limits.charsPerMemo;
   const voice = voices.find(({ id }) => id === voiceId);
-
-  useEffect(() => {
-    if (keyId === PASTED) choices.current.open = true; // it has a field that must be filled in
-  }, [keyId, turn]);
 
   const check = (values) => ({
     ...(values.text.trim() === "" && { text: MEMO_SAID.noText }),
@@ -80,7 +75,7 @@ export function Say({ api, voices, limits, keys, made }) {
       <//>
       <${SampleButton} voice=${voice} />
     </div>
-    <details key=${turn} ref=${choices}>
+    <details key=${turn}>
       <summary>${MEMO_SAID.more}</summary>
       <div class="say-more">
         <${Field} name="title" label=${MEMO_SAID.memoTitle} maxlength="200" autocomplete="off" />
@@ -92,12 +87,12 @@ export function Say({ api, voices, limits, keys, made }) {
           ${!usable.some(isPageKey) && html`<option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>`}
           <option value=${PASTED} selected=${keyId === PASTED}>${MEMO_SAID.otherKey}</option>
         <//>
-        ${keyId === PASTED &&
-        html`<${Field} name="pasted" type="password" label=${MEMO_SAID.pasted} autocomplete="off" autocapitalize="none" spellcheck="false"
-          hint=${canMakeKey ? MEMO_SAID.pastedHint : `${MEMO_SAID.ringIsFull(limits.maxApiKeys)} ${MEMO_SAID.pastedHint}`}
-          value=${pasted} onInput=${(event) => setPasted(event.target.value)} />`}
       </div>
     </details>
+    ${keyId === PASTED &&
+    html`<${Field} name="pasted" type="password" label=${MEMO_SAID.pasted} autocomplete="off" autocapitalize="none" spellcheck="false"
+      hint=${canMakeKey ? MEMO_SAID.pastedHint : `${MEMO_SAID.ringIsFull(limits.maxApiKeys)} ${MEMO_SAID.pastedHint}`}
+      value=${pasted} onInput=${(event) => setPasted(event.target.value)} />`}
   <//>`;
 }
 

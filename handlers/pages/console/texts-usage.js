@@ -2,7 +2,7 @@
 
 import { clock, counted, date, dateTime, number, utcDate, wait } from "./formats.js";
 
-const minutesOf = (minutes) => `${DECIMAL.format(minutes)}\u00a0min`;
+const minutesOf = (minutes) => (minutes < 1 ? `${DECIMAL.format(minutes * 60)}\u00a0s` : `${DECIMAL.format(minutes)}\u00a0min`);
 const DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const SHARE = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
@@ -37,12 +37,11 @@ export const figure = (value, { compact = false } = {}) => (compact ? COMPACT : 
 export const USAGE_SAID = {
   title: "Overview",
   leftTitle: "What is left",
-  today: "Today",
-  thisMonth: "This month",
+  today: "Memos today",
+  thisMonth: "Memos this month",
   left: ({ limit, remaining }) => (limit === "unlimited" ? "No limit" : `${number(remaining)} of ${number(limit)}`),
-  leftUnit: (remaining) => (remaining === 1 ? "memo\u00a0left" : "memos\u00a0left"),
   used: (used) => `${counted(used, "memo")} made.`,
-  meter: (name) => `${name}: memos made of the limit`,
+  meter: (name) => `${name}: made, of the limit`,
   perMemo: (most) =>
     most === "unlimited" ? "A memo may have any length up to 100,000 characters." : `A memo has at most ${counted(most, "character")}.`,
 
