@@ -56,7 +56,7 @@ def heard(audio: Locator) -> float:
     """Play it to its end; return its seconds."""
     seconds: float = audio.evaluate(
         "async audio => { const end = new Promise((done, fail) => (audio.onended = done, audio.onerror = fail));"
-        " audio.playbackRate = 4; await audio.play(); await end; return audio.duration }"
+        " audio.playbackRate = 16; await audio.play(); await end; return audio.duration }"
     )
     return seconds
 
