@@ -82,7 +82,7 @@ def test_overview_shows_what_is_left_and_what_was_used(page: Page, site: Site) -
     opened(page)
     hours = -(-(24 * 3600 - (site.clock.at - site.clock.at.replace(hour=0, minute=0, second=0)).seconds) // 3600)
     left = page.get_by_role("region", name="What is left")
-    expect(left).to_contain_text("Memos today98 of 100")
+    expect(left).to_contain_text("Memos today98 of 100 left")
     expect(left).to_contain_text(f"2 memos made. Starts over in {hours} hour")
     expect(left).to_contain_text("at midnight UTC (9:00 AM for you).")
     expect(page.get_by_role("main").get_by_role("heading").nth(1)).to_have_text("What is left")

@@ -40,6 +40,7 @@ export const USAGE_SAID = {
   today: "Memos today",
   thisMonth: "Memos this month",
   left: ({ limit, remaining }) => (limit === "unlimited" ? "No limit" : `${number(remaining)} of ${number(limit)}`),
+  leftUnit: "left",
   used: (used) => `${counted(used, "memo")} made.`,
   meter: (name) => `${name}: made, of the limit`,
   perMemo: (most) =>
