@@ -272,6 +272,10 @@ def test_list_goes_on_and_shows_a_voice_alone(page: Page, site: Site, tmp_path: 
     assert page.url.endswith("?view=memos&voice=rachel")
     page.get_by_role("region", name="Your memos").get_by_label("Voice").select_option("Sam")
     expect(page.get_by_text("No memos with Sam's voice")).to_be_visible()
+    page.get_by_role("region", name="Your memos").get_by_label("Voice").focus()
+    page.keyboard.press("Home")
+    expect(memos(page)).to_have_count(20)
+    expect(page.get_by_role("region", name="Your memos").get_by_label("Voice")).to_be_focused()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as CSV").click()
     download.value.save_as(tmp_path / "memos.csv")
