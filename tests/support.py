@@ -72,6 +72,11 @@ class FakeClock:
         self.at += by
 
 
+def one_quickly(first: object, *others: object) -> list[object]:
+    """Return the values of a parameter of which the quick suite takes the first, and the thorough one the others."""
+    return [first, *(pytest.param(other, marks=pytest.mark.thorough) for other in others)]
+
+
 def seeded(seed: int) -> Random:
     return Random(seed)  # noqa: S311 a schedule is to be repeatable, not secret
 

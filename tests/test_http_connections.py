@@ -179,7 +179,8 @@ except httpx.ConnectError:
 """
 MICRO_BY_ITS_CLIENT = """
 import asyncio, sys
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from shared.micro_errors import Unreachable
 async def ask():

@@ -7,7 +7,8 @@ import logging
 import httpx
 import pytest
 
-from shared.micro import CounterValue, Direct, MicroClient, Platform, StoredDocument
+from shared.micro import CounterValue, MicroClient, StoredDocument
+from shared.micro_address import Direct, Platform
 from shared.micro_errors import (
     DatabaseExists,
     DatabasesFull,

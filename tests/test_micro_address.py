@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from shared.micro import Direct, Platform, segment
+from shared.micro_address import Direct, Platform, segment
 from tests.fakes.standin import KEY
 
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from shared.core.settings import Settings, StoreChoice
-from shared.micro import Direct, MicroClient, Platform
+from shared.micro import MicroClient
+from shared.micro_address import Direct, Platform
 from shared.stores.opening import open_store
 from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn

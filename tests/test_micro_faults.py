@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_errors import (
     ForeignServer,
     MicroError,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.connection_rules import tls_context
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from shared.micro_errors import NoAnswer, Unreachable
 from tests.certificates import self_signed

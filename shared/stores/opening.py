@@ -64,11 +64,8 @@ def _open_memory(settings: Settings, clock: Clock) -> OpenedStore:
 
 def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
     """Its connections live as long as the container. Other stores import neither them nor the client."""
-    from shared.micro import (  # noqa: PLC0415
-        Direct,
-        MicroClient,
-        Platform,
-    )
+    from shared.micro import MicroClient  # noqa: PLC0415
+    from shared.micro_address import Direct, Platform  # noqa: PLC0415
     from shared.micro_connections import MicroConnections  # noqa: PLC0415
     from shared.stores.micro.store import MicroStore  # noqa: PLC0415
 

@@ -48,8 +48,9 @@ class LogCounter:
     ) -> AsyncGenerator[tuple[datetime, Timeline], None]:
         """Count the same in steps of about a page, oldest first.
 
-        Yields the end of each step, and its counts by the hour. A step has whole units of `unit`, a day or an hour. The
-        next page is read while the caller handles a step, so close a generator that is left early.
+        Yields the end of each step, and its counts by the hour. A step has whole units of `unit`, a day or an hour, so
+        `until` must begin one. The next page is read while the caller handles a step, so close a generator that is left
+        early.
         """
         if since >= until:
             return

@@ -17,7 +17,7 @@ from shared.stores.port import (
     Store,
     Table,
 )
-from tests.support import outcomes, seeded
+from tests.support import one_quickly, outcomes, seeded
 
 FACTS: Final = Table(name="contract_facts", kind=Kind.FACTS, database="contract")
 CHANGING: Final = Table(name="contract_changing", kind=Kind.CHANGING, database="contract")
@@ -44,9 +44,7 @@ ODD_VALUES: Final[dict[str, Any]] = {
     "floats": [0.1, 1e-7, 5e-324, 1.7976931348623157e308, -2.5, 1 / 3, 1.0],
 }
 
-PLAIN_RACE: Final = pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))]
-)
+PLAIN_RACE: Final = pytest.mark.parametrize("seed", one_quickly(0, 1, 2))
 
 
 def counting(document: Document | None) -> Document:

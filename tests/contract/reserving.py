@@ -8,15 +8,13 @@ from typing import Final
 import pytest
 
 from shared.stores.port import Bound, InvalidKey, Store
-from tests.support import Refused, outcomes, seeded
+from tests.support import Refused, one_quickly, outcomes, seeded
 
 MONTH: Final = "calls:2026-03"
 DAY: Final = "calls:2026-03-02"
 ENDS_AT: Final = datetime(2099, 1, 1, tzinfo=UTC)
 
-PLAIN_RACE: Final = pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))]
-)
+PLAIN_RACE: Final = pytest.mark.parametrize("seed", one_quickly(0, 1, 2))
 
 
 def bounds(prefix: str, *, day: int | None, month: int | None, by: int = 1) -> Sequence[Bound]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.stores.micro.ballots import Ballots
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Kind, Table

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from shared.core.clock import Clock
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.memory.store import MemoryStore, Pause

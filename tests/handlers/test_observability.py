@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from shared.core.settings import Settings
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.observability.metrics import NAMESPACE, VALUES, Served, emit, kind_of_error
 from shared.observability.request_stats import RequestStats
 from shared.services import Services

@@ -47,7 +47,7 @@ OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAiErrorAnswer"}
 OWN_503 = {"/health", "/health/ready", "/health/detailed"}
 """Their 503 is no error: it is an answer of its own."""
 
-EXAMPLES = 20
+EXAMPLES = 10
 CALLERS = ("session", "session", "session", "key", "nobody")
 
 every_document = pytest.mark.parametrize("name", DOCUMENTS)

@@ -78,6 +78,7 @@ class TestLongMemo:
         understood = heard(decoded(audio)[: 24_000 * 20])
         assert wrong_words(PLAIN, " ".join(understood.split()[: len(PLAIN.split())])) <= 0.25, understood
 
+    @pytest.mark.thorough
     def test_usage_tells_the_exact_seconds(self, speaking: World) -> None:
         """Counts, logs, series and both exports have the estimate first, and the exact length afterwards."""
         ada = speaking.sign_up()
@@ -103,6 +104,7 @@ class TestLongMemo:
         exact = get(speaking, ada.key, memo)["audio"]["duration"]
         assert seconds() == pytest.approx([exact] * 4, abs=0.0006)
 
+    @pytest.mark.thorough
     def test_memo_said_a_day_later_corrects_what_was_summed(self, speaking: World) -> None:
         """Its day has been summed with the estimate by then: the figures are exact all the same."""
         ada = speaking.sign_up()
@@ -131,6 +133,7 @@ class TestLongMemo:
         assert used(speaking, ada) == 1
         assert speaking.get("/api/v1/memos", token=ada.key).json["memos"] == []
 
+    @pytest.mark.thorough
     def test_retitled_while_it_is_said(self, speaking: World) -> None:
         """A title and an end are written beside each other."""
         ada = speaking.sign_up()

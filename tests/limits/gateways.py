@@ -9,7 +9,8 @@ import httpx
 
 from shared.core import request
 from shared.core.clock import Clock
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.services import Services
 from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.store import DynamoStore

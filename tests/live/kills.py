@@ -12,7 +12,8 @@ from random import Random
 from typing import Final, TypeVar
 
 from shared.core.request import REQUEST_S
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Store

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from shared.micro import Direct, Json, MicroClient
+from shared.micro import Json, MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from shared.micro_errors import refusal
 from shared.micro_wire import Answer, Headers

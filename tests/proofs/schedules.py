@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from starlette.types import Message
 
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_errors import NoAnswer
 from shared.micro_wire import Answer, Headers
 from shared.stores.micro.ballots import Ballots

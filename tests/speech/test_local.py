@@ -19,6 +19,7 @@ from shared.speech.spoken import Spoken
 from shared.speech.timbres import TIMBRES
 from shared.speech.voices import VOICES
 from tests.speech.listening import PLAIN, RATE, Sound, decoded, heard, lengths, loudness, pitch, wrong_words
+from tests.support import one_quickly
 
 _HARD_TEXTS: Final = (
     "a" * 2_000,
@@ -35,6 +36,9 @@ _HARD_TEXTS: Final = (
     "[a](/b/) _x_",
     "X Æ A-12",
 )
+
+
+each_voice: Final = pytest.mark.parametrize("voice", one_quickly(*VOICES))
 
 
 @cache
@@ -61,7 +65,7 @@ def test_voice_is_understood(voice: str) -> None:
     assert wrong_words(PLAIN, understood) <= 0.25, understood
 
 
-@pytest.mark.parametrize("voice", VOICES)
+@each_voice
 def test_voice_is_as_loud_as_the_others(voice: str) -> None:
     """Each voice is at -19 LUFS within 1.5, and peaks stay below -1 dBFS after decoding."""
     sound = plain(voice)[1]
@@ -69,14 +73,14 @@ def test_voice_is_as_loud_as_the_others(voice: str) -> None:
     assert np.abs(sound).max() <= 10 ** (-1 / 20)
 
 
-@pytest.mark.parametrize("voice", VOICES)
+@each_voice
 def test_voice_is_played_for_its_exact_length(voice: str) -> None:
     """The stated seconds are what decoders play, 0 samples off."""
     spoken = plain(voice)[0]
     assert lengths(spoken.audio) == dict.fromkeys(("miniaudio", "mutagen"), round(spoken.seconds * RATE))
 
 
-@pytest.mark.parametrize("voice", VOICES)
+@each_voice
 def test_voice_passes_the_check_of_spoilt_audio(voice: str) -> None:
     """What our own voices say is never taken for babble, a hole, a steady noise or clipping."""
     spoken, sound = plain(voice)
@@ -84,6 +88,7 @@ def test_voice_passes_the_check_of_spoilt_audio(voice: str) -> None:
     assert np.abs(sound).max() < 1
 
 
+@pytest.mark.thorough
 def test_voices_of_men_are_lower_than_those_of_women() -> None:
     """The median pitch is below 150 Hz in men's voices and above it in women's."""
     medians = {voice: float(np.median(pitch(plain(voice)[1]))) for voice in VOICES}
@@ -91,6 +96,7 @@ def test_voices_of_men_are_lower_than_those_of_women() -> None:
     assert low == {voice.id for voice in VOICES.values() if voice.gender == "male"}, medians
 
 
+@pytest.mark.thorough
 def test_voices_differ_in_pitch_pace_or_range() -> None:
     """Any two voices differ by at least 5 % in pitch, or in pace or in the range of their pitch."""
     measures = {}

@@ -11,7 +11,8 @@ from shared.core.checked_clock import CheckedClock
 from shared.core.clock import DAY, HOUR, Clock
 from shared.core.settings import AttemptLimits, Settings
 from shared.memos.requests import Draft
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore

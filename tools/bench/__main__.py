@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tools.bench.pages import bare, memo_event, memos_function, page_event
+from tools.bench.pages import bare, filled_memos, memo_event, page_event
 
 _CONTEXT: Any = None
 """Mangum passes it on, and no code reads it."""
@@ -21,18 +21,18 @@ RUNS = 400
 
 def main() -> None:
     print("| what | CPU | floor | ratio |\n|---|---|---|---|")
-    small, key = memos_function(100)
-    large, large_key = memos_function(100_000)
-    page = small(page_event(key), _CONTEXT)
+    small, large = filled_memos(100), filled_memos(100_000)
+    event = page_event(small.key)
+    page = small.function(event, _CONTEXT)
     assert len(json.loads(page["body"])["memos"]) == 20, page
-    ours = partial(small, page_event(key), _CONTEXT)
-    for what, route in bare(json.loads(page["body"])).items():
-        answered = route(page_event(key), _CONTEXT)
+    ours = partial(small.function, event, _CONTEXT)
+    for what, route in bare(small, json.loads(page["body"])).items():
+        answered = route(event, _CONTEXT)
         assert json.loads(answered["body"]) == json.loads(page["body"]), what
-        _row(f"page of 20 memos, against {what}", *_paired(ours, partial(route, page_event(key), _CONTEXT)))
-    many = partial(large, page_event(large_key), _CONTEXT)
+        _row(f"page of 20 memos, against {what}", *_paired(ours, partial(route, event, _CONTEXT)))
+    many = partial(large.function, page_event(large.key), _CONTEXT)
     _row("page of 20 out of 100,000 memos, against out of 100", *_paired(many, ours))
-    memo = partial(small, memo_event(key), _CONTEXT)
+    memo = partial(small.function, memo_event(small.key), _CONTEXT)
     assert memo()["statusCode"] == 201, memo()
     _row("a memo, against a page of 20", *_paired(memo, ours))
 

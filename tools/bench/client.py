@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from shared.http_connections import http_client
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from tests.live.processes import MICRO_KEY, stand_in
 

@@ -13,7 +13,8 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI, Request
 
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from tools.bench.listing import Listing
 

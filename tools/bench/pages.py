@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -15,11 +16,11 @@ from handlers.models.memos import AudioAnswer, MemoAnswer, VoiceAnswer
 from shared.api_keys.api_keys import new_key
 from shared.core.clock import utc_now
 from shared.core.ids import Ids
-from shared.core.settings import Settings
+from shared.core.settings import PUBLIC_URL, Settings
 from shared.plans import Tier
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
-from shared.tables import ApiKeys, Memos, Users
+from shared.tables import ApiKeys, Memos, Users, Window
 from shared.tables.memos import Memo
 from shared.tables.users import Role, User
 from shared.web.function import Function
@@ -29,18 +30,28 @@ Handler = Callable[[Any, Any], Any]
 QUIET: Final = {"LOG_LEVEL": "ERROR"}
 
 
-def memos_function(count: int) -> tuple[Function, str]:
-    """The memos function on a store with so many memos of one owner, and the owner's key."""
+@dataclass(frozen=True, kw_only=True)
+class FilledMemos:
+    """The memos function on a store with the memos of one owner, and the owner's key."""
+
+    function: Function
+    key: str
+    owner: str
+    table: Memos
+
+
+def filled_memos(count: int) -> FilledMemos:
     store = MemoryStore()
-    secret = asyncio.run(_fill(store, count))
-    return memos.handler.with_environment(QUIET, lambda settings: _services(store, settings)), secret
+    owner, key = asyncio.run(_fill(store, count))
+    function = memos.handler.with_environment(QUIET, lambda settings: _services(store, settings))
+    return FilledMemos(function=function, key=key, owner=owner, table=Memos(store))
 
 
 def _services(store: MemoryStore, settings: Settings) -> Services:
     return Services.on(store, settings)
 
 
-async def _fill(store: MemoryStore, count: int) -> str:
+async def _fill(store: MemoryStore, count: int) -> tuple[str, str]:
     now, ids = utc_now(), Ids()
     user = User(
         id=ids.mint(now),
@@ -72,15 +83,16 @@ async def _fill(store: MemoryStore, count: int) -> str:
                 created_at=at,
             )
         )
-    return key.secret
+    return user.id, key.secret
 
 
-def bare(page: dict[str, Any]) -> dict[str, Handler]:
-    """Answer the same page without a store: as FastAPI's routes are written first, and in ways that are faster.
+def bare(filled: FilledMemos, page: dict[str, Any]) -> dict[str, Handler]:
+    """Answer the same page as FastAPI's routes are written first, and in ways that are faster.
 
-    `the same model` has our route's parameters and answer model, and looks its owner up in a dict.
+    `the same model` has our route's parameters and answer model, and looks its owner up in a dict. `… over our table`
+    reads the rows from the same store as ours. The others have the page at hand.
     """
-    plain, model, annotated, same = FastAPI(), FastAPI(), FastAPI(), FastAPI()
+    plain, model, annotated, same, over_table = (FastAPI() for _ in range(5))
     resolver = APIGatewayHttpResolver()
     owners = {"": page["memos"]}
 
@@ -121,6 +133,21 @@ def bare(page: dict[str, Any]) -> dict[str, Handler]:
         ]
         return memos.MemoPage(memos=answers, has_more=page["hasMore"], next_cursor=page["nextCursor"])
 
+    @over_table.get("/api/v1/memos")
+    async def from_our_table(
+        authorization: Annotated[str, Header()],
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: str | None = None,
+        voice: str | None = None,
+        since: Annotated[str | None, Query(alias="from")] = None,
+        until: Annotated[str | None, Query(alias="to")] = None,
+    ) -> memos.MemoPage:
+        assert authorization
+        assert (voice, cursor, since, until) == (None, None, None, None)
+        rows = await filled.table.page(filled.owner, Window(limit=limit))
+        answers = [MemoAnswer.of(memo, public_url=PUBLIC_URL) for memo in rows.rows]
+        return memos.MemoPage(memos=answers, has_more=rows.after is not None, next_cursor=page["nextCursor"])
+
     @resolver.get("/api/v1/memos")
     def from_resolver() -> dict[str, Any]:
         return page
@@ -134,6 +161,7 @@ def bare(page: dict[str, Any]) -> dict[str, Handler]:
         "a dict, by our answer model": Mangum(model, lifespan="off"),
         "a dict annotated as such": Mangum(annotated, lifespan="off"),
         "the same model": Mangum(same, lifespan="off"),
+        "the same model over our table": Mangum(over_table, lifespan="off"),
         "Powertools' resolver": resolver.resolve,
         "plain JSON": from_json,
     }

@@ -6,19 +6,19 @@ They answer an event that is made here, whatever is sent: the key in it is good 
 import json
 from typing import Final
 
-from tools.bench.pages import Handler, bare, memos_function, page_event
+from tools.bench.pages import Handler, bare, filled_memos, page_event
 
-_function, _key = memos_function(100)
-EVENT: Final = page_event(_key)
+_filled = filled_memos(100)
+EVENT: Final = page_event(_filled.key)
 
 
 def _answering(handler: Handler) -> Handler:
     return lambda _, context: handler(EVENT, context)
 
 
-_routes: Final = bare(json.loads(_function(EVENT, None)["body"]))
+_routes: Final = bare(_filled, json.loads(_filled.function(EVENT, None)["body"]))
 
-ours: Final = _answering(_function)
+ours: Final = _answering(_filled.function)
 plain: Final = _answering(_routes["a dict"])
 model: Final = _answering(_routes["a dict, by our answer model"])
 annotated: Final = _answering(_routes["a dict annotated as such"])

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from shared.micro import Direct, MicroClient, Platform
+from shared.micro import MicroClient
+from shared.micro_address import Direct, Platform
 from shared.micro_connections import MicroConnections
 from shared.micro_errors import DatabasesFull, MicroError
 from shared.tables import TABLES as OURS

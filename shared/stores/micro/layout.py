@@ -242,7 +242,8 @@ def sized_row(key: Key, documents: Sequence[micro.StoredDocument]) -> tuple[Row,
 
 def by_row(items: Sequence[T], *, key: Callable[[T], str]) -> Iterator[tuple[Key, list[T]]]:
     """Group what has documents' keys, in the order of the keys, by the rows that they are of."""
-    for row, group in groupby(items, key=lambda item: _key_of(key(item))):
+    for stem, group in groupby(items, key=lambda item: key(item).rpartition("!")[0]):
+        row = _key_of(stem)
         if row is not None:
             yield row, list(group)
 
@@ -285,10 +286,10 @@ def _before(one: str, other: str) -> bool:
     return one[16:] == other[16:] and one < other
 
 
-def _key_of(document: str) -> Key | None:
-    """Return the key of a document's row; None: the document's key has another form."""
-    parts = document.split("!")
+def _key_of(stem: str) -> Key | None:
+    """Return the key of the row whose documents' keys begin so; None: they have another form."""
+    parts = stem.split("!")
     try:
-        return Key(parts[1], parts[2]) if len(parts) == 4 else None
+        return Key(parts[1], parts[2]) if len(parts) == 3 else None
     except InvalidKey:
         return None

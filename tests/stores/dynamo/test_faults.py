@@ -33,7 +33,7 @@ from tests.support import NOON, FakeClock
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 ROW: Final = Key("p", "row")
 OTHER: Final = Key("p", "other")

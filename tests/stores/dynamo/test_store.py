@@ -75,7 +75,10 @@ async def container(world: DynamoWorld) -> AsyncIterator[Container]:
     await container.dynamo.aclose()
 
 
+@pytest.mark.thorough
 class TestDynamoStore(StoreContract):
+    """A call of moto's takes 8 ms of the processor, and the contract makes thousands."""
+
     counters_of_several_reads = 1001 if LIVE_URL else 150  # more than 100 items; moto takes 30 ms for each
 
     @pytest.fixture
@@ -102,6 +105,7 @@ class Spread:
         return call
 
 
+@pytest.mark.thorough
 class TestDynamoStoreOnSpreadTables(PagesContract, ContractFixtures):
     """Only pages read several shards."""
 

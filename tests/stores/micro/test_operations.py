@@ -23,7 +23,8 @@ import pytest
 
 from shared.core.request import REQUEST_S
 from shared.core.settings import Settings
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Key

@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 
 from shared.core.concurrency import gather_settled
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.micro_connections import MicroConnections
 from shared.micro_errors import MicroError
 from shared.stores.micro.store import MicroStore

@@ -85,7 +85,7 @@ def dynamodb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
         yield Ends(folder=tmp_path, other="dynamodb", environ={"DYNAMODB_TABLE": TABLE}, capsys=capsys)
 
 
-@pytest.fixture(params=["micro", "dynamodb"])
+@pytest.fixture(params=["micro", pytest.param("dynamodb", marks=pytest.mark.thorough)])
 def ends(request: pytest.FixtureRequest) -> Ends:
     """With some rows in the file."""
     ends: Ends = request.getfixturevalue(request.param)
@@ -189,6 +189,7 @@ def test_the_targets_table_is_made_only_if_one_asks_for_it(dynamodb: Ends, env: 
     assert dynamodb.copy("--create-table", AGENT_TALK_ENV=env)[0] == 0
 
 
+@pytest.mark.thorough
 def test_what_was_interrupted_goes_on_after_its_last_page(dynamodb: Ends) -> None:
     page = {f"m{number:02}": {"text": "a" * 100_000} for number in range(9)}
     too_long = b64encode(seeded(1).randbytes(450_000)).decode()

@@ -18,7 +18,8 @@ import bcrypt
 
 from shared.api_keys.minting import digest
 from shared.audio.files import AudioFiles
-from shared.micro import Direct, MicroClient
+from shared.micro import MicroClient
+from shared.micro_address import Direct
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import Document, Store
 from shared.tables import TABLES, Tables
