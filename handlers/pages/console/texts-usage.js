@@ -79,7 +79,6 @@ export const USAGE_SAID = {
   notThatRange: "The address names a range that cannot be shown, so the last 30 days are shown.",
   spanOf: (range) => `${utcDate(range.from)} – ${utcDate(range.to)}, ${lengthOf(range)}`,
   download: "Download as CSV",
-  downloaded: "The figures were saved as a file.",
   shown: ({ from, to }) => `Figures from ${utcDate(from)} to ${utcDate(to)} are shown.`,
 
   figuresTitle: "What was used",
@@ -108,8 +107,6 @@ export const USAGE_SAID = {
   noKey: "Without a key",
   removedKey: "A key that is gone",
   noVoice: "Without a voice",
-  group: "Name",
-  share: "Share",
   notByBoth: "The figures are kept by key and by voice, not by both: this shows all keys.",
   notByBothVoices: "The figures are kept by key and by voice, not by both: this shows all voices.",
   filterHint: "Press a name below to see it alone.",
