@@ -1,6 +1,5 @@
 // The memos: one is made, and those that were made are listed, newest first, heard, named and deleted.
 
-import { counted } from "./formats.js";
 import { MemoItem } from "./memo-item.js";
 import { Button, Empty, Heading, Loaded, useAlive, useLoaded } from "./parts.js";
 import { saveFile } from "./csv.js";
