@@ -12,7 +12,7 @@ const MOST = 128;
 
 /** What is wrong with a new password, or "". */
 export function passwordProblem(password) {
-  if (!password) return ACCESS.noPassword;
+  if (!password) return ACCESS.noNewPassword;
   const length = password.normalize("NFC").length;
   if (length < LEAST) return ACCESS.shortPassword;
   return length > MOST ? ACCESS.longPassword : "";

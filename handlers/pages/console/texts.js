@@ -65,6 +65,7 @@ export const ACCESS = {
   noEmail: "Enter your e-mail address.",
   badEmail: "This is not an e-mail address: it looks like name@example.org.",
   noPassword: "Enter your password.",
+  noNewPassword: "Choose a password.",
   shortPassword: "A password has at least 8 characters.",
   longPassword: "A password has at most 128 characters.",
   wrong: "The e-mail address or the password is wrong.",
