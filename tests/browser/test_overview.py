@@ -209,7 +209,6 @@ def test_hostile_names_only_show_and_saved_figures_are_harmless(page: Page, site
     assert rows[0][0] == f"{day(3)}T00:00:00.000Z"
 
 
-@on_memory
 def test_refusals_say_which_limit_and_when_it_starts_over(page: Page, site: Site) -> None:
     """A key at its own limit and an owner at the daily one are two things, now and in what was refused."""
     signed_up = site.sign_up()
