@@ -124,3 +124,16 @@ def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) 
     assert [key["isActive"] for key in keys_of(site, token)] == [False, True]
     page.get_by_text("1\u00a0key that has ended").click()
     expect(page.get_by_text("Revoked", exact=True)).to_be_visible()
+
+
+@on_memory
+def test_key_past_its_end_is_not_said_to_have_ended(page: Page, site: Site, token: str) -> None:
+    """It may have been revoked before: the API does not say, so the page says what is true of both."""
+    with site.api(token) as api:
+        key = api.post("/api/keys", json={"name": "Short", "expiresAt": "2099-01-01"}).raise_for_status().json()["key"]
+        api.post(f"/api/keys/{key['id']}/revoke").raise_for_status()
+    for now, state in (("2098-01-01", "Revoked"), ("2100-01-01", "Off, its end was Jan 2, 2099")):
+        page.clock.set_fixed_time(now)
+        page.reload()
+        page.get_by_text("1\u00a0key that has ended").click()
+        expect(page.get_by_role("heading", name="Short")).to_have_text(f"Short {state}")

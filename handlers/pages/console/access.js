@@ -2,7 +2,7 @@
 // scanners open links too: each form sends on a press.
 
 import { keepSecret, keepUncopied } from "./keyring.js";
-import { Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
+import { ApiInBrief, Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
 import { addressOf } from "./router.js";
 import { ACCESS } from "./texts.js";
@@ -189,6 +189,7 @@ export function FirstKey({ user, apiKey, done }) {
     <h2>${ACCESS.firstCall}</h2>
     <p>${ACCESS.firstCallHint} <code>audio.url</code>.</p>
     <${Copy} text=${firstCall(apiKey.key)} label=${ACCESS.command} />
+    <p><${ApiInBrief} /></p>
     <div class="actions"><${Button} kind="primary" onClick=${copied}>${ACCESS.kept}<//></div>
   </div>`;
 }

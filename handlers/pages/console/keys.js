@@ -2,7 +2,7 @@
 
 import { ChangeKey, NewKey, RevokeKey, RotateKey } from "./keychange.js";
 import { dropSecret, keepSecret, keepUncopied, uncopiedKey } from "./keyring.js";
-import { Button, Copy, Empty, focusHeading, Heading, Loaded, Notice, Time, useLoaded } from "./parts.js";
+import { ApiInBrief, Button, Copy, Empty, focusHeading, Heading, Loaded, Notice, Time, useLoaded } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { VIEWS } from "./texts.js";
 import { KEYS, LIMITS, SCOPES } from "./texts-keys.js";
@@ -62,7 +62,7 @@ export function KeysView({ api, tell }) {
     const over = keys.filter((key) => !key.isActive);
     const isFull = active.length >= limits.maxApiKeys;
     return html`<div class="sections">
-      <p class="muted">${KEYS.room(active.length, limits.maxApiKeys, planName(limits.tier))}</p>
+      <p class="muted">${KEYS.room(active.length, limits.maxApiKeys, planName(limits.tier))} <${ApiInBrief} /></p>
       ${isFull && html`<${Notice} kind="warning"><p>${KEYS.full(limits.maxApiKeys)} <a href="?view=plan">${KEYS.seePlans}</a></p><//>`}
       ${active.length ? html`<ul class="keys">${active.map(row)}</ul>` : html`<${Empty} title=${KEYS.none}><p>${KEYS.noneNext}</p><//>`}
       ${over.length > 0 && html`<details class="over"><summary>${KEYS.over(over.length)}</summary><ul class="keys">${over.map(row)}</ul></details>`}

@@ -2,6 +2,7 @@
 
 import { ago, dateTime } from "./formats.js";
 import { createContext, html, useContext, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
+import { addressOf } from "./router.js";
 import { SAID, sentenceOf } from "./texts.js";
 
 const Problems = createContext({}); // of the form around a field: what is wrong with which, {field: sentence}
@@ -223,6 +224,11 @@ export function Copy({ text, label, secret = false }) {
     <${Button} onClick=${copy}>${SAID.copy}<span class="unseen"> ${label}</span><//>
     <p class="copied" role="status">${done}</p>
   </div>`;
+}
+
+/** Where programs read how the service is called. */
+export function ApiInBrief() {
+  return html`<a href=${addressOf("/llms.txt")} target="_blank" rel="noopener">${SAID.apiInBrief}</a>`;
 }
 
 /** A moment: how long ago it was, or with `exact` when. The other is its title. */

@@ -20,6 +20,7 @@ export const SAID = {
   show: "Show",
   hide: "Hide",
   copy: "Copy",
+  apiInBrief: "The API in twenty lines (a new tab)",
   cancel: "Cancel",
   close: "Close",
   copied: "Copied.",
