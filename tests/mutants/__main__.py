@@ -79,8 +79,10 @@ def main() -> int:
         noticed = total = 0
         for seed in options.seed or SEEDS:
             for mutation in _sample(mutations, seed, options.sample):
+                tests = _tests_of(mutation, lines)
+                print(f"{mutation.path}:{mutation.first}, with {len(tests)} tests", file=sys.stderr, flush=True)
                 total += 1
-                noticed += _is_noticed(tree, mutation, _tests_of(mutation, lines), durations)
+                noticed += _is_noticed(tree, mutation, tests, durations)
             print(f"seed {seed}: {noticed} of {total} noticed so far", flush=True)
     print(f"{noticed} of {total} changes noticed: {100 * noticed / max(1, total):.1f} %")
     return 0
