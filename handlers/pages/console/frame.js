@@ -17,6 +17,7 @@ export function Header({ session, views, name, range, logOut }) {
         <${Button} kind="small" onClick=${logOut}>${SAID.logOut}<//>`}
     </div>
     ${session &&
+    views.length > 0 &&
     html`<nav aria-label=${SAID.views}>
       ${views.map((view) => html`<a key=${view} href=${hrefOf({ view, range })} aria-current=${view === name ? "page" : null}>${WAYS[view]}</a>`)}
     </nav>`}
