@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from handlers.models.openapi import errors
 from handlers.pages.modules import joined
 from shared.web.auth import RequestServices
+from shared.web.cookies import session_cookies
 
 routes = APIRouter(tags=["usage"])
 
@@ -60,10 +61,10 @@ Accepted = Annotated[str | None, Header(alias="Accept-Encoding")]
 
 
 @routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
-async def get_console(services: RequestServices, accepted: Accepted = None) -> Response:
+async def get_console(request: Request, services: RequestServices, accepted: Accepted = None) -> Response:
     """Serve the console, where an owner signs up, makes memos and keys, sees usage, pays, and closes the account."""
     heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
-    page = web_page()
+    page = web_page(marked=bool(session_cookies(request).candidates))
     headers = {"vary": "Accept-Encoding", "content-security-policy": f"{page.policy}; media-src {heard}"}
     if takes_gzip(accepted):
         return HTMLResponse(page.compressed, headers=headers | {"content-encoding": "gzip"})
@@ -94,8 +95,12 @@ def takes_gzip(accepted: str | None) -> bool:
 
 
 @cache
-def web_page() -> WebPage:
-    """Read the console's files and assemble it, once, at its first request."""
+def web_page(*, marked: bool) -> WebPage:
+    """Read the console's files and assemble it, each form once, at its first request.
+
+    A page is `marked` if it was asked for with a session's cookie, good or not: `<html data-session lang="en">`. Its
+    script cannot see the cookie, and asks for the session only then.
+    """
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
     def inline(match: re.Match[str]) -> str:
@@ -108,6 +113,8 @@ def web_page() -> WebPage:
         return f"{opening}{text}</{tag}>"
 
     html = _FILE.sub(inline, _read("console/console.html"))
+    if marked:
+        html = html.replace("<html ", "<html data-session ", 1)
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(hashes["script"]),

@@ -47,6 +47,11 @@ def test_address_is_confirmed_by_a_link_sent_again(page: Page, site: Site, token
 
 def test_password_change_ends_other_sessions_only(page: Page, site: Site, token: str) -> None:
     """What is wrong is said at its field; this session goes on, and the new password logs in."""
+    page.get_by_role("button", name="Change the password").click()
+    expect(page.get_by_label("Current password", exact=True)).to_be_focused()
+    expect(page.get_by_label("New password", exact=True)).to_have_accessible_description(
+        "At least 8 characters. Choose a password."
+    )
     page.get_by_label("Current password", exact=True).fill("not the password")
     page.get_by_label("New password", exact=True).fill("short")
     page.keyboard.press("Enter")

@@ -1,9 +1,8 @@
 """The console around its views: its first request, sessions that end, outages, and addresses."""
 
 import re
-from typing import Any
+from typing import Any, Final, Literal
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -21,6 +20,7 @@ from tests.browser.sites import (
 pytestmark = needs_chromium
 
 VIEWS = ("overview", "memos", "keys", "plan", "account")
+WIDTHS: Final[dict[int, Literal["dark", "light"]]] = {320: "dark", 1280: "light"}
 FIRST_VIEW_BYTES = 150_000
 HOSTILE_EMAIL = "'onload=alert`1`//{&lt}@example.org"
 
@@ -35,17 +35,18 @@ def logged_in(page: Page, site: Site, email: str = EMAIL) -> dict[str, Any]:
 
 
 def end_sessions(page: Page, site: Site) -> None:
-    """End the page's session behind its back."""
+    """End the page's session behind its back, where no request of it is under way."""
+    page.goto("/app?view=account", wait_until="networkidle")
+    expect(page.get_by_text("Not confirmed")).to_be_visible()
     (token,) = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "auth_token"]
-    httpx.post(f"{site.url}/api/v1/auth/logout", headers={"authorization": f"Bearer {token}"}).raise_for_status()
+    with site.api(token) as api:
+        api.post("/api/v1/auth/logout").raise_for_status()
 
 
 @on_memory
-@pytest.mark.parametrize("view", VIEWS)
-def test_first_view_takes_one_round_and_few_bytes(page: Page, site: Site, view: str) -> None:
+def test_first_view_takes_one_round_and_few_bytes(page: Page, site: Site) -> None:
     """One request for the page, then one round to the API: nothing is asked after the first answer, nothing twice."""
     logged_in(page, site)
-    page.goto("about:blank")
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
     sizes: list[int] = []
@@ -53,25 +54,28 @@ def test_first_view_takes_one_round_and_few_bytes(page: Page, site: Site, view: 
     happened: list[tuple[str, str]] = []
     page.on("request", lambda sent: happened.append(("asked", sent.url)))
     page.on("response", lambda answer: happened.append(("answered", answer.url)))
-    page.goto(f"/app?view={view}", wait_until="networkidle")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    asked = [url for what, url in happened if what == "asked" and "/api/" in url]
-    first_answer = next(number for number, (what, url) in enumerate(happened) if what == "answered" and "/api/" in url)
-    assert [url for what, url in happened[first_answer:] if what == "asked"] == []
-    assert len(asked) == len(set(asked))
-    assert sum(sizes) < FIRST_VIEW_BYTES, sizes
+    for view in VIEWS:
+        page.goto("about:blank")
+        sizes.clear()
+        happened.clear()
+        page.goto(f"/app?view={view}", wait_until="networkidle")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        asked = [url for what, url in happened if what == "asked" and "/api/" in url]
+        first_answer = happened.index(next(one for one in happened if one[0] == "answered" and "/api/" in one[1]))
+        assert [url for what, url in happened[first_answer:] if what == "asked"] == [], view
+        assert len(asked) == len(set(asked)), view
+        assert 0 < sum(sizes) < FIRST_VIEW_BYTES, (view, sizes)
 
 
 @on_memory
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_own_views_have_no_findings_and_fit_a_phone(page: Page, site: Site, scheme: str) -> None:
-    """axe-core finds nothing in keys, plan and account, at 320 and 1280 pixels; nothing scrolls sideways."""
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+def test_own_views_have_no_findings_and_fit_a_phone(page: Page, site: Site) -> None:
+    """axe-core finds nothing in keys, plan and account, dark at 320 pixels and light at 1280; none scrolls sideways."""
     logged_in(page, site)
     for view, part in (("keys", "Default Key"), ("plan", "Hobby"), ("account", "Password")):
         page.goto(f"/app?view={view}")
         expect(page.get_by_role("heading", name=part, exact=False).first).to_be_visible()
-        for width in (320, 1280):
+        for width, scheme in WIDTHS.items():
+            page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 800})
             assert axe_findings(page) == [], (view, width)
             assert not scrolls_sideways(page), (view, width)
@@ -95,7 +99,9 @@ def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -
       - main:
         - heading "API keys" [level=1]
         - button "New key"
-        - paragraph: 1 of 2 active keys on the Hobby plan.
+        - paragraph:
+          - text: 1 of 2 active keys on the Hobby plan.
+          - link "The API in twenty lines (a new tab)"
         - list:
           - listitem:
             - heading "Default Key" [level=2]
@@ -160,6 +166,30 @@ def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
         assert EMAIL not in page.content()
         assert "Default Key" not in page.content()
+
+
+@on_memory
+def test_page_from_the_browsers_cache_asks_anew(page: Page, site: Site) -> None:
+    """Browsers that keep whole pages show one that was left before a logout: what it showed goes at once.
+
+    Chromium keeps none whose answers say no-store, so the event is made here.
+    """
+    logged_in(page, site)
+    end_sessions(page, site)
+    comes_back = "window.dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
+    at_once = "new Promise(done => setTimeout(() => done(document.body.innerText)))"
+    assert EMAIL not in page.evaluate(f"{comes_back}; {at_once}")
+    expect(page.get_by_text("Your session has ended.")).to_be_visible()
+    assert EMAIL not in page.content()
+
+
+@on_memory
+def test_session_is_known_by_its_cookie_alone(page: Page, site: Site) -> None:
+    """Whatever notes the browser keeps: the server marks the page that comes with a session."""
+    logged_in(page, site)
+    page.evaluate("localStorage.clear()")
+    page.goto("/app?view=account")
+    expect(page.get_by_text(EMAIL).first).to_be_visible()
 
 
 def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:

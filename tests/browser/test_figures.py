@@ -1,5 +1,6 @@
-"""The overview's pure modules, each imported by Chromium as it is: ranges, series, and CSV."""
+"""The console's pure modules, each imported by Chromium as it is: ranges, series, CSV, and sentences of failures."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +123,28 @@ def counts(calls: int) -> dict[str, int]:
 )
 def test_change_is_against_the_period_before(modules: Page, now: int, before: int, change: dict[str, object]) -> None:
     assert call(modules, "series.js", "m.changeOf(...given)", now, before) == change
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (
+            {"kind": "limit", "message": "Daily limit of 100 memos reached", "details": {"resetAt": "2999-01-01"}},
+            r"Daily limit of 100 memos reached\. You can go on in .*, on Jan 1, 2999 at midnight UTC.*\.",
+        ),
+        (
+            {"kind": "limit", "message": "This API key's limit of 9 characters a day is reached", "retryAfter": 5}
+            | {"details": {"resetAt": "2999-01-01"}},
+            r"This API key's limit of 9 characters a day is reached\. You can go on in .* at midnight UTC.*\.",
+        ),
+        ({"kind": "limit", "retryAfter": 90}, "Too many attempts\\. Try again in 2\u00a0minutes\\."),
+        ({"kind": "unavailable", "message": "The data store is unreachable"}, "The service is having trouble .*"),
+        ({"kind": "refused", "message": "Not now"}, r"Not now\."),
+    ],
+)
+def test_failure_is_said_as_what_it_is(modules: Page, failure: dict[str, object], sentence: str) -> None:
+    """A limit says whose it is, of what, and when it starts over; nothing else of the API's words is for programs."""
+    assert re.fullmatch(sentence, call(modules, "texts.js", "m.sentenceOf(...given)", failure))
 
 
 def test_csv_makes_formulas_harmless(modules: Page) -> None:

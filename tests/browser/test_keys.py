@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.sites import Site, log_in, needs_chromium
+from tests.browser.sites import Site, axe_findings, log_in, needs_chromium, stay
 
 pytestmark = needs_chromium
+
+on_memory = pytest.mark.parametrize("site", ["memory"], indirect=True)
 
 HOSTILE = '"><img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
 
@@ -36,11 +38,7 @@ def test_key_is_made_with_scopes_limits_and_end(page: Page, site: Site, token: s
     expect(dialog.get_by_label("Name", exact=True)).to_be_focused()
     page.keyboard.type(HOSTILE)
     dialog.get_by_label("Read usage").uncheck()
-    dialog.get_by_label("Memos a day", exact=True).fill("0")
-    page.keyboard.press("Enter")
-    expect(dialog.get_by_label("Memos a day", exact=True)).to_have_accessible_description(
-        "A limit is a whole number from 1, or empty."
-    )
+    dialog.get_by_text("Limits and last day").click()
     dialog.get_by_label("Memos a day", exact=True).fill("50")
     dialog.get_by_label("Last day").fill("2099-12-31")
     page.keyboard.press("Enter")
@@ -52,15 +50,47 @@ def test_key_is_made_with_scopes_limits_and_end(page: Page, site: Site, token: s
     assert made["expiresAt"].startswith("2100-01-01T00:00")
     with site.api(secret) as api:
         assert api.post("/api/v1/memo", json={"text": "Hello", "voice": "adam"}).status_code == 201
+    stay(page)
+    page.get_by_role("link", name="Plan", exact=True).click()
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("group", name="key")).to_have_text(secret)
     page.get_by_role("button", name="I have copied the key").click()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
     assert secret not in page.content()
     page.reload()
     row = page.get_by_role("listitem").filter(has_text="at_live_***").first
     expect(row).to_contain_text(HOSTILE)
     expect(row).to_contain_text("1 of 50\u00a0memos today")
     expect(row).to_contain_text("Only: make, retitle and delete memos; read memos")
-    expect(row).to_contain_text("last used just now")
+    expect(row).to_contain_text("last used ")
     assert page.title() == "API keys · Agent Talk", "a hostile name only shows"
+
+
+@on_memory
+def test_all_that_is_wrong_with_a_key_is_said(page: Page, token: str) -> None:
+    """Each problem at its field or group, folded ones too; the first one takes the focus."""
+    assert token
+    page.get_by_role("button", name="New key").click()
+    dialog = page.get_by_role("dialog", name="New API key")
+    dialog.get_by_text("Limits and last day").click()
+    wrong = {"Memos a day": "0", "Characters a day": "many"}
+    for label, value in wrong.items():
+        dialog.get_by_label(label, exact=True).fill(value)
+    dialog.get_by_text("Limits and last day").click()
+    for scope in dialog.get_by_role("checkbox").all():
+        scope.uncheck()
+    dialog.get_by_role("button", name="Make the key").click()
+    expect(dialog.get_by_role("checkbox").first).to_be_focused()
+    permissions = dialog.get_by_role("group", name="It may")
+    expect(permissions).to_have_accessible_description("A key needs at least one permission.")
+    permissions.get_by_label("Read memos").check()
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_label("Memos a day", exact=True)).to_be_focused()
+    for label in wrong:
+        expect(dialog.get_by_label(label, exact=True)).to_have_accessible_description(
+            "A limit is a whole number from 1, or empty."
+        )
+    assert axe_findings(page) == []
 
 
 def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) -> None:
@@ -90,6 +120,20 @@ def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) 
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Revoke the key").click()
     expect(page.get_by_role("status").filter(has_text="Laptop is revoked.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
     assert [key["isActive"] for key in keys_of(site, token)] == [False, True]
     page.get_by_text("1\u00a0key that has ended").click()
     expect(page.get_by_text("Revoked", exact=True)).to_be_visible()
+
+
+@on_memory
+def test_key_past_its_end_is_not_said_to_have_ended(page: Page, site: Site, token: str) -> None:
+    """It may have been revoked before: the API does not say, so the page says what is true of both."""
+    with site.api(token) as api:
+        key = api.post("/api/keys", json={"name": "Short", "expiresAt": "2099-01-01"}).raise_for_status().json()["key"]
+        api.post(f"/api/keys/{key['id']}/revoke").raise_for_status()
+    for now, state in (("2098-01-01", "Revoked"), ("2100-01-01", "Off, its end was Jan 2, 2099")):
+        page.clock.set_fixed_time(now)
+        page.reload()
+        page.get_by_text("1\u00a0key that has ended").click()
+        expect(page.get_by_role("heading", name="Short")).to_have_text(f"Short {state}")

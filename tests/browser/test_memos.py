@@ -56,7 +56,7 @@ def heard(audio: Locator) -> float:
     """Play it to its end; return its seconds."""
     seconds: float = audio.evaluate(
         "async audio => { const end = new Promise((done, fail) => (audio.onended = done, audio.onerror = fail));"
-        " audio.playbackRate = 4; await audio.play(); await end; return audio.duration }"
+        " audio.playbackRate = 16; await audio.play(); await end; return audio.duration }"
     )
     return seconds
 
@@ -94,7 +94,7 @@ def test_memo_is_said_heard_named_and_deleted(browser: Browser, speaking_site: S
               - paragraph: And again.
               - paragraph:
                 - text: /Rachel [\\d.]+ s 10 characters key “Console”/
-                - time: just now
+                - time
               - link "Save the audio of A title"
               - button "Rename A title"
               - button "Delete A title"
@@ -272,6 +272,10 @@ def test_list_goes_on_and_shows_a_voice_alone(page: Page, site: Site, tmp_path: 
     assert page.url.endswith("?view=memos&voice=rachel")
     page.get_by_role("region", name="Your memos").get_by_label("Voice").select_option("Sam")
     expect(page.get_by_text("No memos with Sam's voice")).to_be_visible()
+    page.get_by_role("region", name="Your memos").get_by_label("Voice").focus()
+    page.keyboard.press("Home")
+    expect(memos(page)).to_have_count(20)
+    expect(page.get_by_role("region", name="Your memos").get_by_label("Voice")).to_be_focused()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as CSV").click()
     download.value.save_as(tmp_path / "memos.csv")

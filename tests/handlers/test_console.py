@@ -185,6 +185,17 @@ def test_old_addresses_lead_to_the_console(world: World, path: str) -> None:
     assert (answer.status, answer.headers["location"]) == (307, "app")
 
 
-def test_console_is_assembled_once() -> None:
-    """At the first request of a container."""
-    assert web_page() is web_page()
+@pytest.mark.parametrize("marked", [False, True])
+def test_console_is_assembled_once(marked: bool) -> None:  # noqa: FBT001 a parameter
+    """Each form at its first request in a container."""
+    assert web_page(marked=marked) is web_page(marked=marked)
+
+
+@pytest.mark.parametrize("cookies", [("auth_token=anything",), ("other=1", "auth_token=anything")])
+def test_console_is_marked_if_a_session_came_along(world: World, answer: Answer, cookies: tuple[str, ...]) -> None:
+    """Its script cannot see the cookie; but for the mark the page and its policy are the same, whatever the cookie."""
+    with_session = world.get(PAGE, cookies=cookies)
+    assert b"<html data-session lang" in with_session.body
+    assert with_session.body.replace(b"data-session ", b"", 1) == answer.body
+    assert directives(with_session) == directives(answer)
+    assert world.get(PAGE, cookies=("other=1",)).body == answer.body

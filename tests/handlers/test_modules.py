@@ -62,6 +62,15 @@ def test_modules_import_what_is_exported() -> None:
             assert set(re.findall(r"\w+", names)) <= known, f"{module.name} imports from {source}"
 
 
+def test_modules_use_what_they_import() -> None:
+    """A name that is imported and not used again is left over."""
+    imports = re.compile(r"^import \{([^}]*)\} from .*\n", re.MULTILINE)
+    for module in CONSOLE.glob("*.js"):
+        text = module.read_text(encoding="utf-8")
+        used = set(re.findall(r"\w+", imports.sub("", text)))
+        assert {name for names in imports.findall(text) for name in re.findall(r"\w+", names)} <= used, module.name
+
+
 @pytest.mark.parametrize("module", sorted(CONSOLE.glob("*.js")), ids=lambda module: module.name)
 def test_module_is_short(module: Path) -> None:
     """One noun each, at most 300 lines."""

@@ -1,8 +1,8 @@
 // The way in: sign up, log in, a new password, and what links of mails lead to. Opening a link changes nothing, since
 // scanners open links too: each form sends on a press.
 
-import { keepSecret } from "./keyring.js";
-import { Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
+import { keepSecret, keepUncopied } from "./keyring.js";
+import { ApiInBrief, Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
 import { addressOf } from "./router.js";
 import { ACCESS } from "./texts.js";
@@ -12,7 +12,7 @@ const MOST = 128;
 
 /** What is wrong with a new password, or "". */
 export function passwordProblem(password) {
-  if (!password) return ACCESS.noPassword;
+  if (!password) return ACCESS.noNewPassword;
   const length = password.normalize("NFC").length;
   if (length < LEAST) return ACCESS.shortPassword;
   return length > MOST ? ACCESS.longPassword : "";
@@ -23,7 +23,8 @@ function emailProblem(email) {
   return /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email.trim()) ? "" : ACCESS.badEmail;
 }
 
-const only = (problems) => Object.fromEntries(Object.entries(problems).filter(([, problem]) => problem));
+/** The problems that there are. */
+export const only = (problems) => Object.fromEntries(Object.entries(problems).filter(([, problem]) => problem));
 
 function EmailField(props) {
   return html`<${Field} name="email" label=${ACCESS.email} type="email" inputmode="email" autocomplete="username"
@@ -53,14 +54,14 @@ export function AccessView({ api, mail, note, enter, mailIsRead }) {
   }
 
   const Shown = { login: LogIn, signup: SignUp, forgot: Forgot, reset: Reset, verify: Verify }[way];
-  const shared = { api, email, setEmail, turn, enter, mailIsRead, token: mail && mail.token };
+  const shared = { api, said, email, setEmail, turn, enter, mailIsRead, token: mail && mail.token };
   return html`<div class="access">
-    ${said && html`<${Notice}><p>${said}</p><//>`}
+    ${said && html`<${Notice}><p id="said">${said}</p><//>`}
     <${Shown} key=${way} ...${shared} />
   </div>`;
 }
 
-function LogIn({ api, email, setEmail, turn, enter }) {
+function LogIn({ api, said, email, setEmail, turn, enter }) {
   async function send(values) {
     setEmail(values.email);
     const body = { email: values.email, password: values.password };
@@ -68,16 +69,14 @@ function LogIn({ api, email, setEmail, turn, enter }) {
     enter(user);
   }
   const check = ({ email: given, password }) => only({ email: emailProblem(given), password: password ? "" : ACCESS.noPassword });
-  return html`<${Heading}>${ACCESS.logIn}<//>
+  return html`<${Heading} aria-describedby=${said ? "said" : null}>${ACCESS.logIn}<//>
     <p class="claim">${ACCESS.claim}</p>
     <${Form} send=${send} check=${check} label=${ACCESS.logIn} working=${ACCESS.loggingIn} aria-label=${ACCESS.logIn}>
       <${EmailField} defaultValue=${email} />
       <${Field} name="password" label=${ACCESS.password} type="password" autocomplete="current-password" required />
     <//>
-    <p class="ways">
-      <${Button} kind="link" onClick=${() => turn("forgot")}>${ACCESS.toForgot}<//>
-      <span>${ACCESS.toSignUp} <${Button} kind="link" onClick=${() => turn("signup")}>${ACCESS.signUp}<//></span>
-    </p>`;
+    <p class="ways"><${Button} kind="link" onClick=${() => turn("forgot")}>${ACCESS.toForgot}<//></p>
+    <div class="other-way"><p>${ACCESS.toSignUp}</p><${Button} onClick=${() => turn("signup")}>${ACCESS.signUp}<//></div>`;
 }
 
 function SignUp({ api, email, setEmail, turn, enter }) {
@@ -96,9 +95,7 @@ function SignUp({ api, email, setEmail, turn, enter }) {
       <${EmailField} defaultValue=${email} />
       <${NewPasswordField} name="password" label=${ACCESS.password} />
     <//>
-    <p class="ways">
-      <span>${ACCESS.toLogIn} <${Button} kind="link" onClick=${() => turn("login")}>${ACCESS.logIn}<//></span>
-    </p>`;
+    <div class="other-way"><p>${ACCESS.toLogIn}</p><${Button} onClick=${() => turn("login")}>${ACCESS.logIn}<//></div>`;
 }
 
 function Forgot({ api, email, setEmail, turn }) {
@@ -165,6 +162,7 @@ function Verify({ api, token, mailIsRead }) {
 
 function LinkOver({ next, label }) {
   return html`<${Heading}>${ACCESS.linkOver}<//>
+    <p>${ACCESS.linkOverHint}</p>
     <div class="actions"><${Button} kind="primary" onClick=${next}>${label}<//></div>`;
 }
 
@@ -179,17 +177,19 @@ export function firstCall(key) {
 }
 
 /** The first key, shown once. */
-export function FirstKey({ user, apiKey, tell, done }) {
-  useEffect(() => keepSecret(apiKey), []);
+export function FirstKey({ user, apiKey, done }) {
+  useEffect(() => (keepSecret(apiKey), keepUncopied(apiKey)), []);
+  const copied = () => (keepUncopied(null), done());
   return html`<div class="first">
     <${Heading}>${ACCESS.first}<//>
     <p>${ACCESS.mailSent(user.email)}</p>
     <h2>${ACCESS.firstKey}</h2>
     <p>${ACCESS.keepKey}</p>
-    <${Copy} text=${apiKey.key} label=${ACCESS.firstKey} tell=${tell} secret />
+    <${Copy} text=${apiKey.key} label=${ACCESS.firstKey} secret />
     <h2>${ACCESS.firstCall}</h2>
     <p>${ACCESS.firstCallHint} <code>audio.url</code>.</p>
-    <${Copy} text=${firstCall(apiKey.key)} label=${ACCESS.command} tell=${tell} />
-    <div class="actions"><${Button} kind="primary" onClick=${done}>${ACCESS.kept}<//></div>
+    <${Copy} text=${firstCall(apiKey.key)} label=${ACCESS.command} />
+    <p><${ApiInBrief} /></p>
+    <div class="actions"><${Button} kind="primary" onClick=${copied}>${ACCESS.kept}<//></div>
   </div>`;
 }

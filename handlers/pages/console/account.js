@@ -1,6 +1,6 @@
 // The account: its address, password and sessions, what we have of it as a file, and its end.
 
-import { NewPasswordField, passwordProblem } from "./access.js";
+import { NewPasswordField, only, passwordProblem } from "./access.js";
 import { saveFile } from "./csv.js";
 import { Button, Dialog, Field, Form, Heading, useAlive } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
@@ -61,11 +61,8 @@ function Password({ session, api, tell }) {
     form.reset();
     tell(ACCOUNT.changed);
   }
-  function check({ currentPassword, newPassword }) {
-    if (!currentPassword) return { currentPassword: ACCOUNT.noCurrent };
-    const newPasswordProblem = passwordProblem(newPassword);
-    return newPasswordProblem ? { newPassword: newPasswordProblem } : {};
-  }
+  const check = ({ currentPassword, newPassword }) =>
+    only({ currentPassword: currentPassword ? "" : ACCOUNT.noCurrent, newPassword: passwordProblem(newPassword) });
   return html`<${Setting} title=${ACCOUNT.password}>
     <${Form} send=${send} check=${check} label=${ACCOUNT.change} working=${ACCOUNT.changing} kind="" aria-label=${ACCOUNT.change}>
       <input class="unseen" type="text" name="username" autocomplete="username" value=${session.email} tabindex="-1" aria-hidden="true" readonly />

@@ -1,7 +1,6 @@
 // Figures by key or by voice: bars in layers, and each group with its total. A press on a group shows it alone.
 
 import { Chart } from "./chart.js";
-import { Button } from "./parts.js";
 import { html } from "./preact.js";
 import { largestGroups, layerValues } from "./series.js";
 import { figure, percent, USAGE_SAID } from "./texts-usage.js";
@@ -42,7 +41,6 @@ export function Breakdown({ id, title, slots, bars, by, measure, nameOf, chosen,
               </li>`,
             )}
           </ul>
-          ${chosen !== "" && html`<${Button} onClick=${() => choose("")}>${USAGE_SAID.all}<//>`}
         `}
   </section>`;
 }

@@ -12,6 +12,9 @@ const AXIS_NAME_PX = 72;
 /** A limit is drawn if the highest bar has at least this share of it: further up it would press all bars flat. */
 const SHOWN_SHARE = 0.2;
 
+/** Layers have edges between them in at most so many bars: in thinner ones the edges would hide the colours. */
+const MOST_EDGED_BARS = 31;
+
 const HOUR_STEPS = [1, 2, 3, 6, 12, 24, 48, 96, 168];
 const AXIS_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
@@ -147,7 +150,7 @@ function drawPlot(area, { bars, layers, totals, line, axis, look }) {
         .map((layer) => ({
           fill: colour(layer.colour),
           stroke: colour("--surface"),
-          width: layers.length > 1 ? 1 : 0,
+          width: layers.length > 1 && bars.length <= MOST_EDGED_BARS ? 1 : 0,
           points: { show: false },
           paths: uPlot.paths.bars({ size: BAR_SIZE }),
         }))

@@ -17,6 +17,7 @@ export function Header({ session, views, name, range, logOut }) {
         <${Button} kind="small" onClick=${logOut}>${SAID.logOut}<//>`}
     </div>
     ${session &&
+    views.length > 0 &&
     html`<nav aria-label=${SAID.views}>
       ${views.map((view) => html`<a key=${view} href=${hrefOf({ view, range })} aria-current=${view === name ? "page" : null}>${WAYS[view]}</a>`)}
     </nav>`}
@@ -27,13 +28,13 @@ export function Header({ session, views, name, range, logOut }) {
 export function ShownView({ view: Shown, shared }) {
   const [broken] = useErrorBoundary((error) => console.error(error));
   if (!broken) return html`<${Shown} ...${shared} />`;
-  return html`<${Heading}>${SAID.broken}<//>
+  return html`<div class="view-head"><${Heading}>${SAID.broken}<//></div>
     <${Notice} kind="problem"><p>${SAID.brokenNext}</p><p><code>${String(broken)}</code></p><//>`;
 }
 
 /** In the place of every view, when it is not known whose session it is. */
 export function Unreachable({ failure, again }) {
-  return html`<${Heading}>${SAID.unreachable}<//>
+  return html`<div class="view-head"><${Heading}>${SAID.unreachable}<//></div>
     <${Notice} kind="problem">
       <p>${sentenceOf(failure)}</p>
       <${Button} onClick=${again}>${SAID.again}<//>

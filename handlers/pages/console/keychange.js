@@ -1,6 +1,6 @@
 // Dialogs that make and change API keys. Each hands what the API answered to `done`.
 
-import { Check, Dialog, Field, Form, Button } from "./parts.js";
+import { Button, Check, Dialog, Field, Form, Group } from "./parts.js";
 import { html, useState } from "./preact.js";
 import { SAID } from "./texts.js";
 import { GRACES, KEYS, LIMITS, SCOPES } from "./texts-keys.js";
@@ -13,23 +13,21 @@ function limitsOf(values) {
 }
 
 function limitProblems(values) {
-  const wrong = Object.keys(LIMITS).find((name) => values[name].trim() && !isLimit(values[name].trim()));
-  return wrong ? { [wrong]: KEYS.limitWrong } : {};
+  const wrong = Object.keys(LIMITS).filter((name) => values[name].trim() && !isLimit(values[name].trim()));
+  return Object.fromEntries(wrong.map((name) => [name, KEYS.limitWrong]));
 }
 
 const isLimit = (text) => /^[1-9][0-9]*$/.test(text) && Number(text) <= HIGHEST;
 
 function LimitFields({ limits = {} }) {
-  return html`<fieldset class="choices" aria-describedby="limits-hint">
-    <legend class="legend">${KEYS.limits}</legend>
-    <p id="limits-hint" class="hint">${KEYS.limitsHint}</p>
+  return html`<${Group} name="limits" legend=${KEYS.limits} hint=${KEYS.limitsHint}>
     <div class="thirds">
       ${Object.entries(LIMITS).map(
         ([name, { label }]) =>
           html`<${Field} key=${name} name=${name} label=${label} inputmode="numeric" autocomplete="off" defaultValue=${limits[name] === null || limits[name] === undefined ? "" : String(limits[name])} />`,
       )}
     </div>
-  </fieldset>`;
+  <//>`;
 }
 
 const cancel = (close) => html`<${Button} onClick=${close}>${SAID.cancel}<//>`;
@@ -59,14 +57,16 @@ export function NewKey({ api, close, done }) {
   return html`<${Dialog} title=${KEYS.makeTitle} close=${close}>
     <${Form} send=${send} check=${check} label=${KEYS.makeIt} working=${KEYS.making} aside=${cancel(close)}>
       <${Field} name="name" label=${KEYS.name} hint=${KEYS.nameHint} maxlength="100" autocomplete="off" autofocus />
-      <fieldset class="choices"><legend class="legend">${KEYS.kind}</legend>
+      <${Group} name="kinds" legend=${KEYS.kind}>
         ${kind(false, KEYS.live, KEYS.liveHint)}${kind(true, KEYS.test, KEYS.testHint)}
-      </fieldset>
-      <fieldset class="choices"><legend class="legend">${KEYS.scopes}</legend>
+      <//>
+      <${Group} name="scopes" legend=${KEYS.scopes}>
         ${Object.entries(SCOPES).map(([scope, label]) => html`<${Check} key=${scope} name=${scope} label=${label} defaultChecked />`)}
-      </fieldset>
-      <${LimitFields} />
-      <${Field} name="expiresAt" label=${KEYS.ends} hint=${KEYS.endsHint} type="date" class="third" />
+      <//>
+      <details><summary>${KEYS.optional}</summary><div class="optional">
+        <${LimitFields} />
+        <${Field} name="expiresAt" label=${KEYS.ends} hint=${KEYS.endsHint} type="date" class="third" />
+      </div></details>
     <//>
   <//>`;
 }

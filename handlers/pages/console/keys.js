@@ -1,8 +1,8 @@
 // API keys: made, changed, rotated, revoked. A secret is shown once, when its key is made.
 
 import { ChangeKey, NewKey, RevokeKey, RotateKey } from "./keychange.js";
-import { dropSecret, keepSecret } from "./keyring.js";
-import { Button, Copy, Empty, Heading, Loaded, Notice, Time, useLoaded } from "./parts.js";
+import { dropSecret, keepSecret, keepUncopied, uncopiedKey } from "./keyring.js";
+import { ApiInBrief, Button, Copy, Empty, focusHeading, Heading, Loaded, Notice, Time, useLoaded } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { VIEWS } from "./texts.js";
 import { KEYS, LIMITS, SCOPES } from "./texts-keys.js";
@@ -15,7 +15,7 @@ export const keysFirst = () => [[LIST], [PLAN_LIMITS]];
 
 export function KeysView({ api, tell }) {
   const [asked, setAsked] = useState(null); // {Dialog, apiKey}
-  const [fresh, setFresh] = useState(null); // {key, name, old}
+  const [fresh, setFresh] = useState(uncopiedKey); // {id, key, name, old}
   const loaded = useLoaded(async () => {
     const [{ keys }, limits] = await Promise.all([api.get(LIST), api.get(PLAN_LIMITS)]);
     return { keys, limits };
@@ -32,8 +32,21 @@ export function KeysView({ api, tell }) {
   function made(key, old, mayWrite) {
     if (mayWrite) keepSecret(key);
     close();
-    setFresh({ ...key, old });
+    show({ ...key, old });
     loaded.reload();
+  }
+
+  function show(key) {
+    keepUncopied(key);
+    setFresh(key);
+  }
+
+  const copied = () => (show(null), focusHeading());
+
+  function revoked() {
+    dropSecret(asked.apiKey.id);
+    ended(KEYS.isRevoked(asked.apiKey.name));
+    setTimeout(focusHeading); // once the dialog is gone: the button that opened it goes with the key's place
   }
 
   const dones = (apiKey) =>
@@ -41,7 +54,7 @@ export function KeysView({ api, tell }) {
       [NewKey, (key, scopes) => made(key, "", scopes.includes("memo:write"))],
       [ChangeKey, () => ended(KEYS.changed)],
       [RotateKey, (key) => made(key, apiKey.maskedKey, apiKey.scopes.includes("memo:write"))],
-      [RevokeKey, () => (dropSecret(apiKey.id), ended(KEYS.isRevoked(apiKey.name)))],
+      [RevokeKey, revoked],
     ]);
 
   function list({ keys, limits }) {
@@ -49,7 +62,7 @@ export function KeysView({ api, tell }) {
     const over = keys.filter((key) => !key.isActive);
     const isFull = active.length >= limits.maxApiKeys;
     return html`<div class="sections">
-      <p class="muted">${KEYS.room(active.length, limits.maxApiKeys, planName(limits.tier))}</p>
+      <p class="muted">${KEYS.room(active.length, limits.maxApiKeys, planName(limits.tier))} <${ApiInBrief} /></p>
       ${isFull && html`<${Notice} kind="warning"><p>${KEYS.full(limits.maxApiKeys)} <a href="?view=plan">${KEYS.seePlans}</a></p><//>`}
       ${active.length ? html`<ul class="keys">${active.map(row)}</ul>` : html`<${Empty} title=${KEYS.none}><p>${KEYS.noneNext}</p><//>`}
       ${over.length > 0 && html`<details class="over"><summary>${KEYS.over(over.length)}</summary><ul class="keys">${over.map(row)}</ul></details>`}
@@ -59,7 +72,7 @@ export function KeysView({ api, tell }) {
   const row = (apiKey) => html`<${KeyRow} key=${apiKey.id} apiKey=${apiKey} ask=${(Shown) => setAsked({ Shown, apiKey })} />`;
   return html`<div class="view-head"><${Heading}>${VIEWS.keys}<//>
       <${Button} kind="primary" onClick=${() => setAsked({ Shown: NewKey })}>${KEYS.make}<//></div>
-    ${fresh && html`<${FreshKey} key=${fresh.id} fresh=${fresh} tell=${tell} done=${() => setFresh(null)} />`}
+    ${fresh && html`<${FreshKey} key=${fresh.id} fresh=${fresh} done=${copied} />`}
     <${Loaded} of=${loaded}>${list}<//>
     ${asked && html`<${asked.Shown} api=${api} apiKey=${asked.apiKey} close=${close} done=${dones(asked.apiKey).get(asked.Shown)} />`}`;
 }
@@ -67,13 +80,13 @@ export function KeysView({ api, tell }) {
 const planName = (tier) => tier[0].toUpperCase() + tier.slice(1);
 
 /** The secret of a key that was just made, once. */
-function FreshKey({ fresh, tell, done }) {
+function FreshKey({ fresh, done }) {
   const title = useRef(null);
   useEffect(() => title.current.focus(), []);
   return html`<section class="section fresh" aria-labelledby="fresh-title">
     <h2 id="fresh-title" tabindex="-1" ref=${title}>${KEYS.fresh}</h2>
     <p>${KEYS.freshHint} ${fresh.old && KEYS.freshOld(fresh.old)}</p>
-    <${Copy} text=${fresh.key} label=${KEYS.keyOf(fresh.name)} tell=${tell} secret />
+    <${Copy} text=${fresh.key} label=${KEYS.keyOf(fresh.name)} secret />
     <div class="actions"><${Button} onClick=${done}>${KEYS.freshDone}<//></div>
   </section>`;
 }
@@ -83,7 +96,7 @@ const isSoon = (iso) => new Date(iso).getTime() - Date.now() < SOON_MS;
 
 function stateOf({ isActive, expiresAt, rotatedTo }) {
   if (isActive) return expiresAt && (rotatedTo ? KEYS.replaced(expiresAt) : KEYS.endsAt(expiresAt));
-  return expiresAt && new Date(expiresAt) <= new Date() ? KEYS.endedAt(expiresAt) : KEYS.revoked;
+  return expiresAt && new Date(expiresAt) <= new Date() ? KEYS.pastEnd(expiresAt) : KEYS.revoked; // the API does not say which
 }
 
 function KeyRow({ apiKey, ask }) {

@@ -24,7 +24,7 @@ function LimitBar({ name, limit }) {
   const bounded = limit.limit !== "unlimited";
   return html`<div class="limit">
     <h3>${name}</h3>
-    <p class="limit-left"><strong>${USAGE_SAID.left(limit)}</strong>${bounded && ` ${USAGE_SAID.leftUnit(limit.limit)}`}</p>
+    <p class="limit-left"><strong>${USAGE_SAID.left(limit)}</strong>${bounded && ` ${USAGE_SAID.leftUnit}`}</p>
     ${bounded &&
     html`<meter min="0" max=${limit.limit} low=${limit.limit * WARN_SHARE} high=${limit.limit * ALARM_SHARE} optimum="0"
       value=${limit.used} aria-label=${USAGE_SAID.meter(name)}></meter>`}

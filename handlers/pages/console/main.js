@@ -12,7 +12,7 @@ import { focusHeading } from "./parts.js";
 import { PlanView, planFirst } from "./plan.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { changed, changesOf, hrefOf, readRoute } from "./router.js";
-import { forgetSession, hadSession, noteSession, onSessionElsewhere } from "./session.js";
+import { forgetSession, hasSession, noteSession, onSessionElsewhere } from "./session.js";
 import { SAID, sentenceOf } from "./texts.js";
 
 /** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` names what a view
@@ -82,7 +82,7 @@ function useSession(mayAsk) {
   }
 
   useEffect(() => {
-    const shown = (event) => event.persisted && user.current && ask(); // out of the browser's cache of whole pages
+    const shown = (event) => event.persisted && (user.current || hasSession()) && ask(); // from the browser's cache of pages
     const stop = onSessionElsewhere((id) => {
       if (id === null) user.current && leave(SAID.loggedOut);
       else if (!user.current || user.current.id !== id) ask();
@@ -125,7 +125,7 @@ function useRoute(arrived) {
 function Console() {
   const [told, tell] = useState("");
   const { route, go, mailDone } = useRoute(() => tell(""));
-  const session = useSession(hadSession() && !START.mail);
+  const session = useSession(hasSession() && !START.mail);
   const { state, user, apiKey, note } = session;
   const name = nameOf(route);
 
@@ -137,6 +137,12 @@ function Console() {
     mailDone();
     tell("");
     session.enter(found, key);
+  }
+
+  /** After the first key: the first memo, but for who came for another view. */
+  function begin() {
+    enter(user);
+    if (!route.view) go({ view: "memos" }, { replace: true });
   }
 
   async function logOut() {
@@ -152,7 +158,7 @@ function Console() {
   function mailIsRead() {
     mailDone();
     if (state === "in") session.renew();
-    else if (hadSession()) session.ask();
+    else if (hasSession()) session.ask();
   }
 
   function followed(event) {
@@ -170,7 +176,7 @@ function Console() {
     }
     if (state === "asking") return html`<p class="wait" role="status">${SAID.loading}</p>`;
     if (state === "failed") return html`<${Unreachable} failure=${session.failure} again=${session.ask} />`;
-    if (apiKey) return html`<${FirstKey} user=${user} apiKey=${apiKey} tell=${tell} done=${() => enter(user)} />`;
+    if (apiKey) return html`<${FirstKey} user=${user} apiKey=${apiKey} done=${begin} />`;
     if (!SHOWN[name]) return null;
     const shared = { session: user, route: { ...route, view: name }, go, api, tell };
     const own = { renew: session.renew, leave: session.leave, logOut };
@@ -186,5 +192,5 @@ function Console() {
   </div>`;
 }
 
-if (hadSession() && !START.mail) askAhead();
+if (hasSession() && !START.mail) askAhead();
 render(html`<${Console} />`, document.getElementById("console"));

@@ -39,6 +39,7 @@ export function MemoItem({ memo, keyName, focus, change, remove, tell, api }) {
     <div class="memo-row">
       ${memo.audio.status === "ready" && html`<${Player} url=${memo.audio.url} name=${name} />`}
       <div class="memo-actions">
+        ${memo.audio.status === "ready" && html`<a class="button small" href=${memo.audio.url} download aria-label=${MEMO_SAID.save(name)}>${MEMO_SAID.saveShort}</a>`}
         <${Button} kind="small" onClick=${() => setRenaming(true)}>${MEMO_SAID.rename}<span class="unseen"> ${name}</span><//>
         <${Button} kind="small danger" onClick=${() => setDeleting(true)}>${MEMO_SAID.delete}<span class="unseen"> ${name}</span><//>
       </div>

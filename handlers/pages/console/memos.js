@@ -1,12 +1,11 @@
 // The memos: one is made, and those that were made are listed, newest first, heard, named and deleted.
 
-import { counted } from "./formats.js";
 import { MemoItem } from "./memo-item.js";
 import { Button, Empty, Heading, Loaded, useAlive, useLoaded } from "./parts.js";
 import { saveFile } from "./csv.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useLayoutEffect, useRef, useState } from "./preact.js";
 import { Say } from "./say.js";
-import { sentenceOf } from "./texts.js";
+import { SAID, sentenceOf } from "./texts.js";
 import { MEMO_SAID, nameOfMemo } from "./texts-memos.js";
 
 const MEMO_PAGE = 20;
@@ -30,6 +29,8 @@ export function MemosView({ route, go, api, tell }) {
   const making = useLoaded(() => loadMaking(api), []);
   const list = useMemoList(api, route.voice);
   const heading = useRef(null);
+  const hasTools = useRef(false); // once there, they stay: one of them may have the focus
+  hasTools.current ||= list.memos.length > 0 || route.voice !== "";
 
   async function made(memo, keyName) {
     tell(memo.audio.status === "ready" ? MEMO_SAID.made(memo) : MEMO_SAID.making);
@@ -57,8 +58,9 @@ export function MemosView({ route, go, api, tell }) {
       <section class="section" aria-labelledby="list-title">
         <div class="list-head">
           <h2 id="list-title" ref=${heading} tabindex="-1">${MEMO_SAID.listTitle}</h2>
-          <${VoiceFilter} voices=${making.value?.voices ?? []} voice=${route.voice} choose=${(voice) => go({ voice })} />
-          <${Download} api=${api} tell=${tell} />
+          ${hasTools.current &&
+          html`<${VoiceFilter} voices=${making.value?.voices ?? []} voice=${route.voice} choose=${(voice) => go({ voice })} />
+            <${Download} api=${api} tell=${tell} />`}
         </div>
         <${Loaded} of=${list.loaded}>
           ${() => html`<${MemoList} list=${list} actions=${actions} voices=${making.value?.voices ?? []} voice=${route.voice} />`}
@@ -87,6 +89,7 @@ function MemoList({ list, actions, voices, voice }) {
     }
   }
 
+  if (list.memos.length === 0 && list.loaded.loading) return html`<p class="wait" role="status">${SAID.loading}</p>`;
   if (list.memos.length === 0 && !list.hasMore) {
     const name = voices.find(({ id }) => id === voice)?.name;
     return html`<${Empty} title=${name ? MEMO_SAID.emptyVoice(name) : MEMO_SAID.emptyTitle}>
@@ -146,7 +149,7 @@ function useMemoList(api, voice) {
     cursor: page.cursor,
     keyNames: { ...before.keyNames, ...page.keyNames },
   });
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (loaded.value) setState(append({ memos: [], keyNames: {} }, loaded.value));
   }, [loaded.value]);
   const each = (change) => setState((before) => ({ ...before, memos: change(before.memos) }));

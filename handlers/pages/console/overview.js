@@ -1,15 +1,15 @@
 // The overview: what is left, and the figures of a range. The range, the figure and the filter are in the URL.
 
+import { firstCall } from "./access.js";
 import { Breakdown } from "./breakdown.js";
 import { Chart } from "./chart.js";
 import { csvOf, saveFile } from "./csv.js";
 import { LeftSection, RefusedNow } from "./left.js";
-import { Button, Empty, Heading, Loaded, Notice, useLoaded } from "./parts.js";
+import { Button, Copy, Empty, Heading, Loaded, Notice, useLoaded } from "./parts.js";
 import { html, useState } from "./preact.js";
 import { RangeBar } from "./range-bar.js";
 import { dayOf, rangeOf, requestsOf } from "./range.js";
 import { loadRefusals, REFUSALS_PATH, RefusalsSection, refusalsQuery } from "./refusals.js";
-import { addressOf } from "./router.js";
 import { changeOf, countsIn, slotsBetween, slotsOf, totalOf, weeksOf } from "./series.js";
 import { barName, figure, MEASURES, USAGE_SAID } from "./texts-usage.js";
 
@@ -54,15 +54,11 @@ export function OverviewView({ route, go, api }) {
 }
 
 function FirstMemo() {
-  const example = [
-    `curl ${addressOf("/api/v1/memo")} \\`,
-    '  -H "Authorization: Bearer $KEY" \\',
-    `  -d '{"text": "Hello, world", "voice": "rachel"}'`,
-  ].join("\n");
   return html`<${Empty} title=${USAGE_SAID.emptyTitle}>
     <p>${USAGE_SAID.emptyText}</p>
     <p><a class="button primary" href="?view=memos">${USAGE_SAID.emptyAction}</a></p>
-    <pre tabindex="0" role="group" aria-label=${USAGE_SAID.example}><code>${example}</code></pre>
+    <p>${USAGE_SAID.exampleHint} <code>$KEY</code>:</p>
+    <${Copy} text=${firstCall("$KEY")} label=${USAGE_SAID.example} />
   <//>`;
 }
 
@@ -78,8 +74,10 @@ function FiguresOf({ figures, limits, keys, route, go }) {
   const values = slots.map((slot) => measure.of(countsIn(slot, filter.name)));
   return html`
     <section class="section" aria-labelledby="figures-title">
-      <h2 id="figures-title">${USAGE_SAID.figuresTitle}${filter.label && html`: ${USAGE_SAID.only(filter.label)}`}</h2>
-      ${filter.label && html`<${Button} onClick=${() => go({ key: "", voice: "" })}>${USAGE_SAID.all}<//>`}
+      <div class="figures-head">
+        <h2 id="figures-title">${USAGE_SAID.figuresTitle}${filter.label && html`: ${USAGE_SAID.only(filter.label)}`}</h2>
+        ${filter.label && html`<${Button} kind="small" onClick=${() => go({ key: "", voice: "" })}>${USAGE_SAID.all}<//>`}
+      </div>
       <${MeasureTiles} slots=${slots} before=${before} only=${filter.name} range=${range} route=${route} go=${go} />
       <${Chart} title=${USAGE_SAID.chartTitle(measure.label, range.by)} atRest=${USAGE_SAID.atRest(total, measure.write, range)}
         bars=${names} layers=${[{ label: measure.label, colour: "--layer-1", values }]}

@@ -2,9 +2,10 @@
 
 import { ago, dateTime } from "./formats.js";
 import { createContext, html, useContext, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
+import { addressOf } from "./router.js";
 import { SAID, sentenceOf } from "./texts.js";
 
-const Refused = createContext(null); // the failure of the form around a field: {field, message}
+const Problems = createContext({}); // of the form around a field: what is wrong with which, {field: sentence}
 
 let hasHeading = false;
 
@@ -37,21 +38,30 @@ export function Button({ children, busy = false, kind = "", type = "button", onC
   </button>`;
 }
 
-/** A labelled input. `hint` and the form's refusal of this field are its description. */
-export function Field({ name, id = name, label, hint, as = "input", class: kind = "", children, ...rest }) {
-  const refused = useContext(Refused);
+/** A hint and the form's problem with a field: which of them describe it, and their paragraphs. */
+function useDescription(name, hint) {
+  const problem = useContext(Problems)[name];
+  return {
+    problem,
+    ids: [hint && `${name}-hint`, problem && `${name}-refused`].filter(Boolean).join(" ") || null,
+    hinted: hint && html`<p id=${`${name}-hint`} class="hint">${hint}</p>`,
+    refused: problem && html`<p id=${`${name}-refused`} class="refused">${problem}</p>`,
+  };
+}
+
+/** A labelled input. `hint` and the form's problem with this field are its description. */
+export function Field({ name, label, hint, as = "input", class: kind = "", children, ...rest }) {
+  const { problem, ids, hinted, refused } = useDescription(name, hint);
   const [shown, setShown] = useState(false);
-  const message = refused && refused.field === name ? refused.message : "";
-  const described = [hint && `${id}-hint`, message && `${id}-refused`].filter(Boolean).join(" ");
   const secret = rest.type === "password";
   return html`<div class=${`field ${kind}`}>
-    <label for=${id}>${label}</label>
+    <label for=${name}>${label}</label>
     <div class="field-row">
       <${as}
-        id=${id}
+        id=${name}
         name=${name}
-        aria-invalid=${message ? "true" : null}
-        aria-describedby=${described || null}
+        aria-invalid=${problem ? "true" : null}
+        aria-describedby=${ids}
         ...${rest}
         ...${secret && shown ? { type: "text" } : {}}
       >
@@ -62,9 +72,17 @@ export function Field({ name, id = name, label, hint, as = "input", class: kind 
         ${shown ? SAID.hide : SAID.show}<span class="unseen"> ${label.toLowerCase()}</span>
       </button>`}
     </div>
-    ${hint && html`<p id=${`${id}-hint`} class="hint">${hint}</p>`}
-    ${message && html`<p id=${`${id}-refused`} class="refused">${message}</p>`}
+    ${hinted}${refused}
   </div>`;
+}
+
+/** Fields that belong together. A problem with the name of the group is shown at it. */
+export function Group({ name, legend, hint, children }) {
+  const { ids, hinted, refused } = useDescription(name, hint);
+  return html`<fieldset name=${name} class="choices" aria-describedby=${ids}>
+    <legend class="legend">${legend}</legend>
+    ${hinted}${children}${refused}
+  </fieldset>`;
 }
 
 /** A checkbox with its label. */
@@ -73,44 +91,48 @@ export function Check({ name, label, ...rest }) {
 }
 
 /** A form. `send(values)` does what it is for; what it raises is shown at the field that it names, or above the button.
-    `check(values)` returns {field: sentence} of what must not be sent. */
+    `check(values)` returns {field: sentence} of all that must not be sent. The first field at fault takes the focus. */
 export function Form({ send, check = () => ({}), label, working, kind = "primary", children, aside, ...rest }) {
   const [busy, setBusy] = useState(false);
-  const [refused, setRefused] = useState(null);
+  const [{ problems, refused }, setWrong] = useState({ problems: {}, refused: "" });
   const form = useRef(null);
   const alive = useAlive();
 
   useEffect(() => {
-    const invalid = refused && refused.field && form.current.elements.namedItem(refused.field);
-    if (invalid && invalid.focus) invalid.focus();
-  }, [refused]);
+    const first = [...form.current.elements].find(({ name }) => Object.hasOwn(problems, name));
+    if (!first) return;
+    first.closest("details")?.setAttribute("open", ""); // what is folded takes no focus
+    (first.matches("fieldset") ? first.querySelector("input") : first).focus();
+  }, [problems]);
 
-  function refuse(field, message) {
-    const known = field && form.current.elements.namedItem(field);
-    setRefused({ field: known ? field : "", message });
+  function show(failure) {
+    const field = (failure.field ?? "").split(".").pop();
+    const isHere = form.current.elements.namedItem(field) !== null;
+    const sentence = sentenceOf(failure);
+    setWrong(isHere ? { problems: { [field]: sentence }, refused: "" } : { problems: {}, refused: sentence });
   }
 
   async function submit(event) {
     event.preventDefault();
     if (busy) return;
     const values = Object.fromEntries(new FormData(form.current));
-    const [[field, message] = []] = Object.entries(check(values));
-    if (field) return refuse(field, message);
-    setRefused(null);
+    const wrong = check(values);
+    setWrong({ problems: wrong, refused: "" });
+    if (Object.keys(wrong).length > 0) return;
     setBusy(true);
     try {
       await send(values, form.current);
     } catch (failure) {
-      if (alive.current) refuse((failure.field || "").split(".").pop(), sentenceOf(failure));
+      if (alive.current) show(failure);
     } finally {
       if (alive.current) setBusy(false);
     }
   }
 
   return html`<form ref=${form} novalidate onSubmit=${submit} ...${rest}>
-    <${Refused.Provider} value=${refused}>${children}<//>
+    <${Problems.Provider} value=${problems}>${children}<//>
     <div>
-      <div role="alert">${refused && !refused.field && html`<p class="refused">${refused.message}</p>`}</div>
+      <div role="alert">${refused && html`<p class="refused">${refused}</p>`}</div>
       <div class="actions">
         <${Button} type="submit" kind=${kind} busy=${busy}>${busy ? working : label}<//>
         ${aside}
@@ -184,30 +206,32 @@ export function Dialog({ title, close, children }) {
   </dialog>`;
 }
 
-/** A text to copy: a key, a command. `label` names it, `tell` says that it was copied. */
-export function Copy({ text, label, tell, secret = false }) {
+/** A text to copy: a key, a command. `label` names it. */
+export function Copy({ text, label, secret = false }) {
+  const [done, setDone] = useState("");
   const shown = useRef(null);
   async function copy() {
     try {
       await navigator.clipboard.writeText(text);
-      tell(SAID.copied(label));
+      setDone(SAID.copied);
     } catch {
       getSelection().selectAllChildren(shown.current); // no permission: it is selected, ready for Ctrl+C
-      tell(SAID.selected(label));
+      setDone(SAID.selected);
     }
   }
   return html`<div class="copy">
     <pre ref=${shown} tabindex="0" role="group" aria-label=${label}><code translate="no" class=${secret ? "secret" : ""}>${text}</code></pre>
     <${Button} onClick=${copy}>${SAID.copy}<span class="unseen"> ${label}</span><//>
+    <p class="copied" role="status">${done}</p>
   </div>`;
+}
+
+/** Where programs read how the service is called. */
+export function ApiInBrief() {
+  return html`<a href=${addressOf("/llms.txt")} target="_blank" rel="noopener">${SAID.apiInBrief}</a>`;
 }
 
 /** A moment: how long ago it was, or with `exact` when. The other is its title. */
 export function Time({ at, exact = false }) {
   return html`<time datetime=${at} title=${exact ? ago(at) : dateTime(at)}>${exact ? dateTime(at) : ago(at)}</time>`;
-}
-
-/** A number with its name, and a note below it. */
-export function Figure({ label, value, children }) {
-  return html`<div class="figure"><dt>${label}</dt><dd><span class="figure-value">${value}</span>${children}</dd></div>`;
 }

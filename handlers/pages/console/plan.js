@@ -5,7 +5,7 @@ import { idempotencyKey } from "./api.js";
 import { Button, Dialog, Form, Heading, Loaded, Notice, useAlive, useLoaded } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { addressOf } from "./router.js";
-import { SAID, VIEWS, sentenceOf } from "./texts.js";
+import { VIEWS, sentenceOf } from "./texts.js";
 import { PLAN, STANDING, featuresOf } from "./texts-plan.js";
 
 const TIERS = "/api/v1/billing/tiers";

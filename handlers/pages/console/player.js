@@ -23,7 +23,6 @@ export function Player({ url, name }) {
   return html`<div class="player">
     <audio controls preload="none" src=${url} aria-label=${MEMO_SAID.play(name)} onPlay=${(event) => silenceOthers(event.target)}
       onPlaying=${() => setBroken(false)} onError=${() => setBroken(true)}></audio>
-    <a class="button small" href=${url} download aria-label=${MEMO_SAID.save(name)}>${MEMO_SAID.saveShort}</a>
     <p role="alert">${isBroken && html`<span class="refused">${MEMO_SAID.noAudio}</span>`}</p>
   </div>`;
 }

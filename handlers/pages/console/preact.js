@@ -1,6 +1,6 @@
 // Preact and htm, which vendor/ holds: the page executes them before the modules. Texts become text nodes, never markup.
 
 export const { createContext, render } = globalThis.preact;
-export const { useContext, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useRef, useState } =
+export const { useContext, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } =
   globalThis.preactHooks;
 export const html = globalThis.htm.bind(globalThis.preact.h);

@@ -5,7 +5,7 @@ const DAY_MS = 86_400_000;
 const WEEKS_IN_A_YEAR = 52;
 
 /** The most days that a range may have, and that one request of days may ask for: the API's bound. */
-export const MOST_DAYS = 366;
+const MOST_DAYS = 366;
 
 /** The most days that are shown by the hour, and that are shown day by day: more bars would be too thin to read. */
 const MOST_DAYS_BY_HOUR = 7;
@@ -18,7 +18,7 @@ export function dayOf(date) {
   return date.toISOString().slice(0, 10);
 }
 
-export function addDays(day, count) {
+function addDays(day, count) {
   return dayOf(new Date(Date.parse(day) + count * DAY_MS));
 }
 

@@ -1,7 +1,7 @@
 // What was refused and what failed in a range, each named as what it is.
 
 import { html } from "./preact.js";
-import { daysWith, totalOf } from "./series.js";
+import { totalOf } from "./series.js";
 import { USAGE_SAID } from "./texts-usage.js";
 
 export const REFUSALS_PATH = "/api/v1/usage";
@@ -60,7 +60,7 @@ function refusalSentences(logs) {
 function failureSentences(days) {
   const [speech, service] = ["error_tts", "error_api"].map((action) => totalOf(days, action).errors);
   return [
-    ...(speech ? [USAGE_SAID.speechFailed(speech, daysWith(days, "error_tts"))] : []),
-    ...(service ? [USAGE_SAID.serviceFailed(service, daysWith(days, "error_api"))] : []),
+    ...(speech ? [USAGE_SAID.speechFailed(speech)] : []),
+    ...(service ? [USAGE_SAID.serviceFailed(service)] : []),
   ];
 }

@@ -66,7 +66,7 @@ export function Say({ api, voices, limits, keys, made }) {
   }
 
   return html`<${Form} class="say" send=${send} check=${check} label=${MEMO_SAID.say} working=${MEMO_SAID.saying}
-      aside=${html`<p class="hint">${costOf(limits, keys, keyId, pasted)}</p>`}>
+      aside=${html`<p class="hint">${costOf(limits, keys, keyId, pasted)} ${keyHint(keyId, keys)}</p>`}>
     <${Field} as="textarea" name="text" label=${MEMO_SAID.text} rows="4" required hint=${MEMO_SAID.textLeft(most - text.length)}
       value=${text} onInput=${(event) => setText(event.target.value)} />
     <div class="say-row">
@@ -82,14 +82,13 @@ export function Say({ api, voices, limits, keys, made }) {
         <${Field} as="select" name="format" label=${MEMO_SAID.format}>
           ${Object.entries(MEMO_SAID.formats).map(([format, label]) => html`<option value=${format}>${label}</option>`)}
         <//>
+        <${Field} as="select" name="key" label=${MEMO_SAID.key} value=${keyId} onChange=${(event) => setChosen(event.target.value)}>
+          ${usable.map(({ id, name, maskedKey }) => html`<option value=${id} selected=${id === keyId}>${`${name} (${maskedKey})`}</option>`)}
+          ${!usable.some(isPageKey) && html`<option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>`}
+          <option value=${PASTED} selected=${keyId === PASTED}>${MEMO_SAID.otherKey}</option>
+        <//>
       </div>
     </details>
-    <${Field} as="select" name="key" label=${MEMO_SAID.key} hint=${keyHint(keyId, keys)} value=${keyId}
-        onChange=${(event) => setChosen(event.target.value)}>
-      ${usable.map(({ id, name, maskedKey }) => html`<option value=${id} selected=${id === keyId}>${`${name} (${maskedKey})`}</option>`)}
-      ${!usable.some(isPageKey) && html`<option value=${PAGE} disabled=${!canMakeKey} selected=${keyId === PAGE}>${MEMO_SAID.pageKey}</option>`}
-      <option value=${PASTED} selected=${keyId === PASTED}>${MEMO_SAID.otherKey}</option>
-    <//>
     ${keyId === PASTED &&
     html`<${Field} name="pasted" type="password" label=${MEMO_SAID.pasted} autocomplete="off" autocapitalize="none" spellcheck="false"
       hint=${canMakeKey ? MEMO_SAID.pastedHint : `${MEMO_SAID.ringIsFull(limits.maxApiKeys)} ${MEMO_SAID.pastedHint}`}
@@ -117,13 +116,9 @@ function costOf({ daily, monthly }, keys, keyId, pasted) {
   return `${MEMO_SAID.cost(daily)} ${own}`.trim();
 }
 
-/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo.
-    A limit says when it starts over; a key's own one says that it is the key's. */
+/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo. */
 function told(failure) {
   if (failure.kind === "offline") return Object.assign(failure, { kind: "refused", message: MEMO_SAID.lost });
   if (failure.status === 409 && failure.retryAfter !== null) failure.message = MEMO_SAID.stillRunning(failure.retryAfter);
-  if (failure.kind === "limit" && failure.details.resetAt) {
-    Object.assign(failure, { kind: "refused", code: "", message: MEMO_SAID.limitReached(failure) });
-  }
   return failure;
 }

@@ -73,11 +73,6 @@ export function layerValues(slots, layers, of) {
   );
 }
 
-/** The days on which an action of errors was logged. */
-export function daysWith(slots, action) {
-  return slots.filter(({ groups }) => (groups.get(action)?.errors ?? 0) > 0).map(({ start }) => start.slice(0, 10));
-}
-
 function groupOf(result) {
   const field = GROUP_FIELDS.find((name) => name in result);
   return field === undefined ? "" : (result[field] ?? "");

@@ -1,23 +1,30 @@
-// Whether this browser has a session. The session itself is a cookie that no script reads: the browser keeps a note
-// beside it, so that a newcomer's page asks for nothing, and other tabs notice who logs in and out.
+// Whether this browser has a session. The session itself is a cookie that no script reads: the server marks the page that
+// comes with one, so that a newcomer's page asks for nothing. A note in the browser tells other tabs who logs in and out.
 
 const NOTE = "agent-talk.session";
+const MARKED = document.documentElement.dataset;
 
-/** Whether there may be a session: yes if the browser keeps no notes. */
-export function hadSession() {
-  try {
-    return localStorage.getItem(NOTE) !== null;
-  } catch {
-    return true;
-  }
+/** Whether there may be a session: the page came with one, or this or another tab began one since. */
+export function hasSession() {
+  return "session" in MARKED || readNote() !== null;
 }
 
 export function noteSession(user) {
+  MARKED.session = "";
   keepNote(user.id);
 }
 
 export function forgetSession() {
+  delete MARKED.session;
   keepNote(null);
+}
+
+function readNote() {
+  try {
+    return localStorage.getItem(NOTE);
+  } catch {
+    return null; // a browser that keeps no notes: tabs notice one another at their next request
+  }
 }
 
 function keepNote(id) {
@@ -25,7 +32,7 @@ function keepNote(id) {
     if (id === null) localStorage.removeItem(NOTE);
     else localStorage.setItem(NOTE, id);
   } catch {
-    // A browser that keeps no notes asks the API at each arrival.
+    // likewise
   }
 }
 

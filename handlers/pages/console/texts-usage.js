@@ -1,8 +1,8 @@
 // What the overview says. See texts.js: every sentence of the console is in a module of this name.
 
-import { clock, counted, dateTime, number, utcDate, wait } from "./formats.js";
+import { clock, counted, date, dateTime, number, utcDate, wait } from "./formats.js";
 
-const minutesOf = (minutes) => `${DECIMAL.format(minutes)}\u00a0min`;
+const minutesOf = (minutes) => (minutes < 1 ? `${DECIMAL.format(minutes * 60)}\u00a0s` : `${DECIMAL.format(minutes)}\u00a0min`);
 const DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const SHARE = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
@@ -37,12 +37,12 @@ export const figure = (value, { compact = false } = {}) => (compact ? COMPACT : 
 export const USAGE_SAID = {
   title: "Overview",
   leftTitle: "What is left",
-  today: "Today",
-  thisMonth: "This month",
+  today: "Memos today",
+  thisMonth: "Memos this month",
   left: ({ limit, remaining }) => (limit === "unlimited" ? "No limit" : `${number(remaining)} of ${number(limit)}`),
-  leftUnit: (remaining) => (remaining === 1 ? "memo\u00a0left" : "memos\u00a0left"),
+  leftUnit: "left",
   used: (used) => `${counted(used, "memo")} made.`,
-  meter: (name) => `${name}: memos made of the limit`,
+  meter: (name) => `${name}: made, of the limit`,
   perMemo: (most) =>
     most === "unlimited" ? "A memo may have any length up to 100,000 characters." : `A memo has at most ${counted(most, "character")}.`,
 
@@ -79,7 +79,6 @@ export const USAGE_SAID = {
   notThatRange: "The address names a range that cannot be shown, so the last 30 days are shown.",
   spanOf: (range) => `${utcDate(range.from)} – ${utcDate(range.to)}, ${lengthOf(range)}`,
   download: "Download as CSV",
-  downloaded: "The figures were saved as a file.",
   shown: ({ from, to }) => `Figures from ${utcDate(from)} to ${utcDate(to)} are shown.`,
 
   figuresTitle: "What was used",
@@ -108,8 +107,6 @@ export const USAGE_SAID = {
   noKey: "Without a key",
   removedKey: "A key that is gone",
   noVoice: "Without a voice",
-  group: "Name",
-  share: "Share",
   notByBoth: "The figures are kept by key and by voice, not by both: this shows all keys.",
   notByBothVoices: "The figures are kept by key and by voice, not by both: this shows all voices.",
   filterHint: "Press a name below to see it alone.",
@@ -129,9 +126,10 @@ export const USAGE_SAID = {
   errorsOfAll: "This is for all keys and voices.",
 
   emptyTitle: "No memos yet",
-  emptyText: "Your figures appear here once you have made a memo: on this page, or with an API key.",
+  emptyText: "Your figures appear here once you have made a memo.",
   emptyAction: "Make your first memo",
-  example: "Example command",
+  exampleHint: "Or in a terminal, with your API key in place of",
+  example: "command",
 };
 
 /** `in 5 hours, at midnight UTC (1:00 AM for you)`; for another day than tomorrow with the day. */
@@ -140,7 +138,8 @@ export function resetIn(resetAt, now = Date.now()) {
   const soon = seconds <= 86_400;
   const utc = `${soon ? "" : `on ${utcDate(resetAt)} `}at midnight UTC`;
   const isUtc = new Date(resetAt).getTimezoneOffset() === 0;
-  const own = isUtc ? "" : ` (${(soon ? clock(resetAt) : dateTime(resetAt)).replace(/ (?=[AP]M$)/, "\u00a0")} for you)`;
+  const isSameDay = date(resetAt) === utcDate(resetAt);
+  const own = isUtc ? "" : ` (${(soon || isSameDay ? clock(resetAt) : dateTime(resetAt)).replace(/ (?=[AP]M$)/, "\u00a0")} for you)`;
   return `${wait(seconds)}, ${utc}${own}`;
 }
 

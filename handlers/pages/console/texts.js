@@ -1,6 +1,7 @@
 // What the page says. Views take their sentences from here, so that one reading shows how the page speaks.
 
-import { clock, counted, dateTime, wait } from "./formats.js";
+import { wait } from "./formats.js";
+import { resetIn } from "./texts-usage.js";
 
 export const VIEWS = { overview: "Overview", memos: "Memos", keys: "API keys", plan: "Plan", account: "Account" };
 
@@ -19,10 +20,11 @@ export const SAID = {
   show: "Show",
   hide: "Hide",
   copy: "Copy",
+  apiInBrief: "The API in twenty lines (a new tab)",
   cancel: "Cancel",
   close: "Close",
-  copied: (label) => `Copied: ${label}.`,
-  selected: (label) => `Selected: ${label}. Copy it with Ctrl+C or ⌘C.`,
+  copied: "Copied.",
+  selected: "Selected: copy it with Ctrl+C or ⌘C.",
   ended: "Your session has ended. Log in to go on where you were.",
   loggedOut: "You are logged out.",
   broken: "The page failed to show this",
@@ -34,19 +36,17 @@ export const FAILED = {
   ended: "Your session has ended.",
   unavailable: "The service is having trouble right now. Nothing is lost: try again in a minute.",
   unavailableFor: (seconds) => `The service is having trouble right now. Nothing is lost: try again ${wait(seconds)}.`,
-  daily: (limit, at) => `Today's limit of ${counted(limit, "memo")} is reached. It starts over at ${clock(at)} (midnight UTC).`,
-  monthly: (limit, at) => `This month's limit of ${counted(limit, "memo")} is reached. It starts over on ${dateTime(at)} (the first of the month, midnight UTC).`,
+  limit: (message, resetAt) => `${message}. You can go on ${resetIn(resetAt)}.`,
   attempts: (seconds) => `Too many attempts. Try again ${wait(seconds)}.`,
   attemptsPlain: "Too many attempts. Try again later.",
 };
 
 /** The sentence for a failure of the API, in words for the person at the page. */
 export function sentenceOf(failure) {
-  const { kind, code, details = {}, retryAfter, message } = failure;
+  const { kind, details = {}, retryAfter, message } = failure;
   if (kind === "offline" || kind === "ended") return FAILED[kind];
   if (kind === "unavailable") return retryAfter ? FAILED.unavailableFor(retryAfter) : FAILED.unavailable;
-  if (code === "DAILY_LIMIT_EXCEEDED") return FAILED.daily(details.limit, details.resetAt);
-  if (code === "MONTHLY_LIMIT_EXCEEDED") return FAILED.monthly(details.limit, details.resetAt);
+  if (details.resetAt) return FAILED.limit(message, details.resetAt); // its message says whose limit it is, and of what
   if (kind === "limit") return retryAfter ? FAILED.attempts(retryAfter) : FAILED.attemptsPlain;
   return message && !/[.!?]$/.test(message) ? `${message}.` : message || FAILED.unavailable;
 }
@@ -66,6 +66,7 @@ export const ACCESS = {
   noEmail: "Enter your e-mail address.",
   badEmail: "This is not an e-mail address: it looks like name@example.org.",
   noPassword: "Enter your password.",
+  noNewPassword: "Choose a password.",
   shortPassword: "A password has at least 8 characters.",
   longPassword: "A password has at most 128 characters.",
   wrong: "The e-mail address or the password is wrong.",
@@ -82,7 +83,8 @@ export const ACCESS = {
   resetHint: "All sessions of the account end, on every device.",
   setPassword: "Set the password",
   settingPassword: "Setting the password…",
-  linkOver: "This link does not work any more: each works once, and for a limited time.",
+  linkOver: "This link does not work any more",
+  linkOverHint: "Each link works once, and for a limited time.",
   askNew: "Ask for a new link",
   verify: "Confirm your e-mail address",
   verifyHint: "If you created an account at Agent Talk with this address, confirm it. If you did not, close this page.",
@@ -94,7 +96,7 @@ export const ACCESS = {
   firstKey: "Your first API key",
   keepKey: "Copy it now and keep it like a password: it is not shown again.",
   firstCall: "Make your first memo",
-  firstCallHint: "Run this in a terminal. The address of the recording is in the answer, as",
+  firstCallHint: "Run this in a terminal, or write it on the next page. The address of the recording is in the answer, as",
   command: "command",
   kept: "I have copied the key",
   mailSent: (email) => `We sent a link to ${email}: open it to confirm your address.`,
