@@ -1,0 +1,49 @@
+"""Old ids lead to what moved in under them, each for its owner alone."""
+
+import pytest
+
+from shared.stores.port import AlreadyExists, Store
+from shared.tables.moved import MovedIds
+
+pytestmark = pytest.mark.anyio
+
+ADA = "0" * 32
+BOB = "b" * 32
+MEMO = "1" * 32
+
+
+async def test_unknown_old_ids_lead_nowhere(store: Store) -> None:
+    moved = MovedIds(store)
+    assert await moved.user("user_1") is None
+    assert await moved.memo_id(ADA, "memo_1") is None
+    assert await moved.audio_file("memo_1.mp3") is None
+
+
+async def test_old_ids_lead_to_what_moved_in(store: Store) -> None:
+    """The old id of a memo is known to its owner alone; the old name of its audio to all, as its URL was."""
+    moved = MovedIds(store)
+    await moved.add_user("user_1", ADA)
+    await moved.add_memo(ADA, "memo_1", MEMO, old_file="memo_1.mp3")
+    assert await moved.add_audio(ADA, "memo_1.mp3", "new.mp3")
+    user = await moved.user("user_1")
+    assert user is not None
+    assert user["user_id"] == ADA
+    assert await moved.memo_id(ADA, "memo_1") == MEMO
+    assert await moved.memo_id(BOB, "memo_1") is None
+    assert await moved.audio_file("memo_1.mp3") == "new.mp3"
+
+
+async def test_an_old_name_of_audio_leads_to_one_file(store: Store) -> None:
+    moved = MovedIds(store)
+    assert await moved.add_audio(ADA, "memo_1.mp3", "new.mp3")
+    assert await moved.add_audio(ADA, "memo_1.mp3", "new.mp3")
+    assert not await moved.add_audio(BOB, "memo_1.mp3", "other.mp3")
+    assert await moved.audio_file("memo_1.mp3") == "new.mp3"
+
+
+async def test_an_old_id_leads_to_one_memo(store: Store) -> None:
+    moved = MovedIds(store)
+    await moved.add_memo(ADA, "memo_1", MEMO)
+    with pytest.raises(AlreadyExists):
+        await moved.add_memo(ADA, "memo_1", "2" * 32)
+    assert await moved.memo_id(ADA, "memo_1") == MEMO
