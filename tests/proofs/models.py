@@ -29,7 +29,8 @@ def memos_at(limit: int) -> Model[Places]:
 
     memo      given a text, or None for one that no list shows; takes a place and answers 201, or answers 429
     written   given a text: from now on lists show it
-    removed   given a text or None: a failed memo goes or stays, and gives its place back or keeps it, each by itself
+    returned  a failed memo gives its place back
+    removed   given a text: a failed memo goes, before its place is given back, after it, or without that
     list      answers the texts, a frozenset
     used      answers how many places are taken, at most the limit
     """
@@ -46,8 +47,10 @@ def memos_at(limit: int) -> Model[Places]:
                 return [replace(taken, failed=state.failed + 1)]
             case "written", _ if call.given in state.begun:
                 return [replace(state, begun=state.begun - {call.given}, memos=state.memos | {call.given})]
+            case "returned", None if state.failed:
+                return [replace(state, used=state.used - 1, failed=state.failed - 1)]
             case "removed", None:
-                return _removed(state, call.given)
+                return [replace(state, memos=state.memos - {call.given}, begun=state.begun - {call.given})]
             case "list", state.memos:
                 return [state]
             case "used", int() as used if used == min(limit, state.used):
@@ -62,14 +65,8 @@ def _begun(state: Places, text: str) -> Places:
     return replace(state, begun=state.begun | {text}, used=state.used + 1)
 
 
-def _removed(state: Places, text: str | None) -> list[Places]:
-    without = replace(state, memos=state.memos - {text}, begun=state.begun - {text})
-    returned = [replace(left, used=left.used - 1, failed=left.failed - 1) for left in (state, without) if left.failed]
-    return [without, *returned]
-
-
 def with_moments(calls: Sequence[Call]) -> list[Call]:
-    """Add to each memo that it appears, after it took its place; and to one without an answer that it is removed.
+    """Add to each memo that it appears, after it took its place; and to one without an answer what may undo it.
 
     The text of a memo without an answer that no list shows is left out: it can have taken a place, and all such calls
     are alike.
@@ -80,7 +77,8 @@ def with_moments(calls: Sequence[Call]) -> list[Call]:
     return [
         *known,
         *(replace(call, what="written") for call in made),
-        *(replace(call, what="removed") for call in known if _has_failed(call)),
+        *(replace(call, what="returned", given=None) for call in known if _has_failed(call)),
+        *(replace(call, what="removed") for call in made if _has_failed(call)),
     ]
 
 

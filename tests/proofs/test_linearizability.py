@@ -111,6 +111,14 @@ def test_failed_memo_may_keep_its_place_or_give_it_back() -> None:
     assert not memos(one_after_another(failed, good, ("used", None, 3)), limit=5), "it cost two places"
 
 
+def test_failed_memo_may_give_its_place_back_before_it_goes() -> None:
+    """Its place may be another memo's while a list still shows it, and then shows it no more."""
+    failed, good, used = ("memo", "a", UNANSWERED), ("memo", "b", 201), ("used", None, 1)
+    both, one = ("list", None, frozenset("ab")), ("list", None, frozenset("b"))
+    assert memos(one_after_another(failed, good, both, used, one), limit=1)
+    assert not memos(one_after_another(failed, good, both, used, one, both), limit=1)
+
+
 def test_many_memos_without_an_answer_are_searched_quickly() -> None:
     """Twenty failed calls at once are alike, so the search does not double with each; a fault among them is found."""
     failed = at_once(*(("memo", f"lost {number}", UNANSWERED) for number in range(20)))
