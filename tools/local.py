@@ -62,6 +62,8 @@ MEMORY_FILE: Final = ".local/memory.json"
 SPEAKING: Final = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": ".local/audio"}
 """Our own voices, which need no key and no network, unless the environment chooses others."""
 
+MOST_PORT: Final = 65_535
+
 QUIET: Final = {"LOG_LEVEL": "WARNING"}
 """An invocation prints its answer, and no line for each request, unless the environment says otherwise."""
 
@@ -126,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run", help="serve all functions", description="Serve all functions behind one gateway.")
     run.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    run.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    run.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
     run.set_defaults(command=_run)
     invoke = commands.add_parser(
         "invoke",
@@ -139,6 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     status: int = options.command(options)
     return status
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {MOST_PORT}")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:

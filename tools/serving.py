@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 
 import uvicorn
@@ -34,6 +35,11 @@ class AnnouncedServer(uvicorn.Server):
         self._welcome = welcome
         self._check = check
 
+    def run(self, sockets: list[socket] | None = None) -> None:
+        """Serve until it is interrupted: that is how one stops it, and no error."""
+        with suppress(KeyboardInterrupt):
+            super().run(sockets)
+
     async def startup(self, sockets: list[socket] | None = None) -> None:
         try:
             if self._check is not None:
@@ -58,7 +64,9 @@ def listening_on(host: str, port: int) -> socket:
         listening = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            raise Impossible(f"port {port} is taken by another program: stop that one, or choose another port") from exc
+            raise Impossible(
+                f"port {port} is taken by another program: stop that one, or choose another port, as by PORT=9000"
+            ) from exc
         raise Impossible(f"cannot listen on port {port} of {host}: {exc.strerror}") from exc
     listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     return listening

@@ -223,6 +223,7 @@ def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> 
     page.context.set_offline(False)
     page.get_by_role("button", name="Make the key").click()
     expect(page.get_by_role("heading", name="Laptop")).to_be_visible()
+    page.get_by_role("button", name="I have copied the key").click()
     page.context.set_offline(True)
     page.get_by_role("button", name="Log out", exact=True).click()
     expect(page.get_by_role("status").filter(has_text="The service cannot be reached.")).to_be_visible()

@@ -163,6 +163,28 @@ def test_repeat_after_a_lost_answer_makes_one_memo(page: Page, site: Site) -> No
 
 
 @on_memory
+def test_key_with_limits_of_its_own_is_not_the_pages(page: Page, site: Site) -> None:
+    """It was made for a program: the page takes it only where it can make no key of its own."""
+    site.sign_up()
+    log_in(page)
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="Revoke Default Key").click()
+    page.get_by_role("button", name="Revoke the key").click()
+    for number, chosen in ((1, re.compile("page")), (2, re.compile("^(?!page)"))):
+        page.get_by_role("link", name="Keys").click()
+        page.get_by_role("button", name="New key").click()
+        dialog = page.get_by_role("dialog", name="New API key")
+        dialog.get_by_label("Name", exact=True).fill(f"Agent {number}")
+        dialog.get_by_text("Limits and last day").click()
+        dialog.get_by_label("Memos a day", exact=True).fill("1")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="I have copied the key").click()
+        page.get_by_role("link", name="Memos").click()
+        page.get_by_text("Title, format and API key").click()
+        expect(page.get_by_label("API key", exact=True)).to_have_value(chosen)
+
+
+@on_memory
 def test_form_says_what_is_wrong_beside_the_field(page: Page, site: Site) -> None:
     """No text, too long a text, no key, a wrong one, one at its limit; nothing that was written is lost."""
     token = site.sign_up()["token"]

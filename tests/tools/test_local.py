@@ -1,6 +1,7 @@
 """Local use: one gateway for all functions, and one function for one event."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -259,6 +260,10 @@ def test_invoke_reads_an_event_in_any_unicode_encoding(tmp_path: Path, encoding:
     assert json.loads(json.loads(done.stdout)["body"])["user"]["email"] == "josé@example.org"
 
 
+RUN = "import sys; from tools.local import main; sys.exit(main(['run', '--port', '0']))"
+"""`make run` on any free port, for a shell's background too, where SIGINT is ignored."""
+
+
 def run_refused(port: int, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 our own command
         [sys.executable, "-m", "tools.local", "run", "--port", str(port)],
@@ -276,7 +281,29 @@ def test_run_announces_nothing_when_the_port_is_taken() -> None:
         port = taken.getsockname()[1]
         done = run_refused(port)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"port {port} is taken by another program: stop that one, or choose another port\n"
+    assert (
+        done.stderr
+        == f"port {port} is taken by another program: stop that one, or choose another port, as by PORT=9000\n"
+    )
+
+
+def test_run_refuses_what_is_no_port() -> None:
+    done = run_refused(99_999)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a port is a number from 0 to 65535" in done.stderr
+
+
+def test_run_stops_quietly_when_interrupted() -> None:
+    """Ctrl-C is how one stops it: no traceback, and no failure."""
+    command = [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + RUN]
+    with subprocess.Popen(command, cwd=ROOT, env={}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ours:  # noqa: S603
+        assert ours.stdout is not None
+        while "answers on" not in ours.stdout.readline():
+            assert ours.poll() is None
+        ours.send_signal(signal.SIGINT)
+        _, said = ours.communicate()
+    assert ours.returncode == 0
+    assert "Traceback" not in said
 
 
 @pytest.mark.thorough

@@ -1,5 +1,6 @@
 // API keys: made, changed, rotated, revoked. A secret is shown once, when its key is made.
 
+import { isPageKey } from "./console-key.js";
 import { ChangeKey, NewKey, RevokeKey, RotateKey } from "./keychange.js";
 import { dropSecret, keepSecret, keepUncopied, uncopiedKey } from "./keyring.js";
 import { ApiInBrief, Button, Copy, Empty, focusHeading, Heading, Loaded, Notice, Time, useLoaded } from "./parts.js";
@@ -63,7 +64,7 @@ export function KeysView({ api, tell }) {
     const isFull = active.length >= limits.maxApiKeys;
     return html`<div class="sections">
       <p class="muted">${KEYS.room(active.length, limits.maxApiKeys, planName(limits.tier))} <${ApiInBrief} /></p>
-      ${isFull && html`<${Notice} kind="warning"><p>${KEYS.full(limits.maxApiKeys)} <a href="?view=plan">${KEYS.seePlans}</a></p><//>`}
+      ${isFull && html`<${Notice} kind="warning"><p>${KEYS.full(limits.maxApiKeys)} ${active.some(isPageKey) && KEYS.pageKey} <a href="?view=plan">${KEYS.seePlans}</a></p><//>`}
       ${active.length ? html`<ul class="keys">${active.map(row)}</ul>` : html`<${Empty} title=${KEYS.none}><p>${KEYS.noneNext}</p><//>`}
       ${over.length > 0 && html`<details class="over"><summary>${KEYS.over(over.length)}</summary><ul class="keys">${over.map(row)}</ul></details>`}
     </div>`;

@@ -4,7 +4,7 @@ import { AccessView, FirstKey } from "./access.js";
 import { AccountView } from "./account.js";
 import { ApiFailure, openApi } from "./api.js";
 import { Header, ShownView, Told, Unreachable } from "./frame.js";
-import { forgetSecrets } from "./keyring.js";
+import { forgetSecrets, uncopiedKey } from "./keyring.js";
 import { KeysView, keysFirst } from "./keys.js";
 import { memosFirst, MemosView } from "./memos.js";
 import { overviewFirst, OverviewView } from "./overview.js";
@@ -146,6 +146,7 @@ function Console() {
   }
 
   async function logOut() {
+    if (uncopiedKey() !== null && !window.confirm(SAID.keyWouldGo)) return;
     try {
       await api.post("/api/v1/auth/logout");
     } catch (failure) {

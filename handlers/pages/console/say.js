@@ -21,7 +21,8 @@ export function Say({ api, voices, limits, keys, made }) {
   const usable = usableKeys(keys);
   const canMakeKey = formerPageKey(keys) !== null || keys.filter(({ isActive }) => isActive).length < limits.maxApiKeys;
   const [chosen, setChosen] = useState(null);
-  const keyId = chosen ?? usable[0]?.id ?? (canMakeKey ? PAGE : PASTED);
+  const best = usable.find(isPageKey) ?? usable.find(hasNoLimit);
+  const keyId = chosen ?? best?.id ?? (canMakeKey ? PAGE : (usable[0]?.id ?? PASTED));
   const [pasted, setPasted] = useState("");
   const [turn, setTurn] = useState(0);
   const sent = useRef({ body: "", key: "" });
@@ -96,6 +97,11 @@ export function Say({ api, voices, limits, keys, made }) {
   <//>`;
 }
 
+/** A key with limits of its own is for some other program: this page takes one only if there is no other. */
+function hasNoLimit({ limits }) {
+  return Object.values(limits).every((limit) => limit === null);
+}
+
 function pastedProblem(value) {
   if (value.trim() === "") return { pasted: MEMO_SAID.noKey };
   return SECRET.test(value.trim()) ? {} : { pasted: MEMO_SAID.badKey };
@@ -112,8 +118,9 @@ function costOf({ daily, monthly }, keys, keyId, pasted) {
   if (monthly.remaining === 0) return MEMO_SAID.noneLeftMonth(monthly);
   if (daily.remaining === 0) return MEMO_SAID.noneLeft(daily);
   const key = keys.find(({ id }) => id === keyId);
-  const own = key && key.limits.memosPerDay !== null ? MEMO_SAID.keyCost(key.limits.memosPerDay - key.used.memosToday, "memos") : "";
-  return `${MEMO_SAID.cost(daily)} ${own}`.trim();
+  if (!key || key.limits.memosPerDay === null) return MEMO_SAID.cost(daily);
+  const left = key.limits.memosPerDay - key.used.memosToday;
+  return left > 0 ? `${MEMO_SAID.cost(daily)} ${MEMO_SAID.keyCost(left)}` : MEMO_SAID.keySpent(key.name);
 }
 
 /** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo. */

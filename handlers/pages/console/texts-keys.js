@@ -49,6 +49,7 @@ export const KEYS = {
   keyOf: (name) => `key ${name}`,
   room: (active, most, plan) => `${number(active)} of ${counted(most, "active key")} on the ${plan} plan.`,
   full: (most) => `Your plan has ${counted(most, "active key")}, and all are in use. Revoke one, or take a larger plan.`,
+  pageKey: "“Console” is the key that this page made to say memos with: it makes another one when it needs it.",
   seePlans: "See the plans",
   none: "No active key",
   noneNext: "Programs make memos by an API key. Make one to begin.",

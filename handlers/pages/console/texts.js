@@ -27,6 +27,7 @@ export const SAID = {
   selected: "Selected: copy it with Ctrl+C or ⌘C.",
   ended: "Your session has ended. Log in to go on where you were.",
   loggedOut: "You are logged out.",
+  keyWouldGo: "You have not copied your new API key, and it is not shown again. Log out all the same?",
   broken: "The page failed to show this",
   brokenNext: "Reload the page. If it fails again, the message below helps us to find out why.",
 };
