@@ -31,6 +31,9 @@ from shared.tables.issued_keys import IssuedKey, Scope
 from shared.tables.users import Role, User
 from shared.web.cookies import session_cookies
 
+_DOTS_OF_A_SESSION: Final = 2
+"""A session's token has three parts. An API key has no dot."""
+
 CLIENTS: Final = 256
 """Clients' addresses that a container remembers in their one spelling: reading one takes longer than finding it."""
 
@@ -183,7 +186,9 @@ async def _admin(user: Annotated[User, Depends(_user)]) -> User:
 async def _key(token: str | None, services: Services, *scopes: Scope) -> IssuedKey:
     """Return the good key of this token. Raises ScopeMissing if it lacks a scope, after all that is wrong with it."""
     if token is None:
-        raise MissingCredential("An API key is required")
+        raise MissingCredential("An API key is required: send it as `Authorization: Bearer at_live_…`")
+    if token.count(".") == _DOTS_OF_A_SESSION:
+        raise InvalidCredential("This endpoint takes an API key, not a session")
     key = await services.api_keys.authenticate(token)
     request_stats.current().user_id = key.user_id
     for scope in scopes:
