@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from handlers.models.fields import Secret
+from shared.stores.micro.layout import Extension, Version
 
 ROOT = Path(__file__).parent.parent
 FIELD = re.compile(
@@ -29,6 +30,12 @@ def test_secret_is_in_no_repr() -> None:
     ]
     assert len(fields) > 10
     assert [field[:2] for field in fields if not field[2] and field[:2] not in NO_SECRETS] == []
+
+
+def test_row_is_in_no_repr() -> None:
+    """Rows contain what their owners wrote."""
+    version = Version(ballot=1, final=True, text="canary", at="")
+    assert "canary" not in repr([version, Extension(stamp="", name="title", text="canary")])
 
 
 def test_secret_of_a_body_is_in_no_repr() -> None:

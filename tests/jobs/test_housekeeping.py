@@ -11,7 +11,7 @@ from shared.jobs.sweep import CounterSweep
 from shared.jobs.worked import CanGoOn, Job, Progress, Worked, always, silent
 from shared.memos.requests import Draft
 from shared.speech.voices import VOICES
-from shared.stores.port import Store
+from shared.stores.port import Store, StoreUnavailable
 from shared.tables.housekeeping import HousekeepingRows
 from tests.fakes.micro_store_world import micro_store_world
 from tests.support import NOON, FakeClock, services_on, signed_up
@@ -58,6 +58,18 @@ async def test_run_names_the_oldest_work_of_all_jobs() -> None:
     jobs = {str(at): watch.job(took_s=0, had_s=[], worked=Worked(due_since=at)) for at in due}
     run = await Housekeeping(jobs, clock=clock, monotonic=watch).run()
     assert run.oldest_s == timedelta(hours=30).total_seconds()
+
+
+async def test_job_that_fails_is_not_done_and_hides_no_age() -> None:
+    """The others run all the same; how old the oldest work is cannot be told."""
+
+    async def fails(_: CanGoOn, __: Progress) -> Worked:
+        raise StoreUnavailable("down")
+
+    jobs: dict[str, Job] = {"a": fails, "b": Watch().job(took_s=0, had_s=[], worked=Worked(done=2))}
+    run = await Housekeeping(jobs, clock=FakeClock(), monotonic=Watch()).run(run_s=0)
+    assert run.jobs == {"a": Worked(failed=1, is_done=False), "b": Worked(done=2)}
+    assert run.oldest_s is None
 
 
 async def swept(store: Store, clock: FakeClock, can_go_on: CanGoOn = always) -> Worked:

@@ -79,7 +79,7 @@ def main() -> int:
         noticed = total = 0
         for seed in options.seed or SEEDS:
             for mutation in _sample(mutations, seed, options.sample):
-                tests = _tests_of(mutation, lines)
+                tests = _tests_of(mutation, lines, durations.keys())
                 print(f"{mutation.path}:{mutation.first}, with {len(tests)} tests", file=sys.stderr, flush=True)
                 total += 1
                 noticed += _is_noticed(tree, mutation, tests, durations)
@@ -161,12 +161,19 @@ def _sample(mutations: Sequence[Mutation], seed: int, size: int) -> list[Mutatio
     return [chosen.choice(by_place[place]) for place in places]
 
 
-def _tests_of(mutation: Mutation, lines: Lines) -> list[str]:
-    """Return the tests that run the changed lines; for a line that only an import runs, all tests of its file."""
+def _tests_of(mutation: Mutation, lines: Lines, passing: AbstractSet[str]) -> list[str]:
+    """Return the tests that run the changed lines.
+
+    For a line that only an import runs: those that run any line of its file, and those of the module that mirrors it.
+    """
     covered = lines[mutation.path]
     changed = range(mutation.first, mutation.last + 1)
     tests = frozenset[str]().union(*(covered.get(line, frozenset()) for line in changed))
-    return sorted(tests or frozenset[str]().union(*covered.values()))
+    if tests:
+        return sorted(tests)
+    module = Path("tests", mutation.path.removeprefix("shared/"))
+    mirror = f"{module.with_name(f'test_{module.name}')}::"
+    return sorted(frozenset[str]({test for test in passing if test.startswith(mirror)}).union(*covered.values()))
 
 
 def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str], durations: Mapping[str, float]) -> bool:

@@ -181,10 +181,13 @@ async def test_speak_tells_a_used_up_quota_from_a_wrong_key(world: Spoke) -> Non
     assert world.provider.billed == []
 
 
-@pytest.mark.parametrize("status", [429, 503])
-async def test_speak_asks_a_busy_provider_again(world: Spoke, status: int) -> None:
-    """A provider that asks to wait has billed nothing: it is asked again after a second, and then bills once."""
-    busy = BUSY[world.kind.name] if status == 429 else Refused(status=503, error={"message": "later"})
+@pytest.mark.parametrize("status", [None, 429, 503])
+async def test_speak_asks_a_busy_provider_again(world: Spoke, status: int | None) -> None:
+    """A provider that asks to wait has billed nothing: it is asked again after a second, and then bills once.
+
+    That is so of its own words for it (None), and of the bare status.
+    """
+    busy = BUSY[world.kind.name] if status is None else Refused(status=status, error={"message": "later"})
     world.provider.faults = lambda number: busy if number == 1 else None
     assert (await world.open().speak(TEXT, ADA)).seconds > 0
     assert world.time.slept == [1.0]

@@ -1,11 +1,12 @@
 """Texts kept as one file: which formats an adapter and the encoders here make, and what becomes of its pieces."""
 
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
 import pytest
 
-from shared.audio.files import audio, making, new_file
+from shared.audio.files import AudioPlaceFailed, audio, making, new_file
 from shared.audio.folder import FolderFiles
 from shared.audio.formats import FORMATS
 from shared.speech.encoding import available_encoders
@@ -21,13 +22,15 @@ NO_ENCODER = {"wav": available_encoders()["wav"]}
 """What is deployed without our own voices."""
 
 
-def stored(folder: Path, voices: ToneVoices, *, deployed: bool = True) -> StoredSpeech:
+def stored(
+    folder: Path, voices: ToneVoices, *, deployed: bool = True, time_left_s: Callable[[], float] = lambda: inf
+) -> StoredSpeech:
     files = FolderFiles(folder)
     return StoredSpeech(
         voices,
         files,
         provider="tones",
-        time_left_s=lambda: inf,
+        time_left_s=time_left_s,
         piecewise=Piecewise(files),
         encoders=available_encoders() if deployed else NO_ENCODER,
     )
@@ -70,3 +73,11 @@ async def test_pieces_become_one_file_of_the_format(
     again = await speech.kept(file)
     assert again is not None
     assert again.duration_seconds == seconds
+
+
+async def test_audio_is_not_kept_in_the_time_of_the_memos_row(tmp_path: Path) -> None:
+    """A place that leaves less than a second of the request is given up: the memo could not be written any more."""
+    left_s = iter([9.0, 0.9])
+    speech = stored(tmp_path, ToneVoices(formats={"mp3"}), time_left_s=lambda: next(left_s))
+    with pytest.raises(AudioPlaceFailed):
+        await speech.speak(TEXT, VOICES["sam"], file=new_file("ada", "mp3"))
