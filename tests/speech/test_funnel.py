@@ -27,6 +27,14 @@ ERRORS = [
 ]
 
 
+OURS = {"ProviderPaused", "NoTurn", "TooManyAtOnce", "TextRefused", "VoiceRefused", "RequestRefused"}
+"""What says nothing of the provider's health: it is of our own making, or of one text's."""
+
+
+def test_failures_of_our_own_do_not_pause_a_provider() -> None:
+    assert {error.__name__ for error in ERRORS if not error.breaks} == OURS
+
+
 @pytest.fixture
 def time() -> FakeTime:
     return FakeTime()
