@@ -74,7 +74,11 @@ class FakeClock:
 
 def one_quickly(first: object, *others: object) -> list[object]:
     """Return the values of a parameter of which the quick suite takes the first, and the thorough one the others."""
-    return [first, *(pytest.param(other, marks=pytest.mark.thorough) for other in others)]
+    return [first, *(pytest.param(*_all_of(other), marks=pytest.mark.thorough) for other in others)]
+
+
+def _all_of(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def seeded(seed: int) -> Random:

@@ -52,6 +52,7 @@ def get(world: World, key: str, memo: Any) -> Any:
 
 
 class TestLongMemo:
+    @pytest.mark.thorough
     def test_long_text_is_processing_then_ready(self, speaking: World, queue: HeldQueue) -> None:
         """201 with the estimate, 503 AUDIO_NOT_READY for its audio; then the file says the text, to the sample."""
         ada = speaking.sign_up()

@@ -153,6 +153,7 @@ class TestOwnVoices:
         assert memo["text"] == text
         assert len(decoded(fetch(speaking, memo).body)) == round(memo["audio"]["duration"] * 24_000)
 
+    @pytest.mark.thorough
     def test_every_text_is_audio_or_400(self, speaking: World) -> None:
         """Whatever Unicode it is made of, a text is never 5xx, and its memo has the text as it came."""
         ada = speaking.sign_up()

@@ -24,6 +24,7 @@ from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import AlreadyExists, Key, StoreNotReady, StoreUnavailable
 from tests.certificates import self_signed
 from tests.fakes.dynamo_world import CHANGING, FACTS, FakeTime
+from tests.support import one_quickly
 
 pytestmark = pytest.mark.anyio
 
@@ -204,7 +205,7 @@ async def test_answer_is_not_believed_without_proof(unbelievable: bytes) -> None
         assert len(endpoint.asked) == 2
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", one_quickly(*MODES))
 async def test_cut_error_answer_is_repeated(mode: str) -> None:
     """An error answer that is cut is not believed either: neither as a refusal, nor as one that no row fits."""
     failed = document(__type="com.amazonaws#ConditionalCheckFailedException", message="no", Item=ITEM)
@@ -232,7 +233,7 @@ FOREIGN: Final = {
 }
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", one_quickly(*FOREIGN))
 async def test_foreign_answer_names_the_endpoint(name: str) -> None:
     """What does not answer as DynamoDB does is a store that is not ready, and the error names the endpoint."""
     with Endpoint(FOREIGN[name]) as endpoint:
