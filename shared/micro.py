@@ -38,7 +38,6 @@ MIN_WAIT_S: Final = 0.1
 COUNTERS: Final = "__cache"
 """The server's own database, which contains the counters. Only read: a document written there could break a counter."""
 
-
 _log = logging.getLogger("agent_talk.micro")
 
 T = TypeVar("T")

@@ -44,7 +44,7 @@ export const MEMO_SAID = {
   cost: ({ limit, remaining }) =>
     limit === "unlimited" ? "Your plan has no daily limit." : `This takes 1 of the ${counted(remaining, "memo")} left today.`,
   keyCost: (left) => `This key has ${counted(left, "memo")} left today.`,
-  keySpent: (name) => `The key “${name}” has no memo left today. Choose another one below.`,
+  keySpent: (name) => `The key “${name}” has no memo left today. Choose another one under “${MEMO_SAID.more}”.`,
   testCost: "A test key makes silence of the right length, and takes nothing from your limit.",
   noneLeft: ({ limit, resetAt }) =>
     `Today's limit of ${counted(limit, "memo")} is used up. You can go on ${resetIn(resetAt)}.`,
