@@ -665,3 +665,11 @@ def test_a_memos_life_through_either_kind_of_event(world: World, ada: Account, r
     assert (file.status, file.headers["content-type"]) == (200, "audio/mpeg")
     assert seconds(file) > 0
     assert world.delete(path, token=ada.key, rest=rest).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/memo", "/v1/audio/speech", "/mcp"])
+def test_session_in_place_of_a_key_is_told_so(world: World, ada: Account, path: str) -> None:
+    """Most who begin have both in one answer: the error says which of them it is."""
+    answer = world.post(path, token=ada.session, json={"text": "Hello", "voice": "sam"})
+    assert answer.status == 401
+    assert "takes an API key, not a session" in answer.body.decode()
