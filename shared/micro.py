@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic_core import from_json
+
 from shared.core.checked_clock import CheckedClock
 from shared.micro_address import Direct, Platform, segment
 from shared.micro_errors import (
@@ -266,8 +268,8 @@ class MicroClient:
         if not 200 <= answer.status < 300:
             raise refusal(answer, redact=self._server.redact)
         try:
-            return read(json.loads(answer.content))
-        except (KeyError, TypeError, ValueError, RecursionError) as exc:
+            return read(from_json(answer.content))
+        except (KeyError, TypeError, ValueError) as exc:
             said = said_by(answer, redact=self._server.redact)
             raise ForeignServer("unexpected shape", status=answer.status, said=said) from exc
 
@@ -305,9 +307,7 @@ def _value(answer: Any) -> Json:
 
 
 def _documents(answer: Any) -> list[StoredDocument]:
-    return [
-        StoredDocument(key=_as(str, doc["key"]), value=_as(dict, doc["value"])) for doc in _as(list, answer["docs"])
-    ]
+    return [StoredDocument(_as(str, doc["key"]), _as(dict, doc["value"])) for doc in _as(list, answer["docs"])]
 
 
 def _keys(answer: Any) -> list[str]:

@@ -16,7 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from pydantic_core import from_json
 
 PAGE_BYTES: Final = 900_000
 """Bytes of a page's documents, but for tables that say otherwise. The public answer's bound is 1 MB."""
@@ -25,12 +27,13 @@ STEP: Final = 2**53
 """The most that one increment adds or subtracts. HYPR Micro rounds larger numbers: it counts in doubles."""
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+_KEY = re.compile(f"{_KEY_PART.pattern}!(?:{_KEY_PART.pattern})?")
 _MONTH = re.compile(r"[^:]*:(?:[^:]*:)*?[12]\d{3}-(?:0[1-9]|1[0-2])(?=[:-]|$)")
 
 T = TypeVar("T")
 
 Document = dict[str, Any]
-"""A JSON object as `json.loads` returns it. Every store keeps its numbers exactly."""
+"""A JSON object, nested at most 200 deep: Pydantic's parser reads no deeper. Every store keeps its numbers exactly."""
 
 Change = Callable[[Document | None], Document | None]
 """A function from a row before (None: absent) to the row after (None: deleted), which raises to refuse. It may be
@@ -69,7 +72,7 @@ class Key:
     sort: str = ""
 
     def __post_init__(self) -> None:
-        if not is_key_part(self.partition) or not (self.sort == "" or is_key_part(self.sort)):
+        if _KEY.fullmatch(f"{self.partition}!{self.sort}") is None:
             raise InvalidKey(f"not a key: {self.partition!r}, {self.sort!r}")
 
 
@@ -86,9 +89,6 @@ def month_of(counter: str) -> str:
     return counter if month is None else month[0]
 
 
-_DECODE: Final = json.JSONDecoder().raw_decode
-
-
 def serialised(value: Any) -> str:
     """Return JSON. Raises ValueError for a value that JSON has not: NaN, an infinity, a lone surrogate."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -97,13 +97,11 @@ def serialised(value: Any) -> str:
 
 
 def parsed(text: str) -> Any:
-    """Return the value that `serialised` wrote as this text; `json.loads` also looks for space around it."""
-    value, _ = _DECODE(text)
-    return value
+    """Return the value that `serialised` wrote as this text. Pydantic's parser takes half of the time of `json`."""
+    return from_json(text)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     key: Key
     document: Document
 

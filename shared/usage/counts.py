@@ -35,12 +35,9 @@ class Counts(NamedTuple):
     errors: int = 0
 
     def plus(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.calls + other.calls,
-            self.characters + other.characters,
-            self.audio_ms + other.audio_ms,
-            self.errors + other.errors,
-        )
+        calls, characters, audio_ms, errors = self
+        more_calls, more_characters, more_audio_ms, more_errors = other
+        return Counts(calls + more_calls, characters + more_characters, audio_ms + more_audio_ms, errors + more_errors)
 
     @property
     def audio_seconds(self) -> float:
@@ -89,13 +86,11 @@ class GroupedCounts:
 
     def add_counts(self, log: Document, counts: Counts) -> None:
         """Add what `counts_of` returned for a usage log's document."""
-        self._add((GroupBy.ACTION, log["action"]), counts)
-        self._add((GroupBy.KEY, log["api_key_id"] or ""), counts)
-        self._add((GroupBy.VOICE, log["metadata"].get("voice") or ""), counts)
+        action, key, voice = log["action"], log["api_key_id"] or "", log["metadata"].get("voice") or ""
+        self._add([((GroupBy.ACTION, action), counts), ((GroupBy.KEY, key), counts), ((GroupBy.VOICE, voice), counts)])
 
     def add(self, other: "GroupedCounts") -> None:
-        for group, counts in other.groups.items():
-            self._add(group, counts)
+        self._add(other.groups.items())
 
     @classmethod
     def sum(cls, parts: Iterable["GroupedCounts"]) -> Self:
@@ -104,9 +99,11 @@ class GroupedCounts:
             whole.add(part)
         return whole
 
-    def _add(self, group: Group, counts: Counts) -> None:
-        before = self.groups.get(group)
-        self.groups[group] = counts if before is None else before.plus(counts)
+    def _add(self, more: Iterable[tuple[Group, Counts]]) -> None:
+        groups = self.groups
+        for group, counts in more:
+            before = groups.get(group)
+            groups[group] = counts if before is None else before.plus(counts)
 
 
 def counts_of(log: Document) -> Counts | None:

@@ -43,6 +43,9 @@ REPORT: Final = "report.json"
 ANNOTATIONS: Final = "core/ReplaceBinaryOperator_BitOr_"
 """Changes of `|`, which stands in annotations nearly always: their failure at import says nothing about tests."""
 
+DATACLASSES: Final = "@dataclass("
+"""A change of what begins such a line is not drawn either: whether a class is frozen is mypy's to notice."""
+
 NOTHING: Final = 5
 """pytest's status when it was given no test."""
 
@@ -138,7 +141,7 @@ def _mutations(tree: Path, scope: Sequence[str]) -> list[Mutation]:
     _cosmic_ray(tree, "init", "mutants.toml", "mutants.sqlite")
     dumped = _cosmic_ray(tree, "dump", "mutants.sqlite")
     known = (given for line in dumped.splitlines() for given in json.loads(line)[0]["mutations"])
-    return [
+    drawn = [
         Mutation(
             path=given["module_path"],
             operator=given["operator_name"],
@@ -149,6 +152,8 @@ def _mutations(tree: Path, scope: Sequence[str]) -> list[Mutation]:
         for given in known
         if not given["operator_name"].startswith(ANNOTATIONS)
     ]
+    texts = {path: (tree / path).read_text().splitlines() for path in {mutation.path for mutation in drawn}}
+    return [each for each in drawn if not texts[each.path][each.first - 1].lstrip().startswith(DATACLASSES)]
 
 
 def _sample(mutations: Sequence[Mutation], seed: int, size: int) -> list[Mutation]:
