@@ -28,10 +28,11 @@ from shared.memos.requests import Draft
 from shared.speech.voices import VOICES
 from shared.tables.memos import Memo
 from shared.web.auth import ClientAddress, MemoMaker, MemoPageReader, MemoReader, MemoWriter, RequestServices
+from shared.web.checks_beside import RouteWithChecks
 from shared.web.function import Function
 from shared.web.openai_errors import OpenAiErrors
 
-routes = APIRouter(tags=["memos"])
+routes = APIRouter(tags=["memos"], route_class=RouteWithChecks)
 
 MEMO: Final = "/api/v1/memo/{memo_id}"
 
@@ -151,7 +152,7 @@ async def list_memos(
     voice_id = None if voice is None else voice_named(voice).id
     scope = ("memos", caller.user_id, voice_id, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await caller.answered(services.tables.memos.page(caller.user_id, bounds, voice=voice_id))
+    page = await services.tables.memos.page(caller.user_id, bounds, voice=voice_id)
     return MemoPage(
         memos=[_answer(memo, services) for memo in page.rows],
         has_more=page.after is not None,

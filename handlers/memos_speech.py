@@ -26,8 +26,9 @@ from shared.speech.simulated import simulated_audio
 from shared.speech.voice_map import OPENAI
 from shared.speech.voices import VOICES
 from shared.web.auth import AnyKey, MemoMaker, RequestServices
+from shared.web.checks_beside import RouteWithChecks
 
-routes = APIRouter(tags=["speech for SDKs"])
+routes = APIRouter(tags=["speech for SDKs"], route_class=RouteWithChecks)
 
 MODEL: Final = "agent-talk"
 MODEL_SINCE: Final = 1_767_225_600

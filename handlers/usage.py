@@ -20,9 +20,10 @@ from shared.plans import PLANS, Tier
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User
 from shared.web.auth import Caller, RequestServices, SessionUser, UsagePageReader, UsageReader
+from shared.web.checks_beside import RouteWithChecks
 from shared.web.function import Function
 
-routes = APIRouter(tags=["usage"])
+routes = APIRouter(tags=["usage"], route_class=RouteWithChecks)
 # An included router would hide its paths.
 routes.routes += [*usage_reports.routes.routes, *usage_series.routes.routes, *usage_page.routes.routes]
 
@@ -115,7 +116,7 @@ async def list_usage(
     kind = None if action is None else Action(option("action", action, [known.value for known in Action]))
     scope = ("usage", caller.user_id, kind, since or None, until or None)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
-    page = await caller.answered(services.tables.usage_logs.page(caller.user_id, bounds, action=kind))
+    page = await services.tables.usage_logs.page(caller.user_id, bounds, action=kind)
     return LogPage(
         logs=[LogAnswer.model_validate(log) for log in page.rows],
         has_more=page.after is not None,

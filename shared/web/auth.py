@@ -4,12 +4,11 @@ A credential is an `Authorization` header, `Bearer <token>` or the bare token. W
 A route says by its parameter's type which scopes an API key needs there. A session may do everything.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBearer
@@ -29,6 +28,7 @@ from shared.observability import request_stats
 from shared.services import Services
 from shared.tables.issued_keys import IssuedKey, Scope
 from shared.tables.users import Role, User
+from shared.web.checks_beside import check_beside
 from shared.web.cookies import session_cookies
 
 _DOTS_OF_A_SESSION: Final = 2
@@ -36,8 +36,6 @@ _DOTS_OF_A_SESSION: Final = 2
 
 CLIENTS: Final = 256
 """Clients' addresses that a container remembers in their one spelling: reading one takes longer than finding it."""
-
-T = TypeVar("T")
 
 
 class _SessionScheme(SecurityBase):
@@ -100,26 +98,6 @@ class PresentedKey:
 
     key: IssuedKey
     check: Awaitable[IssuedKey] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PresentedCaller:
-    """An owner. With `check`, the credential was good at its last check, and the next one runs."""
-
-    user_id: str
-    check: Awaitable[IssuedKey] | None = None
-
-    async def answered(self, answer: Awaitable[T]) -> T:
-        """Await an answer beside the check. Raises what the check raises, before what the answer does."""
-        if self.check is None:
-            return await answer
-        try:
-            result = await answer
-        except Exception:
-            await _succeeded(self.check)
-            raise
-        await self.check
-        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,50 +201,32 @@ class _Key(_KeyScheme):
     def __init__(self, *scopes: Scope) -> None:
         self._scopes = scopes
 
-    async def __call__(self, request: Request) -> AsyncIterator[PresentedKey]:  # type: ignore[override]
+    async def __call__(self, request: Request) -> PresentedKey:  # type: ignore[override]
         token, services = given_token(request), _services(request)
         remembered = _remembered(token, services, *self._scopes)
         if remembered is None:
-            yield PresentedKey(key=await _key(token, services, *self._scopes))
-            return
-        check = asyncio.ensure_future(_key(token, services))
-        try:
-            yield PresentedKey(key=remembered, check=check)
-        finally:
-            await _succeeded(check)  # what it raises comes before what else was wrong with the request
+            return PresentedKey(key=await _key(token, services, *self._scopes))
+        return PresentedKey(key=remembered, check=check_beside(request, _key(token, services)))
 
 
 def _key_with(*scopes: Scope) -> Any:
     return Security(_Key(*scopes), scopes=scopes)
 
 
-def _caller_with(*scopes: Scope) -> Any:
-    """Return the dependency on a session, or on an API key with these scopes."""
+def _caller_with(*scopes: Scope, beside: bool = False) -> Any:
+    """Return the dependency on a session, or on an API key with these scopes.
+
+    `beside`: a key that was good at its last check is checked while the route reads its answer.
+    """
 
     class Credential(_SessionScheme):
         async def __call__(self, request: Request, _: Annotated[None, Security(_OR_KEY, scopes=scopes)]) -> Caller:
-            return await _caller(given_token(request), request, _services(request), *scopes)
-
-    return Depends(Credential())
-
-
-def _caller_beside_with(*scopes: Scope) -> Any:
-    """Return the same dependency, for a key that may be checked while a page is read."""
-
-    class Credential(_SessionScheme):
-        async def __call__(
-            self, request: Request, _: Annotated[None, Security(_OR_KEY, scopes=scopes)]
-        ) -> AsyncIterator[PresentedCaller]:
             token, services = given_token(request), _services(request)
-            remembered = _remembered(token, services, *scopes)
+            remembered = _remembered(token, services, *scopes) if beside else None
             if remembered is None:
-                yield PresentedCaller(user_id=(await _caller(token, request, services, *scopes)).user_id)
-                return
-            check = asyncio.ensure_future(_key(token, services))
-            try:
-                yield PresentedCaller(user_id=remembered.user_id, check=check)
-            finally:
-                await _succeeded(check)
+                return await _caller(token, request, services, *scopes)
+            check_beside(request, _key(token, services))
+            return Caller(user_id=remembered.user_id, key=remembered)
 
     return Depends(Credential())
 
@@ -275,15 +235,6 @@ def _remembered(token: str | None, services: Services, *scopes: Scope) -> Issued
     """Return the key as its last check found it good, if it has these scopes, which never change."""
     key = None if token is None else services.api_keys.remembered(token)
     return key if key is not None and all(map(key.may, scopes)) else None
-
-
-async def _succeeded(check: Awaitable[object]) -> None:
-    """Raise what the check raises, without the error that it replaces: that one repeats the body."""
-    try:
-        await check
-    except Exception as exc:
-        exc.__suppress_context__ = True  # `from None` would drop its cause too, which the log needs
-        raise
 
 
 async def _address(request: Request) -> str:
@@ -321,7 +272,8 @@ AdminUser = Annotated[User, Depends(_admin)]
 """The user of a session, who is an admin now; for others it is 403."""
 
 MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
-"""An API key, which may be checked while its owner is read: await `check` before anything is answered."""
+"""An API key, which may be checked while its owner is read: await `check` before anything is done. The route is a
+`RouteWithChecks`."""
 
 AnyKey = Annotated[PresentedKey, _key_with()]
 """An API key with any scopes."""
@@ -331,9 +283,9 @@ MemoReader = Annotated[Caller, _caller_with(Scope.MEMO_READ)]
 UsageReader = Annotated[Caller, _caller_with(Scope.USAGE_READ)]
 UsageExporter = Annotated[Caller, _caller_with(Scope.USAGE_READ, Scope.MEMO_READ)]
 
-MemoPageReader = Annotated[PresentedCaller, _caller_beside_with(Scope.MEMO_READ)]
-UsagePageReader = Annotated[PresentedCaller, _caller_beside_with(Scope.USAGE_READ)]
-"""A caller whose key may be checked while a page is read: await `answered`."""
+MemoPageReader = Annotated[Caller, _caller_with(Scope.MEMO_READ, beside=True)]
+UsagePageReader = Annotated[Caller, _caller_with(Scope.USAGE_READ, beside=True)]
+"""A caller whose key may be checked while a page is read, on a `RouteWithChecks`."""
 
 ClientAddress = Annotated[str, Depends(_address)]
 """The client's address as API Gateway saw it, as `client_network` writes it: what attempts are counted by."""
