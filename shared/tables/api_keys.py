@@ -296,6 +296,4 @@ def too_many(most: int) -> ValidationFailed:
 
 
 def _rotation(entry: Document) -> Rotation:
-    key = ApiKey.read(entry)
-    assert key.rotated_to is not None, "it was rotated"
-    return Rotation(key=key, to=key.rotated_to, at=datetime.fromisoformat(entry["rotated_at"]))
+    return Rotation(key=IssuedKey.read(entry), to=entry["rotated_to"], at=datetime.fromisoformat(entry["rotated_at"]))

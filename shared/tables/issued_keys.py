@@ -113,9 +113,9 @@ class ApiKey(IssuedKey):
 
     updated_at: Instant
     rotated_to: str | None = None
-    usage_count: int = 0
-    last_used_at: Instant | None = None
-    used: dict[KeyLimit, int] = Field(default_factory=dict)
+    usage_count: int
+    last_used_at: Instant | None
+    used: dict[KeyLimit, int]
 
 
 def key_id(key_hash: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from shared.billing.billing import Billing, CheckoutStarted
-from shared.billing.stripe_errors import StripeFailed
+from shared.billing.stripe_errors import StripeBroke, StripeFailed
 from shared.stores.port import StoreUnavailable
 from tests.fakes.billing_world import BillingWorld
 from tests.fakes.stripe_network import StripeFault, StripeTransport
@@ -108,6 +108,18 @@ async def test_checkout_gets_past_a_key_that_is_stuck() -> None:
     assert len(set(names)) == 2
     assert (await billing.check_out(world.user)).url
     await check_one_customer(world)
+
+
+async def test_checkout_fails_if_stripe_fails_under_every_key() -> None:
+    """Three keys are stuck, each with a repeated failure: the failure is told, and no session is made."""
+    world = BillingWorld()
+    await world.begin()
+    stuck = StripeTransport(world.stripe, fault=lambda sent: StripeFault.FAILED if sent in (1, 4, 7) else None)
+    with pytest.raises(StripeBroke) as failed:
+        await world.billing(network=stuck).check_out(world.user)
+    assert failed.value.was_replayed
+    assert len({call.key for call in world.stripe.calls if call.name == "POST customers"}) == 3
+    assert world.stripe.objects.sessions == {}
 
 
 async def test_checkout_fails_if_the_store_does() -> None:

@@ -133,11 +133,15 @@ def check_rpc(status: int, answer: Any) -> None:
     assert status in RPC_STATUS[error["code"]], (status, error)
 
 
-def check_status(function: str, method: str, path: str, status: int) -> None:
-    """Assert that the function's OpenAPI document names this status for this route, if it has the route."""
+def check_documented(function: str, method: str, path: str, status: int, media_type: str | None) -> None:
+    """Assert that the function's OpenAPI document names this status for this route, if it has the route, and of a body
+    its media type."""
     for template, operations in _routes(function):
         if template.fullmatch(path) and method.lower() in operations:
-            assert str(status) in operations[method.lower()]["responses"], (method, path, status)
+            documented = operations[method.lower()]["responses"]
+            assert str(status) in documented, (method, path, status)
+            named = documented[str(status)].get("content", {}).keys()
+            assert media_type is None or media_type in named, (method, path, status, media_type, named)
             return
 
 

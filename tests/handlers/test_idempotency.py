@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from shared.plans import Tier
+from shared.stores.port import Document, Key, StoreUnavailable, Table
 from shared.tables import MEMOS
+from shared.tables.schema import IDEMPOTENCY_KEYS
 from tests.handlers.world import Account, Answer, World
 
 MEMO = "/api/v1/memo"
@@ -105,6 +107,19 @@ def test_a_key_that_is_unknown_is_refused_before_its_header(world: World) -> Non
             assert say(world, token, name).refusal[:2] == (401, "INVALID_API_KEY")
     missing = world.post(MEMO, json=SAY, headers={"idempotency-key": "one"})
     assert missing.refusal[:2] == (401, "MISSING_API_KEY")
+
+
+def test_a_bad_key_is_told_before_a_failure_to_read_its_header(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header's row is read beside the key's check. Its failure says nothing while the key is bad."""
+    get = world.store.get
+
+    async def without_headers(table: Table, key: Key) -> Document | None:
+        if table is IDEMPOTENCY_KEYS:
+            raise StoreUnavailable("the table is down")
+        return await get(table, key)
+
+    monkeypatch.setattr(world.store, "get", without_headers)
+    assert say(world, "at_live_" + "A" * 43).refusal[:2] == (401, "INVALID_API_KEY")
 
 
 @pytest.mark.parametrize("fields", [{"text": "Hello"}, {"voice": "sam"}, {"title": "Other"}, {"title": None}], ids=str)

@@ -35,7 +35,7 @@ from tests.fakes.permitted import PermittedStore
 from tests.fakes.stripe_network import StripeTransport
 from tests.fakes.stripe_server import FakeStripe
 from tests.fakes.stripe_world import stripe_at
-from tests.handlers.contract import check_error, check_openai_error, check_rpc, check_status
+from tests.handlers.contract import check_documented, check_error, check_openai_error, check_rpc
 from tests.handlers.stores import STORES, WatchedStore
 from tests.support import BY_SES, SECRET, FakeClock, seeded_pause
 from tools.local import FUNCTIONS, function_of
@@ -189,7 +189,8 @@ class World:
         )
         function = function_of(path)
         answer = self.handle(function, event)
-        check_status(function, method, path, answer.status)
+        media_type = answer.headers.get("content-type", "").partition(";")[0] if answer.body else None
+        check_documented(function, method, path, answer.status, media_type)
         return answer
 
     def get(self, path: str, **how: Any) -> Answer:

@@ -170,6 +170,7 @@ def _tests_of(mutation: Mutation, lines: Lines, passing: AbstractSet[str]) -> li
     """Return the tests that run the changed lines.
 
     For a line that only an import runs: those that run any line of its file, and those of the module that mirrors it.
+    For a file whose lines only imports run: all.
     """
     covered = lines[mutation.path]
     changed = range(mutation.first, mutation.last + 1)
@@ -178,7 +179,8 @@ def _tests_of(mutation: Mutation, lines: Lines, passing: AbstractSet[str]) -> li
         return sorted(tests)
     module = Path("tests", mutation.path.removeprefix("shared/"))
     mirror = f"{module.with_name(f'test_{module.name}')}::"
-    return sorted(frozenset[str]({test for test in passing if test.startswith(mirror)}).union(*covered.values()))
+    tests = frozenset[str]({test for test in passing if test.startswith(mirror)}).union(*covered.values())
+    return sorted(tests or passing)
 
 
 def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str], durations: Mapping[str, float]) -> bool:

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from shared.web.function import Function
 from tests.events import LambdaContext, http_event
+from tools.local import FUNCTIONS
 
 routes = APIRouter()
 
@@ -41,3 +42,13 @@ def test_event_that_cannot_be_read_is_400(function: Function) -> None:
     event = http_event("POST", "/broken") | {"body": "\u00ff", "isBase64Encoded": True}
     answer = function(event, LambdaContext())
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+def test_functions_import_a_mailer_if_they_send_mail() -> None:
+    """The accounts' letters, and what an admin tells a person. For all others it would be a slower start."""
+    assert {name for name, function in FUNCTIONS.items() if function.sends_mail} == {"users", "admin"}
+
+
+def test_functions_answer_while_the_store_is_down_if_they_say_so() -> None:
+    """All others are 503 before a route runs."""
+    assert {name for name, function in FUNCTIONS.items() if function.answers_outages} == {"health", "mcp"}
