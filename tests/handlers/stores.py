@@ -13,7 +13,7 @@ from shared.stores.dynamo.client import Dynamo
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.memory.store import MemoryStore, Pause
 from shared.stores.micro.store import MicroStore
-from shared.stores.port import Store, Table
+from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
 from tests.fakes import dynamo_world
 from tests.fakes.httpx_wire import HttpxWire
 from tests.fakes.standin import KEY, StandIn
@@ -81,9 +81,15 @@ class _Paused(Intercepted):
 
 
 class WatchedStore(Intercepted):
-    """Remembers how often it was asked to verify."""
+    """Remembers how often it was asked to verify. A get of the table that is `unreadable` fails."""
 
     verified = 0
+    unreadable: Table | None = None
+
+    async def get(self, table: Table, key: Key) -> Document | None:
+        if table is self.unreadable:
+            raise StoreUnavailable(f"{table.name} is down")
+        return await super().get(table, key)
 
     async def verify(self, tables: Sequence[Table]) -> None:
         self.verified += 1
