@@ -33,7 +33,7 @@ from shared.plans import Tier
 from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
-from shared.stores.port import Key, Store, StoreError, StoreUnavailable
+from shared.stores.port import Key, Store, StoreError, StoreUnavailable, Table
 from shared.tables import MEMOS, TABLES, USAGE_DAYS, USAGE_MONTHS
 from shared.tables.closing import ClosingAccount
 from shared.tables.long_memos import LongMemo
@@ -54,6 +54,7 @@ from tests.support import (
     CountingStore,
     FailingStore,
     FakeClock,
+    Intercepted,
     cheap_passwords,
     outcomes,
     racing_store,
@@ -463,6 +464,30 @@ async def test_large_account_is_erased_in_three_runs(tmp_path: Path) -> None:
         assert runs <= 3
         assert cost.requests < 5000 * 1.05
         assert (await services.store.page(MEMOS, ada.user.id)).rows == []
+
+
+class _InParts(Intercepted):
+    """Erases a partition at the second call: rows were left when the first one's time was over."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._begun: set[tuple[str, str]] = set()
+
+    async def erase(self, table: Table, partition: str) -> bool:
+        if (table.name, partition) in self._begun:
+            return await super().erase(table, partition)
+        self._begun.add((table.name, partition))
+        return False
+
+
+async def test_partitions_that_are_erased_in_parts_are_finished(tmp_path: Path) -> None:
+    """A partition with rows left keeps the account on the list, of every table, also under its keys."""
+    clock = FakeClock()
+    services = built(_InParts(MemoryStore()), tmp_path, clock=clock)
+    ada = await busy_owner(services)
+    await close(services, ada)
+    await housekeeping(services, clock)
+    assert await traces(services, ada) == []
 
 
 def is_before(clock: ManualClock, ends: float) -> bool:
