@@ -79,7 +79,7 @@ WRITES: Final[dict[str, Callable[[Store], Awaitable[object]]]] = {
     "extend": lambda store: store.extend(FACTS, Key("p", "x"), "title", value="b"),
     "put": lambda store: store.put(REGISTERS, Key("p"), {"a": 2}),
     "claim": lambda store: store.claim(CHANGING, Key("other"), {}),
-    "update": lambda store: store.update(CHANGING, Key("all"), appending("more")),
+    "update": lambda store: store.update(CHANGING, Key("all"), appending(2)),
     "delete": lambda store: store.delete(FACTS, Key("p", "x")),
     "increment": lambda store: store.increment("c"),
     "reserve": lambda store: store.reserve([Bound(counter="c", most=9)]),
@@ -94,7 +94,7 @@ async def test_file_is_written_by_each_verb_that_changes(path: Path, verb: str) 
     store = opened(path)
     await store.add(FACTS, Key("p", "x"), {"text": "a"})
     await store.put(REGISTERS, Key("p"), {"a": 1})
-    await store.update(CHANGING, Key("all"), appending("one"))
+    await store.update(CHANGING, Key("all"), appending(1))
     await store.increment("c")
     before = await everything(opened(path))
     await WRITES[verb](store)
