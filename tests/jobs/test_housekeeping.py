@@ -11,10 +11,11 @@ from shared.jobs.sweep import CounterSweep
 from shared.jobs.worked import CanGoOn, Job, Progress, Worked, always, silent
 from shared.memos.requests import Draft
 from shared.speech.voices import VOICES
-from shared.stores.port import Store, StoreUnavailable
+from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Counter, Page, Store, StoreUnavailable
 from shared.tables.housekeeping import HousekeepingRows
 from tests.fakes.micro_store_world import micro_store_world
-from tests.support import NOON, FakeClock, services_on, signed_up
+from tests.support import NOON, FakeClock, Intercepted, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +97,25 @@ async def test_sweep_goes_on_where_it_stopped_and_rests_for_a_day() -> None:
         assert await swept(store, clock) == Worked()
         clock.advance(timedelta(hours=1))
         assert (await swept(store, clock)).done == 1
+
+
+class SmallPages(Intercepted):
+    """A store that keeps ended counters, two a page."""
+
+    keeps_ended_counters = True
+
+    async def scan_counters(self, *, after: str | None = None, limit: int = 2) -> Page[Counter]:
+        return await super().scan_counters(after=after, limit=min(limit, 2))
+
+
+async def test_sweep_goes_on_past_a_page_without_ended_counters() -> None:
+    """A page of which nothing is dropped is not read again."""
+    store, clock = SmallPages(MemoryStore()), FakeClock()
+    names = [f"{number:032x}:uses:{1:032x}" for number in range(4)] + [f"{9:032x}:calls:2026-11-20"]
+    for name in names:
+        await store.increment(name)
+    done = [(await swept(store, clock, partial([True, False].pop, 0))).done for _ in range(3)]
+    assert done == [0, 0, 1]
 
 
 @pytest.mark.thorough

@@ -33,6 +33,19 @@ async def test_old_ids_lead_to_what_moved_in(store: Store) -> None:
     assert await moved.audio_file("memo_1.mp3") == "new.mp3"
 
 
+async def test_a_user_who_moves_again_is_mapped_as_before(store: Store) -> None:
+    """Also once it is noted that all of the user has moved. Another id for the same user is refused."""
+    moved = MovedIds(store)
+    await moved.add_user("user_1", ADA)
+    await moved.mark_seen("user_1", "2026-03-02")
+    await moved.add_user("user_1", ADA)
+    with pytest.raises(AlreadyExists):
+        await moved.add_user("user_1", BOB)
+    user = await moved.user("user_1")
+    assert user is not None
+    assert user["user_id"] == ADA
+
+
 async def test_an_old_name_of_audio_leads_to_one_file(store: Store) -> None:
     moved = MovedIds(store)
     assert await moved.add_audio(ADA, "memo_1.mp3", "new.mp3")

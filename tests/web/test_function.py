@@ -1,6 +1,7 @@
 """What Lambda gets when no whole answer comes of an event."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -42,6 +43,18 @@ def test_event_that_cannot_be_read_is_400(function: Function) -> None:
     event = http_event("POST", "/broken") | {"body": "\u00ff", "isBase64Encoded": True}
     answer = function(event, LambdaContext())
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+def test_first_event_that_is_refused_is_logged(function: Function) -> None:
+    """A container whose first event is no request has its log lines in JSON all the same."""
+    own = logging.getLogger("agent_talk")
+    kept = own.handlers[:]
+    own.handlers.clear()
+    try:
+        assert function({"Records": []}, LambdaContext())["statusCode"] == 400
+        assert len(own.handlers) == 1
+    finally:
+        own.handlers[:] = kept or own.handlers
 
 
 def test_functions_import_a_mailer_if_they_send_mail() -> None:
