@@ -30,7 +30,7 @@ class Slow(SimulatedSpeech):
     ],
 )
 def test_check_voices_names_the_bound_that_was_passed(
-    text: str, reading: str, is_at_once: bool, limit: int, provided: int
+    text: str, reading: str, *, is_at_once: bool, limit: int, provided: int
 ) -> None:
     """The bound of what is said at once, of text or reading, or the format's; `provided` is always above it."""
     draft = Draft(text=text, voice=VOICES["adam"], is_at_once=is_at_once)
@@ -43,6 +43,6 @@ def test_check_voices_names_the_bound_that_was_passed(
     ("text", "reading", "is_at_once"),
     [("a" * 10, "a" * 10, True), ("a" * 20, "a" * 20, False), ("a" * 20, "a" * 10, True)],
 )
-def test_check_voices_takes_what_its_bounds_say(text: str, reading: str, is_at_once: bool) -> None:
+def test_check_voices_takes_what_its_bounds_say(text: str, reading: str, *, is_at_once: bool) -> None:
     """A bound is the longest that is taken."""
     check_voices(Slow(), Draft(text=text, voice=VOICES["adam"], is_at_once=is_at_once), reading)
