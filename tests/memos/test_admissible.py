@@ -15,7 +15,7 @@ from shared.speech.voices import VOICES
 class Slow(SimulatedSpeech):
     """Voices that say ten characters at once, and make MP3 of up to twenty."""
 
-    quick_characters: int | None = 10
+    quick_characters: int | None = 10  # type: ignore[assignment] # the simulation says any text at once
     formats: dict[str, int | None] = field(default_factory=lambda: {"mp3": 20})
 
 
