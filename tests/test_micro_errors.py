@@ -88,6 +88,7 @@ def test_refusal_is_unknown_when_the_answer_says_nothing(response: Answer, error
             reply(429, "", date="Tue, 01 Dec 2026 10:00:00 GMT", retry_after="Tue, 01 Dec 2026 10:00:30 GMT"),
             30.0,
         ),
+        (reply(429, "", date="Tue, 01 Dec 2026 10:00:30 GMT", retry_after="Tue, 01 Dec 2026 10:00:00 GMT"), 0.0),
         (reply(429, "", retry_after="Tue, 01 Dec 2026 10:00:30 GMT"), None),
         (reply(429, "", retry_after="soon"), None),
         (
@@ -123,3 +124,9 @@ def test_refusal_does_not_show_a_foreign_body(charset: str) -> None:
     got = meaning(reply(404, "<html>\u00fc", content_type=f"text/html; charset={charset}"))
     assert isinstance(got, ForeignServer)
     assert got.said == f"8 bytes of text/html; charset={charset}"
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ForeignServer), (500, ServerFailed)])
+def test_refusal_reads_json_of_any_depth(status: int, error: type[MicroError]) -> None:
+    """What no parser takes is a foreign server's, and no defect of ours."""
+    assert type(meaning(reply(status, "[" * 100_000))) is error

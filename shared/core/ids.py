@@ -31,8 +31,7 @@ class Ids:
         elif ms == self._last_ms and self._count < 0xFFF:
             self._count += 1
         tail = int.from_bytes(os.urandom(8)) & (2**62 - 1)
-        count = self._count if ms == self._last_ms else 0
-        return f"{ms << 80 | 0x7 << 76 | count << 64 | 0b10 << 62 | tail:032x}"
+        return f"{ms << 80 | 0x7 << 76 | self._count << 64 | 0b10 << 62 | tail:032x}"
 
 
 def derived_id(at: datetime, name: str) -> str:

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from shared.audio.files import AudioFiles, AudioPlaceFailed, audio, making, new_file
+from shared.audio.files import (
+    AudioFiles,
+    AudioPlaceFailed,
+    HeldPage,
+    audio,
+    delete_parts,
+    erase_owner,
+    lease,
+    making,
+    new_file,
+    piece,
+)
 from shared.audio.folder import LEFT_OVER_S, FolderFiles
 from tests.contract.audio_files import AudioFilesContract
 
@@ -52,6 +63,42 @@ async def test_folder_lists_only_names_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "audio" / ".DS_Store").write_bytes(b"")
     (tmp_path / "audio" / "notes.txt").write_bytes(b"")
     assert [held.name for held in (await files.page("audio/")).held] == [audio(file)]
+
+
+async def test_folder_lists_no_name_whose_file_is_gone(tmp_path: Path) -> None:
+    """One that was deleted while the page was made: here a link to nothing."""
+    files, file = FolderFiles(tmp_path), new_file("ada")
+    await files.put(audio(file), b"x")
+    (tmp_path / audio(new_file("ada"))).symlink_to("nothing")
+    assert [held.name for held in (await files.page("audio/")).held] == [audio(file)]
+
+
+class SmallPages(FolderFiles):
+    """Lists two names at once."""
+
+    async def page(self, prefix: str, *, after: str | None = None, limit: int = 2) -> HeldPage:
+        return await super().page(prefix, after=after, limit=limit)
+
+
+async def test_erase_owner_says_whether_a_page_was_all(tmp_path: Path) -> None:
+    """An area that has more than a page is left for another call, even if every other area is empty."""
+    files, mine = SmallPages(tmp_path), [new_file("ada") for _ in range(3)]
+    for file in mine:
+        await files.put(audio(file), b"x")
+    assert not await erase_owner(files, "ada")
+    assert await erase_owner(files, "ada")
+    assert [await files.head(audio(file)) for file in mine] == [None] * 3
+
+
+async def test_delete_parts_deletes_more_than_a_page(tmp_path: Path) -> None:
+    """Of pieces and of leases, and the audio stays."""
+    files, file = SmallPages(tmp_path), new_file("ada")
+    parts = [*(piece(file, number) for number in range(5)), *(lease(file, number, 0) for number in range(3))]
+    for name in (*parts, making(file), audio(file)):
+        await files.put(name, b"x")
+    await delete_parts(files, file)
+    assert [await files.head(name) for name in (*parts, making(file))] == [None] * 9
+    assert await files.head(audio(file)) is not None
 
 
 async def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

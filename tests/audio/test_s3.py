@@ -88,6 +88,14 @@ async def test_s3_is_asked_again_until_it_answers(world: S3World, file: str, fau
     assert await world.files.head(audio(file)) is None
 
 
+async def test_s3_keeps_no_promise_for_a_name_that_was_taken(world: S3World, file: str) -> None:
+    """The object that took the name was deleted before it could be compared: this content is not there."""
+    world.wire.faults = nth(len(world.calls) + 1, Fault(raises=answered("PreconditionFailed", 412)))
+    with pytest.raises(NameTaken):
+        await world.files.put(audio(file), b"content")
+    assert await world.files.head(audio(file)) is None
+
+
 async def test_s3_gives_up_at_the_deadline(world: S3World, file: str) -> None:
     """The waits grow, and the last request ends within the call's time. It is 502 with the operation."""
     world.wire.faults = always(FAULTS["asked to wait"])

@@ -22,6 +22,7 @@ from shared.audio.files import (
     closed,
     delete_file,
     erase_owner,
+    lease,
     look,
     making,
     new_file,
@@ -116,6 +117,8 @@ class AudioFilesContract:
             (10, None, b""),
             (20, 30, b""),
             (4, 4, b""),
+            (4, 3, b""),
+            (6, 2, b""),
         ],
     )
     async def test_read_answers_a_part(
@@ -167,6 +170,7 @@ class AudioFilesContract:
                 if after is None:
                     break
             assert found == names, limit
+        assert (await files.page(prefix, limit=5)).after is None
 
     async def test_a_page_of_nothing_is_the_last(self, files: AudioFiles, owner: str) -> None:
         page = await files.page(f"{Area.AUDIO}/{owner_digest(owner)}-")
@@ -217,11 +221,11 @@ class AudioFilesContract:
 
     async def test_delete_file_removes_its_mark_and_parts(self, files: AudioFiles, owner: str) -> None:
         file, other = new_file(owner), new_file(owner)
-        for name in (audio(file), making(file), piece(file, 0), piece(file, 1), piece(other, 0)):
+        own = (audio(file), making(file), piece(file, 0), piece(file, 1), lease(file, 0, 0))
+        for name in (*own, piece(other, 0)):
             await files.put(name, b"x")
         await delete_file(files, file)
-        left = [await files.head(name) for name in (audio(file), making(file), piece(file, 0), piece(file, 1))]
-        assert left == [None] * 4
+        assert [await files.head(name) for name in own] == [None] * len(own)
         assert await files.head(piece(other, 0)) is not None
 
     async def test_parts_are_listed_in_their_order(self, files: AudioFiles, file: str) -> None:
@@ -234,12 +238,12 @@ class AudioFilesContract:
         """All areas of this owner's are empty afterwards; another's are untouched; it can be repeated."""
         foreign = new_file(f"{owner} another")
         mine = [new_file(owner) for _ in range(3)]
-        for name in [*map(audio, mine), making(mine[0]), piece(mine[1], 0), audio(foreign)]:
+        for name in [*map(audio, mine), making(mine[0]), piece(mine[1], 0), lease(mine[1], 0, 0), audio(foreign)]:
             await files.put(name, b"x")
         await close_owner(files, owner)
         assert await erase_owner(files, owner)
         assert await erase_owner(files, owner)
-        for area in (Area.AUDIO, Area.MAKING, Area.PIECES):
+        for area in (Area.AUDIO, Area.MAKING, Area.PIECES, Area.LEASES):
             assert not (await files.page(f"{area}/{owner_digest(owner)}-")).held
         assert await files.head(closed(owner_digest(owner))) is not None
         assert await files.head(audio(foreign)) is not None

@@ -42,7 +42,7 @@ class MaintenanceContract:
         found = await scanned(store, CHANGING, prefix, limit=2)
         assert sorted((key.sort, document["n"]) for key, document in found) == [("changed", 1), ("kept", 0)]
 
-    @pytest.mark.parametrize("after", ["", "!", "[", "[1, 2]", '["a"]', '{"a": 1}', "a b", "é"])
+    @pytest.mark.parametrize("after", ['["", "x"]', "", "!", "[", "[1, 2]", '["a"]', '{"a": 1}', "a b", "é"])
     async def test_scan_refuses_what_is_no_cursor(self, store: Store, after: str) -> None:
         """A scan raises InvalidKey for a text that is no cursor."""
         with pytest.raises(InvalidKey):

@@ -64,6 +64,13 @@ def test_clock_is_believed_within_tolerance(caplog: pytest.LogCaptureFixture, to
     assert not caplog.records
 
 
+def test_clock_is_believed_when_it_was_frozen_around_the_answer() -> None:
+    """An answer of two hours after the sending and three before the reading fits a clock that is right."""
+    clock = CheckedClock(FakeClock(NOON))
+    observed(clock, NOON + timedelta(hours=2), took=timedelta(hours=5))
+    assert clock() == NOON + timedelta(hours=5)
+
+
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 23 Nov 2020 12:00:00"])
 def test_clock_ignores_what_is_no_date(date: str | None) -> None:
     """An answer without a date, or with one that has no zone, proves nothing."""

@@ -85,10 +85,11 @@ def test_mint_stays_unique_when_the_clock_goes_back() -> None:
 
 
 def test_mint_stays_unique_beyond_its_counter() -> None:
-    """More ids than a millisecond counts keep their time."""
+    """More ids than a millisecond counts keep their time, and sort above those that were counted."""
     ids = Ids()
     minted = [ids.mint(NOON) for _ in range(5000)]
     assert len(set(minted)) == 5000
+    assert min(minted[4096:]) > minted[4094]
     assert all(first_id(NOON) <= one < first_id(NOON + timedelta(milliseconds=1)) for one in minted)
 
 

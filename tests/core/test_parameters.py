@@ -139,6 +139,7 @@ def _dated(request: Any, own: Mapping[str, str]) -> Any:
     [
         ({"AWS_REGION": "cn-north-1"}, "https://ssm.cn-north-1.amazonaws.com.cn/"),
         ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, "https://ssm.us-west-2.amazonaws.com/"),
+        ({"AWS_DEFAULT_REGION": "us-west-2"}, "https://ssm.eu-central-1.amazonaws.com/"),
         ({"AWS_ENDPOINT_URL": "http://localhost:4566"}, "http://localhost:4566/"),
         ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_SSM": "http://b/"}, "http://b/"),
     ],

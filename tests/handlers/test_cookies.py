@@ -181,6 +181,10 @@ class TestHostCookie:
         """A planted `auth_token` takes over nothing."""
         assert whose(me(world, cookie(bob), f"__Host-auth_token={ada.session}", rest=rest)) == ada.id
 
+    def test_cookie_may_be_quoted(self, world: World, ada: Account) -> None:
+        """RFC 6265 lets a client send the value in quotes."""
+        assert whose(me(world, f'auth_token="{ada.session}"')) == ada.id
+
     def test_plain_cookie_serves_alone(self, world: World, ada: Account) -> None:
         """Clients that know the old name only go on."""
         assert whose(me(world, cookie(ada))) == ada.id
@@ -191,14 +195,15 @@ class TestHostCookie:
         assert [each.partition("=")[0] for each in answer.cookies] == ["auth_token"]
 
     @both_kinds
-    def test_log_out_ends_header_and_cookie(self, world: World, ada: Account, bob: Account, *, rest: bool) -> None:
-        """The session of the header and the cookie's both end, and both cookies are cleared."""
+    def test_log_out_ends_header_and_cookies(self, world: World, ada: Account, bob: Account, *, rest: bool) -> None:
+        """The sessions of the header and of both cookies end, the one that does not count too, and both are cleared."""
+        eve = world.sign_up("eve@example.org")
         answer = world.post(
-            LOG_OUT, token=ada.session, cookies=[f"__Host-auth_token={bob.session}", cookie(bob)], rest=rest
+            LOG_OUT, token=ada.session, cookies=[f"__Host-auth_token={bob.session}", cookie(eve)], rest=rest
         )
         assert {each.partition("=")[0] for each in answer.cookies} == {"auth_token", "__Host-auth_token"}
         assert all("max-age=0" in each.lower() for each in answer.cookies)
-        for ended in (ada, bob):
+        for ended in (ada, bob, eve):
             assert world.get(ME, token=ended.session).refusal[:2] == (401, "EXPIRED_TOKEN")
 
 

@@ -5,7 +5,7 @@ import json
 from typing import Any, Final
 
 import pytest
-from mcp.types import AudioContent, ResourceLink, Tool
+from mcp.types import AudioContent, ResourceLink, TextContent, Tool
 
 from tests.handlers.conftest import NewWorld
 from tests.handlers.mcp_client import REVISIONS, call, connected, error_of, text_of
@@ -85,6 +85,17 @@ def test_create_memo_includes_audio_when_asked(world: World, ada: Account) -> No
     assert audio.mime_type == "audio/mpeg"
 
 
+def test_create_memo_leaves_out_audio_of_100_kb(world: World, ada: Account) -> None:
+    """The link stays, and the answer says why the bytes are missing: a WAV of 2.1 s has more."""
+    said = {"text": "a" * 27, "voice": "rachel", "format": "wav", "includeAudio": True}
+    link, told = call(world, ada.key, "create_memo", **said).content[1:]
+    assert isinstance(link, ResourceLink)
+    assert link.size is not None
+    assert link.size > 100_000
+    assert isinstance(told, TextContent)
+    assert "not included" in told.text
+
+
 @every_revision
 def test_create_memo_replays_its_key(world: World, ada: Account, revision: str) -> None:
     """A second call with the same idempotencyKey answers the first memo, and is not charged."""
@@ -129,6 +140,15 @@ def test_list_memos_pages_and_cuts_texts(world: World, ada: Account) -> None:
         cursor = {"cursor": page["nextCursor"]}
     assert [memo["text"][0] for memo in found] == ["4", "3", "2", "1", "0"]
     assert {(len(memo["text"]), memo["characterCount"]) for memo in found} == {(200, 502)}
+
+
+@pytest.mark.parametrize(("length", "shown"), [(200, "a" * 200), (201, "a" * 199 + "…")])
+def test_list_memos_cuts_texts_of_more_than_200(world: World, ada: Account, length: int, shown: str) -> None:
+    """A cut text ends with an ellipsis, so that a model sees that there is more."""
+    world.memo(ada.key, text="a" * length)
+    page = call(world, ada.key, "list_memos").structured_content
+    assert page is not None
+    assert [memo["text"] for memo in page["memos"]] == [shown]
 
 
 def test_list_memos_filters(world: World, ada: Account) -> None:

@@ -11,7 +11,7 @@ import pytest
 from shared.core.settings import Settings
 from shared.micro import MicroClient
 from shared.micro_address import Direct
-from shared.observability.metrics import NAMESPACE, VALUES, Served, emit, kind_of_error
+from shared.observability.metrics import NAMESPACE, VALUES, Served, emit, emit_run, kind_of_error
 from shared.observability.request_stats import RequestStats
 from shared.services import Services
 from shared.stores.micro.store import MicroStore
@@ -321,6 +321,13 @@ class TestMetrics:
         emit(served(spent=spent), function="memos")
         (line,) = written(capsys)
         assert (line["StoreRequests"], len(line["StoreLatency"])) == ([250], VALUES)
+
+    def test_metrics_of_a_run_have_no_oldest_work_as_zero(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A missing value raises the alarm, so a run that leaves nothing must write one. Its line is bounded too."""
+        spent = RequestStats(store_ms=[1.0] * 250)
+        emit_run(function="housekeeping", done=0, failed=0, oldest_s=0.0, spent=spent, duration_ms=1.0)
+        (line,) = written(capsys)
+        assert (line["OldestWork"], line["StoreRequests"], len(line["StoreLatency"])) == ([0.0], [250], VALUES)
 
     @pytest.mark.parametrize(
         ("status", "kind"),

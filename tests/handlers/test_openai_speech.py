@@ -11,7 +11,10 @@ import pytest
 from openai import AsyncOpenAI, AuthenticationError, BadRequestError, RateLimitError
 from soundfile import SoundFile
 
+from shared.audio.files import Link
+from shared.audio.folder import FolderFiles
 from shared.audio.formats import FORMATS
+from shared.audio.opening import AudioPlace, nothing_to_close
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
@@ -47,6 +50,29 @@ def memos(world: World, account: Account) -> list[Any]:
 def used(world: World, account: Account) -> int:
     used: int = world.get("/api/v1/usage/limits", token=account.session).json["daily"]["used"]
     return used
+
+
+class LongAudio(FolderFiles):
+    """A folder that serves links, and whose audio has 4,000,001 bytes when it is read."""
+
+    async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
+        return bytes(4_000_001) if name.startswith("audio/") else await super().read(name, start=start, end=end)
+
+    async def link(self, name: str, *, method: str = "GET") -> Link | None:
+        assert method == "GET"
+        return Link(url=f"https://place.example.org/{name}", lives_s=60)
+
+
+def test_audio_beyond_4_mb_is_a_redirect(new_world: NewWorld, tmp_path: Path) -> None:
+    """Lambda could not send it. The redirect is of the memo's own file, with the headers of every answer."""
+    files = LongAudio(tmp_path)
+    env = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(tmp_path)}
+    world = new_world(env, audio=AudioPlace(lambda: (files, nothing_to_close)))
+    answer = speak(world, world.sign_up().key)
+    assert (answer.status, answer.body) == (303, b"")
+    assert {"x-memo-id", "x-ratelimit-remaining"} <= answer.headers.keys()
+    (kept,) = (tmp_path / "audio").iterdir()
+    assert answer.headers["location"] == f"https://place.example.org/audio/{kept.name}"
 
 
 class TestSpeaking:

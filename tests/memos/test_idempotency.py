@@ -1,8 +1,9 @@
 """Memos of an idempotency key on every store: failures at each call, speech that fails, audio that is there already."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from shared.speech.spoken import Spoken
 from shared.speech.voices import VOICES, Voice
 from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
 from shared.tables import MEMOS, Window
+from shared.tables.schema import USAGE_LOGS
 from shared.tables.usage_logs import Action
 from tests.handlers.stores import STORES
 from tests.support import (
@@ -286,6 +288,68 @@ async def test_a_memo_without_its_log_gets_it_by_a_repeat(store: Store, clock: F
     log = await services.tables.usage_logs.get(ada.user.id, first.memo.id)
     assert log is not None
     assert log.metadata["audioSeconds"] == first.memo.duration_seconds
+
+
+class _DeletedBetween(Intercepted):
+    """A store where a memo is deleted when its log was read and the memo was not yet."""
+
+    def __init__(self, store: Store, delete: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(store)
+        self._delete = delete
+        self._log_was_read = asyncio.Event()
+
+    async def get(self, table: Table, key: Key) -> Document | None:
+        if table is MEMOS:
+            await self._log_was_read.wait()
+            await self._delete()
+        document = await super().get(table, key)
+        if table is USAGE_LOGS:
+            self._log_was_read.set()
+        return document
+
+
+@pytest.mark.anyio
+async def test_memo_deleted_while_a_repeat_looks_stays_deleted(store: Store, clock: FakeClock) -> None:
+    """The log is marked before the memo goes, so it is read again: a run would bring the memo back."""
+    services = services_on(store, clock)
+    ada = await signed_up(services)
+    first = await ask(services, ada)
+    clock.advance(RUN_S)
+    between = _DeletedBetween(store, lambda: services.memos.delete(ada.user.id, first.memo.id))
+    again = await ask(services_on(between, clock), ada)
+    assert (again.memo, again.is_deleted) == (first.memo, True)
+    assert (await services.tables.memos.page(ada.user.id, Window())).rows == []
+
+
+class _Hanging(_Voices):
+    """Never ends a text. `begun` is set when one was begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
+        self.begun.set()
+        await asyncio.Event().wait()
+        return await super().speak(text, voice, form=form)
+
+
+@pytest.mark.anyio
+async def test_run_that_took_over_has_a_minute_of_its_own(store: Store, clock: FakeClock, tmp_path: Path) -> None:
+    """A third request waits for it, and does not buy the speech again."""
+    runs = []
+    ada = await signed_up(services_on(store, clock))
+    for _ in range(2):
+        voices = _Hanging()
+        runs.append(asyncio.create_task(ask(speaking(store, clock, tmp_path, voices), ada)))
+        await voices.begun.wait()
+        clock.advance(RUN_S)
+    clock.advance(-timedelta(seconds=1))
+    with pytest.raises(FirstStillRunning):
+        await ask(services_on(store, clock), ada)
+    for run in runs:
+        run.cancel()
+    await asyncio.gather(*runs, return_exceptions=True)
 
 
 def test_a_body_digest_stays_what_it_is() -> None:

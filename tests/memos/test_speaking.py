@@ -23,7 +23,9 @@ from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.tables import Window
 from shared.tables.issued_keys import KeyLimit
+from shared.tables.long_memos import MemoEnd, Outcome
 from shared.tables.memos import AudioStatus, Memo
+from shared.tables.usage_logs import Action
 from shared.usage.counts import Counts
 from shared.usage.history import History
 from shared.usage.rollups import Rollups
@@ -139,6 +141,30 @@ class TestEnds:
         assert await look(world.files, memo.audio_url.removeprefix("/audio/")) is Presence.ABSENT
         assert world.kept() == []
         assert max(world.voices.bought.values()) == 1
+
+    async def test_failure_is_recorded_as_of_its_time(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """A worker that writes it days later corrects that day's sums, and its logs say what failed, and when."""
+        memo = await begin(process, ada)
+        world.clock.advance(DAY)
+        failed_at = world.clock.at
+        outcome = Outcome(end=MemoEnd.FAILED, at=failed_at, code="TTS_SERVICE_ERROR")
+        await process.tables.long_memos.decide(memo.id, outcome)
+        world.clock.advance(2 * DAY)
+        await counted(process, ada)
+        assert await process.speaker.say(memo.id, 1)
+        assert await counted(process, ada) == Counts(errors=1)
+        for action in (Action.MEMO_FAILED, Action.ERROR_TTS):
+            (log,) = (await process.tables.usage_logs.page(ada.user.id, Window(), action=action)).rows
+            assert (log.created_at, log.api_key_id) == (failed_at, ada.api_key.key.id)
+            assert log.metadata == {
+                "code": "TTS_SERVICE_ERROR",
+                "voice": "adam",
+                "characters": len(TEXT),
+                "test": False,
+                "memoId": memo.id,
+            }
 
     async def test_failed_piece_is_bought_by_the_next_try(
         self, world: LongMemoWorld, process: Services, ada: SignedUp

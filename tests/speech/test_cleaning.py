@@ -51,6 +51,11 @@ def test_nothing_can_be_said_of_signs_alone(text: str) -> None:
     assert cleaned(text) == ""
 
 
+@pytest.mark.parametrize("text", ["42", "½", "²", "7 %"])
+def test_digits_alone_can_be_said(text: str) -> None:
+    assert cleaned(text) == text
+
+
 def test_hard_wrapped_lines_are_one_passage() -> None:
     """A mail program's line end is no pause; a short line's end is one."""
     wrapped = "This sentence was wrapped by a program after some seventy characters,\nand goes on here.\nBye\nAnn"

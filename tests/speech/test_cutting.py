@@ -45,6 +45,12 @@ def test_sentence_ends_where_a_reader_pauses(text: str, parts: list[str]) -> Non
     assert list(sentences(text, 300)) == parts
 
 
+def test_piece_is_filled_to_its_last_character() -> None:
+    """Two sentences and the space between them, as long as a piece may be, are one."""
+    assert list(pieces("Aaa. Bbb.", 9)) == ["Aaa. Bbb."]
+    assert list(pieces("Aaa. Bbb.", 8)) == ["Aaa.", "Bbb."]
+
+
 def test_long_sentence_is_cut_at_a_clause_then_a_word() -> None:
     """Without a clause that fits it is cut between words, and within one only if it is too long itself."""
     assert list(sentences("one two, three four five", 12)) == ["one two,", "three four", "five"]

@@ -79,6 +79,19 @@ async def test_funnel_has_one_deadline_for_all_requests(funnel: Funnel) -> None:
     assert sent == [TIMEOUT_S, TIMEOUT_S - 1.0, TIMEOUT_S - 2.0]
 
 
+async def test_funnel_raises_the_failure_when_a_wait_takes_all_time(funnel: Funnel) -> None:
+    """A wait that ends with the call's time is not begun: the provider's own failure says more than its absence."""
+    sent: list[float] = []
+
+    async def send(left_s: float) -> None:
+        sent.append(left_s)
+        raise ProviderBusy("some", "busy", retry_after_s=TIMEOUT_S)
+
+    with pytest.raises(ProviderBusy):
+        await funnel.ask(send)
+    assert sent == [TIMEOUT_S]
+
+
 async def test_funnel_gives_up_when_no_turn_comes() -> None:
     """A call that waits for its turn until its time is up is not sent, and not billed."""
     funnel, hold = Funnel("some", at_once=1, timeout_s=0.05), asyncio.Event()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.audio.files import lease, making, new_file, piece
+from shared.audio.files import Area, lease, making, new_file, piece
 from shared.audio.folder import FolderFiles
+from shared.core.errors import SpeechFailed
 from shared.speech.piecewise import AT_ONCE, LEASE_S, NotWanted, Piecewise, Unfinished
 from shared.speech.voices import VOICES
 from tests.fakes.long_memos import ToneVoices, tone
@@ -90,6 +91,64 @@ async def test_dead_workers_lease_is_waited_for(workers: Workers) -> None:
     await workers.said()
     assert (workers.clock.at - began).total_seconds() == pytest.approx(LEASE_S, abs=3)
     assert await workers.files.head(lease(workers.file, 0, 1)) is not None
+
+
+async def test_no_piece_is_begun_after_a_failure(workers: Workers) -> None:
+    """Those under way are kept, and the failed one's lease is given back; the rest is for the next worker."""
+    workers.voices.fails = lambda text: text == TEXTS[0]
+    with pytest.raises(SpeechFailed):
+        await workers.said()
+    assert set(workers.voices.bought) <= set(TEXTS[1 : AT_ONCE + 1])
+    assert await workers.files.head(lease(workers.file, 0, 0)) is None
+
+
+async def test_lease_that_ended_is_not_given_back(workers: Workers) -> None:
+    """Another worker may hold the piece's next lease by then: with the first one free, a third would buy it too."""
+
+    async def stall() -> None:
+        workers.clock.advance(timedelta(seconds=LEASE_S))
+
+    workers.voices.before, workers.voices.fails = stall, lambda _: True
+    with pytest.raises(SpeechFailed):
+        await workers.said()
+    assert await workers.files.head(lease(workers.file, 0, 0)) is not None
+
+
+async def test_piece_that_another_kept_meanwhile_counts(workers: Workers) -> None:
+    """A file is made of the pieces that are kept, whoever bought them: all workers make the same one."""
+    digest = b""
+
+    async def outrun() -> None:
+        workers.voices.before = None
+        await workers.files.put(piece(workers.file, 0), digest + b"said by another")
+
+    await workers.said()
+    kept = await workers.files.read(piece(workers.file, 0))
+    assert kept is not None
+    digest = kept[:32]
+    await workers.files.delete([piece(workers.file, 0), lease(workers.file, 0, 0)])
+    workers.voices.before = outrun
+    assert (await workers.said())[0] == b"said by another"
+
+
+class GivenBack(FolderFiles):
+    """A folder where leases that are held are given back just before they are looked at."""
+
+    async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
+        if name.startswith(f"{Area.LEASES}/"):
+            await self.delete([name])
+        return await super().read(name, start=start, end=end)
+
+
+async def test_lease_that_was_given_back_is_taken_itself(clock: FakeClock, tmp_path: Path) -> None:
+    """And not the next one: else a third worker could take the first beside it, and buy the piece too."""
+    workers = Workers(tmp_path, clock)
+    workers.files = GivenBack(tmp_path)
+    await workers.files.put(making(workers.file), b"")
+    await workers.files.put(lease(workers.file, 0, 0), b'{"until": 0, "by": "another"}')
+    await workers.said()
+    assert await workers.files.head(lease(workers.file, 0, 0)) is not None
+    assert await workers.files.head(lease(workers.file, 0, 1)) is None
 
 
 async def test_file_that_is_not_made_any_more_buys_nothing(workers: Workers) -> None:

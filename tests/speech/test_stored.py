@@ -9,6 +9,7 @@ import pytest
 from shared.audio.files import AudioPlaceFailed, audio, making, new_file
 from shared.audio.folder import FolderFiles
 from shared.audio.formats import FORMATS
+from shared.core.text import characters
 from shared.speech.encoding import available_encoders
 from shared.speech.piecewise import Piecewise
 from shared.speech.stored import MOST_AS_SAMPLES, StoredSpeech
@@ -73,6 +74,14 @@ async def test_pieces_become_one_file_of_the_format(
     again = await speech.kept(file)
     assert again is not None
     assert again.duration_seconds == seconds
+
+
+@pytest.mark.parametrize("most", [7, 8])
+async def test_pieces_are_bounded_in_utf_16_code_units(tmp_path: Path, most: int) -> None:
+    """An adapter counts as its provider does: a character beyond the first 65,536 counts twice."""
+    cut = stored(tmp_path, ToneVoices()).cut("\U00020000" * 21, most)
+    assert "".join(cut) == "\U00020000" * 21
+    assert all(characters(piece) <= most for piece in cut)
 
 
 async def test_audio_is_not_kept_in_the_time_of_the_memos_row(tmp_path: Path) -> None:
