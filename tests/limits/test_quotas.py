@@ -10,7 +10,7 @@ from shared.plans import TEST_MEMOS_PER_DAY, Tier
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
-from tests.support import NOON, FailingStore, a_key, a_user, outcomes
+from tests.support import NOON, CountingStore, FailingStore, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
 
@@ -173,3 +173,49 @@ class TestQuotas:
             await reservation.take("c")
         await reservation.give_back()
         assert await store.increment("c", 0) == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("used", "refusal"), [(100, DailyLimitExceeded), (3000, MonthlyLimitExceeded)])
+    async def test_refused_key_is_refused_again_while_spent(
+        self, store: Store, used: int, refusal: type[DailyLimitExceeded]
+    ) -> None:
+        """By the day's limit as by the month's, and without a place being taken."""
+        quotas, user = Quotas(store), a_user()
+        key = a_key(user.id)
+        await spent(store, user, used)
+        await quotas.refused(key, NOON, await refusal_of(quotas, user, key))
+        with pytest.raises(DailyLimitExceeded) as caught:
+            await quotas.refuse_again(key, ready(user), NOON, characters=5)
+        assert type(caught.value) is refusal
+        assert await store.increment(f"{user.id}:calls:2026-11", 0) == used
+
+    async def test_refused_key_costs_nothing_the_next_day(self, store: Store) -> None:
+        """A refusal is of its UTC day: then the key costs no request before it is admitted, as any other."""
+        counting = CountingStore(store)
+        quotas, user = Quotas(counting), a_user()
+        key = a_key(user.id)
+        await spent(store, user, 100)
+        await quotas.refused(key, NOON, await refusal_of(quotas, user, key))
+        counting.calls.clear()
+        owner = asyncio.ensure_future(ready(user))
+        await quotas.refuse_again(key, owner, NOON + timedelta(days=1), characters=5)
+        assert counting.calls == {}
+
+    async def test_refusals_are_counted_apart_by_kind_of_key(self, store: Store) -> None:
+        """The first refusal of live keys is the first, though test keys were refused before."""
+        quotas, user = Quotas(store), a_user()
+        refusal = (await quotas.used(user, NOON)).refusal(NOON)
+        keys = (a_key(user.id, prefix="at_test_"), a_key(user.id))
+        assert [await quotas.refused(key, NOON, refusal) for key in (*keys, *keys)] == [1, 1, 2, 2]
+
+
+async def ready(user: User) -> User:
+    return user
+
+
+async def refusal_of(quotas: Quotas, user: User, key: IssuedKey) -> DailyLimitExceeded:
+    """What a memo of this key is refused with."""
+    with pytest.raises(DailyLimitExceeded) as caught:
+        await quotas.admit(quotas.reservation(), key, ready(user), NOON, characters=5)
+    return caught.value
