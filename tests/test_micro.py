@@ -169,6 +169,23 @@ async def test_micro_sends_the_key_or_the_platforms_slug() -> None:
     assert (platform.headers["X-App-Slug"], "Authorization" in platform.headers) == ("talk", False)
 
 
+async def test_micro_says_that_a_body_is_json() -> None:
+    """A request without a body claims none."""
+    sent: list[httpx.Request] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={"ok": True, "value": {}})
+
+    client = MicroClient(HttpxWire(httpx.MockTransport(note)), Direct(url="http://micro", api_key=KEY))
+    await client.replace("users", "u1", {"text": "ÿ"})
+    await client.get("users", "u1")
+    assert [(each.headers.get("content-type"), each.content) for each in sent] == [
+        ("application/json", '{"value": {"text": "ÿ"}}'.encode()),
+        (None, b""),
+    ]
+
+
 async def test_micro_shows_its_key_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     """The key stays out of logs reprs and errors."""
     caplog.set_level(logging.DEBUG, logger="agent_talk.micro")

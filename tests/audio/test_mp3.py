@@ -85,6 +85,24 @@ def test_cut_off_body_is_not_whole(cut: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("more_frames", "more_bytes", "whole"),
+    [
+        *((None, None, True), (0, None, True), (None, 0, True), (0, 0, True), (-1, -1, True)),
+        *((1, 0, False), (0, 1, False), (1, None, False), (None, 1, False)),
+    ],
+)
+def test_whole_is_what_a_header_announces(more_frames: int | None, more_bytes: int | None, whole: bool) -> None:  # noqa: FBT001
+    """Headers tell the frames after them, the bytes of all, both or neither. Fewer than came is no loss."""
+    mp3 = tone(24_000)
+    header, *frames = frames_of(mp3)
+    numbers = [(1, len(frames), more_frames), (2, len(mp3), more_bytes)]
+    flags = sum(flag for flag, _, more in numbers if more is not None)
+    tag = bytes([0, 0, 0, flags]) + b"".join((of + more).to_bytes(4) for _, of, more in numbers if more is not None)
+    at = header.start + header.side + 4
+    assert read_mp3(mp3[:at] + (tag + bytes(header.size))[: header.size - at] + mp3[header.size :]).whole == whole
+
+
+@pytest.mark.parametrize(
     "data", [b"", b"{}", b"ID3", b"\xff" * 100, b'{"detail": "\xff\xf3\x14\xc4"}' + b"x" * 99, b"\0" * 999]
 )
 def test_bytes_without_frames_are_no_mp3(data: bytes) -> None:

@@ -13,7 +13,10 @@ import pytest
 from shared.billing.billing import Billing
 from shared.core.errors import InternalError, ValidationFailed
 from shared.plans import Tier
+from shared.stores.port import Key
 from shared.tables import Window
+from shared.tables.schema import STRIPE_IDS
+from shared.tables.subscriptions import CUSTOMERS
 from shared.tables.usage_logs import Action
 from tests.fakes.billing_world import BillingWorld, Seen
 from tests.fakes.stripe_network import StripeFault, StripeTransport
@@ -375,6 +378,23 @@ async def test_payment_of_a_closed_account_is_cancelled() -> None:
     assert world.stripe.objects.subscription(one)["status"] == "canceled"
     assert "without an account" in logs.text
     assert (await world.load_user()).tier is Tier.HOBBY
+
+
+async def test_subscription_of_another_customer_gives_no_plan() -> None:
+    """One that led to the owner once: the log says which subscription to cancel or to attach."""
+    world, billing, customer = await begun()
+    other = world.stripe.objects.make_customer(email=world.user.email, metadata={})["id"]
+    await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, other), {"user_id": world.user.id})
+    one = subscribed(world, other)
+    with kept_logs() as logs:
+        await world.deliver(billing, world.events()[-1])
+    assert await world.seen() == UNCHANGED
+    assert world.stripe.objects.subscription(one)["status"] == "active"
+    (line,) = [line for line in logs.lines if "not the owner's" in line["message"]]
+    assert (line["user_id"], line["customer"], line["subscription_id"]) == (world.user.id, other, one)
+    two = subscribed(world, customer)
+    await world.deliver(billing, world.events()[-1])
+    assert (await world.seen()).subscription == two
 
 
 async def test_sync_takes_a_customer_with_many_subscriptions() -> None:

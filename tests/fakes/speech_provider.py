@@ -183,7 +183,14 @@ class OpenAiDialect:
         return self.forms[request.body["response_format"]]
 
     def voices(self, names: list[str]) -> Any:
-        return {"voices": names}
+        """Each server has a form of its own; this one has all, in turn."""
+        forms: list[Callable[[str], object]] = [
+            lambda name: name,
+            lambda name: {"id": name},
+            lambda name: {"name": name},
+            lambda name: {"id": name, "name": f"{name.title()} (English)"},
+        ]
+        return {"voices": [forms[number % len(forms)](name) for number, name in enumerate(names)]}
 
 
 class FakeProvider:

@@ -91,6 +91,8 @@ class TestNewest:
             {"mcp-name": "=?base64?Y3JlYXRlX21lbW8=?="},
             {"mcp-name": "=?base64?bm90 base64?="},
             {"mcp-name": "=?base64?/w==?="},
+            {"mcp-name": "=?base64?bGlzdF92b2ljZXM=xx"},
+            {"mcp-name": "xxxxxxxxxbGlzdF92b2ljZXM=?="},
         ],
     )
     def test_headers_that_differ_are_refused(self, world: World, ada: Account, headers: Any) -> None:

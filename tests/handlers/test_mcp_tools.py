@@ -193,7 +193,7 @@ def test_scopes_choose_the_listed_tools(world: World, ada: Account, scopes: list
 
 
 def test_every_tool_says_what_a_model_needs(world: World, ada: Account) -> None:
-    """Each describes its cost, its arguments and its hints; only one is destructive."""
+    """Each describes its cost, its arguments and its hints: one is destructive, one is not to be repeated."""
     tools = tools_of(world, ada.key)
     for tool in tools:
         assert tool.description is not None
@@ -207,6 +207,7 @@ def test_every_tool_says_what_a_model_needs(world: World, ada: Account) -> None:
     hints = {tool.name: tool.annotations for tool in tools}
     assert {name for name, hint in hints.items() if hint and not hint.read_only_hint} == {"create_memo", "delete_memo"}
     assert {name for name, hint in hints.items() if hint and hint.destructive_hint} == {"delete_memo"}
+    assert {name for name, hint in hints.items() if hint and not hint.idempotent_hint} == {"create_memo"}
 
 
 @pytest.mark.parametrize(

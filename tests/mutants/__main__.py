@@ -173,18 +173,17 @@ def _sample(mutations: Sequence[Mutation], seed: int, size: int) -> list[Mutatio
 def _tests_of(mutation: Mutation, lines: Lines, passing: AbstractSet[str]) -> list[str]:
     """Return the tests that run the changed lines.
 
-    For a line that only an import runs: those that run any line of its file, and those of the module that mirrors it.
-    For a file whose lines only imports run: all.
+    For a line that only an import runs: those that run any line of its file, and those of the folder that mirrors its.
     """
     covered = lines[mutation.path]
     changed = range(mutation.first, mutation.last + 1)
     tests = frozenset[str]().union(*(covered.get(line, frozenset()) for line in changed))
     if tests:
         return sorted(tests)
-    module = Path("tests", mutation.path.removeprefix("shared/"))
-    mirror = f"{module.with_name(f'test_{module.name}')}::"
-    tests = frozenset[str]({test for test in passing if test.startswith(mirror)}).union(*covered.values())
-    return sorted(tests or passing)
+    folders = Path("tests", mutation.path.removeprefix("shared/")).parents
+    mirror = next(str(folder) for folder in folders if (ROOT / folder).is_dir())
+    tests = frozenset({test for test in passing if test.startswith(f"{mirror}/")})
+    return sorted(tests.union(*covered.values()))
 
 
 def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str], durations: Mapping[str, float]) -> bool:

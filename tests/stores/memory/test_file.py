@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from shared.stores.memory.file import shared_rows
 from shared.stores.memory.store import MemoryStore
-from shared.stores.port import Key, Store, StoreNotReady, StoreUnavailable
+from shared.stores.port import Bound, Key, Store, StoreNotReady, StoreUnavailable
 from tests.contract.cases import CHANGING, FACTS, REGISTERS, TABLES, appending
 from tests.contract.store import StoreContract
 from tests.support import Refused, outcomes, refuse, seeded_pause
@@ -69,6 +71,40 @@ async def test_file_keeps_rows_for_the_next_store(path: Path) -> None:
     assert await later.get(FACTS, Key("p", "x")) == {"text": "ÿ\x00👩\u2028"}
     assert await later.get(REGISTERS, Key("p")) == {"a": 1}
     assert await later.counters("c") == {"c": 3}
+
+
+WRITES: Final[dict[str, Callable[[Store], Awaitable[object]]]] = {
+    "add": lambda store: store.add(FACTS, Key("p", "y"), {}),
+    "take_back": lambda store: store.take_back(FACTS, Key("p", "x")),
+    "extend": lambda store: store.extend(FACTS, Key("p", "x"), "title", value="b"),
+    "put": lambda store: store.put(REGISTERS, Key("p"), {"a": 2}),
+    "claim": lambda store: store.claim(CHANGING, Key("other"), {}),
+    "update": lambda store: store.update(CHANGING, Key("all"), appending(2)),
+    "delete": lambda store: store.delete(FACTS, Key("p", "x")),
+    "increment": lambda store: store.increment("c"),
+    "reserve": lambda store: store.reserve([Bound(counter="c", most=9)]),
+    "erase": lambda store: store.erase(FACTS, "p"),
+    "drop": lambda store: store.drop(["c"]),
+}
+
+
+@pytest.mark.parametrize("verb", WRITES)
+async def test_file_is_written_by_each_verb_that_changes(path: Path, verb: str) -> None:
+    """What a verb changed, a store that is opened afterwards finds."""
+    store = opened(path)
+    await store.add(FACTS, Key("p", "x"), {"text": "a"})
+    await store.put(REGISTERS, Key("p"), {"a": 1})
+    await store.update(CHANGING, Key("all"), appending(1))
+    await store.increment("c")
+    before = await everything(opened(path))
+    await WRITES[verb](store)
+    after = await everything(opened(path))
+    assert after == await everything(store) != before
+
+
+async def everything(store: Store) -> object:
+    rows = [(await store.scan(table)).rows for table in (FACTS, REGISTERS, CHANGING)]
+    return rows, (await store.scan_counters()).rows
 
 
 async def test_file_shows_writes_of_another_store(path: Path) -> None:
