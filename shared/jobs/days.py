@@ -162,7 +162,7 @@ def _due(known: Sequence[tuple[date, DayFigures]], day: date, now: datetime) -> 
     figures = dict(known)
     while day <= now.date():
         there = figures.get(day, DayFigures())
-        if there.running is not None or _due_since(day, there, now) <= now:
+        if _due_since(day, there, now) <= now:
             yield day, there
         day += DAY
 

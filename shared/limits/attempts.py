@@ -113,7 +113,7 @@ class Attempt:
         if not closed:
             return
         for bound in closed:
-            self._known.close(bound.counter, min(at + KNOWN_FOR, self._window_ends_at))
+            self._known.close(bound.counter, at + KNOWN_FOR)
         for bound in self._bounds:  # a place on a bound that is not closed is for the next attempt
             if bound not in closed:
                 self._known.keep_place(bound.counter)

@@ -22,7 +22,7 @@ from shared.billing.stripe_errors import (
 from shared.core.errors import ServiceUnavailable
 from shared.observability import request_stats
 from tests.fakes.stripe_network import StripeFault, StripeTransport, no_wait
-from tests.fakes.stripe_server import KEY, VERSION, FakeStripe
+from tests.fakes.stripe_server import KEY, PRO, VERSION, FakeStripe
 from tests.fakes.stripe_world import BILLING, stripe_at
 from tests.handlers.world import kept_logs
 
@@ -142,6 +142,36 @@ async def test_every_change_has_an_idempotency_key() -> None:
     keys = [call.key for call in fake.calls]
     assert all(keys)
     assert len(set(keys)) == 3
+
+
+async def test_subscriptions_are_all_that_a_customer_ever_had() -> None:
+    """Over several pages, ended ones too."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    customer = fake.objects.make_customer(email="ada@example.org", metadata={})["id"]
+    made = [fake.objects.subscribe(customer, PRO, status=status) for status in ["canceled", "active"] * 76]
+    found = [one.id for one in await stripe_at(StripeTransport(fake))().subscriptions(customer)]
+    assert sorted(found) == sorted(made)
+
+
+async def test_customers_of_a_user_are_the_oldest_first() -> None:
+    """So that containers that find two agree on one. Others of the same address are another user's."""
+    times = iter(range(1_772_452_800, 1_772_452_900))
+    fake = FakeStripe(now=lambda: float(next(times)))
+    make = fake.objects.make_customer
+    made = [make(email="ada@example.org", metadata={"user_id": user})["id"] for user in ("u", "other", "u")]
+    assert await stripe_at(StripeTransport(fake))().customers("u", "ada@example.org") == [made[0], made[2]]
+
+
+@pytest.mark.parametrize("ends", [{"cancel_at_period_end": True}, {"cancel_at": 1_772_500_000}])
+async def test_subscription_that_ends_already_is_left_alone(ends: dict[str, Any]) -> None:
+    """By the flag, or at a time that the portal set: no request changes it."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    customer = fake.objects.make_customer(email="ada@example.org", metadata={})["id"]
+    fake.objects.change(fake.objects.subscribe(customer, PRO), **ends)
+    asking = stripe_at(StripeTransport(fake))()
+    (subscription,) = await asking.subscriptions(customer)
+    await asking.end_with_period(subscription)
+    assert len(fake.calls) == 1
 
 
 async def test_client_pins_the_version_that_the_fake_speaks() -> None:

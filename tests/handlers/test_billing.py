@@ -77,8 +77,8 @@ def test_checkout_logs_no_address(world: World, ada: Account, logs: Logs) -> Non
 
 
 def test_checkout_returns_to_configured_origins(world: World, ada: Account) -> None:
-    """Of APP_URL, PUBLIC_URL and CORS_ORIGINS, with any path and query."""
-    urls = {"successUrl": "https://shop.example.org/a?b=c#d", "cancelUrl": "https://api.example.org"}
+    """Of APP_URL, PUBLIC_URL and CORS_ORIGINS, with any path, query and fragment, up to 2048 characters."""
+    urls = {"successUrl": "https://shop.example.org/a?b=c#d", "cancelUrl": "https://api.example.org#?".ljust(2048, "x")}
     assert world.post(CHECKOUT, token=ada.session, json=urls).status == 200
     (session,) = world.stripe.objects.sessions.values()
     assert (session["success_url"], session["cancel_url"]) == (urls["successUrl"], urls["cancelUrl"])
@@ -276,6 +276,14 @@ def test_downgrade_is_400_of_a_tier_that_was_given(world: World, ada: Account) -
     assert world.post(DOWNGRADE, token=ada.session, json={"tier": "hobby"}).refusal == NOTHING
 
 
+@pytest.mark.parametrize("target", ["pro", "enterprise"])
+def test_downgrade_is_400_to_no_lower_tier(world: World, payer: tuple[Account, str], target: str) -> None:
+    """To the same tier, and to a higher one."""
+    answer = world.post(DOWNGRADE, token=payer[0].session, json={"tier": target})
+    message = f"{target.title()} is not below your plan, Pro"
+    assert answer.refusal == (400, "VALIDATION_ERROR", message)
+
+
 def test_options_follow_customer_and_tier(world: World, ada: Account) -> None:
     """What can be bought and managed, in both answers that say it."""
 
@@ -339,6 +347,21 @@ def test_closing_cancels_what_is_paid_for(world: World, payer: tuple[Account, st
     deliver_all(world)
     again = world.sign_up(account.email)
     assert tier(world, again) == ("hobby", "active")
+
+
+def test_closing_ends_the_checkouts_of_who_bought_nothing(world: World, ada: Account) -> None:
+    """Else a plan could be paid for after the account is closed."""
+    assert world.post(CHECKOUT, token=ada.session).status == 200
+    assert world.delete("/api/v1/auth/me", token=ada.session, json={"password": PASSWORD}).status == 200
+    assert [one["status"] for one in world.stripe.objects.sessions.values()] == ["expired"]
+
+
+def test_checkout_is_503_if_stripe_has_no_such_price(new_world: NewWorld) -> None:
+    """A setting is wrong, and the customer is not: no other one is made in its place."""
+    world = new_world(SELLING | {"STRIPE_PRICE_PRO": "price_gone"})
+    ada = world.sign_up()
+    assert world.post(CHECKOUT, token=ada.session).refusal[:2] == (503, "SERVICE_UNAVAILABLE")
+    assert len(world.stripe.objects.customers) == 1
 
 
 def test_closing_is_503_while_stripe_is_down(world: World, payer: tuple[Account, str]) -> None:

@@ -260,6 +260,30 @@ async def test_long_memo_that_failed_a_day_later_is_no_call(
     assert await figures(services, MONDAY) == [0]
 
 
+async def test_calls_of_today_are_read_once_an_hour(
+    store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
+) -> None:
+    """An hour after the pass before, to the moment."""
+    for minutes, expected in ((0, 1), (59, 1), (1, 3)):
+        clock.advance(timedelta(minutes=minutes))
+        await services.memos.make(people[0].api_key.key, SAY)
+        await work(store, services, clock)
+        assert await figures(services, MONDAY) == [expected]
+
+
+async def test_lost_log_is_counted_in_a_day_summed_before(
+    store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
+) -> None:
+    """If an answer has summed the day already, its sums are corrected with its logs."""
+    await lost_log(services, people[0], clock.at)
+    clock.at = at(TUESDAY, 0, 10)
+    history = History(logs=services.tables.usage_logs, rollups=Rollups(store), clock=clock)
+    assert await history.days(people[0].user.id, MONDAY, MONDAY) == {}
+    await work(store, services, clock)
+    assert await figures(services, MONDAY) == [1]
+    assert list(await history.days(people[0].user.id, MONDAY, MONDAY)) == [MONDAY]
+
+
 async def test_days_missed_in_a_month_are_made_up_for(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
 ) -> None:

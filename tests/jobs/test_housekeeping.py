@@ -73,6 +73,16 @@ async def test_job_that_fails_is_not_done_and_hides_no_age() -> None:
     assert run.oldest_s is None
 
 
+async def test_work_due_by_a_clock_ahead_has_no_age() -> None:
+    """Another container noted the time: an alarm on the age reads 0, and nothing negative."""
+    run = await Housekeeping({"a": due_in_a_second}, clock=FakeClock()).run()
+    assert run.oldest_s == 0
+
+
+async def due_in_a_second(*_: object) -> Worked:
+    return Worked(is_done=False, due_since=NOON + timedelta(seconds=1))
+
+
 async def swept(store: Store, clock: FakeClock, can_go_on: CanGoOn = always) -> Worked:
     rows = HousekeepingRows(store)
     return await CounterSweep(store, rows, clock=clock).work((await rows.unfinished()).sweep, can_go_on, silent)

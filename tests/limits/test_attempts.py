@@ -1,20 +1,28 @@
 """Attempts in windows: what they admit, and what each costs the store."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from shared.core.derived import Pseudonyms
-from shared.core.errors import TooManyAttempts, WrongPassword
+from shared.core.errors import InternalError, ServiceUnavailable, TooManyAttempts, WrongPassword
 from shared.core.settings import AttemptLimits
 from shared.limits.attempts import KNOWN_FOR, Attempt, Attempts
 from shared.stores.port import Store
-from tests.support import SECRET, CountingStore, FakeClock, outcomes
+from tests.support import NOON, SECRET, CountingStore, FakeClock, outcomes
 
 pytestmark = pytest.mark.anyio
 
 LIMITS = AttemptLimits(
-    failed_logins_per_account=3, failed_logins_per_address=7, signups_per_address=4, demos_per_address=2
+    failed_logins_per_account=3,
+    failed_logins_per_address=7,
+    signups_per_address=4,
+    demos_per_address=2,
+    resets_per_account=3,
+    resets_per_address=5,
+    verifications_per_account=2,
+    verifications_per_address=4,
 )
 
 
@@ -84,6 +92,26 @@ class TestHourlyAttempts:
         names = [counter.name for counter in (await store.scan_counters()).rows]
         assert len(names) == 3
         assert not any(personal in name for personal in ("1.2.3.4", "ada") for name in names)
+
+    @pytest.mark.parametrize(
+        ("kind", "per_address", "per_account"), [("reset", 5, 3), ("verification", 4, 2)], ids=["reset", "verification"]
+    )
+    async def test_mails_have_limits_of_their_own(
+        self, attempts: Attempts, kind: str, per_address: int, per_account: int
+    ) -> None:
+        """Mails of either kind to one account from many addresses, and from one address to many accounts."""
+        mail = {"reset": attempts.reset, "verification": attempts.verification}[kind]
+        to_one, _ = await outcomes(mail(f"1.2.3.{number}", "ada").begin() for number in range(9))
+        from_one, _ = await outcomes(mail("5.6.7.8", f"user{number}").begin() for number in range(9))
+        assert (len(from_one), len(to_one)) == (per_address, per_account)
+
+    async def test_place_given_back_late_ends_with_its_window(self, attempts: Attempts, store: Store) -> None:
+        """If the counter was dropped meanwhile, giving back makes one that is dropped too: it carries the end."""
+        attempt = attempts.sign_up("1.2.3.4")
+        await attempt.begin()
+        await store.drop([counter.name for counter in (await store.scan_counters()).rows])
+        await attempt.forgive()
+        assert [counter.ends_at for counter in (await store.scan_counters()).rows] == [NOON + timedelta(hours=1)]
 
     async def test_attempts_end_with_their_window(self, attempts: Attempts, store: Store) -> None:
         """Each counter of an attempt carries its window's end, which the sweep needs."""
@@ -165,14 +193,19 @@ class TestPasswordAttempts:
             await _attempt_that_raises(attempts, WrongPassword("no"))
         assert [counter.value for counter in (await store.scan_counters()).rows] == [1, 1]
 
-    async def test_attempt_is_given_back_when_it_breaks(self, attempts: Attempts, store: Store) -> None:
-        """An outage or a defect costs the caller no attempt."""
-        with pytest.raises(RuntimeError):
-            await _attempt_that_raises(attempts, RuntimeError("a defect"))
+    @pytest.mark.parametrize(
+        "failure", [RuntimeError("a defect"), InternalError(), ServiceUnavailable(), asyncio.CancelledError()], ids=repr
+    )
+    async def test_attempt_is_given_back_when_it_breaks(
+        self, attempts: Attempts, store: Store, failure: BaseException
+    ) -> None:
+        """An outage, a defect or a cancelled request costs the caller no attempt: 500 as little as 503."""
+        with pytest.raises(type(failure)):
+            await _attempt_that_raises(attempts, failure)
         assert [counter.value for counter in (await store.scan_counters()).rows] == [0, 0]
 
 
-async def _attempt_that_raises(attempts: Attempts, error: Exception) -> None:
+async def _attempt_that_raises(attempts: Attempts, error: BaseException) -> None:
     attempt = attempts.password("1.2.3.4", "ada@example.org")
     async with attempt.unless_it_breaks():
         await attempt.begin()
@@ -222,3 +255,16 @@ class TestCost:
             with pytest.raises(TooManyAttempts):
                 await attempts.demo("1.2.3.4").begin()
         assert counting.calls == {"increment": 3}
+
+    async def test_refused_key_change_is_not_given_back(self, store: Store, clock: FakeClock) -> None:
+        """A refusal costs the increment that found the window closed, also where any failure gives the place back."""
+        counting = CountingStore(store)
+        attempts = attempts_on(counting, clock)
+        for _ in range(LIMITS.key_changes_per_owner):
+            await attempts.key_change("ada").begin()
+        counting.calls.clear()
+        attempt = attempts.key_change("ada")
+        with pytest.raises(TooManyAttempts):
+            async with attempt.unless_it_fails():
+                await attempt.begin()
+        assert counting.calls == {"increment": 1}

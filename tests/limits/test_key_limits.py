@@ -8,6 +8,8 @@ import pytest
 
 from shared.accounts.accounts import SignedUp
 from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded
+from shared.limits.key_limits import KeyLimits
+from shared.limits.reservation import Reservation
 from shared.memos.requests import Draft
 from shared.services import Services
 from shared.speech.voices import VOICES
@@ -186,3 +188,33 @@ async def test_other_keys_of_the_owner_are_not_limited(kind: str) -> None:
         other = await services[0].api_keys.create(ada.user, name="Other", test=False, expires_at=None)
         assert (await make(services, key, [SHORT] * 3))[0] == 1
         assert (await make(services, other.key, [SHORT] * 3))[0] == 3
+
+
+@on_both
+async def test_a_text_that_does_not_fit_costs_one_look(kind: str) -> None:
+    """A reservation, and a read of the counts where the store only raised them: then they say that none is left."""
+    async with limited(kind, {KeyLimit.CHARACTERS_PER_DAY: 7}, count=1) as (store, services, _, key):
+        await services[0].memos.make(key, SHORT)
+        counting = CountingStore(store[0])
+        with pytest.raises(KeyLimitExceeded):
+            await KeyLimits(counting).reserve(Reservation(counting), key, 3, NOON)
+        assert counting.calls == {"reserve": 1} if counting.reserves_at_once else {"reserve": 1, "counters": 1}
+
+
+async def test_refuse_spent_refuses_a_text_that_does_not_fit() -> None:
+    """Of 7 characters a day 5 are used: a text of 2 has a place, one of 3 has none."""
+    async with limited("memory", {KeyLimit.CHARACTERS_PER_DAY: 7}, count=1) as (store, services, _, key):
+        await services[0].memos.make(key, SHORT)
+        await KeyLimits(store[0]).refuse_spent(key, 2, NOON)
+        with pytest.raises(KeyLimitExceeded):
+            await KeyLimits(store[0]).refuse_spent(key, 3, NOON)
+
+
+async def test_refusal_after_a_lower_limit_names_no_more_used_than_it() -> None:
+    """Two memos were made when the key's limit became one: one of one is used."""
+    async with limited("memory", {KeyLimit.MEMOS_PER_DAY: 2}, count=1) as (_, services, ada, key):
+        await make(services, key, [SHORT] * 2)
+        lower = await services[0].api_keys.change(ada.user, key.id, limits={KeyLimit.MEMOS_PER_DAY: 1})
+        _, raised = await make(services, lower, [SHORT])
+        refusals = [error.details for error in raised if isinstance(error, KeyLimitExceeded)]
+        assert [(details["limit"], details["used"]) for details in refusals] == [(1, 1)]

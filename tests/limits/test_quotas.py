@@ -3,14 +3,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded
+from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded, MonthlyLimitExceeded
 from shared.limits.quotas import Quota, Quotas
 from shared.limits.reservation import Reservation
 from shared.plans import TEST_MEMOS_PER_DAY, Tier
-from shared.stores.port import Store, StoreUnavailable
+from shared.stores.port import Bound, Store, StoreUnavailable
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
-from tests.support import NOON, FailingStore, a_key, a_user, outcomes
+from tests.limits.gateways import stores
+from tests.support import NOON, CountingStore, FailingStore, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
 
@@ -154,12 +155,24 @@ class TestQuotas:
         assert (quota.day.used, quota.day.remaining) == (quota.day.limit, 0)
 
     async def test_what_is_given_back_is_given_back_once(self, store: Store) -> None:
+        """Others' places on the same counters stay."""
         reservation = Reservation(store)
-        await reservation.take("c")
-        await reservation.take("d")
+        for counter in ("c", "d"):
+            await Reservation(store).take(counter)
+            await reservation.take(counter)
         await reservation.give_back()
         await reservation.give_back()
-        assert [await store.increment(counter, 0) for counter in ("c", "d")] == [0, 0]
+        assert [await store.increment(counter, 0) for counter in ("c", "d")] == [1, 1]
+
+    async def test_reservation_says_what_would_be_given_back(self, store: Store) -> None:
+        """With the windows' ends: a long memo keeps these places until it is known whether it failed."""
+        reservation, day = Reservation(store), Bound(counter="d", most=1, ends_at=NOON + timedelta(days=1))
+        await reservation.take("c", ends_at=day.ends_at)
+        await reservation.reserve([day])
+        assert (await reservation.reserve([day])).refused == ("d",)
+        assert reservation.taken == (Bound(counter="c", ends_at=day.ends_at), day)
+        await reservation.give_back()
+        assert not reservation.taken
 
     async def test_giving_back_to_a_store_that_is_down_raises_nothing(self, store: Store) -> None:
         reservation = Reservation(FailingStore(store, at=1, for_good=True))
@@ -173,3 +186,84 @@ class TestQuotas:
             await reservation.take("c")
         await reservation.give_back()
         assert await store.increment("c", 0) == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("window", "used", "refusal"), [("%Y-%m-%d", 100, DailyLimitExceeded), ("%Y-%m", 3000, MonthlyLimitExceeded)]
+    )
+    async def test_refused_key_is_refused_again_while_spent(
+        self, store: Store, window: str, used: int, refusal: type[DailyLimitExceeded]
+    ) -> None:
+        """By the day's limit as by the month's, and without a place being taken."""
+        quotas, user = Quotas(store), a_user()
+        key, counter = a_key(user.id), f"{user.id}:calls:{NOON:{window}}"
+        await store.increment(counter, used)
+        await quotas.refused(key, NOON, await refusal_of(quotas, user, key))
+        with pytest.raises(DailyLimitExceeded) as caught:
+            await quotas.refuse_again(key, ready(user), NOON, characters=5)
+        assert type(caught.value) is refusal
+        assert await store.increment(counter, 0) == used
+
+    async def test_refused_key_costs_nothing_the_next_day(self, store: Store) -> None:
+        """A refusal is of its UTC day: then the key costs no request before it is admitted, as any other."""
+        counting = CountingStore(store)
+        quotas, user = Quotas(counting), a_user()
+        key = a_key(user.id)
+        await spent(store, user, 100)
+        await quotas.refused(key, NOON, await refusal_of(quotas, user, key))
+        counting.calls.clear()
+        owner = asyncio.ensure_future(ready(user))
+        await quotas.refuse_again(key, owner, NOON + timedelta(days=1), characters=5)
+        assert counting.calls == {}
+
+    async def test_refusals_are_counted_apart_by_kind_of_key(self, store: Store) -> None:
+        """The first refusal of live keys is the first, though test keys were refused before."""
+        quotas, user = Quotas(store), a_user()
+        refusal = (await quotas.used(user, NOON)).refusal(NOON)
+        keys = (a_key(user.id, prefix="at_test_"), a_key(user.id))
+        assert [await quotas.refused(key, NOON, refusal) for key in (*keys, *keys)] == [1, 1, 2, 2]
+
+    async def test_refusals_of_a_keys_month_are_counted_by_the_month(self, store: Store) -> None:
+        """The first of a month is the first; one of the next day is not."""
+        quotas, key = Quotas(store), a_key(a_user().id)
+        refusal = KeyLimitExceeded(
+            limit=1, used=1, unit="characters", is_monthly=True, resets_at="2026-12-01T00:00:00.000Z", headers={}
+        )
+        days = (NOON, NOON + timedelta(days=1), NOON + timedelta(days=8))
+        assert [await quotas.refused(key, at, refusal) for at in days] == [1, 2, 1]
+
+
+class TestInOrder:
+    """A store that counts before it judges: the month is reserved after the day, unless it cannot refuse today."""
+
+    @pytest.mark.parametrize(("used", "is_reserved"), [(2800, False), (2801, True)])
+    async def test_month_is_reserved_within_two_days_of_its_limit(self, used: int, *, is_reserved: bool) -> None:
+        """Farther away it is counted beside the memo's writes, which saves a round trip."""
+        async with stores("micro", 1, seed=1) as (store,):
+            user = a_user()
+            await store.increment(f"{user.id}:calls:2026-11", used)
+            quotas = Quotas(store)
+            admitted = await quotas.admit(quotas.reservation(), a_key(user.id), ready(user), NOON, characters=5)
+            assert (admitted.month is None) == is_reserved
+            assert await store.increment(f"{user.id}:calls:2026-11", 0) == used + is_reserved
+
+    async def test_refusal_by_the_month_takes_no_place_of_the_day(self) -> None:
+        """The answer says what is left of the day, which is all of it."""
+        async with stores("micro", 1, seed=1) as (store,):
+            user = a_user()
+            await store.increment(f"{user.id}:calls:2026-11", 3000)
+            refusal = await refusal_of(Quotas(store), user, a_key(user.id))
+            assert (type(refusal), refusal.headers["X-RateLimit-Remaining"]) == (MonthlyLimitExceeded, "100")
+            assert await store.increment(f"{user.id}:calls:2026-11-23", 0) == 0
+
+
+async def ready(user: User) -> User:
+    return user
+
+
+async def refusal_of(quotas: Quotas, user: User, key: IssuedKey) -> DailyLimitExceeded:
+    """What a memo of this key is refused with."""
+    with pytest.raises(DailyLimitExceeded) as caught:
+        await quotas.admit(quotas.reservation(), key, ready(user), NOON, characters=5)
+    return caught.value

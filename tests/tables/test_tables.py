@@ -7,7 +7,7 @@ import pytest
 
 from shared.api_keys.minting import digest
 from shared.core.clock import iso
-from shared.core.errors import Conflict, MemoNotFound, NotFound, ValidationFailed
+from shared.core.errors import Conflict, MemoNotFound, NotFound, SessionExpired, ValidationFailed
 from shared.core.ids import Ids
 from shared.plans import Tier
 from shared.stores.port import Key, Page, Row, Store, Table
@@ -25,12 +25,14 @@ from shared.tables import (
     Window,
     uses_counter,
 )
+from shared.tables.key_rings import BesideRing, entry_of
 from shared.tables.memos import Memo
+from shared.tables.schema import STRIPE_IDS
 from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from shared.tables.usage_logs import Action, UsageLog
 from shared.tables.users import Role, User
 from tests.fakes.micro_store_world import micro_store_world
-from tests.support import IDS, NOON, CountingStore, Intercepted, a_key, a_user, outcomes
+from tests.support import IDS, NOON, CountingStore, FailingStore, Intercepted, a_key, a_user, outcomes
 
 pytestmark = pytest.mark.anyio
 
@@ -287,6 +289,41 @@ class TestUsers:
         await asyncio.gather(*(Users(store).end_session(many, f"last{n}", ends_at=900, now=100) for n in range(3)))
         now = await Users(store).load(user.id)
         assert (now.session_version, now.ended_sessions) == (user.session_version + 1, {})
+
+    async def test_expired_sessions_do_not_end_the_others(self, store: Store) -> None:
+        """However many of them a row contains: they are dropped, and one logout ends one session."""
+        user = await signed_up(store, a_user())
+        for number in range(ENDED_MOST):
+            await store.extend(USERS, Key("all", user.id), f"ended_s{number}", 900)
+        many = await Users(store).load(user.id)
+        await Users(store).end_session(many, "last", ends_at=2000, now=1000)
+        now = await Users(store).load(user.id)
+        assert (now.session_version, now.ended_sessions) == (user.session_version, {"last": 2000})
+
+    async def test_email_leads_to_a_user_of_that_email_alone(self, store: Store) -> None:
+        """A claim of a user whose row has another address is void."""
+        user = await signed_up(store, a_user())
+        await Users(store).claim_email(user.model_copy(update={"email": "other@example.org"}))
+        assert await Users(store).by_email("other@example.org") is None
+
+    async def test_users_from_before_the_days_are_counted(self, store: Store) -> None:
+        """A counter without a day has those who signed up before there were days, and they are on Hobby."""
+        await store.increment("users", 3)
+        await Users(store).counted(a_user())
+        counts = await Users(store).counts(NOON.date())
+        assert (await Users(store).count(), counts.total, counts.by_tier[Tier.HOBBY]) == (4, 4, 4)
+
+    async def test_change_of_plan_holds_if_it_cannot_be_counted(self, store: Store) -> None:
+        """Its count is a figure for admins: the change is acknowledged without it."""
+        user = await signed_up(store, a_user())
+        failing = FailingStore(store, at=1)
+        changed = await Users(failing).change(user.id, lambda row: row.model_copy(update={"tier": Tier.PRO}))
+        assert (changed.tier, failing.failed) == (Tier.PRO, True)
+
+    def test_account_is_closed_once(self) -> None:
+        """A second closing keeps the time of the first, since when the account is due to be erased."""
+        closed = a_user().closed(NOON)
+        assert closed.closed(NOON + timedelta(hours=1)) == closed
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_sessions_ended_among_changes_stay_ended(self, store: Store) -> None:
@@ -616,6 +653,24 @@ class TestSubscriptions:
         assert await Subscriptions(store).by_customer("cus_1") == subscription
         assert await Subscriptions(store).count() == 1
 
+    async def test_follow_keeps_the_time_of_an_equal_row(self, store: Store) -> None:
+        """Its number is written all the same: it outdates requests that are still under way."""
+        subscription = a_subscription(self.USER)
+        await Subscriptions(store).create(subscription)
+        later = subscription.updated_at + timedelta(hours=1)
+        _, after = await Subscriptions(store).follow(
+            self.USER, "cus_1", 7, lambda row: row.model_copy(update={"updated_at": later})
+        )
+        assert after == subscription.model_copy(update={"synced": 7})
+
+    async def test_erase_leaves_the_claim_of_another_owner(self, store: Store) -> None:
+        """A customer that another account claims stays that account's."""
+        await Subscriptions(store).create(a_subscription(self.USER))
+        await store.update(STRIPE_IDS, Key("customer", "cus_1"), lambda _: {"user_id": self.OTHER})
+        await Subscriptions(store).erase(self.USER)
+        assert await Subscriptions(store).owner_of("cus_1") == self.OTHER
+        assert await Subscriptions(store).of(self.USER) is None
+
     @pytest.mark.parametrize("odd", [*ODD_IDS, "cus_unknown"])
     async def test_an_odd_or_unknown_id_is_an_absent_subscription(self, store: Store, odd: str) -> None:
         assert await Subscriptions(store).of(odd) is None
@@ -756,3 +811,44 @@ class TestPutOn:
         await users.add(user)
         closed = await users.change(user.id, lambda row: row.closed(NOON))
         assert await users.put_on(user.id, Tier.PRO, number=1, stamps=True) == (closed, closed)
+
+
+class TestVoidRing:
+    """A ring admits no key that was made until a time."""
+
+    async def test_ring_stays_void_until_the_latest_of_two_times(self, store: Store) -> None:
+        """A reset that comes late opens no ring that a closed account has shut; the moment itself is void too."""
+        keys, until = ApiKeys(store), NOON + timedelta(hours=1)
+        first = a_key("0" * 32)
+        await keys.begin_ring(first)
+        for at in (until, NOON):
+            await keys.void(first.user_id, at)
+        late = a_key(first.user_id).model_copy(update={"created_at": until})
+        with pytest.raises(SessionExpired):
+            await keys.create(late, max_active=9)
+        later = a_key(first.user_id).model_copy(update={"created_at": until + timedelta(milliseconds=1)})
+        await keys.create(later, max_active=9)
+        assert [key.id for key in await keys.ring(first.user_id)] == [first.id, later.id]
+
+    async def test_void_returns_the_keys_that_are_to_be_revoked(self, store: Store) -> None:
+        """Those made until then, the moment included, which are not revoked yet."""
+        keys = ApiKeys(store)
+        made = [a_key("0" * 32).model_copy(update={"created_at": NOON + timedelta(minutes=n)}) for n in range(4)]
+        await keys.begin_ring(made[0])
+        for key in made[1:]:
+            await keys.create(key, max_active=9)
+        await keys.revoke(made[1].user_id, made[1].id, NOON)
+        assert [key.id for key in await keys.void("0" * 32, made[2].created_at)] == [made[0].id, made[2].id]
+
+    async def test_absent_ring_stays_absent(self, store: Store) -> None:
+        """Nothing of an erased account comes back."""
+        assert await ApiKeys(store).void("0" * 32, NOON) == []
+        assert await store.get(KEY_RINGS, Key("0" * 32)) is None
+
+    def test_first_revocation_and_earliest_end_stand(self) -> None:
+        """What was written beside a ring, since a write of it failed, brings no key back to life."""
+        entry = entry_of(a_key("0" * 32)) | {"revoked_at": iso(NOON), "expires_at": iso(NOON)}
+        beside, later = BesideRing(), iso(NOON + timedelta(hours=1))
+        beside.note_revoked(entry["id"], later)
+        beside.add(f"{entry['id']}.ends", {"expires_at": later})
+        assert beside.merged([entry]) == [entry | {"updated_at": later}]

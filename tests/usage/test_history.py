@@ -23,7 +23,7 @@ from shared.usage.periods import GRACE
 from shared.usage.rollups import DayRollup, MonthRollup, Rollups
 from tests.fakes.micro_store_world import micro_store_world
 from tests.fakes.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told
-from tests.support import FailingStore, FakeClock, racing_store, repeatable
+from tests.support import CountingStore, FailingStore, FakeClock, racing_store, repeatable
 
 
 @asynccontextmanager
@@ -266,6 +266,29 @@ async def test_a_container_that_comes_to_a_month_just_summed_answers() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("hourly_from", [1000, 0])
+async def test_history_counts_logs_dated_tomorrow(hourly_from: int) -> None:
+    """A log that a clock ahead dates after midnight is counted on that day, read by a page or counted by the hour."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 1, 23, 59, tzinfo=UTC)), hourly_from=hourly_from)
+    await owner.log(replace(MEMO, late=-timedelta(minutes=2)))
+    days = await owner.history.days(owner.id, BORN.date(), date.max)
+    assert list(days) == [date(2025, 12, 2)]
+
+
+@pytest.mark.anyio
+async def test_hours_leave_out_the_hour_at_their_end() -> None:
+    """Hours go to their end, exclusive, though the day's other hours are read too; also if they are asked for first."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 1, 9, 30, tzinfo=UTC)))
+    for _ in range(2):
+        await owner.log(MEMO)
+        owner.clock.advance(HOUR)
+    for later in (0, 1):
+        owner.clock.advance(later * DAY)
+        first = datetime(2025, 12, 1, 9, tzinfo=UTC)
+        assert list(await owner.history.hours(owner.id, first, first + HOUR)) == [first]
+
+
+@pytest.mark.anyio
 async def test_history_counts_logs_dated_before_the_sign_up() -> None:
     """A log that a clock behind dates before the sign-up is counted, on that day and later."""
     clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
@@ -323,6 +346,20 @@ async def test_history_sums_hours_beyond_a_thousand_logs(logs: int, summed: list
         assert (await owner.history.all_time(owner.id)).total.total.calls == logs
         documents = await owner.rollups.days(owner.id, date(2025, 12, 3))
         assert [(document.day.day, document.hour) for document in documents] == summed
+
+
+@pytest.mark.anyio
+async def test_history_reads_a_busy_day_once_its_hours_are_summed() -> None:
+    """After that an answer costs a page of days and one of logs, though the page of logs is not the last."""
+    store = CountingStore(MemoryStore())
+    owner = Owner(store, FakeClock(datetime(2025, 12, 3, 7, 59, tzinfo=UTC)), hourly_from=10)
+    for _ in range(11):
+        await owner.log(MEMO)
+    owner.clock.advance(timedelta(minutes=15))
+    await owner.history.all_time(owner.id)
+    store.calls.clear()
+    assert (await owner.history.all_time(owner.id)).total.total.calls == 11
+    assert store.calls == {"page": 2}
 
 
 @pytest.mark.anyio

@@ -21,13 +21,15 @@ OTHERS = {"users": 3, f"{'0' * 32}:calls:2026-11-23": 5, "login-of-somebody": 1}
 
 
 async def attempted(store: MemoryStore, clock: FakeClock) -> None:
-    """Leave a counter of each kind, two for a password."""
+    """Leave a counter of each kind; two for a password, and for each mail."""
     attempts = Attempts(store, AttemptLimits(), pseudonyms=Pseudonyms(SECRET), clock=clock)
     for attempt in (
         attempts.password("1.2.3.4", "ada@example.org"),
         attempts.sign_up("1.2.3.4"),
         attempts.demo("1.2.3.4"),
         attempts.key_change("an owner"),
+        attempts.reset("1.2.3.4", "ada@example.org"),
+        attempts.verification("1.2.3.4", "an owner"),
     ):
         await attempt.begin()
 
@@ -47,9 +49,9 @@ async def test_sweep_drops_what_has_ended_and_nothing_else() -> None:
     clock.advance(timedelta(hours=2))
     await attempted(store, clock)
     new = await names(store) - old
-    assert await sweep(store, clock.at, drops=False) == (5, len(new))
+    assert await sweep(store, clock.at, drops=False) == (9, len(new))
     assert await names(store) == old | new
-    assert await sweep(store, clock.at) == (5, len(new))
+    assert await sweep(store, clock.at) == (9, len(new))
     assert await names(store) == new
     assert await sweep(store, clock.at) == (0, len(new))
 
@@ -60,10 +62,11 @@ async def test_has_ended_leaves_an_hour_to_slow_clocks() -> None:
     store = MemoryStore(clock=clock)
     await attempted(store, clock)
     kinds = {name.partition(".")[0]: name for name in await names(store)}
-    for kind, minutes in (("login", 75), ("signup", 120), ("demo", 120), ("keys", 120)):
-        end = clock.at + timedelta(minutes=minutes)
-        assert not has_ended(kinds[kind], end - timedelta(milliseconds=1))
-        assert has_ended(kinds[kind], end)
+    assert kinds.keys() == {"login", "signup", "demo", "keys", "reset", "verify"}
+    for kind, counter in kinds.items():
+        end = clock.at + timedelta(minutes=75 if kind == "login" else 120)
+        assert not has_ended(counter, end - timedelta(milliseconds=1))
+        assert has_ended(counter, end)
 
 
 def test_sweep_command_refuses_a_store_of_this_process(capsys: pytest.CaptureFixture[str]) -> None:

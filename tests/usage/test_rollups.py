@@ -1,0 +1,21 @@
+"""Stored sums: written once, and completed by what a later writer knows more."""
+
+from datetime import date
+
+import pytest
+
+from shared.stores.memory.store import MemoryStore
+from shared.usage.rollups import DayRollup, Rollups
+
+pytestmark = pytest.mark.anyio
+
+DAY = date(2026, 3, 2)
+
+
+@pytest.mark.parametrize("marks", [(False, False), (False, True), (True, False), (True, True)])
+async def test_a_day_is_marked_if_one_of_its_writers_marks_it(marks: tuple[bool, bool]) -> None:
+    """A mark claims that all days before are summed: no writer adds it who does not know that, and none takes it."""
+    rollups = Rollups(MemoryStore())
+    for mark in marks:
+        await rollups.add_day("ada", DayRollup.of(DAY, {}, mark=mark))
+    assert [rollup.mark for rollup in await rollups.days("ada", DAY)] == [any(marks)]
