@@ -14,6 +14,7 @@ from tests.contract.changes import ChangesContract
 from tests.contract.counters import CountersContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.pages import PagesContract
+from tests.contract.reserving import ReserveContract
 from tests.contract.rows import RowsContract
 
 
@@ -29,6 +30,12 @@ class ContractFixtures:
 
 
 class StoreContract(
-    RowsContract, ChangesContract, PagesContract, CountersContract, MaintenanceContract, ContractFixtures
+    RowsContract,
+    ChangesContract,
+    PagesContract,
+    CountersContract,
+    ReserveContract,
+    MaintenanceContract,
+    ContractFixtures,
 ):
     """The whole contract. Its files are by verb."""
