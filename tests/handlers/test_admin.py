@@ -27,6 +27,12 @@ def listed(world: World, admin: Account, **query: str) -> list[str]:
     return [user["email"] for user in answer.json["users"]]
 
 
+def logged_in(world: World, account: Account) -> str:
+    """Return a new session: the first one ends after a week."""
+    session: str = world.post("/api/v1/auth/login", json={"email": account.email, "password": PASSWORD}).json["token"]
+    return session
+
+
 def stats(world: World, admin: Account) -> Any:
     return world.get(STATS, token=admin.session).json["stats"]
 
@@ -139,6 +145,14 @@ class TestList:
 
 
 class TestChange:
+    def test_figures_of_a_user_are_of_all_time_and_of_this_month(self, world: World, admin: Account) -> None:
+        ada = world.sign_up()
+        world.memo(ada.key, "Hello")
+        world.later(days=31)
+        world.memo(ada.key, "Hi")
+        shown = world.get(f"{USERS}/{ada.id}", token=logged_in(world, admin)).json["stats"]
+        assert shown == {"calls": 2, "characters": 7, "callsToday": 1, "callsThisMonth": 1}
+
     def test_plan_and_role_change_at_once_and_are_recorded(self, world: World, admin: Account, logs: Logs) -> None:
         """The owner sees that an admin did it; the log line names the admin."""
         ada = world.sign_up()
@@ -255,6 +269,18 @@ class TestStats:
         assert stats(world, admin)["calls"] == {"today": 0, "last7Days": 1, "last30Days": 5}
         assert stats(world, admin)["users"]["newLast7Days"] == 0
         assert stats(world, admin)["users"]["newLast30Days"] == 2
+
+    @pytest.mark.parametrize(("days", "counted"), [(6, (1, 1)), (7, (0, 1)), (29, (0, 1)), (30, (0, 0))])
+    def test_days_count_with_today(self, world: World, admin: Account, days: int, counted: tuple[int, int]) -> None:
+        """The last seven are today and the six before it, and so are thirty, of calls and of new users."""
+        ada = world.sign_up()
+        world.memo(ada.key)
+        run_housekeeping(world)
+        world.later(days=days)
+        run_housekeeping(world)
+        shown = world.get(STATS, token=logged_in(world, admin)).json["stats"]
+        assert (shown["calls"]["last7Days"], shown["calls"]["last30Days"]) == counted
+        assert (shown["users"]["newLast7Days"], shown["users"]["newLast30Days"]) == tuple(2 * each for each in counted)
 
     def test_deleted_users_count_no_more(self, world: World, admin: Account) -> None:
         """Nor does their plan, wherever they signed up."""
