@@ -14,10 +14,8 @@ from shared.core.text import characters, composed
 from shared.speech.voices import VOICES, Voice
 
 EMAIL_LENGTH: Final = 254
-"""UTF-16 code units of an address: RFC 5321's path of 256 octets without its angle brackets."""
-
-DOMAIN_LENGTH: Final = 253
-"""Characters of a domain name (RFC 1035), without the final dot."""
+"""UTF-16 code units of an address: RFC 5321's path of 256 octets without its angle brackets. It leaves a domain fewer
+than the 253 that RFC 1035 allows."""
 
 PASSWORD_LEAST: Final = 8
 """UTF-16 code units of a new password in NFC."""
@@ -75,7 +73,7 @@ def _ascii_domain(domain: str) -> str | None:
             return None
     labels = domain.split(".")
     named = len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
-    return domain if named and len(domain) <= DOMAIN_LENGTH else None
+    return domain if named else None
 
 
 def _nfc(text: str, *, most: int) -> str:
