@@ -72,7 +72,7 @@ class Key:
     sort: str = ""
 
     def __post_init__(self) -> None:
-        if _KEY.fullmatch(f"{self.partition}!{self.sort}") is None:
+        if _KEY.fullmatch(self.partition + "!" + self.sort) is None:
             raise InvalidKey(f"not a key: {self.partition!r}, {self.sort!r}")
 
 

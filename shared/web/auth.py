@@ -6,7 +6,7 @@ A route says by its parameter's type which scopes an API key needs there. A sess
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Any, Final
 
@@ -206,17 +206,18 @@ class _Key(_KeyScheme):
         remembered = _remembered(token, services, *self._scopes)
         if remembered is None:
             return PresentedKey(key=await _key(token, services, *self._scopes))
-        return PresentedKey(key=remembered, check=check_beside(request, _key(token, services)))
+        return PresentedKey(key=remembered, check=check_beside(request, partial(_key, token, services)))
 
 
 def _key_with(*scopes: Scope) -> Any:
+    """Return the dependency on an API key with these scopes, for a `RouteWithChecks`."""
     return Security(_Key(*scopes), scopes=scopes)
 
 
 def _caller_with(*scopes: Scope, beside: bool = False) -> Any:
     """Return the dependency on a session, or on an API key with these scopes.
 
-    `beside`: a key that was good at its last check is checked while the route reads its answer.
+    `beside`: a key that was good at its last check is checked while a `RouteWithChecks` reads its answer.
     """
 
     class Credential(_SessionScheme):
@@ -225,7 +226,7 @@ def _caller_with(*scopes: Scope, beside: bool = False) -> Any:
             remembered = _remembered(token, services, *scopes) if beside else None
             if remembered is None:
                 return await _caller(token, request, services, *scopes)
-            check_beside(request, _key(token, services))
+            check_beside(request, partial(_key, token, services))
             return Caller(user_id=remembered.user_id, key=remembered)
 
     return Depends(Credential())
@@ -272,8 +273,7 @@ AdminUser = Annotated[User, Depends(_admin)]
 """The user of a session, who is an admin now; for others it is 403."""
 
 MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
-"""An API key, which may be checked while its owner is read: await `check` before anything is done. The route is a
-`RouteWithChecks`."""
+"""An API key, which may be checked while its owner is read: await `check` before anything is done."""
 
 AnyKey = Annotated[PresentedKey, _key_with()]
 """An API key with any scopes."""
@@ -285,7 +285,7 @@ UsageExporter = Annotated[Caller, _caller_with(Scope.USAGE_READ, Scope.MEMO_READ
 
 MemoPageReader = Annotated[Caller, _caller_with(Scope.MEMO_READ, beside=True)]
 UsagePageReader = Annotated[Caller, _caller_with(Scope.USAGE_READ, beside=True)]
-"""A caller whose key may be checked while a page is read, on a `RouteWithChecks`."""
+"""A caller whose key may be checked while a page is read."""
 
 ClientAddress = Annotated[str, Depends(_address)]
 """The client's address as API Gateway saw it, as `client_network` writes it: what attempts are counted by."""

@@ -34,10 +34,10 @@ class RouteWithChecks(APIRoute):
         return checked
 
 
-def check_beside(request: Request, check: Coroutine[Any, Any, T]) -> Awaitable[T]:
+def check_beside(request: Request, check: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
     """Begin a check. Raises KeyError on a route of another class: it would answer unchecked."""
     checks: list[Awaitable[object]] = request.scope[_CHECKS]
-    task = asyncio.ensure_future(check)
+    task = asyncio.ensure_future(check())
     checks.append(task)
     return task
 

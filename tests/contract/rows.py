@@ -40,6 +40,14 @@ class RowsContract:
         await store.add(FACTS, Key(prefix, "x"), {"a": 1})
         assert await store.get(FACTS, Key(prefix, "x")) == {"a": 1}
 
+    async def test_get_returns_a_document_nested_200_deep(self, store: Store, prefix: str) -> None:
+        """As deep as a document may be."""
+        inner: object = 1
+        for _ in range(199):
+            inner = [inner]
+        await store.add(FACTS, Key(prefix, "x"), {"a": inner})
+        assert await store.get(FACTS, Key(prefix, "x")) == {"a": inner}
+
     async def test_add_takes_a_key_without_sort_part(self, store: Store, prefix: str) -> None:
         """A row needs no sort part."""
         await store.add(FACTS, Key(prefix), {"a": 1})
