@@ -14,8 +14,8 @@ from shared.core.text import characters, composed
 from shared.speech.voices import VOICES, Voice
 
 EMAIL_LENGTH: Final = 254
-"""UTF-16 code units of an address: RFC 5321's path of 256 octets without its angle brackets. It leaves a domain fewer
-than the 253 that RFC 1035 allows."""
+"""UTF-16 code units of an address: RFC 5321's path of 256 octets without its angle brackets. A domain is then within
+the 253 characters of RFC 1035."""
 
 PASSWORD_LEAST: Final = 8
 """UTF-16 code units of a new password in NFC."""

@@ -111,7 +111,7 @@ async def test_checkout_gets_past_a_key_that_is_stuck() -> None:
 
 
 async def test_checkout_fails_if_stripe_fails_under_every_key() -> None:
-    """Three keys are stuck, each with a repeated failure: the failure is told, and no session is made."""
+    """Three keys are stuck, each with a repeated failure: the checkout fails as Stripe did, and no session is made."""
     world = BillingWorld()
     await world.begin()
     stuck = StripeTransport(world.stripe, fault=lambda sent: StripeFault.FAILED if sent in (1, 4, 7) else None)

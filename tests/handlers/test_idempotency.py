@@ -108,7 +108,7 @@ def test_a_key_that_is_unknown_is_refused_before_its_header(world: World) -> Non
     assert missing.refusal[:2] == (401, "MISSING_API_KEY")
 
 
-def test_a_bad_key_is_told_before_a_failed_read_of_its_row(world: World) -> None:
+def test_a_bad_key_is_refused_though_its_row_cannot_be_read(world: World) -> None:
     """The header's row is read beside the key's check. Its failure says nothing while the key is bad."""
     world.store.unreadable = IDEMPOTENCY_KEYS
     assert say(world, "at_live_" + "A" * 43).refusal[:2] == (401, "INVALID_API_KEY")

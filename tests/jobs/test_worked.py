@@ -1,12 +1,11 @@
 """What runs over lists of work add up to."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from shared.jobs.worked import Worked
-
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+from tests.support import NOON
 
 
 @pytest.mark.parametrize("one", [False, True])

@@ -115,7 +115,7 @@ async def test_lease_that_ended_is_not_given_back(workers: Workers) -> None:
 
 
 async def test_piece_that_another_kept_meanwhile_counts(workers: Workers) -> None:
-    """A file is made of the pieces that are kept, whoever bought them: all workers make the same one."""
+    """A file is made of the pieces that are kept, of any worker: all workers make the same one."""
     digest = b""
 
     async def outrun() -> None:

@@ -57,11 +57,11 @@ def test_first_event_that_is_refused_is_logged(function: Function) -> None:
         own.handlers[:] = kept or own.handlers
 
 
-def test_functions_import_a_mailer_if_they_send_mail() -> None:
+def test_functions_that_send_mail_are_two() -> None:
     """The accounts' letters, and what an admin tells a person. For all others it would be a slower start."""
     assert {name for name, function in FUNCTIONS.items() if function.sends_mail} == {"users", "admin"}
 
 
-def test_functions_answer_while_the_store_is_down_if_they_say_so() -> None:
+def test_functions_that_answer_in_an_outage_are_two() -> None:
     """All others are 503 before a route runs."""
     assert {name for name, function in FUNCTIONS.items() if function.answers_outages} == {"health", "mcp"}
