@@ -160,7 +160,7 @@ class History:
     async def _catch_up(self, span: _Span, months: Months, summed: SummedTimeline) -> tuple[Months, SummedTimeline]:
         """Sum all that has ended, and return the documents of the span. `months` and `summed` are those there were."""
         known = None if span.missing(months) else summed
-        made, caught_up = await self._aggregator.catch_up(span.calendar, known, by_hour=span.by_hour)
+        made, caught_up = await self._aggregator.catch_up(span.calendar, known)
         months = months | {month: rollup for month, rollup in made.items() if month in span.months}
         if span.missing(months):  # another container has summed them meanwhile
             months, summed = await self._documents(span)

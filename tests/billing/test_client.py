@@ -117,8 +117,23 @@ async def test_request_ends_with_its_time() -> None:
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(never))
     asking = StripeApi(BILLING, http, sleep=no_wait, time_left_s=lambda: 1.5)
-    with pytest.raises(StripeSilent, match="did not answer in time"):
-        await asking.create_portal("cus_1", return_url="https://app.example.org")
+    async with asyncio.timeout(1):  # what follows a call has the second and a half
+        with pytest.raises(StripeSilent, match="did not answer in time"):
+            await asking.create_portal("cus_1", return_url="https://app.example.org")
+
+
+@pytest.mark.parametrize(
+    ("handler", "level"),
+    [(answered(400, **MISSING), "INFO"), (answered(400), "ERROR"), (raises(httpx.ConnectError), "ERROR")],
+    ids=["missing", "refused", "unreached"],
+)
+async def test_failure_is_an_error_unless_an_object_is_missing(
+    handler: Callable[[httpx.Request], httpx.Response], level: str
+) -> None:
+    """An alarm counts errors, and a customer that was deleted at Stripe is none."""
+    with kept_logs() as logs, pytest.raises(StripeFailed):
+        await api(handler).create_portal("cus_1", return_url="https://app.example.org")
+    assert [line["level"] for line in logs.lines] == [level]
 
 
 async def test_repeats_keep_their_idempotency_key() -> None:
