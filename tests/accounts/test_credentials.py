@@ -78,11 +78,15 @@ def test_a_digest_is_sha_256_in_hexadecimal() -> None:
 
 
 class _CountingHasher(PasswordHasher):
-    verified = 0
+    """Counts hashes that are verified, and those of them that have the form of one: these cost the work."""
 
-    def verify(self, *args: Any, **kwargs: Any) -> Any:
+    verified = 0
+    compared = 0
+
+    def verify(self, hash: Any, password: Any) -> Any:  # noqa: A002 its name in argon2
         self.verified += 1
-        return super().verify(*args, **kwargs)
+        self.compared += str(hash).startswith("$argon2id$")
+        return super().verify(hash, password)
 
 
 @pytest.mark.anyio
@@ -117,6 +121,12 @@ class TestPasswords:
     @pytest.mark.parametrize("broken", ["", "not a hash", "$2b$12$bcrypt"])
     async def test_a_broken_hash_fits_nothing(self, broken: str) -> None:
         assert not await cheap_passwords().verify(broken, "password")
+
+    async def test_broken_hash_costs_as_much_as_an_unknown_account(self) -> None:
+        """The answer's time does not tell an account whose hash is broken: a hash of the dummy is compared then."""
+        hasher = _CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
+        assert not await Passwords(hasher).verify("not a hash", "password")
+        assert hasher.compared == 1
 
 
 class TestSessions:

@@ -17,7 +17,7 @@ from shared.core.errors import InternalError, ValidationFailed
 from shared.plans import Tier
 from shared.stores.port import Key
 from shared.tables import Window
-from shared.tables.schema import STRIPE_IDS, USERS
+from shared.tables.schema import STRIPE_IDS
 from shared.tables.subscriptions import CUSTOMERS, Subscription
 from shared.tables.usage_logs import Action
 from shared.tables.users import User
@@ -226,10 +226,10 @@ async def test_sync_writes_no_user_when_the_tier_stays() -> None:
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     await world.deliver(billing, world.events()[-1])
-    before = await world.store.get(USERS, Key(world.user.id))
+    before = await world.load_user()
     world.stripe.objects.change(one, cancel_at_period_end=True)
     await world.deliver(billing, world.events()[-1])
-    assert await world.store.get(USERS, Key(world.user.id)) == before
+    assert (before.tier, await world.load_user()) == (Tier.PRO, before)
 
 
 async def test_sync_stamps_a_user_when_the_rows_tier_changes() -> None:

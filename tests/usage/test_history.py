@@ -209,10 +209,7 @@ async def test_history_counts_unsummed_days_before_summed_hours(unsummed: date, 
             await owner.log(MEMO)
     clock.at = midnight(max(unsummed, busy)) + 12 * HOUR
     await owner.history.days(owner.id, clock.at.date(), clock.at.date())
-    summed = await owner.rollups.days(owner.id, clock.at.date())
-    assert [each.hour for each in summed][-1] == 10
-    await check(owner, ALL)
-    assert await owner.rollups.days(owner.id, clock.at.date()) == summed
+    assert [each.hour for each in await owner.rollups.days(owner.id, clock.at.date())][-1] == 10
     clock.advance(DAY)
     await owner.history.days(owner.id, clock.at.date() - DAY, clock.at.date())
     for later in (0, 1, 40):
@@ -397,6 +394,36 @@ async def test_history_writes_each_finished_hour_once() -> None:
     hours = await owner.rollups.days(owner.id, date(2025, 12, 3))
     assert [(hour.hour, hour.mark) for hour in hours] == [(6, False), (7, False), (8, True)]
     assert (store.calls["add"], store.calls["extend"]) == (3, 0)
+
+
+@pytest.mark.anyio
+async def test_history_keeps_hours_while_it_sums_days_before() -> None:
+    """Today's hours stay when the days before them are summed later than they."""
+    store = CountingStore(MemoryStore())
+    owner = Owner(store, FakeClock(datetime(2025, 12, 2, 9, tzinfo=UTC)), hourly_from=3)
+    await owner.log(MEMO)
+    owner.clock.at = datetime(2025, 12, 10, 9, tzinfo=UTC)
+    for _ in range(4):
+        await owner.log(MEMO)
+    owner.clock.advance(3 * HOUR)
+    today = owner.clock.at.date()
+    await owner.history.days(owner.id, today, today)
+    await check(owner, ALL)
+    assert store.calls["delete"] == 0
+    owner.clock.advance(DAY)
+    await check(owner, ALL)
+    assert store.calls["delete"] == len(range(9, 11))
+
+
+@pytest.mark.anyio
+async def test_history_of_a_few_days_hides_none_before_them() -> None:
+    """An answer about the last days sums all days of the month: its mark says that they are."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 3, 12, tzinfo=UTC)))
+    await owner.log(MEMO)
+    owner.clock.at = datetime(2025, 12, 20, 12, tzinfo=UTC)
+    today = owner.clock.at.date()
+    assert await owner.history.days(owner.id, today - 2 * DAY, today) == {}
+    await check(owner, ALL)
 
 
 @pytest.mark.anyio
