@@ -136,6 +136,13 @@ class TestSessions:
         assert (claims.user_id, claims.version) == (user.id, user.session_version)
         assert claims.expires_at == session.expires_at == NOON + SESSION_LIFE
 
+    @pytest.mark.parametrize("year", [1999, 2999])
+    def test_sessions_live_by_the_services_clock(self, year: int) -> None:
+        """The library compares no time with the machine's: HYPR Micro's may be another."""
+        sessions = Sessions(SECRET, FakeClock(NOON.replace(year=year)))
+        user = a_user()
+        assert sessions.read(sessions.begin(user).token).user_id == user.id
+
     def test_two_sessions_have_ids_of_their_own(self, sessions: Sessions, user: User) -> None:
         ids = {sessions.read(sessions.begin(user).token).session_id for _ in range(2)}
         assert len(ids) == 2
