@@ -205,3 +205,9 @@ async def test_requests_are_timed() -> None:
 def test_sdk_sends_no_telemetry() -> None:
     """It would write an id into a file below the home, where Lambda's is not writable."""
     assert stripe.enable_telemetry is False
+
+
+def test_failure_keeps_a_bounded_text() -> None:
+    """Three hundred characters of what Stripe says, which may repeat what it was sent."""
+    said = "x" * 299 + "yz"
+    assert str(StripeRefused("refused it", stripe_status=400, said=said)) == f"Stripe refused it (400 {said[:-1]})"

@@ -12,16 +12,23 @@ from shared.tables import HousekeepingRows
 from shared.tables.schema import STRIPE_IDS
 from shared.tables.subscriptions import CUSTOMERS
 from tests.fakes.billing_world import BillingWorld
+from tests.fakes.stripe_network import StripeFault, StripeTransport
 from tests.fakes.stripe_server import PRO
 from tests.fakes.stripe_world import BILLING
 
 pytestmark = pytest.mark.anyio
 
 
-async def compared(world: BillingWorld, can_go_on: CanGoOn = always, *, settings: BillingSettings = BILLING) -> Worked:
+async def compared(
+    world: BillingWorld,
+    can_go_on: CanGoOn = always,
+    *,
+    settings: BillingSettings = BILLING,
+    network: StripeTransport | None = None,
+) -> Worked:
     """One run of the job, in a container of its own."""
     rows = HousekeepingRows(world.store)
-    job = DailyComparison(world.billing(settings=settings), rows, clock=world.clock)
+    job = DailyComparison(world.billing(settings=settings, network=network), rows, clock=world.clock)
     return await job.work((await rows.unfinished()).plans, can_go_on, silent)
 
 
@@ -69,3 +76,13 @@ async def test_nothing_is_asked_while_stripe_is_off() -> None:
     asked = len(world.stripe.calls)
     assert await compared(world, settings=BillingSettings()) == Worked()
     assert len(world.stripe.calls) == asked
+
+
+async def test_run_counts_the_owners_that_failed() -> None:
+    """The list was worked through: what failed is counted, and is the next day's."""
+    world = await a_lost_event()
+    down = StripeTransport(world.stripe, fault=lambda _: StripeFault.UNREACHED)
+    assert await compared(world, network=down) == Worked(failed=1)
+    assert await compared(world) == Worked()
+    world.clock.advance(timedelta(days=1))
+    assert await compared(world) == Worked(done=1)

@@ -204,6 +204,40 @@ async def test_second_subscription_is_cancelled_and_logged() -> None:
     assert (line["level"], line["user_id"], line["subscription_id"]) == ("ERROR", world.user.id, second)
 
 
+async def test_event_of_a_deleted_customer_ends_the_plan() -> None:
+    """Though the events of its subscriptions were lost."""
+    world, billing, customer = await begun()
+    one = subscribed(world, customer)
+    await world.deliver(billing, world.events()[-1])
+    world.stripe.objects.delete_customer(customer)
+    (event,) = [event for event in world.events() if event["type"] == "customer.deleted"]
+    await world.deliver(billing, event)
+    assert await world.seen() == Seen(tier="hobby", of_row="hobby", status="canceled", subscription=one)
+
+
+async def test_sync_logs_each_change_of_a_status_once() -> None:
+    """One that keeps the tier too: a payment that failed. The second event of it changes nothing."""
+    world, billing, customer = await begun()
+    one = subscribed(world, customer)
+    await world.deliver(billing, world.events()[-1])
+    world.stripe.objects.renew(one, pays=False)
+    with kept_logs() as logs:
+        for _ in range(2):
+            await world.deliver(billing, world.events()[-1])
+    (line,) = [line for line in logs.lines if line["message"] == "a subscription changed"]
+    assert (line["was"], line["status"], line["subscription_id"]) == ("active", "past_due", one)
+
+
+async def test_closing_cancels_what_has_not_ended() -> None:
+    """Of all subscriptions that a customer ever had."""
+    world, billing, customer = await begun()
+    world.stripe.objects.end(subscribed(world, customer))
+    live = subscribed(world, customer)
+    await billing.cancel(world.user.id)
+    assert world.stripe.objects.subscription(live)["status"] == "canceled"
+    assert [call.name for call in world.stripe.calls if "DELETE" in call.name] == ["DELETE subscriptions/{}"]
+
+
 async def test_sync_cancels_nothing_by_an_answer_that_is_outdated() -> None:
     """A second subscription that was too many when Stripe was asked, and is the only one since, stays."""
     world, _, customer = await begun()
@@ -378,7 +412,9 @@ async def test_event_that_concerns_no_owner_is_taken(event: Json) -> None:
     assert world.stripe.calls == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"id": 1, "type": 2, "data": {"object": 3}}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"id": 1, "type": 2, "data": {"object": 3}}', b"\xff\xfe", b"[" * 100_000]
+)
 async def test_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     """400, though the signature is right."""
     world, billing, _ = await begun()
