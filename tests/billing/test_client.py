@@ -11,6 +11,7 @@ from stripe import _error as stripe_errors
 
 from shared.billing.client import VERSION as PINNED
 from shared.billing.client import StripeApi, meaning
+from shared.billing.opening import StripeConnection, stripe_opener
 from shared.billing.stripe_errors import (
     StripeBroke,
     StripeBusy,
@@ -211,3 +212,27 @@ def test_failure_keeps_a_bounded_text() -> None:
     """Three hundred characters of what Stripe says, which may repeat what it was sent."""
     said = "x" * 299 + "yz"
     assert str(StripeRefused("refused it", stripe_status=400, said=said)) == f"Stripe refused it (400 {said[:-1]})"
+
+
+async def test_connection_opens_stripe_once_and_closes_it() -> None:
+    """When it is first asked; what was never opened is not closed."""
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answered(400)))
+    opened: list[StripeApi] = []
+
+    def open_stripe() -> StripeApi:
+        opened.append(StripeApi(BILLING, http))
+        return opened[-1]
+
+    connection = StripeConnection(open_stripe)
+    await connection.close()
+    assert opened == []
+    assert connection.api is connection.api is opened[0]
+    await connection.close()
+    assert (len(opened), http.is_closed) == (1, True)
+
+
+async def test_opener_opens_the_stripe_of_its_settings() -> None:
+    """With a client of its own."""
+    opened = stripe_opener(BILLING)()
+    assert isinstance(opened, StripeApi)
+    await opened.aclose()

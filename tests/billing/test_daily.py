@@ -53,6 +53,15 @@ async def test_lost_event_is_found_within_a_day() -> None:
     assert len(world.stripe.calls) > asked
 
 
+async def test_comparison_shows_whom_it_changed() -> None:
+    """Each owner once, while it goes on."""
+    world, shown = await a_lost_event(), list[str]()
+    await DailyComparison(world.billing(), HousekeepingRows(world.store), clock=world.clock).work(
+        None, always, shown.append
+    )
+    assert shown == [world.user.id]
+
+
 async def test_comparison_goes_on_where_it_stopped() -> None:
     """A run compares one owner at least, leaves its place, and says since when the rest has been due."""
     world = await a_lost_event()

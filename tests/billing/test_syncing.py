@@ -413,7 +413,18 @@ async def test_event_that_concerns_no_owner_is_taken(event: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"id": 1, "type": 2, "data": {"object": 3}}', b"\xff\xfe", b"[" * 100_000]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"id": 1, "type": "a", "data": {"object": {}}}',
+        b'{"id": "e", "type": 2, "data": {"object": {}}}',
+        b'{"id": "e", "type": "a", "data": {"object": 3}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
 )
 async def test_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     """400, though the signature is right."""
