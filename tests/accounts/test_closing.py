@@ -416,10 +416,30 @@ async def test_account_that_was_never_closed_leaves_the_list(tmp_path: Path) -> 
     dying = FailingStore(store, at=calls_until_listed + 1, for_good=True)
     with pytest.raises(StoreUnavailable):
         await close(built(dying, tmp_path, clock=clock), ada)
-    assert (await services.closing.work(always, silent)).failed == 1
-    clock.advance(timedelta(hours=2))
+    left = Worked(failed=1, due_since=NOON)
+    assert await services.closing.work(always, silent) == left
+    clock.advance(timedelta(hours=1, milliseconds=-1))
+    assert await services.closing.work(always, silent) == left
+    clock.advance(timedelta(milliseconds=1))
     assert await services.closing.work(always, silent) == Worked(done=1)
     assert await rows(services) == before
+
+
+async def test_closing_goes_on_after_an_outage_and_a_short_run(tmp_path: Path) -> None:
+    """What fails, or has no time, is left on the list, due since the account was closed."""
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    services = built(store, tmp_path, clock=clock)
+    ada = await busy_owner(services)
+    await services.tables.closing.put(ClosingAccount(user_id=ada.user.id, since=NOON))
+    await services.tables.users.change(ada.user.id, lambda row: row.closed(NOON))
+    down = built(FailingStore(store, at=1), tmp_path, clock=clock)
+    assert await down.closing.work(always, silent) == Worked(failed=1, due_since=NOON)
+    turns = [False, True]
+    assert await services.closing.work(turns.pop, silent) == Worked(is_done=False, due_since=NOON)
+    assert await services.closing.work(lambda: False, silent) == Worked(is_done=False)
+    assert await services.closing.work(always, silent) == Worked(done=1)
+    assert await services.closing.work(always, silent) == Worked(waiting=1)
 
 
 async def calls_until(folder: Path, verb: str) -> int:

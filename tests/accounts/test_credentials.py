@@ -143,6 +143,29 @@ class TestSessions:
         user = a_user()
         assert sessions.read(sessions.begin(user).token).user_id == user.id
 
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"ver": True},
+            {"ver": "1"},
+            {"ver": 1.0},
+            {"sub": 1},
+            {"sid": 1},
+            {"exp": "soon"},
+            {"exp": 1e30},
+            {"exp": None},
+        ],
+    )
+    def test_claims_of_another_type_are_no_session(
+        self, sessions: Sessions, user: User, claims: dict[str, object]
+    ) -> None:
+        """Though they are signed by the right key: a key that leaks into another service signs no session."""
+        good = {"sub": user.id, "sid": "s", "ver": 1, "exp": int((NOON + SESSION_LIFE).timestamp())}
+        key = derived_key(SECRET, Use.SESSIONS)
+        assert sessions.read(jwt.encode(good, key, algorithm="HS256")).version == 1
+        with pytest.raises(InvalidCredential):
+            sessions.read(jwt.encode(good | claims, key, algorithm="HS256"))
+
     def test_two_sessions_have_ids_of_their_own(self, sessions: Sessions, user: User) -> None:
         ids = {sessions.read(sessions.begin(user).token).session_id for _ in range(2)}
         assert len(ids) == 2
