@@ -34,7 +34,7 @@ from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Key, Store, StoreError, StoreUnavailable, Table
-from shared.tables import MEMOS, TABLES, USAGE_DAYS, USAGE_MONTHS
+from shared.tables import API_KEYS, MEMOS, TABLES, USAGE_DAYS, USAGE_MONTHS
 from shared.tables.closing import ClosingAccount
 from shared.tables.long_memos import LongMemo
 from shared.tables.owned import BY_KEY, BY_OWNER, COUNTERS, KEPT_A_DAY, NOT_OWNED, OF_THE_SERVICE, ONE_BY_ONE
@@ -423,6 +423,24 @@ async def test_account_that_was_never_closed_leaves_the_list(tmp_path: Path) -> 
     clock.advance(timedelta(milliseconds=1))
     assert await services.closing.work(always, silent) == Worked(done=1)
     assert await rows(services) == before
+
+
+async def test_closing_leaves_the_long_memos_of_others(tmp_path: Path) -> None:
+    """They stay on the list of those that are being said."""
+    services = built(MemoryStore(), tmp_path)
+    ada, bob = await busy_owner(services), await busy_owner(services, "bob@example.org")
+    await close(services, ada)
+    assert [row.user_id async for row in services.tables.long_memos.every()] == [bob.user.id]
+
+
+async def test_closing_finds_a_key_by_its_uses(tmp_path: Path) -> None:
+    """A key that the ring has dropped: the counter of its uses names it, and its document is erased."""
+    services = built(MemoryStore(), tmp_path)
+    ada, key_id = await signed_up(services), "d" * 32
+    await services.store.add(API_KEYS, Key(key_id), {"user_id": ada.user.id})
+    await services.store.increment(f"{ada.user.id}:uses:{key_id}")
+    await close(services, ada)
+    assert await services.store.get(API_KEYS, Key(key_id)) is None
 
 
 async def test_closing_goes_on_after_an_outage_and_a_short_run(tmp_path: Path) -> None:
