@@ -1,5 +1,6 @@
 """What figures say: shares that add up, and weeks and months across the borders of years."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -8,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.clock import DAY
+from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.usage.counts import Counts, Group, GroupBy, GroupedCounts, packed, unpacked
 from shared.usage.reports import Bucket, Usage, UsageReports, shares, week_name
-from tests.fakes.usage_world import ERROR, Owner
+from tests.fakes.usage_world import BORN, ERROR, MEMO, Owner
 from tests.support import NOON, FakeClock, repeatable
 
 GROUPS: Final[list[Group]] = [(GroupBy.KEY, "x"), (GroupBy.VOICE, "y"), (GroupBy.ACTION, "z"), (GroupBy.ACTION, "b")]
@@ -104,3 +106,31 @@ async def test_day_of_failures_only_has_errors_and_no_period() -> None:
         assert (failed.requests, failed.errors, failed.rate) == (1, 1, 100.0)
         assert await reports.usage(owner.id, day, day) == Usage(total=0, daily=[], weekly=[], monthly=[])
         owner.clock.advance(2 * DAY)
+
+
+@pytest.mark.anyio
+async def test_voices_of_equal_counts_are_in_their_order() -> None:
+    """The service's voices in theirs, then those of the predecessor by name, whatever was logged first."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))
+    reports = UsageReports(owner.history, owner.clock)
+    for voice in ("zed", "alan", "sam", "rachel"):
+        await owner.log(replace(MEMO, voice=voice))
+    expected = [voice for voice in VOICES if voice in ("sam", "rachel")] + ["alan", "zed"]
+    assert [share.name for share in await reports.voices(owner.id)] == expected
+    assert [share.name for share in await reports.voices(owner.id, date(2026, 3, 2))] == expected
+    assert await reports.voices(owner.id, date(2026, 3, 3)) == []
+    assert await reports.voices(owner.id, None, date(2026, 3, 1)) == []
+
+
+@pytest.mark.anyio
+async def test_summary_counts_this_week_and_month_from_their_first_day() -> None:
+    """From Monday's midnight on, and from the first of the month; the hour before is of neither."""
+    owner = Owner(MemoryStore(), FakeClock(BORN))
+    reports = UsageReports(owner.history, owner.clock)
+    for at in ((5, 31, 23), (6, 1, 0), (6, 7, 23), (6, 8, 0)):
+        owner.clock.at = datetime(2026, *at, tzinfo=UTC)
+        await owner.log(MEMO)
+    owner.clock.at = datetime(2026, 6, 9, 12, tzinfo=UTC)
+    await owner.log(MEMO)
+    summary = await reports.summary(owner.id)
+    assert (summary.total.calls, summary.this_month, summary.this_week, summary.today) == (5, 4, 2, 1)
