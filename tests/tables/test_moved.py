@@ -3,7 +3,7 @@
 import pytest
 
 from shared.stores.port import AlreadyExists, Store
-from shared.tables.moved import MovedIds
+from shared.tables.moved import MovedIds, digest_of
 
 pytestmark = pytest.mark.anyio
 
@@ -60,3 +60,24 @@ async def test_an_old_id_leads_to_one_memo(store: Store) -> None:
     with pytest.raises(AlreadyExists):
         await moved.add_memo(ADA, "memo_1", "2" * 32)
     assert await moved.memo_id(ADA, "memo_1") == MEMO
+
+
+async def test_memo_mapped_again_with_audio_takes_it_along(store: Store) -> None:
+    """A memo that moved before its audio could be copied is mapped again: forgetting it frees the old file's name."""
+    moved = MovedIds(store)
+    await moved.add_memo(ADA, "memo_1", MEMO)
+    await moved.add_memo(ADA, "memo_1", MEMO, old_file="memo_1.mp3")
+    assert await moved.add_audio(ADA, "memo_1.mp3", "new.mp3")
+    (row,) = (await moved.page(ADA, after=None, limit=10)).rows
+    await moved.forget(row)
+    assert await moved.audio_file("memo_1.mp3") is None
+    assert await moved.memo_id(ADA, "memo_1") is None
+
+
+async def test_memo_mapped_again_without_audio_keeps_what_it_had(store: Store) -> None:
+    """A later move that copies no audio leaves the mapping of the file that was copied before."""
+    moved = MovedIds(store)
+    await moved.add_memo(ADA, "memo_1", MEMO, old_file="memo_1.mp3")
+    await moved.add_memo(ADA, "memo_1", MEMO)
+    (row,) = (await moved.page(ADA, after=None, limit=10)).rows
+    assert row.document["audio"] == digest_of("memo_1.mp3")
