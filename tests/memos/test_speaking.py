@@ -6,14 +6,18 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.accounts.accounts import SignedUp
+from shared.activity import UsageRecorder
 from shared.audio.files import Presence, audio, close_owner, erase_owner, look, owner_digest
 from shared.audio.mp3 import read_mp3
 from shared.core.clock import DAY
 from shared.core.errors import DailyLimitExceeded, SpeechFailed
+from shared.jobs.worked import Worked
+from shared.memos.endings import LongMemoEndings
 from shared.memos.requests import Draft
 from shared.memos.speaking import SENDINGS, TRIES, NotYet
 from shared.plans import Tier
@@ -31,7 +35,7 @@ from shared.usage.history import History
 from shared.usage.rollups import Rollups
 from tests.fakes.long_memos import TEXT, Killed, LongMemoWorld, Steps
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
-from tests.support import FakeClock, signed_up
+from tests.support import IDS, FakeClock, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +61,12 @@ async def begin(process: Services, ada: SignedUp, draft: Draft = DRAFT) -> Memo:
     memo, _ = await process.memos.make(ada.api_key.key, draft)
     assert memo.status is AudioStatus.PROCESSING
     return memo
+
+
+def endings_of(process: Services) -> LongMemoEndings:
+    tables = process.tables
+    recorder = UsageRecorder(tables.usage_logs, tables.active_owners, IDS)
+    return LongMemoEndings(process.store, tables, quotas=process.quotas, recorder=recorder, clock=process.clock)
 
 
 async def counted(process: Services, ada: SignedUp) -> Counts:
@@ -272,6 +282,40 @@ class TestDeletion:
             at += 1
         assert at > 25
 
+    async def test_failed_at_each_step_of_its_worker(self, world: LongMemoWorld) -> None:
+        """Whenever another decides that it failed, one end counts: without audio and place, or with one of each."""
+        process, at = world.process(), 0
+        ends = endings_of(process)
+        while True:
+            ada = await signed_up(process, f"failer{at}@example.org")
+            memo = await begin(process, ada)
+            steps = Steps(before=(at, partial(ends.decide, world.files, memo.id, MemoEnd.FAILED, code="BROKEN")))
+            await self.ended(world, memo, steps)
+            if len(steps.names) <= at:
+                break
+            status = (await process.tables.memos.load(ada.user.id, memo.id)).status
+            made = status is AudioStatus.READY
+            assert made or status is AudioStatus.FAILED
+            file = audio(memo.audio_url.removeprefix("/audio/"))
+            assert world.kept() == ([file] if made else [])
+            assert await used(process, ada) == ((1, 1, 1) if made else (0, 0, 0))
+            if made:
+                await world.files.delete([file])
+            at += 1
+        assert at > 25
+
+    async def test_memo_that_has_ended_is_not_ended_as_deleted(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """An end that was decided or written before is not the deletion's: the caller deletes the row."""
+        memo = await begin(process, ada)
+        await process.tables.long_memos.decide(memo.id, Outcome(end=MemoEnd.READY, at=world.clock(), seconds=1.0))
+        assert not await endings_of(process).delete(world.files, memo.id)
+        assert await endings_of(process).decide(world.files, memo.id, MemoEnd.FAILED) is not None
+        assert not await endings_of(process).delete(world.files, memo.id)
+        assert await endings_of(process).decide(world.files, memo.id, MemoEnd.FAILED) is None
+        assert (await process.tables.memos.load(ada.user.id, memo.id)).audio_seconds == 1.0
+
     async def test_owner_closed_at_each_step_of_the_worker(self, world: LongMemoWorld) -> None:
         """Whenever the account is closed and erased, no audio of it is left that was put afterwards."""
         process, at = world.process(), 0
@@ -389,6 +433,23 @@ class TestStopped:
         assert len(world.queue.sent) == SENDINGS
         assert (await process.tables.memos.load(ada.user.id, memo.id)).status is AudioStatus.FAILED
         assert await used(process, ada) == (0, 0, 0)
+
+    async def test_unfinished_memo_says_since_when_it_is_due(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """What is not yet due waits; from then on its age is told, whether it is queued, waits again, or is left."""
+        began, idle = world.clock(), timedelta(hours=1)
+        await begin(process, ada)
+
+        async def after(minutes: int, **how: Any) -> Worked:
+            world.clock.advance(began + timedelta(minutes=minutes) - world.clock())
+            return await process.speaker.send_stopped(world.queue, idle=idle, **how)
+
+        assert await after(59) == Worked(waiting=1)
+        assert await after(60) == Worked(done=1, due_since=began + idle)
+        assert await after(119) == Worked(waiting=1, due_since=began + idle)
+        assert await after(120, can_go_on=lambda: False) == Worked(is_done=False, due_since=began + idle)
+        assert len(world.queue.sent) == 2
 
     async def test_empty_list_costs_one_request(self, world: LongMemoWorld) -> None:
         steps = Steps()

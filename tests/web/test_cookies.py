@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.web.cookies import CookieMiddleware
+from shared.web.cookies import CookieMiddleware, read_cookies
 from shared.web.middleware import Message, Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +102,10 @@ async def test_other_protocols_pass_with_their_cookies() -> None:
 
     await CookieMiddleware(app, origins=())(scope, receive, send)
     assert seen == [{"type": "lifespan"}]
+
+
+def test_first_host_cookie_wins() -> None:
+    """A second one of that name is none that a browser sends, so it is not looked at, and ends no session."""
+    cookies = read_cookies(["__Host-auth_token=a; __Host-auth_token=b; auth_token=c", "auth_token=a"])
+    assert cookies.candidates == ("a",)
+    assert cookies.all == ("a", "c")
