@@ -219,6 +219,16 @@ async def test_refusal_names_the_limit_that_is_spent(kind: str, spent: KeyLimit)
 
 
 @on_both
+async def test_refusal_names_the_first_limit_when_all_are_spent(kind: str) -> None:
+    """The memos of a day come first: the message says then that no shorter text would do."""
+    limits = {limit: 5 if limit.unit == "characters" else 1 for limit in KeyLimit}
+    async with limited(kind, limits, count=1) as (_, services, _, key):
+        _, (error,) = await make(services, key, [SHORT] * 2)
+        assert isinstance(error, KeyLimitExceeded)
+        assert error.message == "This API key's limit of 1 memos a day is reached"
+
+
+@on_both
 async def test_other_keys_of_the_owner_are_not_limited(kind: str) -> None:
     """A key's limit is its own: when it is spent, another key of the owner goes on."""
     async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 1}) as (_, services, ada, key):
