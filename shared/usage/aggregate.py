@@ -1,23 +1,33 @@
 """Summing the logs of finished days, months and hours into documents.
 
-Two containers that sum at once write equal documents. They are written in steps of about a page of logs, so that a
-deadline loses a page or two: the months that end in a step, in order. A step in which none ends, or that reaches the
-open month, has documents of days: first all but the last, then the last one, with the mark. So no document claims more
-than is stored. Days of a finished month that have no document get theirs when their hours are asked for.
+Two containers that sum at once write equal documents. Logs are counted in steps of about a page, and months are written
+as they end, in order. Days are written of the open month, and of a month that the deadline could interrupt or that has
+many logs: first all but the last day of the steps, then the last one, with the mark. So no document claims more than is
+stored, and a deadline loses a page or two. Days of a finished month that have no document get theirs when their hours
+are asked for.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 from shared.core.clock import DAY, HOUR, midnight, month_after
 from shared.core.concurrency import in_batches
+from shared.core.request import time_left_s
 from shared.stores.best_effort import best_effort
 from shared.usage.counts import GroupedCounts
 from shared.usage.periods import Calendar
 from shared.usage.recount import LogCounter, Timeline, by_day
 from shared.usage.rollups import DayRollup, HourlyCounts, MonthRollup, Rollups
+
+STEPS_UNSAVED: Final = 8
+"""Steps of one month that a crash may lose: some 64,000 logs, two seconds of CPU."""
+
+SAVING_S: Final = 2.0
+"""Seconds before the deadline from which on each step is written: thirty days take half of one at 0.29 of a core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +101,16 @@ class UsageAggregator:
         timeline = await months.write(dict(known.timeline), since.date())
         unsaved = {at: counts for at, counts in timeline.items() if at >= midnight(since.date())}
         steps = self._counter.count_in_steps(user_id, since, midnight(calendar.open), DAY)
+        risk = _Risk()
         async with aclosing(steps):
             async for end, fresh in steps:
                 first = months.month
                 timeline = await months.write(timeline | fresh, end.date())
                 unsaved = {at: counts for at, counts in (unsaved | fresh).items() if at >= midnight(months.month)}
-                if months.month in (first, calendar.open_month) and months.month < end.date():
+                is_due = risk.is_high(is_new_month=months.month > first) or end.date() == calendar.open
+                if is_due and months.month < end.date():
                     await self._write_days(user_id, unsaved, last=end.date() - DAY)
-                    unsaved = {}
+                    unsaved, risk = {}, _Risk()
                 since = end
         await self._delete_hours(user_id, [rollup for rollup in known.hour_rollups if rollup.day < calendar.open])
         return months.written, SummedTimeline(timeline=timeline, until=since, is_marked=True)
@@ -134,6 +146,20 @@ class UsageAggregator:
         """Delete hours whose day is stored. If that fails, they cost a few bytes, and nothing reads them."""
         with best_effort("sums of hours could not be deleted", user_id=user_id):
             await in_batches(self._rollups.delete_day(user_id, hour) for hour in hours)
+
+
+class _Risk:
+    """Tells when the steps of a month are written: before the deadline could lose them, or if they are many."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._began = time.monotonic()
+
+    def is_high(self, *, is_new_month: bool) -> bool:
+        """Count a step that has ended."""
+        self._steps = 1 if is_new_month else self._steps + 1
+        took_s, self._began = time.monotonic() - self._began, time.monotonic()
+        return self._steps >= STEPS_UNSAVED or time_left_s() < SAVING_S + 2 * took_s
 
 
 class _MonthWriter:

@@ -55,6 +55,7 @@ def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
     assert json.loads(logged_in["body"])["user"] == json.loads(signed_up["body"])["user"]
 
 
+@pytest.mark.thorough
 def test_invocation_says_a_long_text_before_it_ends(tmp_path: Path) -> None:
     """It answers `processing` first; the next one, a process of its own, finds the memo ready."""
     rows, env = tmp_path / "rows.json", {"AUDIO_DIR": str(tmp_path / "audio")}

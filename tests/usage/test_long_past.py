@@ -1,12 +1,14 @@
 """A long past that was never summed: what its first answer costs, and what is lost when an answer stops in it."""
 
+import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeVar
 
 import pytest
 
 from shared.core.clock import DAY, HOUR, midnight
+from shared.core.request import ends_at
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables import TABLES
@@ -54,6 +56,34 @@ async def test_first_figures_of_two_years_write_months_and_no_days() -> None:
         await check(owner, ALL)
 
 
+@pytest.mark.parametrize(
+    ("every", "left_s", "are_written"),
+    [
+        (timedelta(hours=3), 60.0, False),
+        (timedelta(hours=3), 1.9, True),
+        (timedelta(minutes=70), 60.0, False),
+        (timedelta(minutes=45), 60.0, True),
+    ],
+    ids=["in time", "late", "six pages a month", "nine pages a month"],
+)
+async def test_days_of_finished_months_are_stored_if_at_risk(
+    *, every: timedelta, left_s: float, are_written: bool
+) -> None:
+    """A finished month has its own document, and days only if the deadline or a crash could lose many pages of it."""
+    owner = Owner(MemoryStore(), FakeClock(BORN), logs_read=A_PAGE)
+    await lived(owner, 100, every=every)
+    token = ends_at.set(time.monotonic() + left_s)
+    try:
+        await owner.history.all_time(owner.id, errors=True)
+    finally:
+        ends_at.reset(token)
+    stored = await owner.rollups.days(owner.id, BORN.date())
+    months = {rollup.day.replace(day=1) for rollup in stored}
+    finished = {date(2025, 12, 1), date(2026, 1, 1)}
+    assert finished & months == (finished if are_written else set())
+    await check(owner, ALL)
+
+
 async def test_first_figures_of_two_years_read_each_log_once() -> None:
     """The logs of a step that ends in the middle of a page are not read again, but for the newest, of today."""
     counting = CountingStore(MemoryStore())
@@ -69,7 +99,7 @@ async def test_first_figures_of_two_years_read_each_log_once() -> None:
     ("every", "calls"), [(timedelta(hours=18), 40), (timedelta(hours=3), 40)], ids=["few in a month", "many in a month"]
 )
 async def test_first_figures_go_on_where_an_answer_stopped(every: timedelta, calls: int) -> None:
-    """An answer that stops after some calls has stored all but its last two pages: the next goes on, and is right."""
+    """An answer that stops after some calls has stored all but its last pages: the next goes on, and is right."""
     store = MemoryStore()
     owner = await of_two_years(store, every=every)
     left = [len(owner.written)]

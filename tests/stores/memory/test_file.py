@@ -13,7 +13,7 @@ import pytest
 from shared.stores.memory.file import shared_rows
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Bound, Key, Store, StoreNotReady, StoreUnavailable
-from tests.contract.cases import CHANGING, FACTS, REGISTERS, TABLES, appending
+from tests.contract.cases import CHANGING, FACTS, RACERS, REGISTERS, TABLES, appending
 from tests.contract.store import StoreContract
 from tests.support import Refused, outcomes, refuse, seeded_pause
 
@@ -56,6 +56,9 @@ def opened(path: Path) -> MemoryStore:
 
 
 class TestMemoryFileStore(StoreContract):
+    counters_of_several_reads = 2 * RACERS
+    """A file has no limit of a read, and each write rewrites it."""
+
     @pytest.fixture
     def store(self, path: Path, seed: int) -> Store:
         return MemoryStore(rows=shared_rows(path), pause=seeded_pause(seed))
