@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from shared.micro import MicroClient, StoredDocument
+from shared.micro import Json, MicroClient, StoredDocument
 from shared.stores.micro.ranges import BULK, MOST, SLACK, read_rows
 from shared.stores.port import Row
 from tests.fakes.micro_store_world import FACTS
@@ -37,7 +37,7 @@ class _Documents:
 
 def a_row(number: int, *, is_deleted: bool = False, extensions: int = 0) -> list[StoredDocument]:
     stem = f"facts!p!{number:05d}"
-    value = {"final": True, "doc": None if is_deleted else "{}", "trail": [], "folded": [], "at": ""}
+    value: Json = {"final": True, "doc": None if is_deleted else "{}", "trail": [], "folded": [], "at": ""}
     return [
         StoredDocument(f"{stem}!v{1:012d}", value),
         *(
