@@ -25,6 +25,7 @@ from shared.services import Services
 from shared.speech.english import in_english
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
+from shared.stores.port import StoreUnavailable
 from shared.tables import Window
 from shared.tables.issued_keys import KeyLimit
 from shared.tables.long_memos import MemoEnd, Outcome
@@ -35,7 +36,7 @@ from shared.usage.history import History
 from shared.usage.rollups import Rollups
 from tests.fakes.long_memos import TEXT, Killed, LongMemoWorld, Steps
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
-from tests.support import IDS, FakeClock, signed_up
+from tests.support import IDS, FakeClock, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -240,6 +241,30 @@ class TestDeletion:
         assert (world.kept(), world.voices.bought) == ([], {})
         assert await counted(process, ada) == Counts(1, len(TEXT), 7600)
         assert await used(process, ada) == (1, 1, 1)
+
+    async def test_processing_memo_is_deleted_where_audio_was_unset(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """A container without a place of audio deletes what it can: the memo. A worker drops the rest."""
+        memo = await begin(process, ada)
+        await services_on(world.store, world.clock).memos.delete(ada.user.id, memo.id)
+        assert await process.tables.memos.get(ada.user.id, memo.id) is None
+        world.clock.advance(timedelta(minutes=2))
+        assert await process.speaker.say(memo.id, 1)
+        assert world.kept() == []
+
+    @pytest.mark.parametrize("url", ["https://talk.example.org/a.mp3", "/audio/simulated-4.mp3", "/audio/../x"])
+    async def test_memo_whose_audio_is_not_ours_is_deleted(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp, url: str
+    ) -> None:
+        """Audio of the predecessor's, and of the simulation, is no file of ours: the memo goes, and nothing else."""
+        memo = (await begin(process, ada)).model_copy(update={"id": IDS.mint(world.clock()), "audio_url": url})
+        memo = memo.model_copy(update={"is_long": False})
+        await process.tables.memos.add(memo)
+        before = world.kept()
+        await process.memos.delete(ada.user.id, memo.id)
+        assert await process.tables.memos.get(ada.user.id, memo.id) is None
+        assert world.kept() == before
 
     async def test_memo_deleted_while_it_is_said_is_gone(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
@@ -562,6 +587,32 @@ class TestKilled:
             assert [row async for row in process.tables.long_memos.every()] == []
             own = [name for name in world.kept() if name.startswith(f"audio/{owner_digest(ada.user.id)}")]
             assert own == [audio(memo.audio_url.removeprefix("/audio/")) for memo in memos]
+        assert at > 8
+
+    async def test_request_that_fails_at_each_step_leaves_nothing(self, world: LongMemoWorld) -> None:
+        """Its caller gets an error, so there is no memo, no place, nothing to say and no audio. Or it is made."""
+        process, at = world.process(), 0
+
+        async def fail() -> None:
+            raise StoreUnavailable("once")
+
+        while True:
+            ada = await signed_up(process, f"refused{at}@example.org")
+            steps = Steps(before=(at, fail))
+            made = True
+            try:
+                await world.process(steps).memos.make(ada.api_key.key, DRAFT)
+            except StoreUnavailable:
+                made = False
+            assert len((await process.tables.memos.page(ada.user.id, Window())).rows) == made
+            assert await used(process, ada) == (made, made, made)
+            rows = [row async for row in process.tables.long_memos.every() if row.user_id == ada.user.id]
+            assert len(rows) == made, steps.names
+            own = [name for name in world.kept() if owner_digest(ada.user.id) in name]
+            assert len(own) == made, steps.names
+            if len(steps.names) <= at:
+                break
+            at += 1
         assert at > 8
 
     @pytest.mark.parametrize("after", [False, True])
