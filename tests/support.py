@@ -1,8 +1,10 @@
 """What several tests need: a clock that obeys, seeded schedules, stores that count or fail, cheap passwords, rows."""
 
 import asyncio
+import time
 from collections import Counter as Counts
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final, TypeVar
@@ -16,6 +18,7 @@ from shared.accounts.passwords import Passwords
 from shared.api_keys.minting import digest
 from shared.core.clock import Clock
 from shared.core.ids import Ids
+from shared.core.request import ends_at, time_left_s
 from shared.core.settings import AttemptLimits, Settings
 from shared.plans import Tier
 from shared.services import Services
@@ -241,6 +244,25 @@ class FailingStore(Intercepted):
         if number == self._at or (number > self._at and self._for_good):
             raise StoreUnavailable(f"call {number} ({verb}) was not answered")
         return await call()
+
+
+class HurriedStore(Intercepted):
+    """Raises StoreUnavailable for each call that begins when the request's time is up, as the stores do."""
+
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
+        if time_left_s() <= 0:
+            raise StoreUnavailable(f"no time is left for {verb}")
+        return await call()
+
+
+@contextmanager
+def time_is_up() -> Iterator[None]:
+    """Run what is within as a request whose time is up."""
+    token = ends_at.set(time.monotonic())
+    try:
+        yield
+    finally:
+        ends_at.reset(token)
 
 
 def refuse(document: Document | None) -> Document | None:

@@ -1,14 +1,16 @@
 """Calls of an AWS client: one client, fresh connections after idle time and failures, and nothing begun too late."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from shared.aws_connections import IDLE_S, AwsCalls, WorkTimedOut
+from shared.aws_connections import IDLE_S, AwsCalls, WorkTimedOut, breakable
 
 pytestmark = pytest.mark.anyio
 
@@ -99,3 +101,119 @@ async def test_a_time_out_of_the_works_own_is_not_the_deadline(opened: Opened) -
 
     with pytest.raises(TimeoutError, match="mine"):
         await opened.calls.run(raises, left_s=1)
+
+
+class _Line:
+    """A connection as urllib3 makes them, to a peer in this process. An answer that ends it forgets its socket."""
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        self.sent = 0
+        self.peer: socket.socket | None = None
+
+    def connect(self) -> None:
+        self.sock, self.peer = socket.socketpair()
+
+    def request(self, *, ends: bool = False) -> bytes:
+        """Send a request, and read its answer to the end."""
+        self.sent += 1
+        sock = self.sock
+        assert sock is not None
+        if ends:
+            self.sock = None
+        return sock.recv(10)
+
+
+class _Pool:
+    ConnectionCls = _Line
+
+
+@pytest.fixture
+def line() -> Iterator[Any]:
+    """A connection that can be shut, of a client like the SDK's."""
+    pools: dict[str, Any] = {"https": _Pool}
+    session = SimpleNamespace(_pool_classes_by_scheme=pools)
+    breakable(SimpleNamespace(_endpoint=SimpleNamespace(http_session=session)))
+    line = pools["https"].ConnectionCls()
+    yield line
+    for end in (line.sock, line._last_sock, line.peer):
+        if end is not None:
+            end.close()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_connection_is_shut_when_its_call_is_given_up(opened: Opened, line: Any, *, ends: bool) -> None:
+    """The thread that waits for the answer is free again at once, also if the answer is to end the connection."""
+
+    def work(_: Client) -> None:
+        line.connect()
+        answers.append(line.request(ends=ends))
+
+    answers: list[bytes] = []
+    with pytest.raises(WorkTimedOut) as late:
+        await opened.calls.run(work, left_s=0.05)
+    assert late.value.begun
+    await opened.calls.run(lambda _: answers.append(b"next"), left_s=5)
+    assert answers == [b"", b"next"]
+    with pytest.raises(ConnectionResetError):
+        line.request()
+    assert line.sent == 1
+
+
+async def test_connection_that_was_shut_can_be_opened_again(opened: Opened, line: Any) -> None:
+    """The pool keeps the object: a later call connects it anew, and is answered."""
+
+    def work(_: Client) -> bytes:
+        line.connect()
+        line.peer.send(b"answer")
+        answer: bytes = line.request()
+        return answer
+
+    line.connect()
+    line.shut()
+    line.sock.close()
+    line.peer.close()
+    assert await opened.calls.run(work, left_s=5) == b"answer"
+
+
+async def test_later_call_keeps_its_connection_when_an_earlier_ends(opened: Opened, line: Any) -> None:
+    """A connection that another call has by now is not shut by the end of one that used it before."""
+
+    def work(_: Client) -> bytes:
+        line.peer.send(b"answer")
+        answer: bytes = line.request()
+        return answer
+
+    line.connect()
+    for _ in range(3):
+        assert await opened.calls.run(work, left_s=5) == b"answer"
+
+
+@pytest.mark.parametrize("verb", ["connect", "request"])
+async def test_nothing_is_sent_after_its_call_was_given_up(opened: Opened, line: Any, verb: str) -> None:
+    """What a thread prepares when its caller has left is not sent: it could cost money that buys nothing."""
+    hold = threading.Event()
+    raised: list[str] = []
+    line.connect()
+    first = line.sock
+
+    def work(_: Client) -> None:
+        hold.wait(5)
+        try:
+            getattr(line, verb)()
+        except Exception as exc:
+            raised.append(type(exc).__name__)
+            raise
+
+    with pytest.raises(WorkTimedOut):
+        await opened.calls.run(work, left_s=0.05)
+    hold.set()
+    await opened.calls.run(lambda _: None, left_s=5)
+    assert (raised, line.sent, line.sock) == (["_GivenUp"], 0, first)
+
+
+def test_client_of_an_unknown_build_is_used_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """An SDK that keeps its connections elsewhere works on; the log says what is lost."""
+    client = SimpleNamespace(_endpoint=SimpleNamespace(http_session=SimpleNamespace()))
+    assert breakable(client) is client
+    assert "slow answers hold their threads" in caplog.text

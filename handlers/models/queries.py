@@ -88,7 +88,7 @@ def _moments(field: str, text: str) -> tuple[datetime, datetime]:
 def _in_utc(at: datetime) -> datetime:
     """Return the moment in UTC, to the millisecond. An offset that leaves the years 1 to 9999 gives their end."""
     try:
-        return min(to_the_millisecond(at.astimezone(UTC)), _END)
+        return to_the_millisecond(at.astimezone(UTC))
     except OverflowError:
         return _END if at.year > 1 else _EPOCH
 

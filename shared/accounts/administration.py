@@ -120,7 +120,7 @@ class Administration:
         _log.info(
             "an admin revokes a key", extra={"admin_id": admin.id, "user_id": key.user_id, "revoked_key_id": key.id}
         )
-        await revoke(keys, self._recorder, key.user_id, key.id, at, metadata=None)
+        await revoke(keys, self._recorder, key.user_id, key.id, at, metadata=dict(BY_ADMIN))
 
     async def figures(self) -> ServiceFigures:
         """Return the figures of the service, in two reads."""

@@ -94,7 +94,7 @@ class StoredSpeech:
 
         All workers make the same file of the same pieces.
         """
-        texts = self.cut(reading, min(self._adapter.quick_characters, self._adapter.max_characters))
+        texts = self.cut(reading, self._adapter.quick_characters)
         parts = await self._piecewise.said(
             self._adapter, texts, voice, file=file, form=self._brought(file), time_left_s=time_left_s
         )

@@ -58,8 +58,8 @@ class CookieMiddleware:
             await self._app(scope, receive, send)
             return
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        given = [value.decode("latin-1") for name, value in headers if name.lower() == b"cookie"]
-        scope["headers"] = [(name, value) for name, value in headers if name.lower() != b"cookie"]
+        given = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+        scope["headers"] = [(name, value) for name, value in headers if name != b"cookie"]
         if not self._is_foreign(scope):
             scope[_IN_SCOPE] = read_cookies(given)
             await self._app(scope, receive, send)
@@ -69,20 +69,18 @@ class CookieMiddleware:
 
         async def send_without_cookies(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    (name, value) for name, value in message["headers"] if name.lower() != b"set-cookie"
-                ]
+                message["headers"] = [(name, value) for name, value in message["headers"] if name != b"set-cookie"]
             await send(message)
 
         await self._app(scope, receive, send_without_cookies)
 
     def _is_foreign(self, scope: Scope) -> bool:
         """Return whether the request names an origin that is neither the API's own nor one of `origins`."""
-        given = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"origin"]
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
         if not given:
             return False
         origin = normal_origin(given[0]) if len(given) == 1 else None
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         own = normal_origin(f"{scope['scheme']}://{hosts[0]}") if len(hosts) == 1 else None
         return origin is None or (origin != own and origin not in self._origins)
 

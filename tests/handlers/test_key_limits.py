@@ -132,6 +132,26 @@ def test_limits_are_whole_numbers_from_one(world: World, ada: Account, most: obj
     assert shown(world, ada, ada.key_id)["limits"] == NONE
 
 
+@pytest.mark.parametrize("limits", [[], ["memosPerDay"], "x", 5, True])
+def test_limits_that_are_no_object_are_refused(world: World, ada: Account, limits: object) -> None:
+    """They are 400 for PATCH and for POST, and leave the key as it was."""
+    for answer in (
+        world.patch(f"/api/keys/{ada.key_id}", token=ada.session, json={"limits": limits}),
+        world.post("/api/keys", token=ada.session, json={"limits": limits}),
+    ):
+        assert answer.status == 400
+        assert answer.error["details"]["field"] == "limits"
+    assert shown(world, ada, ada.key_id)["limits"] == NONE
+
+
+def test_all_limits_may_be_given_and_any_of_them_null(world: World, ada: Account) -> None:
+    """Each counts by itself; null is none, also when the key is made."""
+    every = {"memosPerDay": 3, "charactersPerDay": 300, "charactersPerMonth": 3000}
+    assert limit(world, ada, ada.key_id, **every).json["key"]["limits"] == NONE | every
+    key_id, _ = world.new_key(ada, limits=every | {"memosPerDay": None})
+    assert shown(world, ada, key_id)["limits"] == NONE | every | {"memosPerDay": None}
+
+
 def test_a_test_key_has_limits_of_its_own(world: World, ada: Account) -> None:
     """They bound its simulated memos, and spend none of the owner's."""
     key_id, secret = world.new_key(ada, test=True, limits={"memosPerDay": 1})

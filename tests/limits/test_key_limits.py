@@ -7,8 +7,9 @@ from typing import Final
 import pytest
 
 from shared.accounts.accounts import SignedUp
+from shared.core.clock import iso
 from shared.core.errors import DailyLimitExceeded, KeyLimitExceeded
-from shared.limits.key_limits import KeyLimits
+from shared.limits.key_limits import LOOKS, KeyLimits
 from shared.limits.reservation import Reservation
 from shared.memos.requests import Draft
 from shared.services import Services
@@ -154,20 +155,24 @@ async def test_a_limit_costs_at_most_one_call_each(kind: str, limits: Mapping[Ke
 
 
 class _FullAtFirst(Intercepted):
-    """The owner's day is full when it is first reserved, by a memo that fails and gives its places back at once."""
+    """A counter is full the first times that it is reserved, by a memo that fails and gives its places back at once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, of: str = ":calls:", times: int = 1) -> None:
         super().__init__(store)
-        self._is_full = True
+        self._of = of
+        self._times = times
+        self.reserves = 0
 
     async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
-        day, is_full = bounds[0].counter, self._is_full and ":calls:" in bounds[0].counter
-        if not is_full:
+        counter = bounds[0].counter
+        if self._of not in counter or bounds[0].by < 0:
             return await super().reserve(bounds)
-        self._is_full = False
-        await self._store.increment(day, 100)
+        self.reserves += 1
+        if self.reserves > self._times:
+            return await super().reserve(bounds)
+        await self._store.increment(counter, 100)
         reserved = await super().reserve(bounds)
-        await self._store.increment(day, -100)
+        await self._store.increment(counter, -100)
         return reserved
 
 
@@ -179,6 +184,48 @@ async def test_a_place_looked_for_again_counts_once(kind: str) -> None:
         assert made == (kind == "micro"), "a store that reserves at once refuses for good"
         after, day, month = await state(services[0], ada)
         assert (after.used[KeyLimit.MEMOS_PER_DAY], day, month) == (made, made, made)
+
+
+@pytest.mark.parametrize("of", [":calls:", ":uses:"])
+@pytest.mark.parametrize("times", [LOOKS - 1, LOOKS])
+async def test_last_place_is_looked_for_as_often_as_said(of: str, times: int) -> None:
+    """The last place of the owner or of the key, which others take and give back, is tried for LOOKS times."""
+    async with limited("micro", {KeyLimit.MEMOS_PER_DAY: 1}, count=1) as (store, services, ada, key):
+        await store[0].increment(f"{ada.user.id}:calls:{NOON:%Y-%m-%d}", 99)
+        made, raised = await make([services_on(full := _FullAtFirst(store[0], of=of, times=times))], key, [SHORT])
+        assert (made, full.reserves) == (times < LOOKS, LOOKS)
+        refusal = KeyLimitExceeded if of == ":uses:" else DailyLimitExceeded
+        assert [type(error) for error in raised] == [refusal] * (times == LOOKS)
+        after, day, _ = await state(services[0], ada)
+        assert (after.used[KeyLimit.MEMOS_PER_DAY], day) == (made, 99 + made)
+
+
+@on_both
+@pytest.mark.parametrize("spent", KeyLimit)
+async def test_refusal_names_the_limit_that_is_spent(kind: str, spent: KeyLimit) -> None:
+    """A key with every limit is refused by the one that has no place, and told how much of it is used."""
+    limits = dict.fromkeys(KeyLimit, 1000) | {spent: 5 if spent.unit == "characters" else 1}
+    async with limited(kind, limits, count=1) as (_, services, _, key):
+        made, raised = await make(services, key, [SHORT])
+        assert (made, raised) == (1, [])
+        _, (error,) = await make(services, key, [SHORT])
+        assert isinstance(error, KeyLimitExceeded)
+        told = error.details
+        assert (told["limit"], told["used"], told["resetAt"]) == (
+            limits[spent],
+            limits[spent],
+            iso(spent.resets_at(NOON)),
+        )
+
+
+@on_both
+async def test_refusal_names_the_first_limit_when_all_are_spent(kind: str) -> None:
+    """The memos of a day come first: the message says then that no shorter text would do."""
+    limits = {limit: 5 if limit.unit == "characters" else 1 for limit in KeyLimit}
+    async with limited(kind, limits, count=1) as (_, services, _, key):
+        _, (error,) = await make(services, key, [SHORT] * 2)
+        assert isinstance(error, KeyLimitExceeded)
+        assert error.message == "This API key's limit of 1 memos a day is reached"
 
 
 @on_both

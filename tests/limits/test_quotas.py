@@ -11,7 +11,7 @@ from shared.stores.port import Bound, Store, StoreUnavailable
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
 from tests.limits.gateways import stores
-from tests.support import NOON, CountingStore, FailingStore, a_key, a_user, outcomes
+from tests.support import NOON, CountingStore, FailingStore, HurriedStore, a_key, a_user, outcomes, time_is_up
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +179,14 @@ class TestQuotas:
         await reservation.take("c")
         await reservation.give_back()
         assert await store.increment("c", 0) == 1
+
+    async def test_places_are_given_back_when_the_time_is_up(self, store: Store) -> None:
+        """Giving back has time of its own. Without it the places of slow requests would stay counted."""
+        reservation = Reservation(HurriedStore(store))
+        await reservation.take("c")
+        with time_is_up():
+            await reservation.give_back()
+        assert await store.increment("c", 0) == 0
 
     async def test_what_was_not_taken_is_not_given_back(self, store: Store) -> None:
         reservation = Reservation(FailingStore(store, at=0))

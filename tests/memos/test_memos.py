@@ -1,5 +1,5 @@
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ from shared.memos.last_uses import LastUses
 from shared.memos.memos import MemoService
 from shared.memos.requests import Draft
 from shared.memos.speaking import LongMemoSpeaker
+from shared.observability import request_stats
 from shared.plans import Tier
 from shared.services import Services
 from shared.speech.opening import Speakers
@@ -275,6 +276,34 @@ async def test_the_first_refusal_of_a_window_is_recorded_and_no_other(
         clock.advance(timedelta(minutes=1))
     logs = (await services.tables.usage_logs.page(ada.user.id, Window(), action=Action.ERROR_RATE_LIMIT)).rows
     assert [log.metadata for log in logs] == [{"code": code, "voice": "adam", "characters": 5, "test": False}]
+
+
+async def test_speech_is_timed_in_milliseconds_for_live_keys(services: Services, ada: SignedUp) -> None:
+    """Speech of test keys is simulated, and says nothing about a provider."""
+    test = await services.api_keys.create(ada.user, name="Test", test=True, expires_at=None)
+    with request_stats.collected() as spent:
+        await services.memos.make(test.key, DRAFT)
+        assert spent.speech_ms == []
+        await make(services, ada)
+    (took_ms,) = spent.speech_ms
+    assert 0 < took_ms < 10_000
+    assert spent.memos == 2
+
+
+class _RefusalsUncounted(Intercepted):
+    """Refusals cannot be counted."""
+
+    async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
+        if ":refused:" in counter:
+            raise StoreUnavailable("no capacity")
+        return await super().increment(counter, by, ends_at=ends_at)
+
+
+async def test_refusal_that_cannot_be_counted_is_a_refusal(store: MemoryStore, ada: SignedUp) -> None:
+    """The caller is told of the limit, and not of an outage: a repeat would help as little."""
+    await spend(store, ada.user, day=100, month=100)
+    with pytest.raises(DailyLimitExceeded):
+        await make(services_on(_RefusalsUncounted(store)), ada)
 
 
 async def test_a_window_of_a_month_has_one_first_refusal(

@@ -6,14 +6,18 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.accounts.accounts import SignedUp
+from shared.activity import UsageRecorder
 from shared.audio.files import Presence, audio, close_owner, erase_owner, look, owner_digest
 from shared.audio.mp3 import read_mp3
 from shared.core.clock import DAY
 from shared.core.errors import DailyLimitExceeded, SpeechFailed
+from shared.jobs.worked import Worked
+from shared.memos.endings import LongMemoEndings
 from shared.memos.requests import Draft
 from shared.memos.speaking import SENDINGS, TRIES, NotYet
 from shared.plans import Tier
@@ -21,6 +25,7 @@ from shared.services import Services
 from shared.speech.english import in_english
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
+from shared.stores.port import StoreUnavailable
 from shared.tables import Window
 from shared.tables.issued_keys import KeyLimit
 from shared.tables.long_memos import MemoEnd, Outcome
@@ -31,7 +36,7 @@ from shared.usage.history import History
 from shared.usage.rollups import Rollups
 from tests.fakes.long_memos import TEXT, Killed, LongMemoWorld, Steps
 from tests.fakes.micro_store_world import MicroStoreWorld, micro_store_world
-from tests.support import FakeClock, signed_up
+from tests.support import IDS, FakeClock, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +62,12 @@ async def begin(process: Services, ada: SignedUp, draft: Draft = DRAFT) -> Memo:
     memo, _ = await process.memos.make(ada.api_key.key, draft)
     assert memo.status is AudioStatus.PROCESSING
     return memo
+
+
+def endings_of(process: Services) -> LongMemoEndings:
+    tables = process.tables
+    recorder = UsageRecorder(tables.usage_logs, tables.active_owners, IDS)
+    return LongMemoEndings(process.store, tables, quotas=process.quotas, recorder=recorder, clock=process.clock)
 
 
 async def counted(process: Services, ada: SignedUp) -> Counts:
@@ -231,6 +242,30 @@ class TestDeletion:
         assert await counted(process, ada) == Counts(1, len(TEXT), 7600)
         assert await used(process, ada) == (1, 1, 1)
 
+    async def test_processing_memo_is_deleted_where_audio_was_unset(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """A container without a place of audio deletes what it can: the memo. A worker drops the rest."""
+        memo = await begin(process, ada)
+        await services_on(world.store, world.clock).memos.delete(ada.user.id, memo.id)
+        assert await process.tables.memos.get(ada.user.id, memo.id) is None
+        world.clock.advance(timedelta(minutes=2))
+        assert await process.speaker.say(memo.id, 1)
+        assert world.kept() == []
+
+    @pytest.mark.parametrize("url", ["https://talk.example.org/a.mp3", "/audio/simulated-4.mp3", "/audio/../x"])
+    async def test_memo_whose_audio_is_not_ours_is_deleted(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp, url: str
+    ) -> None:
+        """Audio of the predecessor's, and of the simulation, is no file of ours: the memo goes, and nothing else."""
+        memo = (await begin(process, ada)).model_copy(update={"id": IDS.mint(world.clock()), "audio_url": url})
+        memo = memo.model_copy(update={"is_long": False})
+        await process.tables.memos.add(memo)
+        before = world.kept()
+        await process.memos.delete(ada.user.id, memo.id)
+        assert await process.tables.memos.get(ada.user.id, memo.id) is None
+        assert world.kept() == before
+
     async def test_memo_deleted_while_it_is_said_is_gone(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
@@ -271,6 +306,40 @@ class TestDeletion:
             assert (counts.calls, await used(process, ada)) == (1, (1, 1, 1))
             at += 1
         assert at > 25
+
+    async def test_failed_at_each_step_of_its_worker(self, world: LongMemoWorld) -> None:
+        """Whenever another decides that it failed, one end counts: without audio and place, or with one of each."""
+        process, at = world.process(), 0
+        ends = endings_of(process)
+        while True:
+            ada = await signed_up(process, f"failer{at}@example.org")
+            memo = await begin(process, ada)
+            steps = Steps(before=(at, partial(ends.decide, world.files, memo.id, MemoEnd.FAILED, code="BROKEN")))
+            await self.ended(world, memo, steps)
+            if len(steps.names) <= at:
+                break
+            status = (await process.tables.memos.load(ada.user.id, memo.id)).status
+            made = status is AudioStatus.READY
+            assert made or status is AudioStatus.FAILED
+            file = audio(memo.audio_url.removeprefix("/audio/"))
+            assert world.kept() == ([file] if made else [])
+            assert await used(process, ada) == ((1, 1, 1) if made else (0, 0, 0))
+            if made:
+                await world.files.delete([file])
+            at += 1
+        assert at > 25
+
+    async def test_memo_that_has_ended_is_not_ended_as_deleted(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """An end that was decided or written before is not the deletion's: the caller deletes the row."""
+        memo = await begin(process, ada)
+        await process.tables.long_memos.decide(memo.id, Outcome(end=MemoEnd.READY, at=world.clock(), seconds=1.0))
+        assert not await endings_of(process).delete(world.files, memo.id)
+        assert await endings_of(process).decide(world.files, memo.id, MemoEnd.FAILED) is not None
+        assert not await endings_of(process).delete(world.files, memo.id)
+        assert await endings_of(process).decide(world.files, memo.id, MemoEnd.FAILED) is None
+        assert (await process.tables.memos.load(ada.user.id, memo.id)).audio_seconds == 1.0
 
     async def test_owner_closed_at_each_step_of_the_worker(self, world: LongMemoWorld) -> None:
         """Whenever the account is closed and erased, no audio of it is left that was put afterwards."""
@@ -390,6 +459,23 @@ class TestStopped:
         assert (await process.tables.memos.load(ada.user.id, memo.id)).status is AudioStatus.FAILED
         assert await used(process, ada) == (0, 0, 0)
 
+    async def test_unfinished_memo_says_since_when_it_is_due(
+        self, world: LongMemoWorld, process: Services, ada: SignedUp
+    ) -> None:
+        """What is not yet due waits; from then on its age is told, whether it is queued, waits again, or is left."""
+        began, idle = world.clock(), timedelta(hours=1)
+        await begin(process, ada)
+
+        async def after(minutes: int, **how: Any) -> Worked:
+            world.clock.advance(began + timedelta(minutes=minutes) - world.clock())
+            return await process.speaker.send_stopped(world.queue, idle=idle, **how)
+
+        assert await after(59) == Worked(waiting=1)
+        assert await after(60) == Worked(done=1, due_since=began + idle)
+        assert await after(119) == Worked(waiting=1, due_since=began + idle)
+        assert await after(120, can_go_on=lambda: False) == Worked(is_done=False, due_since=began + idle)
+        assert len(world.queue.sent) == 2
+
     async def test_empty_list_costs_one_request(self, world: LongMemoWorld) -> None:
         steps = Steps()
         await world.process(steps).speaker.send_stopped(world.queue, idle=timedelta())
@@ -501,6 +587,32 @@ class TestKilled:
             assert [row async for row in process.tables.long_memos.every()] == []
             own = [name for name in world.kept() if name.startswith(f"audio/{owner_digest(ada.user.id)}")]
             assert own == [audio(memo.audio_url.removeprefix("/audio/")) for memo in memos]
+        assert at > 8
+
+    async def test_request_that_fails_at_each_step_leaves_nothing(self, world: LongMemoWorld) -> None:
+        """Its caller gets an error, so there is no memo, no place, nothing to say and no audio. Or it is made."""
+        process, at = world.process(), 0
+
+        async def fail() -> None:
+            raise StoreUnavailable("once")
+
+        while True:
+            ada = await signed_up(process, f"refused{at}@example.org")
+            steps = Steps(before=(at, fail))
+            made = True
+            try:
+                await world.process(steps).memos.make(ada.api_key.key, DRAFT)
+            except StoreUnavailable:
+                made = False
+            assert len((await process.tables.memos.page(ada.user.id, Window())).rows) == made
+            assert await used(process, ada) == (made, made, made)
+            rows = [row async for row in process.tables.long_memos.every() if row.user_id == ada.user.id]
+            assert len(rows) == made, steps.names
+            own = [name for name in world.kept() if owner_digest(ada.user.id) in name]
+            assert len(own) == made, steps.names
+            if len(steps.names) <= at:
+                break
+            at += 1
         assert at > 8
 
     @pytest.mark.parametrize("after", [False, True])

@@ -580,6 +580,13 @@ class TestMemos:
         assert await Memos(store).get("u", memo.id) is None
         assert (await Memos(store).page("u", Window())).rows == []
 
+    @pytest.mark.parametrize("url", ["https://talk.example.org/a.mp3", "http://localhost:3000/audio/a.mp3?x=1"])
+    def test_audio_url_that_moved_in_absolute_stays(self, url: str) -> None:
+        """PUBLIC_URL goes before a path of ours, and before nothing else: two addresses in one lead nowhere."""
+        memo = a_memo("ada")
+        assert memo.audio_at("https://api.example.org") == "https://api.example.org/audio/simulated-4.mp3"
+        assert memo.model_copy(update={"audio_url": url}).audio_at("https://api.example.org") == url
+
 
 class TestUsageLogs:
     async def test_a_log_is_found_by_its_id_by_its_owner_alone(self, store: Store) -> None:

@@ -262,13 +262,13 @@ class Dynamo:
     async def _send(self, operation: str, deadline: float, params: Item) -> Item:
         left_s = deadline - self._monotonic()
         if left_s <= 0:
-            raise CallTimedOut(f"no time was left for {operation}", sent=False)
+            raise CallTimedOut(f"no time was left for {operation}")
         table = {} if "RequestItems" in params else {"TableName": self._table}  # a batch names its tables itself
         began = self._monotonic()
         try:
             return await self._calls.run(lambda client: self._call(client, operation, table | params), left_s=left_s)
         except WorkTimedOut as exc:
-            raise CallTimedOut(f"{operation}: {exc}", sent=exc.begun) from exc
+            raise CallTimedOut(f"{operation}: {exc}") from exc
         except Exception as exc:
             error = failure(exc)
             if error is None:

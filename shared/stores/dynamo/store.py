@@ -10,7 +10,6 @@ from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from math import ceil, inf
 from typing import Any, Final
 
@@ -140,8 +139,8 @@ class DynamoStore(CheckedStore):
         await self._dynamo.put(new_item(table, key, text, _token()), deadline=deadline)
 
     async def _update(self, table: Table, key: Key, change: TextChange, deadline: float) -> Texts:
-        wait_s, late = deadline - self._dynamo.deadline(0), partial(CallTimedOut, sent=False)
-        async with self._locks.acquire((table.name, key), wait_s=wait_s, late=late):
+        wait_s = deadline - self._dynamo.deadline(0)
+        async with self._locks.acquire((table.name, key), wait_s=wait_s, late=CallTimedOut):
             turn = 0
             while True:
                 try:
@@ -350,6 +349,6 @@ def _token() -> str:
 
 def _outrun(failed: ConditionFailed) -> DynamoError:
     """Return the error for when no time is left."""
-    error = CallTimedOut("other writers changed the row before each attempt", sent=False)
+    error = CallTimedOut("other writers changed the row before each attempt")
     error.__cause__ = failed
     return error

@@ -36,7 +36,6 @@ def shared_rows(path: Path) -> RowSession:
         try:
             with _locked(path) as lock:
                 if version is None or version != _version(path, lock):
-                    version = None  # if reading fails, the next session must read again
                     kept = _read(path)
                     version = _version(path, lock)
                 yield kept

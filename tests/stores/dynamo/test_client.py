@@ -19,9 +19,11 @@ from botocore.parsers import ResponseParserError
 
 from shared.core.checked_clock import CheckedClock
 from shared.core.concurrency import gather_settled
+from shared.observability import request_stats
 from shared.stores.dynamo.client import Dynamo, open_client
 from shared.stores.dynamo.failures import (
     ANSWERED,
+    BODY,
     RAISED,
     AnswerCut,
     CallOutcome,
@@ -30,6 +32,7 @@ from shared.stores.dynamo.failures import (
     NotDynamo,
     failure,
 )
+from shared.stores.dynamo.failures import BUSY as BUSY_MEANING
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Key, StoreError, StoreNotReady, StoreUnavailable
 from tests.fakes.dynamo_world import FACTS, FakeTime, answered, client_of, closed, unanswered, unreached
@@ -296,6 +299,53 @@ async def test_waits_double_up_to_a_bound_with_jitter() -> None:
     await half.get(KEY, deadline=half.deadline(60))
     assert time.slept[7:] == [0.025]
     await gather_settled(dynamo.aclose(), half.aclose())
+
+
+async def test_waits_double_until_a_batch_is_carried_out() -> None:
+    """A batch that is carried out in part is sent again without what was done, after the same waits."""
+    keys = [KEY | {"sk": {"S": str(number)}} for number in range(4)]
+    sent: list[int] = []
+
+    class Partly:
+        def batch_write_item(self, *, RequestItems: Any) -> Any:  # noqa: N803 boto3's name
+            (requests,) = RequestItems.values()
+            sent.append(len(requests))
+            return {"UnprocessedItems": {"agent-talk": requests[1:]} if requests[1:] else {}}
+
+        def close(self) -> None:
+            return None
+
+    dynamo = dynamo_on(Partly(), time := FakeTime())
+    await dynamo.delete_all(keys, deadline=dynamo.deadline(60))
+    assert (sent, time.slept) == ([4, 3, 2, 1], [0.05, 0.1, 0.2])
+    await dynamo.aclose()
+
+
+async def test_each_sending_is_counted_with_its_time() -> None:
+    """The request's statistics have one number for each sending, failed ones included: their milliseconds."""
+    time, errors = FakeTime(), iter([unanswered(), None, answered("ValidationException")()])
+
+    def respond() -> Any:
+        time.now_s += 0.25
+        error = next(errors)
+        if error is not None:
+            raise error
+        return {}
+
+    dynamo = dynamo_on(Client(respond), time)
+    with request_stats.collected() as spent:
+        await dynamo.get(KEY, deadline=dynamo.deadline(60))
+        with pytest.raises(DynamoError):
+            await dynamo.get(KEY, deadline=dynamo.deadline(60))
+    assert spent.store_ms == [250.0, 250.0, 250.0]
+    await dynamo.aclose()
+
+
+def test_error_has_a_bounded_part_of_the_message() -> None:
+    """A proxy's page of HTML does not fill the log."""
+    error = DynamoError("Code", "x" * 10_000, BUSY_MEANING)
+    assert (str(error), error.code) == (f"Code: {'x' * BODY}", "Code")
+    assert BODY <= 500
 
 
 @pytest.mark.parametrize("error", [unanswered(), closed(), answered("InternalServerError", 500)()])

@@ -9,7 +9,7 @@ import pytest
 from shared.stores.micro.store import MicroStore
 from shared.stores.port import AlreadyExists, Document, Key, StoreUnavailable, Table
 from tests.fakes.micro_store_world import CHANGING, FACTS, REGISTERS, TABLES, Container, micro_store_world
-from tests.fakes.standin_network import EVERY_FAULT, LATE, Fault, none, nth
+from tests.fakes.standin_network import EVERY_FAULT, LATE, LOST, Fault, none, nth
 from tests.fakes.standin_steps import Gate
 
 pytestmark = pytest.mark.anyio
@@ -156,6 +156,24 @@ async def test_verb_survives_a_fault_at_any_request(name: str, fault: Fault) -> 
     requests, expected = await requests_of(verb)
     for number in range(1, requests + 1):
         await survives(verb, fault, number, expected)
+
+
+@pytest.mark.parametrize("name", VERBS)
+async def test_verb_succeeds_when_one_answer_is_lost(name: str) -> None:
+    """What was carried out is found, or done again without harm: one lost answer is no outage.
+
+    Except the first of a first `put`, which would say that there is nothing to replace.
+    """
+    verb = VERBS[name]
+    requests, expected = await requests_of(verb)
+    for number in range(2 if name == "put first" else 1, requests + 1):
+        async with micro_store_world() as world:
+            container = await world.container()
+            await prepared(container, verb)
+            container.network.faults = nth(number, LOST)
+            assert await verb.call(container.store) == expected, number
+            reader = (await world.container()).store
+            assert await reader.get(verb.table, ROW) == verb.done
 
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
