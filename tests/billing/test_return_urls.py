@@ -48,6 +48,8 @@ def test_return_url_of_an_origin_is_taken_as_it_is(url: str) -> None:
         f"https://evil.org\\@{APP[8:]}",
         f"{APP}\\x",
         f"{APP}/a b",
+        f"{APP}?a b",
+        f"{APP}#a\\b",
         f"{APP}/a\n",
         f"{APP}/ä",
         "javascript:alert(1)",
