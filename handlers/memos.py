@@ -150,7 +150,7 @@ async def list_memos(
 ) -> MemoPage:
     """The owner's memos, newest first. With `voice` a page may be short while `hasMore` is true."""
     voice_id = None if voice is None else voice_named(voice).id
-    scope = ("memos", caller.user_id, voice_id, since or None, until or None)
+    scope = ("memos", caller.user_id, voice_id, since, until)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
     page = await services.tables.memos.page(caller.user_id, bounds, voice=voice_id)
     return MemoPage(
