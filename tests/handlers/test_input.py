@@ -1,5 +1,6 @@
 """What clients send in other forms than ours: empty parameters, dates, numbers, addresses and passwords."""
 
+import json
 import unicodedata
 from typing import Any
 
@@ -186,3 +187,12 @@ def test_memo_of_an_unknown_voice_is_listed(world: World, ada: Account) -> None:
         ("nova", "https://cdn.example/a.mp3"),
         ("rachel", PUBLIC_URL + row.audio_url),
     ]
+
+
+@pytest.mark.parametrize("field", ["text", "title"])
+def test_lone_surrogate_is_400_and_names_its_field(world: World, ada: Account, field: str) -> None:
+    """Half of a surrogate pair is no text: it can neither be said nor stored."""
+    fields = {"text": "Hello", "voice": "adam"} | {field: "\ud800"}
+    answer = world.post("/api/v1/memo", token=ada.key, body=json.dumps(fields))
+    assert answer.refusal == (400, "VALIDATION_ERROR", f"{field} is not valid Unicode text")
+    assert answer.error["details"] == {"field": field}
