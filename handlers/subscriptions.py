@@ -137,7 +137,7 @@ async def get_subscription(user: SessionUser, services: RequestServices) -> Subs
 async def compare_tiers(user: SessionUser, tier: TierName, services: RequestServices) -> ComparisonAnswer:
     """Compare the caller's plan with another."""
     current, target = PLANS[user.tier], plan_named(tier)
-    row = await services.tables.subscriptions.of(user.id) if services.billing.is_on else None
+    row = await services.tables.subscriptions.of(user.id)
     return ComparisonAnswer(
         success=True,
         comparison=Comparison(

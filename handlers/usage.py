@@ -114,7 +114,7 @@ async def list_usage(
 ) -> LogPage:
     """List usage logs, newest first. With an `action` a page may be short while `hasMore` is true."""
     kind = None if action is None else Action(option("action", action, [known.value for known in Action]))
-    scope = ("usage", caller.user_id, kind, since or None, until or None)
+    scope = ("usage", caller.user_id, kind, since, until)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
     page = await services.tables.usage_logs.page(caller.user_id, bounds, action=kind)
     return LogPage(

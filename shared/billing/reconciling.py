@@ -100,6 +100,6 @@ def _agree(row: Subscription, user: User | None, standing: Standing) -> bool:
     if user is None or user.is_closing:
         return not standing.live
     if not standing.decides:
-        return not standing.unknown
+        return False  # a price or status that is unknown may give a plan: an operator has to look
     says = standing.on(row, row.updated_at)
     return says == row and len(standing.live) < 2 and (row.stripe_subscription_id is None or user.tier == row.tier)

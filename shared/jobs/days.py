@@ -174,6 +174,6 @@ def _due_since(day: date, figures: DayFigures, now: datetime) -> datetime:
     stage = Stage.of(day, figures.as_of)
     if stage is Stage.FINAL:
         return LAST
-    if stage is Stage.UNDER_WAY and day == now.date():
+    if day == now.date():
         return figures.as_of + TODAY_EVERY
     return Stage(stage + 1).begins(day)

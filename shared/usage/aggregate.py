@@ -81,7 +81,7 @@ class UsageAggregator:
         self._rollups = rollups
 
     async def catch_up(
-        self, calendar: Calendar, known: SummedTimeline | None, *, by_hour: bool
+        self, calendar: Calendar, known: SummedTimeline | None = None
     ) -> tuple[dict[date, MonthRollup], SummedTimeline]:
         """Sum all finished days and months that are not summed yet.
 
@@ -95,7 +95,7 @@ class UsageAggregator:
             month = calendar.born if newest is None else min(month_after(newest[0]), calendar.open_month)
             before = GroupedCounts() if newest is None else newest[1].up_to_its_end()
             rollups = await self._rollups.days(user_id, month)
-            known = read_rollups(rollups, calendar, summed_before=month, by_hour=by_hour)
+            known = read_rollups(rollups, calendar, summed_before=month, by_hour=True)
         months = _MonthWriter(self._rollups, user_id, month, before)
         since = known.until
         timeline = await months.write(dict(known.timeline), since.date())

@@ -85,7 +85,7 @@ class Exports:
                 return
             # A page of the store ends at PAGE_BYTES: memos that are read beyond it are read again.
             size = sum(memo.character_count + 500 for memo in page.rows) // len(page.rows)
-            limit = max(1, min(LARGEST_PAGE, PAGE_BYTES // size))
+            limit = min(LARGEST_PAGE, PAGE_BYTES // size)
             window = Window(limit=limit, since=window.since, after=page.after)
 
 

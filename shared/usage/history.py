@@ -124,7 +124,7 @@ class History:
         calendar = Calendar(user_id=user_id, now=self._clock())
         last = min(last, calendar.now.date() + DAY)
         read = await self._read(calendar, first, last, errors=errors)
-        return {day: counts for day, counts in sorted(_days(read, calendar).items()) if first <= day <= last}
+        return {day: counts for day, counts in sorted(_days(read).items()) if first <= day <= last}
 
     async def hours(self, user_id: str, first: datetime, end: datetime, *, errors: bool = False) -> Timeline:
         """Return the counts of the hours from one moment to another, exclusive, in order."""
@@ -136,7 +136,7 @@ class History:
         calendar = Calendar(user_id=user_id, now=self._clock())
         first = (calendar.open_month - DAY).replace(day=1)
         read = await self._read(calendar, first, calendar.now.date(), errors=errors)
-        recent = _days(read, calendar)
+        recent = _days(read)
         before = [month.before for month in read.months.values()]
         days = (counts.only(GroupBy.VOICE, GroupBy.ACTION) for counts in recent.values())
         return AllTime(total=GroupedCounts.sum([*before, *days]), recent=recent)
@@ -160,7 +160,7 @@ class History:
     async def _catch_up(self, span: _Span, months: Months, summed: SummedTimeline) -> tuple[Months, SummedTimeline]:
         """Sum all that has ended, and return the documents of the span. `months` and `summed` are those there were."""
         known = None if span.missing(months) else summed
-        made, caught_up = await self._aggregator.catch_up(span.calendar, known, by_hour=span.by_hour)
+        made, caught_up = await self._aggregator.catch_up(span.calendar, known)
         months = months | {month: rollup for month, rollup in made.items() if month in span.months}
         if span.missing(months):  # another container has summed them meanwhile
             months, summed = await self._documents(span)
@@ -214,13 +214,13 @@ def _kinds(*, errors: bool) -> list[LogKind]:
     return list(LogKind) if errors else [LogKind.MEMOS]
 
 
-def _days(read: _Read, calendar: Calendar) -> DailyCounts:
+def _days(read: _Read) -> DailyCounts:
+    """Return the counts by day. They were not read by the hour, so the timeline is of the open month alone."""
     days = {
         first_day.replace(day=number): counts
         for first_day, month in read.months.items()
         for number, counts in month.days.items()
     }
     for at, counts in read.timeline.items():
-        if at.date() >= calendar.open_month:
-            days.setdefault(at.date(), GroupedCounts()).add(counts)
+        days.setdefault(at.date(), GroupedCounts()).add(counts)
     return days

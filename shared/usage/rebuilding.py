@@ -47,7 +47,7 @@ class UsageRebuild:
         calendar = Calendar(user_id=user_id, now=self._clock())
         first, last = max(first, calendar.born), min(last, calendar.open)
         unfinished = await self._check_unfinished(calendar) if last == calendar.open else []
-        await self._aggregator.catch_up(calendar, None, by_hour=False)
+        await self._aggregator.catch_up(calendar)
         before = await self._before(user_id, first)
         for month in months(first, calendar.open):
             end = min(month_after(month), calendar.open) - DAY

@@ -52,8 +52,6 @@ class LogCounter:
         `until` must begin one. The next page is read while the caller handles a step, so close a generator that is left
         early.
         """
-        if since >= until:
-            return
         lists = [_LogList(self._logs, user_id, kind, since, until, limit=self._logs_read) for kind in LogKind]
         counted: Timeline = {}
         reading = asyncio.ensure_future(_read_on(lists))
@@ -136,6 +134,5 @@ def by_day(hours: Timeline) -> dict[date, dict[int, GroupedCounts]]:
     """Return counts by day, and then by the hour of the day."""
     days: dict[date, dict[int, GroupedCounts]] = {}
     for hour, counts in hours.items():
-        if counts:
-            days.setdefault(hour.date(), {})[hour.hour] = counts
+        days.setdefault(hour.date(), {})[hour.hour] = counts
     return days

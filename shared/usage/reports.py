@@ -11,7 +11,7 @@ from itertools import groupby
 
 from shared.core.clock import DAY, HOUR, Clock, floor, midnight
 from shared.speech.voices import VOICES
-from shared.usage.counts import ERRORS, Counts, GroupBy, GroupedCounts
+from shared.usage.counts import Counts, GroupBy, GroupedCounts
 from shared.usage.history import History
 from shared.usage.rollups import month_name
 
@@ -138,7 +138,7 @@ class UsageReports:
     async def errors(self, user_id: str, first: date, last: date) -> Errors:
         daily_counts = await self._history.days(user_id, first, last, errors=True)
         whole = GroupedCounts.sum(daily_counts.values())
-        errors = {name: counts.errors for name, counts in whole.by(GroupBy.ACTION).items() if name in ERRORS}
+        errors = {name: counts.errors for name, counts in whole.by(GroupBy.ACTION).items()}
         requests = whole.total.calls + whole.total.errors
         return Errors(
             requests=requests,

@@ -136,6 +136,24 @@ class TestLogIn:
             told.append((caught.value.message, caught.value.details, caught.value.headers))
         assert told[0] == told[1]
 
+    async def test_claim_on_another_address_leads_to_no_account(self, services: Services) -> None:
+        """A claim that a crash left behind, on an address that the account has no more: its password does not fit."""
+        made = await signed_up(services)
+        await services.tables.users.claim_email(made.user.model_copy(update={"email": "old@example.org"}))
+        with pytest.raises(WrongPassword):
+            await services.accounts.log_in("old@example.org", PASSWORD, address=ADDRESS)
+
+    async def test_right_password_that_closes_costs_no_attempt(self, services: Services, store: MemoryStore) -> None:
+        """As one that logs in: it takes no attempt of the account's, and the address keeps one for the next."""
+        made = await signed_up(services)
+        with pytest.raises(WrongPassword):
+            await services.accounts.close(made.user, password="wrong", address=ADDRESS)
+        before = await store.counters("login.")
+        await services.accounts.close(made.user, password=PASSWORD, address=ADDRESS)
+        after = await store.counters("login.")
+        assert sorted(before.values()) == [1, 1]
+        assert sorted(after.values()) == [1, 2]
+
     async def test_both_cost_the_store_the_same_calls(self, store: MemoryStore) -> None:
         await signed_up(services_on(store))
         calls = []
@@ -288,6 +306,15 @@ class TestPasswords:
             await _change(services, made)
         with pytest.raises(TooManyAttempts):
             await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
+
+    async def test_change_password_changes_no_account_that_is_closing(self, services: Services) -> None:
+        """A closed account's session has ended, though its request began before: nothing is written."""
+        made = await signed_up(services)
+        user, claims = await services.accounts.authenticate(made.session.token)
+        closed = await services.tables.users.change(user.id, lambda row: row.closed(NOON))
+        with pytest.raises(SessionExpired):
+            await services.accounts.change_password(user, claims, current=PASSWORD, new=NEW_PASSWORD, address=ADDRESS)
+        assert await services.tables.users.load(user.id) == closed
 
     async def test_change_password_is_recorded(self, services: Services) -> None:
         """The owner's usage log contains password_changed."""

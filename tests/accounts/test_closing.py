@@ -27,14 +27,14 @@ from shared.core.errors import (
     SessionExpired,
 )
 from shared.core.settings import AttemptLimits, Settings
-from shared.jobs.worked import always, silent
+from shared.jobs.worked import Worked, always, silent
 from shared.memos.requests import Draft
 from shared.plans import Tier
 from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Key, Store, StoreError, StoreUnavailable, Table
-from shared.tables import MEMOS, TABLES, USAGE_DAYS, USAGE_MONTHS
+from shared.tables import API_KEYS, MEMOS, TABLES, USAGE_DAYS, USAGE_MONTHS
 from shared.tables.closing import ClosingAccount
 from shared.tables.long_memos import LongMemo
 from shared.tables.owned import BY_KEY, BY_OWNER, COUNTERS, KEPT_A_DAY, NOT_OWNED, OF_THE_SERVICE, ONE_BY_ONE
@@ -416,10 +416,48 @@ async def test_account_that_was_never_closed_leaves_the_list(tmp_path: Path) -> 
     dying = FailingStore(store, at=calls_until_listed + 1, for_good=True)
     with pytest.raises(StoreUnavailable):
         await close(built(dying, tmp_path, clock=clock), ada)
-    assert (await services.closing.work(always, silent)).failed == 1
-    clock.advance(timedelta(hours=2))
-    await services.closing.work(always, silent)
+    left = Worked(failed=1, due_since=NOON)
+    assert await services.closing.work(always, silent) == left
+    clock.advance(timedelta(hours=1, milliseconds=-1))
+    assert await services.closing.work(always, silent) == left
+    clock.advance(timedelta(milliseconds=1))
+    assert await services.closing.work(always, silent) == Worked(done=1)
     assert await rows(services) == before
+
+
+async def test_closing_leaves_the_long_memos_of_others(tmp_path: Path) -> None:
+    """They stay on the list of those that are being said."""
+    services = built(MemoryStore(), tmp_path)
+    ada, bob = await busy_owner(services), await busy_owner(services, "bob@example.org")
+    await close(services, ada)
+    assert [row.user_id async for row in services.tables.long_memos.every()] == [bob.user.id]
+
+
+async def test_closing_finds_a_key_by_its_uses(tmp_path: Path) -> None:
+    """A key that the ring has dropped: the counter of its uses names it, and its document is erased."""
+    services = built(MemoryStore(), tmp_path)
+    ada, key_id = await signed_up(services), "d" * 32
+    await services.store.add(API_KEYS, Key(key_id), {"user_id": ada.user.id})
+    await services.store.increment(f"{ada.user.id}:uses:{key_id}")
+    await close(services, ada)
+    assert await services.store.get(API_KEYS, Key(key_id)) is None
+
+
+async def test_closing_goes_on_after_an_outage_and_a_short_run(tmp_path: Path) -> None:
+    """What fails, or has no time, is left on the list, due since the account was closed."""
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    services = built(store, tmp_path, clock=clock)
+    ada = await busy_owner(services)
+    await services.tables.closing.put(ClosingAccount(user_id=ada.user.id, since=NOON))
+    await services.tables.users.change(ada.user.id, lambda row: row.closed(NOON))
+    down = built(FailingStore(store, at=1), tmp_path, clock=clock)
+    assert await down.closing.work(always, silent) == Worked(failed=1, due_since=NOON)
+    turns = [False, True]
+    assert await services.closing.work(turns.pop, silent) == Worked(is_done=False, due_since=NOON)
+    assert await services.closing.work(lambda: False, silent) == Worked(is_done=False)
+    assert await services.closing.work(always, silent) == Worked(done=1)
+    assert await services.closing.work(always, silent) == Worked(waiting=1)
 
 
 async def calls_until(folder: Path, verb: str) -> int:

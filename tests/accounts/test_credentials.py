@@ -78,11 +78,15 @@ def test_a_digest_is_sha_256_in_hexadecimal() -> None:
 
 
 class _CountingHasher(PasswordHasher):
-    verified = 0
+    """Counts hashes that are verified, and those of them that have the form of one: these cost the work."""
 
-    def verify(self, *args: Any, **kwargs: Any) -> Any:
+    verified = 0
+    compared = 0
+
+    def verify(self, hash: Any, password: Any) -> Any:  # noqa: A002 its name in argon2
         self.verified += 1
-        return super().verify(*args, **kwargs)
+        self.compared += str(hash).startswith("$argon2id$")
+        return super().verify(hash, password)
 
 
 @pytest.mark.anyio
@@ -118,6 +122,12 @@ class TestPasswords:
     async def test_a_broken_hash_fits_nothing(self, broken: str) -> None:
         assert not await cheap_passwords().verify(broken, "password")
 
+    async def test_broken_hash_costs_as_much_as_an_unknown_account(self) -> None:
+        """The answer's time does not tell an account whose hash is broken: a hash of the dummy is compared then."""
+        hasher = _CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
+        assert not await Passwords(hasher).verify("not a hash", "password")
+        assert hasher.compared == 1
+
 
 class TestSessions:
     def test_a_session_says_whose_it_is_and_lives_7_days(self, sessions: Sessions, user: User) -> None:
@@ -125,6 +135,36 @@ class TestSessions:
         claims = sessions.read(session.token)
         assert (claims.user_id, claims.version) == (user.id, user.session_version)
         assert claims.expires_at == session.expires_at == NOON + SESSION_LIFE
+
+    @pytest.mark.parametrize("year", [1999, 2999])
+    def test_sessions_live_by_the_services_clock(self, year: int) -> None:
+        """The library compares no time with the machine's: HYPR Micro's may be another."""
+        sessions = Sessions(SECRET, FakeClock(NOON.replace(year=year)))
+        user = a_user()
+        assert sessions.read(sessions.begin(user).token).user_id == user.id
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"ver": True},
+            {"ver": "1"},
+            {"ver": 1.0},
+            {"sub": 1},
+            {"sid": 1},
+            {"exp": "soon"},
+            {"exp": 1e30},
+            {"exp": None},
+        ],
+    )
+    def test_claims_of_another_type_are_no_session(
+        self, sessions: Sessions, user: User, claims: dict[str, object]
+    ) -> None:
+        """Though they are signed by the right key: a key that leaks into another service signs no session."""
+        good = {"sub": user.id, "sid": "s", "ver": 1, "exp": int((NOON + SESSION_LIFE).timestamp())}
+        key = derived_key(SECRET, Use.SESSIONS)
+        assert sessions.read(jwt.encode(good, key, algorithm="HS256")).version == 1
+        with pytest.raises(InvalidCredential):
+            sessions.read(jwt.encode(good | claims, key, algorithm="HS256"))
 
     def test_two_sessions_have_ids_of_their_own(self, sessions: Sessions, user: User) -> None:
         ids = {sessions.read(sessions.begin(user).token).session_id for _ in range(2)}

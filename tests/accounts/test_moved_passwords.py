@@ -4,8 +4,9 @@ import asyncio
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import bcrypt
@@ -14,7 +15,7 @@ from argon2 import PasswordHasher
 
 from shared.accounts.passwords import Passwords
 from shared.accounts.recovery import Purpose
-from shared.core.errors import WrongPassword
+from shared.core.errors import ServiceUnavailable, WrongPassword
 from shared.core.settings import AttemptLimits, Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
@@ -24,6 +25,7 @@ from tests.support import ADDRESS, EMAIL, SECRET, FakeClock, a_user, cheap_passw
 
 pytestmark = pytest.mark.anyio
 
+MOVED: Final = "colossus-1944"
 LONG: Final = "p" * 80
 """A password of which Node's bcrypt ignored the last eight characters."""
 
@@ -183,3 +185,34 @@ def test_bcrypt_is_imported_when_a_hash_is_met() -> None:
     assert "bcrypt" not in imported_by(start)
     assert "bcrypt" not in imported_by(f"{start}asyncio.run(Passwords().verify(None, 'x'))")
     assert "bcrypt" in imported_by(f"{start}asyncio.run(Passwords().verify({bcrypt_hash('x')!r}, 'x'))")
+
+
+class Meanwhile(Passwords):
+    """Something comes before the hash of a login's password."""
+
+    def __init__(self) -> None:
+        super().__init__(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        self.first: Callable[[], Awaitable[object]] | None = None
+
+    async def hash(self, password: str) -> str:
+        if password == MOVED and self.first is not None:
+            await self.first()
+        return await super().hash(password)
+
+
+async def full() -> None:
+    raise ServiceUnavailable(retry_after_s=3)
+
+
+@pytest.mark.parametrize("erased", [False, True])
+async def test_login_stands_if_its_hash_cannot_be_replaced(store: MemoryStore, *, erased: bool) -> None:
+    """The queue of hashes is full, or the account is erased meanwhile: the session has begun."""
+    passwords = Meanwhile()
+    services = Services.on(
+        store, Settings(session_secret=SECRET, failed_login_ms=0), passwords=passwords, clock=FakeClock()
+    )
+    user = await moved_in(services, bcrypt_hash(MOVED))
+    passwords.first = partial(services.tables.users.delete, user) if erased else full
+    assert (await services.accounts.log_in(EMAIL, MOVED, address=ADDRESS))[0].id == user.id
+    kept = await services.tables.users.get(user.id)
+    assert (kept and kept.password_hash) == (None if erased else user.password_hash)

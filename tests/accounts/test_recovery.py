@@ -1,14 +1,35 @@
-"""When forgot-password answers: at the same moment for known and unknown addresses, in virtual time."""
+"""When forgot-password answers, in virtual time; and what comes between a link's check and its change."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
+import pytest
+
+from shared.accounts.recovery import LIVES, Purpose, RecoveryTokens
+from shared.core.errors import ValidationFailed
 from shared.core.settings import AttemptLimits, Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
+from shared.stores.port import Change, Key, Table, Updated
+from shared.tables.schema import USERS
+from shared.tables.users import User
 from tests.fakes.mails import CaughtMails
-from tests.support import PASSWORD, SECRET, FakeClock, cheap_passwords
+from tests.support import (
+    NOON,
+    PASSWORD,
+    SECRET,
+    FakeClock,
+    Intercepted,
+    a_user,
+    cheap_passwords,
+    services_on,
+    signed_up,
+)
+
+HOUR: Final = timedelta(hours=1)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -87,3 +108,94 @@ def test_forgot_waits_for_no_stuck_mailer() -> None:
         unknown = runner.run(answered_after(services, "unknown1@example.org"))
     assert mails.mails == []
     assert abs(known - unknown) < 0.005
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_token_lives_until_its_end(purpose: Purpose) -> None:
+    """To the second, and no longer."""
+    clock, user = FakeClock(), a_user()
+    tokens = RecoveryTokens(SECRET, clock)
+    token = tokens.issue(purpose, user)
+    clock.advance(LIVES[purpose] - timedelta(seconds=1))
+    assert tokens.user_id(token) == user.id
+    clock.advance(timedelta(seconds=1))
+    assert tokens.user_id(token) is None
+
+
+class Meanwhile(Intercepted):
+    """Something else comes before the next change of a user."""
+
+    first: Callable[[], Awaitable[object]] | None = None
+
+    async def update(self, table: Table, key: Key, change: Change) -> Updated:
+        if table is USERS and self.first is not None:
+            first, self.first = self.first, None
+            await first()
+        return await super().update(table, key, change)
+
+
+def token_of(services: Services, purpose: Purpose, user: User) -> str:
+    return RecoveryTokens(services.settings.session_secret, services.clock).issue(purpose, user)
+
+
+async def use(services: Services, purpose: Purpose, token: str) -> None:
+    if purpose is Purpose.RESET:
+        await services.recovery.reset(token, "another horse")
+    else:
+        await services.recovery.verify(token)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("happens", ["used", "closed", "erased"])
+async def test_link_changes_nothing_that_has_changed_meanwhile(
+    store: MemoryStore, purpose: Purpose, happens: str
+) -> None:
+    """Another request used it, or closed or erased the account, after it was found good: it is refused as a bad one."""
+    racing = Meanwhile(store)
+    services, other = services_on(racing), services_on(store)
+    user = (await signed_up(other)).user
+    token = token_of(other, purpose, user)
+    users = other.tables.users
+    after: list[User | None] = []
+
+    async def first() -> None:
+        if happens == "used":
+            await use(other, purpose, token)
+        elif happens == "closed":
+            await users.change(user.id, lambda row: row.closed(NOON))
+        else:
+            await users.delete(user)
+        after.append(await users.get(user.id))
+
+    racing.first = first
+    with pytest.raises(ValidationFailed):
+        await use(services, purpose, token)
+    assert [await users.get(user.id)] == after
+
+
+@pytest.mark.anyio
+async def test_reset_revokes_what_an_earlier_one_distrusted(store: MemoryStore) -> None:
+    """A reset that broke off has proven the address; the next one ends the keys that it had not ended yet."""
+    services = services_on(store)
+    user = (await signed_up(services)).user
+    broke_off = {"email_verified": True, "keys_distrusted_until": NOON}
+    user = await services.tables.users.change(user.id, lambda row: row.model_copy(update=broke_off))
+    assert await services.recovery.reset(token_of(services, Purpose.RESET, user), "another horse") == 1
+    assert (await services.tables.users.load(user.id)).keys_distrusted_until is None
+
+
+@pytest.mark.anyio
+async def test_mark_of_a_later_reset_stays(store: MemoryStore) -> None:
+    """A login that ends the keys of one reset leaves the keys of a later one to be ended."""
+    racing = Meanwhile(store)
+    services, users = services_on(racing), services_on(store).tables.users
+    made = await signed_up(services)
+
+    def distrusted(later: timedelta) -> Callable[[User], User]:
+        return lambda row: row.model_copy(update={"keys_distrusted_until": NOON + later})
+
+    user = await users.change(made.user.id, distrusted(timedelta(0)))
+    racing.first = lambda: users.change(user.id, distrusted(HOUR))
+    assert await services.recovery.revoke_distrusted(user) == 1
+    assert (await users.load(user.id)).keys_distrusted_until == NOON + HOUR

@@ -11,6 +11,7 @@ from stripe import _error as stripe_errors
 
 from shared.billing.client import VERSION as PINNED
 from shared.billing.client import StripeApi, meaning
+from shared.billing.opening import StripeConnection, stripe_opener
 from shared.billing.stripe_errors import (
     StripeBroke,
     StripeBusy,
@@ -117,8 +118,23 @@ async def test_request_ends_with_its_time() -> None:
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(never))
     asking = StripeApi(BILLING, http, sleep=no_wait, time_left_s=lambda: 1.5)
-    with pytest.raises(StripeSilent, match="did not answer in time"):
-        await asking.create_portal("cus_1", return_url="https://app.example.org")
+    async with asyncio.timeout(1):  # what follows a call has the second and a half
+        with pytest.raises(StripeSilent, match="did not answer in time"):
+            await asking.create_portal("cus_1", return_url="https://app.example.org")
+
+
+@pytest.mark.parametrize(
+    ("handler", "level"),
+    [(answered(400, **MISSING), "INFO"), (answered(400), "ERROR"), (raises(httpx.ConnectError), "ERROR")],
+    ids=["missing", "refused", "unreached"],
+)
+async def test_failure_is_an_error_unless_an_object_is_missing(
+    handler: Callable[[httpx.Request], httpx.Response], level: str
+) -> None:
+    """An alarm counts errors, and a customer that was deleted at Stripe is none."""
+    with kept_logs() as logs, pytest.raises(StripeFailed):
+        await api(handler).create_portal("cus_1", return_url="https://app.example.org")
+    assert [line["level"] for line in logs.lines] == [level]
 
 
 async def test_repeats_keep_their_idempotency_key() -> None:
@@ -190,3 +206,33 @@ async def test_requests_are_timed() -> None:
 def test_sdk_sends_no_telemetry() -> None:
     """It would write an id into a file below the home, where Lambda's is not writable."""
     assert stripe.enable_telemetry is False
+
+
+def test_failure_keeps_a_bounded_text() -> None:
+    """Three hundred characters of what Stripe says, which may repeat what it was sent."""
+    said = "x" * 299 + "yz"
+    assert str(StripeRefused("refused it", stripe_status=400, said=said)) == f"Stripe refused it (400 {said[:-1]})"
+
+
+async def test_connection_opens_stripe_once_and_closes_it() -> None:
+    """When it is first asked; what was never opened is not closed."""
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answered(400)))
+    opened: list[StripeApi] = []
+
+    def open_stripe() -> StripeApi:
+        opened.append(StripeApi(BILLING, http))
+        return opened[-1]
+
+    connection = StripeConnection(open_stripe)
+    await connection.close()
+    assert opened == []
+    assert connection.api is connection.api is opened[0]
+    await connection.close()
+    assert (len(opened), http.is_closed) == (1, True)
+
+
+async def test_opener_opens_the_stripe_of_its_settings() -> None:
+    """With a client of its own."""
+    opened = stripe_opener(BILLING)()
+    assert isinstance(opened, StripeApi)
+    await opened.aclose()

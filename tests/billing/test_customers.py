@@ -1,16 +1,21 @@
 """One customer for each owner, under any concurrency and any crash."""
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
 from shared.billing.billing import Billing, CheckoutStarted
+from shared.billing.customers import Customers
+from shared.billing.opening import StripeConnection
 from shared.billing.stripe_errors import StripeBroke, StripeFailed
 from shared.stores.port import StoreUnavailable
 from tests.fakes.billing_world import BillingWorld
 from tests.fakes.stripe_network import StripeFault, StripeTransport
-from tests.support import FailingStore, outcomes, racing_store, seeded_pause
+from tests.support import IDS, FailingStore, outcomes, racing_store, seeded_pause
+
+if TYPE_CHECKING:
+    from shared.billing.client import StripeApi
 
 pytestmark = pytest.mark.anyio
 
@@ -129,3 +134,45 @@ async def test_checkout_fails_if_the_store_does() -> None:
     with pytest.raises(StoreUnavailable):
         await world.billing(FailingStore(world.store, at=2, for_good=True)).check_out(world.user)
     assert world.stripe.objects.sessions == {}
+
+
+class StaleStripe:
+    """Lists a customer that was deleted a moment ago, and fails to make one as it is told."""
+
+    def __init__(self, *, fails: list[StripeBroke]) -> None:
+        self.keys: list[str] = []
+        self._fails = fails
+
+    async def customers(self, _user_id: str, _email: str) -> list[str]:
+        return ["cus_deleted"]
+
+    async def create_customer(self, _user_id: str, _email: str, *, key: str) -> str:
+        self.keys.append(key)
+        if self._fails:
+            raise self._fails.pop(0)
+        return "cus_new"
+
+
+def customers_at(stripe: StaleStripe, world: BillingWorld) -> Customers:
+    connection = StripeConnection(lambda: cast("StripeApi", stripe))
+    return Customers(subscriptions=world.tables.subscriptions, stripe=connection, clock=world.clock, ids=IDS)
+
+
+async def test_deleted_customer_is_never_its_own_replacement() -> None:
+    """Also while Stripe's list still has it; it is what an owner without any gets."""
+    world = BillingWorld()
+    await world.begin()
+    customers = customers_at(StaleStripe(fails=[]), world)
+    assert await customers.ensure(world.user) == "cus_deleted"
+    assert await customers.replace(world.user, "cus_deleted") == "cus_new"
+    assert await customers.ensure(world.user) == "cus_new"
+
+
+@pytest.mark.parametrize(("was_replayed", "keys"), [(False, 1), (True, 2)])
+async def test_new_key_is_tried_after_a_repeated_failure_alone(*, was_replayed: bool, keys: int) -> None:
+    """A request that failed just now may have made a customer: under another key it could make a second one."""
+    world = BillingWorld()
+    await world.begin()
+    stripe = StaleStripe(fails=[StripeBroke("failed", was_replayed=was_replayed)])
+    _, raised = await outcomes([customers_at(stripe, world).replace(world.user, "cus_deleted")])
+    assert (len(stripe.keys), len(raised)) == (keys, 0 if was_replayed else 1)

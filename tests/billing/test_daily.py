@@ -12,16 +12,23 @@ from shared.tables import HousekeepingRows
 from shared.tables.schema import STRIPE_IDS
 from shared.tables.subscriptions import CUSTOMERS
 from tests.fakes.billing_world import BillingWorld
+from tests.fakes.stripe_network import StripeFault, StripeTransport
 from tests.fakes.stripe_server import PRO
 from tests.fakes.stripe_world import BILLING
 
 pytestmark = pytest.mark.anyio
 
 
-async def compared(world: BillingWorld, can_go_on: CanGoOn = always, *, settings: BillingSettings = BILLING) -> Worked:
+async def compared(
+    world: BillingWorld,
+    can_go_on: CanGoOn = always,
+    *,
+    settings: BillingSettings = BILLING,
+    network: StripeTransport | None = None,
+) -> Worked:
     """One run of the job, in a container of its own."""
     rows = HousekeepingRows(world.store)
-    job = DailyComparison(world.billing(settings=settings), rows, clock=world.clock)
+    job = DailyComparison(world.billing(settings=settings, network=network), rows, clock=world.clock)
     return await job.work((await rows.unfinished()).plans, can_go_on, silent)
 
 
@@ -44,6 +51,15 @@ async def test_lost_event_is_found_within_a_day() -> None:
     world.clock.advance(timedelta(hours=1))
     assert await compared(world) == Worked()
     assert len(world.stripe.calls) > asked
+
+
+async def test_comparison_shows_whom_it_changed() -> None:
+    """Each owner once, while it goes on."""
+    world, shown = await a_lost_event(), list[str]()
+    await DailyComparison(world.billing(), HousekeepingRows(world.store), clock=world.clock).work(
+        None, always, shown.append
+    )
+    assert shown == [world.user.id]
 
 
 async def test_comparison_goes_on_where_it_stopped() -> None:
@@ -69,3 +85,13 @@ async def test_nothing_is_asked_while_stripe_is_off() -> None:
     asked = len(world.stripe.calls)
     assert await compared(world, settings=BillingSettings()) == Worked()
     assert len(world.stripe.calls) == asked
+
+
+async def test_run_counts_the_owners_that_failed() -> None:
+    """The list was worked through: what failed is counted, and is the next day's."""
+    world = await a_lost_event()
+    down = StripeTransport(world.stripe, fault=lambda _: StripeFault.UNREACHED)
+    assert await compared(world, network=down) == Worked(failed=1)
+    assert await compared(world) == Worked()
+    world.clock.advance(timedelta(days=1))
+    assert await compared(world) == Worked(done=1)

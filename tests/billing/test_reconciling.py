@@ -19,7 +19,7 @@ from tests.fakes.billing_world import BillingWorld, Seen
 from tests.fakes.stripe_network import StripeFault, StripeTransport
 from tests.fakes.stripe_server import PRO
 from tests.fakes.stripe_world import SELLING, stripe_at
-from tests.support import CountingStore, FakeClock
+from tests.support import CountingStore, FailingStore, FakeClock
 from tools.maintain.__main__ import main
 
 
@@ -128,6 +128,65 @@ async def test_reconcile_counts_what_fails() -> None:
     assert (found.checked, found.failed, found.differed) == (1, 1, [])
     assert (await world.billing().reconcile(can_go_on=always)).failed == 0
     assert (await world.seen()).tier == "pro"
+
+
+@pytest.mark.anyio
+async def test_reconcile_counts_what_the_store_refuses() -> None:
+    """An owner whose row cannot be read is logged and counted, and the next one is compared."""
+    world = BillingWorld()
+    await lost_event(world)
+    found = await world.billing(FailingStore(world.store, at=1)).reconcile(can_go_on=always)
+    assert (found.checked, found.failed, found.after) == (1, 1, None)
+
+
+@pytest.mark.anyio
+async def test_reconcile_asks_nothing_of_a_void_claim() -> None:
+    """Of an owner's customers the one in the row counts; Stripe is not asked for the others."""
+    world = BillingWorld()
+    await lost_event(world)
+    await world.billing().reconcile(can_go_on=always)
+    await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, "cus_zz_old"), {"user_id": world.user.id})
+    asked = len(world.stripe.calls)
+    found = await world.billing().reconcile(can_go_on=always)
+    assert (found.checked, found.differed, len(world.stripe.calls)) == (2, [], asked + 1)
+
+
+@pytest.mark.anyio
+async def test_reconcile_leaves_a_plan_that_was_never_bought() -> None:
+    """An owner whom an admin put on Enterprise, and whose checkout was never paid."""
+    world = BillingWorld()
+    await world.begin()
+    await world.customer()
+    await world.tables.users.change(world.user.id, lambda user: user.model_copy(update={"tier": Tier.ENTERPRISE}))
+    assert (await world.billing().reconcile(can_go_on=always)).differed == []
+    assert (await world.load_user()).tier is Tier.ENTERPRISE
+
+
+@pytest.mark.anyio
+async def test_reconcile_names_what_is_unknown_every_time() -> None:
+    """A price that no setting names differs until somebody names it, and changes nothing."""
+    world = BillingWorld()
+    await world.begin()
+    world.stripe.objects.subscribe(await world.customer(), "price_of_something_else")
+    for _ in range(2):
+        found = await world.billing().reconcile(can_go_on=always)
+        assert [str(one) for one in found.differed] == [f"{world.user.id}: hobby, active; Stripe: None, 0 live"]
+    assert (await world.seen()).tier == "hobby"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("erased", [False, True])
+async def test_reconcile_cancels_what_a_closed_account_pays_for(*, erased: bool) -> None:
+    """Also if the user's row is deleted already; one without a live subscription agrees."""
+    world = BillingWorld()
+    one = await lost_event(world)
+    await world.billing().reconcile(can_go_on=always)
+    await world.tables.users.change(world.user.id, lambda user: user.closed(world.clock.at))
+    if erased:
+        await world.tables.users.delete(await world.load_user())
+    assert len((await world.billing().reconcile(can_go_on=always)).differed) == 1
+    assert world.stripe.objects.subscription(one)["status"] == "canceled"
+    assert (await world.billing().reconcile(can_go_on=always)).differed == []
 
 
 def run_command(tmp_path: Path, *options: str, fault: StripeFault | None = None) -> tuple[int, BillingWorld]:

@@ -1,5 +1,6 @@
 """What follows from a customer's subscriptions, without asking Stripe."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -10,6 +11,7 @@ from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from tests.fakes.stripe_server import ENTERPRISE, PRO
 from tests.support import NOON
 
+LATER: Final = NOON + timedelta(hours=1)
 TIERS: Final = {PRO: Tier.PRO, ENTERPRISE: Tier.ENTERPRISE}
 ROW: Final = Subscription(
     id="s1", user_id="u", tier=Tier.HOBBY, status=SubscriptionStatus.ACTIVE, created_at=NOON, updated_at=NOON
@@ -67,3 +69,69 @@ def test_period_is_the_items_or_the_subscriptions(*, of_item: bool) -> None:
     answer = {"id": "sub_1", "status": "active", "created": 1, "items": {"data": [item]}, "cancel_at_period_end": False}
     (read,) = StripeSubscription.read(answer | ({} if of_item else period)).items
     assert read == PricedItem(price=PRO, period_start=100, period_end=200)
+
+
+@pytest.mark.parametrize(
+    ("status", "price", "is_unknown"),
+    [("active", "price_x", True), ("new_status", PRO, True), ("canceled", "price_x", False)],
+    ids=["price", "status", "ended"],
+)
+def test_standing_decides_unless_what_is_unknown_may_live(status: str, price: str, *, is_unknown: bool) -> None:
+    """An unknown price or status leaves the plan alone, unless its subscription has ended: that is of no interest."""
+    standing = standing_of([bought(1, status, price)], TIERS)
+    assert [one.id for one in standing.unknown] == (["sub_1"] if is_unknown else [])
+    assert (standing.decides, standing.may_live) == (not is_unknown, is_unknown)
+
+
+def test_standing_decides_by_what_is_known_of_two() -> None:
+    """A live subscription with a known price gives its plan beside an unknown one; an ended one does not."""
+    unknown = bought(2, "active", "price_x")
+    assert standing_of([bought(1), unknown], TIERS).decides
+    assert not standing_of([bought(1, "canceled"), unknown], TIERS).decides
+
+
+@pytest.mark.parametrize("status", SubscriptionStatus)
+def test_status_gives_a_plan_or_may_again(status: SubscriptionStatus) -> None:
+    """Active, trialing and past due give the tier; paused and unpaid may give it again; the others never do."""
+    standing = standing_of([bought(1, status)], TIERS)
+    gives = status in ("active", "trialing", "past_due")
+    assert bool(standing.live) is gives
+    assert standing.may_live is (gives or status in ("paused", "unpaid"))
+    assert standing.on(ROW, NOON).tier is (Tier.PRO if gives else Tier.HOBBY)
+
+
+def test_standing_without_a_subscription_ends_what_there_was() -> None:
+    """A row that had a subscription is canceled, and ends no more; one that never had any stays as it is."""
+    nothing = standing_of([], TIERS)
+    assert nothing.on(ROW, LATER) == ROW
+    had = ROW.model_copy(
+        update={"stripe_subscription_id": "sub_1", "tier": Tier.PRO, "cancel_at_period_end": True, "synced": 3}
+    )
+    assert nothing.on(had, LATER) == had.model_copy(
+        update={
+            "tier": Tier.HOBBY,
+            "status": SubscriptionStatus.CANCELED,
+            "cancel_at_period_end": False,
+            "updated_at": LATER,
+        }
+    )
+
+
+def test_standing_writes_all_that_a_row_has_of_it() -> None:
+    """Subscription, tier, status, period, end and the moment; the customer and the number stay."""
+    item = PricedItem(price=PRO, period_start=0, period_end=86_400)
+    subscription = StripeSubscription(
+        id="sub_1", status="past_due", created=1, items=(item,), cancel_at_period_end=False, cancel_at=5
+    )
+    row = ROW.model_copy(update={"stripe_customer_id": "cus_1", "synced": 3})
+    assert standing_of([subscription], TIERS).on(row, LATER) == row.model_copy(
+        update={
+            "stripe_subscription_id": "sub_1",
+            "tier": Tier.PRO,
+            "status": SubscriptionStatus.PAST_DUE,
+            "current_period_start": datetime(1970, 1, 1, tzinfo=UTC),
+            "current_period_end": datetime(1970, 1, 2, tzinfo=UTC),
+            "cancel_at_period_end": True,
+            "updated_at": LATER,
+        }
+    )

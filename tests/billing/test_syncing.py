@@ -11,13 +11,16 @@ from typing import Any, Final
 import pytest
 
 from shared.billing.billing import Billing
+from shared.billing.standing import Standing
+from shared.billing.syncing import PlanSync
 from shared.core.errors import InternalError, ValidationFailed
 from shared.plans import Tier
 from shared.stores.port import Key
 from shared.tables import Window
 from shared.tables.schema import STRIPE_IDS
-from shared.tables.subscriptions import CUSTOMERS
+from shared.tables.subscriptions import CUSTOMERS, Subscription
 from shared.tables.usage_logs import Action
+from shared.tables.users import User
 from tests.fakes.billing_world import BillingWorld, Seen
 from tests.fakes.stripe_network import StripeFault, StripeTransport
 from tests.fakes.stripe_objects import MONTH_S, Json
@@ -201,6 +204,83 @@ async def test_second_subscription_is_cancelled_and_logged() -> None:
     assert (line["level"], line["user_id"], line["subscription_id"]) == ("ERROR", world.user.id, second)
 
 
+async def test_event_of_a_deleted_customer_ends_the_plan() -> None:
+    """Though the events of its subscriptions were lost."""
+    world, billing, customer = await begun()
+    one = subscribed(world, customer)
+    await world.deliver(billing, world.events()[-1])
+    world.stripe.objects.delete_customer(customer)
+    (event,) = [event for event in world.events() if event["type"] == "customer.deleted"]
+    await world.deliver(billing, event)
+    assert await world.seen() == Seen(tier="hobby", of_row="hobby", status="canceled", subscription=one)
+
+
+async def test_sync_logs_each_change_of_a_status_once() -> None:
+    """One that keeps the tier too: a payment that failed. The second event of it changes nothing."""
+    world, billing, customer = await begun()
+    one = subscribed(world, customer)
+    await world.deliver(billing, world.events()[-1])
+    world.stripe.objects.renew(one, pays=False)
+    with kept_logs() as logs:
+        for _ in range(2):
+            await world.deliver(billing, world.events()[-1])
+    (line,) = [line for line in logs.lines if line["message"] == "a subscription changed"]
+    assert (line["was"], line["status"], line["subscription_id"]) == ("active", "past_due", one)
+
+
+async def test_closing_cancels_what_has_not_ended() -> None:
+    """Of all subscriptions that a customer ever had."""
+    world, billing, customer = await begun()
+    world.stripe.objects.end(subscribed(world, customer))
+    live = subscribed(world, customer)
+    await billing.cancel(world.user.id)
+    assert world.stripe.objects.subscription(live)["status"] == "canceled"
+    assert [call.name for call in world.stripe.calls if "DELETE" in call.name] == ["DELETE subscriptions/{}"]
+
+
+async def test_sync_cancels_nothing_by_an_answer_that_is_outdated() -> None:
+    """A second subscription that was too many when Stripe was asked, and is the only one since, stays."""
+    world, _, customer = await begun()
+    first, second = subscribed(world, customer), subscribed(world, customer)
+
+    class Overtaken(PlanSync):
+        async def standing(self, customer: str) -> Standing:
+            standing = await super().standing(customer)
+            world.stripe.objects.end(first)
+            await world.deliver(world.billing(), world.events()[-1])
+            return standing
+
+    await world.deliver(world.billing(protocol=Overtaken), world.events()[-1])
+    assert world.stripe.objects.subscription(second)["status"] == "active"
+    assert await world.seen() == Seen(tier="pro", of_row="pro", status="active", subscription=second)
+
+
+async def test_sync_writes_no_user_when_the_tier_stays() -> None:
+    """An event that changes nothing of the row's tier costs the user's row a read, and no write."""
+    world, billing, customer = await begun()
+    one = subscribed(world, customer)
+    await world.deliver(billing, world.events()[-1])
+    before = await world.load_user()
+    world.stripe.objects.change(one, cancel_at_period_end=True)
+    await world.deliver(billing, world.events()[-1])
+    assert (before.tier, await world.load_user()) == (Tier.PRO, before)
+
+
+async def test_sync_stamps_a_user_when_the_rows_tier_changes() -> None:
+    """A slow synchronisation puts no user back on a tier that the row has lost meanwhile."""
+    world, _, customer = await begun()
+    one = subscribed(world, customer)
+
+    class Slow(PlanSync):
+        async def _put_on(self, row: Subscription, *, stamps: bool) -> User | None:
+            world.stripe.objects.end(one)
+            await world.deliver(world.billing(), world.events()[-1])
+            return await super()._put_on(row, stamps=stamps)
+
+    await world.deliver(world.billing(protocol=Slow), world.events()[-1])
+    assert await world.seen() == Seen(tier="hobby", of_row="hobby", status="canceled", subscription=one)
+
+
 async def test_better_subscription_stays_of_two() -> None:
     """One of Enterprise, which sales made in the dashboard, and not the older one of Pro."""
     world, billing, customer = await begun()
@@ -332,7 +412,20 @@ async def test_event_that_concerns_no_owner_is_taken(event: Json) -> None:
     assert world.stripe.calls == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"id": 1, "type": 2, "data": {"object": 3}}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"id": 1, "type": "a", "data": {"object": {}}}',
+        b'{"id": "e", "type": 2, "data": {"object": {}}}',
+        b'{"id": "e", "type": "a", "data": {"object": 3}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
 async def test_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     """400, though the signature is right."""
     world, billing, _ = await begun()

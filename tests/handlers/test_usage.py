@@ -183,6 +183,16 @@ def test_a_cursor_opens_only_its_owners_list_with_its_filters(world: World, ada:
         assert answer.refusal == (400, "VALIDATION_ERROR", "Invalid cursor")
 
 
+@pytest.mark.parametrize("empty", ["from", "to", "action"])
+def test_cursor_opens_with_an_empty_filter(world: World, ada: Account, empty: str) -> None:
+    """An empty filter is an absent one, on the page that made the cursor and on the next one."""
+    for _ in range(3):
+        world.memo(ada.key)
+    for first, second in (({}, {empty: ""}), ({empty: ""}, {})):
+        cursor = world.get(USAGE, token=ada.key, query={"limit": "1", **first}).json["nextCursor"]
+        assert world.get(USAGE, token=ada.key, query={"cursor": cursor, **second}).status == 200
+
+
 def test_anothers_logs_are_never_seen(world: World, ada: Account, bob: Account) -> None:
     before = world.get(USAGE, token=bob.session, headers={"x-request-id": "same"})
     world.memo(ada.key)

@@ -15,7 +15,7 @@ from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Counter, Page, Store, StoreUnavailable
 from shared.tables.housekeeping import HousekeepingRows
 from tests.fakes.micro_store_world import micro_store_world
-from tests.support import NOON, FakeClock, Intercepted, services_on, signed_up
+from tests.support import NOON, CountingStore, FakeClock, Intercepted, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +107,22 @@ async def test_sweep_goes_on_where_it_stopped_and_rests_for_a_day() -> None:
         assert await swept(store, clock) == Worked()
         clock.advance(timedelta(hours=1))
         assert (await swept(store, clock)).done == 1
+
+
+async def test_sweep_asks_nothing_where_counters_end_by_themselves() -> None:
+    """A store that drops ended counters has none to look for."""
+    store = CountingStore(MemoryStore())
+    rows = HousekeepingRows(MemoryStore())
+    assert await CounterSweep(store, rows, clock=FakeClock()).work(None, always, silent) == Worked()
+    assert store.calls == {}
+
+
+async def test_sweep_without_time_notes_nothing() -> None:
+    """A run that read no page has not begun the sweep."""
+    store = SmallPages(MemoryStore())
+    run = await swept(store, FakeClock(), lambda: False)
+    assert run == Worked(is_done=False, due_since=NOON)
+    assert (await HousekeepingRows(store).unfinished()).sweep is None
 
 
 class SmallPages(Intercepted):

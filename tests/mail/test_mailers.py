@@ -1,9 +1,12 @@
 """The adapters: the same bytes by SMTP and by SES, to the recipient that is given and to no other."""
 
+import asyncio
+import smtplib
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -18,9 +21,10 @@ from shared.mail.messages import encoded, reset_mail
 from shared.mail.sender import Mail, MailFailed
 from shared.mail.ses import SesMailer
 from shared.mail.smtp import SmtpMailer
+from shared.mail.smtp import failure as smtp_failure
 from tests.certificates import self_signed
 from tests.fakes.mails import MailServer, mail_server
-from tests.support import NOON, FakeClock
+from tests.support import NOON, FakeClock, outcomes
 
 if TYPE_CHECKING:
     from types_boto3_sesv2 import SESV2Client
@@ -185,6 +189,87 @@ def test_ses_failures_are_classified(raised: Exception, said: str) -> None:
     """Without the text of the SDK, which may repeat the address."""
     assert said in str(ses.failure(raised))
     assert "ada" not in str(ses.failure(raised))
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (smtplib.SMTPAuthenticationError(535, b"ada@example.org"), "SMTP_PASSWORD (SMTPAuthenticationError 535)"),
+        (smtplib.SMTPRecipientsRefused({"ada@example.org": (550, b"no")}), "the recipient (SMTPRecipientsRefused)"),
+        (smtplib.SMTPSenderRefused(553, b"no", "ada@example.org"), "MAIL_FROM (SMTPSenderRefused 553)"),
+        (smtplib.SMTPNotSupportedError("ada@example.org"), "lacks what is needed"),
+        (smtplib.SMTPConnectError(421, b"no"), "ended the connection (SMTPConnectError 421)"),
+        (smtplib.SMTPServerDisconnected("ada@example.org"), "ended the connection"),
+        (smtplib.SMTPDataError(554, b"ada@example.org"), "refused the mail (SMTPDataError 554)"),
+        (ssl.SSLCertVerificationError("ada@example.org"), "certificate or protocol"),
+        (TimeoutError("ada@example.org"), "did not answer (TimeoutError)"),
+        (ConnectionRefusedError("ada@example.org"), "cannot be reached"),
+    ],
+)
+def test_smtp_failures_are_classified(raised: Exception, said: str) -> None:
+    """With the server's code if there is one, and without its text, which may repeat the address."""
+    assert said in str(smtp_failure(raised))
+    assert "ada" not in str(smtp_failure(raised))
+
+
+class HeldSmtpMailer(SmtpMailer):
+    """Sends nothing: remembers how long each thread would wait, and holds all of them."""
+
+    def __init__(self) -> None:
+        super().__init__(MailSettings(choice=MailChoice.SMTP, sender=SENDER), clock=FakeClock(NOON))
+        self.waits: list[float] = []
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+    def _send(self, to: str, content: bytes, wait_s: float) -> None:  # noqa: ARG002 nothing is sent
+        self.waits.append(wait_s)
+        self.begun.release()
+        self.go_on.wait(30)
+
+
+async def test_smtp_waits_no_longer_than_its_caller() -> None:
+    """A thread waits as long as its caller for an answer, and no more than five seconds: no caller ends it."""
+    mailer = HeldSmtpMailer()
+    mailer.go_on.set()
+    for left_s in (0.5, 60):
+        await mailer.send(MAIL, left_s=left_s)
+    await mailer.aclose()
+    assert mailer.waits == [0.5, 5]
+
+
+async def test_smtp_sends_four_mails_at_once() -> None:
+    """Mail servers limit a client's connections: the fifth mail waits for a thread, and is sent when one is free."""
+    mailer = HeldSmtpMailer()
+    sending = [asyncio.ensure_future(mailer.send(MAIL, left_s=5)) for _ in range(5)]
+    await asyncio.sleep(0)
+    for _ in range(4):
+        assert mailer.begun.acquire(timeout=30)
+    assert not mailer.begun.acquire(timeout=0.05)
+    mailer.go_on.set()
+    await asyncio.gather(*sending)
+    await mailer.aclose()
+    assert len(mailer.waits) == 5
+
+
+async def test_ses_sends_four_mails_at_once_and_none_late() -> None:
+    """A mail that SES does not answer ends with its time; one that no thread has begun by then is never sent."""
+    go_on, sent = threading.Event(), list[str]()
+
+    class Held:
+        def send_email(self, **mail: Any) -> None:
+            sent.extend(mail["Destination"]["ToAddresses"])
+            go_on.wait(30)
+
+        def close(self) -> None:
+            """Close nothing."""
+
+    settings = MailSettings(choice=MailChoice.SES, sender=SENDER)
+    mailer = SesMailer(settings, clock=FakeClock(NOON), open_client=lambda: cast("SESV2Client", Held()))
+    _, raised = await outcomes(mailer.send(MAIL, left_s=0.2) for _ in range(5))
+    go_on.set()
+    await mailer.aclose()
+    assert sent == [MAIL.to] * 4
+    assert sorted(map(str, raised)) == ["SES did not answer in time"] * 4 + ["too many mails were under way"]
 
 
 async def test_console_prints_and_keeps_the_last() -> None:

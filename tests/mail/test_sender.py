@@ -1,12 +1,14 @@
 """A mail server's outage: logged and counted, and nothing that a request fails by."""
 
 import asyncio
+import time
 
 import pytest
 
 from shared.core.derived import Pseudonyms
+from shared.core.request import ends_at
 from shared.mail.messages import reset_mail
-from shared.mail.sender import MailSender
+from shared.mail.sender import Mail, Mailer, MailSender
 from shared.observability import request_stats
 from tests.fakes.mails import CaughtMails
 from tests.handlers.world import kept_logs
@@ -49,3 +51,43 @@ async def test_sender_gives_up_in_time() -> None:
     assert stats.mails_failed == 2
     assert "it was not sent within 0.0 s" in logs.text
     assert "no time left" in logs.text
+
+
+async def test_sender_leaves_a_second_of_the_request_to_its_answer() -> None:
+    """A mail has what the request has left, but for the last second, and five seconds at most."""
+    given: list[float] = []
+
+    class Noting(CaughtMails):
+        async def send(self, mail: Mail, *, left_s: float) -> None:
+            given.append(left_s)
+            await super().send(mail, left_s=left_s)
+
+    for left_s in (3.0, 12.0, 1.0):
+        token = ends_at.set(time.monotonic() + left_s)
+        try:
+            assert await sender(Noting()).try_send(MAIL) is (left_s > 1)
+        finally:
+            ends_at.reset(token)
+    assert given == [pytest.approx(2, abs=0.5), 5]
+
+
+async def test_sender_opens_its_mailer_once() -> None:
+    """When it first sends, and closes it once; without a mail there is nothing to open or to close."""
+    done: list[str] = []
+
+    class Closing(CaughtMails):
+        async def aclose(self) -> None:
+            done.append("closed")
+
+    def opened() -> Mailer:
+        done.append("opened")
+        return Closing()
+
+    sends = MailSender(opened, pseudonyms=Pseudonyms(SECRET))
+    await sends.close()
+    assert done == []
+    for _ in range(2):
+        assert await sends.try_send(MAIL)
+    for _ in range(2):
+        await sends.close()
+    assert done == ["opened", "closed"]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import pytest
@@ -17,9 +17,10 @@ from shared.services import Services
 from shared.speech.voices import VOICES
 from shared.stores.memory.store import MemoryStore
 from shared.stores.micro.store import MicroStore
-from shared.stores.port import Store
+from shared.stores.port import Key, Store, Table
 from shared.tables import TABLES, UsageLogs
 from shared.usage.history import History
+from shared.usage.periods import GRACE
 from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
 from tests.fakes.httpx_wire import HttpxWire
@@ -46,10 +47,10 @@ async def log_memos(owner: Owner, count: int) -> None:
         await owner.log(MEMO)
 
 
-async def rebuilt(owner: Owner) -> list[str]:
+async def rebuilt(owner: Owner, *, last: date = date.max, repair: bool = True) -> list[str]:
     """The names of the sums that were wrong, and are corrected."""
-    rebuild = UsageRebuild(logs=owner.logs, rollups=owner.rollups, clock=owner.clock, repair=True)
-    days = rebuild.rebuild(owner.id, NOON.date() - 30 * DAY, NOON.date() + 300 * DAY)
+    rebuild = UsageRebuild(logs=owner.logs, rollups=owner.rollups, clock=owner.clock, repair=repair)
+    days = rebuild.rebuild(owner.id, NOON.date() - 30 * DAY, last)
     return [name async for month in days for name in month.wrong]
 
 
@@ -82,6 +83,70 @@ async def test_rebuild_mends_today_what_a_clock_ahead_summed(
         assert await calls(owner.history, owner.id) == len(owner.written)
         owner.clock.advance(DAY)
         await log_memos(owner, 1)
+    assert await rebuilt(owner) == []
+
+
+@pytest.mark.parametrize(
+    ("ahead", "wrong"),
+    [(2 * HOUR, ["2026-11-23.12"]), (2 * DAY, ["2026-11-24"]), (40 * DAY, ["2026-11", "2026-12"])],
+)
+async def test_rebuild_without_repair_mends_nothing(store: MemoryStore, ahead: timedelta, wrong: list[str]) -> None:
+    """It names an hour's wrong sums, and those of times that have not ended, and leaves them."""
+    owner = Owner(store, FakeClock(NOON))
+    await log_memos(owner, 3)
+    await history_on(store, FakeClock(NOON + ahead), hourly_from=2).hours(owner.id, NOON, NOON + HOUR)
+    await log_memos(owner, 4)
+    owner.clock.advance(2 * HOUR)
+    for repair in (False, False, True):
+        found = await rebuilt(owner, repair=repair)
+        assert set(wrong) <= set(found)
+    assert await rebuilt(owner, repair=False) == []
+
+
+async def test_rebuild_of_days_before_leaves_today(store: MemoryStore) -> None:
+    """What a clock ahead has summed of today is checked if today is asked for."""
+    owner = Owner(store, FakeClock(NOON))
+    await log_memos(owner, 3)
+    await calls(history_on(store, FakeClock(NOON + 2 * DAY)), owner.id)
+    assert await rebuilt(owner, last=NOON.date() - DAY) == []
+    assert await rebuilt(owner) != []
+
+
+async def test_rebuild_deletes_early_sums_the_newest_first() -> None:
+    """A rebuild that dies leaves no mark, and no later month, that claims what was deleted already."""
+    deleted: list[str] = []
+
+    class Noting(MemoryStore):
+        async def delete(self, table: Table, key: Key) -> None:
+            deleted.append(key.sort)
+            await super().delete(table, key)
+
+    store = Noting()
+    owner = Owner(store, FakeClock(NOON))
+    for number in range(3):
+        owner.clock.at = NOON + number * DAY
+        await log_memos(owner, 3)
+    owner.clock.at = NOON
+    for ahead in (5, 70):
+        await calls(history_on(store, FakeClock(NOON + ahead * DAY)), owner.id)
+    await rebuilt(owner)
+    assert deleted == ["2027-01", "2026-12", "2026-11", "2026-11-27", "2026-11-25", "2026-11-24", "2026-11-23"]
+
+
+async def test_rebuild_checks_every_hour_of_today(store: MemoryStore) -> None:
+    """Up to the last one that has sums, those without activity too."""
+    owner = Owner(store, FakeClock(NOON))
+    for later in (0, 1, 3):
+        owner.clock.at = NOON + later * HOUR
+        await log_memos(owner, 3)
+    owner.clock.at = NOON + 4 * HOUR + GRACE
+    await history_on(store, owner.clock, hourly_from=2).hours(owner.id, NOON, NOON + 4 * HOUR)
+    now = owner.clock.at
+    for late in (1, 2, 3):
+        owner.clock.at = NOON + late * HOUR
+        await log_memos(owner, 1)
+    owner.clock.at = now
+    assert await rebuilt(owner) == [f"{NOON:%Y-%m-%d}.{hour}" for hour in (13, 14, 15)]
     assert await rebuilt(owner) == []
 
 

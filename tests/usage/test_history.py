@@ -22,7 +22,7 @@ from shared.usage.history import History
 from shared.usage.periods import GRACE
 from shared.usage.rollups import DayRollup, MonthRollup, Rollups
 from tests.fakes.micro_store_world import micro_store_world
-from tests.fakes.usage_world import BORN, KEYS, MEMO, VOICES, Happens, Owner, lived, told
+from tests.fakes.usage_world import BORN, ERROR, KEYS, MEMO, VOICES, Happens, Owner, lived, told
 from tests.support import CountingStore, FailingStore, FakeClock, racing_store, repeatable
 
 
@@ -360,6 +360,92 @@ async def test_history_reads_a_busy_day_once_its_hours_are_summed() -> None:
     store.calls.clear()
     assert (await owner.history.all_time(owner.id)).total.total.calls == 11
     assert store.calls == {"page": 2}
+
+
+@pytest.mark.anyio
+async def test_history_reads_no_logs_of_errors_unless_asked() -> None:
+    """Of an hour with more logs than one page has, only the pages of memos are read; of errors, those of both."""
+    store = CountingStore(MemoryStore())
+    owner = Owner(store, FakeClock(datetime(2025, 12, 3, 7, 30, tzinfo=UTC)), hourly_from=10)
+    for _ in range(11):
+        await owner.log(MEMO)
+        await owner.log(ERROR)
+    await owner.history.all_time(owner.id)
+    costs = []
+    for errors in (False, True):
+        store.calls.clear()
+        all_time = await owner.history.all_time(owner.id, errors=errors)
+        assert (all_time.total.total.calls, all_time.total.total.errors) == (11, 11 if errors else 0)
+        costs.append(store.calls["page"])
+    assert costs == [3, 5]
+
+
+@pytest.mark.anyio
+async def test_history_writes_each_finished_hour_once() -> None:
+    """The last hour of a step gets its mark with its sums, and not by a second write."""
+    store = CountingStore(MemoryStore())
+    owner = Owner(store, FakeClock(datetime(2025, 12, 3, 6, 30, tzinfo=UTC)), hourly_from=3)
+    await owner.history.all_time(owner.id)
+    for _ in range(6):
+        await owner.log(MEMO)
+        owner.clock.advance(timedelta(minutes=30))
+    store.calls.clear()
+    await owner.history.all_time(owner.id)
+    hours = await owner.rollups.days(owner.id, date(2025, 12, 3))
+    assert [(hour.hour, hour.mark) for hour in hours] == [(6, False), (7, False), (8, True)]
+    assert (store.calls["add"], store.calls["extend"]) == (3, 0)
+
+
+@pytest.mark.anyio
+async def test_history_keeps_hours_while_it_sums_days_before() -> None:
+    """Today's hours stay when the days before them are summed later than they."""
+    store = CountingStore(MemoryStore())
+    owner = Owner(store, FakeClock(datetime(2025, 12, 2, 9, tzinfo=UTC)), hourly_from=3)
+    await owner.log(MEMO)
+    owner.clock.at = datetime(2025, 12, 10, 9, tzinfo=UTC)
+    for _ in range(4):
+        await owner.log(MEMO)
+    owner.clock.advance(3 * HOUR)
+    today = owner.clock.at.date()
+    await owner.history.days(owner.id, today, today)
+    await check(owner, ALL)
+    assert store.calls["delete"] == 0
+    owner.clock.advance(DAY)
+    await check(owner, ALL)
+    assert store.calls["delete"] == len(range(9, 11))
+
+
+@pytest.mark.anyio
+async def test_history_of_a_few_days_hides_none_before_them() -> None:
+    """An answer about the last days sums all days of the month: its mark says that they are."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 3, 12, tzinfo=UTC)))
+    await owner.log(MEMO)
+    owner.clock.at = datetime(2025, 12, 20, 12, tzinfo=UTC)
+    today = owner.clock.at.date()
+    assert await owner.history.days(owner.id, today - 2 * DAY, today) == {}
+    await check(owner, ALL)
+
+
+@pytest.mark.anyio
+async def test_history_sums_no_days_of_a_month_that_ends() -> None:
+    """On the first day of a month all before is in the months' documents alone."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 11, 20, 12, tzinfo=UTC)))
+    await owner.log(MEMO)
+    owner.clock.at = datetime(2025, 12, 1, 12, tzinfo=UTC)
+    assert (await owner.history.all_time(owner.id)).total.total.calls == 1
+    assert list(await owner.rollups.months(owner.id, date(2025, 1, 1))) == [date(2025, 11, 1)]
+    assert await owner.rollups.days(owner.id, date(2025, 1, 1)) == []
+
+
+@pytest.mark.anyio
+async def test_history_sums_a_month_whose_document_is_missing() -> None:
+    """The newest month is summed again, though days after it are summed."""
+    owner = Owner(MemoryStore(), FakeClock(datetime(2025, 11, 20, 12, tzinfo=UTC)))
+    await owner.log(MEMO)
+    owner.clock.at = datetime(2025, 12, 3, 12, tzinfo=UTC)
+    await check(owner, ALL)
+    await owner.rollups.delete_month(owner.id, date(2025, 11, 1))
+    await check(owner, ALL)
 
 
 @pytest.mark.anyio

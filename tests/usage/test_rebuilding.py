@@ -103,7 +103,9 @@ async def test_only_the_days_asked_for_are_counted_again(owner: Owner) -> None:
     await late(owner, date(2025, 12, 1))
     await late(owner, date(2025, 12, 3))
     assert wrong(await rebuilt(owner, first=date(2025, 12, 2), last=date(2025, 12, 4))) == ["2025-12-03", "2025-12"]
-    assert wrong(await rebuilt(owner, last=date(2025, 12, 31))) == ["2025-12-01", "2025-12"]
+    checked = await rebuilt(owner, first=date(2025, 11, 20), last=date(2025, 12, 15))
+    assert wrong(checked) == ["2025-12-01", "2025-12"]
+    assert [month.days for month in checked] == [11, 15, 0]
 
 
 async def test_figures_that_were_never_summed_are_summed_first(store: Store) -> None:

@@ -110,6 +110,24 @@ async def test_update_sees_another_stores_extension_in_a_second() -> None:
         assert await one.store.get(CHANGING, ROW) == {"log": ["0", "1", "2", "emptied"]}
 
 
+async def test_update_folds_what_its_long_read_has_missed() -> None:
+    """A row of 1,000 documents is read by two requests: an extension written and folded in between stays folded."""
+    meanwhile = Meanwhile("c1", "POST /api/dbs/:db/query", 2)
+    async with micro_store_world(schedule=meanwhile) as world:
+        one, other = await world.container(), await world.container()
+        await other.store.claim(CHANGING, ROW, {"log": []})
+        for number in range(1000):
+            await other.client.create("users", f"rows!p!row!g{number:032x}", {})
+
+        async def folded() -> None:
+            await other.store.extend(CHANGING, ROW, "late", 1)
+            await other.store.update(CHANGING, ROW, emptied)
+
+        meanwhile.first = folded
+        await one.store.update(CHANGING, ROW, appended("one"))
+        assert await one.store.get(CHANGING, ROW) == {"log": ["emptied", "one"]}
+
+
 async def test_update_succeeds_when_answers_take_over_a_second() -> None:
     """A row can be claimed and changed while each answer takes more than a second."""
     async with micro_store_world() as world:
