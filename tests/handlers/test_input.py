@@ -1,5 +1,6 @@
 """What clients send in other forms than ours: empty parameters, dates, numbers, addresses and passwords."""
 
+import json
 import unicodedata
 from typing import Any
 
@@ -186,3 +187,29 @@ def test_memo_of_an_unknown_voice_is_listed(world: World, ada: Account) -> None:
         ("nova", "https://cdn.example/a.mp3"),
         ("rachel", PUBLIC_URL + row.audio_url),
     ]
+
+
+@pytest.mark.parametrize("field", ["text", "title"])
+def test_lone_surrogate_is_400_and_names_its_field(world: World, ada: Account, field: str) -> None:
+    """Half of a surrogate pair is no text: it can neither be said nor stored."""
+    fields = {"text": "Hello", "voice": "adam"} | {field: "\ud800"}
+    answer = world.post("/api/v1/memo", token=ada.key, body=json.dumps(fields))
+    assert answer.refusal == (400, "VALIDATION_ERROR", f"{field} is not valid Unicode text")
+    assert answer.error["details"] == {"field": field}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "message"),
+    [
+        ({"voice": "nobody"}, "INVALID_VOICE", "Unknown voice"),
+        ({"title": "x" * 1000}, "VALIDATION_ERROR", "title must have at most "),
+    ],
+)
+def test_message_names_the_field_that_is_wrong(
+    world: World, ada: Account, fields: dict[str, str], code: str, message: str
+) -> None:
+    """A message begins with the field's name; an unknown voice has the contract's own words."""
+    answer = world.post("/api/v1/memo", token=ada.key, json={"text": "Hello", "voice": "adam"} | fields)
+    assert (answer.status, answer.error["code"]) == (400, code)
+    assert answer.error["message"].startswith(message)
+    assert answer.error["details"]["field"] == next(iter(fields))
