@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck
 from shared.audio.opening import AudioPlace
 from shared.jobs.queue import MemoQueue
 from shared.speech.opening import Speakers
+from tests.fakes.long_memos import HeldQueue
 from tests.handlers.world import Account, Logs, World, kept_logs
 
 NewWorld = Callable[..., World]
@@ -44,6 +46,23 @@ def new_world(store_choice: str) -> Iterator[NewWorld]:
 @pytest.fixture
 def world(new_world: NewWorld) -> World:
     return new_world()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where `speaking` keeps its audio."""
+    return tmp_path / "audio"
+
+
+@pytest.fixture
+def queue() -> HeldQueue:
+    return HeldQueue()
+
+
+@pytest.fixture
+def speaking(new_world: NewWorld, folder: Path, queue: HeldQueue) -> World:
+    """A world with our own voices. Its long memos wait in `queue` until a test hands them over."""
+    return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder)}, queue=queue)
 
 
 @pytest.fixture

@@ -23,16 +23,6 @@ ME = "/api/v1/auth/me"
 
 
 @pytest.fixture
-def queue() -> HeldQueue:
-    return HeldQueue()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audio"
-
-
-@pytest.fixture
 def speaking(new_world: NewWorld, folder: Path, queue: HeldQueue) -> World:
     return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder), "METRICS": "1"}, queue=queue)
 

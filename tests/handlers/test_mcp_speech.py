@@ -9,25 +9,9 @@ from mcp.types import AudioContent, CallToolResult, ResourceLink, TextContent
 from shared.audio.files import Area, AudioFiles
 from shared.audio.folder import FolderFiles
 from tests.fakes.long_memos import HeldQueue
-from tests.handlers.conftest import NewWorld
 from tests.handlers.mcp_client import call, text_of
 from tests.handlers.test_speaker import LONG, handed_over
 from tests.handlers.world import PUBLIC_URL, World
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audio"
-
-
-@pytest.fixture
-def queue() -> HeldQueue:
-    return HeldQueue()
-
-
-@pytest.fixture
-def speaking(new_world: NewWorld, folder: Path, queue: HeldQueue) -> World:
-    return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder)}, queue=queue)
 
 
 def link_of(result: CallToolResult) -> ResourceLink:

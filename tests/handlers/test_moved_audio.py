@@ -16,11 +16,6 @@ OLD = "memo_1.mp3"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audio"
-
-
-@pytest.fixture
 def keeping(new_world: NewWorld, folder: Path) -> World:
     return new_world({"AUDIO": "folder", "AUDIO_DIR": str(folder)})
 

@@ -61,11 +61,6 @@ class StubbedPolly:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audio"
-
-
-@pytest.fixture
 def polly(new_world: NewWorld, folder: Path) -> Iterator[StubbedPolly]:
     polly = StubbedPolly(new_world, folder)
     with polly.stub:

@@ -24,21 +24,6 @@ LONG = f"{PLAIN} " * 22
 """More than our own voices say at once: two pieces."""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audio"
-
-
-@pytest.fixture
-def queue() -> HeldQueue:
-    return HeldQueue()
-
-
-@pytest.fixture
-def speaking(new_world: NewWorld, folder: Path, queue: HeldQueue) -> World:
-    return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder)}, queue=queue)
-
-
 def handed_over(world: World, *memo_ids: str, received: int = 1, remaining_ms: int = 300_000) -> list[str]:
     """Hand memos over in one event. Returns those that are to come again."""
     event = sqs_event([json.dumps({"memoId": memo_id}) for memo_id in memo_ids], received=received)

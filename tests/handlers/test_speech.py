@@ -31,11 +31,6 @@ DENIED = AwsFault(raises=answered("AccessDenied", 403))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audio"
-
-
-@pytest.fixture
 def speaking(new_world: NewWorld, folder: Path) -> World:
     """Our own voices, kept in a folder, as `make run` has them."""
     return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder)})

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,15 +23,13 @@ from tests.fakes.dynamo_world import (
     DynamoWorld,
     Fault,
     always,
-    engine,
     never,
     nth,
-    table_on,
 )
 from tests.support import NOON, FakeClock
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+    pass
 
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
@@ -43,25 +41,6 @@ SWEPT: Final = {
     for name in ("throttled", "in conflict", "failed after", "timed out before", "timed out after", "closed after")
 }
 """Of each kind, one with every outcome that it can have; what means the same is told by the table of errors."""
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator["DynamoDBClient"]:
-    with engine() as client:
-        yield client
-
-
-@pytest.fixture
-def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
-    with table_on(client) as name:
-        yield DynamoWorld(client, name)
-
-
-@pytest.fixture
-async def container(world: DynamoWorld) -> AsyncIterator[Container]:
-    container = world.container()
-    yield container
-    await container.dynamo.aclose()
 
 
 @pytest.fixture

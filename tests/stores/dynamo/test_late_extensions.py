@@ -1,33 +1,21 @@
 """An extension that DynamoDB carries out late does not replace one that was acknowledged since."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shared.stores.port import Key, StoreUnavailable
-from tests.fakes.dynamo_world import FACTS, FAULTS, Container, DynamoWorld, always, engine, never, table_on
+from tests.fakes.dynamo_world import FACTS, FAULTS, Container, DynamoWorld, always, never
 from tests.support import NOON, FakeClock
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+    pass
 
 pytestmark = pytest.mark.anyio
 
 ROW = Key("p", "row")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator["DynamoDBClient"]:
-    with engine() as client:
-        yield client
-
-
-@pytest.fixture
-def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
-    with table_on(client) as table:
-        yield DynamoWorld(client, table)
 
 
 @pytest.fixture

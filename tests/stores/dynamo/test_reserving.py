@@ -1,6 +1,6 @@
 """What reserving costs on DynamoDB, and what a network that loses or repeats requests can do to it."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -9,11 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shared.stores.port import Bound
-from tests.fakes.dynamo_world import FAULTS, Container, DynamoWorld, Fault, engine, nth, table_on
+from tests.fakes.dynamo_world import FAULTS, Container, DynamoWorld, Fault, nth
 from tests.support import FakeClock
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+    pass
 
 pytestmark = pytest.mark.anyio
 
@@ -21,18 +21,6 @@ DAY: Final = "u:calls:2026-11-23"
 MONTH: Final = "u:calls:2026-11"
 TODAY: Final = datetime(2026, 11, 24, tzinfo=UTC)
 DECEMBER: Final = datetime(2026, 12, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator["DynamoDBClient"]:
-    with engine() as client:
-        yield client
-
-
-@pytest.fixture
-def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
-    with table_on(client) as table:
-        yield DynamoWorld(client, table)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, repeat
@@ -43,8 +43,6 @@ from tests.fakes.dynamo_world import (
     Fault,
     always,
     answered,
-    engine,
-    table_on,
 )
 from tests.support import NOON, C, F, FakeClock, R, counted, refused, refusing, seeded
 
@@ -52,30 +50,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator["DynamoDBClient"]:
-    with engine() as client:
-        yield client
-
-
-@pytest.fixture
-def table_name(client: "DynamoDBClient") -> Iterator[str]:
-    with table_on(client) as name:
-        yield name
-
-
-@pytest.fixture
-def world(client: "DynamoDBClient", table_name: str) -> DynamoWorld:
-    return DynamoWorld(client, table_name)
-
-
-@pytest.fixture
-async def container(world: DynamoWorld) -> AsyncIterator[Container]:
-    container = world.container()
-    yield container
-    await container.dynamo.aclose()
 
 
 @pytest.mark.thorough
