@@ -170,10 +170,12 @@ def test_joined_drops_what_its_first_and_last_part_say() -> None:
 
 
 @pytest.mark.parametrize("part", [b"", with_tag(Form(version="1", bit_rate=9), 0, [])])
-def test_joined_refuses_a_part_without_sound(part: bytes) -> None:
-    """Nothing, and a header alone."""
+def test_header_alone_is_no_mp3(part: bytes) -> None:
+    """A header without sound after it, and nothing, are neither a file nor a part of one."""
     with pytest.raises(NotMp3, match="no frame with sound"):
         joined([frame(Form(version="1", bit_rate=9)) * 2, part])
+    with pytest.raises(NotMp3, match="no frame with sound"):
+        read_mp3(part)
 
 
 def test_joined_refuses_parts_of_several_channels() -> None:
