@@ -55,9 +55,10 @@ async def test_pieces_come_in_the_order_of_the_text(workers: Workers) -> None:
     assert dict(workers.voices.bought) == dict.fromkeys(TEXTS, 1)
 
 
-async def test_piece_of_another_text_is_bought_anew(workers: Workers) -> None:
+@pytest.mark.parametrize("byte", [b"\0", b"x", b"\xff"])
+async def test_piece_of_another_text_is_bought_anew(workers: Workers, byte: bytes) -> None:
     """A version that cut the text elsewhere, or another voice, left it: it is no part of this file."""
-    await workers.files.put(piece(workers.file, 2), b"x" * 32 + b"something else")
+    await workers.files.put(piece(workers.file, 2), byte * 32 + b"something else")
     await workers.said()
     assert workers.voices.bought[TEXTS[2]] == 1
 
