@@ -223,7 +223,7 @@ def crc16(data: bytes) -> int:
 
 @pytest.mark.parametrize("version", SAMPLES)
 def test_header_has_the_layout_of_lames(version: str) -> None:
-    """Another reader finds the size and the checksum where LAME puts them: the checksum is that of all bytes before it."""
+    """Another reader finds the size and the checksum where LAME puts them, the latter of all bytes before it."""
     form = Form(version=version, bit_rate=9)
     body = frame(form) * 4
     mp3 = with_length(body, 1_000, lead=576)
