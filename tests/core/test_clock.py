@@ -1,11 +1,11 @@
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.clock import iso, next_day, next_month, utc_now
+from shared.core.clock import iso, months, next_day, next_month, utc_now, whole_seconds
 from shared.core.ids import Ids, first_id, is_id
 from tests.support import NOON, repeatable
 
@@ -54,6 +54,27 @@ def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> 
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
     assert next_day(moment) == datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2026-01-31", "2026-03-01", ["2026-01-01", "2026-02-01", "2026-03-01"]),
+        ("2026-12-31", "2027-01-31", ["2026-12-01", "2027-01-01"]),
+        ("2026-02-02", "2026-02-01", ["2026-02-01"]),
+        ("2026-02-01", "2026-01-31", []),
+    ],
+)
+def test_months_are_those_of_both_days_and_between(first: str, last: str, expected: list[str]) -> None:
+    """By their first days."""
+    found = months(date.fromisoformat(first), date.fromisoformat(last))
+    assert [day.isoformat() for day in found] == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(-5, 1), (0, 1), (0.001, 1), (1, 1), (1.001, 2), (60, 60)])
+def test_whole_seconds_are_rounded_up_from_one(seconds: float, expected: int) -> None:
+    """A client that waits so long does not come too early, and never waits 0 seconds."""
+    assert whole_seconds(timedelta(seconds=seconds)) == expected
 
 
 def test_mint_makes_uuids_of_version_7() -> None:
