@@ -262,6 +262,16 @@ class TestUsers:
         await Users(store).end_session(user, "new", ends_at=900, now=300)
         assert (await Users(store).load(user.id)).ended_sessions == {"new": 900}
 
+    async def test_end_session_of_a_deleted_user_brings_nothing_back(self, store: Store) -> None:
+        """A request that read the user before it was deleted ends its session without a failure."""
+        user = await signed_up(store, a_user())
+        for number in range(ENDED_KEPT):
+            await Users(store).end_session(user, f"old{number}", ends_at=200, now=100)
+        read = await Users(store).load(user.id)
+        await Users(store).delete(read)
+        await Users(store).end_session(read, "new", ends_at=900, now=300)
+        assert await Users(store).get(user.id) is None
+
     async def test_end_session_keeps_those_that_have_not_expired(self, store: Store) -> None:
         """A session that was ended and has not expired stays ended: it is never dropped from the row."""
         user = await signed_up(store, a_user())
