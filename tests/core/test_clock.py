@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.clock import iso, months, next_day, next_month, utc_now, whole_seconds
-from shared.core.ids import Ids, first_id, is_id
+from shared.core.ids import Ids, derived_id, first_id, is_id, minted_at
 from tests.support import NOON, repeatable
 
 _TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 it gets its zone
@@ -112,6 +112,16 @@ def test_mint_stays_unique_beyond_its_counter() -> None:
     assert len(set(minted)) == 5000
     assert min(minted[4096:]) > minted[4094]
     assert all(first_id(NOON) <= one < first_id(NOON + timedelta(milliseconds=1)) for one in minted)
+
+
+def test_derived_id_is_of_its_time_and_name() -> None:
+    """Equal in every version of this code: an event that is recorded again is the same one."""
+    derived = derived_id(NOON, "revoked 1")
+    assert derived == "01a20846fe007000a704ef98260af4e4"
+    assert (UUID(derived).version, UUID(derived).variant) == (7, "specified in RFC 4122")
+    assert minted_at(derived) == NOON
+    assert derived_id(NOON, "revoked 2") != derived
+    assert derived_id(NOON + timedelta(milliseconds=1), "revoked 1")[12:] == derived[12:]
 
 
 @repeatable
