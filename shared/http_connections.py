@@ -106,7 +106,7 @@ class FreshConnections(httpx.AsyncBaseTransport):
             self._drop(old)
         # Set before the first await: requests sent together share the new pool.
         pool = self._pool = self._pool or _Pool(self._open_pool(), lead_s)
-        if old is not None and old is not pool:
+        if old is not None:
             await self._close_if_done(old)
         return pool
 

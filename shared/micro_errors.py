@@ -151,7 +151,7 @@ def said_by(answer: Answer, *, redact: Callable[[str], str]) -> str:
 
 def retry_after_s(answer: Answer) -> float | None:
     """Return seconds: those given, or those from the answer's `Date` to the date given; None: absent or unreadable."""
-    text = (answer.header(b"retry-after") or "").strip()
+    text = answer.header(b"retry-after") or ""
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import pytest
 
 from shared.accounts.accounts import SignedUp
+from shared.activity import log_of_memo
 from shared.core.clock import DAY
 from shared.memos.requests import Draft
 from shared.services import Services
@@ -19,11 +20,11 @@ from shared.stores.port import Document, Key, Store, StoreUnavailable, Table
 from shared.tables import MEMOS, Window
 from shared.tables.memos import Memo
 from shared.tables.schema import USAGE_LOGS
-from shared.tables.usage_logs import Action
+from shared.tables.usage_logs import Action, UsageLog
 from shared.usage.history import History
 from shared.usage.reports import Summary, UsageReports
 from shared.usage.rollups import Rollups
-from tests.support import NOON, FakeClock, Intercepted, services_on, signed_up
+from tests.support import IDS, NOON, FakeClock, Intercepted, a_key, services_on, signed_up
 from tools.maintain.__main__ import main
 
 pytestmark = pytest.mark.anyio
@@ -111,6 +112,39 @@ async def test_sign_up_stands_when_its_log_fails(store: MemoryStore) -> None:
     services = services_on(FailingAdds(store, USAGE_LOGS, 6))
     ada = await signed_up(services)
     assert await services.api_keys.authenticate(ada.api_key.secret)
+
+
+@pytest.mark.parametrize("prefix", ["at_live_", "at_test_", None])
+def test_log_of_a_memo_has_its_key(prefix: str | None) -> None:
+    """It names the key, and says whether it was a test; where the key is not known any more, it names none."""
+    key = None if prefix is None else a_key("ada", prefix=prefix)
+    memo = Memo(
+        id=IDS.mint(NOON),
+        user_id="ada",
+        text="Hello",
+        audio_url="/audio/simulated-4.mp3",
+        duration_seconds=0.4,
+        voice="adam",
+        character_count=5,
+        title=None,
+        created_at=NOON,
+    )
+    assert log_of_memo(memo, key) == UsageLog(
+        id=memo.id,
+        user_id="ada",
+        api_key_id=None if key is None else key.id,
+        api_key_name=None if key is None else "Key",
+        api_key_prefix=prefix,
+        action=Action.MEMO_CREATED,
+        metadata={
+            "memoId": memo.id,
+            "voice": "adam",
+            "characters": 5,
+            "audioSeconds": 0.4,
+            "test": prefix == "at_test_",
+        },
+        created_at=NOON,
+    )
 
 
 async def test_active_owners_are_listed_before_their_memo(store: MemoryStore) -> None:

@@ -66,6 +66,16 @@ async def test_idle_connections_are_not_used_again(opened: Opened) -> None:
     assert opened.closed == 1
 
 
+async def test_close_closes_the_client(opened: Opened) -> None:
+    """Its connections are left to no one. Calls that were never used have no client to close."""
+    unused = Opened()
+    unused.calls.close()
+    assert unused.clients == []
+    await opened.calls.run(lambda _: None, left_s=1)
+    opened.calls.close()
+    assert opened.closed == 1
+
+
 async def test_connections_are_dropped_after_no_answer(opened: Opened) -> None:
     """A refusal is an answer, and leaves them; a time out leaves the next call new ones."""
     refused: Any = {"Error": {"Code": "AccessDenied"}}

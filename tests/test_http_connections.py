@@ -29,7 +29,11 @@ class Pool(httpx.AsyncBaseTransport):
         self.breaks = breaks
         self.hold = hold
         self.sent = 0
-        self.closed = False
+        self.closings = 0
+
+    @property
+    def closed(self) -> bool:
+        return self.closings > 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- all are alike
         self.sent += 1
@@ -40,7 +44,7 @@ class Pool(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=_Broken() if self.breaks else httpx.ByteStream(b"{}"))
 
     async def aclose(self) -> None:
-        self.closed = True
+        self.closings += 1
 
 
 class _Broken(httpx.AsyncByteStream):
@@ -147,6 +151,23 @@ async def test_pool_finishes_its_requests_before_it_is_closed() -> None:
         hold.set()
         assert (await slow).status_code == 200
         assert old.closed
+
+
+async def test_pools_are_closed_once() -> None:
+    """One that is in use, and one that was dropped with a request in flight: neither serves a later request."""
+    hold = asyncio.Event()
+    old, new, later = Pool(hold=hold), Pool(), Pool()
+    pools = Pools(old, new, later)
+    slow = asyncio.create_task(pools.http.get("http://micro/"))
+    await asyncio.sleep(0)
+    pools.clock.freeze(5)
+    await pools.http.get("http://micro/")
+    await pools.transport.aclose()
+    await pools.http.get("http://micro/")
+    hold.set()
+    await slow
+    await pools.http.aclose()
+    assert [(pool.sent, pool.closings) for pool in (old, new, later)] == [(1, 1), (1, 1), (1, 1)]
 
 
 async def test_slots_are_freed_also_by_failures() -> None:

@@ -56,6 +56,13 @@ async def test_request_is_sent_as_servers_and_proxies_expect() -> None:
         ]
 
 
+async def test_host_of_other_letters_is_sent_in_ascii() -> None:
+    """A header is ASCII: the host is in its IDNA form, here that of the server's address, and the port is kept."""
+    async with connected() as at, MicroConnections(at.server.url.replace("127", "\uff11\uff12\uff17")) as wire:
+        await ask(wire)
+        assert b"host: %s\r\n" % at.server.url.removeprefix("http://").encode() in at.server.requests[0]
+
+
 async def test_answer_has_status_headers_and_content() -> None:
     """An answer has its status, its headers under lower-case names, and its whole body."""
     sent = b"HTTP/1.1 404 Not Found\r\nRetry-After: 3\r\nDATE:  today \r\nContent-Length: 5\r\n\r\nfalse"

@@ -91,6 +91,7 @@ def test_refusal_is_unknown_when_the_answer_says_nothing(response: Answer, error
         (reply(429, "", date="Tue, 01 Dec 2026 10:00:30 GMT", retry_after="Tue, 01 Dec 2026 10:00:00 GMT"), 0.0),
         (reply(429, "", retry_after="Tue, 01 Dec 2026 10:00:30 GMT"), None),
         (reply(429, "", retry_after="soon"), None),
+        (reply(429, "", date="Tue, 01 Dec 2026 10:00:00 GMT", retry_after="Tue, 01 Dec 2026 10:00:30 -0000"), None),
         (
             reply(429, "", date="Tue, 01 Dec 2026 10:00:00 GMT", retry_after="Tue, 01 Dec 2026 10:00:30 +" + "9" * 14),
             None,
@@ -102,6 +103,12 @@ def test_refusal_is_not_processed_when_asked_to_wait(response: Answer, retry_aft
     got = meaning(response)
     assert isinstance(got, Overloaded)
     assert (got.retry_after_s, got.outcome) == (retry_after_s, Outcome.NOT_PROCESSED)
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_other_failures_are_unknown_whatever_the_wait(status: int) -> None:
+    """Only 429 and 503 say by `Retry-After` that the request was not processed."""
+    assert type(meaning(reply(status, "{}", retry_after="3"))) is ServerFailed
 
 
 def test_errors_with_unknown_outcome_are_three() -> None:
@@ -126,7 +133,7 @@ def test_refusal_does_not_show_a_foreign_body(charset: str) -> None:
     assert got.said == f"8 bytes of text/html; charset={charset}"
 
 
-@pytest.mark.parametrize(("status", "error"), [(404, ForeignServer), (500, ServerFailed)])
+@pytest.mark.parametrize(("status", "error"), [(404, ForeignServer), (499, ForeignServer), (500, ServerFailed)])
 def test_refusal_reads_json_of_any_depth(status: int, error: type[MicroError]) -> None:
     """What no parser takes is a foreign server's, and no defect of ours."""
     assert type(meaning(reply(status, "[" * 100_000))) is error

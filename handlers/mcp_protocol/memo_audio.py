@@ -19,7 +19,7 @@ _log = logging.getLogger("agent_talk.mcp")
 
 @dataclass(frozen=True, kw_only=True)
 class MemoAudio:
-    """`size` is in bytes; None: unknown, as for a memo that moved in. `content` only if it was asked for and fits."""
+    """`size` is in bytes; None: unknown, as for a memo that moved in. `content` None: not asked for, or too long."""
 
     size: int | None
     content: bytes | None = None
@@ -57,7 +57,7 @@ async def _look(memo: Memo, files: AudioFiles | None, *, is_included: bool) -> M
     file = memo.audio_url.removeprefix("/audio/")
     simulated = simulated_audio(file)
     if simulated is not None:
-        fits = is_included and len(simulated) <= MOST_INCLUDED
+        fits = len(simulated) <= MOST_INCLUDED
         return MemoAudio(size=len(simulated), content=simulated if fits else None)
     if files is None or not is_file(file):
         return MemoAudio(size=None)

@@ -23,7 +23,7 @@ def origin_of(url: str) -> str | None:
     """
     if not is_url(url):
         return None
-    parts = urlsplit(url.lower())
+    parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"

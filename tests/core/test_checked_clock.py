@@ -77,3 +77,27 @@ def test_clock_ignores_what_is_no_date(date: str | None) -> None:
     clock = CheckedClock(FakeClock(NOON))
     clock.observe(NOON, date)
     assert clock() == NOON
+
+
+def test_clock_is_not_corrected_by_a_date_that_was_seen() -> None:
+    """A repeated date is of an answer that a cache kept: an hour later it does not prove that the clock is ahead."""
+    clock = CheckedClock(FakeClock(NOON))
+    observed(clock, NOON)
+    observed(clock, NOON, took=timedelta(hours=1))
+    observed(clock, NOON)
+    assert clock() == NOON + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("off", "said"), [(timedelta(hours=-1), "ahead of"), (timedelta(hours=1), "behind")])
+def test_clock_logs_which_way_it_is_off(caplog: pytest.LogCaptureFixture, off: timedelta, said: str) -> None:
+    """And then, once, that it agrees again."""
+    clock = CheckedClock(FakeClock(NOON))
+    observed(clock, NOON + off)
+    observed(clock, NOON)
+    observed(clock, NOON + timedelta(seconds=1))
+    errors, warnings = (
+        [record.getMessage() for record in caplog.records if record.levelno == level]
+        for level in (logging.ERROR, logging.WARNING)
+    )
+    assert [f"clock is {said} the store's" in text for text in errors] == [True]
+    assert ["agrees with the store's again" in text for text in warnings] == [True]

@@ -1,12 +1,12 @@
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.clock import iso, next_day, next_month, utc_now
-from shared.core.ids import Ids, first_id, is_id
+from shared.core.clock import iso, months, next_day, next_month, utc_now, whole_seconds
+from shared.core.ids import Ids, derived_id, first_id, is_id, minted_at
 from tests.support import NOON, repeatable
 
 _TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 it gets its zone
@@ -56,6 +56,27 @@ def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> 
     assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2026-01-31", "2026-03-01", ["2026-01-01", "2026-02-01", "2026-03-01"]),
+        ("2026-12-31", "2027-01-31", ["2026-12-01", "2027-01-01"]),
+        ("2026-02-02", "2026-02-01", ["2026-02-01"]),
+        ("2026-02-01", "2026-01-31", []),
+    ],
+)
+def test_months_are_those_of_both_days_and_between(first: str, last: str, expected: list[str]) -> None:
+    """By their first days."""
+    found = months(date.fromisoformat(first), date.fromisoformat(last))
+    assert [day.isoformat() for day in found] == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(-5, 1), (0, 1), (0.001, 1), (1, 1), (1.001, 2), (60, 60)])
+def test_whole_seconds_are_rounded_up_from_one(seconds: float, expected: int) -> None:
+    """A client that waits so long does not come too early, and never waits 0 seconds."""
+    assert whole_seconds(timedelta(seconds=seconds)) == expected
+
+
 def test_mint_makes_uuids_of_version_7() -> None:
     """With the time that it was given."""
     minted = UUID(Ids().mint(NOON))
@@ -91,6 +112,16 @@ def test_mint_stays_unique_beyond_its_counter() -> None:
     assert len(set(minted)) == 5000
     assert min(minted[4096:]) > minted[4094]
     assert all(first_id(NOON) <= one < first_id(NOON + timedelta(milliseconds=1)) for one in minted)
+
+
+def test_derived_id_is_of_its_time_and_name() -> None:
+    """Equal in every version of this code: an event that is recorded again is the same one."""
+    derived = derived_id(NOON, "revoked 1")
+    assert derived == "01a20846fe007000a704ef98260af4e4"
+    assert (UUID(derived).version, UUID(derived).variant) == (7, "specified in RFC 4122")
+    assert minted_at(derived) == NOON
+    assert derived_id(NOON, "revoked 2") != derived
+    assert derived_id(NOON + timedelta(milliseconds=1), "revoked 1")[12:] == derived[12:]
 
 
 @repeatable

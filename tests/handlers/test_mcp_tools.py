@@ -167,6 +167,28 @@ def test_list_memos_filters(world: World, ada: Account) -> None:
         assert call(world, ada.key, "list_memos", **asked).structured_content == by_http, asked
 
 
+def test_get_memo_tells_the_title_if_there_is_one(world: World, ada: Account) -> None:
+    """A model reads the title and the whole text; an empty title is none."""
+    for title, shown in (("Greeting", ["Title: Greeting"]), ("", []), (None, [])):
+        made = call(world, ada.key, "create_memo", text="Hello there", voice="rachel", title=title).structured_content
+        assert made is not None
+        assert made["title"] == (title or None)
+        _, *lines = text_of(call(world, ada.key, "get_memo", id=made["id"])).splitlines()
+        assert lines == [*shown, "Text: Hello there"]
+
+
+def test_list_memos_takes_empty_arguments_as_absent(world: World, ada: Account) -> None:
+    """As empty parameters of a query, which models send for what they leave out: a cursor goes on without them."""
+    for _ in range(2):
+        world.memo(ada.key)
+    empty = {"voice": "", "from": "", "to": ""}
+    page = call(world, ada.key, "list_memos", limit=1, cursor="", **empty).structured_content
+    assert page is not None
+    rest = call(world, ada.key, "list_memos", limit=1, cursor=page["nextCursor"]).structured_content
+    assert rest is not None
+    assert len({memo["id"] for memo in page["memos"] + rest["memos"]}) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "value", "other"),
     [("voice", "adam", "bella"), ("from", "2026-03-01", "2026-03-02"), ("to", "2026-03-03", "2026-04-01")],

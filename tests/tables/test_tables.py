@@ -12,6 +12,7 @@ from shared.core.ids import Ids
 from shared.plans import Tier
 from shared.stores.port import Key, Page, Row, Store, Table
 from shared.tables import (
+    API_KEYS,
     ENDED_KEPT,
     ENDED_MOST,
     KEY_RINGS,
@@ -25,7 +26,7 @@ from shared.tables import (
     Window,
     uses_counter,
 )
-from shared.tables.key_rings import BesideRing, entry_of
+from shared.tables.key_rings import BesideRing, entry_of, revocations_counter
 from shared.tables.memos import Memo
 from shared.tables.schema import STRIPE_IDS
 from shared.tables.subscriptions import Subscription, SubscriptionStatus
@@ -261,6 +262,16 @@ class TestUsers:
         assert len(user.ended_sessions) == ENDED_KEPT
         await Users(store).end_session(user, "new", ends_at=900, now=300)
         assert (await Users(store).load(user.id)).ended_sessions == {"new": 900}
+
+    async def test_end_session_of_a_deleted_user_brings_nothing_back(self, store: Store) -> None:
+        """A request that read the user before it was deleted ends its session without a failure."""
+        user = await signed_up(store, a_user())
+        for number in range(ENDED_KEPT):
+            await Users(store).end_session(user, f"old{number}", ends_at=200, now=100)
+        read = await Users(store).load(user.id)
+        await Users(store).delete(read)
+        await Users(store).end_session(read, "new", ends_at=900, now=300)
+        assert await Users(store).get(user.id) is None
 
     async def test_end_session_keeps_those_that_have_not_expired(self, store: Store) -> None:
         """A session that was ended and has not expired stays ended: it is never dropped from the row."""
@@ -846,6 +857,29 @@ class TestVoidRing:
             await keys.create(key, max_active=9)
         await keys.revoke(made[1].user_id, made[1].id, NOON)
         assert [key.id for key in await keys.void("0" * 32, made[2].created_at)] == [made[0].id, made[2].id]
+
+    async def test_ring_stays_void_through_its_changes(self, store: Store) -> None:
+        """A key that was admitted later, or a new name, opens no ring for the keys of before."""
+        keys = ApiKeys(store)
+        first = a_key("0" * 32)
+        await keys.begin_ring(first)
+        await keys.void(first.user_id, NOON)
+        later = a_key(first.user_id).model_copy(update={"created_at": NOON + timedelta(milliseconds=1)})
+        await keys.create(later, max_active=9)
+        await keys.rename(first.user_id, later.id, "Laptop", NOON)
+        with pytest.raises(SessionExpired):
+            await keys.create(a_key(first.user_id), max_active=9)
+
+    async def test_ring_holds_when_a_revocation_only_began(self, store: Store) -> None:
+        """Its key is active while the check document says so, and also if that was erased."""
+        keys = ApiKeys(store)
+        begun, erased = a_key("0" * 32), a_key("0" * 32)
+        await keys.begin_ring(begun)
+        await keys.create(erased, max_active=9)
+        for key in (begun, erased):
+            await store.increment(revocations_counter(key.user_id, key.id))
+        await store.delete(API_KEYS, Key(erased.id))
+        assert [key.revoked_at for key in await keys.ring("0" * 32)] == [None, None]
 
     async def test_absent_ring_stays_absent(self, store: Store) -> None:
         """Nothing of an erased account comes back."""
