@@ -67,7 +67,7 @@ def _latin(character: str) -> str:
     if character < "\x7f" or character in "°½¼¾²³±×÷¢§µ—–€£¥₹₩":
         return character
     if (word := _SIGNS.get(character)) is not None:
-        return f" {word} " if word.isalpha() else word
+        return f" {word} " if word[:1].isalpha() else word
     if (digit := unicodedata.digit(character, None)) is not None:
         return str(digit)
     if "LATIN" in unicodedata.name(character, "") and character.isalpha():

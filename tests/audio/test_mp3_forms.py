@@ -195,6 +195,11 @@ def test_joined_refuses_parts_of_several_channels() -> None:
         joined([one, two])
 
 
+def test_joined_takes_parts_of_one_frame() -> None:
+    sound = frame(Form(version="1", bit_rate=9))
+    assert joined([sound, sound]).endswith(sound * 2)
+
+
 def test_joined_leaves_out_what_is_no_frame() -> None:
     """Titles and tags of the parts would be noise in the middle of the file."""
     sound = frame(Form(version="2"))

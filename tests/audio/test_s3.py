@@ -10,7 +10,7 @@ from botocore import exceptions as botocore
 from botocore.credentials import RefreshableCredentials
 
 from shared.audio.files import PAGE, AudioFiles, AudioPlaceFailed, NameTaken, audio, making, new_file
-from shared.audio.s3 import LINK_S, SHORT_LINK_S, TIMEOUT_S, S3Access, S3Files
+from shared.audio.s3 import LINK_S, SHORT_LINK_S, TIMEOUT_S, S3Access, S3Files, config
 from shared.audio.s3_failures import ANSWERED, RAISED, S3Fact, meaning
 from tests.contract.audio_files import AudioFilesContract
 from tests.fakes.dynamo_world import Fault, always, answered, closed, nth, unanswered, unreached
@@ -94,6 +94,11 @@ async def test_s3_keeps_no_promise_for_a_name_that_was_taken(world: S3World, fil
     with pytest.raises(NameTaken):
         await world.files.put(audio(file), b"content")
     assert await world.files.head(audio(file)) is None
+
+
+def test_s3_sdk_repeats_nothing_by_itself() -> None:
+    """Only our own repeats keep to the deadline."""
+    assert config().retries == {"total_max_attempts": 1}  # type: ignore[attr-defined]
 
 
 async def test_s3_gives_up_at_the_deadline(world: S3World, file: str) -> None:

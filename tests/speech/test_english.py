@@ -151,3 +151,20 @@ def test_letters_that_the_model_lacks_lose_their_accents(text: str, said: str) -
     """Alone they had no sound, and the memo failed after it was charged; words that the dictionary has keep theirs."""
     assert in_english(text) == said
     assert Model().phonemes(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("1e-6 1e6", "1 times 10 to the power of minus 6 1 times 10 to the power of 6"),
+        ("1 h 2 h", "1 hour 2 hours"),
+        ("1 m² 2 m² 2 ft³ 1 ft²", "1 square meter 2 square meters 2 cubic feet 1 square foot"),
+        ("1 km² 2 km³ 2 cm²", "1 square kilometer 2 cubic kilometers 2 square centimeters"),
+        ("5→6 ≥5 √2 №5 20℃", "5 to 6 at least 5 the root of 2 No. 5 20°C"),
+        ("à la ÿ Þór ŝ ſ ßØ", "à la ÿ Thór s s ssO"),
+        ("日本 x a\u0323b ٣ ℵ", "x ab 3"),
+    ],
+)
+def test_in_english_writes_signs_and_units_as_words(text: str, written: str) -> None:
+    """One of a unit has no plural, a sign's words stand apart from a number, and other scripts are left out."""
+    assert in_english(text) == written

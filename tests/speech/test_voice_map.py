@@ -37,6 +37,7 @@ def test_voice_map_file_changes_what_it_names(tmp_path: Path) -> None:
         ([], ["f must be an object of providers"]),
         ({"azure": {}}, ["f: 'azure' is no provider: use polly, elevenlabs, openai"]),
         ({"polly": []}, ["f: polly must be an object of voices"]),
+        ({"polly": 1, "openai": 2}, [f"f: {provider} must be an object of voices" for provider in ("polly", "openai")]),
         ({"polly": {"nora": "Nora"}}, ["f: polly: 'nora' is none of our voices"]),
         ({"polly": {"adam": 1}}, ["f: polly: adam must be the name of a voice, in visible ASCII characters"]),
         ({"polly": {"adam": ""}}, ["f: polly: adam must be the name of a voice, in visible ASCII characters"]),
