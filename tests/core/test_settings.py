@@ -195,7 +195,7 @@ def test_chosen_store_is_memory_when_unknown() -> None:
                 "SIGNUPS_PER_ADDRESS",
                 "DEMOS_PER_ADDRESS",
             )
-            for value in ("0", "-1", "1.5", "ten", "²", " 5")
+            for value in ("0", "-1", "1.5", "ten", "²", " 5", "1000000000", "9" * 5000)
         ),
         ("SESSION_SECRET", "x" * 31),
         ("PUBLIC_URL", "api.example.org"),
