@@ -301,6 +301,14 @@ def test_settings_refuse_a_weak_secret_in_production(weak: str) -> None:
     assert Settings.from_env({"SESSION_SECRET": weak}).session_secret == weak
 
 
+def test_settings_take_every_visible_character_in_a_key() -> None:
+    """A header carries all of ASCII from `!` to `~`, both included."""
+    key = "".join(map(chr, range(0x21, 0x7F)))
+    assert Settings.from_env(DIRECT | {"HYPERMICRO_API_KEY": key}).store is StoreChoice.MICRO
+    for character in (" ", "\x7f"):
+        assert "HYPERMICRO_API_KEY has characters" in problem(DIRECT | {"HYPERMICRO_API_KEY": f"k{character}"})
+
+
 @pytest.mark.parametrize(
     "strong",
     ["93846251740918273645018273645019", "8f5ab2a46f7c4c439d220d3a3cb2a111", "kq3J8d+0Zs1xYb7Qm2Vw9RtLp4Nc6Hf="],
