@@ -61,7 +61,7 @@ def _granule_of(samples: "array[int]") -> Granule:
     power = sum(map(mul, samples, samples)) / len(samples)
     if not power:
         return SILENCE
-    gain = max(1, round(_UNIT_GAIN + 10 * log10(power / _FULL_SCALE**2) / _STEP_DB))
+    gain = round(_UNIT_GAIN + 10 * log10(power / _FULL_SCALE**2) / _STEP_DB)  # above 100 for any sound at all
     clipped = (
         sum(abs(sample) >= _FULL_SCALE - 1 for sample in samples) if max(map(abs, samples)) >= _FULL_SCALE - 1 else 0
     )

@@ -76,7 +76,7 @@ def _check_loudness(granules: Sequence[Granule], granule_s: float, text: str) ->
     runs = [(is_quiet, sum(1 for _ in run) * granule_s) for is_quiet, run in groupby(quiet)]
     if sum(is_quiet and seconds > _HOLE_S for is_quiet, seconds in runs) > len(_PAUSE.findall(text)):
         raise SpeechFailed(f"The audio has a hole of {max(seconds for is_quiet, seconds in runs if is_quiet):.1f} s")
-    if not loud or all(quiet):
+    if not loud:
         raise SpeechFailed("The audio is silent")
     if _steady_s(gains, granule_s, loud) > _STEADY_S:
         raise SpeechFailed("The audio is a steady noise")

@@ -9,7 +9,9 @@ from shared.audio.files import (
     audio,
     checked,
     closed,
+    file_of,
     is_file,
+    lease,
     making,
     media_type,
     new_file,
@@ -46,6 +48,14 @@ def test_new_file_has_names_in_every_area(ending: str) -> None:
     for name in (audio(file), making(file), piece(file, 0), piece(file, 99_999), closed(owner_digest("ada"))):
         assert checked(name) == name
         assert re.fullmatch(r"[a-z0-9./-]+", name)
+
+
+@pytest.mark.parametrize("number", [0, 7, 99_999])
+def test_file_of_finds_the_file_in_every_area(number: int) -> None:
+    """A file's own name contains a hyphen too, and the numbers of parts and turns are no part of it."""
+    file = new_file("ada")
+    names = (audio(file), making(file), piece(file, number), lease(file, number, number % 1000))
+    assert [file_of(name) for name in names] == [file] * len(names)
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,13 @@ def test_body_of_two_mebibytes_is_413(world: World, ada: Account, method: str, p
     assert SECURITY.items() <= answer.headers.items()
 
 
+def test_refusal_before_any_route_is_in_the_log(world: World, logs: Logs) -> None:
+    """The line of the request has the code that was answered."""
+    world.post(DEMO, body="x" * 2 * 1024 * 1024)
+    (line,) = [line for line in logs.lines if line["message"] == "request"]
+    assert (line["status"], line["error"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
 @pytest.mark.parametrize(("size", "status"), [(1024 * 1024, 201), (1024 * 1024 + 1, 413)])
 def test_body_has_a_mebibyte_at_most(world: World, size: int, status: int) -> None:
     """One byte more is 413, as text and in base64."""

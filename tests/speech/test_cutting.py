@@ -39,6 +39,12 @@ def test_pieces_lose_nothing_and_fit(text: str, most: int) -> None:
         ("你好。再见！", ["你好。", "再见！"]),
         ("One\nTwo", ["One", "Two"]),
         ("So do I. You too.", ["So do I.", "You too."]),
+        ("Is he a Dr? Yes. Ask the Dr! Or Dr… Ann.", ["Is he a Dr?", "Yes.", "Ask the Dr!", "Or Dr…", "Ann."]),
+        ("Is it B? No! A! Yes.", ["Is it B?", "No!", "A!", "Yes."]),
+        ("She said no! and went? away.", ["She said no! and went? away."]),
+        ("He joined NATO. Then he left.", ["He joined NATO.", "Then he left."]),
+        ('(Dr. Smith) met "Mr. Jones".', ['(Dr. Smith) met "Mr. Jones".']),
+        ("Milk, bread, etc. Then home.", ["Milk, bread, etc. Then home."]),
     ],
 )
 def test_sentence_ends_where_a_reader_pauses(text: str, parts: list[str]) -> None:
@@ -55,3 +61,20 @@ def test_long_sentence_is_cut_at_a_clause_then_a_word() -> None:
     """Without a clause that fits it is cut between words, and within one only if it is too long itself."""
     assert list(sentences("one two, three four five", 12)) == ["one two,", "three four", "five"]
     assert list(sentences("abcdefghij", 4)) == ["abcd", "efgh", "ij"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "parts"),
+    [
+        ("abcdefghijk, lmn", ["abcdefghijk,", "lmn"]),
+        ("abcdefghijkl, mn", ["abcdefghijkl", ", mn"]),
+        ("ab cdefghijk lmn", ["ab cdefghijk", "lmn"]),
+        ("abc, defgh ijklm", ["abc,", "defgh ijklm"]),
+        ("ab, cdefgh ijklm", ["ab, cdefgh", "ijklm"]),
+        ("ab,cdefghijklmno", ["ab,", "cdefghijklmn", "o"]),
+        ("abcdefghijkl", ["abcdefghijkl"]),
+    ],
+)
+def test_cut_fills_a_part_to_its_last_character(sentence: str, parts: list[str]) -> None:
+    """A clause or a word that ends with the twelfth character fits. A clause of at most a quarter counts as a word."""
+    assert list(sentences(sentence, 12)) == parts

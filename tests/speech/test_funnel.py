@@ -108,6 +108,27 @@ async def test_funnel_gives_up_when_no_turn_comes() -> None:
     await first
 
 
+async def test_funnel_sends_nothing_when_its_turn_comes_too_late(time: FakeTime) -> None:
+    """A turn that comes at the deadline or after it is no turn: the provider would be given no time."""
+    for late_s in (0.0, 1.0):
+        funnel, hold = Funnel("some", at_once=1, monotonic=time.monotonic, sleep=time.sleep), asyncio.Event()
+
+        async def send(_: float, hold: asyncio.Event = hold) -> None:
+            await hold.wait()
+
+        sent: list[float] = []
+        first = asyncio.create_task(funnel.ask(send))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(funnel.ask(failing(ProviderBroke, sent)))
+        await asyncio.sleep(0)
+        time.now_s += TIMEOUT_S + late_s
+        hold.set()
+        await first
+        with pytest.raises(NoTurn, match="no time was left"):
+            await second
+        assert sent == []
+
+
 async def test_funnel_does_not_send_while_the_breaker_is_open(funnel: Funnel) -> None:
     sent: list[float] = []
     for _ in range(FAILURES):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from shared.stores.dynamo.client import Dynamo
-from shared.stores.dynamo.items import new_item
+from shared.stores.dynamo.items import new_item, read_item
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Document, Key, StoreUnavailable
 from tests.fakes.dynamo_world import CHANGING, FakeTime, answered, unanswered
@@ -84,6 +84,10 @@ def overwritten_by_another(table: _Table, _: Any) -> None:
     table.item = OTHERS
 
 
+def changed_by_another(table: _Table, _: Any) -> None:
+    table.item = read_item(table.item).succeeded('{"n":10}', "another's token")
+
+
 def raised(row: Document | None) -> Document:
     return {"n": (row or {"n": 0})["n"] + 1}
 
@@ -121,6 +125,13 @@ async def test_write_that_may_be_overwritten_is_no_success(
     with pytest.raises(StoreUnavailable):
         await store.update(CHANGING, ROW, change)
     assert await store.get(CHANGING, ROW) == {"by": "another"}
+
+
+async def test_update_begins_anew_on_a_row_that_would_remember_it(store: DynamoStore, table: _Table) -> None:
+    """Another's change keeps the tokens before it. Without that of the lost write among them, it was not made."""
+    table.lost = changed_by_another
+    await store.update(CHANGING, ROW, raised)
+    assert await store.get(CHANGING, ROW) == {"n": 11}
 
 
 async def test_update_of_a_row_removed_meanwhile_is_no_success(store: DynamoStore, table: _Table) -> None:

@@ -74,6 +74,13 @@ async def test_giving_back_counts_once_when_delivered_twice(container: Container
     assert await container.store.counters("u:") == {MONTH: 4, DAY: 4}
 
 
+async def test_refused_reserve_names_what_absent_counters_hold(container: Container) -> None:
+    """Nothing: the first of a month is refused where the bound is 0, and no counter comes to be."""
+    reserved = await container.store.reserve(places(most=0))
+    assert (reserved.refused, reserved.values) == ((DAY, MONTH), {DAY: 0, MONTH: 0})
+    assert await container.store.counters("u:") == {}
+
+
 async def test_giving_back_never_goes_below_zero(container: Container) -> None:
     """Where fewer places are held than are given back, nothing changes."""
     await container.store.reserve(places(by=1))

@@ -570,6 +570,27 @@ async def test_verify_waits_for_a_table_that_is_created(world: DynamoWorld, stat
     await container.dynamo.aclose()
 
 
+@pytest.mark.parametrize(("status", "said"), [("CREATING", "is being created"), (None, "there is no such table")])
+async def test_verify_ends_with_its_time_when_a_table_does_not_come(
+    world: DynamoWorld, status: str | None, said: str
+) -> None:
+    """Another container creates it, or was about to: an outage that says which."""
+    container = world.container(creates_table=True)
+    seen = described_as(world, ["CREATING"])
+
+    def described() -> Any:
+        if status is None and container.time.slept:
+            absent = answered("ResourceNotFoundException")()
+            raise absent
+        return seen()
+
+    container.wire.answers["describe_table"] = described
+    with pytest.raises(StoreUnavailable, match=said):
+        await container.store.verify(TABLES)
+    assert container.time.slept
+    await container.dynamo.aclose()
+
+
 @pytest.mark.parametrize("statuses", [["DELETING"], ["CREATING", "DELETING"], ["ARCHIVED"]])
 async def test_verify_waits_for_no_table_that_ends(world: DynamoWorld, statuses: list[str]) -> None:
     """A table that is being deleted is an outage at once, which says so."""

@@ -110,6 +110,14 @@ async def everything(store: Store) -> object:
     return rows, (await store.scan_counters()).rows
 
 
+async def test_lock_is_as_long_as_one_announcement(path: Path) -> None:
+    """Each write announces itself in the lock's file, over the announcement before it."""
+    store = opened(path)
+    for _ in range(3):
+        await store.increment("c")
+    assert path.with_name(path.name + ".lock").stat().st_size == 16
+
+
 async def test_file_shows_writes_of_another_store(path: Path) -> None:
     """Two stores on one file see each other's writes."""
     one, other = opened(path), opened(path)
