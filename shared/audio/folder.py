@@ -86,7 +86,7 @@ class FolderFiles:
     def _temporary(self) -> Path:
         """A new name on the same file system. What dead writers left is removed."""
         folder = self._folder / _TEMPORARY
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         for left in folder.iterdir():
             with suppress(FileNotFoundError):  # its writer lives
                 if left.stat().st_mtime < self._wall() - LEFT_OVER_S:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mutagen.mp3 import MP3, BitrateMode, MPEGFrame
+from mutagen.mp3._util import XingHeader
 
 from shared.audio.mp3 import Frame, NotMp3, frames_of, joined, read_mp3, with_length
 from tests.audio.frames import MONO, Form, every_form, frame
@@ -105,6 +106,16 @@ def test_rate_of_a_file_is_that_of_its_first_frame() -> None:
     assert (length.samples, length.rate) == (3 * 576, 24_000)
 
 
+def test_tag_may_follow_the_only_frame() -> None:
+    """A frame counts if nothing, a tag or another frame follows, and not in the middle of something else."""
+    sound = frame(Form(version="2"))
+    for after in (b"", b"TAG", b"TAG" + bytes(125), sound):
+        assert read_mp3(sound + after).samples == 576 * (1 + (after == sound))
+    for after in (b"\0", b"TA", b"tag" + bytes(125), sound[:3]):
+        with pytest.raises(NotMp3):
+            read_mp3(sound + after)
+
+
 def test_one_broken_header_ends_no_file() -> None:
     """Bytes that belong to no frame are skipped once there was one: the frames after them count."""
     sound = frame(Form(version="2"))
@@ -200,3 +211,26 @@ def test_header_says_whether_all_frames_have_one_size(second: int, mark: bytes) 
     info: Any = MP3(BytesIO(mp3)).info  # type: ignore[no-untyped-call]
     assert mark in mp3
     assert info.bitrate_mode == (BitrateMode.CBR if second == 3 else BitrateMode.VBR)
+
+
+def crc16(data: bytes) -> int:
+    """The remainder of the bits, the least of each byte first, by x^16 + x^15 + x^2 + 1."""
+    rest = int("".join(f"{byte:08b}"[::-1] for byte in data) + "0" * 16, 2)
+    while rest.bit_length() > 16:
+        rest ^= 0x18005 << (rest.bit_length() - 17)
+    return int(f"{rest:016b}"[::-1], 2)
+
+
+@pytest.mark.parametrize("version", SAMPLES)
+def test_header_has_the_layout_of_lames(version: str) -> None:
+    """Another reader finds the size and the checksum where LAME puts them, the latter of all bytes before it."""
+    form = Form(version=version, bit_rate=9)
+    body = frame(form) * 4
+    mp3 = with_length(body, 1_000, lead=576)
+    at = 4 + form.side_bytes
+    header: Any = XingHeader(BytesIO(mp3[at:]))  # type: ignore[no-untyped-call]
+    assert (header.frames, header.bytes) == (4, len(mp3))
+    lame = header.lame_header
+    assert (lame.encoder_delay_start, lame.encoder_padding_end) == (576, 4 * SAMPLES[version] - 1_576)
+    assert (lame.vbr_method, lame.music_length) == (1, len(mp3))
+    assert lame.header_crc == crc16(mp3[: at + 50])

@@ -46,8 +46,8 @@ def written(packets: Sequence[bytes], *, drop: int = 0, head: bytes = HEAD, size
 def test_packets_of_any_length_are_read_from_any_pages(size: int) -> None:
     """A packet ends with a segment below 255 bytes, on this page or a later one."""
     packets = [packet(length) for length in LENGTHS]
-    length = read_opus(written(packets, size=size))
-    assert (length.samples, length.whole) == (len(packets) * FRAME - 312, True)
+    length = read_opus(written(packets, size=size, drop=500))
+    assert (length.samples, length.whole) == (len(packets) * FRAME - 312 - 500, True)
 
 
 @pytest.mark.parametrize("drop", [0, 1, 959, 5_000])
@@ -83,14 +83,14 @@ def test_joined_drops_what_its_first_and_last_part_say() -> None:
     assert read_opus(joined(parts)).samples == 15 * FRAME - 312 - 300
 
 
-@pytest.mark.parametrize(("at", "is_equal"), [(9, False), (10, True), (12, True), (16, True), (18, False)])
+@pytest.mark.parametrize(("at", "is_equal"), [(9, False), (10, True), (11, True), (12, True), (17, True), (18, False)])
 def test_joined_parts_have_equal_channels(at: int, is_equal: bool) -> None:  # noqa: FBT001
     """Channels and their mapping must be equal. The samples to drop, the source's rate and its gain may differ."""
     head = bytearray(HEAD)
     head[at] += 1
     parts = [written([packet(40)] * 5), written([packet(40)] * 5, head=bytes(head))]
     if is_equal:
-        assert read_opus(joined(parts)).samples == 10 * FRAME - 312
+        assert pages_of(joined(parts))[0].packets == [HEAD]
     else:
         with pytest.raises(NotOpus, match="differ"):
             joined(parts)

@@ -256,13 +256,22 @@ def test_meaning_knows_every_code_of_the_table(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "again"), [(400, False), (429, True), (500, True), (502, True), (503, True), (409, False)]
+    ("status", "what", "again"),
+    [
+        (400, "S3 does not take this request", False),
+        (409, "S3 does not take this request", False),
+        (429, "S3 asks to wait", True),
+        (499, "S3 does not take this request", False),
+        (500, "S3 failed", True),
+        (502, "S3 failed", True),
+        (503, "S3 asks to wait", True),
+    ],
 )
-def test_meaning_of_another_code_is_its_statuss(status: int, *, again: bool) -> None:
+def test_meaning_of_another_code_is_its_statuss(status: int, what: str, *, again: bool) -> None:
     answer: Any = {"Error": {"Code": "NeverHeardOf"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     means = meaning(botocore.ClientError(answer, "GetObject"))
     assert means is not None
-    assert (means[0].fact, means[0].again) == (S3Fact.FAILED, again)
+    assert (means[0].fact, means[0].what, means[0].again) == (S3Fact.FAILED, what, again)
 
 
 @pytest.mark.parametrize(

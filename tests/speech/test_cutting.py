@@ -72,6 +72,7 @@ def test_long_sentence_is_cut_at_a_clause_then_a_word() -> None:
         ("abc, defgh ijklm", ["abc,", "defgh ijklm"]),
         ("ab, cdefgh ijklm", ["ab, cdefgh", "ijklm"]),
         ("ab,cdefghijklmno", ["ab,", "cdefghijklmn", "o"]),
+        (",abcdefghijklmno", [",", "abcdefghijkl", "mno"]),
         ("abcdefghijkl", ["abcdefghijkl"]),
     ],
 )

@@ -1,13 +1,14 @@
 """Pieces under leases: what a worker finds, buys, waits for and gives back."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from math import inf
 from pathlib import Path
 
 import pytest
 
-from shared.audio.files import Area, lease, making, new_file, piece
+from shared.audio.files import Area, NameTaken, lease, making, new_file, piece
 from shared.audio.folder import FolderFiles
 from shared.core.errors import SpeechFailed
 from shared.speech.piecewise import AT_ONCE, LEASE_S, NotWanted, Piecewise, Unfinished
@@ -35,9 +36,9 @@ class Workers:
     async def sleep(self, seconds: float) -> None:
         self.clock.advance(timedelta(seconds=seconds))
 
-    async def said(self, worker: Piecewise | None = None, *, voice: str = "sam", left_s: float = inf) -> list[bytes]:
-        asked = (worker or self.worker()).said(
-            self.voices, TEXTS, VOICES[voice], file=self.file, form="mp3", time_left_s=lambda: left_s
+    async def said(self, *, time_left_s: Callable[[], float] = lambda: inf) -> list[bytes]:
+        asked = self.worker().said(
+            self.voices, TEXTS, VOICES["sam"], file=self.file, form="mp3", time_left_s=time_left_s
         )
         return list(await asked)
 
@@ -55,9 +56,10 @@ async def test_pieces_come_in_the_order_of_the_text(workers: Workers) -> None:
     assert dict(workers.voices.bought) == dict.fromkeys(TEXTS, 1)
 
 
-async def test_piece_of_another_text_is_bought_anew(workers: Workers) -> None:
+@pytest.mark.parametrize("byte", [b"\0", b"x", b"\xff"])
+async def test_piece_of_another_text_is_bought_anew(workers: Workers, byte: bytes) -> None:
     """A version that cut the text elsewhere, or another voice, left it: it is no part of this file."""
-    await workers.files.put(piece(workers.file, 2), b"x" * 32 + b"something else")
+    await workers.files.put(piece(workers.file, 2), byte * 32 + b"something else")
     await workers.said()
     assert workers.voices.bought[TEXTS[2]] == 1
 
@@ -146,9 +148,42 @@ async def test_lease_that_was_given_back_is_taken_itself(clock: FakeClock, tmp_p
     workers.files = GivenBack(tmp_path)
     await workers.files.put(making(workers.file), b"")
     await workers.files.put(lease(workers.file, 0, 0), b'{"until": 0, "by": "another"}')
+    began = workers.clock.at
     await workers.said()
+    assert workers.clock.at == began, "nothing was waited for"
     assert await workers.files.head(lease(workers.file, 0, 0)) is not None
     assert await workers.files.head(lease(workers.file, 0, 1)) is None
+
+
+class AllLeased(FolderFiles):
+    """A folder where every lease was taken by a worker that died long ago."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: list[str] = []
+
+    async def put(self, name: str, content: bytes) -> None:
+        if name.startswith(f"{Area.LEASES}/"):
+            self.asked.append(name)
+            raise NameTaken(name)
+        await super().put(name, content)
+
+    async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
+        if name.startswith(f"{Area.LEASES}/"):
+            return b'{"until": 0, "by": "dead"}'
+        return await super().read(name, start=start, end=end)
+
+
+async def test_piece_that_had_all_its_leases_is_not_bought(clock: FakeClock, tmp_path: Path) -> None:
+    """A thousand workers died of it: it is waited for until the time is up, as if another worker said it."""
+    workers = Workers(tmp_path, clock)
+    workers.files = files = AllLeased(tmp_path)
+    await files.put(making(workers.file), b"")
+    left_s = iter([inf, inf])
+    with pytest.raises(Unfinished):
+        await workers.said(time_left_s=lambda: next(left_s, 0.0))
+    assert not workers.voices.bought
+    assert sorted(set(files.asked))[:1000] == [lease(workers.file, 0, turn) for turn in range(1000)]
 
 
 async def test_file_that_is_not_made_any_more_buys_nothing(workers: Workers) -> None:
@@ -162,5 +197,16 @@ async def test_file_that_is_not_made_any_more_buys_nothing(workers: Workers) -> 
 
 async def test_time_that_does_not_suffice_begins_nothing(workers: Workers) -> None:
     with pytest.raises(Unfinished) as unfinished:
-        await workers.said(left_s=1)
+        await workers.said(time_left_s=lambda: 1.0)
     assert (unfinished.value.bought, dict(workers.voices.bought)) == (0, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_unfinished_says_how_many_pieces_were_bought(workers: Workers, count: int) -> None:
+    """The next worker finds them, and buys the others."""
+    left_s = iter([inf] * count)
+    with pytest.raises(Unfinished) as unfinished:
+        await workers.said(time_left_s=lambda: next(left_s, 0.0))
+    assert unfinished.value.bought == sum(workers.voices.bought.values()) == count
+    await workers.said()
+    assert dict(workers.voices.bought) == dict.fromkeys(TEXTS, 1)

@@ -237,6 +237,22 @@ def test_failure_knows_every_code_of_the_table(code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RequestRefused),
+        (429, ProviderBusy),
+        (499, RequestRefused),
+        (500, ProviderBroke),
+        (502, ProviderBroke),
+        (503, ProviderBusy),
+    ],
+)
+def test_failure_of_another_code_is_its_statuss(status: int, error: type[ProviderError]) -> None:
+    answer: Any = {"Error": {"Code": "NeverHeardOf"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    assert type(failure(botocore.ClientError(answer, "SynthesizeSpeech"))) is error
+
+
+@pytest.mark.parametrize(
     ("raised", "error"),
     [
         (botocore.NoRegionError(), CredentialRefused),

@@ -100,7 +100,8 @@ def test_other_names_are_no_simulated_audio(file: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("a", 0.1), ("Hello", 0.4), ("x" * 100, 8.0), ("👩", 0.2), ("x" * 5000, 400.0)]
+    ("text", "seconds"),
+    [("a", 0.1), ("ab", 0.2), ("abc", 0.2), ("Hello", 0.4), ("x" * 100, 8.0), ("👩", 0.2), ("x" * 5000, 400.0)],
 )
 async def test_a_text_takes_0_08_s_a_character(text: str, seconds: float) -> None:
     speech = await SimulatedSpeech().speak(text, VOICES["adam"], file="")

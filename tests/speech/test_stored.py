@@ -9,12 +9,13 @@ import pytest
 from shared.audio.files import AudioPlaceFailed, audio, making, new_file
 from shared.audio.folder import FolderFiles
 from shared.audio.formats import FORMATS
+from shared.core.errors import SpeechFailed
 from shared.core.text import characters
 from shared.speech.encoding import available_encoders
 from shared.speech.piecewise import Piecewise
-from shared.speech.stored import MOST_AS_SAMPLES, StoredSpeech
+from shared.speech.stored import MOST_AS_SAMPLES, PUT_S, StoredSpeech
 from shared.speech.voices import VOICES
-from tests.fakes.long_memos import ToneVoices
+from tests.fakes.long_memos import ToneVoices, tone
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +83,35 @@ async def test_pieces_are_bounded_in_utf_16_code_units(tmp_path: Path, most: int
     cut = stored(tmp_path, ToneVoices()).cut("\U00020000" * 21, most)
     assert "".join(cut) == "\U00020000" * 21
     assert all(characters(piece) <= most for piece in cut)
+
+
+@pytest.mark.parametrize("most", [16, 17, 100])
+async def test_text_that_fits_is_said_as_it_is(tmp_path: Path, most: int) -> None:
+    """Lines and blanks are the voice's to read. One character more than fits, and it is cut at its sentences."""
+    speech = stored(tmp_path, ToneVoices())
+    assert list(speech.cut("One two.\nThree. ", most)) == ["One two.\nThree. "]
+    assert list(speech.cut("One two.\nThree. ", 15)) == ["One two. Three."]
+    assert list(speech.cut("One two.\n... !\nThree.", 8)) == ["One two.", "Three."]
+
+
+@pytest.mark.parametrize("left_s", [-1.0, 0.0, PUT_S])
+async def test_speak_keeps_nothing_when_no_time_is_left(tmp_path: Path, left_s: float) -> None:
+    """Not even of voices that answer at once: no time is left to keep it and to write the memo."""
+    file = new_file("ada")
+    with pytest.raises(SpeechFailed, match="too long"):
+        await stored(tmp_path, ToneVoices(), time_left_s=lambda: left_s).speak(TEXT, VOICES["sam"], file=file)
+    assert await FolderFiles(tmp_path).head(audio(file)) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_file_contains_every_piece(tmp_path: Path, count: int) -> None:
+    """A WAV of several pieces is as long as all of them, to the sample: none is lost or said twice."""
+    sentences = [f"{letter * (10 + 10 * number)}." for number, letter in enumerate("abc"[:count])]
+    voices = ToneVoices(max_characters=31, formats={"mp3", "wav"})
+    speech = await stored(tmp_path, voices).speak(" ".join(sentences), VOICES["sam"], file=new_file("ada", "wav"))
+    said = [tone(len(text) // 10 / 10, "wav").seconds for text in voices.bought]
+    assert len(said) == count
+    assert speech.duration_seconds == pytest.approx(sum(said))
 
 
 async def test_audio_is_not_kept_in_the_time_of_the_memos_row(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_voice_map_file_changes_what_it_names(tmp_path: Path) -> None:
         ({"polly": {"adam": 1}}, ["f: polly: adam must be the name of a voice, in visible ASCII characters"]),
         ({"polly": {"adam": ""}}, ["f: polly: adam must be the name of a voice, in visible ASCII characters"]),
         ({"polly": {"adam": "a b"}}, ["f: polly: adam must be the name of a voice, in visible ASCII characters"]),
+        ({"polly": {"adam": "a\x7f"}}, ["f: polly: adam must be the name of a voice, in visible ASCII characters"]),
         ({"openai": {"rachel": "coral"}}, ["f: openai: coral says both rachel and sarah"]),
         (
             {"azure": {}, "openai": {"nora": "x", "adam": None}},
@@ -56,6 +57,11 @@ def test_voice_map_tells_all_that_is_wrong(content: Any, problems: list[str]) ->
     with pytest.raises(VoiceMapError) as raised:
         changed(content, file="f")
     assert raised.value.problems == problems
+
+
+def test_voice_map_takes_every_visible_character() -> None:
+    name = "".join(map(chr, range(0x21, 0x7F)))
+    assert changed({"openai": {"adam": name}}, file="f")["openai"]["adam"] == name
 
 
 @pytest.mark.parametrize(
