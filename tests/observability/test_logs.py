@@ -68,7 +68,7 @@ def test_libraries_log_no_requests() -> None:
     """Below a warning they log whole requests, with paths, addresses and keys in them."""
     names = ("mangum", "botocore", "stripe", "httpx", "httpcore")
     for name in names:
-        logging.getLogger(name).setLevel(logging.NOTSET)
+        logging.getLogger(name).setLevel(logging.DEBUG)
     configure_logging("DEBUG")
     for name in names:
         assert logging.getLogger(name).getEffectiveLevel() == logging.WARNING
