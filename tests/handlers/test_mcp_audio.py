@@ -111,7 +111,9 @@ async def test_audio_that_is_not_asked_for_is_only_linked(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "audio_url", ["https://old.example.org/memo_1.mp3", "/audio/memo_1.mp3", f"/audio/{new_file('ada')}"]
+    "audio_url",
+    ["https://old.example.org/memo_1.mp3", "/audio/memo_1.mp3", f"/audio/{new_file('ada')}"],
+    ids=["elsewhere", "of the predecessor", "deleted"],
 )
 async def test_audio_that_is_not_there_has_no_length(tmp_path: Path, audio_url: str) -> None:
     """Elsewhere, under the predecessor's name, or lost: the link stays, and the bytes are said to be missing."""
