@@ -39,8 +39,11 @@ def tls_context(url: str) -> ssl.SSLContext:
 
 @cache
 def _certificates() -> ssl.SSLContext:
+    return context_trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+def context_trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
     """Trust what SSL_CERT_FILE or SSL_CERT_DIR names, as OpenSSL and httpx do, else Mozilla's authorities."""
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
         file = certifi.where()
     context = ssl.create_default_context(cafile=file or None, capath=folder or None)

@@ -76,6 +76,26 @@ async def test_close_closes_the_client(opened: Opened) -> None:
     assert opened.closed == 1
 
 
+async def test_close_lets_no_waiting_work_begin(opened: Opened) -> None:
+    """Work that has begun ends; what waited for its thread is cancelled."""
+    began, hold, did = threading.Event(), threading.Event(), list[str]()
+
+    def work(_: Client) -> None:
+        began.set()
+        hold.wait(5)
+        did.append("first")
+
+    first = asyncio.create_task(opened.calls.run(work, left_s=5))
+    await asyncio.to_thread(began.wait, 5)
+    second = asyncio.create_task(opened.calls.run(lambda _: did.append("second"), left_s=5))
+    await asyncio.sleep(0)
+    opened.calls.close()
+    hold.set()
+    _, cancelled = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert did == ["first"]
+
+
 async def test_connections_are_dropped_after_no_answer(opened: Opened) -> None:
     """A refusal is an answer, and leaves them; a time out leaves the next call new ones."""
     refused: Any = {"Error": {"Code": "AccessDenied"}}

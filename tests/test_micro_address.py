@@ -15,8 +15,16 @@ def test_segment_encodes_once_and_takes_the_longest() -> None:
         assert unquote(segment(longest)) == longest
 
 
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_address_takes_a_url_with_a_final_slash(ending: str) -> None:
+    """And with a path: no path of a request begins with two slashes."""
+    assert Direct(url=f"https://micro:7070/a{ending}", api_key=KEY).root == "https://micro:7070/a"
+    proxy = Platform(url=f"https://platform/a{ending}", app_slug="talk")
+    assert proxy.root == "https://platform/a/proxy/hypermicro"
+
+
 @pytest.mark.parametrize(
-    "url", ["", "micro:7070", "ftp://micro", "http://", "http://user:pw@micro", "http://micro?x=1"]
+    "url", ["", "micro:7070", "ftp://micro", "http://", "http://user:pw@micro", "http://micro?x=1", "http://micro#x"]
 )
 def test_address_refuses_a_url_that_cannot_be_right(url: str) -> None:
     """An address that cannot be right is refused."""

@@ -25,7 +25,7 @@ class Pseudonyms:
 
     def __init__(self, secret: str) -> None:
         self._key = derived_key(secret, Use.PSEUDONYMS)
-        self._last = ("", "")
+        self._last: tuple[str | None, str] = None, ""
 
     def of(self, text: str) -> str:
         """Return 32 hexadecimal digits: the same for the same text, and meaningless without the secret.
@@ -33,7 +33,7 @@ class Pseudonyms:
         The last one is remembered: a container's requests in a row often come from one client.
         """
         last, pseudonym = self._last
-        if text != last or not pseudonym:
+        if text != last:
             pseudonym = hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
             self._last = (text, pseudonym)
         return pseudonym

@@ -14,10 +14,11 @@ from shared.services import Services
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Document, Key, StoreUnavailable
 from shared.tables import API_KEYS, KEY_RINGS, Window
+from shared.tables.api_keys import Rotatable
 from shared.tables.issued_keys import KeyLimit, Scope
 from shared.tables.usage_logs import Action
 from tests.limits.gateways import ALL_STORES, stores
-from tests.support import NOON, FailingStore, FakeClock, outcomes, repeatable, services_on, signed_up
+from tests.support import NOON, FailingStore, FakeClock, a_key, outcomes, repeatable, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +180,18 @@ async def test_a_rotation_shows_the_end_when_the_ring_fails(store: MemoryStore, 
     new = await services.api_keys.rotate(ada.user, old.id, grace=timedelta(days=1))
     newest, replaced = await services.tables.api_keys.of(ada.user.id, NOON)
     assert (newest.id, replaced.is_active(NOON)) == (new.key.id, False)
+
+
+async def test_a_key_that_is_revoked_meanwhile_has_no_successor(store: MemoryStore, services: Services) -> None:
+    """The rotation is refused, and nothing is left of the new key."""
+    ada = await signed_up(services)
+    keys, old = services.tables.api_keys, ada.api_key.key
+    read = await keys.rotatable(ada.user.id, old.id, NOON)
+    assert isinstance(read, Rotatable)
+    await keys.revoke(ada.user.id, old.id, NOON)
+    with pytest.raises(ValidationFailed):
+        await keys.rotate(read, a_key(ada.user.id), ends_at=NOON)
+    assert [row.key for row in (await store.scan(API_KEYS)).rows] == [Key(old.id)]
 
 
 async def test_a_new_key_has_the_end_that_was_asked_for(services: Services) -> None:

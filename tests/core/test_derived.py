@@ -1,5 +1,7 @@
 """Keys derived from the session secret, and the pseudonyms that one of them makes."""
 
+import re
+
 import jwt
 import pytest
 
@@ -36,3 +38,11 @@ def test_pseudonym_is_constant_and_needs_the_secret() -> None:
     assert pseudonyms.of("ada@example.org") != Pseudonyms("x" + SECRET).of("ada@example.org")
     assert pseudonyms.of("a") != pseudonyms.of("b")
     assert "ada" not in pseudonyms.of("ada@example.org")
+
+
+def test_pseudonym_has_32_digits_whatever_came_before() -> None:
+    """Also that of an empty text, the first one, a repeated one, and one after another."""
+    pseudonyms = Pseudonyms(SECRET)
+    for text in ("", "", "a", "a", "b", "a", ""):
+        assert pseudonyms.of(text) == Pseudonyms(SECRET).of(text)
+        assert re.fullmatch(r"[0-9a-f]{32}", pseudonyms.of(text))

@@ -195,7 +195,7 @@ def test_chosen_store_is_memory_when_unknown() -> None:
                 "SIGNUPS_PER_ADDRESS",
                 "DEMOS_PER_ADDRESS",
             )
-            for value in ("0", "-1", "1.5", "ten", "²", " 5")
+            for value in ("0", "-1", "1.5", "ten", "²", " 5", "1000000000", "9" * 5000)
         ),
         ("SESSION_SECRET", "x" * 31),
         ("PUBLIC_URL", "api.example.org"),
@@ -299,6 +299,14 @@ def test_settings_refuse_a_weak_secret_in_production(weak: str) -> None:
     """A secret that repeats itself, or has few different characters, is found by trying."""
     assert "openssl" in problem(PRODUCTION | {"SESSION_SECRET": weak})
     assert Settings.from_env({"SESSION_SECRET": weak}).session_secret == weak
+
+
+def test_settings_take_every_visible_character_in_a_key() -> None:
+    """A header carries all of ASCII from `!` to `~`, both included."""
+    key = "".join(map(chr, range(0x21, 0x7F)))
+    assert Settings.from_env(DIRECT | {"HYPERMICRO_API_KEY": key}).store is StoreChoice.MICRO
+    for character in (" ", "\x7f"):
+        assert "HYPERMICRO_API_KEY has characters" in problem(DIRECT | {"HYPERMICRO_API_KEY": f"k{character}"})
 
 
 @pytest.mark.parametrize(

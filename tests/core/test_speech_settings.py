@@ -130,6 +130,10 @@ def test_folder_of_a_container_keeps_no_audio_of_production() -> None:
             ("https://spoken.s3.eu-central-1.amazonaws.com", "https://spoken.s3.amazonaws.com"),
         ),
         ({"AWS_ENDPOINT_URL": "http://localhost:4566/"}, ("http://localhost:4566", "http://spoken.localhost:4566")),
+        (
+            {"AWS_ENDPOINT_URL": "http://all:1", "AWS_ENDPOINT_URL_S3": "http://s3:2/"},
+            ("http://s3:2", "http://spoken.s3:2"),
+        ),
     ],
 )
 def test_origins_of_a_bucket_are_where_its_links_lead(env: dict[str, str], origins: tuple[str, ...]) -> None:

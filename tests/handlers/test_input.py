@@ -120,11 +120,12 @@ def test_password_length_is_that_of_its_nfc(world: World) -> None:
         (f"{COMPOSED}@example.org", f"{DECOMPOSED}@example.org"),
         (f"{COMPOSED.upper()}@EXAMPLE.org", f" {DECOMPOSED}@example.org "),
         ("me@bücher.example", "me@xn--bcher-kva.example"),
+        ("me@\uff42ücher.example", "me@xn--bcher-kva.example"),
         ("me@BÜCHER.example", "me@bücher.example"),
     ],
 )
 def test_email_in_two_spellings_is_one_account(world: World, first: str, second: str) -> None:
-    """NFC and NFD, upper and lower case, an international domain and its `xn--` form name one mailbox."""
+    """NFC and NFD, upper and lower case or full width, an international domain and its `xn--` form name one mailbox."""
     world.sign_up(first)
     answer = world.post(SIGN_UP, json={"email": second, "password": PASSWORD})
     assert answer.status == 409

@@ -436,5 +436,7 @@ class TestKeyChanges:
             assert world.patch(f"/api/keys/{'0' * 32}", token=ada.session, json={"name": "x"}).status == 404
             assert world.post("/api/keys", token=ada.session, json={"expiresAt": "2020-01-01"}).status == 400
             assert world.post("/api/keys", token=ada.session, json={"name": 7}).status == 400
-        world.new_key(ada)
-        assert world.post("/api/keys", token=ada.session, json={}).status == 400
+        key_id, _ = world.new_key(ada)
+        for _ in range(3):
+            assert world.post("/api/keys", token=ada.session, json={}).status == 400, "the plan has no more keys"
+        assert world.patch(f"/api/keys/{key_id}", token=ada.session, json={"name": "x"}).status == 200

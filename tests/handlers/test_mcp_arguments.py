@@ -30,7 +30,7 @@ def keys_of(schema: Any) -> Iterator[str]:
                 yield from keys_of(value)
 
 
-@pytest.mark.parametrize("tool", TOOLS.values(), ids=str)
+@pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))
 def test_schemas_have_no_word_that_a_model_pays_for(tool: Any) -> None:
     """No titles that Pydantic makes of names, and no docstring of ours: only fields have descriptions."""
     described = tool.described(Revision.OF_JULY_2026)

@@ -30,6 +30,13 @@ class SilentPlace(FolderFiles):
         raise AudioPlaceFailed("head", "it does not answer")
 
 
+class UnreadablePlace(FolderFiles):
+    """A place of audio that finds objects, and reads none."""
+
+    async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:  # noqa: ARG002
+        raise AudioPlaceFailed("read", "it does not answer")
+
+
 def memo_of(audio_url: str, *, is_long: bool = False, ended: Ended | None = None) -> Memo:
     return Memo(
         id="memo-1",
@@ -95,8 +102,8 @@ async def test_simulated_audio_is_included_if_it_fits(file: str) -> None:
 
 
 async def test_audio_that_is_not_asked_for_is_only_linked(tmp_path: Path) -> None:
-    """The link has the length of kept and of simulated audio; no bytes follow, and no word about them."""
-    files = FolderFiles(tmp_path)
+    """The link has the length of kept and of simulated audio; no bytes are read or follow, and no word about them."""
+    files = UnreadablePlace(tmp_path)
     for memo in (await kept(files, 10), memo_of(f"/audio/{SHORT}")):
         link, second = await told(memo, files, is_included=False)
         assert link.size
@@ -104,7 +111,9 @@ async def test_audio_that_is_not_asked_for_is_only_linked(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "audio_url", ["https://old.example.org/memo_1.mp3", "/audio/memo_1.mp3", f"/audio/{new_file('ada')}"]
+    "audio_url",
+    ["https://old.example.org/memo_1.mp3", "/audio/memo_1.mp3", f"/audio/{new_file('ada')}"],
+    ids=["elsewhere", "of the predecessor", "deleted"],
 )
 async def test_audio_that_is_not_there_has_no_length(tmp_path: Path, audio_url: str) -> None:
     """Elsewhere, under the predecessor's name, or lost: the link stays, and the bytes are said to be missing."""

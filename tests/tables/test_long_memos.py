@@ -46,3 +46,12 @@ async def test_row_that_another_run_lists_again_is_not_dropped(store: Store, mem
         await listed.add_again(memo.model_copy(update={"keyed_at": LATER}))
     await listed.drop(memo)
     assert (await listed.get(memo.memo_id) is not None) == again
+
+
+async def test_row_that_is_gone_can_be_dropped_again(store: Store, memo: LongMemo) -> None:
+    """Two runs may find that the memo was never written."""
+    listed = LongMemoList(store)
+    await listed.add(memo)
+    for _ in range(2):
+        await listed.drop(memo)
+    assert await listed.get(memo.memo_id) is None

@@ -31,7 +31,7 @@ from shared.tables.memos import Memo
 from shared.tables.schema import STRIPE_IDS
 from shared.tables.subscriptions import Subscription, SubscriptionStatus
 from shared.tables.usage_logs import Action, UsageLog
-from shared.tables.users import Role, User
+from shared.tables.users import Role, User, tier_counter
 from tests.fakes.micro_store_world import micro_store_world
 from tests.support import IDS, NOON, CountingStore, FailingStore, Intercepted, a_key, a_user, outcomes
 
@@ -820,6 +820,7 @@ class TestPutOn:
         _, stamped = await users.put_on(user.id, Tier.PRO, number=3, stamps=True)
         assert stamped is not None
         assert (stamped.tier, stamped.plan_number) == (Tier.PRO, 3)
+        assert await store.counters(tier_counter(Tier.PRO)) == {tier_counter(Tier.PRO): 1}, "counted once"
 
     async def test_put_on_leaves_closed_and_absent_users(self, store: Store) -> None:
         """An account that is being erased gets no tier any more."""

@@ -1,0 +1,51 @@
+"""The deadline of the request being served."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from shared.core.request import REQUEST_S, UNDO_S, ends_at, time_left_s, time_to_undo
+
+
+@contextmanager
+def request_that_has(seconds: float) -> Iterator[float]:
+    """Serve a request with so many seconds left. Returns its deadline."""
+    ends = time.monotonic() + seconds
+    token = ends_at.set(ends)
+    try:
+        yield ends
+    finally:
+        ends_at.reset(token)
+
+
+def test_time_left_is_a_whole_requests_outside_of_one() -> None:
+    """Undoing changes nothing there."""
+    with time_to_undo():
+        assert time_left_s() == REQUEST_S
+    assert ends_at.get() is None
+
+
+def test_time_left_is_up_to_the_deadline() -> None:
+    """It may be below 0."""
+    with request_that_has(100):
+        assert 90 < time_left_s() <= 100
+    with request_that_has(-100):
+        assert -110 < time_left_s() <= -100
+
+
+@pytest.mark.parametrize("seconds", [-100, 0])
+def test_undoing_has_its_least_time_and_ends(seconds: float) -> None:
+    """Also when the request's time is up, and also when it fails; afterwards the request has what it had."""
+    with request_that_has(seconds) as ends:
+        with suppress(LookupError), time_to_undo():
+            assert 0 < time_left_s() <= UNDO_S
+            raise LookupError
+        assert ends_at.get() == ends
+
+
+def test_undoing_keeps_what_the_request_has_left() -> None:
+    """It may take longer than its least time."""
+    with request_that_has(100) as ends, time_to_undo():
+        assert ends_at.get() == ends

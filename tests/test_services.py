@@ -1,0 +1,63 @@
+"""What the composition root opens, it closes."""
+
+import pytest
+
+from shared.audio.opening import AudioPlace
+from shared.core.settings import Settings
+from shared.services import Services
+from shared.speech.opening import Speakers
+from shared.stores.memory.store import MemoryStore
+from tests.fakes.long_memos import HeldQueue
+from tests.support import SECRET
+
+pytestmark = pytest.mark.anyio
+
+
+class Closings(list[str]):
+    """The names of what was closed, in their order."""
+
+    def queue(self) -> HeldQueue:
+        closings = self
+
+        class Queue(HeldQueue):
+            async def close(self) -> None:
+                closings.append("queue")
+
+        return Queue()
+
+    def speakers(self, audio: AudioPlace) -> Speakers:
+        closings = self
+
+        class Voices(Speakers):
+            async def close(self) -> None:
+                closings.append("speakers")
+
+        return Voices({}, adapters={}, audio=audio)
+
+    def audio(self) -> AudioPlace:
+        closings = self
+
+        class Place(AudioPlace):
+            async def close(self) -> None:
+                closings.append("audio")
+
+        return Place()
+
+    async def store(self) -> None:
+        self.append("store")
+
+
+async def test_services_close_all_that_they_have_opened() -> None:
+    """Each once: the queue, whose memos are being said, before the voices and the audio; the store last."""
+    closed = Closings()
+    audio = closed.audio()
+    services = Services.on(
+        MemoryStore(),
+        Settings(session_secret=SECRET),
+        audio=audio,
+        speakers=closed.speakers(audio),
+        queue=closed.queue(),
+        close=closed.store,
+    )
+    await services.close()
+    assert closed == ["queue", "speakers", "audio", "store"]
