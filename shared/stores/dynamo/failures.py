@@ -49,7 +49,7 @@ class CallTimedOut(DynamoError):
     """The deadline passed. A request may have been waiting for its answer then."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("CallTimedOut", message, LATE)
+        super().__init__("CallTimedOut", message, _LATE)
 
 
 class AnswerCut(Exception):
@@ -95,7 +95,7 @@ _NO_KMS_KEY: Final = Meaning(StoreNotReady, "the table's encryption key cannot b
 _NO_REGION: Final = Meaning(StoreNotReady, "no AWS region is set: set AWS_DEFAULT_REGION")
 _BAD_REGION: Final = Meaning(StoreNotReady, "this is no AWS region: check AWS_DEFAULT_REGION")
 _ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
-LATE: Final = Meaning(StoreUnavailable, "DynamoDB did not answer in time", CallOutcome.UNKNOWN)
+_LATE: Final = Meaning(StoreUnavailable, "DynamoDB did not answer in time", CallOutcome.UNKNOWN)
 UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
 """For a failure that no row of the tables fits."""
 
