@@ -41,29 +41,6 @@ def test_length_is_exact_to_the_sample(samples: int) -> None:
     assert counted(file) == (samples, round(samples / VOICE, 9))
 
 
-def stream_of(*packets: bytes) -> bytes:
-    """An Ogg stream of packets below 255 bytes, a page each, without checksums and with no samples to drop."""
-    head = b"OpusHead\x01\x01" + bytes(9)
-    pages = []
-    for number, packet in enumerate([head, b"OpusTags" + bytes(8), *packets]):
-        flags = 4 if number == len(packets) + 1 else 0
-        position = 2**40 if flags else 0
-        ahead = b"OggS\0" + bytes([flags]) + position.to_bytes(8, "little") + bytes(12)
-        pages.append(ahead + bytes([1, len(packet)]) + packet)
-    return b"".join(pages)
-
-
-@pytest.mark.parametrize(("kind", "frame"), [(0, 480), (3, 2880), (12, 480), (13, 960), (16, 120), (31, 960)])
-@pytest.mark.parametrize(
-    ("code", "more", "frames"), [(0, b"", 1), (1, b"", 2), (2, b"", 2), (3, b"\xc3", 3), (3, b"\x01", 1)]
-)
-def test_length_counts_the_frames_of_each_packet(kind: int, frame: int, code: int, more: bytes, frames: int) -> None:
-    """By RFC 6716, table 2 and 3.2: a packet of code 3 says how many frames it has, beside two flags."""
-    packet = bytes([kind << 3 | code]) + more
-    length = read_opus(stream_of(packet, packet))
-    assert (length.samples, length.whole) == (2 * frames * frame, True)
-
-
 def test_joined_parts_are_one_file_that_players_read() -> None:
     """No part is lost: at most 30 ms of silence are added at each seam, and all readers agree on the length."""
     parts = [tone(24_000, 220), tone(30_001, 440), tone(12_000, 660)]

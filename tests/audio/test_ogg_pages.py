@@ -27,7 +27,9 @@ def pages_of(file: bytes) -> list[Any]:
     return pages
 
 
-def written(packets: Sequence[bytes], *, drop: int = 0, head: bytes = HEAD, size: int = 600) -> bytes:
+def written(
+    packets: Sequence[bytes], *, drop: int = 0, head: bytes = HEAD, size: int = 600, frame: int = FRAME
+) -> bytes:
     """A file of mutagen's: pages of some 600 bytes, of which a packet may take several."""
     pages: Any = [
         *OggPage.from_packets([head], sequence=0),  # type: ignore[no-untyped-call]
@@ -37,7 +39,7 @@ def written(packets: Sequence[bytes], *, drop: int = 0, head: bytes = HEAD, size
     pages[0].first, pages[-1].last = True, True
     position = 0
     for page in pages[2:]:
-        position += FRAME * (len(page.packets) - (not page.complete))
+        position += frame * (len(page.packets) - (not page.complete))
         page.position = position - (drop if page.last else 0) if page.complete or len(page.packets) > 1 else -1
     return b"".join(page.write() for page in pages)
 
@@ -48,6 +50,18 @@ def test_packets_of_any_length_are_read_from_any_pages(size: int) -> None:
     packets = [packet(length) for length in LENGTHS]
     length = read_opus(written(packets, size=size, drop=500))
     assert (length.samples, length.whole) == (len(packets) * FRAME - 312 - 500, True)
+
+
+@pytest.mark.parametrize(("kind", "frame"), [(0, 480), (3, 2880), (12, 480), (13, 960), (16, 120), (31, 960)])
+@pytest.mark.parametrize(
+    ("code", "more", "frames"), [(0, b"", 1), (1, b"", 2), (2, b"", 2), (3, b"\xc3", 3), (3, b"\x01", 1)]
+)
+def test_length_counts_the_frames_of_each_packet(kind: int, frame: int, code: int, more: bytes, frames: int) -> None:
+    """By RFC 6716, table 2 and 3.2: a packet of code 3 says how many frames it has, beside two flags."""
+    packet = bytes([kind << 3 | code]) + more
+    sound = 10 * frames * frame
+    length = read_opus(written([packet] * 10, frame=frames * frame))
+    assert (length.samples, length.whole) == (max(0, sound - 312), True)
 
 
 @pytest.mark.parametrize("drop", [0, 1, 959, 5_000])
