@@ -256,11 +256,12 @@ class HurriedStore(Intercepted):
 
 
 @contextmanager
-def time_is_up() -> Iterator[None]:
-    """Run what is within as a request whose time is up."""
-    token = ends_at.set(time.monotonic())
+def request_that_has(seconds: float) -> Iterator[float]:
+    """Run what is within as a request with so many seconds left; 0: its time is up. Yields its deadline."""
+    ends = time.monotonic() + seconds
+    token = ends_at.set(ends)
     try:
-        yield
+        yield ends
     finally:
         ends_at.reset(token)
 

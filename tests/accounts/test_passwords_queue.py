@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,11 +10,11 @@ from argon2 import PasswordHasher
 from shared.accounts.passwords import FIRST_HASH_S, REST_S, Passwords
 from shared.core.derived import Pseudonyms
 from shared.core.errors import ServiceUnavailable, TooManyAttempts
-from shared.core.request import REQUEST_S, ends_at
+from shared.core.request import REQUEST_S
 from shared.core.settings import AttemptLimits
 from shared.limits.attempts import Attempts
 from shared.stores.memory.store import MemoryStore
-from tests.support import SECRET, FakeClock, outcomes
+from tests.support import SECRET, FakeClock, outcomes, request_that_has
 
 pytestmark = pytest.mark.anyio
 
@@ -68,12 +67,8 @@ async def test_hashing_refuses_at_once_what_cannot_be_served(hasher: _HeldHasher
 
 async def test_hashing_asks_to_wait_a_second_when_time_is_up() -> None:
     """Without a queue the wait is a second, not none: `Retry-After` is at least 1."""
-    token = ends_at.set(time.monotonic() + REST_S)
-    try:
-        with pytest.raises(ServiceUnavailable) as refused:
-            await Passwords().hash("too late")
-    finally:
-        ends_at.reset(token)
+    with request_that_has(REST_S), pytest.raises(ServiceUnavailable) as refused:
+        await Passwords().hash("too late")
     assert refused.value.headers == {"Retry-After": "1"}
 
 

@@ -137,7 +137,7 @@ async def test_checkout_fails_if_the_store_does() -> None:
 
 
 class StaleStripe:
-    """Lists a customer that was deleted a moment ago, and fails to make one as it is told."""
+    """Lists a customer that was deleted a moment ago, and fails to make one as often as `fails` says."""
 
     def __init__(self, *, fails: list[StripeBroke]) -> None:
         self.keys: list[str] = []

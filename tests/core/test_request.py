@@ -1,23 +1,11 @@
 """The deadline of the request being served."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
 from shared.core.request import REQUEST_S, UNDO_S, ends_at, time_left_s, time_to_undo
-
-
-@contextmanager
-def request_that_has(seconds: float) -> Iterator[float]:
-    """Serve a request with so many seconds left. Returns its deadline."""
-    ends = time.monotonic() + seconds
-    token = ends_at.set(ends)
-    try:
-        yield ends
-    finally:
-        ends_at.reset(token)
+from tests.support import request_that_has
 
 
 def test_time_left_is_a_whole_requests_outside_of_one() -> None:

@@ -202,7 +202,7 @@ def test_lone_surrogate_is_400_and_names_its_field(world: World, ada: Account, f
 @pytest.mark.parametrize(
     ("fields", "code", "message"),
     [
-        ({"voice": "nobody"}, "INVALID_VOICE", "Unknown voice"),
+        ({"voice": "unknown"}, "INVALID_VOICE", "Unknown voice"),
         ({"title": "x" * 1000}, "VALIDATION_ERROR", "title must have at most "),
     ],
 )

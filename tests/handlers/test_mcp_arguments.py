@@ -53,7 +53,7 @@ def test_unknown_arguments_are_refused_by_name(world: World, ada: Account) -> No
 
 @pytest.mark.parametrize(("wait_s", "waits"), [(1, True), (SOON_S, True), (SOON_S + 1, False)])
 def test_model_is_to_wait_if_the_wait_is_short(wait_s: int, waits: bool) -> None:  # noqa: FBT001 a parameter
-    """Longer, and it is told what else to do."""
+    """For a longer wait the answer names other things to do."""
     (block,) = failure(ServiceUnavailable(retry_after_s=wait_s)).blocks
     assert isinstance(block, TextBlock)
     assert (f"Wait {wait_s} seconds" in block.text) is waits

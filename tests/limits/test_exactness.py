@@ -1,6 +1,5 @@
 """Limits are exact whatever runs at once: through two gateways on one store, on seeded schedules."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -8,7 +7,6 @@ from typing import Final
 import pytest
 
 from shared.accounts.accounts import SignedUp
-from shared.core import request
 from shared.core.errors import DailyLimitExceeded, MonthlyLimitExceeded, ValidationFailed
 from shared.memos.requests import Draft
 from shared.services import Services
@@ -19,7 +17,7 @@ from shared.tables.memos import Memo
 from shared.tables.schema import USAGE_LOGS
 from shared.tables.usage_logs import Action
 from tests.limits.gateways import STORES, TimedStore, gateways, stores
-from tests.support import NOON, Intercepted, one_quickly, outcomes, seeded, services_on, signed_up
+from tests.support import NOON, Intercepted, one_quickly, outcomes, request_that_has, seeded, services_on, signed_up
 
 pytestmark = pytest.mark.anyio
 
@@ -145,12 +143,8 @@ async def test_a_memo_whose_write_hangs_is_not_charged(kind: str, *, carried_out
         (one,) = gateways(made)
         ada = await signed_up(one)
         timed = services_on(TimedStore(made[0], hangs_on=MEMOS, carried_out=carried_out))
-        token = request.ends_at.set(time.monotonic())
-        try:
-            with pytest.raises(StoreUnavailable):
-                await timed.memos.make(ada.api_key.key, GOOD)
-        finally:
-            request.ends_at.reset(token)
+        with request_that_has(0), pytest.raises(StoreUnavailable):
+            await timed.memos.make(ada.api_key.key, GOOD)
         assert await used(one, ada) == (0, 0)
         (key,) = await one.tables.api_keys.of(ada.user.id, NOON)
         assert key.usage_count == 0
@@ -166,11 +160,8 @@ async def test_as_many_are_used_as_made_when_the_time_is_up(kind: str, seed: int
         (one,) = gateways(made)
         ada = await signed_up(one)
         timed = services_on(TimedStore(made[0], hangs_on=USAGE_LOGS))
-        token = request.ends_at.set(time.monotonic())
-        try:
+        with request_that_has(0):
             memos, raised = await at_once([timed], ada, [GOOD] * 200, seed)
-        finally:
-            request.ends_at.reset(token)
         assert len(memos) + len(raised) == 200
         assert await used(one, ada) == (len(memos), len(memos))
 

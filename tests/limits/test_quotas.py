@@ -11,7 +11,7 @@ from shared.stores.port import Bound, Store, StoreUnavailable
 from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
 from tests.limits.gateways import stores
-from tests.support import NOON, CountingStore, FailingStore, HurriedStore, a_key, a_user, outcomes, time_is_up
+from tests.support import NOON, CountingStore, FailingStore, HurriedStore, a_key, a_user, outcomes, request_that_has
 
 pytestmark = pytest.mark.anyio
 
@@ -184,7 +184,7 @@ class TestQuotas:
         """Giving back has time of its own. Without it the places of slow requests would stay counted."""
         reservation = Reservation(HurriedStore(store))
         await reservation.take("c")
-        with time_is_up():
+        with request_that_has(0):
             await reservation.give_back()
         assert await store.increment("c", 0) == 0
 

@@ -1,18 +1,16 @@
 """A mail server's outage: logged and counted, and nothing that a request fails by."""
 
 import asyncio
-import time
 
 import pytest
 
 from shared.core.derived import Pseudonyms
-from shared.core.request import ends_at
 from shared.mail.messages import reset_mail
 from shared.mail.sender import Mail, Mailer, MailSender
 from shared.observability import request_stats
 from tests.fakes.mails import CaughtMails
 from tests.handlers.world import kept_logs
-from tests.support import SECRET
+from tests.support import SECRET, request_that_has
 
 pytestmark = pytest.mark.anyio
 
@@ -63,11 +61,8 @@ async def test_sender_leaves_a_second_of_the_request_to_its_answer() -> None:
             await super().send(mail, left_s=left_s)
 
     for left_s in (3.0, 12.0, 1.0):
-        token = ends_at.set(time.monotonic() + left_s)
-        try:
+        with request_that_has(left_s):
             assert await sender(Noting()).try_send(MAIL) is (left_s > 1)
-        finally:
-            ends_at.reset(token)
     assert given == [pytest.approx(2, abs=0.5), 5]
 
 

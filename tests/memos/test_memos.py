@@ -300,7 +300,7 @@ class _RefusalsUncounted(Intercepted):
 
 
 async def test_refusal_that_cannot_be_counted_is_a_refusal(store: MemoryStore, ada: SignedUp) -> None:
-    """The caller is told of the limit, and not of an outage: a repeat would help as little."""
+    """The answer names the limit, and no outage: a repeat would help as little."""
     await spend(store, ada.user, day=100, month=100)
     with pytest.raises(DailyLimitExceeded):
         await make(services_on(_RefusalsUncounted(store)), ada)

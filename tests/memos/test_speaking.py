@@ -462,7 +462,7 @@ class TestStopped:
     async def test_unfinished_memo_says_since_when_it_is_due(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """What is not yet due waits; from then on its age is told, whether it is queued, waits again, or is left."""
+        """What is not yet due waits; from then on the run names its age, if it is queued, waits again, or is left."""
         began, idle = world.clock(), timedelta(hours=1)
         await begin(process, ada)
 

@@ -1,6 +1,5 @@
 """A long past that was never summed: what its first answer costs, and what is lost when an answer stops in it."""
 
-import time
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeVar
@@ -8,7 +7,6 @@ from typing import Final, TypeVar
 import pytest
 
 from shared.core.clock import DAY, HOUR, midnight
-from shared.core.request import ends_at
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Store, StoreUnavailable
 from shared.tables import TABLES
@@ -16,7 +14,7 @@ from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import DayRollup
 from tests.fakes.micro_store_world import micro_store_world
 from tests.fakes.usage_world import BORN, MEMO, Owner, lived, told
-from tests.support import CountingStore, FailingStore, FakeClock
+from tests.support import CountingStore, FailingStore, FakeClock, request_that_has
 from tests.usage.test_history import ALL, check
 
 pytestmark = pytest.mark.anyio
@@ -72,11 +70,8 @@ async def test_days_of_finished_months_are_stored_if_at_risk(
     """A finished month has its own document, and days only if the deadline or a crash could lose many pages of it."""
     owner = Owner(MemoryStore(), FakeClock(BORN), logs_read=A_PAGE)
     await lived(owner, 100, every=every)
-    token = ends_at.set(time.monotonic() + left_s)
-    try:
+    with request_that_has(left_s):
         await owner.history.all_time(owner.id, errors=True)
-    finally:
-        ends_at.reset(token)
     stored = await owner.rollups.days(owner.id, BORN.date())
     months = {rollup.day.replace(day=1) for rollup in stored}
     finished = {date(2025, 12, 1), date(2026, 1, 1)}

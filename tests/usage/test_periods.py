@@ -34,7 +34,7 @@ def test_months_that_have_ended_are_those_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "born"), [(timedelta(0), date(2026, 2, 27)), (5 * DAY, date(2026, 3, 1))])
-def test_owner_is_born_two_days_before_the_id_and_not_after_today(ahead: timedelta, born: date) -> None:
+def test_owner_is_born_two_days_before_the_id_at_most_today(ahead: timedelta, born: date) -> None:
     """The clock that minted the id may have been ahead, by more than that too."""
     now = MIDNIGHT + 12 * HOUR
     assert at(now, minted=now + ahead).born == born

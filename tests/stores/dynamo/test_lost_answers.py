@@ -110,7 +110,7 @@ async def test_update_is_done_once_when_its_answer_is_lost(
 async def test_deletion_is_done_when_its_answer_is_lost(
     store: DynamoStore, table: _Table, lost: Callable[[_Table, Any], None]
 ) -> None:
-    """A row that is absent then is deleted, whoever did it: the caller is not told of an outage."""
+    """A row that is absent then is deleted, by this request or another one: that is no outage."""
     table.lost = lost
     await store.update(CHANGING, ROW, dropped)
     assert await store.get(CHANGING, ROW) is None
