@@ -30,6 +30,7 @@ from shared.tables import (
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
 from shared.tables.users import Role, User
+from tests.fakes.mails import CaughtMails
 from tests.support import cheap_passwords
 from tools.local import local_gateway
 
@@ -129,10 +130,13 @@ async def keep_memo(store: Store, memo_id: str, made_with: NewKey, at: datetime,
 
 @asynccontextmanager
 async def api_on(store: Store) -> AsyncIterator[httpx.AsyncClient]:
-    """All functions on that store, warm, in this process. Passwords are hashed cheaply: they are not to be measured."""
+    """All functions on that store, warm, in this process.
+
+    Passwords are hashed cheaply and mails are kept: neither is to be measured, nor printed.
+    """
 
     def build(settings: Settings) -> Services:
-        return Services.on(store, settings, passwords=cheap_passwords())
+        return Services.on(store, settings, passwords=cheap_passwords(), mailer=CaughtMails())
 
     transport = httpx.ASGITransport(local_gateway(UNLIMITED, build))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:

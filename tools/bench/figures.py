@@ -3,12 +3,16 @@
 The logs of two years are on a stand-in of HYPR Micro, or on the real server with `--server-dir`. A process of its own
 asks for all time, as a request does, with its 12 s, until it is answered: it tells calls, requests, CPU and the peak
 of its memory. The floor, in another one, reads the same documents in pages of 10,000 and parses them as JSON.
+
+With `--function-mb 512` all of these processes get the part of a core that a function of 512 MB has: they are stopped
+for the rest of every 20 ms.
 """
 
 import argparse
 import asyncio
 import json
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +45,11 @@ KEYS: Final = 3
 AT_ONCE: Final = 16
 A_PAGE: Final = 10_000
 MOST_CALLS: Final = 10
+ONE_CORE_MB: Final = 1769
+"""Memory of a function that has one core; others have their part of it ("Configure Lambda function memory" in Lambda's
+guide)."""
+
+PERIOD_S: Final = 0.02
 
 
 def main() -> None:
@@ -51,6 +60,12 @@ def main() -> None:
     parser.add_argument(
         "--request-s", type=float, default=REQUEST_S, help="seconds that a call has (default: %(default)s)"
     )
+    parser.add_argument(
+        "--function-mb",
+        type=int,
+        default=ONE_CORE_MB,
+        help="memory of a function whose part of a core the figures get (default: %(default)s, which is one core)",
+    )
     parser.add_argument("--ask", nargs=3, metavar=("WHAT", "URL", "OWNER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
@@ -60,9 +75,12 @@ def main() -> None:
         return
     with _server(checkout(parser, options) if options.server_dir else None) as url:
         owner = asyncio.run(_fill(url, options.memos, options.days))
-        floor, first, again = (_asked(what, url, owner, options.request_s) for what in ("json", "figures", "figures"))
+        part = min(1.0, options.function_mb / ONE_CORE_MB)
+        floor, first, again = (
+            _asked(what, url, owner, options.request_s, part) for what in ("json", "figures", "figures")
+        )
     assert first["memos"] == again["memos"] == floor["memos"] == options.memos, (first, again, floor)
-    print(f"{options.memos:,} memos of {options.days} days\n")
+    print(f"{options.memos:,} memos of {options.days} days, at {part:.2f} of a core\n")
     print("| what | calls | requests | wall | CPU | x floor | memory peak |\n|---|---|---|---|---|---|---|")
     for name, told in (("floor: the documents, parsed", floor), ("first figures", first), ("again", again)):
         print(
@@ -82,11 +100,20 @@ def _server(directory: Path | None) -> Iterator[str]:
         yield server.url
 
 
-def _asked(what: str, url: str, owner: str, request_s: float) -> dict[str, Any]:
+def _asked(what: str, url: str, owner: str, request_s: float, part: float) -> dict[str, Any]:
     """What a process of its own tells: this one's memory is that of filling."""
     command = [sys.executable, "-m", "tools.bench.figures", "--request-s", f"{request_s}"]
     command += ["--ask", what, url, owner]
-    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while part < 1 and process.poll() is None:
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(PERIOD_S * (1 - part))
+            process.send_signal(signal.SIGCONT)
+            time.sleep(PERIOD_S * part)
+        printed, _ = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    told: dict[str, Any] = json.loads(printed)
     return told
 
 
