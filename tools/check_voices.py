@@ -1,11 +1,11 @@
-"""Ask a provider whether it has the voices that ours are mapped to, before a deployment relies on them.
+"""Check that a provider has the voices that ours are mapped to, before a deployment relies on them.
 
     python -m tools.check_voices elevenlabs
 
 Settings come from the environment, as for the functions: SPEECH_VOICES names the file that changes the map (see
-`shared.speech.voice_map`), ELEVENLABS_API_KEY, OPENAI_API_KEY and OPENAI_BASE_URL say whom to ask; for Polly they are
-AWS's own.
-The exit status is 0 if all voices are there, 1 if one is missing, and 2 if the provider cannot be asked.
+`shared.speech.voice_map`), ELEVENLABS_API_KEY, OPENAI_API_KEY and OPENAI_BASE_URL choose the provider's account and
+address; Polly uses AWS's own.
+The exit status is 0 if the provider has all voices, 1 if one is missing, and 2 if the provider cannot be asked.
 """
 
 import argparse
@@ -33,7 +33,7 @@ UNASKED: Final = 2
 
 class VoiceLister(Protocol):
     async def provider_voices(self) -> frozenset[str]:
-        """Raises ProviderError."""
+        """Return the names of the provider's voices. Raises ProviderError."""
 
 
 def main(arguments: list[str] | None = None, *, environ: Mapping[str, str] = os.environ) -> int:

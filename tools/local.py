@@ -57,7 +57,7 @@ FUNCTIONS: Final = {
 }
 
 MEMORY_FILE: Final = ".local/memory.json"
-"""Where successive invocations keep their rows, unless AGENT_TALK_MEMORY_FILE says otherwise."""
+"""The file of rows between invocations, unless AGENT_TALK_MEMORY_FILE names another."""
 
 SPEAKING: Final = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": ".local/audio"}
 """Our own voices, which need no key and no network, unless the environment chooses others."""
@@ -65,7 +65,7 @@ SPEAKING: Final = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": ".local/au
 MOST_PORT: Final = 65_535
 
 QUIET: Final = {"LOG_LEVEL": "WARNING"}
-"""An invocation prints its answer, and no line for each request, unless the environment says otherwise."""
+"""An invocation prints its answer without log lines of requests, unless the environment sets LOG_LEVEL."""
 
 DOCS_POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -82,17 +82,17 @@ DOCS_CREDENTIAL: Final = {
     "scheme": "bearer",
     "description": "An API key (`apiKey.key`, begins with `at_`) or a session (`token`) of a sign-up's answer.",
 }
-"""The one way to authorize on the page. Each function's own document says which of the two a route takes."""
+"""The one way to authorize on the page. Each function's own document names the credential of a route."""
 
 _ABSOLUTE: Final = re.compile(r"\Ahttps?://[^/]*", re.IGNORECASE)
-"""What precedes the path in an absolute-form target, as clients of a proxy send it. Its host means nothing here."""
+"""Scheme and host of an absolute-form target, as clients of a proxy send it. The gateway ignores the host."""
 
 DOCS_PATHS: Final = ("/docs", "/openapi.json")
 DOCS_ASSETS: Final = "/static-offline-docs/"
 
 
 class Gateway:
-    """Sends a request to the function that has its path, as API Gateway does; to health, if none has."""
+    """Routes a request to the function of its path, as API Gateway does; an unknown path goes to health."""
 
     def __init__(self, functions: Mapping[str, Function], mailer: ConsoleMailer | None = None) -> None:
         self.functions = functions
@@ -110,12 +110,15 @@ class Gateway:
 
 
 def local_gateway(environ: Mapping[str, str], build: BuildServices, *, mailer: ConsoleMailer | None = None) -> Gateway:
-    """All functions in containers of their own, with services that `build` makes. A page shows the mailer's mails."""
+    """Return a gateway to all functions, each in its own container, with services that `build` makes.
+
+    A page shows the mails of `mailer`; None: there is no such page.
+    """
     return Gateway({name: function.with_environment(environ, build) for name, function in FUNCTIONS.items()}, mailer)
 
 
 def function_of(path: str) -> str:
-    """The name of the function that has a path, by whatever method; health, if none has."""
+    """Return the name of the function of a path, for any method; an unknown path belongs to health."""
     scope = {"type": "http", "method": "GET", "path": path}
     for name, function in FUNCTIONS.items():
         if any(route.matches(scope)[0] is not Match.NONE for route in function.routes.routes):
@@ -169,7 +172,7 @@ def _run(options: argparse.Namespace) -> int:
     mailer = ConsoleMailer() if settings.mail.choice is MailChoice.CONSOLE else None
 
     def built(settings: Settings) -> Services:
-        """Services of one function. All share the voices: a model is 100 MB."""
+        """Build the services of one function. All functions share the voices: a model is 100 MB."""
         return Services.on(opened.store, settings, clock=opened.clock, audio=audio, speakers=speakers, mailer=mailer)
 
     gateway = local_gateway(environ, built, mailer=mailer)
@@ -180,7 +183,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def verify(opened: OpenedStore, settings: Settings) -> None:
-    """Check the tables, and that the store is not open to all, as a container's start does. Raises Impossible."""
+    """Check the tables and the store's exposure, as a container's start does. Raises Impossible."""
     try:
         await opened.store.verify(TABLES)
         await check_exposure(settings, opened.is_open_to_all)
@@ -189,7 +192,7 @@ async def verify(opened: OpenedStore, settings: Settings) -> None:
 
 
 async def _go_on(services: Services) -> None:
-    """Queue the long memos that an earlier process left in the middle, in the queue of this one."""
+    """Queue the unfinished long memos of an earlier process in the queue of this one."""
     if services.settings.speech.queue_url:
         return
     try:
@@ -217,7 +220,7 @@ def _invoke(options: argparse.Namespace) -> int:
 
 
 def _finishing(settings: Settings) -> Services:
-    """Services of one event that close once the long memos that it queued are said."""
+    """Build the services of one event, which close after the long memos that it queued are spoken."""
     services = build_services(settings)
 
     async def close() -> None:
@@ -229,18 +232,18 @@ def _finishing(settings: Settings) -> Services:
 
 
 def _environment() -> dict[str, str]:
-    """The variables that are set: an empty one is not."""
+    """Return the variables that are set; an empty one counts as unset."""
     return {name: value for name, value in os.environ.items() if value}
 
 
 def _speaking(environ: dict[str, str]) -> dict[str, str]:
-    """The environment with a laptop's voices, where it chooses none. Another AUDIO than the default's has its own."""
+    """Return the environment with SPEAKING's values for missing variables; if AUDIO is not the folder, SPEECH's alone."""
     defaults = SPEAKING if environ.get("AUDIO", "folder") == "folder" else {"SPEECH": SPEAKING["SPEECH"]}
     return {**defaults, **environ}
 
 
 def _documentation(functions: Mapping[str, Function]) -> App:
-    """Every route on one page. It only documents: requests go to the functions."""
+    """Return an app with the documentation of every route on one page; the functions serve the requests."""
     app: FastAPI = FastAPIOffline(
         title="Agent Talk",
         version=VERSION,

@@ -1,6 +1,6 @@
 """Make the samples of our own voices, one sentence each: `python -m tools.samples`.
 
-They are committed and served as they are, so that listening to a voice needs no model.
+They are committed and served unchanged, so that listening to a voice needs no model.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from shared.speech.samples import FOLDER
 from shared.speech.voices import VOICES
 
 TEXT: Final = "Hello, this is {name} speaking."
-"""Short, since a listener compares twelve of them, and each file is loaded whole."""
+"""Short, since a listener compares twelve samples, and each file is loaded completely."""
 
 
 async def make(folder: Path) -> None:

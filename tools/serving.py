@@ -1,4 +1,4 @@
-"""An ASGI server that says where it answers only once it does."""
+"""An ASGI server that announces its address only once it accepts connections."""
 
 import errno
 import sys
@@ -12,11 +12,11 @@ from shared.web.middleware import App
 
 
 class Impossible(Exception):
-    """The server cannot start; the text says why."""
+    """The server cannot start; the text has the reason."""
 
 
 class AnnouncedServer(uvicorn.Server):
-    """Prints `welcome` once the port accepts connections. `check` runs before, and may raise Impossible."""
+    """Prints `welcome` once the port accepts connections. `check` runs first, and may raise Impossible."""
 
     def __init__(
         self, app: App, *, host: str, port: int, welcome: str, check: Callable[[], Awaitable[None]] | None = None
@@ -36,7 +36,7 @@ class AnnouncedServer(uvicorn.Server):
         self._check = check
 
     def run(self, sockets: list[socket] | None = None) -> None:
-        """Serve until it is interrupted: that is how one stops it, and no error."""
+        """Serve until an interrupt, which is the normal way to stop it, and no error."""
         with suppress(KeyboardInterrupt):
             super().run(sockets)
 
@@ -55,10 +55,10 @@ class AnnouncedServer(uvicorn.Server):
 
 
 def listening_on(host: str, port: int) -> socket:
-    """Return a socket that listens on the port; uvicorn's own would say no more than an errno. Raises Impossible.
+    """Return a socket that listens on the port. Raises Impossible with a sentence, where uvicorn would print an errno.
 
-    What it accepts sends at once. asyncio sees to that for its own sockets alone; without it an answer's body waits for
-    the client to acknowledge its head, which takes 40 ms on a connection that is used again.
+    Accepted connections send without delay: asyncio sets TCP_NODELAY on its own sockets alone, and without it an
+    answer's body waits for the client to acknowledge its head, 40 ms on a reused connection.
     """
     try:
         listening = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)

@@ -1,8 +1,8 @@
-"""Let a process work on so many requests at once, and the others wait their turn.
+"""Bound the requests that a process works on at a time; further ones wait for their turn.
 
-A Lambda container has one event at a time, and a new one is started for the next; one process has no such bound. All
-requests would share the store's connections then, so that under more load than it can carry all of them would run out
-of time together, half done, and none would be answered.
+Lambda gives a container one event at a time, and starts another container for the next; one process has no such bound.
+Without this one, all requests would share the store's connections, and under overload all of them would time out
+together, half done, and none would be answered.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from typing import Final
 from shared.web.middleware import MAX_BODY_BYTES, App, Message, Receive, Scope, Send
 
 AT_ONCE: Final = 32
-"""Requests in work: four for each connection to the store. More would add nothing but waiting within a request's 12 s,
-which begin with its turn."""
+"""Requests in progress: four for each connection to the store. More would only wait within a request's 12 s, which
+begin with its turn."""
 
 
 class Turns:
-    """Requests take turns in the order in which their bodies were there. A turn ends when the answer begins.
+    """Gives requests turns in the order in which their bodies were complete. A turn ends when the answer begins.
 
-    So neither a slow upload nor a slow download takes a turn.
+    So neither a slow upload nor a slow download occupies a turn.
     """
 
     def __init__(self, app: App, *, at_once: int = AT_ONCE) -> None:
@@ -53,7 +53,7 @@ class Turns:
 
 
 async def _body(receive: Receive) -> list[Message]:
-    """Return the messages of a body, or those up to the size that is refused, or to the client's end."""
+    """Return the messages of a body, at most until it exceeds MAX_BODY_BYTES or the client disconnects."""
     came: list[Message] = []
     size = 0
     while True:

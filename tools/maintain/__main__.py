@@ -46,7 +46,7 @@ def main(
     clock: Clock = utc_now,
     stripe: Callable[[Settings], OpenStripe] | None = None,
 ) -> int:
-    """Run one command, and return its exit status. `stripe` None: what the settings choose."""
+    """Run one command, and return its exit status. `stripe` None: the settings choose Stripe's client."""
     parser = argparse.ArgumentParser(prog="python -m tools.maintain", description="Maintenance of a deployment.")
     commands = parser.add_subparsers(required=True)
     rebuild_usage.add_to(commands)

@@ -1,4 +1,4 @@
-"""A file with the position of a copy, so that a copy that was interrupted continues there."""
+"""A file with the position of a copy, so that an interrupted copy continues there."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ class Place:
 
 
 class Bookmark:
-    """`copy` names source and target: a position of another copy is not used.
+    """The file of a copy's position. `copy` names source and target: a position of another copy is not used.
 
-    The file is `{"name": "memos", "after": "019c…", "seal": "<SHA-256 of copy, name and after>"}`.
+    The file contains `{"name": "memos", "after": "019c…", "seal": "<SHA-256 of copy, name and after>"}`.
     """
 
     def __init__(self, path: Path, copy: str) -> None:
@@ -30,9 +30,9 @@ class Bookmark:
         return self._path.exists()
 
     def place(self) -> Place | None:
-        """Return the position; None: there is no file, or none that was written whole for this copy.
+        """Return the position; None: there is no complete file of this copy.
 
-        The seal proves it: a cursor of another copy would leave out rows.
+        The seal proves it: with a cursor of another copy, rows would be left out.
         """
         try:
             kept = json.loads(self._path.read_text())

@@ -1,4 +1,4 @@
-"""Reading all rows and counters of a store by pages, and digests of them, by which two stores are compared."""
+"""Read all rows and counters of a store by pages, and make digests of them, which compare two stores."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from shared.core.clock import Clock
 from shared.stores.port import Counter, Page, Row, Store, Table
 
 PAGE = 500
-"""Rows or counters a page. More would not make a copy faster: each row is then read and written by itself."""
+"""Rows or counters a page. More would not make a copy faster: each row is still read and written by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """A digest of a table's rows or of the counters. It does not depend on the order in which they are read."""
+    """A digest of a table's rows or of the counters, which does not depend on their order."""
 
     count: int = 0
     digest: int = 0
@@ -27,12 +27,12 @@ class Content:
 
 
 def canonical(value: Any) -> str:
-    """Return the same text for equal JSON, in whatever order its fields are. `1`, `1.0` and `true` differ."""
+    """Return the same text for equal JSON, in any order of its fields. `1`, `1.0` and `true` differ."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 async def table_content(store: Store, table: Table) -> AsyncIterator[Content]:
-    """Yield the digest of all rows that were read, after each page. The last one is of the whole table."""
+    """Yield after each page the digest of all rows so far. The last one is of the whole table."""
     content = Content()
     async for page in row_pages(store, table):
         for row in page.rows:
@@ -68,7 +68,7 @@ async def has_rows(store: Store, table: Table) -> bool:
 
 
 async def counter_pages(store: Store, clock: Clock, after: str | None = None) -> AsyncIterator[Page[Counter]]:
-    """Yield the pages of counters, from `after` on. One that has ended is 0: some stores keep it, and some do not."""
+    """Yield the pages of counters, from `after` on. An ended counter is 0, since only some stores keep it."""
     while True:
         page = await store.scan_counters(after=after, limit=PAGE)
         now, after = clock(), page.after

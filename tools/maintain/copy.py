@@ -26,7 +26,7 @@ Pass = Callable[..., AsyncIterator[Step]]
 """Copies or deletes the rows of one table, or the counters, page by page, from `after` on."""
 
 Read = Callable[[Store], AsyncIterator[Content]]
-"""Yields the digest of what has been read of one table, or of the counters."""
+"""Yields the digest of one table's rows so far, or of the counters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class Compared:
 
     @property
     def surplus(self) -> int:
-        """How many rows more the target has. After a copy the source does not have them."""
+        """The number of rows that the target has in excess. After a copy the source does not have them."""
         return max(0, self.target.count - self.source.count)
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "copy",
         help="copy everything from one store to another",
@@ -102,7 +102,7 @@ def _passes(copying: StoreCopy, *, delete: bool) -> dict[str, Pass]:
 
 
 async def _copy(passes: Mapping[str, Pass], bookmark: Bookmark) -> dict[str, int]:
-    """Make the passes, from the bookmark on. Returns the number of rows of each that was made from its beginning."""
+    """Make the passes, from the bookmark on. Returns the row counts of the passes made from their beginning."""
     counts: dict[str, int] = {}
     names, place = list(passes), bookmark.place()
     if place is not None and place.name in names:
@@ -149,7 +149,7 @@ async def _read(contents: AsyncIterator[Content], progress: Progress, name: str,
 
 
 def _report(compared: Mapping[str, Compared]) -> int:
-    """Print what differs, and return the exit code."""
+    """Print each difference, and return the exit code."""
     for name, pair in compared.items():
         verdict = "the same" if pair.same else f"{pair.surplus} more" if pair.surplus else "NOT the same"
         print(f"{name}: {pair.source.count} in the source, {pair.target.count} in the target, {verdict}")
@@ -186,7 +186,7 @@ def _chosen(choice: str, environ: Mapping[str, str]) -> Settings:
 
 
 def _progress(*, transient: bool = False) -> Progress:
-    """Show a bar where the total is known, elsewhere the number so far and the speed."""
+    """Return a display with a bar if the total is known, otherwise with the number so far and the speed."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

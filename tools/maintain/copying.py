@@ -1,8 +1,8 @@
-"""Copying all rows and counters of one store to another, by pages.
+"""Copy all rows and counters of one store to another, by pages.
 
-Every step can be repeated: it leaves equal rows alone, and rewrites those that have changed since. Deleting rows that
-the source no longer has is a step of its own. While functions write to the source, the target lags behind: stop them
-for the last pass.
+Every step can be repeated: it keeps equal rows, and rewrites rows that have changed since. Deleting rows that the
+source no longer has is a separate step. While functions write to the source, the target lags behind: stop them for the
+last pass.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -15,19 +15,19 @@ from tools.maintain.content import canonical, counter_pages, has_rows, row_pages
 
 
 class SourceEmpty(Exception):
-    """The source has no row at all of a table of which rows were to be deleted from the target. None was deleted."""
+    """The source has no row of a table of which rows were to be deleted from the target. No row was deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A page that was copied. `after` continues after it; None: it was the last."""
+    """A copied page. `after` is the cursor after it; None: it was the last."""
 
     rows: int
     after: str | None
 
 
 class StoreCopy:
-    """Nothing else may write to the target meanwhile, or rely on it."""
+    """Copies one store to another. Meanwhile no other process may write to the target, or rely on it."""
 
     def __init__(self, source: Store, target: Store, *, clock: Clock = utc_now) -> None:
         self._source = source
@@ -111,7 +111,7 @@ class StoreCopy:
 
 
 async def _values(store: Store, counters: Iterable[Counter]) -> Mapping[str, int]:
-    """Return the values of these counters, and of all others of the same owners."""
+    """Return the values of these counters, and of all other counters of the same owners."""
     found: dict[str, int] = {}
 
     async def read(owner: str) -> None:

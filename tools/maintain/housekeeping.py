@@ -1,4 +1,4 @@
-"""Do the work of housekeeping now, without a schedule: the jobs of `shared/jobs/housekeeping.py`, to their ends."""
+"""Do the work of housekeeping now, without a schedule: run the jobs of `shared/jobs/housekeeping.py` to their ends."""
 
 import argparse
 import time
@@ -17,7 +17,7 @@ from tools.maintain.opened import maintenance_settings, opened_existing
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "housekeeping",
         help="do what requests left behind",
@@ -34,7 +34,7 @@ async def run(_: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -
         services = Services.on(opened.store, settings, clock=opened.clock)
         jobs = dict(services.housekeeping.jobs)
         if not settings.speech.queue_url:
-            del jobs["long memos"]  # this process says none; `make run` goes on with its own when it starts
+            del jobs["long memos"]  # this process speaks none; `make run` queues its own when it starts
         try:
             failed = [await _finished(name, job) for name, job in jobs.items()]
         finally:
@@ -43,7 +43,7 @@ async def run(_: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -
 
 
 async def _finished(name: str, job: Job) -> int:
-    """Run a job until its list is worked through. Returns how much of it failed."""
+    """Run a job until its list is done. Returns the number of failures."""
     console, done = Console(), 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,6 +1,7 @@
-"""Keys that were found in the open: whose they are, whether they are good, and their revocation.
+"""Check and revoke leaked API keys, and print their owners.
 
-The keys come by a file or standard input, one a line: arguments stay in the shell's history, and other users see them.
+The keys are read from a file or standard input, one a line: arguments stay in the shell's history, and other users of
+the machine can read them.
 """
 
 import argparse
@@ -26,7 +27,7 @@ _INPUT = "Keys are read from a file or standard input, one a line. Exits with 1 
 
 
 def add_to(commands: Any) -> None:
-    """Add the commands. `commands` is what argparse calls subparsers."""
+    """Add the commands to argparse's subparsers."""
     verify = commands.add_parser(
         "verify-keys",
         help="say whose keys these are, and whether they are good",
@@ -62,7 +63,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 
 
 async def revoke_found(store: Store, key: IssuedKey, at: datetime) -> IssuedKey:
-    """End a key as its owner would, with a log."""
+    """Revoke a key as its owner would, with a log."""
     tables = Tables.on(store)
     recorder = UsageRecorder(tables.usage_logs, tables.active_owners, Ids())
     return await revoke(tables.api_keys, recorder, key.user_id, key.id, at)

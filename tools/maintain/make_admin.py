@@ -14,7 +14,7 @@ from tools.maintain.opened import Impossible, maintenance_settings, opened_exist
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "make-admin",
         help="make a user an admin",

@@ -1,4 +1,4 @@
-"""Opening the store of a deployment for maintenance. Nothing is created unless it is asked for."""
+"""Open the store of a deployment for maintenance. Nothing is created unless requested."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,24 +12,23 @@ from shared.tables import TABLES
 from tools.maintain.content import has_rows
 
 _SERVING = ("AGENT_TALK_ENV", "SESSION_SECRET", "SESSION_SECRET_PARAMETER", "SPEECH", "ELEVENLABS_", "OPENAI_")
-"""How the settings of functions that answer requests begin. Maintenance needs none: it signs and says nothing."""
+"""The prefixes of settings that only functions behind requests need: maintenance signs nothing and speaks nothing."""
 
 _AUDIO = ("AUDIO",)
-"""Likewise of the place for audio. A deployment's environment may lack the name of a bucket that its stack made."""
+"""The same for the place of audio. A deployment's environment may lack the name of a bucket that its stack made."""
 
 
 class Impossible(Exception):
-    """A command cannot do what it was asked; the text says why."""
+    """A command cannot be carried out; the text has the reason."""
 
 
 _QUEUE = "SPEECH_QUEUE_URL"
 
 
 def maintenance_settings(environ: Mapping[str, str], *, audio: bool = False, queue: bool = False) -> Settings:
-    """Return the settings of the environment: the store's, and with `audio` those of the place for audio, and with
-    `queue` that of long memos.
+    """Return the store's settings, with `audio` also the audio place's, and with `queue` the queue's of long memos.
 
-    Raises SettingsError if they are missing or contradict.
+    Raises SettingsError if a setting is missing or two contradict.
     """
     left_out = _SERVING if audio else (*_SERVING, *_AUDIO)
     kept = {name: value for name, value in environ.items() if not name.startswith(left_out)}
@@ -53,10 +52,10 @@ async def opened_store(settings: Settings, *, creates_table: bool = False) -> As
 async def opened_existing(
     settings: Settings, *, writes: bool = False, clock: Clock = utc_now
 ) -> AsyncIterator[OpenedStore]:
-    """Open a store that must exist and have rows: a wrong name must not look like a store that lost everything.
+    """Open a store that must exist and have rows: a wrong name must not look like a store that lost its rows.
 
     Nothing is created, unless it `writes`. `clock` is the machine's. Raises SettingsError, StoreError, and Impossible
-    if there is no such store or it has no rows.
+    if the store does not exist or has no rows.
     """
     if settings.store is StoreChoice.MEMORY and settings.memory_file is None:
         raise Impossible("no store is chosen but this process's own memory: set AGENT_TALK_STORE and what it needs")

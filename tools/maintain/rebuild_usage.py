@@ -1,4 +1,4 @@
-"""Count the logs of summed days again, and correct sums that differ."""
+"""Recount the logs of summed days, and correct sums that differ."""
 
 import argparse
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ PAGE = 100
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "rebuild-usage",
         help="count summed days again",
@@ -59,7 +59,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 
 
 async def _accounts(users: Users, email: str | None) -> AsyncIterator[tuple[str, str]]:
-    """Yield the ids and addresses of accounts. Raises Impossible if there is none with this address."""
+    """Yield the ids and addresses of accounts. Raises Impossible if no account has this address."""
     if email is not None:
         user = await users.by_email(email.strip().lower())
         if user is None:

@@ -1,4 +1,4 @@
-"""Compare memos with their usage logs, and correct what a crash left half-made."""
+"""Compare memos with their usage logs, and correct what a crash left incomplete."""
 
 import argparse
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from tools.maintain.opened import Impossible, maintenance_settings, opened_exist
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "reconcile-memos",
         help="compare memos with their usage logs",
@@ -43,7 +43,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 
 
 async def _reconcile(store: Store, day: date, clock: Clock, *, repair: bool) -> int:
-    """Reconcile a day. Returns how many memos and logs differed."""
+    """Reconcile a day. Returns the number of memos and logs that differed."""
     tables, differing = Tables.on(store), 0
     reconciliation = MemoReconciliation(
         active_owners=tables.active_owners,
@@ -62,5 +62,5 @@ async def _reconcile(store: Store, day: date, clock: Clock, *, repair: bool) -> 
         differing += len(mismatch.without_log) + len(mismatch.without_memo)
         if repair:
             async for _ in rebuild.rebuild(mismatch.user_id, day, day):
-                pass  # it only corrects the sums of this day and of the months after it
+                pass  # only to correct the sums of this day and of the months after it
     return differing

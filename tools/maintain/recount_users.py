@@ -1,4 +1,4 @@
-"""Count all users again, by plan, and correct the counters that an admin's figures read."""
+"""Recount all users, by plan, and correct the counters of the admin's figures."""
 
 import argparse
 from collections import Counter
@@ -17,7 +17,7 @@ READ = 1000
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "recount-users",
         help="count users again",
@@ -35,9 +35,9 @@ async def run(_: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -
 
 
 async def recount_users(store: Store) -> int:
-    """Set the counters of users to what a count finds, but for the days of sign-ups. Returns how many were wrong.
+    """Correct the counters of users, except those of sign-ups by day. Returns the number of wrong ones.
 
-    `users` gets those whom no day counts: users who moved in, and what days count too much or too little.
+    `users` becomes the total less the sign-ups by day: users who moved in, and the errors of the days' counters.
     """
     tiers, after = Counter[str](), None
     while True:

@@ -1,4 +1,4 @@
-"""Drop the counters of ended windows, of attempts and of keys' limits: on HYPR Micro they would stay for good."""
+"""Drop the counters of ended windows, of attempts and of keys' limits: HYPR Micro never deletes them itself."""
 
 import argparse
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from tools.maintain.opened import maintenance_settings, opened_existing
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "sweep",
         help="drop the counters of ended windows",
@@ -35,7 +35,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 
 
 async def sweep(store: Store, at: datetime, *, drops: bool = True) -> tuple[int, int]:
-    """Drop the counters of windows that have ended. Return how many there were, and how many others."""
+    """Drop the counters of ended windows. Return their number, and the number of all other counters."""
     ended, others, after = 0, 0, None
     while True:
         page = await store.scan_counters(after=after)

@@ -1,4 +1,4 @@
-"""Delete audio that no memo names, and parts of long texts that nobody says: what a crash or an outage left behind."""
+"""Delete audio without a memo, and pieces of long texts without a worker, which crashes and outages leave behind."""
 
 import argparse
 from collections.abc import AsyncIterator, Mapping
@@ -17,22 +17,22 @@ from shared.tables import MEMOS, LongMemoList
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
 
 LEFT_FOR: Final = DAY
-"""How old an object is at least that is deleted. A memo is written seconds after its audio, a long one hours before."""
+"""The minimum age of a deleted object. A memo is written seconds after its audio, a long memo hours before it."""
 
 SWEPT: Final = (Area.AUDIO, Area.PIECES, Area.LEASES, Area.MAKING)
-"""Not the marks of closed owners: they stay for ever."""
+"""The areas to sweep. Marks of closed owners are not among them: they stay for ever."""
 
 
 @dataclass(kw_only=True)
 class Swept:
-    """How many objects were left behind, and how many are needed or too young."""
+    """The numbers of objects: left behind, and kept because they are needed or too young."""
 
     left: int = 0
     kept: int = 0
 
 
 def add_to(commands: Any) -> None:
-    """Add the command. `commands` is what argparse calls subparsers."""
+    """Add the command to argparse's subparsers."""
     parser = commands.add_parser(
         "sweep-audio",
         help="delete audio without a memo",
@@ -67,7 +67,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 async def sweep_audio(
     store: Store, files: AudioFiles, at: datetime, *, deletes: bool = True, progress: Progress | None = None
 ) -> Swept:
-    """Delete what is left behind. The memos are read first: what was made since then is too young to be deleted."""
+    """Delete objects without a memo. Memos are read first: objects made since then are too young to be deleted."""
     progress = progress or Progress(disable=True)
     reading = progress.add_task("memos read", total=None)
     named, unfinished = set[str](), {row.file async for row in LongMemoList(store).every()}
@@ -94,7 +94,7 @@ async def sweep_audio(
 
 
 async def _named(store: Store) -> AsyncIterator[str]:
-    """Yield the file of each memo; simulated ones too, which no object has."""
+    """Yield the audio file of each memo, also of simulated ones, which have no object."""
     after = None
     while True:
         page = await store.scan(MEMOS, after=after)

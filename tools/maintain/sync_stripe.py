@@ -1,4 +1,4 @@
-"""Compare all plans with Stripe, and make them what it says."""
+"""Compare all plans with Stripe, and correct those that differ."""
 
 import argparse
 import time
@@ -13,11 +13,11 @@ from shared.services import Services
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
 
 PIECE_S: Final = 60.0
-"""Seconds after which the command says how far it is."""
+"""Seconds between two reports of progress."""
 
 
 def add_to(commands: Any, *, stripe: Callable[[Settings], OpenStripe] | None = None) -> None:
-    """Add the command. `commands` is what argparse calls subparsers; `stripe` None: what the settings choose."""
+    """Add the command to argparse's subparsers. `stripe` None: the settings choose Stripe's client."""
     parser = commands.add_parser(
         "sync-stripe",
         help="make plans what Stripe says",

@@ -1,4 +1,4 @@
-"""The place of a store, in words for a person and without any secret."""
+"""The place of a store, described for a person and without any secret."""
 
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ def where(settings: Settings) -> str:
 
 def _endpoint() -> str:
     """Return the endpoint that boto3 would use. AWS's own contains the region."""
-    from shared.stores.dynamo.client import open_client  # noqa: PLC0415 boto3 is for those who chose it
+    from shared.stores.dynamo.client import open_client  # noqa: PLC0415 only DynamoDB needs boto3
     from shared.stores.dynamo.failures import failure  # noqa: PLC0415
 
     try:
