@@ -1,7 +1,7 @@
-"""What goes into the bundle's archive, and an archive that depends on nothing but that.
+"""Choose the entries of the bundle's archive, and write an archive that depends on them alone.
 
-The same files give the same bytes: entries are sorted, and carry no time, owner or mode of this machine. (Another zlib
-may compress differently; the unpacked files are then still the same.)
+The same files give the same bytes: entries are sorted, and have no time, owner or mode of this machine. (Another zlib
+may compress differently; the unpacked files are still the same.)
 """
 
 import os
@@ -14,10 +14,10 @@ CODE: Final = ("handlers", "shared")
 """Our own packages."""
 
 OWN_ENDINGS: Final = frozenset({".py", ".html", ".css", ".js", ".mp3"})
-"""Our own files, beside OWN_NAMES. Other files there may be an editor's, or secrets."""
+"""The endings of our own files; OWN_NAMES are further ones. Any other file may be an editor's, or a secret."""
 
 OWN_NAMES: Final = frozenset({"LICENSE", "voices.json", "llms.txt"})
-"""Our own files by their whole name. voices.json is what a deployment's SPEECH_VOICES may name, below shared/."""
+"""Our own files by name. voices.json is a deployment's map of voices, below shared/, named by SPEECH_VOICES."""
 
 LEFT_OUT: Final = {
     "bin": "commands of packages; functions run none",
@@ -38,20 +38,20 @@ _JUNK_FOLDERS: Final = frozenset({"__pycache__", "tests", "test"})
 _JUNK_ENDINGS: Final = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".exe"})
 _JUNK_NAMES: Final = frozenset({"py.typed", ".lock", ".gitignore"})
 _KEPT_METADATA: Final = frozenset({"METADATA", "entry_points.txt"})
-"""What `importlib.metadata` is asked for at run time. The rest tells of the installation on this machine."""
+"""The metadata that `importlib.metadata` reads at run time. The rest describes the installation on this machine."""
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that an archive can tell."""
+"""The earliest time that a zip archive can contain."""
 
 Entries = Mapping[PurePosixPath, Path]
-"""The file that each entry is made from."""
+"""The file of each entry."""
 
 
 def entries(source: Path, packages: Path) -> Entries:
-    """What the functions need: our own code from `source`, and what is installed in `packages`.
+    """Return the entries of the functions: our own code from `source`, and the installed `packages`.
 
-    Raises FileExistsError when a package would take the place of our own code, and ValueError for a file
-    among it that is of no known kind. Hidden files are left out.
+    Raises FileExistsError if a package would replace our own code, and ValueError for one of our files of no known
+    kind. Hidden files are left out.
     """
     chosen: dict[PurePosixPath, Path] = {name: path for name, path in _files(packages) if _is_needed(name)}
     for folder in CODE:
@@ -62,7 +62,7 @@ def entries(source: Path, packages: Path) -> Entries:
 
 
 def own_entries(source: Path) -> Entries:
-    """Our own code in `source`. Raises ValueError for a file among it that is of no known kind."""
+    """Return the entries of our own code in `source`. Raises ValueError for a file of no known kind."""
     own = {
         PurePosixPath(folder) / name: path
         for folder in CODE
@@ -76,7 +76,7 @@ def own_entries(source: Path) -> Entries:
 
 
 def write(archive: Path, chosen: Entries) -> None:
-    """Replace it at once: a concurrent reader of `archive` reads a whole one."""
+    """Write the archive, and replace an older one atomically: a concurrent reader reads a complete one."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     unfinished = archive.with_name(f"{archive.name}.{os.getpid()}")
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
@@ -113,7 +113,7 @@ def _is_needed(name: PurePosixPath) -> bool:
 
 
 def _is_licence(name: PurePosixPath) -> bool:
-    """Licences ask to go with what they license, whatever else is left out."""
+    """Return whether this is a licence. Licences require their own inclusion, even in folders that are left out."""
     return "licenses" in name.parts or name.name.upper().startswith(
         ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS")
     )

@@ -1,11 +1,11 @@
-"""Builds the artifact that all functions share: our code and the locked packages, for Lambda or for this machine.
+"""Build the artifact that all functions share: our code and the locked packages, for Lambda or for this machine.
 
     python -m deploy.bundle                  build/agent-talk-arm64.zip, which serverless.yml deploys
     python -m deploy.bundle --target local   its twin for this machine's Python, which can be executed
-    python -m deploy.bundle --target speech-arm64   the same with our own voices, for the functions that speak by them
+    python -m deploy.bundle --target speech-arm64   the same with our own voices, for the functions that use them
 
-Each archive gets a directory with its content, unpacked from the archive itself, and a bill of materials in
-CycloneDX's form, `build/agent-talk-arm64.cdx.json`.
+Beside each archive are a directory with its content, unpacked from the archive itself, and a bill of materials in
+CycloneDX's format, `build/agent-talk-arm64.cdx.json`.
 """
 
 import argparse
@@ -35,7 +35,7 @@ WITHOUT_BYTECODE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the native files are for. `platform` None: this machine, and the Python that runs here."""
+    """The platform of the native files. `platform` None: this machine, and this process's Python."""
 
     name: str
     machine: str
@@ -55,7 +55,7 @@ class Target:
 TARGETS: Final = {
     target.name: target
     for target in (
-        # Lambda's python3.13 runs on Amazon Linux 2023, whose glibc is 2.34; 2.28 is what wheels are built for.
+        # Lambda's python3.13 runs on Amazon Linux 2023, whose glibc is 2.34; wheels are built for 2.28.
         Target(name="arm64", machine="aarch64", python="3.13", platform="aarch64-manylinux_2_28"),
         Target(
             name="speech-arm64",
@@ -81,16 +81,16 @@ TARGETS: Final = {
     )
 }
 DEPLOYED: Final = TARGETS["arm64"]
-"""What serverless.yml names: its runtime, its architecture and its artifact."""
+"""The target of serverless.yml: its runtime, its architecture and its artifact."""
 
 SPEECH: Final = TARGETS["speech-arm64"]
-"""What deploy/chosen.cjs names for the functions that speak, where SPEECH=local is deployed."""
+"""The target that deploy/chosen.cjs names for the functions that speak, if SPEECH=local is deployed."""
 
 
 def build(target: Target, *, archived: Path | None = None) -> Path:
-    """Installs the locked packages afresh, and packs them, with bytecode if a Python of the target's version is found.
+    """Install the locked packages again, and pack them, with bytecode if a Python of the target's version is found.
 
-    Raises CalledProcessError when a wheel is missing.
+    Returns the archive's path. Raises CalledProcessError if a wheel is missing.
     """
     archived = archived or target.archive
     BUILD.mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def build(target: Target, *, archived: Path | None = None) -> Path:
 
 
 def unpack(target: Target) -> Path:
-    """The directory beside the archive, made anew from it, and the bill of materials."""
+    """Unpack the archive into the directory beside it, and write the bill of materials. Returns the directory."""
     shutil.rmtree(target.folder, ignore_errors=True)
     with zipfile.ZipFile(target.archive) as file:
         file.extractall(target.folder)
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         path = build(target)
     except subprocess.CalledProcessError as exc:
-        return int(exc.returncode)  # uv has said why
+        return int(exc.returncode)  # uv has printed the reason
     except (FileExistsError, ValueError) as exc:
         print(exc, file=sys.stderr)
         return 1

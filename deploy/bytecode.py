@@ -1,7 +1,7 @@
-"""The bytecode that goes into an archive beside its sources, so that no container compiles what it imports.
+"""Compile the bytecode of an archive's sources, so that no container compiles its imports.
 
-It is compiled by the Python that will run it, any patch release of it, since bytecode is the same for all of them.
-Its hashes are unchecked: an import neither reads nor stats the source, whose time an archive does not tell anyway.
+Any patch release of the Python that will run it compiles it, since bytecode is the same for all of them. Its hashes are
+unchecked: an import neither reads the source nor compares its time, which an archive does not contain.
 """
 
 import os
@@ -15,11 +15,11 @@ from typing import Final
 from deploy.archive import Entries
 
 UNPACKED_IN: Final = "/var/task"
-"""Where Lambda has an archive's files, as tracebacks name them."""
+"""The folder of an archive's files in Lambda, as tracebacks name it."""
 
 
 def find_python(version: str) -> Path | None:
-    """Return a Python of this version, as "3.13": this one, or one on PATH, of pyenv or of uv. None: there is none."""
+    """Return a Python of a version such as "3.13": this one, or one on PATH, of pyenv or of uv. None: there is none."""
     return next((Path(path) for path in _candidates(version) if _is_python(path, version)), None)
 
 
@@ -50,7 +50,7 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _is_python(path: str, version: str) -> bool:
-    """Run it: a shim of pyenv may be on PATH and fail."""
+    """Return whether the program runs with this version: a shim of pyenv may be on PATH and fail."""
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         told = subprocess.run([path, "-c", asked], capture_output=True, text=True, check=False)

@@ -1,9 +1,8 @@
-"""Checks the bundle as it would be deployed, and its twin as far as this machine can run it.
+"""Check the bundle for deployment, and run its twin on this machine.
 
     python -m deploy.check_bundle
 
-Builds both, and the archive with our own voices and its twin. The first thing that is wrong ends it, and its exit
-status.
+It builds both, and the archive with our own voices and its twin. It ends at the first fault, with exit status 1.
 """
 
 import hashlib
@@ -23,29 +22,29 @@ from deploy import archive, bundle, bytecode, sbom
 from deploy.bundle import DEPLOYED, ROOT, SPEECH, TARGETS, Target
 
 MOST_MB: Final = {DEPLOYED: (18.0, 90.0), SPEECH: (75.0, 190.0)}
-"""Zipped and unpacked. Lambda takes 250 MB unpacked; a larger archive makes cold starts slower."""
+"""The most megabytes, zipped and unpacked. Lambda's limit is 250 MB unpacked; larger archives slow cold starts."""
 
 LAMBDAS_GLIBC: Final = (2, 34)
-"""Amazon Linux 2023's, which Lambda's python3.13 runs on."""
+"""The glibc of Amazon Linux 2023, on which Lambda's python3.13 runs."""
 
 MOST_WITHOUT_STRIPE_MB: Final = (10.0, 45.0)
-"""The same of all but Stripe's SDK, which is half of the bytecode, and which only functions that bill import."""
+"""The same without Stripe's SDK, which is half of the bytecode, and which only functions that bill import."""
 
 MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}
 """ELF's `e_machine`."""
 
 UNCHECKED: Final = (1).to_bytes(4, "little")
-"""The flags of bytecode with an unchecked hash (PEP 552): it is found by its hash, and never compared."""
+"""The flags of bytecode with an unchecked hash (PEP 552), which is never compared with its source."""
 
 LOCKED_OUT: Final = ("boto3", "botocore", "s3transfer", "pytest", "tests", "tools", "deploy")
 
 
 class BundleFault(Exception):
-    """What is wrong with a bundle."""
+    """A fault of a bundle, as a sentence."""
 
 
 def native_files(folder: Path) -> Iterator[Path]:
-    """Every ELF file, whatever it is called."""
+    """Yield every ELF file, whatever its name."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
             yield path
@@ -58,7 +57,7 @@ def machine_of(file: Path) -> str:
 
 
 def check_native_files(folder: Path, target: Target) -> str:
-    """Each is for the target's processor, Python and C library. Raises BundleFault."""
+    """Check that each native file fits the target's processor, Python and C library. Raises BundleFault."""
     found = list(native_files(folder))
     named = {path for path in folder.rglob("*") if path.suffix in (".so", ".pyd", ".dylib") or ".so." in path.name}
     if not found or named - set(found):
@@ -86,7 +85,7 @@ def check_sizes(target: Target) -> str:
 
 
 def check_without_stripe(target: Target) -> str:
-    """What is packed beside Stripe's SDK. Raises BundleFault."""
+    """Check the size of all files except Stripe's SDK. Raises BundleFault."""
     most_zipped, most_unpacked = MOST_WITHOUT_STRIPE_MB
     with zipfile.ZipFile(target.archive) as file:
         entries = [entry for entry in file.infolist() if not entry.filename.startswith("stripe/")]
@@ -99,7 +98,7 @@ def check_without_stripe(target: Target) -> str:
 
 
 def check_contents(folder: Path) -> str:
-    """Our own code is there, file by file, and nothing that Lambda has, and no tests. Raises BundleFault."""
+    """Check that all files of our code are packed, and no package of Lambda's and no test. Raises BundleFault."""
     for name in LOCKED_OUT:
         if (folder / name).exists():
             raise BundleFault(f"{name} is packed")
@@ -117,7 +116,7 @@ def check_contents(folder: Path) -> str:
 
 
 def check_bytecode(target: Target) -> str:
-    """Each module is compiled for the target's Python, and is not compared with its source. Raises BundleFault."""
+    """Check that each module has bytecode of the target's Python, with an unchecked hash. Raises BundleFault."""
     if bytecode.find_python(target.python) is None:
         return f"no Python {target.python} is here: {target.name} is without bytecode"
     tag = f".cpython-{target.python.replace('.', '')}.pyc"
@@ -134,9 +133,9 @@ def check_bytecode(target: Target) -> str:
 
 
 def check_same_packages(folder: Path, twin: Path, *, versions: bool = True) -> str:
-    """What runs here and what is deployed are the same packages, in the same versions. Raises BundleFault.
+    """Check that the archive and its twin have the same packages, in the same versions. Raises BundleFault.
 
-    Without `versions` those may differ: numpy's newest is not for this machine's Python.
+    Without `versions` the versions may differ: numpy's newest may not support this machine's Python.
     """
 
     def name(path: Path) -> str:
@@ -149,7 +148,7 @@ def check_same_packages(folder: Path, twin: Path, *, versions: bool = True) -> s
 
 
 def check_bill(target: Target) -> str:
-    """The bill of materials names the packages that are packed, and this archive. Raises BundleFault."""
+    """Check that the bill of materials names the packed packages, and this archive. Raises BundleFault."""
     bill = json.loads(sbom.path_of(target.archive).read_text())
     named = {f"{part['name']}-{part['version']}" for part in bill["components"]}
     packed = {path.name.removesuffix(".dist-info").replace("_", "-") for path in target.folder.glob("*.dist-info")}
@@ -160,7 +159,10 @@ def check_bill(target: Target) -> str:
 
 
 def check_imports(folder: Path) -> str:
-    """Every handler that serverless.yml names imports from the bundle and the standard library. Raises BundleFault."""
+    """Check that every handler of serverless.yml imports with the bundle and the standard library alone.
+
+    Raises BundleFault.
+    """
     functions = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     handlers = [function["handler"] for function in functions.values()]
     for handler in handlers:
@@ -177,7 +179,7 @@ def check_imports(folder: Path) -> str:
 
 
 def check_speaks(folder: Path) -> str:
-    """Our own voices say something with nothing but the archive and the standard library. Raises BundleFault."""
+    """Check that our own voices speak with the archive and the standard library alone. Raises BundleFault."""
     tried = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", _SPEAK, folder], capture_output=True, text=True, check=False
     )
@@ -187,7 +189,7 @@ def check_speaks(folder: Path) -> str:
 
 
 def check_bills(folder: Path) -> str:
-    """Stripe's SDK sends and reads all that billing asks with nothing but the archive. Raises BundleFault."""
+    """Check that Stripe's SDK makes all requests of billing with the archive alone. Raises BundleFault."""
     tried = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", _BILL, folder], capture_output=True, text=True, check=False
     )
@@ -197,7 +199,7 @@ def check_bills(folder: Path) -> str:
 
 
 def check_reproducible(target: Target) -> str:
-    """A second build, packages installed again, has the same bytes. Raises BundleFault."""
+    """Check that a second build, packages installed again, has the same bytes. Raises BundleFault."""
     with tempfile.TemporaryDirectory() as folder:
         again = bundle.build(target, archived=Path(folder) / "again.zip")
         if again.read_bytes() != target.archive.read_bytes():
@@ -240,7 +242,7 @@ def main() -> int:
 
 
 def _is_library(file: Path) -> bool:
-    """Whether it is a library that native modules load, and not itself a module of one Python."""
+    """Return whether this is a library that native modules load, and not a module of one Python itself."""
     return file.name.startswith("lib") and ".cpython-" not in file.name
 
 

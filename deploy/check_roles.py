@@ -1,7 +1,7 @@
-"""What the roles of a packaged template permit, compared with what the functions need: `deploy/permissions.py`.
+"""Compare the permissions of a packaged template's roles with the needs of the functions: `deploy/permissions.py`.
 
-Each function has a role of its own, which writes its own log group, reads the secrets that the stage names, and does
-with the rows of each table what the function's routes do; nothing else is in it.
+Each function has its own role, which may write its own log group, read the secrets that the stage names, and use the
+verbs of the function's routes on the rows of each table, and nothing else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ INTERFACES: Final = (
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 )
-"""What Lambda does with the role of a function in a VPC."""
+"""The actions that Lambda needs in the role of a function in a VPC."""
 
 _BY_LAMBDA: Final = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
@@ -38,7 +38,7 @@ SECRET_POLICIES: Final = (
     "SmtpPasswordPolicy",
     "StripePolicy",
 )
-"""Each reads one secret; the last one reads several, since a role takes ten managed policies."""
+"""The policies of secrets. Each reads one; the last reads several, since a role takes ten managed policies."""
 
 
 def check_role(
@@ -50,8 +50,11 @@ def check_role(
     polly: bool = False,
     mails_as: str = "",
 ) -> None:
-    """`table` is empty if no function uses DynamoDB; `bucket` names that of audio as the template does, None: there is
-    none; `polly`: a tier speaks by it; `mails_as`: the address that SES sends from. Raises TemplateFault."""
+    """Check the role of a function. Raises TemplateFault.
+
+    `table` is empty if no function uses DynamoDB; `bucket` is the audio bucket as the template names it, None: there
+    is none; `polly`: a tier speaks by it; `mails_as`: the address that SES sends from.
+    """
     resources, logical = template["Resources"], function.capitalize()
     role = dict(resources[f"{logical}Role"]["Properties"])
     policies, shared = role.pop("Policies"), role.pop("ManagedPolicyArns")
@@ -74,7 +77,7 @@ def check_role(
 
 
 def check_secrets(template: Mapping[str, Any], parameters: Mapping[str, str | Sequence[str]]) -> None:
-    """`parameters` are the names of the secrets, by the policy that reads each. Raises TemplateFault."""
+    """Check the policies of secrets. `parameters` are the secrets' names by policy. Raises TemplateFault."""
     for policy in SECRET_POLICIES:
         may = _statements(template["Resources"][policy]["Properties"]) if policy in template["Resources"] else []
         needs = [_allowed(["ssm:GetParameters"], _parameters(parameters[policy]))] if policy in parameters else []
@@ -83,7 +86,7 @@ def check_secrets(template: Mapping[str, Any], parameters: Mapping[str, str | Se
 
 
 def check_network(template: Mapping[str, Any], stage: str) -> None:
-    """Code in a VPC has none of the rights that Lambda needs to put it there. Raises TemplateFault."""
+    """Check that code in a VPC has none of the rights that Lambda needs to attach it. Raises TemplateFault."""
     if "NetworkPolicy" not in template["Resources"]:
         return
     allowed = _allowed(INTERFACES, "*")
@@ -110,7 +113,7 @@ def _check_speech(function: str, statements: list[dict[str, Any]], *, bucket: An
 
 
 def _objects(bucket: Any, below: Sequence[str]) -> Any:
-    """Return the resource of a statement as the template writes it: one, or a list of several."""
+    """Return the resource of a statement in the template's form: one, or a list of several."""
     resources = [{"Fn::Sub": [f"{BUCKET}{part}", {"Bucket": bucket}]} for part in below]
     return resources if len(resources) > 1 else resources[0]
 
@@ -160,7 +163,7 @@ def _allowed(actions: Iterable[str], resource: Any) -> dict[str, Any]:
 
 
 def _statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The statements of a policy, with the actions of each as a list in order."""
+    """Return the statements of a policy, with the actions of each as a sorted list."""
     read = []
     for statement in policy["PolicyDocument"]["Statement"]:
         actions = statement["Action"]

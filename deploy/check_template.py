@@ -1,11 +1,11 @@
-"""Packages with osls, errors in the configuration being fatal, and checks the CloudFormation templates that come out.
+"""Package with osls, errors in the configuration being fatal, and check the resulting CloudFormation templates.
 
     python -m deploy.check_template
 
-Two stages of development; production with a table, a domain and reserved concurrency; production that serves from HYPR
-Micro in a VPC, and has a table to copy into; and production on a table that was restored. cfn-lint reads each; what it
-cannot know is checked here: stages that must be refused, no secret in production's environment, every route with its
-throttle, for each function a role of its own that can do no more, and whether the stack makes a table.
+The deployments are two stages of development; production with a table, a domain and reserved concurrency; production
+that serves from HYPR Micro in a VPC, and has a table to copy into; and production on a restored table. cfn-lint reads
+each. This module checks the rest: stages that must be refused, no secret in production's environment, every route with
+its throttle, for each function its own role with no further rights, and whether the stack makes a table.
 """
 
 import json
@@ -32,7 +32,7 @@ IGNORED: Final = {
     "W1031": "it resolves the audio bucket's name to nothing where the condition of its statement is false",
     "W8003": "what a deployment chooses is constant in its template",
 }
-"""What cfn-lint need not tell, each with the reason."""
+"""The rules of cfn-lint that are off, each with the reason."""
 
 LOGGED: Final = frozenset(
     {
@@ -47,28 +47,28 @@ LOGGED: Final = frozenset(
         "responseLatency",
     }
 )
-"""What the access log may hold of API Gateway's `$context`: no path, query, header or address."""
+"""The fields of API Gateway's `$context` that the access log may contain: no path, query, header or address."""
 
 _ON_MEMORY: Final = {"AGENT_TALK_STORE": "memory"}
 
 SPEAKER_TIMEOUT_S: Final = 300
 
 TIMEOUTS_S: Final = {"speaker": SPEAKER_TIMEOUT_S, "housekeeping": 60}
-"""Of functions that no request waits for; the others have 15 s."""
+"""Timeouts of the functions that no request waits for, in seconds; all other functions have 15 s."""
 
 BEHIND_A_SESSION: Final = frozenset({"ANY /api/v1/auth/me", "ANY /api/v1/auth/me/export", "ANY /api/v1/auth/logout"})
-"""Routes of accounts that need a session, or nothing, and send no mail that a stranger asks for."""
+"""Routes of accounts that need a session, or send no mail on an anonymous request."""
 
 
 def package(deployment: Deployment) -> None:
-    """Raises TemplateFault with what osls said."""
+    """Package a deployment. Raises TemplateFault with osls's output."""
     ran = _osls(deployment.stage, deployment.folder, deployment.env)
     if ran.returncode != 0 or "Warning" in ran.stdout + ran.stderr:
         raise TemplateFault(f"osls package --stage {deployment.stage} ({deployment.name}):\n{ran.stdout}{ran.stderr}")
 
 
 def check_refusals() -> str:
-    """Raises TemplateFault for a stage or an environment that is packaged, though it must not be."""
+    """Check that osls refuses REFUSED. Raises TemplateFault for a stage or an environment that it packages."""
     folder = BUILD / "template-refused"
     with ThreadPoolExecutor(os.cpu_count()) as packaging:
         runs = list(packaging.map(lambda refused: _osls(refused[0], folder, {**_ON_MEMORY, **refused[1]}), REFUSED))
@@ -89,7 +89,7 @@ def _osls(stage: str, folder: Path, env: Mapping[str, str]) -> subprocess.Comple
         env={
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
-            "AGENT_TALK_ARTIFACT": str(DEPLOYED.archive),  # whatever a developer's .env says
+            "AGENT_TALK_ARTIFACT": str(DEPLOYED.archive),  # overrides a developer's .env
             **env,
         },
         capture_output=True,
@@ -99,7 +99,7 @@ def _osls(stage: str, folder: Path, env: Mapping[str, str]) -> subprocess.Comple
 
 
 def lint(paths: Iterable[Path]) -> None:
-    """Raises TemplateFault with what cfn-lint said."""
+    """Run cfn-lint on the templates. Raises TemplateFault with its output."""
     program = Path(sys.executable).parent / "cfn-lint"
     ran = subprocess.run(
         [program, "--ignore-checks", *IGNORED, "--", *paths], capture_output=True, text=True, check=False
@@ -109,7 +109,7 @@ def lint(paths: Iterable[Path]) -> None:
 
 
 def check(deployment: Deployment) -> str:
-    """Raises TemplateFault."""
+    """Check a packaged deployment. Returns a line for the transcript. Raises TemplateFault."""
     template = read(deployment.path)
     functions: Mapping[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text())["functions"]
     check_routes(template, functions)
@@ -145,7 +145,10 @@ def check_routes(template: Mapping[str, Any], functions: Mapping[str, Any]) -> N
 
 
 def check_stage(template: Mapping[str, Any]) -> None:
-    """Routes that ask for no credentials have lower throttles; the access log has nothing that a caller sent."""
+    """Check that routes without credentials have lower throttles, and that the access log has no caller's data.
+
+    Raises TemplateFault.
+    """
     stage = template["Resources"]["HttpApiStage"]
     lower, most = stage["Properties"]["RouteSettings"], stage["Properties"]["DefaultRouteSettings"]
     if not all(settings["ThrottlingRateLimit"] < most["ThrottlingRateLimit"] for settings in lower.values()):
@@ -168,7 +171,7 @@ def check_stage(template: Mapping[str, Any]) -> None:
 
 
 def check_queue(template: Mapping[str, Any]) -> None:
-    """A memo is hidden for longer than its function runs, reported one by one, and goes to a dead-letter queue at last.
+    """Check that a message is hidden for longer than its function runs, fails alone, and ends in a dead-letter queue.
 
     Raises TemplateFault.
     """
@@ -184,7 +187,7 @@ def check_queue(template: Mapping[str, Any]) -> None:
 
 
 def check_schedule(template: Mapping[str, Any], function: str) -> None:
-    """Housekeeping runs every ten minutes, is not repeated by Lambda, and an alarm watches its oldest work.
+    """Check that housekeeping runs every ten minutes, that Lambda never repeats it, and its alarm.
 
     Raises TemplateFault.
     """
@@ -206,7 +209,7 @@ def check_schedule(template: Mapping[str, Any], function: str) -> None:
 
 
 def check_function(template: Mapping[str, Any], name: str, *, speech: bool = False) -> None:
-    """`speech`: our own voices speak in it. Raises TemplateFault."""
+    """Check a function. `speech`: it contains our own voices. Raises TemplateFault."""
     resources, logical = template["Resources"], name.capitalize()
     function = resources[f"{logical}LambdaFunction"]["Properties"]
     archive = (SPEECH if speech else DEPLOYED).archive.name
@@ -227,7 +230,10 @@ def check_function(template: Mapping[str, Any], name: str, *, speech: bool = Fal
 
 
 def check_chosen(template: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """What the deployer chose is in the template: the network, the reserved concurrency, the one endpoint."""
+    """Check the deployer's choices in the template: the network, the reserved concurrency, the one endpoint.
+
+    Raises TemplateFault.
+    """
     lists = {
         "SubnetIds": env.get("VPC_SUBNET_IDS", ""),
         "SecurityGroupIds": env.get("VPC_SECURITY_GROUP_IDS", ""),
@@ -277,7 +283,7 @@ def main() -> int:
 
 
 def _is_anonymous(route: str) -> bool:
-    """Whether anybody can make the route work: health and unknown paths, accounts, demos."""
+    """Return whether a route works without credentials: health and unknown paths, accounts, demos."""
     return route == "$default" or route.startswith(("ANY /health", "ANY /api/v1/auth/", "ANY /api/v1/demo"))
 
 

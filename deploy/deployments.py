@@ -1,4 +1,4 @@
-"""The deployments that are packaged and checked, and those that must be refused."""
+"""The deployments that are packaged and checked, and the configurations that must be refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ SESSION_SECRET: Final = "/agent-talk/production/session-secret"  # noqa: S105 a 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """`table` names the one that the functions use, if they use any; `parameters` those that hold secrets."""
+    """A deployment to check. `table` is the DynamoDB table of the functions, if any; `parameters` contain secrets."""
 
     name: str
     stage: str
@@ -27,7 +27,7 @@ class Deployment:
 
     @property
     def bucket(self) -> object:
-        """The bucket for audio, as the template names it; None: audio is not in S3."""
+        """The audio bucket, as the template names it; None: audio is not in S3."""
         if self.env.get("AUDIO") != "s3":
             return None
         return self.env.get("AUDIO_BUCKET") or {"Ref": "AudioBucket"}
@@ -175,4 +175,4 @@ REFUSED: Final[Sequence[tuple[str, Mapping[str, str], str]]] = (
     ("dev", {"VPC_SUBNET_IDS": "subnet-1234567a"}, "belong together"),
     ("dev", {"RESERVED_CONCURRENCY_USERS": "many"}, "must be a whole number"),
 )
-"""Stages and environments that are not packaged, each with what osls says to it."""
+"""Stages and environments that osls refuses to package, each with a part of its message."""

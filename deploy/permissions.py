@@ -1,7 +1,7 @@
-"""What each function may do with which rows, in the terms of IAM: the roles of the template say the same once more.
+"""The permissions of each function on rows, in the terms of IAM. The template's roles contain the same.
 
-The roles stand in the template, so that a reader of it sees them whole. `deploy.check_roles` compares both, table by
-table. The tests of the handlers run under this table: a function that asks for more fails them.
+The roles are written out in the template, so that its reader sees all of them. `deploy.check_roles` compares both,
+table by table. The tests of the handlers run under this table: a function that uses more fails them.
 """
 
 from collections import defaultdict
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 
 COUNTERS: Final = "counter"
-"""Where counters lie: their items begin with this in the place of a table's name."""
+"""The prefix of counters' partition keys, in the place of a table's name."""
 
 DESCRIBE: Final = ("DescribeTable", "DescribeTimeToLive")
-"""What the check at a container's start asks of the table as a whole."""
+"""The actions of the check at a container's start, on the table itself."""
 
 PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
     "users": {
@@ -145,7 +145,7 @@ PERMITTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 OBJECTS: Final = ("/audio/*", "/leases/*", "/making/*", "/pieces/*")
-"""All objects but the marks of closed accounts: without its mark, audio of such an account would be served again."""
+"""All objects except the marks of closed accounts: without its mark, a closed account's audio would be served."""
 
 _CLOSES: Final = {("",): "ListBucket", OBJECTS: "DeleteObject", ("/closed/*",): "GetObject PutObject"}
 _SPEAKS: Final = {("",): "ListBucket", ("/*",): "GetObject", OBJECTS: "DeleteObject PutObject"}
@@ -159,7 +159,7 @@ AUDIO: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
     "speaker": _SPEAKS,
     "health": {("",): "ListBucket", ("/closed/*",): "GetObject"},
 }
-"""By function, what it may do with the bucket for audio and with objects in it. Others do nothing with it."""
+"""By function, the permitted actions on the audio bucket and its objects; a function not listed has none."""
 
 QUEUE: Final[Mapping[str, str]] = {
     "housekeeping": "SendMessage",
@@ -167,17 +167,17 @@ QUEUE: Final[Mapping[str, str]] = {
     "mcp": "SendMessage",
     "speaker": "DeleteMessage GetQueueAttributes ReceiveMessage SendMessage",
 }
-"""By function, what it may do with the queue of long memos. Others do nothing with it."""
+"""By function, the permitted actions on the queue of long memos; a function not listed has none."""
 
 SPEAKERS: Final = frozenset({"memos", "mcp", "speaker"})
-"""The functions that speak, and so may ask Polly where it was chosen."""
+"""The functions that speak, and so may call Polly if it was chosen."""
 
 MAILERS: Final = frozenset({"users", "admin"})
-"""The functions that send mail, and so may ask SES where it was chosen."""
+"""The functions that send mail, and so may call SES if it was chosen."""
 
 
 def by_actions(function: str) -> dict[frozenset[str], frozenset[str]]:
-    """Tables with the same permitted actions: what one statement of the role allows, by its actions."""
+    """Return the tables grouped by their permitted actions: one statement of the role for each group."""
     tables: dict[frozenset[str], set[str]] = defaultdict(set)
     for table, actions in PERMITTED[function].items():
         tables[frozenset(actions.split())].add(table)

@@ -1,11 +1,11 @@
-"""Deploys to an AWS that is emulated on this machine, uses what was deployed as a client would, and removes it.
+"""Deploy to an AWS that is emulated on this machine, use the deployment as a client would, and remove it.
 
     python -m deploy.rehearse [--store micro|dynamodb|moving]
 
-The emulator is ministack, in an environment of its own; HYPR Micro is the tests' stand-in. What is deployed is the
-stage `production` as serverless.yml declares it, but for the bundle, which is the twin for this machine, and for what
-the emulator does not know. The transcript goes to standard output. The first thing that is not as it should be ends it,
-and its exit status; nothing is left running.
+The emulator is ministack, in its own environment; HYPR Micro is the tests' stand-in. The deployment is the stage
+`production` as serverless.yml declares it, except for the bundle, which is the twin for this machine, and for features
+that the emulator lacks. The transcript goes to standard output. The rehearsal ends at the first fault, with exit status
+1; no process is left running.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from tests.live.processes import stand_in
 
 TEXT: Final = "The rehearsal goes well."
 ME: Final = "me@example.org"
-NEW_PASSWORD: Final = "battery staple"  # noqa: S105 of an account that is closed minutes later
+NEW_PASSWORD: Final = "battery staple"  # noqa: S105 the account is closed minutes later
 MAIL_S: Final = 30
 FUNCTIONS: Final = (
     "users",
@@ -61,16 +61,16 @@ FUNCTIONS: Final = (
     "health",
 )
 LONG_TEXT: Final = f"{TEXT} " * 100
-"""More than our own voices say at once: two pieces."""
+"""A text of two pieces: longer than our own voices speak within a request."""
 
 LONG_TEXT_S: Final = 120
 
 
 class Rehearsal(Deployed):
-    """The steps, in their order. What is not as it should be raises NotAsItShould."""
+    """The steps of the rehearsal, in order. A fault raises NotAsItShould."""
 
     def run(self) -> None:
-        """Raises NotAsItShould."""
+        """Run all steps. Raises NotAsItShould."""
         self.put_secrets()
         self.deploy()
         self.look_at_what_was_deployed()
@@ -83,7 +83,7 @@ class Rehearsal(Deployed):
         self.remove()
 
     def functions_said(self) -> Iterator[str]:
-        """The last lines of every log, for when something is not as it should be."""
+        """Yield the last lines of every log, to print after a fault."""
         logs = self.aws("logs")
         for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/agent-talk")["logGroups"]:
             events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
@@ -126,7 +126,7 @@ class Rehearsal(Deployed):
             print(f"table {TABLE}: {table['BillingModeSummary']['BillingMode']}, protected from deletion")
 
     def _expire(self) -> None:
-        """The emulator's CloudFormation forgets the time to live that the template asks for."""
+        """Enable the table's time to live: the emulator's CloudFormation ignores the template's."""
         dynamodb = self.aws("dynamodb")
         told = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
         if told["TimeToLiveStatus"] != "ENABLED":
@@ -156,7 +156,7 @@ class Rehearsal(Deployed):
         return {"key": key, "token": token, "user": signed["user"]["id"]}
 
     def _hear(self, memo: Mapping[str, Any]) -> None:
-        """Fetch a memo's audio as a player does: by a redirect to the bucket."""
+        """Fetch a memo's audio as a player does, by a redirect to the bucket."""
         audio = memo["audio"]
         expect(audio["status"] == "ready", f"the memo is {audio['status']}")
         link = self.call("GET", urlsplit(audio["url"]).path, 302)["location"]
@@ -165,7 +165,7 @@ class Rehearsal(Deployed):
         print(f"GET {urlsplit(link).path[:40]}… → {len(content)} bytes of MP3, {audio['duration']} s")
 
     def _say_a_long_text(self, key: str) -> None:
-        """A text that is said after its request: it is waited for, heard, and deleted."""
+        """Make a memo that is spoken after its request, wait for it, fetch its audio, and delete it."""
         memo = self.call("POST", "/api/v1/memo", 201, token=key, json={"text": LONG_TEXT, "voice": "adam"})
         expect(memo["audio"]["status"] == "processing", f"the long memo is {memo['audio']['status']}")
         path, ends = f"/api/v1/memo/{memo['id']}", time.monotonic() + LONG_TEXT_S
@@ -240,7 +240,7 @@ class Rehearsal(Deployed):
         expect([name.partition("/")[0] for name in held] == ["closed"], f"audio of the account is left: {held}")
 
     def _keep_house(self) -> Any:
-        """Invoke housekeeping as its schedule does. Returns what it did."""
+        """Invoke housekeeping as its schedule does. Returns its answer."""
         event = json.dumps({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
         answer = self.aws("lambda").invoke(FunctionName=f"agent-talk-{STAGE}-housekeeping", Payload=event)
         told = answer["Payload"].read().decode()

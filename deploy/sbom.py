@@ -1,7 +1,7 @@
-"""The bundle's bill of materials: each package that is packed, with version, licence and needs, in CycloneDX's JSON.
+"""Write the bundle's bill of materials: each packed package with version, licence and requirements, as CycloneDX JSON.
 
-The file is `build/agent-talk-arm64.cdx.json`, for a scanner of advisories or an inventory. It names the
-archive by its SHA-256, and is the same for the same archive.
+The file is `build/agent-talk-arm64.cdx.json`, for a scanner of advisories or an inventory. It names the archive by its
+SHA-256, and is the same for the same archive.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from packageurl import PackageURL
 from shared import VERSION
 
 _NAMESPACE: Final = uuid.UUID("4b1b6f3e-0a35-4c7e-9e0f-6a3f5a0c2d17")
-"""Of serial numbers, which derive from the archive's digest so that two builds can be compared by their bytes."""
+"""The namespace of serial numbers, which derive from the archive's digest so that equal builds have equal bytes."""
 
 _TIME: Final = datetime(1980, 1, 1, tzinfo=UTC)
-"""The archive's own: the same archive has the same bill, whenever it was made."""
+"""The time in every bill, equal to the archive's entries: the same archive always has the same bill."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -37,7 +37,7 @@ def path_of(archive: Path) -> Path:
 
 
 def write(archive: Path, folder: Path) -> Path:
-    """Write the bill of `archive`, whose unpacked files are in `folder`, and return its path."""
+    """Write the bill of `archive`, whose unpacked files are in `folder`. Returns the bill's path."""
     path = path_of(archive)
     path.write_text(JsonV1Dot6(bill(archive, folder)).output_as_string(indent=2) + "\n")
     return path
@@ -75,7 +75,7 @@ def _component(name: str, found: Distribution) -> Component:
 
 
 def _licence(found: Distribution) -> License:
-    """Return the package's licence: its expression, its words, or those of its classifiers."""
+    """Return the package's licence: its expression, its free text, or that of its classifiers."""
 
     def said(field: str) -> list[str]:
         return found.metadata.get_all(field) or []
@@ -86,7 +86,7 @@ def _licence(found: Distribution) -> License:
 
 
 def _needs(found: Distribution) -> Iterator[str]:
-    """Names of what it requires without an extra; some are for other machines, and are not packed."""
+    """Yield the names of requirements without extras; some are for other machines, and are not packed."""
     for line in found.requires or ():
         name = _NAME.match(line)
         if name and "extra ==" not in line:

@@ -1,10 +1,10 @@
-"""Scans what would be deployed, the code and the repository, and compares the findings with the waivers.
+"""Scan the packaged templates, the code and the repository, and compare the findings with the waivers.
 
     python -m deploy.scan
 
 Checkov reads the packaged templates (`make check-deployment` makes them), bandit the product's code, and detect-secrets
-every committed file for keys and tokens. Each finding is mended, or waived in `deploy/waivers.yml` for what it
-names, with the reason. The scanners are in an environment of their own, `.local/scanners`, as they are large.
+every committed file for keys and tokens. Each finding must be fixed, or waived in `deploy/waivers.yml` for its resource
+or file, with the reason. The scanners have their own environment, `.local/scanners`, since they are large.
 """
 
 import json
@@ -24,7 +24,7 @@ from deploy.deployments import DEPLOYMENTS
 SCANNERS: Final = ROOT / ".local" / "scanners" / "bin"
 WAIVERS: Final = ROOT / "deploy" / "waivers.yml"
 CODE: Final = ("handlers", "shared", "deploy", "tools/maintain", "tools/local.py")
-"""What is deployed, deploys or touches rows; tests and benches hold passwords by design."""
+"""The code that is deployed, deploys or changes rows; tests and benches contain passwords by design."""
 
 LEFT_TO_RUFF: Final = {
     "B101": "asserts state what types cannot; no check depends on one",
@@ -34,19 +34,22 @@ LEFT_TO_RUFF: Final = {
 """Bandit's checks that are off, each with the reason."""
 
 EXAMPLES: Final = ("tests/", "tools/bench/")
-"""Where digests and trace ids are written out, whose entropy says nothing; keys and tokens are looked for there too."""
+"""Folders with example digests and trace ids, where entropy proves nothing; keys and tokens are still searched."""
 
 HASHES: Final = r"(^|/)(requirements.*|scanners|uv|ministack)\.txt$|package-lock\.json$"
-"""Files of hashes, whose high entropy says nothing."""
+"""Files of hashes, where high entropy proves nothing."""
 
 
 class ScanFailed(Exception):
-    """A scanner did not run, or could not read what it was given."""
+    """A scanner did not run, or could not read its input."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
-    """`where` is a resource or a file: `Finding(check="CKV_AWS_116", where="UsersLambdaFunction", said="…")`."""
+    """A scanner's finding: `Finding(check="CKV_AWS_116", where="UsersLambdaFunction", said="…")`.
+
+    `where` is a resource or a file.
+    """
 
     check: str
     where: str
@@ -64,7 +67,7 @@ class Waiver:
 
 
 def waivers(text: str) -> list[Waiver]:
-    """One for each thing that is named. Raises ScanFailed for an entry without a reason, or that names nothing."""
+    """Return a waiver for each named resource or file. Raises ScanFailed for an entry without a reason or a name."""
     read = []
     for entry in yaml.safe_load(text):
         if entry.keys() != {"check", "of", "why"} or not entry["of"] or len(entry["why"]) < 20:
@@ -74,7 +77,7 @@ def waivers(text: str) -> list[Waiver]:
 
 
 def compared(findings: Iterable[Finding], given: Iterable[Waiver]) -> list[str]:
-    """A sentence for each finding without a waiver, and for each waiver without a finding."""
+    """Return a sentence for each finding without a waiver, and for each waiver without a finding."""
     found = {(finding.check, finding.where): finding for finding in sorted(findings)}
     waived = {(waiver.check, waiver.where): waiver for waiver in given}
     return [
@@ -84,7 +87,7 @@ def compared(findings: Iterable[Finding], given: Iterable[Waiver]) -> list[str]:
 
 
 def checkov(paths: Sequence[Path]) -> list[Finding]:
-    """Raises ScanFailed, also for a template that checkov cannot read."""
+    """Return checkov's findings. Raises ScanFailed, also for a template that checkov cannot read."""
     files = [word for path in paths for word in ("--file", str(path))]
     options = ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "--output", "json"]
     report = _json(_run("checkov", *files, *options, accepted=(0, 1)))
@@ -97,7 +100,7 @@ def checkov(paths: Sequence[Path]) -> list[Finding]:
 
 
 def bandit(folders: Sequence[str]) -> list[Finding]:
-    """Raises ScanFailed, also for a file that bandit cannot read."""
+    """Return bandit's findings. Raises ScanFailed, also for a file that bandit cannot read."""
     skipped = ("--skip", ",".join(LEFT_TO_RUFF))
     report = _json(_run("bandit", "--quiet", "--format", "json", *skipped, "--recursive", *folders, accepted=(0, 1)))
     if report["errors"]:
@@ -113,14 +116,14 @@ def bandit(folders: Sequence[str]) -> list[Finding]:
 
 
 def detect_secrets(files: Sequence[str]) -> list[Finding]:
-    """Keys and tokens by their form, and strings by their entropy. Bandit and ruff find passwords by their names."""
+    """Return keys and tokens, found by form, and strings, found by entropy. Bandit and ruff find passwords by name."""
     examples = [file for file in files if file.startswith(EXAMPLES)]
     own = [file for file in files if not file.startswith(EXAMPLES)]
     return [*_secrets(own, "KeywordDetector"), *_secrets(examples, "KeywordDetector", "HexHighEntropyString")]
 
 
 def committed() -> list[str]:
-    """The files that git has. Raises ScanFailed if this is no checkout."""
+    """Return the files in git's index. Raises ScanFailed if this is no checkout."""
     git = shutil.which("git")
     ran = git and subprocess.run([git, "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if not ran or ran.returncode != 0 or not ran.stdout:

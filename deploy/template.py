@@ -1,4 +1,4 @@
-"""A packaged CloudFormation template, and what a stack of it would have."""
+"""Read a packaged CloudFormation template, with its conditions decided."""
 
 import json
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ _NOTHING: Final = {"Ref": "AWS::NoValue"}
 
 
 class TemplateFault(Exception):
-    """What is wrong with a template."""
+    """A fault of a template, as a sentence."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The template with every condition decided: resources that would be made, and the chosen side of each `Fn::If`.
+    """Return the template with every condition decided: resources that would be made, and one side of each `Fn::If`.
 
-    A condition is constant in a packaged template, since what a deployment chooses is written into it.
+    A condition is constant in a packaged template, since the deployment's choices are written into it.
     Raises TemplateFault for a condition of a form that no template of ours has.
     """
     template: dict[str, Any] = json.loads(path.read_text())
@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def holds(conditions: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
-    """Raises TemplateFault for a function that no template of ours has."""
+    """Return whether a condition is true. Raises TemplateFault for a function that no template of ours has."""
     match condition:
         case {"Condition": name}:
             return holds(conditions, conditions[name])
@@ -45,7 +45,7 @@ def holds(conditions: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
 
 
 def of_type(template: Mapping[str, Any], kind: str) -> list[Any]:
-    """The properties of all resources of a type."""
+    """Return the properties of all resources of a type."""
     return [resource["Properties"] for resource in template["Resources"].values() if resource["Type"] == kind]
 
 

@@ -237,7 +237,7 @@ def _environment() -> dict[str, str]:
 
 
 def _speaking(environ: dict[str, str]) -> dict[str, str]:
-    """Return the environment with SPEAKING's values for missing variables; if AUDIO is not the folder, SPEECH's alone."""
+    """Return the environment with SPEAKING's values for missing variables; with another AUDIO only SPEECH's."""
     defaults = SPEAKING if environ.get("AUDIO", "folder") == "folder" else {"SPEECH": SPEAKING["SPEECH"]}
     return {**defaults, **environ}
 

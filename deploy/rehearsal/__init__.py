@@ -1,1 +1,1 @@
-"""What the rehearsal of a deployment stands on: an emulated AWS, and the ways into what was deployed."""
+"""The environment of the rehearsal: an emulated AWS, and the interfaces to the deployment on it."""

@@ -1,4 +1,4 @@
-"""What was deployed on the emulated AWS, and the ways into it: osls, AWS's own API, the HTTP API, `maintain copy`."""
+"""The interfaces to the deployment on the emulated AWS: osls, AWS's own API, the HTTP API, `maintain copy`."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ TABLE: Final = f"agent-talk-{STAGE}"
 MAIL_FROM: Final = "talk@example.org"
 CONFIGURATION: Final = ROOT / "serverless.rehearsal.yml"
 LEFT_OUT: Final = {"deploy/resources/alarms.yml": "the emulator's alarms know no arithmetic of metrics"}
-"""Files of resources that the emulator cannot make, each with the reason. cfn-lint reads them all the same."""
+"""Files of resources that the emulator cannot make, each with the reason. cfn-lint still reads them."""
 
 
 class Deployed:
@@ -60,7 +60,7 @@ class Deployed:
         return client
 
     def osls(self, *words: str) -> str:
-        """Runs osls, prints what it says, and gives it back. Raises NotAsItShould."""
+        """Run osls, print its output, and return it. Raises NotAsItShould."""
         print(f"$ osls {' '.join(words)} --stage {STAGE}", flush=True)
         ran = subprocess.run(
             [ROOT / "node_modules" / ".bin" / "osls", *words, "--stage", STAGE, "--config", CONFIGURATION.name],
@@ -81,7 +81,7 @@ class Deployed:
         return ran.stdout
 
     def copy(self, *options: str) -> None:
-        """Runs `maintain copy`, which tells what it does. Raises NotAsItShould."""
+        """Run `maintain copy`, which prints its progress. Raises NotAsItShould."""
         words = ["tools.maintain", "copy", "--from", "micro", "--to", "dynamodb", *options]
         print(f"$ python -m {' '.join(words)}", flush=True)
         env = self.env | {"HYPERMICRO_API_KEY": MICRO_KEY, "AWS_DEFAULT_REGION": REGION, "DYNAMODB_TABLE": TABLE}
@@ -90,7 +90,7 @@ class Deployed:
         expect(ran.returncode == 0, "the copy is not the same")
 
     def call(self, method: str, path: str, status: int, *, token: str = "", json: Any = None) -> Any:
-        """Calls the HTTP API, prints the answer, and gives its body back. Raises NotAsItShould."""
+        """Call the HTTP API, print the answer, and return its body. Raises NotAsItShould."""
         headers = {"host": f"{self.api}.execute-api.localhost"} | (
             {"authorization": f"Bearer {token}"} if token else {}
         )
@@ -110,7 +110,7 @@ class Deployed:
 
 
 def write_configuration() -> None:
-    """serverless.yml without what the emulator cannot make; says what that is."""
+    """Write a serverless.yml without the resources that the emulator cannot make, and print their files."""
     text = (ROOT / "serverless.yml").read_text()
     for file, reason in LEFT_OUT.items():
         line = f"  - ${{file({file})}}\n"

@@ -1,4 +1,4 @@
-"""An AWS that is emulated on this machine: ministack, in an environment of its own."""
+"""An AWS that is emulated on this machine: ministack, in its own environment."""
 
 import os
 import subprocess
@@ -24,7 +24,10 @@ START_S: Final = 60
 
 @contextmanager
 def emulated_aws(told: Path, mails: MailServer) -> Iterator[str]:
-    """Its functions run on its own Python, and get boto3 from us, as from Lambda. Its SES hands mails to `mails`."""
+    """Run the emulator, and yield its URL. Its SES passes mails to `mails`.
+
+    Its functions run on its own Python, and get boto3 from us, as they do from Lambda.
+    """
     program = EMULATOR / "bin" / "ministack"
     if not program.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", EMULATOR], check=True)
@@ -49,7 +52,7 @@ def emulated_aws(told: Path, mails: MailServer) -> Iterator[str]:
 
 @contextmanager
 def _running(command: list[str], env: Mapping[str, str], ready: str, output: Any) -> Iterator[None]:
-    """A child of ours, from when it answers until this ends. Raises NotAsItShould."""
+    """Run a child process, from its first answer until the end of the context. Raises NotAsItShould."""
     child = subprocess.Popen(command, cwd=ROOT, env=dict(env), stdout=output, stderr=subprocess.STDOUT)
     try:
         ends = time.monotonic() + START_S

@@ -1,7 +1,7 @@
 """Measure warm requests against floors of the same run, and print the ratios: `make bench`.
 
-Times are medians of this process's CPU, so that other programs on the machine count less. Each floor takes turns with
-what it is compared with, A B A B …, so that a machine whose speed drifts slows both.
+Times are medians of this process's CPU, so that other programs on the machine count less. Each floor alternates with
+the measured code, A B A B …, so that a machine whose speed drifts slows both.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from tools.bench.pages import bare, filled_memos, memo_event, page_event
 
 _CONTEXT: Any = None
-"""Mangum passes it on, and no code reads it."""
+"""The context of an event: Mangum passes it on, and no code reads it."""
 
 RUNS = 400
 
@@ -42,7 +42,7 @@ def _row(what: str, ours_s: float, floor_s: float) -> None:
 
 
 def _paired(one: Callable[[], Any], other: Callable[[], Any], *, runs: int = RUNS) -> tuple[float, float]:
-    """The medians of both, in seconds of CPU, run in turn after a warm-up."""
+    """Return the medians of both, in seconds of CPU, run alternately after a warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for run in range(runs + max(1, runs // 10)):
         for taken, call in zip(times, (one, other), strict=True):

@@ -1,4 +1,4 @@
-"""The floor of a cold start: FastAPI, Mangum and httpx, and one route. With FLOOR_ASKS it asks that URL first.
+"""The floor of a cold start: FastAPI, Mangum and httpx, and one route. With FLOOR_ASKS it requests that URL first.
 
 Its client makes no TLS context, as ours makes none for an http: URL. The functions are compared with it under the same
 runtime client, on the same packages.
@@ -13,7 +13,7 @@ from mangum import Mangum
 ASKS = os.environ.get("FLOOR_ASKS")
 
 app = FastAPI()
-http = httpx.AsyncClient(verify=False) if ASKS else None  # noqa: S501 it speaks http:
+http = httpx.AsyncClient(verify=False) if ASKS else None  # noqa: S501 the URL is http:
 
 
 @app.get("/")

@@ -1,4 +1,4 @@
-"""A peer of a cold start: Powertools' resolver and its Logger, and one route. It asks no store."""
+"""A peer of a cold start: Powertools' resolver and its Logger, and one route. It uses no store."""
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver

@@ -1,7 +1,7 @@
 """Measure the client of HYPR Micro against others and a floor: `python -m tools.bench.client`.
 
-Each sends the same request to a stand-in in another process, and reads its JSON. The floor is asyncio's streams, which
-parse no more than a length. Times are medians of this process's CPU, in turns.
+Each client sends the same request to a stand-in in another process, and reads its JSON. The floor is asyncio's streams,
+which parse only a length. Times are medians of this process's CPU, in alternation.
 """
 
 import asyncio

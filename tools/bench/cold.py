@@ -1,11 +1,10 @@
 """Measure cold starts under Lambda's own runtime client: `make bench-cold`, or `python -m tools.bench.cold --runs 15`.
 
 Each function, a bare FastAPI, Mangum and httpx function as the floor, and a bare function of Powertools' resolver as a
-peer, is started anew for each run, in turn, so that a machine whose speed drifts slows all. The packages are those of
-the bundle, for this machine: once as they were zipped before they had bytecode, where each start compiles all it
-imports, and once as they are. boto3, which Lambda brings, has bytecode in both. Of each function's runs the fastest
-counts: what else the machine does can only slow them. Memory is the peak. On DynamoDB only the initialisation is
-measured: it asks no server.
+peer, is started again for each run, in turn, so that a machine whose speed drifts slows all of them. The packages are
+those of the bundle, for this machine: once without bytecode, where each start compiles all its imports, and once with
+it. boto3, which Lambda contains, has bytecode in both. The fastest run of each function counts: other load can only
+slow a run. Memory is the peak. On DynamoDB only the initialisation is measured: it sends no request.
 """
 
 import argparse
@@ -46,7 +45,7 @@ MEMORY: Final = {
     "subscriptions": "/api/v1/billing/tiers",
     "health": "/health",
 }
-"""First events on memory, which is empty then: what needs a caller is answered 401."""
+"""First events on memory, which is empty then: a route that needs a caller answers 401."""
 
 MICRO: Final = {
     "users": ("/api/v1/auth/me", "session"),
@@ -57,12 +56,12 @@ MICRO: Final = {
     "subscriptions": ("/api/v1/billing/subscription", "session"),
     "health": ("/health", "key"),
 }
-"""First events on HYPR Micro, and with which credential of a user."""
+"""First events on HYPR Micro, each with the kind of its credential."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """`init_cpu_s` is the processor time of the initialisation, the interpreter's own included."""
+    """One cold start. `init_cpu_s` is the processor time of the initialisation, the interpreter's own included."""
 
     init_s: float
     init_cpu_s: float
@@ -84,7 +83,7 @@ class Bench:
         compileall.compile_dir(self._own, quiet=2)
 
     def build(self) -> None:
-        """Our own modules and what they require, copied, without bytecode."""
+        """Copy our own modules and their requirements, without bytecode."""
         without = shutil.ignore_patterns("__pycache__", "*.pyc")
         for folder in ("handlers", "shared", "tools"):
             shutil.copytree(ROOT / folder, self._bundle / folder, ignore=without)
@@ -96,7 +95,7 @@ class Bench:
         compileall.compile_dir(self._bundle, quiet=2)
 
     def account(self, env: Mapping[str, str]) -> dict[str, str]:
-        """A new account's session and key, by the users function. It makes the tables as well."""
+        """Return a new account's session and key, by the users function, which also makes the tables."""
         account = json.dumps({"email": f"{time.monotonic_ns()}@example.org", "password": "correct horse"})
         with self._runtime("handlers.users.handler", env) as (api, runtime):
             runtime.ready()
@@ -110,7 +109,7 @@ class Bench:
             return Start(init_s=started.init_s, init_cpu_s=cpu_s, first_s=took_s, memory_mb=runtime.memory_mb())
 
     def warm_s(self, handler: str, *, calls: int) -> Iterator[float]:
-        """How long each of so many warm calls of a handler of `tools.bench.warm` takes."""
+        """Yield the seconds of each of `calls` warm calls of a handler of `tools.bench.warm`."""
         with self._runtime(f"tools.bench.warm.{handler}", {}) as (api, runtime):
             runtime.ready()
             for number in range(calls + calls // 10):
@@ -120,7 +119,7 @@ class Bench:
 
     @contextmanager
     def _runtime(self, handler: str, env: Mapping[str, str]) -> Iterator[tuple[RuntimeApi, Runtime]]:
-        """A process with an API of its own: what an ended one asked last must not take this one's event."""
+        """Run a process with its own API, so that the last request of an ended process cannot take this one's event."""
         with (
             RuntimeApi() as api,
             Runtime(api, bundle=self._bundle, handler=handler, env=env, own=self._own) as runtime,
@@ -130,7 +129,7 @@ class Bench:
     def _copy(self, name: str, without: Any) -> None:
         try:
             files = distribution(name).files or []
-        except PackageNotFoundError:  # for another platform
+        except PackageNotFoundError:  # a requirement of another platform
             return
         for top in sorted({file.parts[0] for file in files} - {"..", "__pycache__"}):
             source = Path(str(distribution(name).locate_file(top)))
@@ -204,7 +203,7 @@ def _on_micro(bench: Bench, url: str) -> dict[str, ColdTarget]:
 
 
 def _event(path: str, *, token: str | None = None) -> Any:
-    """A function's first event: a GET, or a call of a tool."""
+    """Return a function's first event: a GET, or a call of a tool."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     if path == MCP:
         return http_event("POST", path, headers=headers, body=LIST_MEMOS)
@@ -212,7 +211,7 @@ def _event(path: str, *, token: str | None = None) -> Any:
 
 
 def _starts(bench: Bench, targets: Mapping[str, ColdTarget], runs: int) -> dict[str, Start]:
-    """The fastest of each target's runs, all started in turn."""
+    """Return the fastest of each target's runs, all started in turn."""
     starts: dict[str, list[Start]] = {name: [] for name in targets}
     for _ in range(runs):
         for name, target in targets.items():
@@ -251,7 +250,7 @@ def _report_warm(bench: Bench) -> None:
 
 
 def _answered(answer: Answer) -> Answer:
-    """Raises ValueError for what is no answer of a function that works."""
+    """Return the answer. Raises ValueError if it is an error of a function that does not work."""
     if answer.error is not None or answer.status not in (200, 401):
         raise ValueError(f"not what was measured: {answer.error or answer.value}")
     return answer

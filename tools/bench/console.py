@@ -1,7 +1,7 @@
 """Measure the console in Chromium against a bare page of the same run: `make bench-console`.
 
-Bytes are what crossed the wire, headers included. Each page is opened in turn in a browser context of its own, so
-nothing is in a cache. Times are medians, from the start of the navigation to the first content on the screen.
+Bytes are those on the wire, headers included. Each page is opened in turn in its own browser context, so nothing is
+cached. Times are medians, from the start of the navigation to the first content on the screen.
 """
 
 import socket
@@ -22,7 +22,7 @@ from tests.browser.sites import CHROMIUM, FLAGS, Site, log_in, serving
 
 RUNS: Final = 11
 VIEWS: Final = {"overview": ".groups", "memos": ".memo", "keys": "h1", "plan": "h1", "account": "h1"}
-"""What each view shows at its first round of answers; then the page is awaited to be quiet."""
+"""A selector of each view that appears with its first answers; after it the bench waits until the network is idle."""
 
 BARE: Final = b"<!doctype html><html lang=en><title>Bare</title><link rel=icon href=data:,><h1>Log in</h1>"
 
@@ -37,7 +37,7 @@ _PAINTED: Final = """async () => {
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What one opening of a page took."""
+    """The costs of opening a page once."""
 
     first_ms: float
     bytes: int
@@ -63,7 +63,7 @@ def main() -> int:
         for run in range(RUNS + 1):
             for name, opened in pages.items():
                 found = opened()
-                if run:  # the first one warms the server
+                if run:  # the first run warms the server
                     runs[name].append(found)
         browser.close()
     _print(runs)
@@ -80,7 +80,7 @@ def _print(runs: dict[str, list[Opened]]) -> None:
 
 
 def _opened(context: BrowserContext, url: str, shown: str) -> Opened:
-    """Open a page; what it took until `shown`, a selector, is there and all is quiet."""
+    """Open a page. Returns its costs until the selector `shown` matches and the network is idle."""
     page: Page = context.new_page()
     page.goto(url)
     page.locator(shown).first.wait_for()
@@ -95,7 +95,7 @@ def _view(browser: Browser, session: Any, url: str, shown: str) -> Opened:
 
 
 def _session(browser: Browser, site: Site) -> Any:
-    """What a browser keeps of a session."""
+    """Return a browser's stored state of a session."""
     page = browser.new_page(base_url=site.url)
     log_in(page)
     page.get_by_role("heading", name="Overview").wait_for()
@@ -106,7 +106,7 @@ def _session(browser: Browser, site: Site) -> Any:
 
 @contextmanager
 def _bare_page() -> Iterator[str]:
-    """Where uvicorn serves the least that shows something."""
+    """Serve a minimal page by uvicorn, and yield its URL."""
 
     async def serve(_scope: Any, _receive: Any, send: Any) -> None:
         headers = [(b"content-type", b"text/html"), (b"content-length", str(len(BARE)).encode())]

@@ -40,7 +40,7 @@ MANY: Final = 100_000
 DAYS: Final = 730
 RUNS: Final = 7
 BATCH: Final = 25
-"""How many items DynamoDB takes at once."""
+"""Items in a batch of DynamoDB, which takes no more."""
 
 READS: Final = ("get_item", "query", "scan")
 WRITES: Final = ("put_item", "update_item", "delete_item")
@@ -59,7 +59,7 @@ class Cost:
 
 
 class Metered:
-    """A client of DynamoDB that adds up what its engine says that calls consume."""
+    """A client of DynamoDB that adds up the capacity of each call, as the engine reports it."""
 
     def __init__(self, client: "DynamoDBClient") -> None:
         self._client = client
@@ -91,7 +91,7 @@ class Metered:
 
 
 class Filling(Intercepted):
-    """A store to which rows are added by batches, and which does not count."""
+    """A store that adds rows by batches, and ignores counts."""
 
     def __init__(self, store: DynamoStore, client: "DynamoDBClient", table: str) -> None:
         super().__init__(store)
@@ -149,7 +149,7 @@ class Side:
         return read
 
     async def sum_up(self) -> None:
-        """The first figures sum what is past, in steps of which each may end by a 503."""
+        """Request the first figures, which sum the past in steps; each request may end in a 503."""
         path, status = "/api/v1/analytics/charts?days=30", 503
         while status == 503:
             status = (await self.api.get(path, headers=self._headers)).status_code
@@ -203,7 +203,7 @@ async def _measure(engine: Engine, memos: int) -> None:
 
 
 async def _typical(client: Metered, operation: Callable[[], Awaitable[None]]) -> Cost:
-    """The least of several: now and then a memo writes the minute of its key's last use."""
+    """Return the minimum of several runs: some memos also write the minute of their key's last use."""
     costs = [await client.measure(operation()) for _ in range(RUNS)]
     return min(costs, key=lambda cost: (cost.calls, cost.read, cost.written))
 

@@ -1,10 +1,11 @@
 """Measure an owner's first figures after a long past that was never summed: `make bench-figures`.
 
-The logs of two years are on a stand-in of HYPR Micro, or on the real server with `--server-dir`. A process of its own
-asks for all time, as a request does, with its 12 s, until it is answered: it tells calls, requests, CPU and the peak
-of its memory. The floor, in another one, reads the same documents in pages of 10,000 and parses them as JSON.
+The logs of two years are on a stand-in of HYPR Micro, or on the real server with `--server-dir`. A separate process
+requests the figures of all time, with a request's 12 s, until it gets an answer, and reports calls, requests, CPU and
+the peak of its memory. The floor, in another process, reads the same documents in pages of 10,000 and parses them as
+JSON.
 
-With `--function-mb 512` all of these processes get the part of a core that a function of 512 MB has: they are stopped
+With `--function-mb 512` each of these processes gets the part of a core that a function of 512 MB has: it is stopped
 for the rest of every 20 ms.
 """
 
@@ -46,8 +47,8 @@ AT_ONCE: Final = 16
 A_PAGE: Final = 10_000
 MOST_CALLS: Final = 10
 ONE_CORE_MB: Final = 1769
-"""Memory of a function that has one core; others have their part of it ("Configure Lambda function memory" in Lambda's
-guide)."""
+"""The memory of a function that gets one core; CPU is proportional to memory ("Configure Lambda function memory" in
+Lambda's guide)."""
 
 PERIOD_S: Final = 0.02
 
@@ -101,7 +102,7 @@ def _server(directory: Path | None) -> Iterator[str]:
 
 
 def _asked(what: str, url: str, owner: str, request_s: float, part: float) -> dict[str, Any]:
-    """What a process of its own tells: this one's memory is that of filling."""
+    """Return the report of a separate process: this one's memory includes the filling."""
     command = [sys.executable, "-m", "tools.bench.figures", "--request-s", f"{request_s}"]
     command += ["--ask", what, url, owner]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -118,7 +119,7 @@ def _asked(what: str, url: str, owner: str, request_s: float, part: float) -> di
 
 
 async def _first_figures(url: str, owner: str, request_s: float) -> dict[str, Any]:
-    """Ask for all time until it is answered."""
+    """Request the figures of all time until there is an answer."""
     async with _measured(url) as (client, recorder):
         store, calls = MicroStore(client, time_left_s=time_left_s), 0
         began, cpu_began = time.perf_counter(), time.process_time()
@@ -162,7 +163,7 @@ async def _measured(url: str) -> AsyncIterator[tuple[MicroClient, Recorder]]:
 
 
 async def _fill(url: str, memos: int, days: int) -> str:
-    """An owner who signed up so many days ago and has made memos at an even pace ever since."""
+    """Write an owner who signed up `days` ago and has made memos at an even pace since. Returns the owner's id."""
     random, ids, now = Random(memos), Ids(), utc_now()
     owner, keys = ids.mint(now - timedelta(days=days)), [f"{number:032x}" for number in range(KEYS)]
     async with bulk_client(url) as bulk:

@@ -1,6 +1,6 @@
 """Gateways to measure ours against, bare FastAPI on the service's own connections: `python -m tools.bench.gateways`.
 
-`floor` sends the server one request for a memo; `listing` does what the predecessor did: it lists whole tables and
+`floor` sends the server one request for a memo; `listing` works as the predecessor did: it lists whole tables and
 filters them, one request after the other.
 """
 

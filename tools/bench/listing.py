@@ -1,4 +1,4 @@
-"""What an earlier system did on HYPR Micro: list whole tables, and filter them in the client."""
+"""The predecessor's access to HYPR Micro: it lists whole tables, and filters them in the client."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from shared.micro_wire import Wire
 from tests.live.people import MEMO
 
 ALL: Final = 10_000
-"""The server answers no more documents at once."""
+"""The most documents in one answer of the server."""
 
 
 @dataclass(kw_only=True)
 class Listing:
-    """What an earlier system did: list whole tables, filter in the client, one request after the other.
+    """Lists whole tables and filters them in the client, one request after the other.
 
-    It writes over documents of its own, so that the tables stay as large as they are.
+    It overwrites its own documents, so that the tables keep their size.
     """
 
     wire: Wire = field(repr=False)

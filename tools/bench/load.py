@@ -1,8 +1,8 @@
 """Measure one gateway on a real HYPR Micro server under load: `make bench-load`.
 
-Clients in a closed loop: each makes a memo, and the next one when that is answered. Ours runs beside two gateways of
-bare FastAPI, which take turns with it: a floor of one request, and the predecessor's way of listing and filtering. CPU
-is each process's own, so another program on the machine slows the times and not the CPU.
+Clients run in a closed loop: each makes a memo, and the next one after its answer. Ours alternates with two gateways of
+bare FastAPI: a floor of one request, and the predecessor's way of listing and filtering. CPU is each process's own, so
+another program on the machine slows the times and not the CPU.
 """
 
 import argparse
@@ -41,7 +41,7 @@ USERS: Final = 100
 MEMOS: Final = 20
 CLIENTS: Final = (1, 8, 32, 128)
 LOAD_S: Final = 8.0
-"""Seconds of load at each number of clients; what has begun is finished."""
+"""Seconds of load at each number of clients; requests in progress are finished."""
 
 WARM_UP: Final = 10
 WITHIN_S: Final = 120.0
@@ -51,7 +51,7 @@ TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(kw_only=True)
 class Run:
-    """What came of one load. Times are seconds, CPU that of the gateway and of the server."""
+    """The results of one load. Times are seconds, CPU is that of the gateway and of the server."""
 
     took: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -152,13 +152,13 @@ async def _make(wire: MicroConnections, owner: Owner, run: Run) -> None:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the seconds of CPU that a process took, of its user and of the kernel."""
+    """Return a process's seconds of CPU, user and kernel."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 def _untold(_: str) -> None:
-    """Filling is not what is measured."""
+    """Discard the record of a request: filling is not measured."""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Measure HYPR Micro behind 20 ms of network, beside list-and-filter on the same server: `make bench-micro`.
+"""Measure HYPR Micro behind 20 ms of network, against list-and-filter on the same server: `make bench-micro`.
 
-The floor is one bare round trip. Times are medians of runs in turn: floor, ours, baseline, floor, … Ours is the whole
-request, key check included; the baseline is only what its store would send, and parses no more than it must.
+The floor is one bare round trip. Times are medians of alternating runs: floor, ours, baseline, floor, … Ours is the
+complete request, key check included; the baseline is only its store's requests, with the least parsing.
 """
 
 import argparse
@@ -106,7 +106,7 @@ class _Timing:
 
 
 async def _in_turn(recorder: Recorder, *calls: Callable[[], Awaitable[Any]]) -> list[_Timing]:
-    """Medians of each, run in turn after a warm-up."""
+    """Return the medians of each call, run in turn after a warm-up."""
     times: list[list[float]] = [[] for _ in calls]
     costs: list[list[tuple[int, int]]] = [[] for _ in calls]
     for run in range(WARM_UP + RUNS):
@@ -125,7 +125,7 @@ async def _in_turn(recorder: Recorder, *calls: Callable[[], Awaitable[Any]]) -> 
 
 
 def _untold(_: str) -> None:
-    """Filling is not what is measured."""
+    """Discard the record of a request: filling is not measured."""
 
 
 def _with(call: Callable[[str], Awaitable[Any]], secret: str) -> Callable[[], Awaitable[Any]]:

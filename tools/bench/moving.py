@@ -1,6 +1,6 @@
 """Measure a move of 100,000 memos and logs onto a real HYPR Micro server: `make bench-moving`.
 
-Each size is moved by a process of its own, twice: the second time nothing has changed. The floor is a move of 1,000.
+A separate process moves each size twice: the second time nothing has changed. The floor is a move of 1,000.
 """
 
 import argparse
@@ -38,7 +38,7 @@ FEW: Final = 1_000
 MANY: Final = 50_000
 DAYS: Final = 365
 OWNERS: Final = 20
-"""Half of the memos are one owner's, and the others are shared out."""
+"""Owners: half of the memos belong to one, and the rest are spread over the others."""
 
 _SCHEMA: Final = """
 CREATE TABLE users (id, email, password_hash, tier, role, created_at, updated_at);
@@ -82,7 +82,7 @@ def _measured(server_dir: Path, memos: int) -> dict[str, Any]:
 
 
 async def _move(path: str, url: str) -> dict[str, Any]:
-    """Move twice, and return what each took, and the peak of memory in megabytes."""
+    """Move twice. Returns the costs of each move, and the peak of memory in megabytes."""
     recorder = Recorder()
     async with measured_client(url, recorder) as client:
         store = MicroStore(client, timeout_s=600)

@@ -1,4 +1,4 @@
-"""A page of memos as our function answers it, and as bare routes answer the very same page."""
+"""A page of memos as our function answers it, and as bare routes answer the same page."""
 
 import asyncio
 import json
@@ -87,16 +87,16 @@ async def _fill(store: MemoryStore, count: int) -> tuple[str, str]:
 
 
 def bare(filled: FilledMemos, page: dict[str, Any]) -> dict[str, Handler]:
-    """Answer the same page as FastAPI's routes are written first, and in ways that are faster.
+    """Return handlers that answer the same page: as a first FastAPI route would be written, and in faster ways.
 
     `the same model` has our route's parameters and answer model. `… over our table` reads the rows from the same store
-    as ours. The others have the page at hand.
+    as ours. The other handlers have the page in memory.
     """
     plain, model, annotated, same, over_table = (FastAPI() for _ in range(5))
     resolver = APIGatewayHttpResolver()
 
     @plain.get("/api/v1/memos")
-    async def from_dict():  # type: ignore[no-untyped-def] # noqa: ANN202 the annotation is what makes the difference
+    async def from_dict():  # type: ignore[no-untyped-def] # noqa: ANN202 the missing annotation is the difference
         return page
 
     @model.get("/api/v1/memos", response_model=memos.MemoPage)

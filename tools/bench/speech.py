@@ -1,6 +1,6 @@
 """Measure our own voices: CPU against the model alone, in turn, and memory: `make bench-speech`.
 
-The floor is hibari's public call in its own voice: neither timbre, loudness, limits, fades nor MP3.
+The floor is hibari's public call in its own voice, without timbre, loudness, limits, fades and MP3.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from shared.speech.stored import StoredSpeech
 from shared.speech.voices import VOICES
 
 READY_S: Final = 150.0
-"""Seconds within which the longest text is to be ready."""
+"""The goal for the longest text, in seconds until it is ready."""
 
 _TEXT: Final = (
     "The weather will be cold and clear tomorrow morning. Please take a warm coat with you, and call your mother when "
@@ -58,9 +58,9 @@ def main() -> None:
 
 
 async def _long_memo(voices: LocalVoices, text: str, floor: Callable[[str], float]) -> None:
-    """Say the longest text as the speaker does: piece by piece into a folder, and joined.
+    """Speak the longest text as the speaker does: piece by piece into a folder, and joined.
 
-    The floor says a part of it before and after, since other programs slow both down.
+    The floor speaks a part of it before and after, since other programs slow both down.
     """
     alone = [_rtf(floor, text[:2_000])]
     with TemporaryDirectory() as folder:
@@ -80,14 +80,14 @@ async def _long_memo(voices: LocalVoices, text: str, floor: Callable[[str], floa
 
 
 def _rtf(say: Callable[[str], float], text: str) -> float:
-    """CPU of a second of sound."""
+    """Return the seconds of CPU for a second of sound."""
     began = time.process_time()
     sound_s = say(text)
     return (time.process_time() - began) / sound_s
 
 
 async def _all_pieces(voices: LocalVoices, text: str) -> float:
-    """Say a text in as many calls as it takes, and return the seconds of sound."""
+    """Speak a text in as many calls as it needs, and return the seconds of sound."""
     parts = pieces(voices.reading(cleaned(text)), voices.quick_characters)
     return sum([(await voices.speak(part, VOICES["sam"])).seconds for part in parts])
 

@@ -1,4 +1,4 @@
-"""Measure what each start-up trick of `shared/web/cold_start.py` gains: `python -m tools.bench.tricks --runs 15`.
+"""Measure the gain of each start-up trick of `shared/web/cold_start.py`: `python -m tools.bench.tricks --runs 15`.
 
 A new process imports `handlers.memos` as in Lambda, on HYPR Micro, and answers one event, once with all tricks and once
 without each. The processor time of the fastest run counts: other load can only add to it. Bytecode is used.

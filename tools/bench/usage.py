@@ -1,7 +1,7 @@
 """Measure usage figures on a real HYPR Micro server, at 10 memos and at 100,000 over two years: `make bench-usage`.
 
-The first call finds nothing summed, the second all but today. Counts are compared with a recount of what was written.
-The floor is one bare round trip of the same run.
+At the first call nothing is summed, at the second all days but today. Counts are compared with a recount of the written
+memos. The floor is one bare round trip of the same run.
 """
 
 import argparse
@@ -57,7 +57,7 @@ PATHS: Final = (
 
 @dataclass(kw_only=True)
 class Owner:
-    """`figures` is the recount, `memos` how many there are of the last seven days."""
+    """The owner of the memos. `figures` is the recount, `memos` the number of memos of the last seven days."""
 
     id: str
     secret: str = field(repr=False)
@@ -126,7 +126,7 @@ async def _timed(path: str, api: httpx.AsyncClient, recorder: Recorder, owner: O
 
 
 def _check(path: str, answer: httpx.Response, owner: Owner) -> None:
-    """Against the recount."""
+    """Compare an answer with the recount."""
     total = owner.figures.total
     if path.endswith("/summary"):
         data = answer.json()["data"]
@@ -155,7 +155,7 @@ async def _floor_s(client: MicroClient) -> float:
 
 
 async def _fill(store: Store, count: int) -> Owner:
-    """An owner who signed up two years ago and has made memos ever since; one in a hundred failed."""
+    """Write an owner who signed up two years ago and has made memos since; one in a hundred failed."""
     random, ids, now = Random(count), Ids(), utc_now()
     user, keys = await open_account(store, count, keys=KEYS, at=now - timedelta(days=DAYS))
     owner = Owner(id=user.id, secret=keys[0].secret)
@@ -195,7 +195,7 @@ async def _happens(store: Store, ids: Ids, random: Random, key: NewKey, at: date
 
 
 async def _forget(url: str, owner: Owner) -> None:
-    """Delete all that has been summed."""
+    """Delete all sums."""
     async with bulk_client(url) as bulk:
         for table in (USAGE_DAYS, USAGE_MONTHS):
             begin = f"{table.name}!{owner.id}!"

@@ -1,6 +1,6 @@
-"""Handlers that answer one page of 20 memos again and again, for Lambda's runtime client: ours, and bare routes.
+"""Handlers that answer one page of 20 memos repeatedly, for Lambda's runtime client: ours, and bare routes.
 
-They answer an event that is made here, whatever is sent: the key in it is good in this process only.
+They ignore the sent event and answer one made here, since its key is valid in this process only.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Moving in: the predecessor's users, keys, memos and history come along. docs/moving.md has the order of a move.
+"""Import the predecessor's users, keys, memos and history. docs/moving.md has the order of a move.
 
 python -m tools.moving --from sqlite:agent-talk.sqlite
 python -m tools.moving --from sqlite:agent-talk.sqlite --audio public/audio --write

@@ -1,4 +1,4 @@
-"""What the predecessor's users, keys and subscriptions are here. Nothing is read or written but the working copy."""
+"""Plan users, keys and subscriptions from the predecessor's rows. Only the working copy is read; nothing is written."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from tools.moving.values import count, moment, text
 from tools.moving.working_copy import Old
 
 UNUSABLE: Final = "!"
-"""In the place of a hash that no password fits. The predecessor's seed stored a bare SHA-256, which is not kept."""
+"""Stored instead of a hash of no known form; no password matches it. The predecessor's seed stored bare SHA-256."""
 
 UNNAMED: Final = "API key"
 NAME_MOST: Final = 100
@@ -88,9 +88,10 @@ def planned_keys(rows: Iterable[Old], user_id: str, findings: Findings) -> list[
 
 
 def planned_subscription(rows: Iterable[Old], user: User, findings: Findings) -> tuple[str, Subscription] | None:
-    """Return the one subscription of an owner, with the id that it had; None: there is none.
+    """Return the one subscription of an owner, with its id in the predecessor; None: there is none.
 
-    It is one that Stripe knows, an active one, the newest. The others are reported.
+    Preferred are subscriptions with an id of Stripe's, then active ones, paid ones, and the newest. All the others are
+    reported.
     """
     planned = [(old, _planned_subscription(old, user, findings)) for old in rows]
     known = []

@@ -1,4 +1,4 @@
-"""Whose each address is: those that are one address here, though the predecessor had several accounts of it."""
+"""Assign addresses to accounts: several accounts of the predecessor may have one address here."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tools.moving.values import milliseconds, moment, text
 from tools.moving.working_copy import HISTORY, Old, OldKind, WorkingCopy
 
 NOWHERE: Final = "moved.invalid"
-"""The domain of accounts whose address is none: no mail reaches it (RFC 2606)."""
+"""The domain of accounts without a valid address: no mail reaches it (RFC 2606)."""
 
 _EMAIL: Final = TypeAdapter[str](Email)
 
@@ -22,8 +22,10 @@ _SCHEMA: Final = "CREATE TABLE addresses (owner TEXT PRIMARY KEY, address TEXT, 
 
 @dataclass(frozen=True, kw_only=True)
 class AssignedAddress:
-    """The address of an account here. `holder` is the user whom the account's own address belongs to; None: it's valid
-    and its own, or (`own` None) no address at all."""
+    """The address of an account here. `own` None: the predecessor's is invalid. `holder` None: no other account has it.
+
+    Otherwise `holder` is the user who gets the address, and `email` a different one.
+    """
 
     email: str
     own: str | None
@@ -35,7 +37,7 @@ class AssignedAddress:
 
 
 class AddressBook:
-    """Of several accounts with one address the paid one keeps it, then the one that was used last."""
+    """Gives an address of several accounts to the paid one, then to the one that was used last."""
 
     def __init__(self, copy: WorkingCopy) -> None:
         self._sql = copy.sql
@@ -55,14 +57,14 @@ class AddressBook:
 
 
 def apart(owner: str, own: str, holder: str) -> AssignedAddress:
-    """Return the address of an account whose own belongs to another one: the same mailbox, where it knows `+`."""
+    """Return another address for an account whose own is taken: the same mailbox, if its server supports `+`."""
     local, _, domain = own.rpartition("@")
     email = normalised(f"{local}+moved-{_mark(owner)}@{domain}") or f"moved-{_mark(owner)}@{NOWHERE}"
     return AssignedAddress(email=email, own=own, holder=holder)
 
 
 def normalised(value: object) -> str | None:
-    """Return an address as sign-up would keep it; None: sign-up would refuse it."""
+    """Return an address as sign-up would store it; None: sign-up would refuse it."""
     try:
         return _EMAIL.validate_python(text(value))
     except ValidationError:
@@ -70,7 +72,7 @@ def normalised(value: object) -> str | None:
 
 
 def is_paid(values: Mapping[str, object]) -> bool:
-    """Whether a user's row, or a subscription's, is of a tier that is paid for."""
+    """Return whether a row of a user, or of a subscription, has a paid tier."""
     return text(values.get("tier")) in (Tier.PRO, Tier.ENTERPRISE)
 
 

@@ -1,4 +1,4 @@
-"""Copying audio: from a folder of the predecessor's files to the place of ours, below their owners' prefixes."""
+"""Copy audio from a folder of the predecessor's files to our audio place, below their owners' prefixes."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class AudioMover:
         return f"/audio/{old.file}"
 
     def _is_there(self, name: str) -> bool:
-        """Whether the folder itself has the file: no name leads out of it."""
+        """Return whether the folder itself contains the file: a name with a path never leaves the folder."""
         return (
             Path(name).name == name
             and not name.startswith(".")

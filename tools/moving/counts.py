@@ -1,4 +1,4 @@
-"""Today's and this month's memos of an owner, so that limits do not begin again with the move."""
+"""Count an owner's memos of today and of this month, so that limits continue across the move."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ ENDED: Final = "its month has ended: it limits nothing any more"
 
 @dataclass(frozen=True, kw_only=True)
 class CounterTarget:
-    """A counter that is to be at least `value`. `ends_at` None: it does not end."""
+    """A counter to raise to at least `value`. `ends_at` None: it does not end."""
 
     name: str
     value: int
@@ -27,9 +27,9 @@ class CounterTarget:
 def planned_counts(
     copy: WorkingCopy, owner: str, user_id: str, keys: Mapping[str, IssuedKey], *, now: datetime, findings: Findings
 ) -> list[CounterTarget]:
-    """Return the counters of the current day and month: what was counted, or the memos if they are more.
+    """Return the counters of the current day and month: the predecessor's counts, or its memos if they are more.
 
-    The predecessor counted in a table of its own, refusals too, and not on every store.
+    The predecessor counted in a table of its own, included refusals, and did not count on every store.
     """
     counted: Counter[tuple[bool, date]] = Counter()
     for old in copy.of(owner, OldKind.COUNTS):
@@ -54,7 +54,7 @@ def planned_counts(
 
 
 def _made(copy: WorkingCopy, owner: str, keys: Mapping[str, IssuedKey], now: datetime) -> Counter[tuple[bool, date]]:
-    """Count the memos of this month by their logs, which name their keys."""
+    """Count the memos of this month by their logs, which contain their keys' ids."""
     made: Counter[tuple[bool, date]] = Counter()
     first = midnight(now.date().replace(day=1))
     for old in copy.of(owner, OldKind.MADE, since=first, until=midnight(now.date()) + DAY):

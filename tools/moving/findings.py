@@ -1,4 +1,4 @@
-"""What a move found: of each table how many rows come, and each row that does not come, or not as it was, with why."""
+"""The findings of a move: the number of imported rows by table, and each row that is left out or changed, with why."""
 
 import json
 from collections import Counter
@@ -16,7 +16,11 @@ CHANGED: Final = "comes, but"
 
 
 class Findings:
-    """Writes each finding to `lines` at once, as NDJSON: a hundred thousand of them take no memory."""
+    """Writes each finding to `lines` immediately, as NDJSON: a hundred thousand of them take no memory.
+
+    A line: `{"table": "users", "id": "…", "outcome": "left out", "why": "…", "detail": "…"}`; `detail` only if there is
+    one. The last lines are totals: `{"table": "memos", "rows": 137, "come": 137, "left": 0}`.
+    """
 
     def __init__(self, lines: TextIO) -> None:
         self._lines = lines
@@ -28,26 +32,26 @@ class Findings:
         self.rows[table] += rows
 
     def leave(self, table: str, row: str, why: str, *, detail: str = "") -> None:
-        """Report that a row does not come. `why` is a sentence for the table; `detail` is this row's."""
+        """Report a row that is left out. `why` is a reason that rows share; `detail` belongs to this row."""
         self.left[table] += 1
         self._write(table, row, LEFT, why, detail)
 
     def note(self, table: str, row: str, why: str, *, detail: str = "") -> None:
-        """Report that a row comes, but not just as it was."""
+        """Report a row that is imported with a change."""
         self._write(table, row, CHANGED, why, detail)
 
     def come(self, table: str) -> int:
         return self.rows[table] - self.left[table]
 
     def whys(self) -> Iterator[tuple[str, str, str, int]]:
-        """Yield table, outcome, reason and how many rows, in the order of the tables, the most first."""
+        """Yield table, outcome, reason and number of rows, in the order of the tables, the most frequent first."""
         for (table, outcome, why), rows in sorted(
             self._whys.items(), key=lambda item: (TABLES.index(item[0][0]), item[0][1] != LEFT, -item[1], item[0][2])
         ):
             yield table, outcome, why, rows
 
     def conclude(self) -> None:
-        """Write what became of each table."""
+        """Write the totals of each table."""
         for table in TABLES:
             line = {"table": table, "rows": self.rows[table], "come": self.come(table), "left": self.left[table]}
             self._lines.write(json.dumps(line) + "\n")

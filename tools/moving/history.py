@@ -1,7 +1,7 @@
-"""An owner's memos with their logs, and all other logs, in the order of time.
+"""Plan an owner's memos with their logs, and all other logs, in the order of time.
 
-The predecessor's logs do not say of which memo they are. A log and a memo belong together if they are at most two
-seconds apart and do not contradict each other in their characters and voice.
+The predecessor's logs do not contain their memos' ids. A log and a memo are paired if they are at most two seconds
+apart and do not contradict each other in their characters and voice.
 """
 
 import hashlib
@@ -26,23 +26,23 @@ from tools.moving.values import count, mapping, seconds, text
 from tools.moving.working_copy import Old, OldKind, WorkingCopy
 
 APART: Final = timedelta(seconds=2)
-"""How far apart the predecessor may have dated a memo and its log."""
+"""The maximum difference between the predecessor's times of a memo and of its log."""
 
 NO_VOICE: Final = "unknown"
 TITLE_MOST: Final = 200
 TEXT_MOST: Final = 100_000
 METADATA_MOST: Final = 4000
-"""Characters of a log's metadata: some ten times what the predecessor wrote."""
+"""The maximum characters of a log's metadata: some ten times the predecessor's longest."""
 
 LONE: Final[Document] = {"audio_url": "", "is_long": False}
-"""The mark of a log whose memo the predecessor had not any more: as a deleted memo's, but without its audio."""
+"""The mark of a log whose memo the predecessor no longer had: a deleted memo's mark, but without its audio."""
 
 _ENDINGS: Final = {**{ending: ending for ending in MEDIA_TYPES}, "ogg": "opus"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OldAudio:
-    """Audio of the predecessor: its file's name there, and the name of the file that it becomes here."""
+    """Audio of the predecessor: the name of its file there, and the name of its copy here."""
 
     name: str
     file: str
@@ -50,7 +50,7 @@ class OldAudio:
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """A log, with the memo that it is about, if it is about one. `document` is the log's, with its extensions.
+    """A log, with its memo, if it is a log of one. `document` is the log's, with its extensions.
 
     `audio` is the memo's, if its URL names a file that could be copied.
     """
@@ -64,7 +64,7 @@ class Moved:
 
 
 class OldHistory:
-    """`keys` are the owner's, by their ids in the predecessor."""
+    """An owner's history in the predecessor. `keys` are the owner's, by their ids in the predecessor."""
 
     def __init__(self, *, owner: str, user_id: str, keys: Mapping[str, IssuedKey], findings: Findings) -> None:
         self._owner = owner
@@ -116,7 +116,7 @@ class OldHistory:
         return Moved(sort=memo_id, kind=OldKind.MADE, document=document, old_id=old.id, memo=memo, audio=audio)
 
     def _lone_log(self, old: Old) -> Moved:
-        """A log of a memo that is not there. Its mark says so: else it would be taken for a memo that failed."""
+        """Return a log whose memo is missing, with a mark: without it the memo would count as failed."""
         self._note_date(old)
         said = _metadata(old)
         length, audio_s = count(said.get("characterCount")), seconds(said.get("duration"))
@@ -211,7 +211,7 @@ class OldHistory:
         return duration
 
     def _audio(self, old: Old, memo_id: str) -> tuple[OldAudio | None, str]:
-        """Return the audio that could be copied, and the URL that the memo has until then."""
+        """Return the audio that could be copied, and the memo's URL until it is."""
         url = text(old.values.get("audio_url")) or ""
         parts = _split(url)
         name = unquote(PurePosixPath(parts[1]).name)
@@ -236,7 +236,7 @@ class OldHistory:
 
 
 def _paired(memos: Iterator[Old], logs: Iterator[Old]) -> Iterator[tuple[Old | None, Old | None]]:
-    """Yield memos with their logs, memos without, and logs without a memo. Keeps the logs of four seconds."""
+    """Yield memos with their logs, memos without a log, and logs without a memo. Buffers the logs of four seconds."""
     near: deque[Old] = deque()
     ahead = next(logs, None)
     for memo in memos:
@@ -261,7 +261,7 @@ def _paired(memos: Iterator[Old], logs: Iterator[Old]) -> Iterator[tuple[Old | N
 
 
 def _distance(memo: Old, log: Old) -> tuple[int, int, timedelta] | None:
-    """Return how little a log fits a memo: unknown characters, another key, time; None: it is another memo's."""
+    """Return a log's distance from a memo: unknown characters, another key, time; None: it is another memo's log."""
     said = _metadata(log)
     ours, theirs = count(memo.values.get("character_count")), count(said.get("characterCount"))
     voice, other = _voice_of(memo.values), _voice_of(said)
@@ -281,7 +281,7 @@ def _voice_of(values: Mapping[str, Any]) -> str | None:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Return the scheme and the path of a URL; empty for what is none."""
+    """Return the scheme and the path of a URL, both empty if the text is no URL."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Writing an owner's memos and logs, so that a move can stop anywhere and go on."""
+"""Write an owner's memos and logs, so that a move can stop anywhere and continue."""
 
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
@@ -17,13 +17,13 @@ from tools.moving.there import There
 from tools.moving.working_copy import OldKind
 
 BATCH: Final = 200
-"""Rows of a history that are written before the progress is shown."""
+"""Rows of a history that are written between two reports of progress."""
 
 T = TypeVar("T")
 
 
 class HistoryWriter:
-    """`audio` None: memos keep the URLs of their audio."""
+    """Writes planned histories. `audio` None: memos keep the URLs of their audio."""
 
     def __init__(self, planner: Planner, store: Store, audio: AudioMover | None) -> None:
         self._planner = planner
@@ -45,7 +45,7 @@ class HistoryWriter:
             await in_batches(self._tables.usage_logs.delete_memo(user_id, sort) for sort in there.outdated())
 
     async def _look(self, user_id: str, there: There) -> None:
-        """Note which logs earlier runs have written."""
+        """Read the logs that earlier runs have written into `there`."""
         for kind in LogKind:
             after, more = None, True
             while more:
@@ -55,7 +55,7 @@ class HistoryWriter:
                 after, more = page.after, page.after is not None
 
     async def _write(self, user_id: str, moved: Moved) -> None:
-        """Write a memo with what leads to it, and then its log: a log that is there says that all of it is."""
+        """Write a memo with the maps of its ids, and its log last: an existing log proves that all of it exists."""
         if moved.memo is not None:
             memo, copied = moved.memo, None
             if self._audio is not None and moved.audio is not None:
@@ -70,7 +70,7 @@ class HistoryWriter:
         await self._add(USAGE_LOGS, Key(f"{user_id}.{_log_kind(moved)}", moved.sort), moved.document)
 
     async def _adopt(self, moved: Moved) -> None:
-        """Copy the audio of a memo that moved before without it."""
+        """Copy the audio of a memo that an earlier run moved without it."""
         if self._audio is None or moved.audio is None or moved.memo is None:
             return
         memo = moved.memo
@@ -90,12 +90,12 @@ class HistoryWriter:
                 await self._store.extend(MEMOS, key, "audio_url", memo.audio_url)
 
     async def _add(self, table: Table, key: Key, document: Document) -> None:
-        """Add a row that an earlier run may have added: then it stays."""
+        """Add a row; if an earlier run has added it, keep that one."""
         with suppress(AlreadyExists):
             await self._store.add(table, key, document)
 
     async def _remove_deleted(self, owner: MovedOwner) -> None:
-        """Remove the memos that the predecessor has not any more. Their logs come by themselves, if it has those."""
+        """Remove the memos that the predecessor no longer has. It may still have their logs, which move as such."""
         copy, tables, user_id = self._planner.copy, self._tables, owner.user.id
         memos = copy.sorts_of_memos(owner.old.id)
         after: str | None = None
@@ -120,9 +120,9 @@ def _log_kind(moved: Moved) -> LogKind:
 
 
 async def _drained(calls: Iterator[Coroutine[Any, Any, None]]) -> None:
-    """Await all, `AT_ONCE` at any time: in batches each row would wait for the slowest of its batch.
+    """Await all calls, at most AT_ONCE at a time: in batches each row would wait for the slowest of its batch.
 
-    After an error no further call begins, and the error is raised when those that began have ended.
+    After an error no further call begins, and the error is raised when the running calls have ended.
     """
     has_failed = False
 

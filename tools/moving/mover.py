@@ -1,8 +1,8 @@
-"""Writing what moves in, one owner after another.
+"""Write the planned rows, one owner after another.
 
-Every step can be repeated: what is there already is left as it is, and what has changed in the predecessor since is
-written again. An owner is marked as seen once all of it is there, which saves the next run from asking for it. So a
-move goes on after any stop, and a second one changes nothing.
+Every step can be repeated: existing rows stay, and rows that have changed in the predecessor since are written again.
+An owner is marked as seen once all of its rows exist, which saves the next run from reading them. So a move continues
+after any stop, and a second one changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,11 +33,11 @@ from tools.moving.planning import Advance, MovedOwner, Planner
 from tools.moving.working_copy import HISTORY, Old, OldKind
 
 LAST_SIX: Final = 6
-"""Characters of a key that ours are shown by. The predecessor kept fewer, which tells its keys from ours."""
+"""The characters that our keys are shown by. The predecessor kept fewer, which distinguishes its keys from ours."""
 
 
 class Mover:
-    """`audio` None: memos keep the URLs of their audio. Nothing else may write to the store meanwhile."""
+    """Moves all users. `audio` None: memos keep the URLs of their audio. No other process may write meanwhile."""
 
     def __init__(self, planner: Planner, store: Store, *, clock: Clock, audio: AudioMover | None = None) -> None:
         self._planner = planner
@@ -51,7 +51,8 @@ class Mover:
     async def move(self, advance: Advance) -> None:
         """Move all users. Raises StoreError, AudioPlaceFailed.
 
-        The last one is marked after the counters of all rows are set: a run that is killed before sets them again.
+        The last user is marked after the counters of all rows are set: if a run is killed before, the next one sets
+        them again.
         """
         copy, moved = self._planner.copy, self._tables.moved
         unmarked: tuple[str, str] | None = None
@@ -68,7 +69,7 @@ class Mover:
             await moved.mark_seen(*unmarked)
 
     async def _move(self, old: Old, advance: Advance) -> str | None:
-        """Move a user. Returns the digest to be marked; None if nothing has changed since the user moved."""
+        """Move a user. Returns the digest to mark; None: nothing has changed since, or the account was closed here."""
         planner, moved = self._planner, self._tables.moved
         seen = f"{planner.copy.digest(old.id)}{'+audio' if self._copies_audio else ''}"
         mapped = await moved.user(old.id)
@@ -96,7 +97,7 @@ class Mover:
         return seen
 
     def _leave(self, old: Old) -> None:
-        """Report all that there is of a user who closed the account here."""
+        """Report all rows of a user who closed the account here."""
         for kind in OldKind:
             for row in self._planner.copy.of(old.id, kind):
                 self._planner.findings.leave(kind.table, row.id, "its account was closed after it had moved")
@@ -126,7 +127,7 @@ class Mover:
         return owner.user.model_copy(update={"email": address.email, "email_verified": False})
 
     async def _write_keys(self, owner: MovedOwner) -> None:
-        """Write the keys' documents, and then the ring, which lists them."""
+        """Write the keys' documents first, and then the ring, which lists them."""
         ours: list[MovedKey] = []
 
         async def write(moved: MovedKey) -> None:
@@ -148,7 +149,7 @@ class Mover:
         )
 
     async def _write_key(self, owner: MovedOwner, moved: MovedKey) -> bool:
-        """Return False if the key belongs to another account of the target."""
+        """Write one key. Returns False if the key belongs to another account of the target."""
         key, place = moved.key, Key(moved.key.id)
         with suppress(AlreadyExists):
             await self._store.add(API_KEYS, place, key.document())
@@ -176,7 +177,7 @@ class Mover:
             self._planner.findings.leave("subscriptions", old_id, "another account has its Stripe ids")
 
     async def _write_counts(self, owner: MovedOwner) -> None:
-        """Raise counters to what the predecessor counted. What was counted here since then stays."""
+        """Raise counters to the predecessor's values. Higher counts of ours stay."""
         user_id = owner.user.id
         uses = [CounterTarget(name=f"{uses_prefix(user_id)}{moved.key.id}", value=moved.uses) for moved in owner.keys]
         there = await self._store.counters(f"{user_id}:")
@@ -193,7 +194,7 @@ class Mover:
         )
 
     async def _list_active(self, owner: MovedOwner) -> None:
-        """Put the owner on the lists of the days that housekeeping has still to look at."""
+        """Add the owner to the lists of the days that housekeeping still processes: yesterday and today."""
         today = self._planner.now.date()
         for day in (today - DAY, today):
             made = self._planner.copy.of(owner.old.id, OldKind.MADE, since=midnight(day), until=midnight(day + DAY))
@@ -204,14 +205,14 @@ class Mover:
         return sum([len(page.rows) async for page in row_pages(self._store, SUBSCRIPTIONS)])
 
     async def _count(self, counter: str, number: int) -> None:
-        """Set a counter of rows: a run that was killed may have counted one twice, or not at all."""
+        """Set a counter of rows: a killed run may have counted a row twice, or not at all."""
         there = (await self._store.counters(counter)).get(counter, 0)
         if number != there:
             await self._store.increment(counter, number - there)
 
 
 def _caught_up(row: User, planned: User) -> User:
-    """Return a row with what has changed in the predecessor since. A password that was set here stays."""
+    """Return the row with the predecessor's changes since. A password that was set here stays."""
     is_old = is_bcrypt(row.password_hash) or row.password_hash == UNUSABLE
     return row.model_copy(
         update={
@@ -224,7 +225,7 @@ def _caught_up(row: User, planned: User) -> User:
 
 
 def _merged(entries: Entries, ours: Sequence[MovedKey], now: datetime) -> Entries:
-    """Return a ring with these keys. Keys of the predecessor that it has not any more are revoked."""
+    """Return the ring with these keys. Keys that the predecessor no longer has are revoked."""
     there = {entry["id"]: entry for entry in entries}
     for key in (moved.key for moved in ours):
         entry = there.setdefault(key.id, entry_of(key))

@@ -1,4 +1,4 @@
-"""What moves, by owner: read from the working copy alone, so that a dry run says what a move does."""
+"""Plan a move by owner, from the working copy alone, so that a dry run reports exactly what a move does."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from tools.moving.history import Moved, OldHistory
 from tools.moving.working_copy import HISTORY, Old, OldKind, WorkingCopy
 
 Advance = Callable[[int], None]
-"""Is called with how many rows were done."""
+"""A callback that gets the number of rows done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovedOwner:
-    """A user with all but the history. `subscription` comes with the id that it had."""
+    """A user with all rows but the history. `subscription` has its id in the predecessor."""
 
     old: Old
     user: User
@@ -41,12 +41,12 @@ class Planner:
         self.findings = findings
         self.now = now
         self.old_hashes = 0
-        """How many of the owners that were planned have a hash of bcrypt's."""
+        """The number of planned owners with a bcrypt hash."""
 
         self._addresses = AddressBook(copy)
 
     def user_id(self, old: Old) -> str:
-        """Return the id of a user who was never moved. Its time is the user's first row's: figures begin there."""
+        """Return the id of a user who never moved. Its time is that of the user's first row: figures begin there."""
         first = self.copy.first(old.id, *HISTORY)
         return derived_id(old.at if first is None else min(first, old.at), f"moved user {old.id}")
 
@@ -66,7 +66,7 @@ class Planner:
         )
 
     def _compare_uses(self, old: Old, keys: Sequence[MovedKey]) -> None:
-        """Report keys whose uses the logs do not bear out: the predecessor lost some of either."""
+        """Report keys whose uses differ from their logs: the predecessor lost some of either."""
         logged = self.copy.calls_by_key(old.id)
         for moved in keys:
             calls = logged.get(moved.old_id, 0)
@@ -79,7 +79,7 @@ class Planner:
         return rows.rows(self.copy)
 
     def report(self, old: Old, user_id: str, advance: Advance) -> None:
-        """Plan all of an owner for its findings alone."""
+        """Plan an owner for the findings alone."""
         for _ in self.history(self.owner(old, user_id)):
             advance(1)
         advance(1)

@@ -1,4 +1,4 @@
-"""Where the predecessor's rows come from: its SQLite file, or its documents on HYPR Micro.
+"""Sources of the predecessor's rows: its SQLite file, or its documents on HYPR Micro.
 
 Both are only read. A source yields the rows of a table by pages, each with a name for reports and with its values.
 """
@@ -18,20 +18,20 @@ from shared.tables import TABLES as OURS
 from tools.maintain.opened import Impossible
 
 TABLES: Final = ("users", "api_keys", "memos", "usage_logs", "subscriptions", "rate_limits")
-"""The predecessor's tables. On HYPR Micro they are databases, some of which are ours too."""
+"""The predecessor's tables. On HYPR Micro they are databases, which we share in part."""
 
 NEEDED: Final = ("users", "api_keys")
-"""A source without these is none of the predecessor's."""
+"""The tables without which a source is not the predecessor's."""
 
 PAGE: Final = 1000
-"""Rows of a page. More would only take memory."""
+"""Rows of a page. More would only take more memory."""
 
 OldRows = list[tuple[str, dict[str, Any]]]
-"""Rows by a name that tells them apart in their table."""
+"""Rows, each with a name that is unique in its table."""
 
 
 class Source(Protocol):
-    """Raises Impossible, with one sentence, where it cannot be read."""
+    """A source of rows. Raises Impossible, with one sentence, if it cannot be read."""
 
     def pages(self, table: str) -> AsyncIterator[OldRows]:
         """Yield all rows of a table of TABLES; none if it is missing."""
@@ -57,7 +57,7 @@ class SqliteSource:
         self._path = path
 
     def check(self) -> None:
-        """Begin to read. Raises Impossible if the file has none of the predecessor's tables."""
+        """Begin to read. Raises Impossible if the file lacks the predecessor's tables."""
         with self._explained():
             self._connection.execute("BEGIN")
             names = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
@@ -89,7 +89,7 @@ class SqliteSource:
 
 
 class MicroSource:
-    """The predecessor's documents, also beside ours: those have keys that begin with a table's name and `!`."""
+    """The predecessor's documents, also in databases with ours, whose keys begin with a table's name and `!`."""
 
     def __init__(self, client: MicroClient, *, limit: int = PAGE) -> None:
         self._client = client
@@ -100,7 +100,7 @@ class MicroSource:
         while True:
             try:
                 documents = await self._client.query(table, start=start, limit=self._limit)
-            except DatabasesFull:  # the server has no room for the name, so it has no documents of it either
+            except DatabasesFull:  # the server has no room for this database, so it has no documents of it either
                 return
             except MicroError as exc:
                 raise Impossible(f"HYPR Micro cannot be read: {exc}") from exc
@@ -108,7 +108,7 @@ class MicroSource:
             if len(documents) < self._limit:
                 return
             last = documents[-1].key
-            # `"` is the character after `!`: our rows of one table are skipped by one step.
+            # `"` is the character after `!`: one step skips all our rows of one table.
             start = f'{last.partition("!")[0]}"' if _is_ours(last) else f"{last}\0"
 
 
@@ -122,7 +122,7 @@ def _is_ours(key: str) -> bool:
 
 @contextmanager
 def _opened_file(path: Path) -> Iterator[SqliteSource]:
-    """Read one state of the file throughout, though its server goes on writing."""
+    """Open a snapshot of the file: all reads see one state, even if the predecessor still writes."""
     if not path.is_file():
         raise Impossible(f"there is no file {path}")
     try:

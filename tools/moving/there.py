@@ -1,4 +1,4 @@
-"""Which logs of an owner are there from earlier runs, kept in the working copy: an owner may have any number."""
+"""The logs of an owner that earlier runs wrote, kept in the working copy: an owner may have any number of them."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ class There:
         self._sql.executemany("INSERT OR IGNORE INTO there VALUES (?, ?, 0)", found)
 
     def has(self, sort: str) -> bool:
-        """Return whether this log is there. It is planned again, so it stays."""
+        """Return whether this log exists, and mark it as planned again, so that it stays."""
         return self._sql.execute("UPDATE there SET is_planned = 1 WHERE sort = ?", (sort,)).rowcount > 0
 
     def outdated(self) -> Iterator[str]:
-        """Yield the logs without a memo that are not planned again: their memos have come since."""
+        """Yield the logs without a memo that are not planned again: their memos have been imported since."""
         for (sort,) in self._sql.execute("SELECT sort FROM there WHERE is_lone AND NOT is_planned").fetchall():
             yield sort

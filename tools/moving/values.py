@@ -1,4 +1,4 @@
-"""Values as the predecessor stored them: of any type, in several forms, or missing. Every reader takes any value."""
+"""Read the predecessor's values: of any type, in several forms, or missing. Every reader accepts any value."""
 
 import json
 import math
@@ -8,16 +8,16 @@ from typing import Any, Final
 from shared.core.clock import to_the_millisecond
 
 EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
-"""Long before the predecessor was written: an earlier time is a mistake, and would cost a document for each month."""
+"""The earliest credible time, long before the predecessor: an earlier one would cost a document for each month."""
 
 MOST: Final = 2**53
-"""The most that a count can be: what JavaScript wrote exactly."""
+"""The maximum of a count: up to here JavaScript wrote integers exactly."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def plain(value: Any) -> Any:
-    """Return a value of SQLite or of JSON as JSON that every store keeps: no bytes, NaN, infinity or lone surrogate."""
+    """Return a value of SQLite or of JSON as JSON that every store takes: no bytes, NaN, infinity or lone surrogate."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, str):
@@ -32,7 +32,7 @@ def plain(value: Any) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """Return a text, or a number as one; None: there is none, or an empty one."""
+    """Return a text, or a number as a text; None: the value is missing, empty or neither."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value) or None
@@ -63,14 +63,14 @@ def from_milliseconds(ms: int) -> datetime:
 
 
 def count(value: Any) -> int | None:
-    """Return a whole number from 0 to MOST; None: it is none."""
+    """Return a whole number from 0 to MOST; None: the value is no such number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
         return None
     return int(value)
 
 
 def seconds(value: Any) -> float | None:
-    """Return a duration above 0 and of a day at most; None: it is missing, or no audio has it."""
+    """Return a duration above 0 and of a day at most; None: it is missing, or no duration of audio."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
         return None
     return float(value)

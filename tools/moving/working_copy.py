@@ -1,6 +1,6 @@
 """A working copy of the predecessor's rows on disk: one form for both sources, by owner and in the order of time.
 
-It is a SQLite file of its own that goes when the move ends, so that a move takes little memory, whatever it moves.
+It is a temporary SQLite file, deleted when the move ends, so that a move of any size takes little memory.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from tools.moving.sources import TABLES, Source
 from tools.moving.values import EARLIEST, from_milliseconds, milliseconds, moment, plain, text
 
 AHEAD: Final = timedelta(days=2)
-"""How far after now a row may be dated. One that is later was dated by a mistake."""
+"""The maximum difference of a row's date after now. A later date is an error."""
 
 LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ CREATE INDEX by_owner ON rows (kind, owner, at, n);
 
 
 class OldKind(StrEnum):
-    """The predecessor's tables. Its logs of memos are apart from its other logs."""
+    """The predecessor's tables. Its logs of memos are separate from its other logs."""
 
     USERS = "users"
     KEYS = "api_keys"
@@ -57,7 +57,7 @@ HISTORY: Final = (OldKind.MEMOS, OldKind.MADE, OldKind.EVENTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Old:
-    """A row. Without a date of its own (`is_dated`) it has that of its owner."""
+    """A row. If it has no date of its own (`is_dated` false), `at` is its owner's."""
 
     kind: OldKind
     id: str
@@ -73,7 +73,7 @@ class WorkingCopy:
         connection.executescript(_SCHEMA)
 
     async def fill(self, source: Source, findings: Findings) -> None:
-        """Read all rows. Those that are no user's are reported, and left out."""
+        """Read all rows. Rows without a user are reported, and left out."""
         for table in TABLES:
             async for page in source.pages(table):
                 findings.read(table, len(page))
@@ -86,16 +86,16 @@ class WorkingCopy:
         return int(self.sql.execute("SELECT count(*) FROM rows WHERE kind = ?", (kind,)).fetchone()[0])
 
     def users(self) -> Iterator[Old]:
-        """Yield all users, the first to sign up first."""
+        """Yield all users, the earliest sign-up first."""
         yield from self._rows(OldKind.USERS, "", ())
 
     def of(self, owner: str, kind: OldKind, *, since: datetime = EARLIEST, until: datetime = LATEST) -> Iterator[Old]:
-        """Yield an owner's rows from `since` up to `until`, exclusive, the oldest first."""
+        """Yield an owner's rows from `since` up to but excluding `until`, the oldest first."""
         times = (milliseconds(since), milliseconds(until))
         yield from self._rows(kind, " AND owner = ? AND at >= ? AND at < ?", (owner, *times))
 
     def sorts_of_memos(self, owner: str) -> "Names":
-        """Return the names by which the map of ids knows an owner's memos."""
+        """Return the sort parts of an owner's memos in the map of ids."""
         self.sql.execute("CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY)")
         self.sql.execute("DELETE FROM names")
         memos = self.sql.execute("SELECT id FROM rows WHERE kind = ? AND owner = ?", (OldKind.MEMOS, owner))
@@ -110,7 +110,7 @@ class WorkingCopy:
         return self._edge("max", owner, kinds)
 
     def calls_by_key(self, owner: str) -> dict[str, int]:
-        """Return how many logs of memos an owner has of each key, by the keys' ids."""
+        """Return the number of an owner's logs of memos for each key, by the keys' ids."""
         asked = (
             "SELECT json_extract(doc, '$.api_key_id'), count(*) FROM rows WHERE kind = ? AND owner = ?"
             " AND json_extract(doc, '$.api_key_id') IS NOT NULL GROUP BY 1"
@@ -118,7 +118,7 @@ class WorkingCopy:
         return {str(key): calls for key, calls in self.sql.execute(asked, (OldKind.MADE, owner))}
 
     def digest(self, owner: str) -> str:
-        """Return a digest of all that there is of an owner: equal ones need not be moved again."""
+        """Return a digest of all rows of an owner: if it is unchanged, the owner need not be moved again."""
         digest = hashlib.sha256()
         asked = "SELECT kind, id, at, doc FROM rows WHERE owner = ? AND kind = ? ORDER BY id"
         for kind in OldKind:
@@ -177,7 +177,7 @@ class Names:
 
 @contextmanager
 def working_copy(*, now: datetime, folder: Path | None = None) -> Iterator[WorkingCopy]:
-    """Make an empty working copy in `folder`; None: where this machine keeps temporary files.
+    """Make an empty working copy in `folder`; None: in the machine's folder of temporary files.
 
     Raises Impossible if the disk is full.
     """
