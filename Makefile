@@ -1,4 +1,4 @@
-# Every target sets up what it needs in $(VENV), from the hash-locked requirements.
+# Every target installs its requirements in $(VENV), hash-locked.
 PYTHON ?= python3
 PORT ?= 8000
 MICRO_PORT ?= 7070
@@ -6,7 +6,7 @@ DYNAMODB_PORT ?= 8001
 TARGET ?= arm64
 STORE ?= micro
 FUZZ ?= 10
-# .venv for the default Python; .venv-3.13 for PYTHON=python3.13, so that neither is built anew for the other.
+# .venv for the default Python; .venv-3.13 for PYTHON=python3.13, so that neither replaces the other.
 VENV ?= .venv$(patsubst python%,-%,$(filter-out python python3,$(notdir $(PYTHON))))
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready

@@ -1,12 +1,12 @@
 "use strict";
-// What a deployer chose, read from the environment when a stage is packaged: `${file(deploy/chosen.cjs):name}`.
-// It is JavaScript since that is what osls asks; serverless.yml alone can neither refuse a name nor split a list.
+// The deployer's choices, read from the environment when a stage is packaged: `${file(deploy/chosen.cjs):name}`.
+// It is JavaScript because osls requires it; serverless.yml alone can neither refuse a name nor split a list.
 
-// Equal to DEVELOPMENT_SECRET of shared/settings.py, which a test compares.
+// Equal to DEVELOPMENT_SECRET of shared/core/settings.py: a test compares both.
 const DEVELOPMENT_SECRET = "development-only-secret-that-everyone-knows";
 
-// Names that sound like production. Every stage but `production` is one of development: with its defaults, with a table
-// that can be deleted, and with a plain secret if the deployer gives one.
+// Names that sound like production. Every stage except `production` is one of development: with its defaults, with a
+// table that can be deleted, and with a plain secret if the deployer sets one.
 const SOUNDS_LIKE_PRODUCTION = /prod|prd|(^|[^a-z])(live|main|master|release)([^a-z]|$)/i;
 
 function checkStage(stage) {
@@ -15,7 +15,7 @@ function checkStage(stage) {
   }
 }
 
-// The secret itself, which only a stage of development may carry in its environment, or nothing.
+// The secret itself, which only a stage of development may have in its environment; otherwise empty.
 function plainSecret(stage, env) {
   const secret = stage === "production" ? "" : env.SESSION_SECRET || "";
   if (secret && !env.IS_LOCAL && (secret === DEVELOPMENT_SECRET || Buffer.byteLength(secret) < 32)) {
@@ -24,7 +24,7 @@ function plainSecret(stage, env) {
   return secret;
 }
 
-// The name of the parameter that holds the secret. Every stage that is deployed has one, unless it has the secret itself.
+// The name of the secret's parameter. Every deployed stage has one, unless it has the secret itself.
 function secretParameter(stage, env) {
   if (plainSecret(stage, env) || env.IS_LOCAL) return "";
   const name = env.SESSION_SECRET_PARAMETER || `/agent-talk/${stage}/session-secret`;
@@ -52,8 +52,8 @@ function count(env, name, otherwise) {
   return Number(value);
 }
 
-// What the functions that speak are made of. Our own voices are in an archive of their own (`make bundle-speech`), and
-// say a text as fast as the CPU that comes with the memory lets them.
+// The archive and memory of the functions that speak. Our own voices have their own archive (`make bundle-speech`), and
+// their speed depends on CPU, which is proportional to memory.
 function speaking(env) {
   const own = [env.SPEECH, env.SPEECH_PRO, env.SPEECH_ENTERPRISE].includes("local");
   const artifact = own ? env.AGENT_TALK_SPEECH_ARTIFACT || "build/agent-talk-speech-arm64.zip" : env.AGENT_TALK_ARTIFACT || "build/agent-talk-arm64.zip";
@@ -61,8 +61,8 @@ function speaking(env) {
   return { artifact, memorySize: own ? 2048 : 512, speakerMemorySize: own ? 2048 : 1024 };
 }
 
-// The parameters that hold Stripe's secrets and prices, of those that the deployer names. One policy reads them all, so
-// their list is made here: a condition for each would be constant in a packaged template, which cfn-lint refuses.
+// The parameters of Stripe's secrets and prices that the deployer names. One policy reads all of them, so their list is
+// made here: a condition for each would be constant in a packaged template, which cfn-lint refuses.
 function stripe(env) {
   const variables = ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_PRICE_PRO", "STRIPE_PRICE_ENTERPRISE"];
   const names = variables.map((variable) => env[`${variable}_PARAMETER`] || "").filter(Boolean);
