@@ -15,7 +15,7 @@ from shared.core.clock import utc_now
 def self_signed(folder: Path, *, host: str = "localhost", ends_in: timedelta = timedelta(hours=1)) -> Path:
     """Return a file with a certificate for `host` and its key. Clients trust it as its own authority.
 
-    One for `localhost` is for 127.0.0.1 too. It is valid from two hours before now until `ends_in` after.
+    A certificate for `localhost` is valid for 127.0.0.1 too. Its time is from two hours ago until now plus `ends_in`.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])

@@ -1,4 +1,4 @@
-"""What all tests share. A test of races sets `seed` by parameter; each has a schedule of its own."""
+"""Fixtures of all tests. A test of races sets `seed` by parameter: each seed is another schedule."""
 
 import gc
 
@@ -9,7 +9,7 @@ from shared.stores.memory.store import MemoryStore
 from tests.support import FakeClock, racing_store, services_on
 
 gc.set_threshold(20_000, 20, 100)
-"""Tests leave much that is kept: to look for cycles as often as by default takes a twelfth of their time."""
+"""Tests keep many objects, so searching for cycles at the default thresholds takes a twelfth of their time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,6 @@
-"""Whole API Gateway events, as Lambda gets them: an HTTP API's (payload 2.0) and a REST API's (payload 1.0).
+"""Complete API Gateway events, as Lambda receives them: an HTTP API's (payload 2.0) and a REST API's (payload 1.0).
 
-A body of bytes is sent as API Gateway sends it, in base64; one of text is sent as it is, whatever it holds.
+A body of bytes is encoded in base64, as API Gateway does; a body of text is sent unchanged.
 """
 
 import base64
@@ -18,7 +18,7 @@ Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class LambdaContext:
-    """What Lambda tells a function of an invocation."""
+    """Lambda's context of an invocation."""
 
     function_name: str = "agent-talk-test"
     function_version: str = "$LATEST"
@@ -46,7 +46,7 @@ def http_event(
     source_ip: str = SOURCE_IP,
     stage: str = "$default",
 ) -> Event:
-    """An HTTP API's event. With a named stage `path` is what the client asked for, so it begins with the stage."""
+    """Return an HTTP API's event. With a named stage `path` is the client's path, so it begins with the stage."""
     raw_query = query if isinstance(query, str) else urlencode(list(_pairs(query)))
     text, encoded = _body(body)
     event: Event = {
@@ -95,7 +95,7 @@ def rest_event(
     source_ip: str = SOURCE_IP,
     stage: str = "dev",
 ) -> Event:
-    """A REST API's event. `path` never holds the stage; header names keep the caller's case."""
+    """Return a REST API's event. `path` never contains the stage; header names keep the caller's case."""
     text, encoded = _body(body)
     sent = {name.title(): value for name, value in _headers(headers, source_ip, text).items()}
     if cookies:
@@ -167,7 +167,7 @@ def _grouped(query: Query) -> dict[str, list[str]]:
 
 
 def schedule_event() -> Event:
-    """What EventBridge sends by the rule of a schedule."""
+    """Return the event of EventBridge for a schedule."""
     return {
         "version": "0",
         "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -182,7 +182,7 @@ def schedule_event() -> Event:
 
 
 def sqs_event(bodies: Sequence[str], *, received: int = 1) -> Event:
-    """Messages of an SQS queue, as Lambda hands them over; each was received so often, this time included."""
+    """Return messages of an SQS queue as Lambda's event. `received` is each one's receive count, this one included."""
     return {
         "Records": [
             {

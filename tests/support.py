@@ -1,4 +1,4 @@
-"""What several tests need: a clock that obeys, seeded schedules, stores that count or fail, cheap passwords, rows."""
+"""Shared parts of tests: a settable clock, seeded schedules, stores that count or fail, cheap passwords, rows."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ NOON: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 SECRET: Final = "a secret of tests, which is long enough"
 BY_SES: Final = {"MAIL": "ses", "MAIL_FROM": "talk@example.org"}
-"""Variables of a deployment that sends mail."""
+"""The variables of a deployment that sends mail by SES."""
 
 EMAIL: Final = "ada@example.org"
 PASSWORD: Final = "correct horse"
@@ -57,11 +57,11 @@ ADDRESS: Final = "1.2.3.4"
 IDS: Final = Ids()
 
 repeatable: Final = settings(derandomize=True, database=None, deadline=None, max_examples=50)
-"""Examples that are the same in every run, on a machine of any speed."""
+"""Settings of hypothesis for equal examples in every run, on a machine of any speed."""
 
 
 class FakeClock:
-    """Tells the same time until it is told to go on; with a `tick` it goes on by itself at every look."""
+    """A clock that stands still until `advance`; with a `tick` each call advances it."""
 
     def __init__(self, at: datetime = NOON, *, tick: timedelta = timedelta()) -> None:
         self.at = at
@@ -76,7 +76,7 @@ class FakeClock:
 
 
 def one_quickly(first: object, *others: object) -> list[object]:
-    """Return the values of a parameter of which the quick suite takes the first, and the thorough one the others."""
+    """Return values for `parametrize`: the quick suite runs the first, the thorough suite all the others."""
     return [first, *(pytest.param(*_all_of(other), marks=pytest.mark.thorough) for other in others)]
 
 
@@ -85,11 +85,11 @@ def _all_of(value: object) -> tuple[object, ...]:
 
 
 def seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311 a schedule is to be repeatable, not secret
+    return Random(seed)  # noqa: S311 a schedule must be repeatable, not secret
 
 
 def seeded_pause(seed: int) -> Pause:
-    """Yields to the event loop a random number of times, the same ones for the same seed."""
+    """Return a pause of 0 to 3 turns of the event loop; equal seeds give equal numbers."""
     random = seeded(seed)
 
     async def pause() -> None:
@@ -108,7 +108,7 @@ def cheap_passwords() -> Passwords:
 
 
 async def outcomes(calls: Iterable[Awaitable[T]]) -> tuple[list[T], list[Exception]]:
-    """What calls that ran at once returned, and what they raised."""
+    """Run the calls concurrently. Return their results, and their exceptions."""
     returned: list[T] = []
     raised: list[Exception] = []
     for result in await asyncio.gather(*calls, return_exceptions=True):
@@ -135,7 +135,7 @@ class Intercepted:
     def keeps_ended_counters(self) -> bool:
         return self._store.keeps_ended_counters
 
-    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 for those who count
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 subclasses use it
         return await call()
 
     async def get(self, table: Table, key: Key) -> Document | None:
@@ -220,10 +220,10 @@ class CountingStore(Intercepted):
 
 
 class FailingStore(Intercepted):
-    """Raises StoreUnavailable for the call number `at`, counted from 0.
+    """Raises StoreUnavailable for call number `at`, counted from 0.
 
-    With `lost` that call is carried out, and only its answer is lost. With `for_good` no later call is carried out
-    either: to the store, the caller crashed.
+    With `lost` that call takes effect, and only its answer is lost. With `for_good` all later calls fail too, as after
+    a crash of the caller.
     """
 
     def __init__(self, store: Store, *, at: int, lost: bool = False, for_good: bool = False) -> None:
@@ -247,7 +247,7 @@ class FailingStore(Intercepted):
 
 
 class HurriedStore(Intercepted):
-    """Raises StoreUnavailable for each call that begins when the request's time is up, as the stores do."""
+    """Raises StoreUnavailable for each call that begins after the request's deadline, as the stores do."""
 
     async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         if time_left_s() <= 0:
@@ -257,7 +257,7 @@ class HurriedStore(Intercepted):
 
 @contextmanager
 def request_that_has(seconds: float) -> Iterator[float]:
-    """Run what is within as a request with so many seconds left; 0: its time is up. Yields its deadline."""
+    """Run the block as a request with `seconds` left; 0: its deadline has passed. Yields the deadline."""
     ends = time.monotonic() + seconds
     token = ends_at.set(ends)
     try:
@@ -267,12 +267,12 @@ def request_that_has(seconds: float) -> Iterator[float]:
 
 
 def refuse(document: Document | None) -> Document | None:
-    """A change that refuses."""
+    """Raise Refused: a change that refuses."""
     raise Refused(document)
 
 
 class Refused(Exception):
-    """What a change raises to refuse."""
+    """A change refused the row."""
 
 
 def services_on(store: Store, clock: FakeClock | None = None) -> Services:
@@ -316,7 +316,7 @@ def a_key(
 
 
 F, C, R = Key("p", "fact"), Key("p", "row"), Key("p", "register")
-"""Of a fact, of a row that changes, and of a register."""
+"""Keys of a fact, of a changing row and of a register."""
 
 
 def counted(row: Document | None) -> Document:

@@ -1,4 +1,4 @@
-"""A browser for each module: Playwright runs an event loop in the thread of the tests as long as it is open."""
+"""One browser for each module: while Playwright is open, it runs an event loop in the thread of the tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.browser.sites import CHROMIUM, FLAGS, PATIENCE_MS, Site, serving, wat
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each test here waits for a browser, so all of them are thorough."""
+    """Mark every test of the browser as thorough, since each waits for a browser."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.thorough)

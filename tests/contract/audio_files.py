@@ -1,7 +1,7 @@
-"""The contract of the audio place: what every adapter passes, unchanged.
+"""The contract of the audio place: the tests that every adapter passes, unchanged.
 
-An adapter's tests subclass AudioFilesContract and give it a fixture `files`: an empty place, or one that other tests
-use too, since every test keeps to owners of its own.
+An adapter's tests subclass AudioFilesContract and provide a fixture `files`: an empty place, or one that other tests
+use too, since every test has its own owners.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ NO_NAMES: Final = (
 class AudioFilesContract:
     @pytest.fixture
     def owner(self) -> str:
-        """The id of an owner of this test alone."""
+        """Return the id of an owner of this test alone."""
         return secrets.token_hex(16)
 
     @pytest.fixture

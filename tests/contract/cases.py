@@ -1,4 +1,4 @@
-"""Tables, changes and walks for the contract of the store port, and races in an order that a seed decides."""
+"""Tables, changes and walks for the contract of the store port, and races in a seeded order."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ TABLES: Final = (FACTS, CHANGING, REGISTERS)
 RACERS: Final = 50
 
 MOST_PAGES: Final = 10_000
-"""Pages after which a walk is taken for endless."""
+"""Pages after which a walk counts as endless."""
 
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
@@ -70,7 +70,7 @@ def sorts(page: Page[Row]) -> list[str]:
 async def walk(
     store: Store, table: Table, partition: str, *, limit: int, newest_first: bool = False
 ) -> list[tuple[str, Document]]:
-    """All pages of a partition, one after the other."""
+    """Return the rows of all pages of a partition, read one after the other."""
     found: list[tuple[str, Document]] = []
     after: str | None = None
     for _ in range(MOST_PAGES):
@@ -83,7 +83,7 @@ async def walk(
 
 
 async def add_numbered(store: Store, partition: str, count: int) -> list[str]:
-    """Rows `r000`, `r001` … in a random order of writing; returns their sort parts in order."""
+    """Add rows `r000`, `r001` … in a random order. Returns their sort parts in order."""
     names = [f"r{number:03}" for number in range(count)]
     for name in seeded(count).sample(names, count):
         await store.add(FACTS, Key(partition, name), {"name": name})
@@ -91,13 +91,13 @@ async def add_numbered(store: Store, partition: str, count: int) -> list[str]:
 
 
 async def race(seed: int, *racers: Awaitable[Any]) -> tuple[list[Any], list[Exception]]:
-    """Begin all at once, in the order that the seed decides."""
+    """Run all racers concurrently, begun in a seeded order. Returns their results, and their exceptions."""
     random: Random = seeded(seed)
     return await outcomes(random.sample(racers, len(racers)))
 
 
 async def scanned(store: Store, table: Table, prefix: str, *, limit: int = 1000) -> list[tuple[Key, Document]]:
-    """All rows of a table in the partitions of one test."""
+    """Return all rows of a table in the partitions of one test."""
     found: list[tuple[Key, Document]] = []
     after: str | None = None
     for _ in range(MOST_PAGES):

@@ -24,7 +24,7 @@ from tests.contract.cases import (
 @pytest.mark.anyio
 class CountersContract:
     counters_of_several_reads = 1001
-    """More than one read of the adapter returns."""
+    """A number of counters that takes the adapter several reads."""
 
     @pytest.mark.parametrize("name", ["", ".", "..", ".a", "a/b", "a b", "a\n", "é", "a!", ":a", "x" * 257])
     async def test_increment_refuses_a_name_of_another_form(self, store: Store, name: str) -> None:

@@ -156,7 +156,7 @@ class PagesContract:
             found, after = found + sorts(page), page.after
             if after is None:
                 break
-            if after in there:  # the row that the cursor stands on goes too
+            if after in there:  # delete the cursor's own row too
                 await store.delete(FACTS, Key(prefix, after))
                 there[after] = False
             for name in random.sample(sorted(there), 8):

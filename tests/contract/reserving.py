@@ -1,4 +1,4 @@
-"""The contract of `reserve`: what every store passes, as a part of StoreContract."""
+"""The contract of reserve."""
 
 import asyncio
 from collections.abc import Sequence

@@ -271,7 +271,7 @@ class RowsContract:
             await store.get(REGISTERS, Key(prefix, "register")),
             next(row.document for row in (await store.page(FACTS, prefix)).rows if row.key.sort == "fact"),
         ]
-        assert list(map(repr, read)) == [repr(document)] * 5  # as text, 1 is neither 1.0 nor true
+        assert list(map(repr, read)) == [repr(document)] * 5  # `==` would accept 1.0 and True for 1
         assert repr(await store.get(FACTS, Key(prefix, "extended"))) == repr({"more": ODD_VALUES[name]})
 
     async def test_get_tells_an_empty_document_from_an_absent_row(self, store: Store, prefix: str) -> None:
@@ -300,7 +300,7 @@ class RowsContract:
             lambda: store.put(REGISTERS, Key(prefix, "x"), document),
         ]
         for attempt in attempts:
-            with pytest.raises(ValueError):  # noqa: PT011 its text is the encoder's
+            with pytest.raises(ValueError):  # noqa: PT011 the encoder words it
                 await attempt()
         kept = [(await store.page(table, prefix)).rows for table in TABLES]
         assert [[row.document for row in rows] for rows in kept] == [[{"a": 1}], [{"a": 1}], []]

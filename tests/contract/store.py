@@ -1,9 +1,9 @@
-"""The contract of the store port: what every store passes, unchanged.
+"""The contract of the store port: the tests that every store passes, unchanged.
 
-An adapter's tests subclass StoreContract and give it a fixture `store`: an opened store that is verified for TABLES.
-Every test keeps to partitions and counters that begin with its own `prefix`, so a shared server will do; an adapter
-that leaves rows behind overrides `prefix` and cleans up after it. Races begin in an order that `seed` decides; a store
-that can seed its schedule too takes `seed` into its fixture `store`.
+An adapter's tests subclass StoreContract and provide a fixture `store`: an opened store that is verified for TABLES.
+Every test uses partitions and counters that begin with its own `prefix`, so stores may share a server; an adapter whose
+rows outlive its tests overrides `prefix` and cleans up after it. `seed` decides the order in which races begin; a store
+that can seed its schedule too uses `seed` in its fixture `store`.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from tests.contract.rows import RowsContract
 class ContractFixtures:
     @pytest.fixture
     def prefix(self) -> str:
-        """Begins the names of all partitions and counters of one test, and of no other."""
+        """Return the prefix of all partitions and counters of this test alone."""
         return f"t{secrets.token_hex(8)}"
 
     @pytest.fixture
@@ -38,4 +38,4 @@ class StoreContract(
     MaintenanceContract,
     ContractFixtures,
 ):
-    """The whole contract. Its files are by verb."""
+    """The complete contract, in files by verb."""

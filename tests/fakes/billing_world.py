@@ -1,4 +1,4 @@
-"""An owner, a store and a fake Stripe; containers on them, each with a network of its own."""
+"""An owner, a store and a fake Stripe; containers on them, each with its own network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ TELLING = ("customer.subscription.", "customer.deleted", "checkout.session.compl
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What an owner sees of the plan: the user's tier, and of the row the tier, the status and the subscription."""
+    """The visible state of a plan: the user's tier, and the row's tier, status and subscription."""
 
     tier: str
     of_row: str | None
@@ -36,7 +36,7 @@ class Seen:
 
 
 class BillingWorld:
-    """`user` has an account on Hobby. Nothing waits, and no event is delivered but by `deliver`."""
+    """A world in which `user` has an account on Hobby. Nothing waits, and only `deliver` delivers events."""
 
     def __init__(self, store: Store | None = None, *, deleted_are_missing: bool = False) -> None:
         self.clock = FakeClock()
@@ -60,7 +60,7 @@ class BillingWorld:
         protocol: type[PlanSync] = PlanSync,
         settings: BillingSettings = BILLING,
     ) -> Billing:
-        """Billing alone, as the services of one container have it."""
+        """Return the billing of one container, without its other services."""
         tables, ids = Tables.on(store or self.store), Ids()
         stripe = StripeConnection(stripe_at(network or self.network, settings))
         tiers = {price: Tier(name) for name, prices in settings.prices.items() for price in prices}
@@ -98,7 +98,7 @@ class BillingWorld:
         await billing.receive(body, signature)
 
     def events(self) -> list[Json]:
-        """What has happened that tells of a plan, oldest first."""
+        """Return the events about plans so far, oldest first."""
         return [event for event in self.stripe.objects.events if event["type"].startswith(TELLING)]
 
     async def load_user(self) -> User:

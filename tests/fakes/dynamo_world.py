@@ -1,4 +1,4 @@
-"""A DynamoDB in this process (moto), clients that fail as they are told, and a time that nobody waits for."""
+"""A DynamoDB in this process (moto), clients with chosen failures, and a clock that passes without waiting."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 LIVE_URL: Final = os.environ.get("DYNAMODB_URL", "")
-"""An engine that tests may use too."""
+"""The URL of an engine to use instead of moto; empty: moto."""
 
 FACTS: Final = Table(name="facts", kind=Kind.FACTS, database="d")
 CHANGING: Final = Table(name="rows", kind=Kind.CHANGING, database="d")
@@ -33,7 +33,7 @@ TABLES: Final = (FACTS, CHANGING, REGISTERS, SPREAD)
 
 @contextmanager
 def engine() -> Iterator["DynamoDBClient"]:
-    """A client of moto, whose rows are this process's own, or of the engine that `DYNAMODB_URL` names."""
+    """Yield a client of moto, whose rows are this process's own, or of the engine that `DYNAMODB_URL` names."""
     if LIVE_URL:
         yield client_of(LIVE_URL)
         return
@@ -42,7 +42,7 @@ def engine() -> Iterator["DynamoDBClient"]:
 
 
 def client_of(url: str | None) -> "DynamoDBClient":
-    """Without an account: the credentials are none. moto gets no signatures, which take a tenth of its time."""
+    """Return a client with invented credentials. moto gets no signatures, which take a tenth of its time."""
     client = boto3.session.Session().client(
         "dynamodb",
         region_name="us-east-1",
@@ -56,7 +56,7 @@ def client_of(url: str | None) -> "DynamoDBClient":
 
 @contextmanager
 def table_on(client: "DynamoDBClient", *, expires: bool = True) -> Iterator[str]:
-    """A table's name. It is there as long as it is used."""
+    """Make a table for the block, and yield its name."""
     name = f"agent-talk-{secrets.token_hex(8)}"
     client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **SCHEMA)
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
@@ -68,7 +68,7 @@ def table_on(client: "DynamoDBClient", *, expires: bool = True) -> Iterator[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What a call raises, and whether it is carried out all the same."""
+    """A failure of a call: its exception, and whether the call still takes effect."""
 
     raises: Callable[[], Exception]
     carried_out: bool = False
@@ -120,10 +120,10 @@ def always(fault: Fault) -> Faults:
 
 
 class Wire:
-    """A client of DynamoDB that remembers its calls, and fails those that `faults` names, counted from 1.
+    """A client of DynamoDB that records its calls, and fails those that `faults` names, counted from 1.
 
-    `before` and `after` are called around each; they may block, or make calls of their own. What `answers` names is not
-    sent, but answered so.
+    `before` and `after` are called around each call; they may block, or make calls themselves. An operation in
+    `answers` is not sent: its function returns the answer.
     """
 
     def __init__(self, client: "DynamoDBClient") -> None:
@@ -148,7 +148,7 @@ class Wire:
                 self.after()
                 return answer
             if fault.carried_out:
-                with suppress(ClientError):  # that answer is lost too
+                with suppress(ClientError):  # a refusal is an answer, and is lost too
                     getattr(self._client, operation)(**params)
             self.after()
             raise fault.raises()
@@ -157,7 +157,7 @@ class Wire:
 
 
 class FakeTime:
-    """Goes on by what is slept."""
+    """A clock that `sleep` advances."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -180,7 +180,7 @@ class Container:
 
 
 class DynamoWorld:
-    """Containers on one table. moto cannot stand threads, so each has one, and they take turns."""
+    """Containers on one table. moto is not thread-safe, so each container has one thread, and they take turns."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self.client = client

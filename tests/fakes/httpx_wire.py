@@ -7,7 +7,7 @@ from shared.micro_wire import Answer, Headers
 
 
 class HttpxWire:
-    """Sends to `http://micro`, and says of httpx's failures whether anything was sent."""
+    """Sends to `http://micro`, and maps httpx's failures to errors that contain whether anything was sent."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, *, origin: str = "http://micro") -> None:
         self._transport = transport

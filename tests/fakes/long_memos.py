@@ -1,4 +1,4 @@
-"""Long memos on one store and one folder, with voices that say tones: workers can be killed at each step, and raced."""
+"""Long memos on one store and one folder, with voices of tones: tests kill workers at each step, and race them."""
 
 import math
 from array import array
@@ -34,18 +34,18 @@ PIECE: Final = 40
 """Characters of a piece, so that a short text is a long memo."""
 
 TEXT: Final = "One is here. Two is there. Three is gone. Four is back. Five is late. Six is last. Seven is up."
-"""Of three pieces."""
+"""A text of three pieces."""
 
 
 class Killed(BaseException):
-    """The process is gone: nothing that it does from now on has an effect."""
+    """The process was killed: none of its later steps has an effect."""
 
 
 class Steps:
-    """Counts what a process asks of the world outside, and kills it at one of these steps.
+    """Counts a process's calls of store, files and voices, and kills the process at one of these steps.
 
-    `at` None: it lives. `after`: that step is carried out, and only its answer is lost. `before` is awaited before the
-    step with its number, while the process waits.
+    `at` None: it is never killed. `after`: that step takes effect, and only its answer is lost. `before` is a step's
+    number and a coroutine that runs before it, while the process waits.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class SteppedFiles:
 
 @dataclass
 class ToneVoices:
-    """Says each text as a tone of 100 ms for ten characters. `bought` are the texts that were paid for, by all workers.
+    """Speaks each text as a tone of 100 ms for ten characters. `bought` are the paid texts of all workers.
 
-    `fails` says which text fails now; `before` is awaited before each.
+    `fails` returns whether a text fails now; `before` is awaited before each text.
     """
 
     bought: Counter[str] = field(default_factory=Counter)
@@ -137,7 +137,7 @@ class ToneVoices:
 
 
 class SteppedVoices:
-    """A process's own way to the voices."""
+    """One process's connection to the voices, with its steps."""
 
     def __init__(self, voices: ToneVoices, steps: Steps) -> None:
         self._voices = voices
@@ -163,7 +163,7 @@ def tone(seconds: float, form: str = "mp3") -> Spoken:
 
 
 class HeldQueue:
-    """A queue that hands over nothing by itself."""
+    """A queue that delivers nothing by itself."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -172,11 +172,11 @@ class HeldQueue:
         self.sent.append(memo_id)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Close nothing."""
 
 
 class LongMemoWorld:
-    """Processes on one store, one folder and one provider. Time passes only where a test or a process waits."""
+    """Processes on one store, one folder and one provider. Time passes only when a test or a process waits."""
 
     def __init__(self, store: Store, folder: Path, clock: FakeClock) -> None:
         self.store = store
@@ -187,7 +187,7 @@ class LongMemoWorld:
         self.queue = HeldQueue()
 
     def process(self, steps: Steps | None = None) -> Services:
-        """A process of its own, which `steps` may kill."""
+        """Return the services of a new process, which `steps` may kill."""
         steps = steps or Steps()
         files: AudioFiles = SteppedFiles(self.files, steps)
         audio = AudioPlace(lambda: (files, _nothing))
@@ -215,7 +215,7 @@ class LongMemoWorld:
         self.clock.advance(timedelta(seconds=LEASE_S + 1))
 
     def kept(self) -> list[str]:
-        """The objects of the audio place."""
+        """Return the objects of the audio place."""
         return sorted(
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")
@@ -224,4 +224,4 @@ class LongMemoWorld:
 
 
 async def _nothing() -> None:
-    """Nothing was opened."""
+    """Close nothing: nothing was opened."""

@@ -1,4 +1,4 @@
-"""Mail of tests: a mailer that keeps what it is given, and a mail server that catches what is sent."""
+"""Mail in tests: a mailer that keeps its mails, and a mail server that catches sent ones."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from shared.mail.sender import Mail, MailFailed
 
 @dataclass
 class CaughtMails:
-    """Keeps mails. While `is_down` each fails, and `pause` is awaited before each."""
+    """Keeps mails. While `is_down` each send fails; `pause` is awaited before each."""
 
     mails: list[Mail] = field(default_factory=list)
     is_down: bool = False
@@ -31,13 +31,13 @@ class CaughtMails:
         self.mails.append(mail)
 
     async def aclose(self) -> None:
-        """Keep the mails."""
+        """Close nothing, and keep the mails."""
 
     def to(self, address: str, kind: str) -> list[Mail]:
         return [mail for mail in self.mails if (mail.to, mail.kind) == (address, kind)]
 
     def token(self, address: str, kind: str) -> str:
-        """The token of the newest mail's link."""
+        """Return the token of the newest mail's link."""
         return token_of(self.to(address, kind)[-1].text)
 
 
@@ -48,7 +48,7 @@ def token_of(text: str) -> str:
 
 @dataclass
 class MailServer:
-    """`caught` are the envelopes: sender, recipients, bytes. `refuses` is what RCPT is answered, if anything."""
+    """A mail server. `caught` are the envelopes: sender, recipients, bytes. `refuses` is the answer to RCPT, if set."""
 
     port: int = 0
     caught: list[Envelope] = field(default_factory=list)
@@ -71,7 +71,7 @@ class MailServer:
 def mail_server(
     *, starttls: ssl.SSLContext | None = None, tls: ssl.SSLContext | None = None, password: str = ""
 ) -> Iterator[MailServer]:
-    """A server on loopback, on a port of its own; with a password, the user `talk` must log in."""
+    """Run a server on a free port of loopback; with a password, the user `talk` must log in."""
     server, started, stop = MailServer(), threading.Event(), threading.Event()
 
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
@@ -84,7 +84,7 @@ def mail_server(
             tls_context=starttls,
             require_starttls=starttls is not None,
             auth_require_tls=tls is None,
-            auth_required=bool(password) and tls is None,  # aiosmtpd takes implicit TLS for none
+            auth_required=bool(password) and tls is None,  # aiosmtpd does not recognise implicit TLS
             authenticator=check if password else None,
         )
 

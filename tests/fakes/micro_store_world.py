@@ -1,4 +1,4 @@
-"""Stores on one HYPR Micro stand-in: each a container of its own, with its own connections and clock."""
+"""Stores on one HYPR Micro stand-in: each is a container, with its own connections and clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -62,6 +62,6 @@ class MicroStoreWorld:
 
 @asynccontextmanager
 async def micro_store_world(*, schedule: Schedule | None = None) -> AsyncIterator[MicroStoreWorld]:
-    """An empty server. Nothing waits and no time passes but by the containers' clocks."""
+    """Yield containers on an empty server. Nothing waits; time passes only on the containers' clocks."""
     async with AsyncExitStack() as stack:
         yield MicroStoreWorld(stack, schedule)

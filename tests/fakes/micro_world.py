@@ -1,4 +1,4 @@
-"""A wire client on a stand-in with a document and a counter, and every call it has."""
+"""A wire client on a stand-in with a document and a counter, and all of the client's calls."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -53,7 +53,7 @@ class MicroClientWorld:
 
 @asynccontextmanager
 async def world(*, api_key: str = KEY, timeout_s: float = 8.0) -> AsyncIterator[MicroClientWorld]:
-    """A client on an empty stand-in that has a document `users/old` and a counter `c` at 1."""
+    """Yield a client on a stand-in with one document, `users/old`, and one counter, `c` at 1."""
     clock, recorder = ManualClock(), Recorder()
     server = StandIn(wall=clock.wall)
     network = StandInTransport(server, recorder=recorder, clock=clock)

@@ -1,4 +1,4 @@
-"""A store that permits one function what its role does: on any engine, in the terms of DynamoDB's actions."""
+"""A store that enforces one function's role on any engine, in the terms of DynamoDB's actions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from tests.support import Intercepted
 
 
 class NotPermitted(Exception):
-    """A function asked for what its role forbids."""
+    """A function used an action that its role lacks."""
 
 
 class PermittedStore(Intercepted):
     """Raises NotPermitted, before anything is sent, for an action on a table that `function`'s role lacks.
 
-    An action is what `DynamoStore` sends for a verb; tests/deploy/test_permissions.py holds the two together.
+    The actions of a verb are those that `DynamoStore` sends; tests/deploy/test_permissions.py compares the two.
     """
 
     def __init__(self, store: Store, function: str) -> None:
@@ -95,7 +95,7 @@ class PermittedStore(Intercepted):
         return await super().erase(table, partition)
 
     async def drop(self, counters: Sequence[str]) -> None:
-        """A counter with a month shares its item: one is updated, others are deleted."""
+        """Drop counters: those with a month share an item, which is updated; items of all others are deleted."""
         self._needs(COUNTERS, *(["BatchWriteItem"] if any(name == month_of(name) for name in counters) else []))
         self._needs(COUNTERS, *(["UpdateItem"] if any(name != month_of(name) for name in counters) else []))
         await super().drop(counters)

@@ -1,4 +1,4 @@
-"""A server that sends the bytes that a test says, over real sockets: what no HTTP library would send."""
+"""A server that sends a test's bytes over real sockets, also bytes that no HTTP library would send."""
 
 import asyncio
 import re
@@ -19,34 +19,34 @@ class Then(Enum):
 
 
 Step = bytes | Then | asyncio.Event
-"""Bytes are sent, an event is waited for."""
+"""A step of a script: bytes to send, an end, or an event to wait for."""
 
 Script = Sequence[Step]
 
 
 def answer(body: bytes = b"{}", *, head: bytes = b"") -> bytes:
-    """A whole answer; `head` is more header lines, each with its line end."""
+    """Return a complete answer; `head` is further header lines, each with its line end."""
     return b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
 
 
 @dataclass(kw_only=True)
 class RawServer:
-    """`answers` holds a script for each request to come, from whatever connection; then `otherwise` is sent."""
+    """The server. `answers` are the scripts of the next requests, of any connection; later ones get `otherwise`."""
 
     url: str = ""
     answers: list[Script] = field(default_factory=list)
     otherwise: Script = (answer(),)
     accepted: int = 0
     requests: list[bytes] = field(default_factory=list)
-    """Requests that came whole, head and body."""
+    """Complete requests, head and body."""
 
     ended: int = 0
-    """Connections that the client or the script ended."""
+    """The number of connections that the client or the script ended."""
 
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, *, requests: int = 0, ended: int = 0) -> None:
-        """Wait until so many requests came, and so many connections ended."""
+        """Wait until at least this many requests arrived and connections ended."""
         while len(self.requests) < requests or self.ended < ended:
             self._changed.clear()
             await self._changed.wait()
@@ -74,7 +74,7 @@ class RawServer:
             """The client ended the connection."""
         finally:
             writer.close()
-            with suppress(OSError):  # the client was faster
+            with suppress(OSError):  # the client closed first
                 await writer.wait_closed()
             self.ended += 1
             self._changed.set()
@@ -82,7 +82,7 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(*answers: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
-    """A server on this machine, under the name `localhost` if it speaks TLS."""
+    """Run a server on this machine, under the name `localhost` if it uses TLS."""
     served = RawServer(answers=[*answers])
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]

@@ -1,4 +1,4 @@
-"""An S3 in this process (moto), or the engine that `S3_URL` names, and a client that fails as it is told."""
+"""An S3 in this process (moto), or the engine that `S3_URL` names, and a client with chosen failures."""
 
 import os
 import secrets
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 LIVE_URL: Final = os.environ.get("S3_URL", "")
-"""An engine that tests may use too."""
+"""The URL of an engine to use instead of moto; empty: moto."""
 
 KEY: Final = "test"
-"""Access key and secret: without an account the credentials are none."""
+"""The invented access key and secret."""
 
 CREDENTIALS: Final = Credentials(KEY, KEY)
 
 
 @contextmanager
 def engine() -> Iterator["S3Client"]:
-    """A client of moto, whose objects are this process's own, or of the live engine."""
+    """Yield a client of moto, whose objects are this process's own, or of the live engine."""
     if LIVE_URL:
         yield s3_client(LIVE_URL)
         return
@@ -48,7 +48,7 @@ def s3_client(url: str | None, *, secret: str = KEY) -> "S3Client":
 
 @contextmanager
 def bucket_on(client: "S3Client") -> Iterator[str]:
-    """A bucket's name. It is there as long as it is used, and empties itself."""
+    """Make a bucket for the block, yield its name, and empty and delete it afterwards."""
     name = f"agent-talk-{secrets.token_hex(8)}"
     client.create_bucket(Bucket=name)
     yield name
@@ -58,7 +58,7 @@ def bucket_on(client: "S3Client") -> Iterator[str]:
 
 
 class S3World:
-    """One bucket, a place in it whose time obeys, and the wire between them. moto cannot stand threads: it has one."""
+    """One bucket, an audio place with a fake clock, and the wire between them. One thread: moto is not thread-safe."""
 
     def __init__(
         self, client: "S3Client", bucket: str, *, faults: Faults = never, credentials: Any = CREDENTIALS

@@ -1,4 +1,4 @@
-"""The adapters that speak HTTP, each with its own dialect of the fake provider, and a funnel whose time obeys."""
+"""The HTTP adapters of speech, each with its dialect of the fake provider, and a funnel with a fake clock."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +31,7 @@ class Speaker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """`open` takes a client, a URL, a key and a funnel."""
+    """One kind of adapter. `open` takes a client, a URL, a key and a funnel."""
 
     name: str
     dialect: Callable[[], Dialect]
@@ -69,9 +69,10 @@ class Spoke:
 
 @asynccontextmanager
 async def spoke(kind: Kind, *, gone: bool = False, **how: Any) -> AsyncIterator[Spoke]:
-    """`Spoke.open` makes an adapter, with another key, number of requests at once or time out if need be.
+    """Run a fake provider, and yield it with its adapter.
 
-    If the provider is `gone`, its port refuses connections.
+    `Spoke.open` makes an adapter, optionally with another key, number of concurrent requests or timeout. If the
+    provider is `gone`, its port refuses connections.
     """
     provider, time = FakeProvider(kind.dialect(), voices=list(kind.voices.values()), **how), FakeTime()
     async with AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
-"""A provider of speech on a port of this process, in the dialects of ElevenLabs and OpenAI, that fails as it is told.
+"""A provider of speech on a port of this process, in the dialects of ElevenLabs and OpenAI, with chosen failures.
 
-It bills a text once it has read it whole and begins to say it, as the real ones do, and counts what it bills. It really
-speaks, in our own voices; a test can make it say something else.
+It bills a text once it has read all of it and begins to speak, as the real providers do, and records the billed texts.
+It really speaks, with our own voices; a test can replace the audio.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from shared.speech.voices import VOICES
 KEY: Final = "sk-a-key-of-tests"
 
 OURS: Final = tuple(VOICES)
-"""The ids of our voices, in the order in which a fake provider gets the names of its own."""
+"""The ids of our voices, in the order of the names of a fake provider's own voices."""
 
 
 @cache
 def _model() -> Model:
-    """One for a worker: it takes half a second to load."""
+    """Load the model once for a test worker: it takes half a second."""
     return Model()
 
 
 @cache
 def aloud(text: str, voice: str = "rachel", form: str = "mp3") -> bytes:
-    """The audio of a text in one of our own voices."""
+    """Return the audio of a text in one of our own voices."""
     encoder = available_encoders()[form](RATE)
     for samples in _model().say(in_english(text), TIMBRES[voice]):
         encoder.add(samples)
@@ -42,7 +42,7 @@ def aloud(text: str, voice: str = "rachel", form: str = "mp3") -> bytes:
 
 
 class Fault(Enum):
-    """What happens to one request instead of its answer. The text was billed, but for those that say otherwise."""
+    """A failure of one request. The text is billed, unless the value says that it is not."""
 
     SILENT = "read, and never answered"
     RESET = "read, and the connection reset"
@@ -63,7 +63,7 @@ WHOLE: Final = {
     Fault.NO_MP3: (200, b"no frame at all", "audio/mpeg"),
     Fault.HTML_500: (500, b"<html>failed</html>", "text/html"),
 }
-"""Status, body and type of an answer that is whole, and wrong."""
+"""Status, body and type of answers that are complete, and wrong."""
 
 BROKEN_OFF: Final[Mapping[Fault, Mapping[str, str]]] = {
     Fault.CUT: {},
@@ -71,7 +71,7 @@ BROKEN_OFF: Final[Mapping[Fault, Mapping[str, str]]] = {
     Fault.CUT_CHUNK: {"Transfer-Encoding": "chunked"},
     Fault.CUT_UNANNOUNCED: {"Connection": "close"},
 }
-"""How an answer that breaks off tells its length; the first two announce the whole one."""
+"""Headers of answers that break off; the first two announce the length of the complete body."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +106,10 @@ class Dialect(Protocol):
     def too_many(self) -> Refused: ...
 
     def asked(self, request: Request) -> tuple[str, str]:
-        """The text and the voice."""
+        """Return the text and the voice."""
 
     def form(self, request: Request) -> tuple[str, str]:
-        """The format, as we call it, and the media type of the answer."""
+        """Return our name of the format, and the media type of the answer."""
 
     def voices(self, names: list[str]) -> Any: ...
 
@@ -183,7 +183,7 @@ class OpenAiDialect:
         return self.forms[request.body["response_format"]]
 
     def voices(self, names: list[str]) -> Any:
-        """Each server has a form of its own; this one has all, in turn."""
+        """Return a list of voices. Servers differ in its form, so this one uses all forms in turn."""
         forms: list[Callable[[str], object]] = [
             lambda name: name,
             lambda name: {"id": name},
@@ -194,7 +194,7 @@ class OpenAiDialect:
 
 
 class FakeProvider:
-    """Serves while `serving()` is open. `faults` says what befalls a request by its number, counted from 1."""
+    """A provider that serves while `serving()` is open. `faults` maps a request's number, from 1, to its failure."""
 
     def __init__(
         self,
@@ -207,9 +207,9 @@ class FakeProvider:
     ) -> None:
         self.faults: Callable[[int], Fault | Refused | None] = lambda _: None
         self.fault_of: Callable[[str], Fault | None] = lambda _: None
-        """What befalls a text, if nothing befalls its request."""
+        """The failure of a text, if `faults` has none for its request."""
         self.hold = asyncio.Event()
-        """Until it is set, a text that is billed is not yet answered."""
+        """Until it is set, billed texts are not answered."""
         self.hold.set()
         self.requests: list[Request] = []
         self.billed: list[str] = []
@@ -225,7 +225,7 @@ class FakeProvider:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """The URL."""
+        """Serve, and yield the URL."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         try:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -237,7 +237,7 @@ class FakeProvider:
             await server.wait_closed()
 
     async def until_billed(self, count: int) -> None:
-        """Wait until so many texts are billed."""
+        """Wait until at least `count` texts are billed."""
         async with self._bills:
             await self._bills.wait_for(lambda: len(self.billed) >= count)
 
@@ -248,14 +248,14 @@ class FakeProvider:
         try:
             while await self._answer(reader, writer):
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):  # the client or the test is gone
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):  # the client or the test ended
             pass
         finally:
             self._connections.discard(connection)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection goes on."""
+        """Answer one request. Returns whether the connection stays open."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fault = self.faults(len(self.requests) + 1)
         method, path, _ = head[0].split(" ")

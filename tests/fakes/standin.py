@@ -1,8 +1,8 @@
 """A stand-in for the HYPR Micro server: the same answers, and its races on demand.
 
-Like the server, a write checks first and acts later. Between the two it asks a schedule, and so does every request when
-it arrives; a test that holds the schedule decides the order of everything (`standin_steps`). A request is carried out
-by a task of its own, which goes on when its sender is gone. Lost connections and the like: `standin_network`.
+Like the server, a write checks first and acts later. It pauses on a schedule between the two, and every request does so
+on arrival; a test that controls the schedule decides the order of all steps (`standin_steps`). Each request runs in its
+own task, which continues when its sender has stopped. Network failures are in `standin_network`.
 
     python -m tests.fakes.standin --port 7070 --key some-key
 
@@ -71,7 +71,7 @@ class _Request:
 
 
 class StandIn:
-    """The server, as an ASGI application. `served` counts what was received, by route."""
+    """The server, as an ASGI application. `served` counts the received requests by route."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class StandIn:
         keys: Iterable[str] = (KEY,),
         mints_keys_for_all: bool = False,
     ) -> None:
-        """With `mints_keys_for_all` it lists keys for everybody, as the server does without a proxy before it."""
+        """With `mints_keys_for_all` GET `/api/auth` needs no credentials, as on a server without a proxy before it."""
         self.served: Counter[str] = Counter()
         self._schedule = schedule or AtOnce()
         self._wall = wall
@@ -169,7 +169,7 @@ class StandIn:
         elif request.path.startswith("/api/") and seen.route not in self._handlers_for_all:
             if not header:
                 raise Refused(401, "Authorization header required")
-            # The scheme may be missing; in any case it may be written in lower case.
+            # The scheme may be missing, or in lower case.
             bare = header[6:].lstrip() if header[:7].lower() == "bearer " else header
             if bare not in self._keys:
                 raise Refused(401, "Invalid API key")

@@ -1,4 +1,4 @@
-"""The network between a client and the stand-in: it counts, and it fails on demand. No sockets, and no time passes.
+"""The network between a client and the stand-in: it counts, and fails on demand, without sockets or real time.
 
 clock = ManualClock()
 server = StandIn(wall=clock.wall)
@@ -26,7 +26,7 @@ from tests.fakes.standin_steps import Seen, identify
 
 
 class ManualClock:
-    """Time that passes when the test says so, and when someone sleeps."""
+    """A clock that passes when the test advances it, and when code sleeps on it."""
 
     def __init__(self, *, monotonic_s: float = 1000.0, wall_s: float = 1_800_000_000.0) -> None:
         self._monotonic_s = monotonic_s
@@ -49,16 +49,16 @@ class ManualClock:
         self._wall_s += seconds
 
     def freeze(self, seconds: float) -> None:
-        """The container stands still: only the world's time passes."""
+        """Freeze the container: only the wall clock advances."""
         self._wall_s += seconds
 
 
 @dataclass(kw_only=True)
 class Cost:
-    """What was sent while it was measured. Measure one operation at a time.
+    """The requests during a measurement. Measure one operation at a time.
 
-    `depth` is the longest chain of requests each of which was sent when the answer to the one before it was in;
-    `received` is the bytes of all answers.
+    `depth` is the length of the longest chain of requests, each sent after the answer to the one before it; `received`
+    is the bytes of all answers.
     """
 
     routes: Counter[str] = field(default_factory=Counter)
@@ -81,7 +81,7 @@ class Cost:
 
 
 class Recorder:
-    """Every request through the transports it is given to, repeats included; `total` since the beginning."""
+    """Records every request of its transports, repeats included; `total` counts since the beginning."""
 
     def __init__(self) -> None:
         self.total = Cost()
@@ -122,7 +122,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What goes wrong. `processed`: the server carries the request out before it goes wrong."""
+    """A failure of a request. `processed`: the server carries the request out first."""
 
     way: Way
     processed: bool = False
@@ -133,7 +133,7 @@ class Fault:
 
 
 def answer(status: int, body: str = "", *, processed: bool = False, **headers: str) -> Fault:
-    """`answer(503, retry_after="1")`"""
+    """Return a fault that is an answer, as in `answer(503, retry_after="1")`."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return Fault(way=Way.ANSWERS, status=status, body=body, headers=fields, processed=processed)
 
@@ -174,7 +174,7 @@ EVERY_FAULT: Final[Mapping[str, Fault]] = {
 }
 
 Faults = Callable[[Seen], Fault | None]
-"""Asked once per request, in the order of sending."""
+"""Returns the fault of a request; called once per request, in the order of sending."""
 
 
 def none(_: Seen) -> Fault | None:
@@ -186,7 +186,7 @@ def always(fault: Fault) -> Faults:
 
 
 def nth(number: int, fault: Fault, *, route: str | None = None) -> Faults:
-    """The fault strikes the `number`th request (from 1), of all or of one route."""
+    """Return faults that fail the `number`th request (from 1), of all routes or of one."""
     count = 0
 
     def strike(seen: Seen) -> Fault | None:
@@ -198,7 +198,7 @@ def nth(number: int, fault: Fault, *, route: str | None = None) -> Faults:
 
 
 class StandInTransport(httpx.AsyncBaseTransport):
-    """Raises what httpx raises when the network fails so. `sender` names the client in what a schedule sees."""
+    """Raises httpx's exceptions for chosen faults. `sender` names the client to schedules."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What HYPR Micro accepts, and how it words its refusals; how it selects a range."""
+"""HYPR Micro's rules: accepted requests, texts of refusals, and selection of ranges."""
 
 import json
 import math
@@ -17,11 +17,11 @@ MAX_KEY_BYTES: Final = 1978
 
 _MISSING: Final = object()
 _EXACT: Final = 1e21
-"""JavaScript writes whole numbers below it without an exponent."""
+"""The bound below which JavaScript writes whole numbers without an exponent."""
 
 
 class Refused(Exception):
-    """The request is answered so, and nothing is done."""
+    """The request is refused with this answer, and has no effect."""
 
     def __init__(self, status: int, error: str) -> None:
         super().__init__(error)
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 
 def read_json(text: bytes) -> Any:
-    """Every number becomes a double on the way: beyond 2**53 it is rounded. Raises ValueError."""
+    """Parse JSON. Every number becomes a double, so it is rounded beyond 2**53. Raises ValueError."""
     return json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_no_constant)
 
 
@@ -72,7 +72,7 @@ def new_value(body: Any) -> Any:
 
 
 def query_options(body: Any) -> Mapping[str, Any]:
-    """The options of a query, checked; what is falsy is an empty query."""
+    """Return the checked options of a query; a falsy body is an empty query."""
     options = {} if is_falsy(body) else _object(body)
     kinds = {"startKey": "string", "endKey": "string", "limit": "number", "prefix": "string", "reverse": "boolean"}
     kinds |= {"count": "boolean", "keysOnly": "boolean", "offset": "number"}
@@ -99,7 +99,7 @@ def limit_error(limit: float) -> str | None:
 
 
 def select(rows: Rows, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The answer to a query. `prefix` overrides the bounds; a reverse range runs from its high start to its low end."""
+    """Return the answer to a query. `prefix` overrides the bounds; a reverse range starts at its high end."""
     start, end = options.get("startKey"), options.get("endKey")
     if prefix := options.get("prefix"):
         start, end = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
@@ -118,7 +118,7 @@ def select(rows: Rows, options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_falsy(value: Any) -> bool:
-    """As JavaScript sees it: the server takes such a document for absent when it checks."""
+    """Return whether JavaScript's value is falsy: the server's checks treat a falsy document as absent."""
     return value is None or value is False or (kind_of(value) in ("number", "string") and not value)
 
 

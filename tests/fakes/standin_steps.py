@@ -1,4 +1,4 @@
-"""The requests a HYPR Micro stand-in sees, and who decides when they are carried out."""
+"""The requests that a HYPR Micro stand-in receives, and the schedules that order their steps."""
 
 import asyncio
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ ROUTES: Final = (
 )
 
 QUIET_TURNS: Final = 20
-"""So many turns of the event loop without a new step, and no task can go on by itself."""
+"""Turns of the event loop without a new step, after which every task counts as blocked."""
 
 
 class Moment(StrEnum):
     ARRIVES = "arrives"
-    """Reads and increments are then done in one step; writes only check."""
+    """On arrival reads and increments are executed in one step; writes only check."""
     ACTS = "acts"
-    """A write that passed its check does what it was asked, whatever has happened since."""
+    """A write that passed its check takes effect, whatever has happened since."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A request, as tests tell it from others. `route` is one of ROUTES, or the method and `*`."""
+    """The identity of a request in tests. `route` is one of ROUTES, or the method and `*`."""
 
     method: str
     route: str
@@ -52,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What a schedule is asked to allow. `number` counts the requests of the server."""
+    """A step that a schedule permits. `number` counts the requests of the server."""
 
     number: int
     seen: Seen
@@ -61,18 +61,18 @@ class Step:
 
 class Schedule(Protocol):
     async def pause(self, step: Step) -> None:
-        """Return when the step may be taken."""
+        """Wait until the step may be taken."""
 
 
 class AtOnce:
-    """Every step in turn, with room for others between."""
+    """A schedule that permits every step immediately, after one turn of the event loop."""
 
-    async def pause(self, step: Step) -> None:  # noqa: ARG002 -- all are alike
+    async def pause(self, step: Step) -> None:  # noqa: ARG002 -- all steps are treated alike
         await asyncio.sleep(0)
 
 
 class Gate:
-    """Holds every step until the test lets it go.
+    """A schedule that holds every step until the test releases it.
 
         gate = Gate()
         write = asyncio.create_task(client.create("users", "u1", {}))
@@ -80,7 +80,7 @@ class Gate:
         await gate.let(held[0])         # take one, and settle again
         write.cancel()                  # the sender dies; what it has sent stays held
 
-    `open()` lets everything go, now and from now on.
+    `open()` releases all steps, held and future ones.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Gate:
 
 
 def identify(method: str, raw_path: str, *, sender: str = "") -> Seen:
-    """Which of the server's calls this is. `raw_path` is the path as it was sent, still encoded."""
+    """Return the identity of a request. `raw_path` is the sent path, still encoded."""
     parts = raw_path.split("/")
     for route in ROUTES:
         verb, _, template = route.partition(" ")

@@ -1,4 +1,4 @@
-"""The way to a fake Stripe: without sockets, and with losses and delays that a test decides."""
+"""The network to a fake Stripe: without sockets, and with losses and delays that a test decides."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ Pause = Callable[[], Awaitable[None]]
 
 
 class StripeFault(Enum):
-    """What happens to a request."""
+    """A failure of a request."""
 
     UNREACHED = "no connection: not carried out"
     LOST = "carried out, and the answer lost"
@@ -24,9 +24,9 @@ async def at_once() -> None:
 
 
 class StripeTransport(httpx.AsyncBaseTransport):
-    """Waits for `pause` before a request arrives, and before its answer does; `fault` decides by the request's number.
+    """Awaits `pause` before a request and before its answer; `fault` maps a request's number to its failure.
 
-    Requests count from 0, repeats by the SDK too.
+    Requests are counted from 0, the SDK's repeats included.
     """
 
     def __init__(
@@ -63,6 +63,6 @@ class StripeTransport(httpx.AsyncBaseTransport):
 
 
 async def no_wait(_: float) -> None:
-    """Let others run, in the place of the SDK's waits between repeats: a request takes less than one."""
+    """Let other tasks run, instead of the SDK's waits between repeats: a request takes less time than such a wait."""
     for _ in range(100):
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""What a fake Stripe contains, in the shapes of 2025-03-31 and later, and what customers and time do to it.
+"""The objects of a fake Stripe, in the shapes of 2025-03-31 and later, and their changes by customers and time.
 
-It delivers nothing: `events` holds what happened, oldest first. A test decides what arrives, when, how often and in
-what order. The order of events is invented, as Stripe promises none.
+It delivers nothing: `events` contains all events, oldest first. A test decides which of them arrive, when, how often
+and in which order. The order of `events` is invented, since Stripe promises none.
 """
 
 import itertools
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class NoSuchObject(Exception):
-    """`param` is what names the object in the request."""
+    """The object does not exist. `param` is the request's parameter with its id."""
 
     def __init__(self, what: str, object_id: str, param: str) -> None:
         super().__init__(f"No such {what}: '{object_id}'")
@@ -36,7 +36,7 @@ class StripeObjects:
         return f"{prefix}_{next(self._numbers):014d}"
 
     def customer(self, customer_id: str, *, param: str = "id") -> Json:
-        """One that is there, or was deleted."""
+        """Return an existing or deleted customer. Raises NoSuchObject."""
         if customer_id not in self.customers:
             raise NoSuchObject("customer", customer_id, param)
         return self.customers[customer_id]
@@ -61,7 +61,7 @@ class StripeObjects:
         return made
 
     def delete_customer(self, customer_id: str) -> None:
-        """Delete a customer, which ends all subscriptions at once and voids the open sessions."""
+        """Delete a customer, which ends all subscriptions immediately and voids the open sessions."""
         gone = self.living_customer(customer_id)
         for subscription in self.of(customer_id):
             if subscription["status"] not in ("canceled", "incomplete_expired"):
@@ -70,7 +70,7 @@ class StripeObjects:
         self._emit("customer.deleted", gone)
 
     def of(self, customer_id: str) -> list[Json]:
-        """The subscriptions of a customer, newest first, as lists are."""
+        """Return the subscriptions of a customer, newest first, as Stripe's lists are."""
         mine = [one for one in self.subscriptions.values() if one["customer"] == customer_id]
         return mine[::-1]
 
@@ -108,7 +108,7 @@ class StripeObjects:
         return self.sessions[session_id]
 
     def pay(self, session_id: str, *, paid: bool = True, metadata: Mapping[str, str] | None = None) -> str:
-        """Complete a checkout, and return the subscription. Not `paid`: the bank asks for more."""
+        """Complete a checkout, and return the subscription. Not `paid`: the bank requires a confirmation."""
         session = self.session(session_id)
         assert session["status"] == "open", session["status"]
         self.living_customer(session["customer"])
@@ -131,7 +131,7 @@ class StripeObjects:
         metadata: Mapping[str, str] | None = None,
         announced: bool = True,
     ) -> str:
-        """Make a subscription, as a checkout does, or somebody in Stripe's dashboard."""
+        """Make a subscription, as a checkout or Stripe's dashboard does. Returns its id."""
         now = int(self.now())
         made: Json = {
             "id": self.new_id("sub"),
@@ -176,13 +176,13 @@ class StripeObjects:
         self.change(subscription_id, status=status)
 
     def change(self, subscription_id: str, **fields: Any) -> None:
-        """Set fields of a subscription. Unlike the API, this asks nothing."""
+        """Set fields of a subscription, without the API's checks."""
         subscription = self.subscription(subscription_id)
         subscription.update(fields)
         self._emit("customer.subscription.updated", subscription)
 
     def reprice(self, subscription_id: str, price: str) -> None:
-        """What an owner does in the portal, if it offers other plans."""
+        """Change the price, as an owner does in the portal if it offers other plans."""
         self.subscription(subscription_id)["items"]["data"][0]["price"]["id"] = price
         self._emit("customer.subscription.updated", self.subscription(subscription_id))
 
@@ -194,7 +194,7 @@ class StripeObjects:
         return subscription
 
     def renew(self, subscription_id: str, *, pays: bool = True) -> None:
-        """Begin the next period, or end what was to end with this one."""
+        """Begin the next period, or end a subscription that was cancelled for the end of this one."""
         subscription = self.subscription(subscription_id)
         if subscription["cancel_at_period_end"] or subscription["cancel_at"] is not None:
             self.end(subscription_id)
@@ -207,7 +207,7 @@ class StripeObjects:
         self._invoice(subscription_id, "invoice.paid" if pays else "invoice.payment_failed")
 
     def recover(self, subscription_id: str) -> None:
-        """The card works again."""
+        """Pay a `past_due` subscription: the card works again."""
         self.become(subscription_id, "active")
         self._invoice(subscription_id, "invoice.paid")
 

@@ -1,8 +1,8 @@
 """A fake Stripe that answers requests: stateful, and strict where the real one is.
 
-It takes one version of the API, form encoding, and parameters that it knows; it repeats what it answered under an
-idempotency key, failures of its own too, and refuses the key with other parameters or while its first request is under
-way. `tests/billing/test_fake_stripe.py` drives it by the official SDK.
+It accepts one version of the API, form encoding, and known parameters. It repeats its first answer under an idempotency
+key, its own failures too, and refuses the key with other parameters or while the first request is in progress.
+`tests/billing/test_fake_stripe.py` drives it by the official SDK.
 """
 
 import hmac
@@ -34,7 +34,7 @@ PARAMS: Final[Mapping[str, frozenset[str]]] = {
     "POST subscriptions/{}": frozenset({"cancel_at_period_end", "cancel_at"}),
     "DELETE subscriptions/{}": frozenset(),
 }
-"""The endpoints, and the parameters that each takes: what billing sends, and nothing else."""
+"""The endpoints, and the parameters of each: exactly those that billing sends."""
 
 _PATHS: Final = {name: re.compile(name.replace("{}", r"([A-Za-z0-9_]+)")) for name in PARAMS}
 
@@ -48,7 +48,7 @@ class StripeAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class StripeCall:
-    """A request that was carried out or refused: `POST customers`, its parameters, and its idempotency key."""
+    """A request, carried out or refused: its endpoint, as in `POST customers`, its parameters and idempotency key."""
 
     name: str
     params: Json
@@ -63,7 +63,7 @@ class Refusal(Exception):
 
 
 class FakeStripe:
-    """`deleted_are_missing`: whether lists of a deleted customer's things are refused; Stripe documents neither."""
+    """The fake. `deleted_are_missing`: lists of a deleted customer are refused; Stripe does not document whether."""
 
     def __init__(
         self, *, now: Callable[[], float], prices: Sequence[str] = (PRO, ENTERPRISE), deleted_are_missing: bool = False
@@ -76,13 +76,13 @@ class FakeStripe:
         self._kept: dict[str, tuple[Any, StripeAnswer]] = {}
 
     def forget_keys(self) -> None:
-        """Let a day pass, after which Stripe knows no idempotency key any more."""
+        """Let a day pass, after which Stripe has deleted all idempotency keys."""
         self._kept.clear()
 
     def signed(
         self, event: Json, *, secrets: Sequence[str] = (WEBHOOK_SECRET,), at: float | None = None, pretty: bool = True
     ) -> tuple[bytes, str]:
-        """The body and the Stripe-Signature of a delivery. Real bodies are indented."""
+        """Return the body and the Stripe-Signature of a delivery. Real bodies are indented."""
         body = json.dumps(event, indent=2 if pretty else None, ensure_ascii=False).encode()
         time = int(self.objects.now() if at is None else at)
         made = [hmac.digest(secret.encode(), b"%d." % time + body, "sha256").hex() for secret in secrets]
@@ -91,7 +91,7 @@ class FakeStripe:
     def answer(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, fails: bool = False
     ) -> StripeAnswer:
-        """`fails`: it answers 500, which an idempotency key repeats too, and carries nothing out."""
+        """Answer a request. `fails`: with 500 and without an effect; an idempotency key repeats the 500 too."""
         try:
             return self._answer(method, url, headers, body, fails=fails)
         except Refusal as refusal:
@@ -258,7 +258,7 @@ def _shown(session: Json) -> Json:
 
 
 def _nested(encoded: str) -> Json:
-    """Read a form: `line_items[0][price]=…` → {"line_items": {"0": {"price": …}}}."""
+    """Parse a form: `line_items[0][price]=…` → {"line_items": {"0": {"price": …}}}."""
     read: Json = {}
     for name, value in parse_qsl(encoded, keep_blank_values=True):
         *outer, last = re.findall(r"[^\[\]]+", name)

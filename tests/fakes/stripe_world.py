@@ -1,4 +1,4 @@
-"""Services that ask a fake Stripe, by the official SDK."""
+"""Services on a fake Stripe, by the official SDK."""
 
 from collections.abc import Callable
 from typing import Final
@@ -26,11 +26,11 @@ BILLING: Final = BillingSettings(
     prices={"pro": (PRO,), "enterprise": (ENTERPRISE,)},
     sales_email="sales@example.org",
 )
-"""The same as settings."""
+"""The same environment as settings."""
 
 
 def stripe_at(network: StripeTransport, settings: BillingSettings = BILLING) -> OpenStripe:
-    """What opens Stripe over this network. Nothing waits."""
+    """Return a function that opens Stripe over this network, without waits."""
 
     def opened() -> StripeApi:
         return StripeApi(settings, httpx.AsyncClient(transport=network), sleep=no_wait, time_left_s=_always(12.0))

@@ -1,4 +1,4 @@
-"""The stand-in answers as HYPR Micro does, and its races and faults come on demand."""
+"""The stand-in answers as HYPR Micro does, and makes its races and faults on demand."""
 
 import asyncio
 import json

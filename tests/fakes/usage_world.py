@@ -1,4 +1,4 @@
-"""An owner whose logs are written, and counted again from what was written."""
+"""An owner whose logs are written, and recounted independently."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ KEYS: Final = ("a" * 32, "b" * 32)
 
 @dataclass(frozen=True, kw_only=True)
 class Happens:
-    """A log, written `late` after what it tells of."""
+    """A log, written `late` after its event."""
 
     action: Action
     key: str
@@ -40,7 +40,7 @@ ERROR: Final = Happens(
 
 
 class Owner:
-    """One owner's logs, as they are written and as a recount sees them."""
+    """One owner's logs, in the store and in a list for the recount."""
 
     def __init__(self, store: Store, clock: FakeClock, *, user_id: str | None = None, **how: int) -> None:
         self.clock = clock
@@ -70,7 +70,7 @@ class Owner:
         await self.logs.add(log)
 
     def recount(self, first: datetime, end: datetime) -> dict[datetime, dict[tuple[GroupBy, str], Counts]]:
-        """By the hour, from the logs alone."""
+        """Return counts by the hour, from the list of logs alone."""
         hours: dict[datetime, dict[tuple[GroupBy, str], Counts]] = {}
         for log in self.written:
             if not first <= log.created_at < end:
@@ -97,7 +97,7 @@ def told(figures: GroupedCounts) -> dict[tuple[GroupBy, str], Counts]:
 
 
 async def lived(owner: Owner, days: int, *, every: timedelta = timedelta(hours=7)) -> None:
-    """Days go by with a memo now and then, and nobody asks."""
+    """Let days pass with a log at every interval, without any request for figures."""
     ends_at = owner.clock.at + timedelta(days=days)
     while owner.clock.at < ends_at:
         owner.clock.advance(every)

@@ -24,7 +24,7 @@ def store_choice(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def new_world(store_choice: str) -> Iterator[NewWorld]:
-    """Makes worlds, and closes their functions."""
+    """Yield a function that makes worlds, and close their functions afterwards."""
     made: list[World] = []
 
     def make(
@@ -50,7 +50,7 @@ def world(new_world: NewWorld) -> World:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where `speaking` keeps its audio."""
+    """Return the folder of the audio of `speaking`."""
     return tmp_path / "audio"
 
 
@@ -61,7 +61,7 @@ def queue() -> HeldQueue:
 
 @pytest.fixture
 def speaking(new_world: NewWorld, folder: Path, queue: HeldQueue) -> World:
-    """A world with our own voices. Its long memos wait in `queue` until a test hands them over."""
+    """Return a world with our own voices. Its long memos wait in `queue` until a test delivers them."""
     return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder)}, queue=queue)
 
 
@@ -83,7 +83,7 @@ def logs() -> Iterator[Logs]:
 
 @pytest.fixture
 def fuzz(request: pytest.FixtureRequest) -> Fuzz:
-    """Settings of hypothesis for a number of examples: the same at each run, unless `--fuzz` asks for others."""
+    """Return a function from a number of examples to hypothesis's settings; only `--fuzz` randomises the examples."""
     times: int = request.config.getoption("--fuzz")
 
     def settings(examples: int, **more: Any) -> hypothesis.settings:
