@@ -1,1 +1,1 @@
-"""Engines that speak DynamoDB's protocol: had from package registries, started, and shown to keep the promises."""
+"""Engines of DynamoDB's protocol: fetched from package registries, started, and tested for the stores' promises."""

@@ -1,4 +1,4 @@
-"""Show on real engines what moto cannot: `python -m tests.engines [ENGINE ...]`."""
+"""Run the checks that moto cannot run on real engines: `python -m tests.engines [ENGINE ...]`."""
 
 import argparse
 import asyncio
@@ -65,7 +65,7 @@ def _shown(engine: Engine, *, suites: bool) -> bool:
     except NotHad as exc:
         print(f"{engine.name}: FAILED, it cannot be had: {exc}", flush=True)
         return False
-    except Exception:  # noqa: BLE001 one failure does not hide the rest
+    except Exception:  # noqa: BLE001 a failure must not end the other checks
         traceback.print_exc()
         print(f"{engine.name}: FAILED after {time.monotonic() - began:.0f} s", flush=True)
         return False
@@ -90,7 +90,7 @@ async def _show(engine: Engine, *, suites: bool) -> None:
             await races.through(one, two, rounds=2)
         with gateway_in(environ) as one, gateway_in(environ) as two:
             await repeats.through(one, two, rounds=2, kills=1)
-        os.environ.update(environ)  # boto3 reads it, to open the store beside the gateways
+        os.environ.update(environ)  # boto3 reads it when this process opens the gateways' store
         with gateway_in(environ) as one, gateway_in(environ) as two:
             await limits.through(one, two, environ=environ, rounds=limits.ROUNDS)
         with gateway_in(environ) as one, gateway_in(environ) as two:

@@ -1,9 +1,9 @@
-"""Where the engines come from. Each is fetched once, into `.local/engines`; nothing of it is part of this project.
+"""Fetch the engines, each once, into `.local/engines`. They are no part of this project.
 
-| engine | what | needs |
+| engine | origin | needs |
 |---|---|---|
-| `dynamodb-local` | AWS's own, out of an npm package; its licence admits use, and no redistribution | npm, Java 11 |
-| `ministack` | an independent one, from PyPI, in an environment of its own | |
+| `dynamodb-local` | AWS's own, from an npm package; its licence permits use, but no redistribution | npm, Java 11 |
+| `ministack` | an independent one, from PyPI, in its own environment | |
 """
 
 import hashlib
@@ -29,12 +29,12 @@ NPM_SHA512: Final = (
 
 
 class NotHad(Exception):
-    """An engine cannot be had here. The text says what is missing."""
+    """An engine cannot be fetched on this machine. The text names the missing part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """`command` fetches the engine if need be, and says how to start it on a port. Raises NotHad."""
+    """An engine. `command` fetches it if needed, and returns the command that starts it on a port. Raises NotHad."""
 
     name: str
     about: str
@@ -43,7 +43,7 @@ class Engine:
 
     @contextmanager
     def process(self, port: int | None = None) -> Iterator[Process]:
-        """Not yet started; what it keeps goes with it. Raises NotHad."""
+        """Yield the engine's process, not yet started, on temporary data. Raises NotHad."""
         port = port or free_port()
         command, environ = self.command(port)
         process = Process(command, cwd=FOLDER, env=environ, port=port, ready=self.ready)
@@ -69,7 +69,7 @@ def _dynamodb_local(port: int) -> tuple[list[str], Mapping[str, str]]:
 
 
 def _unpack(archive: Path, there: Path) -> None:
-    """The engine's folder of the package, if it is the package that was tried."""
+    """Unpack the engine's folder of the package, if it is the tested version of the package."""
     if hashlib.sha512(archive.read_bytes()).hexdigest() != NPM_SHA512:
         raise NotHad(f"{archive.name} is not what it was when it was tried")
     unfinished = there.with_suffix(".unfinished")
@@ -99,7 +99,7 @@ def _tool(name: str, why: str) -> str:
 
 
 def _run(command: list[str]) -> None:
-    """Raises NotHad with what it said."""
+    """Run a command. Raises NotHad with its output if it fails."""
     ran = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise NotHad(f"{' '.join(command[:4])} … failed: {ran.stderr.strip()[-500:] or ran.stdout.strip()[-500:]}")

@@ -1,6 +1,6 @@
-"""Show on ministack what moto cannot of S3: `python -m tests.engines.s3`. It checks signatures and their ends.
+"""Run the checks of S3 that moto cannot run on ministack, which checks signatures: `python -m tests.engines.s3`.
 
-The last suite hears a memo in Chromium, if there is one.
+The last suite plays a memo in Chromium, if it is installed.
 """
 
 import asyncio

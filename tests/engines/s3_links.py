@@ -1,6 +1,6 @@
 """Audio in an S3 that checks signatures, over sockets and with threads.
 
-`make test-s3` runs this; it is no part of the default run, as it needs an engine, which `S3_URL` names.
+`make test-s3` runs this; it is not in the default run, since it needs an engine, which `S3_URL` names.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 CONTENT = bytes(range(256)) * 40
 
 EXPIRY_S = 15.0
-"""An engine that serves an expired link for so long does not look at its end."""
+"""Seconds after the end of a link after which an engine that still serves it counts as ignoring the end."""
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def file(files: S3Files) -> str:
-    """One that is there."""
+    """Store an audio file, and return its name."""
     file = new_file("ada")
     await files.put(audio(file), CONTENT)
     return file
 
 
 class TestS3FilesOverSockets(AudioFilesContract):
-    """Eight threads, each with a connection."""
+    """The contract with eight threads, each with its own connection."""
 
 
 async def linked(files: S3Files, file: str, method: str = "GET") -> str:

@@ -1,6 +1,6 @@
 """The public contract of every answer: codes, statuses, details and headers. `World` checks each answer by it.
 
-A test that compares one field of an error would not notice a detail that no client expects, or one that is missing.
+A test that compares one field of an error would not notice an unexpected detail, or a missing one.
 """
 
 import re
@@ -65,7 +65,7 @@ RPC_STATUS: Final[Mapping[int, frozenset[int]]] = {
     -32020: frozenset({400}),
     -32022: frozenset({400}),
 }
-"""By JSON-RPC's code, the statuses of its answers: clients before 2026-07-28 are told by 200 what is wrong."""
+"""The statuses of answers by JSON-RPC's code: clients before 2026-07-28 get some errors with 200."""
 
 TEXTS: Final = frozenset(
     {
@@ -77,7 +77,7 @@ NUMBERS: Final = frozenset({"limit", "provided", "maxLength", "used"})
 LISTS: Final = frozenset({"validOptions", "availableVoices"})
 
 SAID: Final = frozenset({"text", "input"})
-"""Fields whose greatest length is called `limit`, which published clients read."""
+"""Fields whose maximum length is in `limit`, which published clients read."""
 
 WITH_RETRY: Final = frozenset({*("DAILY_LIMIT_EXCEEDED", "MONTHLY_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED")}) | {
     *("AUDIO_NOT_READY", "SERVICE_UNAVAILABLE")
@@ -114,7 +114,7 @@ def check_error(status: int, headers: Mapping[str, str], error: Any) -> None:
 
 
 def check_openai_error(status: int, headers: Mapping[str, str], error: Any) -> None:
-    """Assert that an error is in OpenAI's envelope, with one of our codes, and tells its SDK when to give up."""
+    """Assert that an error has OpenAI's envelope, one of our codes, and the header that stops its SDK's retries."""
     assert error.keys() == {"message", "type", "param", "code"}, error
     assert status in STATUS[error["code"]], (status, error)
     assert error["message"].strip(), error
@@ -122,7 +122,7 @@ def check_openai_error(status: int, headers: Mapping[str, str], error: Any) -> N
 
 
 def check_rpc(status: int, answer: Any) -> None:
-    """Assert that an answer is one of JSON-RPC, and an error one of the protocol's, with a status that it may have."""
+    """Assert that an answer is JSON-RPC's, and that an error is one of the protocol's, with a status of RPC_STATUS."""
     assert answer["jsonrpc"] == "2.0"
     if "result" in answer:
         assert (status, answer.keys()) == (200, {"jsonrpc", "id", "result"})
@@ -134,8 +134,7 @@ def check_rpc(status: int, answer: Any) -> None:
 
 
 def check_documented(function: str, method: str, path: str, status: int, media_type: str | None) -> None:
-    """Assert that the function's OpenAPI document names this status for this route, if it has the route, and of a body
-    its media type."""
+    """Assert that the function's OpenAPI document has this status and media type for the route, if it has the route."""
     for template, operations in _routes(function):
         if template.fullmatch(path) and method.lower() in operations:
             documented = operations[method.lower()]["responses"]

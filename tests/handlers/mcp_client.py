@@ -20,7 +20,7 @@ URL: Final = f"{PUBLIC_URL}/mcp"
 
 Send = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 Way = Callable[[Send, httpx2.Request], Awaitable[httpx2.Response]]
-"""What happens to a request on its way: it may be sent, sent twice, or its answer lost."""
+"""The path of a request: it may be sent, sent twice, or its answer lost."""
 
 
 async def straight(send: Send, request: httpx2.Request) -> httpx2.Response:
@@ -28,7 +28,7 @@ async def straight(send: Send, request: httpx2.Request) -> httpx2.Response:
 
 
 class RevisedTransport(httpx2.AsyncBaseTransport):
-    """Sends requests to a function, and asks for one revision: the client itself asks for its newest."""
+    """Sends requests to a function with one revision: the client itself requests its newest."""
 
     def __init__(self, app: Any, *, revision: str, way: Way) -> None:
         self._function = httpx2.ASGITransport(app)
@@ -56,7 +56,7 @@ async def connected(world: World, key: str, revision: str = NEWEST, *, way: Way 
 
 
 def call(world: World, key: str, tool: str, revision: str = NEWEST, /, **arguments: Any) -> CallToolResult:
-    """One call of a tool by a client of its own."""
+    """Call a tool once by a new client. Returns the tool's result."""
 
     async def called() -> CallToolResult:
         async with connected(world, key, revision) as client:
@@ -66,14 +66,14 @@ def call(world: World, key: str, tool: str, revision: str = NEWEST, /, **argumen
 
 
 def text_of(result: CallToolResult) -> str:
-    """The first block, which every result has for a model to read."""
+    """Return the first block of a result, which every result has as text for a model."""
     block = result.content[0]
     assert isinstance(block, TextContent)
     return block.text
 
 
 def error_of(result: CallToolResult) -> str:
-    """The code of a tool's error."""
+    """Return the code of a tool's error."""
     assert result.is_error
     assert result.structured_content is None
     return text_of(result).partition(":")[0]

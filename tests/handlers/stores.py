@@ -25,7 +25,7 @@ T = TypeVar("T")
 OpenStore = Callable[[Pause, Clock], AbstractContextManager[Store]]
 
 PATIENCE_S: Final = 1000.0
-"""What is raced here takes turns in a time that only its own waits pass."""
+"""Seconds that raced verbs may wait for their turn: they are on a clock that only their own waits advance."""
 
 
 @contextmanager
@@ -56,7 +56,8 @@ def _micro(pause: Pause, _: Clock) -> Iterator[Store]:
 
 @contextmanager
 def _dynamodb(pause: Pause, clock: Clock) -> Iterator[Store]:
-    """On moto, or on the engine that `DYNAMODB_URL` names. Nothing expires there: the tests' time is past."""
+    """Yield a store on moto, or on the engine that `DYNAMODB_URL` names, without time to live: the tests' dates are
+    past, so every item would have expired."""
     with dynamo_world.engine() as client, dynamo_world.table_on(client, expires=False) as table:
         dynamo = Dynamo(lambda: client, table=table, at_once=8 if dynamo_world.LIVE_URL else 1)
         yield _Paused(_NeverExpiring(dynamo, timeout_s=60, clock=clock), pause)
@@ -65,23 +66,23 @@ def _dynamodb(pause: Pause, clock: Clock) -> Iterator[Store]:
 
 class _NeverExpiring(DynamoStore):
     async def verify(self, tables: Sequence[Table]) -> None:
-        """The table lacks the time to live that `verify` asks for."""
+        """Check nothing: the table lacks the time to live that `verify` requires."""
 
 
 class _Paused(Intercepted):
-    """Waits before each verb. The memory store waits by itself, also within its verbs."""
+    """Waits before each verb. The memory store has its own pauses, also within its verbs."""
 
     def __init__(self, store: Store, pause: Pause) -> None:
         super().__init__(store)
         self._pause = pause
 
-    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 all alike
+    async def _carry_out(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 same for all verbs
         await self._pause()
         return await call()
 
 
 class WatchedStore(Intercepted):
-    """Remembers how often it was asked to verify. A get of the table that is `unreadable` fails."""
+    """Counts the calls of `verify`. A get of the table `unreadable` fails."""
 
     verified = 0
     unreadable: Table | None = None

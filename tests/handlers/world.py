@@ -1,4 +1,4 @@
-"""All functions on one store and one clock, as API Gateway sees them: a path, an event, an answer."""
+"""All functions on one store and one clock, called as API Gateway calls them: a path, an event, an answer."""
 
 import asyncio
 import base64
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 
 class CheapHasher(PasswordHasher):
-    """Argon2id at its cheapest, which remembers how often it was asked."""
+    """Argon2id at its lowest cost, which counts its calls."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -106,7 +106,7 @@ class Account:
 
 
 class World:
-    """`seed` chooses how the store's verbs interleave; while `is_down`, the store answers nothing."""
+    """The functions, their store and their clock. `seed` orders the store's verbs; while `is_down`, each verb fails."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class World:
         self._accounts = 0
 
     def handle(self, function: str, event: Any) -> Answer:
-        """What a function answers an event with."""
+        """Return a function's answer to an event."""
         given = self.functions[function](event, LambdaContext())
         headers = {name.lower(): value for name, value in given["headers"].items()}
         cookies = given.get("cookies") or ([headers["set-cookie"]] if "set-cookie" in headers else [])
@@ -176,7 +176,7 @@ class World:
         source_ip: str = SOURCE_IP,
         rest: bool = False,
     ) -> Answer:
-        """One request. `token` is sent as a bearer; `json` None means no body; `rest` makes it a REST API's event."""
+        """Send one request. `token` is a bearer's; `json` None: no body; `rest`: as a REST API's event."""
         build = rest_event if rest else http_event
         event: Event = build(
             method,
@@ -206,7 +206,7 @@ class World:
         return self.send("DELETE", path, **how)
 
     def sign_up(self, email: str | None = None, password: str = PASSWORD) -> Account:
-        """A new account, from an address of its own."""
+        """Sign up a new account, from its own client address."""
         self._accounts += 1
         email = email or f"user{self._accounts}@example.org"
         answer = self.post(
@@ -218,7 +218,7 @@ class World:
         return account_of(answer.json)
 
     def new_key(self, account: Account, **fields: Any) -> tuple[str, str]:
-        """The id and the secret of one more key."""
+        """Make another key. Returns its id and its secret."""
         answer = self.post("/api/keys", token=account.session, json=fields)
         assert answer.status == 201, answer
         return answer.json["key"]["id"], answer.json["key"]["key"]
@@ -229,7 +229,7 @@ class World:
         return answer.json
 
     def put_on(self, account: Account, tier: Tier, role: Role = Role.USER) -> None:
-        """What a payment or an administrator does."""
+        """Change tier and role, as a payment or an administrator does."""
 
         def change(user: User) -> User:
             return user.model_copy(update={"tier": tier, "role": role})
@@ -244,24 +244,24 @@ class World:
         self.functions = self._functions()
 
     def disturb(self, pause: Pause) -> None:
-        """Let every verb of the store wait for this, or fail by it, from now on."""
+        """Await `pause` before every verb of the store from now on; its exceptions fail the verb."""
         self._yield = pause
 
     def later(self, **by: float) -> None:
         self.clock.advance(timedelta(**by))
 
     def spend(self, account: Account, day: int, month: int = 0) -> None:
-        """Count memos that were made before, on other days of the month too."""
+        """Count `day` memos for today, and `month` more for earlier days of the month."""
         at = self.clock.at
         self.run(self.store.increment(f"{account.id}:calls:{at:%Y-%m-%d}", day))
         self.run(self.store.increment(f"{account.id}:calls:{at:%Y-%m}", day + month))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """To the end, on a loop of its own."""
+        """Run a coroutine on a new event loop. Returns its result."""
         return asyncio.run(coroutine)
 
     def http(self, function: str, token: str | None = None) -> httpx.AsyncClient:
-        """A client of the function's ASGI interface, for requests at the same time."""
+        """Return a client of the function's ASGI interface, for concurrent requests."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.functions[function].asgi, client=(SOURCE_IP, 443)),
             base_url=PUBLIC_URL,
@@ -313,7 +313,7 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Logs:
-    """What the service has written to its log, and what anything else has, at any level."""
+    """The log lines of the service, and those of all other loggers, at any level."""
 
     stream: io.StringIO = field(default_factory=io.StringIO)
     others: list[str] = field(default_factory=list)
@@ -333,7 +333,7 @@ def kept_logs() -> Iterator[Logs]:
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            fields = {name: value for name, value in vars(record).items() if name != "exc_info"}  # `format` shows it
+            fields = {name: value for name, value in vars(record).items() if name != "exc_info"}  # `format` prints it
             logs.others.append(f"{self.format(record)} {fields}")
 
     configure_logging("DEBUG")
@@ -341,7 +341,7 @@ def kept_logs() -> Iterator[Logs]:
     assert isinstance(own, logging.StreamHandler)
     root, keep = logging.getLogger(), Keep()
     level, stream = root.level, own.stream
-    own.stream = logs.stream  # unlike setStream this flushes nothing: what captured an earlier test is closed
+    own.stream = logs.stream  # setStream would flush the old stream, which an earlier test has closed
     root.addHandler(keep)
     logging.getLogger("agent_talk").addHandler(keep)
     root.setLevel(logging.DEBUG)
@@ -369,7 +369,7 @@ def _dumped(value: Any) -> str:
 
 
 def features(**own: Any) -> dict[str, Any]:
-    """What the hobby plan offers, and what another has of its own."""
+    """Return the features of the hobby plan, with those of another plan in `own`."""
     return {
         "voices": "all",
         "tts": "edge",

@@ -1,1 +1,1 @@
-"""What only the real HYPR Micro server can show. Run as `python -m tests.live`; pytest collects nothing here."""
+"""Checks that need the real HYPR Micro server. Run as `python -m tests.live`; pytest collects nothing here."""

@@ -1,4 +1,4 @@
-"""Show on the real HYPR Micro server what only it can show: `python -m tests.live [--server-dir DIR] [what ...]`."""
+"""Run the checks that need the real HYPR Micro server: `python -m tests.live [--server-dir DIR] [what ...]`."""
 
 import argparse
 import asyncio
@@ -55,7 +55,7 @@ def _shown(name: str, server_dir: Path) -> bool:
     began = time.monotonic()
     try:
         asyncio.run(_awaited(run(server_dir)))
-    except Exception:  # noqa: BLE001 one failure does not hide the rest
+    except Exception:  # noqa: BLE001 a failure must not end the other checks
         traceback.print_exc()
         print(f"{name}: FAILED after {time.monotonic() - began:.0f} s", flush=True)
         return False

@@ -1,4 +1,4 @@
-"""What kills leave half-made, and that lists, logs and figures agree once it was reconciled."""
+"""Reconcile what kills leave incomplete, and check that lists, logs and figures agree afterwards."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,13 +11,13 @@ from tests.live.ledger import Ledger
 from tests.live.people import Front, Person, memos_of
 
 LATER: Final = timedelta(minutes=11)
-"""After the ten minutes in which a memo and its log may still be under way."""
+"""More than the ten minutes in which a memo and its log may still be written."""
 
 
 async def reconcile(store: Store) -> tuple[int, int]:
-    """Correct today's logs, as `reconcile-memos` does in eleven minutes. Returns how many were missing, and too many.
+    """Correct the logs of yesterday and today, as `reconcile-memos` does in eleven minutes, and check that they agree.
 
-    Done once more it finds nothing.
+    Returns the numbers of missing and of superfluous logs.
     """
     differing = await _differing(store)
     assert await _differing(store) == (0, 0), "what was corrected differs still"
@@ -43,7 +43,7 @@ async def _differing(store: Store) -> tuple[int, int]:
 
 
 async def check_agreement(front: Front, ledger: Ledger) -> None:
-    """The logs are those of the listed memos and of deleted ones, and the figures are the logs'."""
+    """Check that the logs are those of the listed and the deleted memos, and that the figures are the logs'."""
     person = ledger.person
     logged = await _logged(front, person)
     listed = (await memos_of(front, person)).keys()

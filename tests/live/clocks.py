@@ -29,7 +29,7 @@ async def run(checkout: Path) -> None:
 
 
 def _faked_clock() -> Mapping[str, str]:
-    """What makes a process see another time of day. Its monotonic clock stays, or timeouts would change."""
+    """Return the variables that change a process's time of day, not its monotonic clock, which its timeouts use."""
     faketime = shutil.which("faketime")
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")) if faketime else []
     if not found:
@@ -53,7 +53,7 @@ async def _through(right: Process, off: Process) -> None:
 
 
 async def _one_name(right: Front, off: Front) -> None:
-    """Row 12: a key is renamed by one clock, and then by the other."""
+    """Row 12: rename a key by one clock, and then by the other."""
     person = await newcomer(right)
     for front, name in ((off, "first"), (right, "second"), (off, "third")):
         path = f"/api/keys/{person.key_id}"
@@ -86,7 +86,7 @@ async def _revoked_is_revoked(right: Front, off: Front) -> None:
 
 
 async def _figures_grow(right: Front, off: Front) -> None:
-    """Row 15: figures are asked of the other clock between memos, which must close no day."""
+    """Row 15: request figures by the other clock between memos, which must close no day."""
     person = await newcomer(right)
     for _ in range(3):
         await _made(right, person)
@@ -99,7 +99,7 @@ async def _figures_grow(right: Front, off: Front) -> None:
 
 
 async def _born_by_the_other_clock(right: Front, off: Front) -> None:
-    """Row 16: an account is made by one clock, its memos by the other."""
+    """Row 16: make an account by one clock, and its memos by the other."""
     for born, used in ((off, right), (right, off)):
         person = somebody()
         assert (await sign_up(born, person)).status == 201

@@ -1,4 +1,4 @@
-"""Accounts that are closed while they are used, over HTTP through two gateways; then nothing of them is left."""
+"""Close accounts while they are in use, over HTTP through two gateways, and check that none of their rows is left."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ async def run(checkout: Path) -> None:
 
 
 async def through(one: Process, two: Process, *, environ: Mapping[str, str], rounds: int) -> None:
-    """Starts the gateways, which share a store. `environ` opens it once more, beside them."""
+    """Start the gateways, which share a store. `environ` opens the same store in this process."""
     await asyncio.gather(one.start(), two.start())
     async with AsyncExitStack() as stack:
         settings = maintenance_settings(environ)
@@ -53,7 +53,7 @@ async def through(one: Process, two: Process, *, environ: Mapping[str, str], rou
 
 
 async def _closed(front: Front, person: Person) -> str:
-    """Close an account amid its own memos, keys, rotations and repeats. Afterwards none of its credentials is good."""
+    """Close an account during its own memos, keys, rotations and repeats, and check that no credential of it works."""
     close = front.send("DELETE", ME, token=person.session, json={"password": PASSWORD})
     memos = (front.send("POST", "/api/v1/memo", token=person.key, json=MEMO) for _ in range(20))
     keyed = (front.send("POST", "/api/v1/memo", token=person.key, json=MEMO, idempotency_key="one") for _ in range(5))
@@ -72,7 +72,7 @@ async def _closed(front: Front, person: Person) -> str:
 
 
 async def _two_days_on(store: Store) -> None:
-    """Work the list of closed accounts a day from now, and once more a day later."""
+    """Process the list of closed accounts a day from now, and again a day later."""
     settings = maintenance_settings({"AGENT_TALK_STORE": "memory"})
     for days in (1, 2, 3):
         services = Services.on(store, settings, clock=partial(_later, timedelta(days=days, minutes=1)))

@@ -45,9 +45,9 @@ class Owner:
 
 
 async def fill(store: Store, *, users: int, keys: int, memos: int, told: Callable[[str], Any] = print) -> list[Owner]:
-    """A number of users with the same number of keys and memos each: the n-th memo was made by the n-th key, in turn.
+    """Write users with equal numbers of keys and memos; a user's keys take turns in making memos.
 
-    All has its logs, its counters and its claims; of a user's keys the first has a last use.
+    All rows have their logs, counters and claims; the first key of each user has a last use.
     """
     await store.verify(TABLES)
     began, filled, turns = time.monotonic(), list[Owner](), asyncio.Semaphore(AT_ONCE)
@@ -98,7 +98,7 @@ async def open_account(store: Store, number: int, *, keys: int, at: datetime) ->
 
 
 async def keep_memo(store: Store, memo_id: str, made_with: NewKey, at: datetime, *, voice: str = "rachel") -> UsageLog:
-    """The memo, its log and its key's use. Returns the log."""
+    """Write a memo, its log and its key's use. Returns the log."""
     key = made_with.key
     text = f"{memo_id}: the build is green, and the release notes are ready to read."
     memo = Memo(
@@ -130,9 +130,9 @@ async def keep_memo(store: Store, memo_id: str, made_with: NewKey, at: datetime,
 
 @asynccontextmanager
 async def api_on(store: Store) -> AsyncIterator[httpx.AsyncClient]:
-    """All functions on that store, warm, in this process.
+    """Yield a client of all functions on that store, warm, in this process.
 
-    Passwords are hashed cheaply and mails are kept: neither is to be measured, nor printed.
+    Passwords are hashed cheaply and mails are kept, so that neither is measured or printed.
     """
 
     def build(settings: Settings) -> Services:

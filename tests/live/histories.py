@@ -1,4 +1,4 @@
-"""Histories of up to eight clients over HTTP through two gateways, checked for linearizability.
+"""Record histories of up to eight clients over HTTP through two gateways, and check that they are linearizable.
 
 Meanwhile the network is slow, or breaks connections, or the server or a gateway is killed. A call without an answer, or
 answered 503, may have taken effect or not; every other answer must fit one order of all calls.
@@ -28,29 +28,29 @@ from tools.maintain.opened import maintenance_settings, opened_store
 ROUNDS: Final = 20
 CLIENTS: Final = 8
 LEFT: Final = 10
-"""Memos that an owner of a history may make."""
+"""The memos that remain to an owner of a history."""
 
 RUNNING_S: Final = 0.6
 DOWN_S: Final = 0.5
 OUTAGE_S: Final = 90.0
-"""Within this time after a fault a read must be answered again, on a busy machine too."""
+"""Seconds after a fault within which a read must be answered again, on a busy machine too."""
 
 Answered = Callable[[Reply], Any]
 
 
 @dataclass(kw_only=True)
 class History:
-    """Calls of one kind on one thing, in the order of their answers."""
+    """Calls of one kind on one object, in the order of their answers."""
 
     front: Front
     calls: list[Call] = field(default_factory=list)
 
     async def write(self, what: str, reply: Awaitable[Reply], answer: Answered, *, given: Any = None) -> None:
-        """Record a call that changes something, whether it was answered or not."""
+        """Record a call that changes the object, whether it was answered or not."""
         self._record(what, await reply, answer, given)
 
     async def read(self, what: str, reply: Awaitable[Reply], answer: Answered) -> bool:
-        """Record a call that changes nothing. Returns False if it was not answered: then it says nothing."""
+        """Record a call that changes nothing. Returns False if it was not answered: it then proves nothing."""
         replied = await reply
         if _answered(replied):
             self._record(what, replied, answer, None)
@@ -74,7 +74,7 @@ def _status(*expected: int) -> Answered:
 
 
 class Kind:
-    """What clients do at random to one thing, and the reads that end its history."""
+    """The random calls of clients on one object, and the reads that end its history."""
 
     def __init__(self, front: Front, random: Random) -> None:
         self.history = History(front=front)
@@ -82,14 +82,14 @@ class Kind:
         self.random = random
 
     async def prepare(self, store: Store) -> None:
-        """Make what the clients share, while nothing fails."""
+        """Make the shared object of the clients, before any fault."""
 
     async def step(self, number: int) -> None:
         """Make one call of a client."""
         raise NotImplementedError
 
     async def reads(self) -> bool:
-        """Make each read once. Returns whether all were answered."""
+        """Make each read once. Returns whether all of them were answered."""
         raise NotImplementedError
 
     def holds(self) -> bool:
@@ -173,7 +173,7 @@ class Address(Kind):
     async def step(self, number: int) -> None:
         if number < CLIENTS:
             await self._sign_up()
-        elif number < 2 * CLIENTS:  # a password takes long to check, so there are fewer calls than of other kinds
+        elif number < 2 * CLIENTS:  # checking a password is slow, so this kind makes fewer calls
             await self.random.choice([self._sign_up, self.reads])()
 
     async def reads(self) -> bool:
@@ -232,7 +232,7 @@ class Site:
     random: Random
 
     async def nothing(self) -> None:
-        """Let all work."""
+        """Inject no fault."""
 
     async def slow(self) -> None:
         self.network.delay_s = 0.5
@@ -306,14 +306,14 @@ async def _recorded(
     site.heal()
     async with asyncio.timeout(OUTAGE_S):
         for kind in kinds:
-            while not await kind.reads():  # noqa: ASYNC110 only asking again shows that it is served again
+            while not await kind.reads():  # noqa: ASYNC110 only a repeated read shows that it is served again
                 await asyncio.sleep(0.2)
     calls = [call for kind in kinds for call in kind.history.calls]
     return f"{len(calls)} calls, {sum(call.answer is UNANSWERED for call in calls)} writes without an answer"
 
 
 async def _client(kind: Kind, numbers: "count[int]") -> None:
-    """Make calls one after another until the clients of a history have made five each together."""
+    """Make calls one after another until the clients of a history have made five each on average."""
     while (number := next(numbers)) < 5 * CLIENTS:
         await kind.step(number)
 

@@ -1,4 +1,4 @@
-"""A container that was frozen for 1 to 10 s before each call: five gateways side by side, ten calls each."""
+"""Freeze a container for 1 to 10 s before each call: five gateways side by side, ten calls each."""
 
 import asyncio
 import random

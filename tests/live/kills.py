@@ -1,4 +1,4 @@
-"""kill -9 of the server, and of a gateway, in the middle of a mixed load."""
+"""Kill the server, and a gateway, by SIGKILL during a mixed load."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ GATEWAY_KILLS: Final = 5
 LOAD_S: Final = (2.0, 4.0)
 DOWN_S: Final = 1.0
 BUSY_S: Final = 10.0
-"""Seconds for which the server stays down at most until somebody has asked: a busy machine hashes passwords first."""
+"""The most seconds that the server stays down to wait for requests: a busy machine hashes passwords first."""
 AFTER_S: Final = 1.0
 SLACK_S: Final = 2.0
 RECOVERY_S: Final = 10.0
@@ -84,7 +84,7 @@ class _Site:
         return load.idle
 
     async def kill_gateways_often(self) -> list[Ledger]:
-        """The two in turn."""
+        """Kill the two gateways in turn."""
         people = list[Ledger]()
         for number in range(GATEWAY_KILLS):
             killed, other = self.gateways[:: 1 if number % 2 else -1]
@@ -118,7 +118,7 @@ class _Site:
         )
 
     def _down(self, killed_at: float) -> list[Reply]:
-        """What was asked and answered since then."""
+        """Return the requests that were sent and answered since then."""
         return [reply for reply in self.front.replies if reply.began >= killed_at]
 
     async def _kill_gateway(self, load: Load, killed: Process, other: Process) -> str:
@@ -137,7 +137,7 @@ class _Site:
         return f"the other answered {_told(replies)}; longest answer {longest_s:.1f} s; {settled}"
 
     async def _recovery_s(self) -> float:
-        """How long after the server's start all gateways serve again."""
+        """Return the seconds from the server's start until all gateways serve again."""
         began = time.monotonic()
         for each in self.gateways:
             front = Front(each.url)
@@ -148,7 +148,7 @@ class _Site:
         return took_s
 
     async def _settle(self, load: Load, front: Front) -> str:
-        """Check each person who has acted, and finish what was interrupted."""
+        """Check each person of the load, and finish interrupted writes."""
         unanswered = sum(ledger.unanswered for ledger in load.acted)
         took_s = max(await _each(load.acted, lambda ledger: settle(front, ledger, self.store)))
         assert took_s < BLOCKED_S, f"something was blocked for {took_s:.1f} s"
@@ -168,7 +168,7 @@ async def _under(load: Load) -> AsyncIterator[None]:
 
 
 async def _spent(front: Front) -> Person:
-    """Who has used up the day."""
+    """Return a person who has used up the day's limit."""
     person = somebody()
     assert (await sign_up(front, person)).status == 201
     for status in (*[201] * 100, 429):

@@ -1,4 +1,4 @@
-"""What was acknowledged to one person, and whether it is there, and nothing else."""
+"""The acknowledged writes of one person, and a check that exactly these exist."""
 
 import asyncio
 import time
@@ -11,31 +11,31 @@ from shared.tables import API_KEYS
 from tests.live.people import PASSWORD, Front, Person, Reply, memos_of, sign_up
 
 BLOCKED_S: Final = 60.0
-"""What was interrupted can be repeated within this time."""
+"""The most seconds until an interrupted write can be repeated."""
 
 
 @dataclass(kw_only=True)
 class Ledger:
-    """One person's writes: each was acknowledged, or is one of the `unanswered`, which may have happened or not."""
+    """One person's writes: each was acknowledged, or is one of the `unanswered`, which may have taken effect or not."""
 
     person: Person
     signed_up: bool = False
     tried: int = 0
-    """Memos that were asked for."""
+    """The number of requested memos."""
     memos: dict[str, str] = field(default_factory=dict)
-    """By id, their texts. No two memos have the same."""
+    """The memos' texts by id. Each memo has another text."""
     unanswered_memos: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     unanswered_deletions: set[str] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict, repr=False)
-    """By id, their secrets."""
+    """The keys' secrets by id."""
     unanswered_keys: int = 0
     revoked: set[str] = field(default_factory=set)
     unanswered_revocations: set[str] = field(default_factory=set)
 
     @property
     def kept(self) -> list[str]:
-        """The memos that must be there."""
+        """Return the memos that must exist."""
         return [memo for memo in self.memos if memo not in self.deleted | self.unanswered_deletions]
 
     @property
@@ -44,22 +44,22 @@ class Ledger:
 
     @property
     def writes(self) -> int:
-        """How many were acknowledged."""
+        """Return the number of acknowledged writes."""
         return self.signed_up + len(self.memos) + len(self.deleted) + len(self.keys) + len(self.revoked)
 
     @property
     def unanswered(self) -> int:
-        """How many may have happened or not."""
+        """Return the number of writes that may have taken effect or not."""
         parts = (self.unanswered_memos, self.unanswered_deletions, self.unanswered_revocations)
         return (not self.signed_up) + sum(map(len, parts)) + self.unanswered_keys
 
     def joined(self, reply: Reply) -> None:
-        """The sign-up was acknowledged."""
+        """Record an acknowledged sign-up."""
         self.signed_up = True
         self.keys[self.person.key_id] = reply.body["apiKey"]["key"]
 
     def check_memos(self, seen: dict[str, str]) -> None:
-        """All that must be there is, nothing that must not be, and nothing twice."""
+        """Check that all memos that must exist do, that no deleted one does, and that none exists twice."""
         assert not self.deleted & seen.keys(), "a deleted memo is back"
         missing = [memo for memo in self.kept if seen.get(memo) != self.memos[memo]]
         assert not missing, f"acknowledged memos are gone: {missing}"
@@ -69,7 +69,7 @@ class Ledger:
 
 
 async def settle(front: Front, ledger: Ledger, store: Store) -> float:
-    """Check, and repeat what was not answered until it is. Returns the longest time in seconds that something took."""
+    """Check, and repeat unanswered writes until they are answered. Returns the longest of these times in seconds."""
     took_s = await _join(front, ledger)
     ledger.check_memos(await memos_of(front, ledger.person))
     session = ledger.person.session
@@ -92,10 +92,10 @@ async def settle(front: Front, ledger: Ledger, store: Store) -> float:
 
 
 async def check(front: Front, ledger: Ledger, store: Store) -> None:
-    """All that was acknowledged is there, whole."""
+    """Check that all acknowledged writes exist, complete."""
     person = ledger.person
     account = {"email": person.email, "password": PASSWORD}
-    # A busy machine hashes more passwords than it can: 503 says so, and the login is repeated.
+    # A busy machine may lack the time to hash a password: the answer is 503, and the login is repeated.
     login = await until(lambda: front.send("POST", "/api/v1/auth/login", json=account), 200)
     assert login.body["user"]["id"] == person.id, login
     ledger.check_memos(await memos_of(front, person))
@@ -118,7 +118,7 @@ async def check(front: Front, ledger: Ledger, store: Store) -> None:
 
 
 async def until(call: Callable[[], Awaitable[Reply]], *statuses: int) -> Reply:
-    """Repeats the call until it is answered by one of these; only 503 may come before."""
+    """Repeat the call until it is answered by one of these statuses; only 503 may come before."""
     ends_at = time.monotonic() + BLOCKED_S
     while True:
         reply = await call()
@@ -136,7 +136,7 @@ async def _repeated(front: Front, method: str, path: str, token: str, *statuses:
 
 
 async def _join(front: Front, ledger: Ledger) -> float:
-    """An interrupted sign-up is repeated: either it succeeds, or the account is there, whole, with one key."""
+    """Repeat an interrupted sign-up: either it succeeds, or the account exists, complete, with one key."""
     if ledger.signed_up:
         return 0.0
     person, began = ledger.person, time.monotonic()
@@ -154,9 +154,9 @@ async def _join(front: Front, ledger: Ledger) -> float:
 
 
 async def _make_room_and_key(front: Front, ledger: Ledger) -> float:
-    """Keys whose secret nobody got are revoked, and then there is room for one that works.
+    """Revoke the keys whose secret no client received, and check that there is room for one that works.
 
-    An interrupted creation may be finished by the next one, which then finds no room, and the next list shows why.
+    The next creation may finish an interrupted one, and then finds no room; the next list shows that key.
     """
     person, began = ledger.person, time.monotonic()
     while True:

@@ -1,4 +1,4 @@
-"""Races at an owner's limit, over HTTP through two processes: beside requests that are refused for other reasons."""
+"""Races at an owner's limit, over HTTP through two processes, mixed with requests refused for other reasons."""
 
 import asyncio
 from collections import Counter
@@ -17,10 +17,10 @@ from tools.maintain.opened import maintenance_settings, opened_store
 
 ROUNDS: Final = 10
 IN_FLIGHT: Final = 64
-"""Requests at once. More of them only wait in the gateways, and on a busy machine run out of time there."""
+"""Concurrent requests. More would only wait in the gateways, and on a busy machine time out there."""
 
 MIDNIGHT: Final = timedelta(minutes=2)
-"""A round that may last until the next UTC day is not begun: it would meet two limits."""
+"""No round begins this shortly before midnight UTC: it would count against the limits of two days."""
 
 PER_DAY: Final = PLANS[Tier.HOBBY].limits.calls_per_day or 0
 PER_MONTH: Final = PLANS[Tier.HOBBY].limits.calls_per_month or 0
@@ -43,7 +43,7 @@ async def run(checkout: Path) -> None:
 
 
 async def through(one: Process, two: Process, *, environ: Mapping[str, str], rounds: int) -> None:
-    """Race on gateways that are started here and share the store of `environ`."""
+    """Start gateways that share the store of `environ`, and race on them."""
     await asyncio.gather(one.start(), two.start())
     front = Front(one.url, two.url)
     try:
@@ -56,7 +56,7 @@ async def through(one: Process, two: Process, *, environ: Mapping[str, str], rou
 
 
 async def spend(store: Store, person: Person, *, day_left: int, month_left: int | None = None) -> None:
-    """Leave a newcomer so many memos of the day and, if it is given, of the month."""
+    """Leave a new owner `day_left` memos of the day and `month_left` of the month; None: only the day's are spent."""
     now = utc_now()
     await store.increment(f"{person.id}:calls:{now:%Y-%m-%d}", PER_DAY - day_left)
     month = PER_DAY - day_left if month_left is None else PER_MONTH - month_left
@@ -128,9 +128,9 @@ async def _at_once(front: Front, person: Person, bodies: Sequence[Any]) -> list[
 async def _outcome(
     front: Front, person: Person, replies: Sequence[Reply], *, made: int, refused: int, invalid: int, used: int
 ) -> str:
-    """Check that the outcome is exact, and that no refusal shows more places used than there are.
+    """Check that the outcome is exact, and that no refusal shows more used places than exist.
 
-    A busy machine may answer some 503, out of time: then fewer may be made, and as many are used as were made.
+    A busy machine may answer some requests 503: then fewer memos may be made, and exactly their places are used.
     """
     statuses = Counter(reply.status for reply in replies)
     late = statuses[503]

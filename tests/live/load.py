@@ -1,6 +1,6 @@
-"""A mixed load: people who sign up, make and delete memos, make and revoke keys, log in and read, one thing at a time.
+"""A mixed load: people sign up, make and delete memos, make and revoke keys, log in and read, one request at a time.
 
-Every answer is checked as it comes: it is the right one, or says that the store is unavailable.
+Every answer is checked immediately: it is the right one, or 503 because the store is unavailable.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from tests.live.people import MEMO, PASSWORD, Front, Person, Reply, memos_on, si
 ACTORS: Final = 8
 STEPS: Final = 15
 OLD: Final = 0.6
-"""The share of people who have acted before."""
+"""The share of turns that go to people who have acted before."""
 AFTER_OUTAGE_S: Final = 1.0
 MOST_MEMOS: Final = 60
-"""Below the day's limit, so that nobody of the load may ever be refused for it."""
+"""The most memos of a person: below the day's limit, so that the load never meets it."""
 
 
 class Load:
-    """`killed` are the gateways that need not answer. Who has acted waits in `idle` to act again."""
+    """The load. `killed` are the gateways that need not answer; `idle` contains people who may act again."""
 
     def __init__(self, front: Front, random: Random, *, spent: Person, killed: Collection[str] = ()) -> None:
         self.idle: list[Ledger] = []
@@ -37,7 +37,7 @@ class Load:
         )
 
     async def run(self, stop: asyncio.Event) -> list[Ledger]:
-        """Until told to stop. Returns who has acted."""
+        """Send requests until `stop` is set. Returns the ledgers of all people who acted."""
         self.acted = []
         await asyncio.gather(*(self._act(stop) for _ in range(ACTORS)), self._ask_for_more(stop))
         return self.acted
@@ -59,7 +59,7 @@ class Load:
                 await self._random.choice(self._steps)(ledger)
 
     async def _ask_for_more(self, stop: asyncio.Event) -> None:
-        """Whoever has used up the day gets nothing, whatever happens."""
+        """Check repeatedly that a person without places left is refused, whatever is killed."""
         while not stop.is_set():
             reply = await self._front.send("POST", "/api/v1/memo", token=self._spent.key, json=MEMO)
             self._answered(reply, 429)
@@ -122,7 +122,7 @@ class Load:
         return await self._front.send(method, path, token=ledger.person.session, json={} if method == "POST" else None)
 
     def _answered(self, reply: Reply, *statuses: int) -> bool:
-        """Whether the answer is one of these; else it is an outage."""
+        """Return whether the answer has one of these statuses; otherwise it must be an outage."""
         if reply.status == 503:
             assert reply.body["error"]["code"] == "SERVICE_UNAVAILABLE", reply
             return False

@@ -1,4 +1,4 @@
-"""Moving in on the server that has the predecessor's documents: killed at any time, run again, and then used."""
+"""Move in on the server that has the predecessor's documents: kill the move, run it again, and use the result."""
 
 import asyncio
 import statistics
@@ -21,7 +21,7 @@ from tests.tools.moving.predecessor import Person, content, documents, people, s
 from tools.maintain.opened import maintenance_settings, opened_store
 
 KILLS_S: Final = (1.1, 1.3, 1.5, 1.7, 1.9, 2.1)
-"""Seconds after which a move is killed; it takes a second to start."""
+"""Seconds after which a move is killed; starting it takes one second."""
 
 FAILURES: Final = 9
 """Failed logins of each kind."""
@@ -42,7 +42,7 @@ async def run(checkout: Path) -> None:
 async def through(gateway: Process, *, environ: Mapping[str, str], micro_url: str | None, folder: Path) -> None:
     """Move the data sets into the store of `environ`, then start the gateway, which serves them.
 
-    `micro_url`: where the predecessor's documents are; None: only its file is moved.
+    `micro_url`: the server of the predecessor's documents; None: only its file is moved.
     """
     sets = {"agent-talk": f"sqlite:{sqlite_file(folder)}"} | ({"micro-docs": f"micro:{micro_url}"} if micro_url else {})
     async with AsyncExitStack() as stack:
@@ -82,7 +82,7 @@ async def _write_documents(url: str) -> list[str]:
 
 
 async def _moved(source: str, environ: Mapping[str, str], folder: Path, *, kill_after_s: float | None = None) -> int:
-    """Run the command. Returns its exit code; -9: it was killed."""
+    """Run the command. Returns its exit status; -9: it was killed."""
     command = (sys.executable, "-m", "tools.moving", "--from", source, "--write", "--report", str(folder / "report"))
     child = await asyncio.create_subprocess_exec(
         *command,

@@ -1,4 +1,4 @@
-"""A network between the gateways and their server that can be made slow, and that can break connections."""
+"""A network between the gateways and their server that can delay bytes and break connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,10 +13,10 @@ CHUNK: Final = 65_536
 
 
 class Network:
-    """Passes bytes on, each chunk after a random delay; now and then it closes the connection in their place.
+    """Passes bytes on, each chunk after a random delay; for some chunks it closes the connection instead.
 
     `delay_s` is the longest delay of a chunk in seconds, `breaks` the share of chunks that are lost with their
-    connection: of requests, which are then not carried out, and of answers, whose requests were.
+    connection: chunks of requests, which then have no effect, and of answers, whose requests had one.
     """
 
     def __init__(self, random: Random) -> None:
@@ -64,7 +64,7 @@ class Network:
                 drain.write(chunk)
                 await drain.drain()
         except OSError:
-            return  # one side has gone, and the other is closed below
+            return  # one side has closed, and the other is closed below
         finally:
             for writer in both:
                 writer.close()

@@ -16,9 +16,9 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a gateway, `at`, said to one request, `what`. `status` is 0 when there was no answer.
+    """The answer of a gateway, `at`, to one request, `what`. `status` 0: there was no answer.
 
-    `began` and `ended` are of the monotonic clock.
+    `began` and `ended` are seconds of the monotonic clock.
     """
 
     what: str
@@ -35,7 +35,7 @@ class Reply:
 
 
 class Front:
-    """The gateways in turn. Keeps no connection: a killed gateway leaves none behind."""
+    """Sends requests to the gateways in turn, each over a new connection: a killed gateway would leave a dead one."""
 
     def __init__(self, *urls: str) -> None:
         self._urls = itertools.cycle(urls)
@@ -99,7 +99,7 @@ async def sign_up(front: Front, person: Person) -> Reply:
 
 
 async def memos_of(front: Front, person: Person) -> dict[str, str]:
-    """All memos of an owner, whole: id and text."""
+    """Return all memos of an owner: their texts by id. Checks that each is complete."""
     found, cursor = dict[str, str](), ""
     while True:
         path = "/api/v1/memos?limit=100" + (f"&cursor={cursor}" if cursor else "")

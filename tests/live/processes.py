@@ -23,7 +23,7 @@ HOST: Final = "127.0.0.1"
 
 
 class Process:
-    """One child on one port of this machine. It has started when it answers `ready`."""
+    """One child process on one port of this machine. It has started when it answers `ready`."""
 
     def __init__(self, command: list[str], *, cwd: Path, env: Mapping[str, str], port: int, ready: str) -> None:
         self.url = f"http://{HOST}:{port}"
@@ -34,7 +34,7 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        self._child = subprocess.Popen(  # noqa: ASYNC220 it is ended where no loop runs any more
+        self._child = subprocess.Popen(  # noqa: ASYNC220 it is ended after the event loop
             self._command,
             cwd=self._cwd,
             env={**os.environ, **self.env},
@@ -58,14 +58,14 @@ class Process:
         return self._child.pid
 
     def kill(self) -> None:
-        """As `kill -9` does. Waits until the kernel has closed its sockets."""
+        """Kill the process by SIGKILL, and wait until the kernel has closed its sockets."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
             self._child = None
 
     def wait(self) -> None:
-        """Until it ends by itself."""
+        """Wait until the process ends by itself."""
         if self._child is not None:
             self._child.wait()
 
@@ -87,7 +87,7 @@ def add_checkout(parser: argparse.ArgumentParser) -> None:
 
 
 def checkout(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Path:
-    """Where the server's checkout is. Ends the program when it is not there."""
+    """Return the server's checkout. Ends the program if there is none."""
     if not options.server_dir or not (Path(options.server_dir) / "src" / "index.ts").is_file():
         parser.error("name a checkout of HYPR Micro: set MICRO_CHECKOUT, or give --server-dir")
     return Path(options.server_dir).resolve()
@@ -95,7 +95,7 @@ def checkout(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Pa
 
 @contextmanager
 def stand_in(key: str) -> Iterator[str]:
-    """The URL of a stand-in of HYPR Micro."""
+    """Serve a stand-in of HYPR Micro, and yield its URL."""
     port = free_port()
     command = [sys.executable, "-m", "tests.fakes.standin", "--port", str(port), "--key", key]
     server = Process(command, cwd=ROOT, env={}, port=port, ready="/health")
@@ -108,7 +108,7 @@ def stand_in(key: str) -> Iterator[str]:
 
 @contextmanager
 def micro_server(checkout: Path) -> Iterator[Process]:
-    """The public server, not yet started, on data of its own that go with it."""
+    """Yield the public server, not yet started, on temporary data."""
     data = Path(tempfile.mkdtemp(prefix="micro-"))
     port = free_port()
     server = Process(
@@ -132,7 +132,7 @@ def micro_server(checkout: Path) -> Iterator[Process]:
 
 
 def gateway(server_url: str) -> AbstractContextManager[Process]:
-    """All functions on that server, not yet started."""
+    """Return a gateway to all functions on that server, not yet started."""
     return gateway_in(micro_environ(server_url))
 
 
@@ -142,9 +142,9 @@ def micro_environ(server_url: str) -> dict[str, str]:
 
 @contextmanager
 def gateway_in(environ: Mapping[str, str]) -> Iterator[Process]:
-    """All functions, not yet started. Attempts are hardly limited: all come from one address.
+    """Yield a gateway to all functions, not yet started. Attempt limits are high: all requests have one address.
 
-    Speech is simulated unless `environ` says otherwise: hundreds of memos at once are more than a machine can say.
+    Speech is simulated unless `environ` chooses otherwise: a machine cannot speak hundreds of memos at once.
     """
     port = free_port()
     process = Process(
@@ -157,7 +157,7 @@ def gateway_in(environ: Mapping[str, str]) -> Iterator[Process]:
             "FAILED_LOGINS_PER_ACCOUNT": "1000000",
             "FAILED_LOGINS_PER_ADDRESS": "1000000",
             "LOG_LEVEL": "CRITICAL",
-            "MAIL": "smtp",  # refused at once by port 9: mails of hundreds of people are not what is tried here
+            "MAIL": "smtp",  # port 9 refuses immediately: these checks need no mails
             "MAIL_FROM": "talk@example.org",
             "SMTP_HOST": HOST,
             "SMTP_PORT": "9",

@@ -20,7 +20,7 @@ async def run(checkout: Path) -> None:
 
 
 async def through(one: Process, two: Process, *, rounds: int) -> None:
-    """Starts the gateways, which share a store."""
+    """Start the gateways, which share a store, and race on them."""
     await asyncio.gather(one.start(), two.start())
     front = Front(one.url, two.url)
     try:
@@ -55,7 +55,7 @@ async def _memos(front: Front) -> str:
 async def _sign_ups(front: Front) -> str:
     person = somebody()
     replies = await asyncio.gather(*(sign_up(front, person) for _ in range(50)))
-    # A busy machine cannot hash 50 passwords in the time of a request: the others are told so, at once or at its end.
+    # A busy machine cannot hash 50 passwords within a request's time: further logins are answered 503, early or late.
     in_time = [
         reply
         for reply in replies

@@ -16,13 +16,13 @@ from tests.support import seeded
 ROUNDS: Final = 5
 KILLS: Final = 3
 PEOPLE: Final = 20
-"""Who each have a request under way when a gateway is killed."""
+"""The number of people who each have a request in progress when a gateway is killed."""
 
 STAGGER_S: Final = 0.4
-"""Seconds over which their requests begin, so that the kill finds them at different points."""
+"""Seconds over which their requests begin, so that the kill interrupts them at different points."""
 
 TAKE_OVER_S: Final = 75.0
-"""Seconds within which a request is answered whose first run was killed: a minute, and some for a busy machine."""
+"""The most seconds until a request whose first run was killed is answered: a minute, and more on a busy machine."""
 
 SAY: Final[Mapping[str, Any]] = MEMO | {"title": "A greeting"}
 
@@ -35,7 +35,7 @@ async def run(checkout: Path) -> None:
 
 
 async def through(one: Process, two: Process, *, rounds: int, kills: int) -> None:
-    """Starts the gateways, which share a store."""
+    """Start the gateways, which share a store, and repeat requests on them."""
     await asyncio.gather(one.start(), two.start())
     both, other = Front(one.url, two.url), Front(two.url)
     try:
@@ -66,7 +66,7 @@ async def _round(front: Front) -> str:
 
 
 async def _later(front: Front, person: Person, first: Any) -> None:
-    """Another body, a retitled memo, a deleted one, and a revoked key."""
+    """Check repeats with another body, of a retitled and a deleted memo, and with a revoked key."""
     path = f"/api/v1/memo/{first['id']}"
     assert (await _say(front, person, text="Other")).status == 409
     assert (await _say(front, person, name="x" * 256)).status == 400
@@ -81,12 +81,12 @@ async def _later(front: Front, person: Person, first: Any) -> None:
 
 
 async def _killed(one: Process, other: Front, random: Random) -> str:
-    """Kill a gateway while people's first requests are under way there; the other one answers their repeats."""
+    """Kill a gateway while people's first requests are in progress there; the other one answers their repeats."""
     people = [await _newcomer(other) for _ in range(PEOPLE)]
     dying = Front(one.url)
     firsts = [asyncio.create_task(_say_later(dying, person, random.uniform(0, STAGGER_S))) for person in people]
     first_few = itertools.islice(asyncio.as_completed(firsts), random.randrange(1, PEOPLE // 2))
-    for answered in first_few:  # then others are in their middle
+    for answered in first_few:  # all other requests are in progress then
         await answered
     one.kill()
     replies = await asyncio.gather(*firsts)
@@ -119,7 +119,7 @@ async def _until_answered(front: Front, person: Person, first: Reply) -> bool:
 
 
 async def _check(front: Front, person: Person, replies: Sequence[Reply], *, died: bool = False) -> None:
-    """All answers are one memo, which is there, and is charged once; once more at most if its first run died."""
+    """Check that all answers are one memo, which exists, and is charged once, at most twice if its first run died."""
     bodies = [_memo(reply) for reply in replies if reply.status == 201]
     assert bodies == [bodies[0]] * len(bodies), bodies
     assert await memos_of(front, person) == {bodies[0]["id"]: SAY["text"]}
@@ -137,7 +137,7 @@ async def _newcomer(front: Front) -> Person:
 
 
 def _memo(reply: Reply) -> Any:
-    """The memo of an answer, without the gateway's own part of the audio's URL."""
+    """Return the memo of an answer, without the gateway's address in the audio's URL."""
     file = reply.body["audio"]["url"].rpartition("/")[2]
     return reply.body | {"audio": reply.body["audio"] | {"url": file}}
 

@@ -1,4 +1,4 @@
-"""100,000 keys and memos beside 10: the same requests, and the same time."""
+"""Compare 100,000 keys and memos with 10: the same requests, and the same time."""
 
 import asyncio
 import statistics
@@ -29,12 +29,12 @@ FEW: Final = 10
 RUNS: Final = 300
 WARM_UP: Final = 30
 MOST: Final = 1.3
-"""By so much more time the large server may take."""
+"""The greatest ratio of the large server's time to the small one's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Side:
-    """One server with what is on it. Owners and their keys take turns, each for two calls in a row."""
+    """One server with its owners. Owners and their keys take turns, each for two calls in a row."""
 
     owners: list[Owner]
     services: Services
@@ -117,7 +117,7 @@ async def _compare(name: str, operation: Callable[[_Side], Awaitable[None]], sma
     costs: tuple[set[tuple[int, int]], set[tuple[int, int]]] = (set(), set())
     for number in range(WARM_UP + RUNS):
         for side, taken, seen in zip((small, large), times, costs, strict=True):
-            await operation(side)  # a container reads beside the check of a key that it remembers: here each is one
+            await operation(side)  # now the container remembers the key, and reads concurrently with its check
             with side.recorder.measure() as cost:
                 began = time.perf_counter()
                 await operation(side)
@@ -140,7 +140,7 @@ def _requests(cost: Cost) -> tuple[int, int]:
 
 
 async def _check_all(store: Store, owners: list[Owner]) -> None:
-    """Every key is still good and its owner's, and every memo is there."""
+    """Check that every key is still valid and its owner's, and that every memo exists."""
     began, turns = time.monotonic(), asyncio.Semaphore(AT_ONCE)
     keys = Services.on(store, Settings()).api_keys
 

@@ -1,4 +1,4 @@
-"""kill -9 of a gateway in the middle of long memos: the next start goes on, and nothing is bought twice for nothing."""
+"""Kill a gateway by SIGKILL during long memos: the next start continues, and no piece is bought twice needlessly."""
 
 import asyncio
 import tempfile
@@ -22,14 +22,14 @@ KILLS: Final = 5
 MEMOS: Final = 6
 PIECES: Final = 5
 READY_S: Final = 180.0
-"""A dead worker's leases end after a minute."""
+"""The most seconds until a memo is ready: a dead worker's leases end after a minute."""
 
 SENTENCE: Final = "The book is on the table near the window, and the lamp is on the floor. "
-"""The provider says it twelve times for any piece, which takes about as long as a piece."""
+"""The provider speaks it twelve times for any piece, which is about the length of a piece."""
 
 
 def text_of(memo: int, kill: int) -> str:
-    """A text of PIECES pieces, with no sentence twice."""
+    """Return a text of PIECES pieces, with no sentence twice."""
     lines = range(10, 10 + 15 * PIECES)
     return " ".join(f"Line {line} of memo {memo} and kill {kill} is about the book on the big table." for line in lines)
 
@@ -59,7 +59,7 @@ async def _killed(gateway: Process, provider: FakeProvider, kill: int) -> str:
     front = Front(gateway.url)
     person = somebody()
     assert (await sign_up(front, person)).status == 201
-    provider.hold.clear()  # from here on pieces are bought, and not answered until the gateway is dead
+    provider.hold.clear()  # from now on pieces are bought, and not answered until the gateway is dead
     replies = [
         await front.send(
             "POST", "/api/v1/memo", token=person.key, json={"text": text_of(memo, kill), "voice": "rachel"}
@@ -67,7 +67,7 @@ async def _killed(gateway: Process, provider: FakeProvider, kill: int) -> str:
         for memo in range(MEMOS)
     ]
     assert [reply.status for reply in replies] == [201] * MEMOS, replies
-    for _ in range(kill):  # a piece more is kept before each kill
+    for _ in range(kill):  # one more piece is stored before each kill
         await provider.until_billed(before + 1)
         provider.hold.set()
         await provider.until_billed(len(provider.billed) + 1)
@@ -93,7 +93,7 @@ async def _killed(gateway: Process, provider: FakeProvider, kill: int) -> str:
 
 
 async def _ended(front: Front, person: Person) -> list[Any]:
-    """The memos, once none is processing any more."""
+    """Wait until no memo is processing. Returns the memos."""
     async with asyncio.timeout(READY_S):
         while True:
             memos: list[Any] = (await front.send("GET", "/api/v1/memos", token=person.key)).body["memos"]

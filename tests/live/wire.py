@@ -1,4 +1,4 @@
-"""Two ways to the real server that the service does not have: one is measured, one is fast."""
+"""Two clients of the real server for tests alone: one with added latency, one fast for bulk."""
 
 import asyncio
 import json
@@ -45,9 +45,9 @@ async def measured_client(url: str, recorder: Recorder, *, latency_s: float = 0.
 
 
 class BulkClient(MicroClient):
-    """Sends plain HTTP over open sockets: without connections' care. For filling and scans.
+    """Sends plain HTTP over open sockets, for filling and scans.
 
-    No retries, no deadlines; `close` when done.
+    Without the service's rules for connections, retries and deadlines. `close` it when done.
     """
 
     def __init__(self, server: Direct) -> None:
@@ -70,9 +70,9 @@ class BulkClient(MicroClient):
         read: Callable[[Any], T],
         *,
         body: Json | None = None,
-        anonymous: bool = False,  # noqa: ARG002 filling has the key
-        repeatable: bool = False,  # noqa: ARG002 nothing is repeated
-        deadline: float | None = None,  # noqa: ARG002 filling may take its time
+        anonymous: bool = False,  # noqa: ARG002 filling always sends the key
+        repeatable: bool = False,  # noqa: ARG002 no request is repeated
+        deadline: float | None = None,  # noqa: ARG002 filling has no deadline
     ) -> T:
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
         head = (

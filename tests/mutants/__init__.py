@@ -1,1 +1,1 @@
-"""How many changed lines the tests notice."""
+"""Mutation testing: the share of changed lines that the tests notice."""

@@ -1,12 +1,12 @@
-"""Change lines at random, and see whether the tests that cover them notice: `python -m tests.mutants [--seed N …]`.
+"""Change lines at random, and check whether the tests that cover them fail: `python -m tests.mutants [--seed N …]`.
 
-1. The tests run once on the unchanged code, and coverage records which of them runs each line. A test that fails then
-   says nothing about a change: it is named and left out. If they cannot be run at all, there is no figure.
-2. cosmic-ray lists the changes that it knows for each place: another operator, another number, a negated condition.
-   For each seed a sample of places is drawn, and one change at each.
+1. The tests run once on the unchanged code, and coverage records the tests of each line. A test that fails then is
+   printed and left out, since it proves nothing about a change. If the tests cannot run at all, there is no figure.
+2. cosmic-ray lists its possible changes for each place: another operator, another number, a negated condition. For
+   each seed a sample of places is drawn, and one change at each.
 3. In a copy of the tree each change is applied, and the tests that cover its lines run until one fails.
 
-A change that no test notices is printed as a diff. It is a test that is missing, or a change that makes no difference.
+A change that no test notices is printed as a diff: either a test is missing, or the change makes no difference.
 """
 
 import argparse
@@ -30,7 +30,7 @@ ROOT: Final = Path(__file__).parents[2]
 SCOPE: Final = ("shared", "handlers")
 SEEDS: Final = (1, 2, 3)
 SAMPLE: Final = 30
-"""Places of one seed. Each costs a start of pytest and its tests, some ten seconds."""
+"""Places for one seed. Each costs a start of pytest and its tests, some ten seconds."""
 
 SLOWER: Final = 5
 START_S: Final = 60
@@ -41,19 +41,19 @@ NOT_COPIED: Final = shutil.ignore_patterns(
 )
 REPORT: Final = "report.json"
 ANNOTATIONS: Final = "core/ReplaceBinaryOperator_BitOr_"
-"""Changes of `|`, which stands in annotations nearly always: their failure at import says nothing about tests."""
+"""Changes of `|`, which is nearly always in annotations: their failure at import proves nothing about tests."""
 
 DATACLASSES: Final = "@dataclass("
-"""A change of what begins such a line is not drawn either: whether a class is frozen is mypy's to notice."""
+"""Lines with this beginning are not changed either: mypy checks whether a class is frozen, not the tests."""
 
 OF_SOURCES: Final = ("tests/test_house.py::", "tests/test_models.py::", "tests/test_secrets.py::")
-"""They read the sources, or what importing them makes: coverage cannot say which lines they are about."""
+"""Tests that read the sources, or the effects of importing them: coverage cannot assign them to lines."""
 
 NOTHING: Final = 5
-"""pytest's status when it was given no test."""
+"""pytest's exit status if it ran no test."""
 
 Lines = Mapping[str, Mapping[int, frozenset[str]]]
-"""Of each file the tests that run each line, as pytest names them: `tests/core/test_clock.py::test_x`."""
+"""The tests of each line of each file, as pytest names them: `tests/core/test_clock.py::test_x`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def _durations(tree: Path) -> Mapping[str, float]:
 
 
 def _covered(tree: Path, passing: AbstractSet[str]) -> Lines:
-    """Return which of the passing tests run each line."""
+    """Return the passing tests that run each line."""
     query = (
         "select file.path, context.context, line_bits.numbits from line_bits "
         "join file on file.id = file_id join context on context.id = context_id"
@@ -161,8 +161,8 @@ def _mutations(tree: Path, scope: Sequence[str]) -> list[Mutation]:
 
 
 def _sample(mutations: Sequence[Mutation], seed: int, size: int) -> list[Mutation]:
-    """Draw places, and one change at each: an operator has twelve others, which would outweigh a condition."""
-    chosen = random.Random(seed)  # noqa: S311 a sample is to be repeatable
+    """Draw places, and one change at each: drawn directly, an operator's twelve changes would outweigh a condition."""
+    chosen = random.Random(seed)  # noqa: S311 a sample must be repeatable, not secret
     by_place: dict[tuple[str, int, int], list[Mutation]] = {}
     for mutation in mutations:
         by_place.setdefault(mutation.place, []).append(mutation)
@@ -173,7 +173,7 @@ def _sample(mutations: Sequence[Mutation], seed: int, size: int) -> list[Mutatio
 def _tests_of(mutation: Mutation, lines: Lines, passing: AbstractSet[str]) -> list[str]:
     """Return the tests that run the changed lines.
 
-    For a line that only an import runs: those that run any line of its file, and those of the folder that mirrors its.
+    For a line that only an import runs: the tests of any line of its file, and those of the folder that mirrors it.
     """
     covered = lines[mutation.path]
     changed = range(mutation.first, mutation.last + 1)
@@ -187,7 +187,7 @@ def _tests_of(mutation: Mutation, lines: Lines, passing: AbstractSet[str]) -> li
 
 
 def _is_noticed(tree: Path, mutation: Mutation, tests: Sequence[str], durations: Mapping[str, float]) -> bool:
-    """Apply the change, run its tests, the shortest first, and undo it. Prints the change unless a test fails."""
+    """Apply a change, run its tests, the shortest first, and undo it. Prints the change unless a test fails."""
     ordered = sorted(set(tests), key=durations.__getitem__)
     timeout_s = START_S + SLOWER * sum(durations[test] for test in tests)
     file = tree / mutation.path

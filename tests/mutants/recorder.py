@@ -1,4 +1,4 @@
-"""A pytest plugin: coverage's contexts are the tests, and a file says what each took and whether it passed."""
+"""A pytest plugin: it sets coverage's context to the test, and writes each test's duration and result to a file."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _seen: dict[str, tuple[float, bool]] = {}
 
 
 def name_of(node: str) -> str:
-    """A test without its parameters: `tests/core/test_clock.py::test_x`. All of them are one test here."""
+    """Return a test's name without parameters, as in `tests/core/test_clock.py::test_x`: all of them count as one."""
     return node.partition("[")[0]
 
 

@@ -1,10 +1,10 @@
-"""Checks whether recorded calls could have happened one at a time: a search in the manner of Wing and Gong.
+"""Check whether recorded calls could have happened one at a time, by a search after Wing and Gong.
 
 A history is linearizable if each call took effect at one moment between its beginning and its end, and every answer is
 right for that order. A call without an answer has no end: it took effect at some moment after its beginning, or never.
 
-Jeannette M. Wing and Chun Gong, Testing and Verifying Concurrent Objects, 1993; the states that were met before are
-not searched again, after Gavin Lowe, Testing for Linearizability, 2017.
+Jeannette M. Wing and Chun Gong, Testing and Verifying Concurrent Objects, 1993; visited states are not searched again,
+after Gavin Lowe, Testing for Linearizability, 2017.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -33,7 +33,7 @@ class Call:
 
 
 Model = Callable[[S, Call], Iterable[S]]
-"""Returns the states that may follow a state if the call took effect in it and was answered so; none if it is wrong."""
+"""Returns the possible next states if the call took effect in a state with this answer; none: the answer is wrong."""
 
 
 def is_linearizable(calls: Sequence[Call], model: Model[S], initial: S) -> bool:
@@ -50,7 +50,7 @@ def is_linearizable(calls: Sequence[Call], model: Model[S], initial: S) -> bool:
         first_end = min(ends[number] for number in left)
         for number in left:
             if calls[number].began > first_end:
-                continue  # another call had ended before this one began, so it took effect first
+                continue  # an open call had ended before this one began, so that call took effect first
             if number in twins and not done >> twins[number] & 1:
                 continue
             for after in model(state, calls[number]):
@@ -62,10 +62,10 @@ def is_linearizable(calls: Sequence[Call], model: Model[S], initial: S) -> bool:
 
 
 def _twins(calls: Sequence[Call]) -> dict[int, int]:
-    """Return the call that may go before each, by number: the last one like it that began earlier.
+    """Return by number the predecessor of each call: the last equal call that began earlier.
 
-    Calls without an answer that ask for the same can change places, so one order of them stands for all. Without this
-    the search doubles with each.
+    Equal calls without an answer are interchangeable, so one order of them represents all. Without this the search
+    doubles with each.
     """
     latest, twins = dict[tuple[str, Any], int](), dict[int, int]()
     for number in sorted(range(len(calls)), key=lambda number: calls[number].began):

@@ -1,4 +1,4 @@
-"""What an owner, a key, an address and a title do when calls come one at a time: the models of recorded histories."""
+"""Sequential models of an owner, a key, an address and a title, to check recorded histories."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ REVOKED: Final = "revoked"
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """An owner's memos, those whose place is taken and that are being made, and all places that are taken.
+    """An owner's memos, those being made whose place is taken, and all taken places.
 
-    Failed calls took `failed` of the places and have not given them back. They hold them above the limit too: HYPR
-    Micro counts before it refuses.
+    Failed calls took `failed` of the places and have not given them back. These may exceed the limit: HYPR Micro
+    counts before it refuses.
     """
 
     memos: frozenset[str] = frozenset()
@@ -25,14 +25,14 @@ class Places:
 
 
 def memos_at(limit: int) -> Model[Places]:
-    """The memos of an owner who may make `limit`; `with_moments` adds the calls that no client made.
+    """Return the model of an owner with this limit; `with_moments` adds the calls that no client made.
 
     memo      given a text, or None for one that no list shows; takes a place and answers 201, or answers 429
-    written   given a text: from now on lists show it
+    written   given a text: lists contain it from now on
     returned  a failed memo gives its place back
-    removed   given a text: a failed memo goes, before its place is given back, after it, or without that
+    removed   given a text: a failed memo is deleted, before or after its place is given back, or without that
     list      answers the texts, a frozenset
-    used      answers how many places are taken, at most the limit
+    used      answers the number of taken places, at most the limit
     """
 
     def model(state: Places, call: Call) -> Iterable[Places]:
@@ -66,10 +66,10 @@ def _begun(state: Places, text: str) -> Places:
 
 
 def with_moments(calls: Sequence[Call]) -> list[Call]:
-    """Add to each memo that it appears, after it took its place; and to one without an answer what may undo it.
+    """Add the moment at which each memo appears, after it took its place; for unanswered ones also their undoing.
 
-    The text of a memo without an answer that no list shows is left out: it can have taken a place, and all such calls
-    are alike.
+    If no list shows an unanswered memo, its text is left out: it may have taken a place, and all these calls are
+    equal.
     """
     listed = frozenset[str]().union(*(call.answer for call in calls if call.what == "list" and call.answer is not None))
     known = [call if not _has_failed(call) or call.given in listed else replace(call, given=None) for call in calls]
@@ -87,11 +87,11 @@ def _has_failed(call: Call) -> bool:
 
 
 def key(state: str, call: Call) -> Iterable[str]:
-    """A key's use and revocation.
+    """Return the next states of a key under use and revocation.
 
     use      answers 200 or 201, or 403
     revoke   answers 200
-    listed   answers whether the list calls it active; `verified` whether the check finds it valid
+    listed   answers whether the list shows it as active; `verified` whether the check accepts it
     """
     match call.what, call.answer:
         case "revoke", 200 | None:
@@ -110,7 +110,7 @@ UNKNOWN: Final = "somebody whose sign-up was not answered"
 
 
 def address(owner: str | None, call: Call) -> Iterable[str | None]:
-    """One address. Its owner's id is unknown while the sign-up that took it was not answered.
+    """Return the next states of one address. Its owner's id is unknown if the sign-up that took it was not answered.
 
     sign-up   answers the new user's id, or 409
     log-in    answers the user's id, or 401
@@ -129,10 +129,10 @@ def address(owner: str | None, call: Call) -> Iterable[str | None]:
 
 
 def title(now: Any, call: Call) -> Iterable[Any]:
-    """A memo's title.
+    """Return the next states of a memo's title.
 
     write   given a title; answers 200
-    read    answers what `shown` makes of the title
+    read    answers `shown` of the title
     """
     match call.what, call.answer:
         case "write", 200 | None:
@@ -144,5 +144,5 @@ def title(now: Any, call: Call) -> Iterable[Any]:
 
 
 def shown(name: str | None) -> tuple[str | None]:
-    """Return a title as an answer, which differs from no answer even if there is no title."""
+    """Return a title as an answer, which differs from a missing answer even if there is no title."""
     return (name,)

@@ -1,12 +1,11 @@
-"""Stripe's events, under a scheduler that decides everything.
+"""Stripe's events, under a scheduler that decides every step.
 
 Stripe changes, and delivers the event of each change several times, at any time after it and in any order. Each
-delivery is a handler of its own. Wherever something could happen, the scheduler chooses: Stripe changes, a delivery
-begins, a call of the store or a request to Stripe is carried out, a handler dies, or an answer is lost. What a dead
-handler had under way may be carried out later. What was not acknowledged is delivered once more at the end, as Stripe
-does.
+delivery has its own handler. At each step the scheduler chooses: Stripe changes, a delivery begins, a call of the store
+or a request to Stripe takes effect, a handler dies, or an answer is lost. Calls of a dead handler may take effect
+later. Unacknowledged events are delivered again at the end, as Stripe does.
 
-At the end the row and the user's tier must be what Stripe says.
+At the end the row and the user's tier must equal Stripe's state.
 """
 
 import asyncio
@@ -29,12 +28,12 @@ from tests.proofs.schedules import Choose, Option
 from tests.proofs.turns import Client, Turns
 
 Change = Callable[[BillingWorld, str], None]
-"""What happens at Stripe, to the customer of this id."""
+"""A change at Stripe, of the customer with this id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """`before` has happened, and was taken, before the schedule begins. Each event comes `deliveries` times."""
+    """Changes at Stripe. Those of `before` are processed before the schedule. Each event arrives `deliveries` times."""
 
     changes: Sequence[Change]
     before: Sequence[Change] = ()
@@ -48,7 +47,7 @@ def subscribe(world: BillingWorld, customer: str) -> None:
 
 
 def end(world: BillingWorld, customer: str) -> None:
-    """End what is live."""
+    """End the live subscriptions."""
     world.stripe.objects.end(_live(world, customer))
 
 
@@ -73,11 +72,11 @@ STORIES: Final[Mapping[str, Story]] = {
     "three changes, all that may happen": Story(changes=[subscribe, fail, recover], deliveries=2, crashes=1, losses=1),
     "two that are live": Story(before=[subscribe], changes=[subscribe], deliveries=2, crashes=1),
 }
-"""What two or more handlers meet."""
+"""The stories that two or more handlers process."""
 
 
 class NumberedLate(PlanSync):
-    """Broken on purpose: the number is drawn after Stripe was asked."""
+    """Broken on purpose: the number is drawn after the request to Stripe."""
 
     async def sync(self, user_id: str, customer: str) -> None:
         standing = await self.standing(customer)
@@ -86,9 +85,9 @@ class NumberedLate(PlanSync):
 
 
 class NeverStamps(PlanSync):
-    """Broken on purpose: a user who is on the tier already does not get the number."""
+    """Broken on purpose: a user whose tier is right already does not get the number."""
 
-    async def _put_on(self, row: Subscription, *, stamps: bool) -> User | None:  # noqa: ARG002 that is the fault
+    async def _put_on(self, row: Subscription, *, stamps: bool) -> User | None:  # noqa: ARG002 ignoring it is the fault
         return await super()._put_on(row, stamps=False)
 
 
@@ -114,7 +113,7 @@ class _GatedTransport(StripeTransport):
 
 @dataclass(kw_only=True)
 class PlanSchedule:
-    """One run of a story. Each event is taken by a handler of its own, a container."""
+    """One run of a story. Each event has its own handler, a container."""
 
     story: Story
     choose: Choose
@@ -133,7 +132,7 @@ class PlanSchedule:
         return self.turns.taken
 
     async def run(self) -> None:
-        """Raises AssertionError, which names the schedule, if the plan is stale at the end."""
+        """Run the story. Raises AssertionError, which names the schedule, if the plan is stale at the end."""
         billing = await self.world.begin()
         self._customer = await self.world.customer()
         for change in self.story.before:
@@ -174,7 +173,7 @@ class PlanSchedule:
         return take
 
     async def _take_event(self, billing: Billing, event: Json) -> bool:
-        """Whether it was acknowledged."""
+        """Handle an event. Returns whether it was acknowledged."""
         try:
             await self.world.deliver(billing, event)
         except InternalError:
@@ -188,7 +187,7 @@ class PlanSchedule:
         assert len(live) <= 1, f"two live subscriptions: {taken}"
 
     def _says(self) -> Seen:
-        """What the owner should see: of the live subscriptions the oldest, of others the newest."""
+        """Return the plan that the owner should see: the oldest live subscription, else the newest one."""
         all_of = self.world.stripe.objects.of(self._customer)
         live = [one for one in all_of if one["status"] == "active"]
         one = live[-1] if live else all_of[0]

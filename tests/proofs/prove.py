@@ -1,10 +1,10 @@
-"""Explores the schedules of the rows that change: all of them, as far as time allows.
+"""Explore the schedules of changing rows: all of them, within the given time.
 
     python -m tests.proofs.prove --seconds 600 --deviations 3
 
-Per scenario it goes through every choice that the scheduler has, with at most so many deviations from letting each
-client run until it waits or ends, and those that wait take turns; faults count apart. What leads to a state that was
-met before is not followed again.
+By default each client runs until it waits or ends, and waiting clients take turns. For each scenario the search tries
+every choice of the scheduler, with at most `--deviations` deviations from that default; faults are counted separately.
+A schedule that leads to a visited state is not followed further.
 """
 
 import argparse
@@ -54,7 +54,7 @@ REPEATS: Final[Mapping[str, Repeats]] = {
 
 
 class NoCheck(Ballots):
-    """Broken on purpose: it does not look whether a later ballot was drawn."""
+    """Broken on purpose: it does not check whether a later ballot was drawn."""
 
     async def _outbid_by(self, row: Address, ballot: int, *, deadline: float) -> None:
         await super()._outbid_by(row, ballot, deadline=deadline)
@@ -79,7 +79,7 @@ class _Branch:
 
 @dataclass(kw_only=True)
 class _Search:
-    """Depth first, without keeping states: each schedule is run anew, along `path` and then by default."""
+    """A depth-first search without stored states: each schedule runs from the start, along `path`, then by default."""
 
     deviations: int
     path: list[_Branch] = field(default_factory=list)
@@ -104,7 +104,7 @@ class _Search:
         return 0
 
     def turn_back(self) -> bool:
-        """Take the last turning that was not taken. False: there is none."""
+        """Move to the last choice that was not taken. Returns False if there is none."""
         self.depth = 0
         while self.path:
             branch = self.path[-1]
@@ -117,7 +117,7 @@ class _Search:
 
 
 class Run(Protocol):
-    """One schedule of a scenario. `taken` are the choices that were made."""
+    """One schedule of a scenario. `taken` are its choices."""
 
     @property
     def taken(self) -> list[str]: ...
@@ -128,7 +128,7 @@ class Run(Protocol):
 async def explore(
     scenario: Scenario, *, deviations: int, ends_at: float, ballots: type[Ballots] = Ballots, tell: bool = False
 ) -> Explored:
-    """Raises AssertionError, which names the schedule, when a promise is broken."""
+    """Explore a scenario. Raises AssertionError, which names the schedule, if a promise is broken."""
 
     def run(choose: Choose) -> Run:
         return Schedules(scenario, choose, ballots=ballots)
@@ -139,7 +139,7 @@ async def explore(
 async def explore_runs(
     begin: Callable[[Choose], Run], *, deviations: int, ends_at: float, tell: bool = False
 ) -> Explored:
-    """Explore what `begin` returns for each choice. Raises AssertionError when a promise is broken."""
+    """Explore the runs that `begin` returns. Raises AssertionError if a promise is broken."""
     search, explored, told = _Search(deviations=deviations), Explored(deviations=deviations), time.monotonic()
     while True:
         run = begin(search.choose)
@@ -160,7 +160,7 @@ async def explore_runs(
 
 
 async def at_random(scenario: Scenario, random: Random, *, ballots: type[Ballots] = Ballots) -> Schedules:
-    """One schedule. How long clients go on undisturbed is chosen too. Raises AssertionError."""
+    """Run one random schedule, with random lengths of undisturbed steps. Raises AssertionError."""
     run = Schedules(scenario, wandering(random), ballots=ballots)
     await run.run()
     return run
@@ -179,7 +179,7 @@ async def half_at_random(
 
 
 def wandering(random: Random) -> Choose:
-    """Choose at random, after a number of undisturbed steps that is chosen too."""
+    """Return a random choice, with random lengths of undisturbed steps."""
     steady = random.choice([0.2, 0.5, 0.8, 0.95])
     return lambda options, _: 0 if random.random() < steady else random.randrange(len(options))
 
@@ -197,7 +197,7 @@ def main() -> int:
     parser.add_argument("--scenario", choices=[*SCENARIOS, *REPEATS, *STORIES], action="append")
     parser.add_argument("--broken", action="store_true", help="explore the variant without the counter check")
     chosen = parser.parse_args()
-    logging.getLogger("agent_talk").setLevel(logging.CRITICAL)  # of failures that are wanted there are thousands
+    logging.getLogger("agent_talk").setLevel(logging.CRITICAL)  # there are thousands of intended failures
     for name in chosen.scenario or [*SCENARIOS, *REPEATS, *STORIES]:
         began = time.monotonic()
         ends_at, tell = began + chosen.seconds, sys.stderr.isatty()

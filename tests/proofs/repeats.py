@@ -1,12 +1,11 @@
-"""Repeats of one request with an Idempotency-Key, under a scheduler that decides everything.
+"""Repeats of one request with an Idempotency-Key, under a scheduler that decides every step.
 
-Clients send the same request at once. Wherever something could happen, the scheduler chooses: it carries a call of the
-store out, kills a client, loses an answer, or lets a minute pass, after which a run may be taken over. What a dead
-client had under way may be carried out at any time later, or never. At the end newcomers repeat the request, before the
-late calls and after them.
+Clients send the same request concurrently. At each step the scheduler chooses: it carries out a call of the store,
+kills a client, loses an answer, or lets a minute pass, after which a run may be taken over. Calls of a dead client may
+take effect at any time later, or never. At the end newcomers repeat the request, before the late calls and after them.
 
-There must be one memo, which every answer is, with one log; and it must be charged once, and once more at most for each
-client that died, each answer that was lost, and each run that stood still for a minute.
+There must be one memo, which is every answer, with one log; and it must be charged once, plus at most once for each
+client that died, each lost answer, and each run that paused for a minute.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ DRAFT: Final = Draft(text="Hello", voice=VOICES["sam"], title="A greeting")
 
 @dataclass(frozen=True, kw_only=True)
 class Repeats:
-    """So many clients, and how often at most one dies, loses an answer, and a minute passes."""
+    """The number of clients, and the most deaths, lost answers and passing minutes."""
 
     clients: int
     crashes: int = 0
@@ -49,17 +48,17 @@ class Repeats:
 Protocol = Callable[[Services, Store], KeyedMemos]
 
 
-def as_it_is(services: Services, store: Store) -> KeyedMemos:  # noqa: ARG001 the shape of those that are broken
+def as_it_is(services: Services, store: Store) -> KeyedMemos:  # noqa: ARG001 the signature of the broken ones
     return services.keyed_memos
 
 
 def without_a_decision(services: Services, store: Store) -> KeyedMemos:
-    """Broken on purpose: a run that finds no memo writes the row over what others have written meanwhile."""
+    """Broken on purpose: a run that finds no memo overwrites the row, whatever other runs wrote meanwhile."""
     return _keyed(KeyedMemos, services, _Undecided(store))
 
 
 def with_a_new_id_on_take_over(services: Services, store: Store) -> KeyedMemos:
-    """Broken on purpose: a run that takes over makes a memo of its own."""
+    """Broken on purpose: a run that takes over makes another memo."""
     return _keyed(_Renaming, services, IdempotencyKeys(store))
 
 
@@ -103,7 +102,7 @@ class RepeatSchedule:
         return self.turns.taken
 
     async def run(self) -> None:
-        """Raises AssertionError, which names the schedule, when a promise is broken."""
+        """Run the repeats. Raises AssertionError, which names the schedule, if a promise is broken."""
         await Users(self._store).add(self._user)
         for _ in range(self.repeats.clients):
             self._begin()
@@ -123,7 +122,7 @@ class RepeatSchedule:
         return client.task
 
     async def _ask(self, keyed: KeyedMemos) -> bool:
-        """Whether it was answered with a memo."""
+        """Send the request. Returns whether the answer was a memo."""
         try:
             self.answers.append(await keyed.make(self._key, DRAFT, Idempotent(name="one")))
         except (Conflict, StoreUnavailable):
@@ -140,7 +139,7 @@ class RepeatSchedule:
         self._clock.advance(RUN_S)
 
     async def _newcomer(self) -> None:
-        """The next request gets the memo, after a minute at most."""
+        """Check that the next request gets the memo, after a minute at most."""
         before = len(self.answers)
         for _ in range(2):
             if len(self.answers) == before:

@@ -1,12 +1,13 @@
-"""Stores under a scheduler that decides everything: the proof that rows which change keep their promises.
+"""Stores under a scheduler that decides every step: the proof that changing rows keep their promises.
 
-Real stores, each a container of its own, work on one row of a stand-in. Wherever something could happen, the scheduler
-chooses: it lets one step of one request be taken, wakes a client, kills one, or loses an answer. What a dead or
-disappointed client has sent stays where it is, and is carried out when the scheduler says so, or never. At the end a
-newcomer must find the row usable, before the late requests and after them.
+Real stores, each a container, work on one row of a stand-in. At each step the scheduler chooses: it permits one step of
+one request, wakes a client, kills one, or loses an answer. Requests of a client that died or gave up stay pending, and
+take effect when the scheduler chooses, or never. At the end a newcomer must find the row usable, before the late
+requests and after them.
 
-What the clients saw is then checked: there must be one order of all acknowledged operations, each taking effect once
-between its beginning and its end, that explains every answer. Unacknowledged ones may have taken effect once, or not.
+Then the clients' observations are checked: there must be one order of all acknowledged operations, each taking effect
+once between its beginning and its end, that explains every answer. Unacknowledged ones may have taken effect once, or
+not.
 """
 
 import asyncio
@@ -35,19 +36,19 @@ NEWCOMER: Final = 99
 PATIENCE_TURNS: Final = 10_000
 
 State = tuple[str, ...] | None
-"""The row as the operations see it: who has written, in order. None: absent."""
+"""The row's state for the operations: its writers, in order. None: absent."""
 
 Script = Sequence[str]
-"""What a client does, one after the other: `claim`, `append`, `delete`, `read`."""
+"""A client's operations, in order: `claim`, `append`, `delete`, `read`."""
 
 
 class Missing(Exception):
-    """An append met no row."""
+    """The row of an append is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`there`: the row exists at the beginning. `crashes` and `losses`: how many there may be."""
+    """A scenario. `there`: the row exists at the beginning. `crashes` and `losses` are the most of each."""
 
     scripts: Sequence[Script]
     there: bool = False
@@ -57,7 +58,7 @@ class Scenario:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What could happen next. Those of lower `rank` are listed first."""
+    """A possible next step. Options of lower `rank` are listed first."""
 
     name: str
     take: Callable[[], None]
@@ -67,7 +68,7 @@ class Option:
 
 @dataclass(kw_only=True)
 class Done:
-    """An operation as its client knows it. `answer` is meaningless until it ended."""
+    """An operation as its client observed it. `answer` is meaningless until it has ended."""
 
     name: str
     token: str
@@ -77,11 +78,11 @@ class Done:
 
 
 class Pruned(Exception):
-    """The scheduler has been here before."""
+    """The search has visited this state before."""
 
 
 Choose = Callable[[Sequence[Option], Callable[[], object]], int]
-"""The index of what happens, given the options and a digest of the state. Raises Pruned."""
+"""Returns the index of the chosen option, given the options and a digest of the state. Raises Pruned."""
 
 
 @dataclass(eq=False)
@@ -93,7 +94,7 @@ class _Request:
 
 
 class _Wire:
-    """Sends to the stand-in without what a network needs."""
+    """Sends to the stand-in, without timeouts or failures of a network."""
 
     def __init__(self, world: "Schedules", sender: int) -> None:
         self._world = world
@@ -106,7 +107,7 @@ class _Wire:
         *,
         headers: Headers,
         content: bytes | None,
-        within_s: float,  # noqa: ARG002 nothing takes time
+        within_s: float,  # noqa: ARG002 no request takes time
     ) -> Answer:
         return await self._world.sent(self._sender, method, target, content, headers)
 
@@ -154,7 +155,7 @@ class Schedules:
         self.history: list[Done] = []
 
     async def run(self) -> None:
-        """Raises AssertionError when a promise was broken, Pruned when the rest is known."""
+        """Run the scenario. Raises AssertionError if a promise was broken, Pruned if the state was visited before."""
         if self._scenario.there:
             await self._alone(["claim"])
         self._open = False
@@ -258,7 +259,7 @@ class Schedules:
             done.ended = self._tick(number, f"{name} {done.answer}")
 
     async def _alone(self, script: Script) -> None:
-        """Someone for whom no step is held up. Raises when the row blocks."""
+        """Run a client whose steps are never held. Raises if the row blocks it."""
         self._open = True
         newcomer = self._begin(NEWCOMER + len(self._clients), script)
         assert newcomer.task is not None
@@ -346,7 +347,7 @@ class Schedules:
         raise AssertionError(f"something hangs after {self.taken}")
 
     async def _abandon(self) -> None:
-        """End what is still under way."""
+        """End the tasks that are still running."""
         for client in self._clients.values():
             if client.task is not None:
                 client.task.cancel()
@@ -359,7 +360,7 @@ class Schedules:
         return self._now
 
     def _digest(self) -> object:
-        """Equal for two runs that from here on cannot be told apart: by the server, the clients, or the check."""
+        """Return a digest that is equal for runs with equal futures, for the server, the clients and the check."""
         rows = self._server._rows
         return hash(
             (
@@ -414,7 +415,7 @@ def _number(request: _Request) -> int:
 
 
 def _applied(state: State, done: Done) -> tuple[State, object]:
-    """What an operation makes of the row, and what it answers."""
+    """Return the row's state after an operation, and the operation's answer."""
     match done.name:
         case "claim":
             return ((done.token,), None) if state is None else (state, "AlreadyExists")
@@ -427,7 +428,7 @@ def _applied(state: State, done: Done) -> tuple[State, object]:
 
 
 def explains(history: Sequence[Done]) -> bool:
-    """Whether some order of the operations explains all answers (linearizability, by search)."""
+    """Return whether some order of the operations explains all answers (linearizability, by search)."""
 
     @cache
     def ordered(left: frozenset[int], state: State) -> bool:

@@ -1,4 +1,4 @@
-"""The checker of recorded histories: it accepts what is right, and finds the faults that it is there to find."""
+"""The checker of recorded histories accepts right ones, and finds the faults that it is written for."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,7 +16,7 @@ ADA: Final = "ada"
 
 
 def one_after_another(*calls: tuple[str, Any, Any]) -> list[Call]:
-    """Each of (what, given, answer) ends before the next begins."""
+    """Return calls of (what, given, answer), each of which ends before the next begins."""
     return [
         Call(what=what, given=given, answer=answer, began=2.0 * number, ended=2.0 * number + 1)
         for number, (what, given, answer) in enumerate(calls)
@@ -32,7 +32,7 @@ def memos(calls: Iterable[Call], *, limit: int) -> bool:
 
 
 def busy_owner(seed: int, *, clients: int = 8, limit: int = 20) -> list[Call]:
-    """A right history of calls that overlap, each of which takes effect at a random moment of its own."""
+    """Return a right history of overlapping calls, each of which takes effect at a random moment."""
     random, state, model = seeded(seed), Places(), memos_at(limit)
     spans, free_at = list[tuple[float, float, float]](), [random.random() for _ in range(clients)]
     for number in range(48):

@@ -1,4 +1,4 @@
-"""Stripe's events on schedules of a scheduler: the plan is never stale at the end. `make prove` goes deeper."""
+"""Stripe's events on schedules of a scheduler: the plan is never stale at the end. `make prove` searches deeper."""
 
 import logging
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SCHEDULES: Final = 40
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Of failures that are wanted there are hundreds, each with a traceback."""
+    """Silence the logs: there are hundreds of intended failures, each with a traceback."""
     logger = logging.getLogger("agent_talk")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Repeats of one request with an Idempotency-Key on schedules of a scheduler; `make prove` goes deeper."""
+"""Repeats of one request with an Idempotency-Key on schedules of a scheduler; `make prove` searches deeper."""
 
 from math import inf
 from typing import Final

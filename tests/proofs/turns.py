@@ -1,8 +1,7 @@
-"""Clients whose calls wait for a scheduler, which decides everything: what is shared by the proofs of whole operations.
+"""Clients whose calls wait for a scheduler, which decides every step: shared by the proofs of whole operations.
 
-A client is a container: its store's calls, and what else it gates, are carried out one by one, as the scheduler
-chooses. It may also let a client die, and lose an answer or a request. What a dead client had under way may be carried
-out later.
+A client is a container: the scheduler carries out its store's calls, and other gated calls, one by one. It may also
+kill a client, and lose an answer or a request. Calls of a dead client may take effect later.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False, kw_only=True)
 class Call:
-    """A call that waits for the scheduler, which answers how it goes: "done", "lost" or "unsent"."""
+    """A call that waits for the scheduler, which decides its outcome: "done", "lost" or "unsent"."""
 
     client: "Client"
     verb: str
@@ -31,7 +30,7 @@ class Call:
 
 
 class Client(Intercepted):
-    """A container. Its store's calls wait for the scheduler. `task` is what it does."""
+    """A container. Its store's calls wait for the scheduler. `task` is its work."""
 
     def __init__(self, number: int, turns: "Turns", store: Store) -> None:
         super().__init__(store)
@@ -54,7 +53,7 @@ class Client(Intercepted):
 
 @dataclass(kw_only=True)
 class Turns:
-    """One run of some clients, with so many faults at most. `taken` are the choices that were made."""
+    """One run of some clients, with a bounded number of faults. `taken` are its choices."""
 
     choose: Choose
     most_crashes: int = 0
@@ -71,7 +70,7 @@ class Turns:
         self._is_over = False
 
     async def run(self, more: Callable[[], Sequence[Option]]) -> None:
-        """Let calls go until none waits, and nothing of `more` is left but faults; late calls may be left."""
+        """Release calls until none waits, and `more` has only faults left; late calls may be left."""
         while True:
             await self._settle()
             besides = more()
@@ -84,20 +83,20 @@ class Turns:
             chosen.take()
 
     def turn_to(self, client: Client) -> None:
-        """Let this client go on first, unless the scheduler chooses otherwise: it has just begun."""
+        """Make this client, which has just begun, the default of the next choice."""
         self._last = client.number
 
     def end(self) -> None:
-        """From now on no call waits."""
+        """Let all calls pass without waiting from now on."""
         self._is_over = True
 
     async def land_late(self) -> None:
-        """Carry out all that the dead had under way."""
+        """Carry out all pending calls of dead clients."""
         while self.late:
             await self._land_one(self.late.pop(0))
 
     async def turn_of(self, client: Client, verb: str, call: Callable[[], Awaitable[Any]]) -> str:
-        """Wait for the scheduler. Returns how the call goes."""
+        """Wait for the scheduler. Returns the call's outcome."""
         self._arrived += 1
         if self._is_over:
             return "done"
@@ -106,7 +105,7 @@ class Turns:
         return await waiting.turn
 
     def _calls(self) -> list[Option]:
-        """The client that was let go last goes on, unless the scheduler turns to another."""
+        """Return the options, with the client that ran last first: it is the default."""
         self._waiting.sort(key=lambda call: (call.client.number != self._last, call.client.number))
         options = [self._option(call, "done") for call in self._waiting]
         return options + [Option(name=f"late {call.verb}", take=self._land(call)) for call in self.late]
@@ -140,7 +139,7 @@ class Turns:
     async def _land_one(self, call: Call) -> None:
         try:
             await call.carry_out()
-        except Exception as exc:  # noqa: BLE001 the client that it would be told is dead
+        except Exception as exc:  # noqa: BLE001 the client that would handle it is dead
             self.taken.append(f"({type(exc).__name__})")
 
     def _kill(self, client: Client) -> Callable[[], None]:

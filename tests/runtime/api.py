@@ -4,9 +4,9 @@
         print(runtime.ready().init_s)
         answer = api.invoke(event)
 
-`awslambdaric` is what Lambda itself runs in its Python images: it asks for the next event, calls the handler, posts the
-answer. The child sees the bundle, the directory of Lambda's own packages, and the standard library; nothing of this
-environment, so that what the bundle lacks is missed. Only the standard library is needed here.
+`awslambdaric` is the client of Lambda's own Python images: it requests the next event, calls the handler, posts the
+answer. The child can import the bundle, Lambda's own packages and the standard library, and nothing else of this
+environment, so that a package missing in the bundle fails. This module needs the standard library alone.
 """
 
 import json
@@ -27,24 +27,24 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 START_S: Final = 60.0
-"""Longer than any start takes. Lambda gives an initialisation 10 s."""
+"""Seconds that no start exceeds. Lambda's own limit of an initialisation is 10 s."""
 
 FUNCTION_ARN: Final = "arn:aws:lambda:eu-central-1:123456789012:function:agent-talk-test"
 PREFIX: Final = "/2018-06-01/runtime"
 
 LAMBDAS_OWN: Final = ("awslambdaric", "simplejson", "snapshot-restore-py")
-"""What Lambda's image has beside the standard library, without which no handler runs."""
+"""The packages of Lambda's image that every handler needs, beside the standard library."""
 
 BOTO3: Final = ("boto3", "botocore", "jmespath", "s3transfer", "urllib3", "python-dateutil", "six")
-"""It is in Lambda's image as well, so the bundle has none."""
+"""boto3 and its requirements, which Lambda's image contains too, so the bundle does not."""
 
 
 class TimedOut(Exception):
-    """No answer came in time. Lambda would kill the process, and start another for the next event."""
+    """No answer arrived in time. Lambda would kill the process, and start another for the next event."""
 
 
 class FailedToStart(Exception):
-    """The process ended, or told an initialisation error, before it asked for an event."""
+    """The process ended, or reported an initialisation error, before it requested an event."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         super().__init__(f"{report.get('errorType')}: {report.get('errorMessage')}")
@@ -53,12 +53,12 @@ class FailedToStart(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back for one event. Exactly one of `value` and `error` is set, unless the handler returned null."""
+    """The result of one event. Exactly one of `value` and `error` is set, unless the handler returned null."""
 
     value: Any
     error: Mapping[str, Any] | None
     took_s: float
-    """From the event's leaving to the answer's last byte in, on this machine."""
+    """Seconds from sending the event to receiving the answer's last byte."""
 
     @property
     def status(self) -> int:
@@ -78,14 +78,14 @@ class _Posted:
 
 
 class RuntimeApi:
-    """One execution environment's side of the Runtime API: one event at a time."""
+    """The Runtime API of one execution environment: one event at a time."""
 
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[tuple[str, bytes, float]] = queue.SimpleQueue()
         self._posted: queue.SimpleQueue[_Posted] = queue.SimpleQueue()
         self._asked = threading.Event()
         self.asked_at_s = 0.0
-        """When the runtime first asked for an event, on the monotonic clock: its initialisation was over."""
+        """The monotonic time of the runtime's first request for an event: the end of its initialisation."""
 
         self.init_error: Mapping[str, Any] | None = None
         self._closing = False
@@ -95,7 +95,7 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """What AWS_LAMBDA_RUNTIME_API is set to."""
+        """Return the value of AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -108,7 +108,7 @@ class RuntimeApi:
         self._server.server_close()
 
     def invoke(self, event: Any, *, timeout_s: float = 15.0) -> Answer:
-        """One event, and its answer. Raises TimedOut; then the runtime must be ended, as Lambda does."""
+        """Send one event, and return its answer. Raises TimedOut; then end the runtime, as Lambda does."""
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         deadline_s = time.time() + timeout_s
         self._events.put((str(uuid.uuid4()), body, deadline_s))
@@ -124,18 +124,18 @@ class RuntimeApi:
         )
 
     def started(self, timeout_s: float) -> bool:
-        """Waits until the runtime has asked for an event, or told an initialisation error."""
+        """Wait until the runtime has requested an event, or reported an initialisation error."""
         return self._asked.wait(timeout_s)
 
     def reset(self) -> None:
-        """For the next process in the same place."""
+        """Prepare for the next process on the same API."""
         self._asked.clear()
         self.init_error = None
         self._events = queue.SimpleQueue()
         self._posted = queue.SimpleQueue()
 
     def next_event(self) -> tuple[str, bytes, float] | None:
-        """Blocks until there is one; None when this ends first."""
+        """Block until there is an event. Returns None if the API is closed first."""
         if not self._asked.is_set():
             self.asked_at_s = time.monotonic()
             self._asked.set()
@@ -168,7 +168,7 @@ class _Server(ThreadingHTTPServer):
         self.api = api
 
     def handle_error(self, *_: object) -> None:
-        """A runtime that is killed leaves its connection broken."""
+        """Ignore the error: a killed runtime breaks its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(202, b'{"status":"OK"}')
 
     def log_message(self, *_: object) -> None:
-        """The runtime's own output is enough."""
+        """Log nothing: the runtime's own output suffices."""
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -233,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
 @dataclass(frozen=True, kw_only=True)
 class Started:
     init_s: float
-    """From the process's creation to its first question for an event, interpreter included."""
+    """Seconds from the process's creation to its first request for an event, interpreter included."""
 
 
 class Runtime:
@@ -297,7 +297,7 @@ class Runtime:
         self._reader.start()
 
     def ready(self) -> Started:
-        """Waits until it asks for an event. Raises FailedToStart."""
+        """Wait until the runtime requests an event. Raises FailedToStart."""
         assert self._child is not None
         ends_s = time.monotonic() + START_S
         while not self.api.started(0.05):
@@ -308,7 +308,7 @@ class Runtime:
         return Started(init_s=self.api.asked_at_s - self._began_at_s)
 
     def freeze(self) -> None:
-        """As Lambda does between two events."""
+        """Stop the process, as Lambda does between two events."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -322,7 +322,7 @@ class Runtime:
             self._child = None
 
     def memory_mb(self) -> float:
-        """The most that it has held so far, as the kernel counts it."""
+        """Return the peak of its memory so far, as the kernel counts it."""
         assert self._child is not None
         for line in Path(f"/proc/{self._child.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -330,13 +330,13 @@ class Runtime:
         raise LookupError("the kernel tells no peak")
 
     def cpu_s(self) -> float:
-        """The processor time that it has taken so far, to a hundredth."""
+        """Return its processor time so far, to a hundredth."""
         assert self._child is not None
         fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
-        """What was logged as JSON, without metrics; all of it once the process has ended."""
+        """Yield the log lines in JSON, without metrics; they are complete once the process has ended."""
         for line in self.log:
             if line.startswith("{") and "_aws" not in (told := json.loads(line)):
                 yield told
@@ -353,7 +353,7 @@ class Runtime:
 
 
 def lambdas_own_packages(directory: Path, names: tuple[str, ...] = LAMBDAS_OWN + BOTO3) -> Path:
-    """A directory with links to these installed packages and to nothing else."""
+    """Make a directory with links to these installed packages alone. Returns it."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:
         found = distribution(name)

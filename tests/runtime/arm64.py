@@ -1,6 +1,6 @@
-"""The archive that is deployed, build/agent-talk-arm64.zip, on an emulated arm64 Python 3.13.
+"""The deployed archive, build/agent-talk-arm64.zip, on an emulated arm64 Python 3.13.
 
-`make test-arm64` runs this. It is no part of the default run, as it needs the archive and the emulator.
+`make test-arm64` runs this. It is not in the default run, since it needs the archive and the emulator.
 """
 
 import json
@@ -23,11 +23,11 @@ from tests.runtime.runs import KEY, Micro, served
 from tests.support import SECRET
 
 PYTHON: Final = ROOT / ".local" / "arm64" / "python"
-"""What deploy/arm64.sh has laid there."""
+"""The emulated Python, installed by deploy/arm64.sh."""
 
 GUEST: Final = Path(__file__).with_name("guest.py")
 ENDS_S: Final = 300.0
-"""Seconds after which the emulated process is killed: without it the test would hang. A free machine needs some 20."""
+"""Seconds after which the emulated process is killed, so that a test cannot hang. An idle machine needs some 20."""
 
 MODULES: Final = [
     function["handler"].removesuffix(".handler").replace("/", ".")
@@ -42,7 +42,7 @@ class Emulated:
         self._child = child
         self._log = log
         self.found = self._read()
-        """The machine and the Python version that it runs on."""
+        """The machine and the Python version of the process."""
 
     def invoke(self, module: str, event: Event, *, status: int) -> Any:
         """Return the decoded body of the answer, None if it is empty. Fails the test if its status is another."""
@@ -63,7 +63,7 @@ class Emulated:
     @classmethod
     @contextmanager
     def running(cls, folder: Path, log: Path, env: Mapping[str, str]) -> Iterator[Self]:
-        """Unpack the archive into `folder` and start it with these variables and no others but PATH."""
+        """Unpack the archive into `folder` and start it, with these variables and PATH alone."""
         if not PYTHON.exists() or not DEPLOYED.archive.exists():
             pytest.fail("the emulator or the archive is missing: make test-arm64 sees to both")
         with zipfile.ZipFile(DEPLOYED.archive) as archive:
@@ -96,7 +96,7 @@ def _context() -> dict[str, Any]:
 
 @pytest.fixture
 def emulated(tmp_path: Path) -> Iterator[Emulated]:
-    """All functions on the stand-in of HYPR Micro, which this Python serves: the memory store is for laptops."""
+    """Yield all functions on a stand-in of HYPR Micro, which this Python serves."""
     with served(Micro()) as url:
         env = {
             "AGENT_TALK_STORE": "micro",
@@ -104,7 +104,7 @@ def emulated(tmp_path: Path) -> Iterator[Emulated]:
             "HYPERMICRO_API_KEY": KEY,
             "SESSION_SECRET": SECRET,
             "SPEECH": "simulated",
-            "MAIL": "smtp",  # SES needs boto3, which Lambda's runtime brings and this Python lacks
+            "MAIL": "smtp",  # SES needs boto3, which Lambda's runtime contains and this Python lacks
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": "1",
             "MAIL_FROM": "talk@example.org",

@@ -1,6 +1,6 @@
 """The bundle's twin under Lambda's own runtime client.
 
-`make test-runtime` runs this, and with it `make check`; it is no part of the default run, as it needs the bundle.
+`make test-runtime` runs this, and so does `make check`; it is not in the default run, since it needs the bundle.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tests.support import BY_SES, SECRET
 
 KEY = "a-key-for-the-runtime-tests"
 SERVER_KEEPS_S = 5
-"""How long HYPR Micro keeps an idle connection."""
+"""Seconds for which HYPR Micro keeps an idle connection."""
 
 FUNCTIONS = ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
 VOICES = http_event("GET", "/api/v1/voices")
@@ -45,7 +45,7 @@ SCHEDULE = {
 
 
 class Micro:
-    """The stand-in as a server, which counts the connections that requests came over, and may be slow."""
+    """The stand-in as a server, which counts the connections of requests, and may be slow."""
 
     def __init__(self) -> None:
         self.connections: set[tuple[str, int]] = set()
@@ -87,7 +87,7 @@ def served(micro: Micro, port: int | None = None) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def twin() -> Path:
-    """Unpacked by `make bundle TARGET=local`."""
+    """Return the folder that `make bundle TARGET=local` unpacked."""
     folder = bundle.TARGETS["local"].folder
     if not folder.is_dir():
         pytest.fail("there is no bundle: make bundle TARGET=local")
@@ -226,7 +226,7 @@ def test_after_a_timeout_the_next_process_serves(api: RuntimeApi, twin: Path, ow
 class RuntimeTransport(httpx2.AsyncBaseTransport):
     """Sends the official client's requests to a function as API Gateway's events, one at a time, as Lambda does.
 
-    A request that the client gives up is answered to the end: else its answer would be taken for the next one's.
+    A request that the client gives up is still answered, so that its answer is not taken for the next one's.
     """
 
     def __init__(self, api: RuntimeApi, turn: asyncio.Lock) -> None:
@@ -247,7 +247,7 @@ class RuntimeTransport(httpx2.AsyncBaseTransport):
 
 
 async def agent(api: RuntimeApi, turn: asyncio.Lock, key: str, name: str, *, mode: str) -> list[str]:
-    """Make memos by one client over warm calls. Returns their ids, as the tool lists them."""
+    """Make memos by one client over warm calls. Returns their ids in the order of the tool's list."""
     http = httpx2.AsyncClient(transport=RuntimeTransport(api, turn), headers={"authorization": f"Bearer {key}"})
     async with http, Client(streamable_http_client("https://api.example.org/mcp", http_client=http), mode=mode) as mcp:
         assert len((await mcp.list_tools()).tools) == 6

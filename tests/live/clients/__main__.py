@@ -27,11 +27,11 @@ PER_MEMO: Final = PLANS[Tier.HOBBY].limits.chars_per_memo or 0
 DEMOS: Final = 60
 
 UNKNOWN_TO_PYTHON: Final = frozenset({"providedType", "requestedVoice", "limit", "memoId", "resetAt"})
-"""With these details the Python SDK raises TypeError: it knows none in camelCase, and no `provided` beside `limit`."""
+"""Details at which the Python SDK raises TypeError: it accepts none in camelCase, and no `provided` beside `limit`."""
 
 Call = tuple[str, list[Any]]
 Error = tuple[str, str, int, Mapping[str, Any]]
-"""What the TypeScript SDK raises: its class, code and status, and some of its details."""
+"""An error of the TypeScript SDK: its class, code and status, and some of its details."""
 Outcome = Mapping[str, Any]
 
 SAID: Final[Call] = ("create", ["Hello", "SAM"])
@@ -52,7 +52,7 @@ REFUSED: Final[Sequence[tuple[Call, Error]]] = (
 
 
 class Sdk:
-    """One SDK, in a process of its own for each sequence of calls."""
+    """One SDK, in a separate process for each sequence of calls."""
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self.name = name
@@ -60,7 +60,7 @@ class Sdk:
         self._environ = environ
 
     def call(self, url: str, key: str | None, *calls: Call) -> list[Outcome]:
-        """Make the calls in order, and answer what each returned or raised."""
+        """Make the calls in order. Returns the result or the error of each."""
         asked = [{"url": url, "key": key, "call": call, "values": values} for call, values in calls]
         child = subprocess.run(
             self._command,
@@ -113,7 +113,7 @@ async def _on_memory(sdks: Sequence[Sdk]) -> None:
 
 
 async def _on_micro(sdks: Sequence[Sdk], checkout: Path) -> None:
-    """The same, the end of a month, and an outage."""
+    """Run the same calls on HYPR Micro, and the end of a month and an outage."""
     with micro_server(checkout) as server, gateway_in(micro_environ(server.url)) as gateway:
         await server.start()
         await gateway.start()
@@ -135,7 +135,7 @@ async def _used(store: str, url: str, sdks: Sequence[Sdk]) -> None:
         await _with_a_key(sdk, url)
         await _refused_by_limits(sdk, url)
         print(f"{store}, {sdk.name}: each call answers, and each error is its own", flush=True)
-    for sdk in sdks:  # last: all come from one address
+    for sdk in sdks:  # last, since all SDKs share one address's limits
         sdk.call(url, None, *[("demo", ["A demo", "sam"])] * DEMOS)
         sdk.refused(url, None, ("demo", ["A demo", "sam"]), ("RateLimitError", "RATE_LIMIT_EXCEEDED", 429, {}))
 
@@ -173,7 +173,7 @@ async def _with_a_key(sdk: Sdk, url: str) -> None:
 
 
 async def _refused_by_limits(sdk: Sdk, url: str) -> None:
-    """The plan's day, in which a refused call takes no place, and a limit of the key's own."""
+    """Check the plan's day, in which a refused call takes no place, and a limit of the key's own."""
     person = await _newcomer(url)
     front = Front(url)
     limited = await front.send("POST", "/api/keys", token=person.session, json={"limits": {"charactersPerMonth": 6}})

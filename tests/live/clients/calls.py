@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from agent_talk import AgentTalk  # type: ignore[import-not-found] # it is in the checkout of another repository
+from agent_talk import AgentTalk  # type: ignore[import-not-found] # from a checkout of another repository
 
 CALLS: Final[dict[str, Callable[..., Any]]] = {
     "health": lambda client: asdict(client.health()),
@@ -20,7 +20,7 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
 def outcome(url: str, key: str | None, call: str, values: list[Any]) -> dict[str, Any]:
     try:
         return {"value": CALLS[call](AgentTalk(api_key=key, base_url=url), *values)}
-    except Exception as exc:  # noqa: BLE001 what it raises is what is looked at
+    except Exception as exc:  # noqa: BLE001 the exception is the result
         details = getattr(exc, "details", None)
         return {
             "raised": type(exc).__name__,
