@@ -1,4 +1,4 @@
-"""A memo that was answered is in every count, a revocation is logged, and memos and logs can be reconciled."""
+"""An answered memo is in every count, a revocation is logged, and memos and logs can be reconciled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 DRAFT: Final = Draft(text="Hello", voice=VOICES["sam"])
 LATER: Final = timedelta(minutes=11)
-"""The grace of a request is over."""
+"""More than the grace of a request, ten minutes."""
 
 
 class FailingAdds(Intercepted):
-    """Fails the next `failures` adds to a table. With `lost` they are carried out, and only not answered."""
+    """Fails the next `failures` adds to a table. With `lost` they take effect, and only their answers are lost."""
 
     def __init__(self, store: Store, table: Table, failures: int, *, lost: bool = False) -> None:
         super().__init__(store)
@@ -179,7 +179,7 @@ class Deployment:
         self.services = services_on(MemoryStore(rows=shared_rows(path)), self.clock)
 
     async def reconcile(self, *options: str) -> int:
-        """In a thread of its own: the command runs an event loop."""
+        """Run the command in another thread, since it runs an event loop. Returns its exit status."""
         environ = {"AGENT_TALK_MEMORY_FILE": str(self.path)}
         return await asyncio.to_thread(main, ["reconcile-memos", *options], environ=environ, clock=self.clock)
 
@@ -197,12 +197,12 @@ Crash = Callable[[Services, Memo], Awaitable[None]]
 
 
 async def lose_log(services: Services, memo: Memo) -> None:
-    """A container was killed before the log was written."""
+    """Delete a memo's log, as if a container was killed before it wrote the log."""
     await services.tables.usage_logs.delete_memo(memo.user_id, memo.id)
 
 
 async def lose_memo(services: Services, memo: Memo) -> None:
-    """A container was killed before the memo was written."""
+    """Delete a memo, as if a container was killed before it wrote the memo."""
     await services.tables.memos.delete(memo)
 
 

@@ -1,4 +1,4 @@
-"""What a request without credentials costs in requests to HYPR Micro, as a table."""
+"""The cost of requests without credentials, in requests to HYPR Micro, as a table."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ FORGED: Final = "a.b.c"
 KEY: Final = "at_live_" + "A" * 43
 
 LINK: Final = f"{'0' * 32}.99999999999.{'A' * 43}"
-"""A link's token in the form of a good one: whether it is one, only the account's row says."""
+"""A link's token of valid form: only the account's row decides whether it is valid."""
 
 PING: Final = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 SPEECH: Final = {"model": "m", "input": "Hi", "voice": "sam"}
@@ -39,7 +39,7 @@ COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "invented key with an idempotency key": (
         *("POST", "/api/v1/memo"),
         {"headers": {"authorization": KEY, "idempotency-key": "k"}, "json": {"text": "Hi", "voice": "sam"}},
-        2,  # the row that it would name is read beside the key's check, which makes a good key's memo faster
+        2,  # its row is read concurrently with the key's check, which makes a valid key's memo faster
     ),
     "invented key of an agent": ("POST", "/mcp", {"headers": {"authorization": KEY}, "json": PING}, 1),
     "invented key of an SDK": ("POST", "/v1/audio/speech", {"headers": {"authorization": KEY}, "json": SPEECH}, 1),
@@ -63,7 +63,7 @@ COSTS: Final[Mapping[str, tuple[str, str, dict[str, Any], int]]] = {
     "invalid demo": ("POST", "/api/v1/demo", {"json": {"text": "", "voice": "sam"}}, 0),
     "foreign origin": ("POST", "/api/keys", {"headers": {"origin": "https://evil.example.org"}, "json": {}}, 0),
 }
-"""Method, path, the rest of the request, and the requests to the store that one of them costs."""
+"""Method, path, the rest of the request, and its cost in requests to the store."""
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def api() -> AsyncIterator[Api]:
 
 
 async def cost(api: Api, method: str, path: str, request: dict[str, Any]) -> int:
-    """Send one request of a stranger, whatever it is answered."""
+    """Send one request of a stranger, and return its cost, whatever the answer."""
     api.http.cookies.clear()
     with api.world.recorder.measure() as cost:
         await api.http.request(method, path, **request)

@@ -1,4 +1,4 @@
-"""Calls of an AWS client: one client, fresh connections after idle time and failures, and nothing begun too late."""
+"""Calls of an AWS client: one client, fresh connections after idle time and failures, and no call begun too late."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ class Client:
 
 
 class Opened:
-    """Calls of clients that are counted, on a wall clock that obeys."""
+    """Calls of clients that are counted, on a settable wall clock."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -134,7 +134,7 @@ async def test_a_time_out_of_the_works_own_is_not_the_deadline(opened: Opened) -
 
 
 class _Line:
-    """A connection as urllib3 makes them, to a peer in this process. An answer that ends it forgets its socket."""
+    """A connection of urllib3's kind, to a peer in this process. After an answer that ends it, its `sock` is None."""
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
@@ -160,7 +160,7 @@ class _Pool:
 
 @pytest.fixture
 def line() -> Iterator[Any]:
-    """A connection that can be shut, of a client like the SDK's."""
+    """Yield a connection that can be shut, of a client like the SDK's."""
     pools: dict[str, Any] = {"https": _Pool}
     session = SimpleNamespace(_pool_classes_by_scheme=pools)
     breakable(SimpleNamespace(_endpoint=SimpleNamespace(http_session=session)))

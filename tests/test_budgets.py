@@ -1,4 +1,4 @@
-"""What operations cost on HYPR Micro: requests, and how many of them wait for one another."""
+"""The cost of operations on HYPR Micro: requests, and the number of them in a row."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ MEMO: Final = {"text": "Hello", "voice": "rachel"}
 
 @dataclass(kw_only=True)
 class Api:
-    """All functions on one stand-in, with what a request cost. Rows settle before it: nothing is remembered of them."""
+    """All functions on one stand-in, with the cost of a request. Before it the store's memory of rows expires."""
 
     world: MicroStoreWorld
     http: httpx.AsyncClient
@@ -49,7 +49,7 @@ class Api:
 
 
 async def _at_once(_: float) -> None:
-    """Answer forgot-password without its wait."""
+    """Return immediately, so that forgot-password answers without its wait."""
 
 
 def named(name: str) -> dict[str, str]:
@@ -62,7 +62,7 @@ async def micro_api() -> AsyncIterator[Api]:
         container = await world.container()
         await container.store.verify(TABLES)
         clock = FakeClock()
-        stripe = FakeStripe(now=lambda: clock.at.timestamp())  # noqa: PLW0108 the clock goes on
+        stripe = FakeStripe(now=lambda: clock.at.timestamp())  # noqa: PLW0108 `clock.at` changes
 
         def build(settings: Settings) -> Services:
             return Services.on(
@@ -85,7 +85,7 @@ async def micro_api() -> AsyncIterator[Api]:
                 "/api/v1/auth/me",
                 "/api/v1/billing/tiers",
             ):
-                await http.get(path)  # cold starts verify, and are not what is measured
+                await http.get(path)  # the cold start verifies the tables, which is not measured
             yield Api(
                 world=world, http=http, store=container.store, clock=clock, store_clock=container.clock, stripe=stripe
             )

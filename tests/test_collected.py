@@ -1,4 +1,4 @@
-"""Every test is collected: pytest passes over a class that is not named Test…, and says nothing."""
+"""Every test is collected: pytest silently ignores a class that is not named Test…."""
 
 import ast
 from collections.abc import Iterator

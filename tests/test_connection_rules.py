@@ -1,4 +1,4 @@
-"""Which certificates connections trust."""
+"""The certificates that connections trust."""
 
 import ssl
 from contextlib import suppress
@@ -35,7 +35,7 @@ def test_tls_context_trusts_none_for_plain_http(url: str) -> None:
 
 
 def chosen_protocol(client: ssl.SSLContext, certificate: Path) -> str | None:
-    """Let a client and a server of this certificate shake hands in memory. Returns the protocol that they agree on.
+    """Let a client and a server with this certificate shake hands in memory. Returns the negotiated protocol.
 
     Raises SSLError if the client does not trust the server.
     """

@@ -1,4 +1,4 @@
-"""Times that fit into one another: a call's into its request's, and a request's into its function's."""
+"""Nested time limits: a call's is within its request's, and a request's within its function's."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The house stays small: how many packages of the product a request crosses."""
+"""The code stays small: the number of packages of the product that a request crosses."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ GOALS = {"memo": 13, "signup": 12, "charts": 9, "key check": 8}
 
 
 def package(file: str) -> str | None:
-    """The package of a file of the product; None for all other files."""
+    """Return the package of a file of the product; None for all other files."""
     path = Path(file)
     if not path.is_relative_to(ROOT):
         return None
@@ -31,7 +31,7 @@ def package(file: str) -> str | None:
 
 @contextmanager
 def crossed() -> Iterator[set[str]]:
-    """Collect the packages whose functions run within."""
+    """Yield the set of packages whose functions run in the block."""
     seen: set[str] = set()
 
     def note(frame: FrameType, _: str, __: Any) -> None:
@@ -53,7 +53,7 @@ def test_requests_cross_few_packages() -> None:
     functions = local_gateway({"AGENT_TALK_STORE": "memory"}, lambda settings: Services.on(store, settings)).functions
 
     def call(name: str, function: str, method: str, path: str, *, body: object = None, token: str = "") -> Any:
-        functions[function](http_event("GET", "/nowhere"), None)  # a container's start is no part of a request
+        functions[function](http_event("GET", "/nowhere"), None)  # so that the request contains no container's start
         headers = {"authorization": f"Bearer {token}"} if token else {}
         event = http_event(method, path, headers=headers, body=None if body is None else json.dumps(body))
         with crossed() as seen:

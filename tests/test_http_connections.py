@@ -1,4 +1,4 @@
-"""Connections are reused while the server surely keeps them, and replaced after a freeze or a failure."""
+"""Connections are reused while the server certainly keeps them, and replaced after a freeze or a failure."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Pool(httpx.AsyncBaseTransport):
-    """A pool of connections that notes what became of it, and does as its number's script says."""
+    """A pool of connections that records its end, and follows the script of its number."""
 
     def __init__(
         self, failure: Exception | None = None, *, hold: asyncio.Event | None = None, breaks: bool = False
@@ -35,7 +35,7 @@ class Pool(httpx.AsyncBaseTransport):
     def closed(self) -> bool:
         return self.closings > 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- all are alike
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 same for all requests
         self.sent += 1
         if self.hold is not None:
             await self.hold.wait()

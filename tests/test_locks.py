@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def pins(name: str) -> set[str]:
-    """The `package==version` lines of a lock, with their markers."""
+    """Return the `package==version` lines of a lock, with their markers."""
     return set(re.findall(r"^[\w.\[\]-]+==[^\\\n]+?(?= *\\?$)", (ROOT / name).read_text(), re.MULTILINE))
 
 

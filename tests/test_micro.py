@@ -1,4 +1,4 @@
-"""The wire client: what it sends, and what it makes of answers."""
+"""The wire client: its requests, and its results from answers."""
 
 import asyncio
 import json

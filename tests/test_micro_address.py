@@ -1,4 +1,4 @@
-"""Addresses and path segments that cannot be right are refused."""
+"""Invalid addresses and path segments are refused."""
 
 from urllib.parse import unquote
 

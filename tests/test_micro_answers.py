@@ -1,4 +1,4 @@
-"""What servers and proxies may send in the place of a plain answer, byte by byte, and whatever else they send."""
+"""Unusual and broken answers of servers and proxies, byte by byte, and random ones."""
 
 import os
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ ANSWERS: Final[Sequence[tuple[str, bytes, bytes]]] = (
     ("many headers", answer(b"hello", head=b"X-Header: value\r\n" * 200), b"hello"),
     ("long body", answer(b"x" * 300_000), b"x" * 300_000),
 )
-"""What it is, the bytes, and the body that they mean. The connection is used again."""
+"""Name, bytes, and the body in them. The connection is reused."""
 
 ENDING: Final[Sequence[tuple[str, Script, bytes]]] = (
     ("until the end", [b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo", Then.CLOSE], b"hello"),
@@ -40,7 +40,7 @@ ENDING: Final[Sequence[tuple[str, Script, bytes]]] = (
     ("one more answer", [answer(b"hello") + answer(b"smuggled")], b"hello"),
     ("more than its length", [answer(b"hello") + b"more"], b"hello"),
 )
-"""Likewise, but the connection is not used again."""
+"""The same, but the connection is not reused."""
 
 BROKEN: Final[Sequence[tuple[str, Script]]] = (
     ("nothing", [Then.CLOSE]),
@@ -67,7 +67,7 @@ BROKEN: Final[Sequence[tuple[str, Script]]] = (
 
 
 FUZZED: Final = int(os.environ.get("FUZZED_ANSWERS", "120"))
-"""Answers that are made by chance, of one seed each: more of them find more, and take longer."""
+"""The number of random answers, each of its own seed: more of them find more, and take longer."""
 
 WORDS: Final = (
     *(
@@ -147,7 +147,7 @@ async def test_answer_that_is_none_has_an_unknown_outcome(script: Script) -> Non
 
 
 async def outcome(*pieces: bytes) -> object:
-    """Return what became of a request that is answered so; the next one's answer is checked."""
+    """Return the result of a request with this answer, and check the answer to the next request."""
     async with raw_server([*pieces, Then.CLOSE], [answer(b"next")]) as server, MicroConnections(server.url) as wire:
         try:
             got = await ask(wire)

@@ -1,4 +1,4 @@
-"""Connections to HYPR Micro are reused while the server surely keeps them, and replaced after a freeze or a failure."""
+"""Connections to HYPR Micro: reused while the server certainly keeps them, replaced after a freeze or a failure."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What answers and failures of the network mean, row by row."""
+"""The errors of answers and of network failures, row by row."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Whether HYPR Micro mints keys for everybody, as a container asks when it starts."""
+"""A starting container's check whether HYPR Micro makes keys without credentials."""
 
 from collections.abc import Callable
 

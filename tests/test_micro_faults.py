@@ -1,4 +1,4 @@
-"""What the wire client does when answers fail: what it repeats, waits for and gives up."""
+"""The wire client after failed answers: when it repeats, waits and gives up."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""HYPR Micro behind TLS: the key is sent to no server but the one that the URL names."""
+"""HYPR Micro behind TLS: the key is sent only to the server that the URL names."""
 
 import asyncio
 import ssl

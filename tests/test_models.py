@@ -1,4 +1,4 @@
-"""Every Pydantic model of the product: what they promise alike."""
+"""The common promises of all Pydantic models of the product."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tools.local import FUNCTIONS
 
 
 def models() -> list[type[BaseModel]]:
-    """The four bases, and all models that the imported functions have made of them."""
+    """Return the four bases, and all of their subclasses in the imported functions."""
     assert FUNCTIONS, "importing them makes the models"
     return [model for base in (RowModel, Body, Answer, Arguments) for model in of_base(base)]
 

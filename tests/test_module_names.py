@@ -1,4 +1,4 @@
-"""Strings that name modules: a test, a check or a start-up list that names a module that is gone passes blindly."""
+"""Strings that name modules: a test, check or start-up list with the name of a deleted module would pass blindly."""
 
 import ast
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("handlers", "shared", "tools", "deploy", "tests")
 DOTTED = re.compile(rf"\b(?:{'|'.join(FOLDERS)})(?:\.[a-z_][a-z0-9_]*)+")
-"""`handlers.memos` in any string, also within a program that a test starts: a trailing attribute is dropped below."""
+"""`handlers.memos` in any string, also in a program that a test starts; `exists` also accepts a trailing attribute."""
 
 INVENTED = {"handlers.nothing", "handlers.gone"}
-"""Names of modules that tests want to be absent."""
+"""Names of modules that tests use as absent ones."""
 
 
 def named() -> Iterator[tuple[str, str]]:
@@ -24,9 +24,9 @@ def named() -> Iterator[tuple[str, str]]:
 
 
 def exists(name: str) -> bool:
-    """Whether the name is a module, or one attribute of a module such as a handler."""
+    """Return whether the name is a module, or an attribute of a module, such as a handler."""
     path = ROOT.joinpath(*name.split("."))
-    if path.suffix:  # a file's name in a text
+    if path.suffix:  # a file's name
         return False
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 

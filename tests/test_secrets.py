@@ -1,4 +1,4 @@
-"""Secrets by the names of their fields: a value that is logged by mistake shows none."""
+"""Secrets by the names of their fields: the repr of a value contains none."""
 
 import re
 from pathlib import Path
@@ -15,8 +15,8 @@ FIELD = re.compile(
     re.MULTILINE,
 )
 NO_SECRETS = {
-    ("shared/micro.py", "key"),  # a document's place
-    ("shared/stores/dynamo/items.py", "tokens"),  # of writes, so that they can be sent again
+    ("shared/micro.py", "key"),  # a document's key
+    ("shared/stores/dynamo/items.py", "tokens"),  # tokens of writes
 }
 
 

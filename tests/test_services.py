@@ -1,4 +1,4 @@
-"""What the composition root opens, it closes."""
+"""The composition root closes all that it opens."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Closings(list[str]):
-    """The names of what was closed, in their order."""
+    """The names of closed objects, in order."""
 
     def queue(self) -> HeldQueue:
         closings = self

@@ -29,7 +29,7 @@ from tests.support import (
 pytestmark = pytest.mark.anyio
 
 SIGN_UP_CALLS = 12
-"""More calls of the store than a sign-up makes, so that a failure of each is tried, and of none."""
+"""More calls of the store than a sign-up makes, so that each of them fails once, and none at the end."""
 
 CHANGE_CALLS = 12
 """More calls of the store than a change of the password makes, its repeated log included."""
@@ -41,7 +41,7 @@ answers = pytest.mark.parametrize("lost", [False, True], ids=["not carried out",
 
 
 async def assert_whole(services: Services) -> User:
-    """There is one account, which can log in and has one key on its ring, which its check knows."""
+    """Check that there is one account, which can log in and has one valid key on its ring."""
     user, session = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
     assert (await services.accounts.authenticate(session.token))[0] == user
     assert (await services.tables.users.page(Window())).rows == [user]

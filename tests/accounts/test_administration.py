@@ -1,4 +1,4 @@
-"""What an admin sees and changes, beside the routes: accounts that are closing, one's own role, ids of no form."""
+"""An admin's reads and changes below the routes: closing accounts, the own role, malformed ids."""
 
 from datetime import timedelta
 from functools import partial
@@ -26,7 +26,7 @@ async def admin(services: Services) -> User:
 
 @pytest.fixture
 async def closing(services: Services) -> SignedUp:
-    """An account whose erasure has not ended."""
+    """Return an account whose erasure has not ended."""
     made = await signed_up(services, "closing@example.org")
     await services.tables.users.change(made.user.id, lambda row: row.closed(NOON))
     return made

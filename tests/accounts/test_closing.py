@@ -1,4 +1,4 @@
-"""Closing an account: killed anywhere, raced and repeated, nothing of its owner is left."""
+"""Closing an account: after any kill, race or repeat no row of its owner is left."""
 
 import json
 from collections import Counter
@@ -70,7 +70,7 @@ DAY: Final = timedelta(days=1, minutes=1)
 
 
 class Refusing:
-    """What an owner pays for, which cannot be cancelled now."""
+    """Paid subscriptions that cannot be cancelled now."""
 
     async def cancel(self, _user_id: str) -> None:
         raise ServiceUnavailable
@@ -97,7 +97,7 @@ def built(
 
 
 async def busy_owner(services: Services, email: str = EMAIL) -> SignedUp:
-    """An owner with rows in every table, counters of every kind, and audio."""
+    """Return an owner with rows in every table, counters of every kind, and audio."""
     ada = await signed_up(services, email)
     pro = {"tier": Tier.PRO}
     ada = replace(ada, user=await services.tables.users.change(ada.user.id, lambda row: row.model_copy(update=pro)))
@@ -147,7 +147,7 @@ def files_of(services: Services) -> AudioFiles:
 
 
 async def traces(services: Services, owner: SignedUp) -> list[str]:
-    """Where the owner's id or address still is: in a row's key, its document, a counter's name or a file's."""
+    """Return the rows, counters and files that still contain the owner's id or address, in a name or a document."""
     found = []
     ids = (owner.user.id, owner.user.email, owner.api_key.key.id)
     for table in TABLES:
@@ -179,7 +179,7 @@ async def counters(services: Services) -> AsyncIterator[str]:
 
 
 async def housekeeping(services: Services, clock: FakeClock) -> None:
-    """Two runs over the list, a day apart, each to its end."""
+    """Process the whole list twice, a day apart."""
     for _ in range(2):
         clock.advance(DAY)
         while True:
@@ -237,7 +237,7 @@ async def test_closing_killed_at_a_call_is_finished_on(kind: str, stride: int, t
 
 
 async def finished(services: Services, ada: SignedUp, clock: FakeClock) -> None:
-    """Run the list, and close the account if it was left as it was. Then nothing is left."""
+    """Process the list, close the account if it is still open, and check that no trace is left."""
     await services.closing.work(always, silent)
     user = await services.tables.users.get(ada.user.id)
     if user is not None:
@@ -272,7 +272,7 @@ async def test_closing_killed_at_a_request_is_finished(tmp_path: Path, *, proces
 
 
 class Deaths:
-    """From the request number `at` on nothing is answered; that one may have been carried out."""
+    """Answers no request from number `at` on; that one may have taken effect."""
 
     def __init__(self, at: int, *, processed: bool) -> None:
         self.seen = 0
@@ -399,7 +399,7 @@ async def test_account_with_failing_audio_waits_for_the_list(tmp_path: Path) -> 
 
 
 class Unlistable(FolderFiles):
-    """A place that takes marks, and lists nothing."""
+    """An audio place that stores marks, and fails to list."""
 
     async def page(self, prefix: str, *, after: str | None = None, limit: int = 0) -> HeldPage:  # noqa: ARG002
         raise AudioPlaceFailed("list", "it does not answer")
@@ -461,7 +461,7 @@ async def test_closing_goes_on_after_an_outage_and_a_short_run(tmp_path: Path) -
 
 
 async def calls_until(folder: Path, verb: str) -> int:
-    """The number of the first call of a verb when an account is closed."""
+    """Return the number of the first call of a verb while an account is closed."""
     clock = FakeClock()
     seen: list[str] = []
 
@@ -505,7 +505,7 @@ async def test_large_account_is_erased_in_three_runs(tmp_path: Path) -> None:
 
 
 class _InParts(Intercepted):
-    """Erases a partition at the second call: rows were left when the first one's time was over."""
+    """Erases a partition at the second call, as if the first one ran out of time."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

@@ -78,7 +78,7 @@ def test_a_digest_is_sha_256_in_hexadecimal() -> None:
 
 
 class _CountingHasher(PasswordHasher):
-    """Counts hashes that are verified, and those of them that have the form of one: these cost the work."""
+    """Counts verified hashes, and those of valid form among them: only these cost the work."""
 
     verified = 0
     compared = 0

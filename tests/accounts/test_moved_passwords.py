@@ -1,4 +1,4 @@
-"""Passwords of accounts that moved in: bcrypt's hashes are checked as Node did, and replaced at the first login."""
+"""Passwords of accounts that moved in: bcrypt hashes are checked as Node did, and replaced at the first login."""
 
 import asyncio
 import subprocess
@@ -31,7 +31,7 @@ LONG: Final = "p" * 80
 
 
 def bcrypt_hash(password: str, prefix: str = "2b") -> str:
-    """Return the hash that the predecessor made, at the lowest cost."""
+    """Return a hash like the predecessor's, at the lowest cost."""
     return bcrypt.hashpw(password.encode()[:72], b"$2b$04$" + 22 * b".").decode().replace("$2b$", f"${prefix}$")
 
 
@@ -131,7 +131,7 @@ class WatchedHasher(PasswordHasher):
 
 @dataclass
 class Slept:
-    """Notes the seconds that were slept, and passes none."""
+    """Records the requested seconds of sleep, and does not wait."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -180,7 +180,7 @@ def imported_by(program: str) -> Sequence[str]:
 @pytest.mark.thorough
 def test_bcrypt_is_imported_when_a_hash_is_met() -> None:
     """No function imports it at its start: not even the one that checks passwords, until a hash of it is met."""
-    without = "import sys; sys.modules['cryptography'] = None"  # as in the archive: else PyJWT imports all of it
+    without = "import sys; sys.modules['cryptography'] = None"  # as in the archive: otherwise PyJWT imports it
     start = f"{without}\nimport asyncio, handlers.users\nfrom shared.accounts.passwords import Passwords\n"
     assert "bcrypt" not in imported_by(start)
     assert "bcrypt" not in imported_by(f"{start}asyncio.run(Passwords().verify(None, 'x'))")
@@ -188,7 +188,7 @@ def test_bcrypt_is_imported_when_a_hash_is_met() -> None:
 
 
 class Meanwhile(Passwords):
-    """Something comes before the hash of a login's password."""
+    """Runs an action before the hash of a login's password."""
 
     def __init__(self) -> None:
         super().__init__(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

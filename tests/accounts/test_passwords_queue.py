@@ -1,4 +1,4 @@
-"""Passwords are hashed no more at once than there are processors, and no request waits in vain."""
+"""At most one password per processor is hashed at a time, and no request waits in vain."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _HeldHasher(PasswordHasher):
-    """Hashes cheaply, once it is let go; remembers how many were hashed at once."""
+    """Hashes cheaply, once it is released; records the most concurrent hashes."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -43,7 +43,7 @@ class _HeldHasher(PasswordHasher):
 def hasher() -> Iterator[_HeldHasher]:
     hasher = _HeldHasher()
     yield hasher
-    hasher.go_on.set()  # a thread that waits would hold the test run
+    hasher.go_on.set()  # a waiting thread would block the end of the test run
 
 
 @pytest.mark.parametrize("at_once", [1, 2])

@@ -1,4 +1,4 @@
-"""When forgot-password answers, in virtual time; and what comes between a link's check and its change."""
+"""The time of forgot-password's answer, in virtual time, and changes between a link's check and its own change."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ HOUR: Final = timedelta(hours=1)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock jumps to the next timer when nothing else is to be done."""
+    """A loop whose clock jumps to the next timer when no task is ready."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def test_token_lives_until_its_end(purpose: Purpose) -> None:
 
 
 class Meanwhile(Intercepted):
-    """Something else comes before the next change of a user."""
+    """Runs an action before the next change of a user."""
 
     first: Callable[[], Awaitable[object]] | None = None
 

@@ -20,7 +20,7 @@ CALLS = 10
 
 
 class _RingFails(Intercepted):
-    """Every change of a key ring fails; with `lost`, it is carried out all the same."""
+    """Fails every change of a key ring; with `lost`, the change still takes effect."""
 
     def __init__(self, store: Store, *, lost: bool = False) -> None:
         super().__init__(store)
@@ -35,7 +35,7 @@ class _RingFails(Intercepted):
 
 
 class _ExtensionsFail(Intercepted):
-    """No check document can be extended."""
+    """Fails every extension of a check document."""
 
     async def extend(self, table: Table, key: Key, field: str, value: object) -> None:
         if table is API_KEYS:
@@ -44,7 +44,7 @@ class _ExtensionsFail(Intercepted):
 
 
 async def names(services: Services, ada: SignedUp) -> set[str]:
-    """The key's name in the list, for one key, and in the log of a memo."""
+    """Return the key's names: in the list, in the single key, and in the log of a memo."""
     (listed,) = await services.tables.api_keys.of(ada.user.id, NOON)
     shown = await services.api_keys.load(ada.user, ada.api_key.key.id)
     checked = await services.api_keys.authenticate(ada.api_key.secret)
@@ -52,7 +52,7 @@ async def names(services: Services, ada: SignedUp) -> set[str]:
 
 
 async def is_active(services: Services, ada: SignedUp) -> set[bool]:
-    """Whether the list, the ring, the check and a verification call the key active."""
+    """Return whether the key is active for the list, the ring, the check and a verification, as a set."""
     at = ada.user.created_at
     (listed,) = await services.tables.api_keys.of(ada.user.id, NOON)
     (counted,) = await services.tables.api_keys.ring(ada.user.id)
@@ -71,7 +71,7 @@ async def test_a_revocation_holds_when_the_ring_cannot_be_written(
     assert await is_active(services, ada) == {False}
     with pytest.raises(KeyRevoked):
         await services.api_keys.authenticate(ada.api_key.secret)
-    for _ in range(2):  # a hobby may have two active keys: the dead one counts no more
+    for _ in range(2):  # the hobby plan allows two active keys, and a revoked one does not count
         await services.api_keys.create(ada.user, name="next", test=False, expires_at=None)
     with pytest.raises(ValidationFailed):
         await services.api_keys.create(ada.user, name="one more", test=False, expires_at=None)

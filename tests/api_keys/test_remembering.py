@@ -1,4 +1,4 @@
-"""Which keys a container remembers: as it last checked them, and of more than 1,024 those of the last checks."""
+"""The keys that a container remembers: the 1,024 of the last checks, as last checked."""
 
 import pytest
 

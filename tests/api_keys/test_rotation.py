@@ -1,4 +1,4 @@
-"""Rotations of a key, whatever its end, the grace, the time and the write at which one is cut short."""
+"""Rotations of a key, for any end of the key, grace and time, and interrupted at any write."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -41,7 +41,7 @@ async def is_good(services: Services, secret: str) -> bool:
 
 
 async def a_second_key(services: Services, ada: SignedUp, expires_at: datetime | None = None) -> NewKey:
-    """A key with everything that a rotation hands on. The ring is full with it."""
+    """Return a key with all fields that a rotation copies. It fills the ring."""
     return await services.api_keys.create(
         ada.user,
         name="Second",

@@ -1,4 +1,4 @@
-"""Frames of MPEG audio Layer III, written bit by bit as ISO/IEC 11172-3 and 13818-3 describe them."""
+"""Frames of MPEG audio Layer III, written bit by bit after ISO/IEC 11172-3 and 13818-3."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def every_form() -> Iterator[Form]:
 
 
 def frame(form: Form, content: bytes = b"") -> bytes:
-    """Return a frame of this form, of the size that mutagen reads from its header. A checksum's bytes are 0."""
+    """Return a frame of this form, in the size that mutagen computes from its header. A checksum's bytes are 0."""
     head = BytesIO(form.header + bytes(5_000))
     MPEGFrame(head)  # type: ignore[no-untyped-call]
     return (form.header + bytes(form.before_side - 4) + content).ljust(head.tell(), b"\0")
@@ -71,7 +71,7 @@ class Sounding:
 
 
 def side_information(form: Form, granules: Sequence[Sequence[Sounding]]) -> bytes:
-    """Return that of a frame's granules, each with one part for each channel. All other bits are set, not 0."""
+    """Return the side information of a frame's granules, each with a part for each channel. All other bits are 1."""
     is_first, channels = form.version == "1", 1 if form.mode == MONO else 2
     begin = (9 + (5 if channels == 1 else 3) + 4 * channels) if is_first else 8 + channels
     bits = "1" * begin + "".join(_part(part, is_first=is_first) for granule in granules for part in granule)

@@ -1,4 +1,4 @@
-"""Names of the audio place: what they tell, and what they do not."""
+"""Names of the audio place: the facts that they reveal, and those that they hide."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The loudness of granules, of which every bit is known."""
+"""The loudness of granules whose every bit is known."""
 
 from math import log10
 from struct import pack
@@ -14,11 +14,14 @@ LARGEST = (
     *((15, 15), (16, 16), (17, 18), (18, 22), (19, 30), (20, 78), (21, 270), (22, 1_038), (23, 8_206)),
     *((24, 30), (25, 46), (26, 78), (27, 142), (28, 270), (29, 526), (30, 2_062), (31, 8_206)),
 )
-"""The largest value of each Huffman table of ISO/IEC 11172-3, table B.7, with its further bits."""
+"""The largest value of each Huffman table of ISO/IEC 11172-3, table B.7, linbits included."""
 
 
 def peak_db(gain: int, largest: int) -> float:
-    """A value x at a gain is x^(4/3) * 2^((gain - 210) / 4) of full scale (ISO/IEC 11172-3, 2.4.3.4)."""
+    """Return the peak in dB of a value x at a gain.
+
+    That is x^(4/3) * 2^((gain - 210) / 4) of full scale (ISO/IEC 11172-3, 2.4.3.4).
+    """
     return 20 * log10(largest ** (4 / 3) * 2 ** ((gain - 210) / 4))
 
 

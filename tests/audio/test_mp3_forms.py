@@ -1,4 +1,4 @@
-"""Every form of frame, and every form of header, that an MP3 of another encoder may have."""
+"""All forms of frames and of headers in MP3s of other encoders."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -21,7 +21,7 @@ def rate(form: Form) -> int:
 
 
 def with_tag(form: Form, flags: int, fields: Iterable[bytes], *, mark: bytes = b"Xing") -> bytes:
-    """A first frame without sound: a mark, its flags, and what they announce."""
+    """Return a first frame without sound: a mark, its flags, and the fields that they announce."""
     return frame(form, bytes(form.side_bytes) + mark + flags.to_bytes(4) + b"".join(fields))
 
 
@@ -219,7 +219,7 @@ def test_header_says_whether_all_frames_have_one_size(second: int, mark: bytes) 
 
 
 def crc16(data: bytes) -> int:
-    """The remainder of the bits, the least of each byte first, by x^16 + x^15 + x^2 + 1."""
+    """Return the CRC of the bits, each byte's lowest bit first, by x^16 + x^15 + x^2 + 1."""
     rest = int("".join(f"{byte:08b}"[::-1] for byte in data) + "0" * 16, 2)
     while rest.bit_length() > 16:
         rest ^= 0x18005 << (rest.bit_length() - 17)

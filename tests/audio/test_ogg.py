@@ -1,4 +1,4 @@
-"""Ogg/Opus against libsndfile and mutagen, which are other people's readers."""
+"""Ogg/Opus against independent readers: libsndfile and mutagen."""
 
 from io import BytesIO
 from typing import Any
@@ -19,7 +19,7 @@ VOICE = 24_000
 
 
 def tone(samples: int, hz: int = 220) -> bytes:
-    """A tone of so many samples of 24 kHz."""
+    """Return a tone of this many samples of 24 kHz."""
     wave = (8_000 * np.sin(2 * np.pi * hz * np.arange(samples) / VOICE)).astype("<i2")
     encoder = OpusEncoder()
     encoder.add(wave.tobytes())
@@ -27,7 +27,7 @@ def tone(samples: int, hz: int = 220) -> bytes:
 
 
 def counted(file: bytes) -> tuple[int, float]:
-    """The samples of 24 kHz by libsndfile, and the seconds by mutagen."""
+    """Return the samples of 24 kHz by libsndfile, and the seconds by mutagen."""
     info: Any = OggOpus(BytesIO(file)).info  # type: ignore[no-untyped-call]
     return soundfile.info(BytesIO(file)).frames, round(info.length, 9)
 

@@ -16,7 +16,7 @@ LENGTHS = (1, 2, 253, 254, 255, 256, 509, 510, 511, 764, 765, 766, 1_275)
 
 
 def packet(length: int) -> bytes:
-    """A packet of one frame of 20 ms."""
+    """Return a packet of one frame of 20 ms."""
     return b"\xf8" + bytes(length - 1)
 
 
@@ -30,7 +30,7 @@ def pages_of(file: bytes) -> list[Any]:
 def written(
     packets: Sequence[bytes], *, drop: int = 0, head: bytes = HEAD, size: int = 600, frame: int = FRAME
 ) -> bytes:
-    """A file of mutagen's: pages of some 600 bytes, of which a packet may take several."""
+    """Return a file written by mutagen: pages of some 600 bytes, so that a packet may take several."""
     pages: Any = [
         *OggPage.from_packets([head], sequence=0),  # type: ignore[no-untyped-call]
         *OggPage.from_packets([TAGS], sequence=1),  # type: ignore[no-untyped-call]
@@ -60,7 +60,7 @@ def test_length_counts_the_frames_of_each_packet(kind: int, frame: int, code: in
     """By RFC 6716, table 2 and 3.2: a packet of code 3 says how many frames it has, beside two flags."""
     packet = bytes([kind << 3 | code]) + more
     sound = 10 * frames * frame
-    length = read_opus(written([packet] * 10, frame=2 * frames * frame))  # no position cuts what is counted
+    length = read_opus(written([packet] * 10, frame=2 * frames * frame))  # no position reduces the count
     assert (length.samples, length.whole) == (max(0, sound - 312), True)
 
 

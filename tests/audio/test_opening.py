@@ -1,4 +1,4 @@
-"""The place for audio is opened once, when it is first used, and asked seldom whether it answers."""
+"""The audio place is opened once, at its first use, and its health is checked rarely."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Asked(FolderFiles):
-    """Counts what it is asked, and how often it is closed. `fails`: it does not answer."""
+    """Counts its calls, and its closings. `fails`: calls fail."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

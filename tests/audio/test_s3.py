@@ -1,4 +1,4 @@
-"""Audio in S3 keeps the port's contract; what its failures mean, what is sent again, and how long a link lives."""
+"""Audio in S3 keeps the port's contract; errors of its failures, repeated requests, and the life of links."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -175,7 +175,7 @@ async def test_link_is_signed_for_five_minutes(world: S3World, file: str, method
 
 
 def temporary(ends_in: timedelta, renewed: Callable[[], dict[str, str]] | None = None) -> RefreshableCredentials:
-    """Credentials that end, and whose renewal fails unless one is given."""
+    """Return credentials that expire, and whose renewal fails unless `renewed` is given."""
 
     def fails() -> dict[str, str]:
         raise botocore.CredentialRetrievalError(provider="test", error_msg="the service is down")

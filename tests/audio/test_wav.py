@@ -1,4 +1,4 @@
-"""WAV files: a header on samples."""
+"""WAV files: a header before samples."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""The funnel to Stripe: what the SDK raises, and what that means; one deadline; keys that a repeat keeps."""
+"""The funnel to Stripe: errors of the SDK's exceptions; one deadline; idempotency keys that a repeat keeps."""
 
 import asyncio
 from collections.abc import Callable
@@ -118,7 +118,7 @@ async def test_request_ends_with_its_time() -> None:
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(never))
     asking = StripeApi(BILLING, http, sleep=no_wait, time_left_s=lambda: 1.5)
-    async with asyncio.timeout(1):  # what follows a call has the second and a half
+    async with asyncio.timeout(1):  # the 1.5 s left are reserved for the work after the call
         with pytest.raises(StripeSilent, match="did not answer in time"):
             await asking.create_portal("cus_1", return_url="https://app.example.org")
 

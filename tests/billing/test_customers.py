@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 CALLS: Final = 12
-"""More calls than a first checkout makes of the store, or of Stripe."""
+"""More calls of the store, or of Stripe, than a first checkout makes."""
 
 
 def living(world: BillingWorld) -> list[str]:
@@ -28,7 +28,7 @@ def living(world: BillingWorld) -> list[str]:
 
 
 async def check_one_customer(world: BillingWorld) -> None:
-    """There is one, the row has it, and it leads to the owner."""
+    """Check that there is one customer, in the owner's row, and that its claim leads to the owner."""
     row = await world.tables.subscriptions.of(world.user.id)
     assert row is not None
     assert [row.stripe_customer_id] == living(world)
@@ -137,7 +137,7 @@ async def test_checkout_fails_if_the_store_does() -> None:
 
 
 class StaleStripe:
-    """Lists a customer that was deleted a moment ago, and fails to make one as often as `fails` says."""
+    """Lists a customer that was just deleted, and fails to make one `fails` times."""
 
     def __init__(self, *, fails: list[StripeBroke]) -> None:
         self.keys: list[str] = []

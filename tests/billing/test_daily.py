@@ -26,7 +26,7 @@ async def compared(
     settings: BillingSettings = BILLING,
     network: StripeTransport | None = None,
 ) -> Worked:
-    """One run of the job, in a container of its own."""
+    """Run the job once, in a new container."""
     rows = HousekeepingRows(world.store)
     job = DailyComparison(world.billing(settings=settings, network=network), rows, clock=world.clock)
     return await job.work((await rows.unfinished()).plans, can_go_on, silent)

@@ -1,4 +1,4 @@
-"""The tests' own Stripe, driven by the official SDK over its own httpx client and a socket."""
+"""The tests' imitation of Stripe, driven by the official SDK over its own httpx client and a socket."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from stripe.params.checkout import SessionCreateParams
 
 from tests.fakes.stripe_server import ENTERPRISE, KEY, PRO, VERSION, FakeStripe
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")  # the SDK's client gives httpx data
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")  # the SDK passes httpx `data`
 
 SUCCESS: Final = "https://app.example.org/"
 
@@ -40,7 +40,7 @@ class _Served:
 
 @contextmanager
 def served(fake: FakeStripe) -> Iterator[str]:
-    """Serve it on a port of this machine, and yield its address."""
+    """Serve the fake on a port of this machine, and yield its address."""
     config = uvicorn.Config(_Served(fake), host="127.0.0.1", port=0, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -57,7 +57,7 @@ def served(fake: FakeStripe) -> Iterator[str]:
 def driven(
     play: Callable[[StripeClient, FakeStripe], Awaitable[None]], *, key: str = KEY, version: str = VERSION
 ) -> FakeStripe:
-    """Let the official SDK do something, over its own httpx client and a socket."""
+    """Run `play` with the official SDK, over its own httpx client and a socket."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
 
     async def with_client(address: str) -> None:

@@ -28,7 +28,7 @@ def always() -> bool:
 
 
 async def lost_event(world: BillingWorld) -> str:
-    """An owner who subscribed, and of whom no event came."""
+    """Subscribe the owner without an event. Returns the subscription."""
     await world.begin()
     customer = await world.customer()
     return world.stripe.objects.subscribe(customer, PRO)
@@ -190,7 +190,7 @@ async def test_reconcile_cancels_what_a_closed_account_pays_for(*, erased: bool)
 
 
 def run_command(tmp_path: Path, *options: str, fault: StripeFault | None = None) -> tuple[int, BillingWorld]:
-    """A world in a file, in which an event was lost, and the command's exit status."""
+    """Run the command on a world in a file, in which an event was lost. Returns the exit status, and the world."""
     environ = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json"), **SELLING}
     store = open_store(Settings.from_env(environ)).store
     assert isinstance(store, MemoryStore)

@@ -1,4 +1,4 @@
-"""Where browsers may return to from Stripe's pages: the service's own origins, and nothing that looks like one."""
+"""Addresses that browsers may return to from Stripe: the service's own origins, and no look-alikes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Signatures of webhooks, beside the check of Stripe's own SDK."""
+"""Signatures of webhooks, compared with the check of Stripe's own SDK."""
 
 import time
 from random import Random
@@ -21,7 +21,7 @@ def header(at: int, *, body: str = BODY, secret: str = SECRET) -> str:
 
 
 def mutated(random: Random, now: int) -> str:
-    """A header as Stripe could send it, or somebody else: several signatures, other schemes, damage, no part at all."""
+    """Return a valid or forged header: several signatures, other schemes, damage, no part at all."""
     at = now + random.choice([0, -10, -290, -310, -5000])
     text = header(at)
     how = random.randrange(11)

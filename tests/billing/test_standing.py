@@ -1,4 +1,4 @@
-"""What follows from a customer's subscriptions, without asking Stripe."""
+"""The plan that follows from a customer's subscriptions, without requests to Stripe."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final

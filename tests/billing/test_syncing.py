@@ -1,4 +1,4 @@
-"""Events in every order, events that fail anywhere, and what else other integrations got wrong."""
+"""Events in every order, events that fail anywhere, and known mistakes of other integrations."""
 
 import asyncio
 import hmac
@@ -31,15 +31,15 @@ from tests.support import FailingStore, outcomes
 pytestmark = pytest.mark.anyio
 
 CALLS: Final = 5
-"""What an event that changes the tier asks the store: claim, number, row, user, log."""
+"""Calls of the store by an event that changes the tier: claim, number, row, user, log."""
 
 LOG: Final = 4
-"""Which of them writes the log. The change stands without it."""
+"""The call that writes the log. Without it the change still takes effect."""
 
 UNCHANGED: Final = Seen(tier="hobby", of_row="hobby", status="active", subscription=None)
 
 History = Callable[[BillingWorld, str], str]
-"""What happens at Stripe to the customer of this id. Returns the subscription that the owner should see."""
+"""Changes at Stripe of the customer with this id. Returns the subscription that the owner should see."""
 
 
 def subscribed(world: BillingWorld, customer: str) -> str:

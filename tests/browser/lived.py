@@ -10,7 +10,7 @@ from tests.browser.sites import Site
 from tests.support import seeded
 
 LIMIT: Final = 100
-"""Memos a day on the plan of all newcomers."""
+"""Memos a day on the plan of new accounts."""
 
 FRIDAY: Final = 4
 TEXTS: Final = (
@@ -27,8 +27,8 @@ VOICES: Final = ("rachel",) * 5 + ("adam",) * 3 + ("bella",) * 2 + ("sam", "emil
 def lived_account(site: Site, *, days: int, busy: int, full_day: bool = True, seed: int = 7) -> dict[str, Any]:
     """Sign up `days` ago, use the account until now, and return the answer of the sign-up.
 
-    The clock stands where it stood. `busy` is about a workday's memos at first; they become twice as many. With a
-    `full_day` one day reached the limit, and was refused once.
+    The clock ends at its initial time. `busy` is about the memos of a workday at first; they double over the time. With
+    `full_day` one day reaches the limit, and gets one refusal.
     """
     chance, now = seeded(seed), site.clock.at
     site.clock.advance(-timedelta(days=days))

@@ -1,6 +1,6 @@
-"""A memo is heard from S3 in a headless Chromium: the audio place is the only other host that the page asks.
+"""A memo is played from S3 in a headless Chromium: the audio place is the only other host that the page contacts.
 
-`make test-s3` runs this; it is no part of the default run, as it needs an engine, which `S3_URL` names.
+`make test-s3` runs this; it is not in the default run, since it needs an engine, which `S3_URL` names.
 """
 
 from playwright.sync_api import Browser, expect

@@ -1,4 +1,4 @@
-"""The console's world: the local gateway on a port, its mails and Stripe caught, and pages that may not complain."""
+"""The console's world: the local gateway on a port, with caught mails and a fake Stripe, and pages without errors."""
 
 import os
 import shutil
@@ -40,18 +40,18 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS: Final = 15_000  # of a machine that does much else
+PATIENCE_MS: Final = 15_000  # for a busy machine
 EMAIL: Final = "ada@example.org"
 PASSWORD: Final = "correct horse battery"
 TLS: Final = httpx.create_ssl_context()
-"""Unused, but each client has one, and without this one reads all certificates anew, for 50 ms."""
+"""An unused TLS context: without it each client would read all certificates, which takes 50 ms."""
 
 AXE: Final = Path(__file__).parent / "vendor" / "axe.min.js"
 
 
 @dataclass(kw_only=True)
 class Site:
-    """Where all functions answer. `is_down` makes the store unreachable; the clock stands still."""
+    """A running gateway to all functions. `is_down` makes the store unreachable; the clock stands still."""
 
     url: str
     clock: FakeClock
@@ -60,14 +60,14 @@ class Site:
     is_down: bool = False
 
     def sign_up(self, email: str = EMAIL, password: str = PASSWORD) -> dict[str, Any]:
-        """Open an account beside the browser; return the answer."""
+        """Open an account without the browser. Returns the answer."""
         with self.api() as api:
             answer = api.post("/api/v1/auth/signup", json={"email": email, "password": password})
         signed_up: dict[str, Any] = answer.raise_for_status().json()
         return signed_up
 
     def api(self, token: str = "") -> httpx.Client:
-        """A client of the API, by a session's token or a key; "": by neither."""
+        """Return a client of the API, with a session's token or a key; "": with neither."""
         return httpx.Client(
             base_url=self.url, headers={"authorization": f"Bearer {token}"} if token else {}, verify=TLS
         )
@@ -81,17 +81,17 @@ class Site:
                 api.post("/api/webhooks/stripe", content=body, headers=headers).raise_for_status()
 
     def link(self, kind: str, to: str = EMAIL) -> str:
-        """The address that the newest mail of this kind, "verify" or "reset", leads to."""
+        """Return the link in the newest mail of this kind, "verify" or "reset"."""
         mail = self.mails.to(to, kind)[-1]
         return next(word for word in mail.text.split() if f"#{kind}=" in word)
 
 
 async def at_once(_: float) -> None:
-    """Answer forgot-password without its wait."""
+    """Return immediately, so that forgot-password answers without its wait."""
 
 
 def below(stage: str, app: App) -> App:
-    """The app below a stage, as API Gateway's own addresses have one: `/prod/app`. "": at the root."""
+    """Return the app below a stage, as in API Gateway's own addresses: `/prod/app`. "": at the root."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -143,7 +143,7 @@ def serving(
             thread.join(0.01)
         try:
             yield site
-        finally:  # a test that fails within must not leave a thread that keeps the tests' process alive
+        finally:  # the thread of a failed test would keep the tests' process alive
             server.should_exit = True
             thread.join()
             listening.close()
@@ -151,9 +151,9 @@ def serving(
 
 @contextmanager
 def watched_page(browser: Browser, site: Site, *, leads_to: tuple[str, ...] = (), **context: Any) -> Iterator[Page]:
-    """A page in a context of its own. At its end it asked no host but those, and complained of nothing.
+    """Yield a page in its own context. Check at the end that it contacted no other host and logged no error.
 
-    Chromium itself reports each refused request; which requests are refused is the tests' business.
+    Chromium itself logs each refused request, which this check ignores: the tests check refusals.
     """
     opened = browser.new_context(base_url=site.url, **({"viewport": {"width": 1280, "height": 900}} | context))
     page = opened.new_page()
@@ -183,7 +183,7 @@ def log_in(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:
 
 
 def stay(page: Page) -> None:
-    """Reload a page that asks first, and stay. Of one that does not ask, the wait for its question fails."""
+    """Reload a page that warns before leaving, and stay. Without a warning the wait for it fails."""
     page.once("dialog", lambda question: question.dismiss())
     with page.expect_event("dialog") as asked:
         page.evaluate("setTimeout(() => location.reload())")
@@ -191,7 +191,7 @@ def stay(page: Page) -> None:
 
 
 def axe_findings(page: Page) -> list[str]:
-    """What axe-core finds on the page as it is: `color-contrast: .hint`. By the debugger, so no policy is weakened."""
+    """Return axe-core's findings, as `color-contrast: .hint`. The debugger runs it, so the page's policy stays."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[str] = page.evaluate(

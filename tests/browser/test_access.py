@@ -1,4 +1,4 @@
-"""The way in, in a headless Chromium: sign up, log in, a new password, and the links of mails."""
+"""Access in a headless Chromium: sign up, log in, a new password, and the links of mails."""
 
 import subprocess
 

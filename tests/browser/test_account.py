@@ -15,7 +15,7 @@ NEW = "another battery staple"
 
 @pytest.fixture
 def token(page: Page, site: Site) -> str:
-    """Another session of the owner who is at the page's account."""
+    """Return another session of the page's owner."""
     token: str = site.sign_up()["token"]
     log_in(page)
     page.get_by_role("link", name="Account").click()

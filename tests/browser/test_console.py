@@ -35,7 +35,7 @@ def logged_in(page: Page, site: Site, email: str = EMAIL) -> dict[str, Any]:
 
 
 def end_sessions(page: Page, site: Site) -> None:
-    """End the page's session behind its back, where no request of it is under way."""
+    """End the page's session from outside, while the page has no request in progress."""
     page.goto("/app?view=account", wait_until="networkidle")
     expect(page.get_by_text("Not confirmed")).to_be_visible()
     (token,) = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "auth_token"]

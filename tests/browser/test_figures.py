@@ -1,4 +1,4 @@
-"""The console's pure modules, each imported by Chromium as it is: ranges, series, CSV, and sentences of failures."""
+"""The console's pure modules, each imported by Chromium unchanged: ranges, series, CSV, and messages of failures."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ TODAY: Final = "2026-11-28"
 
 @pytest.fixture(scope="module")
 def modules(browser: Browser) -> Iterator[Page]:
-    """An empty page whose host answers the modules alone."""
+    """Yield an empty page whose host serves the modules alone."""
 
     def answer(route: Route) -> None:
         name = route.request.url.removeprefix("http://modules.test/")
@@ -36,7 +36,7 @@ def modules(browser: Browser) -> Iterator[Page]:
 
 
 def call(modules: Page, module: str, expression: str, *given: Any) -> Any:
-    """Evaluate an expression in which `m` is the module and `given` are values."""
+    """Evaluate an expression in which `m` is the module and `given` are values. Returns its value."""
     script = "async ([module, given]) => { const m = await import('/' + module); return (%s) }"
     return modules.evaluate(script % expression, [module, given])
 

@@ -16,7 +16,7 @@ HOSTILE = '"><img src=x onerror="document.title=\'owned\'"><script>document.titl
 
 @pytest.fixture
 def token(page: Page, site: Site) -> str:
-    """A session of the owner who is at the page's keys."""
+    """Return a session of the page's owner."""
     token: str = site.sign_up()["token"]
     log_in(page)
     page.get_by_role("link", name="Keys").click()

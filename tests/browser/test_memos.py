@@ -1,4 +1,4 @@
-"""The console's memos in a headless Chromium: one is made, heard, named and deleted; long ones, pages, and refusals."""
+"""The console's memos in a headless Chromium: made, played, titled and deleted; long ones, pages, and refusals."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ pytestmark = needs_chromium
 
 on_memory = pytest.mark.parametrize("site", ["memory"], indirect=True)
 LOOKS: Final = 24
-"""After so many looks at a long memo the page waits to be told to look again."""
+"""The number of polls of a long memo after which the page waits for the user."""
 
 LONGEST_WAIT_MS: Final = 30_000
 HOSTILE: Final = "<img src=x onerror=alert(1)>\"'&lt;script>"
@@ -31,7 +31,7 @@ HOSTILE: Final = "<img src=x onerror=alert(1)>\"'&lt;script>"
 
 @pytest.fixture(params=["memory", "micro"])
 def speaking_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """With our own voices, as `make run` has them."""
+    """Yield a site with our own voices, as in `make run`."""
     speech = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(tmp_path)}
     with serving(request.param, speech) as site:
         yield site
@@ -53,7 +53,7 @@ def memos(page: Page) -> Locator:
 
 
 def heard(audio: Locator) -> float:
-    """Play it to its end; return its seconds."""
+    """Play the audio to its end. Returns its seconds."""
     seconds: float = audio.evaluate(
         "async audio => { const end = new Promise((done, fail) => (audio.onended = done, audio.onerror = fail));"
         " audio.playbackRate = 16; await audio.play(); await end; return audio.duration }"
@@ -221,10 +221,10 @@ def test_form_says_what_is_wrong_beside_the_field(page: Page, site: Site) -> Non
 
 @contextmanager
 def toning_site(folder: Path, voices: ToneVoices) -> Iterator[Site]:
-    """Says each text as a tone, piece by piece: texts longer than a piece are long ones."""
+    """Return a site that speaks each text as a tone, piece by piece: texts longer than a piece are long memos."""
 
     async def nothing() -> None:
-        """Nothing was opened."""
+        """Close nothing: nothing was opened."""
 
     audio = AudioPlace(lambda: (FolderFiles(folder), nothing))
     speakers = Speakers(

@@ -1,4 +1,4 @@
-"""The console's overview in a headless Chromium: what is left, what was used in a range, and what was refused."""
+"""The console's overview in a headless Chromium: remaining limits, the usage of a range, and refusals."""
 
 import csv
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ HOSTILE: Final = '=HYPERLINK("http://evil.example")<img src=x onerror=alert(1)>'
 
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """In Tokyo, which is nine hours ahead of UTC all year."""
+    """Yield a page in Tokyo's zone, which is nine hours ahead of UTC all year."""
     with watched_page(browser, site, timezone_id="Asia/Tokyo", locale="en-US", color_scheme="light") as page:
         yield page
 
@@ -53,7 +53,7 @@ def used_account(site: Site, second_key: str = "Support agent") -> dict[str, Any
 
 
 def say(site: Site, key: str, count: int, voice: str = "rachel") -> list[int]:
-    """Ask for so many memos; return the statuses."""
+    """Request `count` memos. Returns the statuses."""
     with site.api(key) as client:
         return [client.post("/api/v1/memo", json={"text": "Hello", "voice": voice}).status_code for _ in range(count)]
 
@@ -68,7 +68,7 @@ def opened(page: Page) -> None:
 
 
 def query(page: Page) -> dict[str, str]:
-    """What of the view's state is in the URL."""
+    """Return the state of the view in the URL."""
     return dict(parse_qsl(urlsplit(page.url).query))
 
 

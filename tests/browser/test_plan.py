@@ -1,4 +1,4 @@
-"""The plan in the console, against the tests' own Stripe: bought, cancelled, kept, managed, and nothing for sale."""
+"""The plan in the console, against a fake Stripe: bought, cancelled, kept, managed, and nothing for sale."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -22,7 +22,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """A page that may go to Stripe, where a page of the tests' own stands."""
+    """Yield a page that may open Stripe's address, where the tests serve a page."""
 
     def be_stripe(route: Route) -> None:
         route.fulfill(body="<!doctype html><title>Stripe</title><h1>Stripe</h1>", content_type="text/html")
@@ -35,7 +35,7 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
 
 @pytest.fixture
 def token(page: Page, site: Site) -> str:
-    """A session of the owner who is at the page's plan."""
+    """Return a session of the page's owner."""
     token: str = site.sign_up()["token"]
     log_in(page)
     page.get_by_role("link", name="Plan", exact=True).click()
@@ -49,7 +49,7 @@ def subscription_of(site: Site, token: str) -> dict[str, Any]:
 
 
 def check_out(page: Page, site: Site) -> dict[str, Any]:
-    """Press the button, and return the session of Stripe's page on which the browser is then."""
+    """Press the button. Returns the checkout session of Stripe's page that the browser then shows."""
     page.get_by_role("button", name="Get Pro").click()
     page.wait_for_url("https://checkout.stripe.com/**")
     session: dict[str, Any] = list(site.stripe.objects.sessions.values())[-1]

@@ -25,7 +25,7 @@ ATTACKER = "attacker@example.org"
 
 @dataclass(frozen=True, kw_only=True)
 class Sites:
-    """The API at `api.localhost`, and any page at a sibling host: both are this machine."""
+    """The API at `api.localhost`, and any page at a sibling host, both on this machine."""
 
     port: int
     page: dict[str, str]
@@ -78,7 +78,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def ask(page: Page, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-    """What the page that is open gets when it asks its own host, with its cookies."""
+    """Send a request from the open page to its own host, with its cookies. Returns status and body."""
     asks = "async ([method, path, body]) => { const r = await fetch(path, {method, body}); %s }"
     answer: list[object] = page.evaluate(asks % "return [r.status, await r.text()]", [method, path, body])
     return int(str(answer[0])), str(answer[1])

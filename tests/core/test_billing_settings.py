@@ -1,4 +1,4 @@
-"""Settings of billing: all of Stripe or nothing, and no secret in any text."""
+"""Settings of billing: all of Stripe's or none, and no secret in any text."""
 
 import pytest
 

@@ -13,7 +13,7 @@ DAY_AHEAD = timedelta(days=1)
 
 
 def observed(clock: CheckedClock, server: datetime, *, took: timedelta = timedelta(0)) -> None:
-    """An answer that the server dates so, and that takes a while."""
+    """Let the clock observe an answer with the server's date, which took `took`."""
     sent_at = clock.system()
     assert isinstance(clock.system, FakeClock)
     clock.system.advance(took)

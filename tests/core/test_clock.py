@@ -9,7 +9,7 @@ from shared.core.clock import iso, months, next_day, next_month, utc_now, whole_
 from shared.core.ids import Ids, derived_id, first_id, is_id, minted_at
 from tests.support import NOON, repeatable
 
-_TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 it gets its zone
+_TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 the strategy adds the zone
 
 
 def test_utc_now_is_in_whole_milliseconds() -> None:

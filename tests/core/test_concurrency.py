@@ -1,4 +1,4 @@
-"""Several awaitables at once: none is abandoned."""
+"""Concurrent awaitables: none is abandoned."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Calls:
-    """Calls that fail by number, and that say how many ran together."""
+    """Calls that fail by number, and record the most that ran concurrently."""
 
     def __init__(self, *failing: int) -> None:
         self.failing = failing

@@ -81,7 +81,7 @@ def test_cursor_is_refused_when_changed() -> None:
     """In any character, or by one more that a lenient reader of base64 skips."""
     with pytest.raises(ValidationFailed):
         CURSORS.open(SCOPE, f"{sealed()[:7]}!!!!{sealed()[7:]}")
-    whole = sealed(after="0" * 29)  # 45 bytes: no bit of base64 is without meaning
+    whole = sealed(after="0" * 29)  # 45 bytes: base64 has no padding bits
     for at, character in enumerate(whole):
         changed = whole[:at] + ("A" if character != "A" else "B") + whole[at + 1 :]
         with pytest.raises(ValidationFailed):

@@ -1,4 +1,4 @@
-"""What errors say: message, details and headers."""
+"""The contents of errors: message, details and headers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Settings of mail: chosen in production and in Lambda, and complete."""
+"""Settings of mail: required in production and in Lambda, and complete."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Secrets by reference: what the environment names is read from the Parameter Store, by one signed request."""
+"""Secrets by reference: one signed request reads the parameters that the environment names."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ ENV = CREDENTIALS | {"SESSION_SECRET_PARAMETER": NAME, "LOG_LEVEL": "INFO"}
 
 
 class Store:
-    """A Parameter Store that answers from a dict, and keeps what it was asked."""
+    """A Parameter Store that answers from a dict, and records its requests."""
 
     def __init__(self, *, secure: Mapping[str, str], plain: Mapping[str, str] | None = None) -> None:
         self.secure = dict(secure)
@@ -46,7 +46,7 @@ class Store:
         self.asked: list[tuple[str, Mapping[str, str], Any]] = []
         self.failures: list[tuple[int, bytes] | OSError] = []
         self.cuts_answers = False
-        """Over HTTP, the end of an answer never comes."""
+        """Over HTTP, answers never end."""
 
     def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         self.asked.append((url, headers, json.loads(body)))
@@ -239,7 +239,7 @@ def test_named_micro_key_chooses_micro() -> None:
 
 @pytest.fixture
 def served(store: Store) -> Iterator[str]:
-    """The same store, over HTTP."""
+    """Serve the store over HTTP, and yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -251,7 +251,7 @@ def served(store: Store) -> Iterator[str]:
             self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
-            """Tests are told by their asserts."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -306,7 +306,7 @@ def test_with_secrets_logs_no_request(store: Store, served: str, caplog: pytest.
 
 
 def in_production(url: str, *, fails: int) -> Function:
-    """A function whose store fails a few times. Its secret is in the Parameter Store at `url`."""
+    """Return a function whose store fails `fails` times. Its secret is in the Parameter Store at `url`."""
     opened: list[Services] = []
 
     class Failing(MemoryStore):

@@ -1,4 +1,4 @@
-"""What a container remembers: the newest entries, as many as it was given room for."""
+"""A container's memory: the newest entries, up to its capacity."""
 
 from shared.core.remembered import Remembered
 

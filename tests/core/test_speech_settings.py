@@ -1,4 +1,4 @@
-"""Settings of speech and audio: chosen in Lambda, and complete."""
+"""Settings of speech and audio: required in Lambda, and complete."""
 
 from pathlib import Path
 

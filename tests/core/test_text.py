@@ -1,4 +1,4 @@
-"""How texts are measured and composed."""
+"""Lengths and normalisation of texts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""deploy/resources/alarms.yml watches every function, by the names under which things are counted."""
+"""deploy/resources/alarms.yml monitors every function, by the names of the metrics that it writes."""
 
 import json
 import re
@@ -17,14 +17,14 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "resources"
 TEXT = (FOLDER / "alarms.yml").read_text()
 NAMES = {f"${{self:service}}-${{sls:stage}}-{name}" for name in FUNCTIONS}
 SPEAKER = "${self:service}-${sls:stage}-speaker"
-"""A queue feeds it: it answers no requests, which metrics of the functions are about, and is throttled without harm."""
+"""A queue invokes it: it answers no requests, which the functions' metrics count, and its throttles are harmless."""
 
 HOUSEKEEPING = "${self:service}-${sls:stage}-housekeeping"
-"""A schedule calls it, likewise."""
+"""A schedule invokes it: the same holds."""
 
 
 class Template(yaml.SafeLoader):
-    """CloudFormation's own tags, read as what they are about."""
+    """Reads CloudFormation's own tags as their values."""
 
 
 Template.add_multi_constructor("!", lambda loader, _, node: _untagged(loader, node))
@@ -42,7 +42,7 @@ DASHBOARD: Any = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"
 
 
 def shown() -> list[tuple[str, str, str]]:
-    """Namespace, metric and dimension's value of each line of the dashboard."""
+    """Return namespace, metric and dimension of each line of the dashboard."""
     found: list[tuple[str, str, str]] = []
     for widget in DASHBOARD["widgets"]:
         for metric in widget["properties"]["metrics"]:
@@ -55,7 +55,7 @@ def shown() -> list[tuple[str, str, str]]:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """The names of all metrics that there are."""
+    """Return the names of all metrics."""
     spent = RequestStats(store_ms=[1.0], speech_ms=[1.0], memos=1, mails_failed=1)
     for status, error in (
         (201, None),

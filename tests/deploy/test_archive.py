@@ -1,4 +1,4 @@
-"""The bundle's archive: what is packed, what is not, and that the same files give the same bytes."""
+"""The bundle's archive: packed files, files left out, and the same bytes for the same files."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""deploy/resources/audio.yml makes a private bucket for audio, where one is wanted."""
+"""deploy/resources/audio.yml makes a private bucket for audio, if the deployment uses one."""
 
 from typing import Any
 

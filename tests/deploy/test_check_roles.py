@@ -1,4 +1,4 @@
-"""The templates' check sees a role that can do more, or less, than its function needs."""
+"""The check of the templates finds a role that permits more, or less, than its function needs."""
 
 import copy
 from typing import Any
@@ -33,7 +33,7 @@ NEEDED = (
 
 @pytest.fixture
 def template() -> dict[str, Any]:
-    """The role of `subscriptions` on DynamoDB, as it should be."""
+    """Return the correct role of `subscriptions` on DynamoDB."""
     log = {"Fn::GetAtt": ["SubscriptionsLogGroup", "Arn"]}
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     verify = ["dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"]

@@ -1,4 +1,4 @@
-"""The roles' permissions: in the terms that the DynamoDB store really sends, for tables that there are."""
+"""The roles' permissions: the actions that the DynamoDB store really sends, on tables that exist."""
 
 import asyncio
 import re
@@ -39,7 +39,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
 
 
 class AskedStore(PermittedStore):
-    """Permits everything, and remembers what a role would need."""
+    """Permits all actions, and records those that a role would need."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store, "")
@@ -56,7 +56,7 @@ def world() -> Iterator[DynamoWorld]:
 
 
 def sent(wire: Wire) -> set[tuple[str, str]]:
-    """Actions, each with the table that the key of its partition begins with."""
+    """Return the sent actions, each with the table at the beginning of its partition key."""
     found = set()
     for operation, asked in wire.calls:
         params = asked
@@ -121,7 +121,7 @@ def test_by_actions_groups_tables_with_the_same_actions() -> None:
 
 
 def _may(function: str, area: Area) -> set[str]:
-    """The actions that a function's role allows on an object of an area."""
+    """Return the actions that a function's role permits on objects of an area."""
     return {
         action
         for parts, actions in AUDIO[function].items()

@@ -19,7 +19,7 @@ METADATA = {
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """An archive, and the folder `unpacked` beside it."""
+    """Make an archive, and the folder `unpacked` beside it. Returns the archive."""
     for name, text in METADATA.items():
         info = tmp_path / "unpacked" / f"{name}.dist-info"
         info.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a scan makes of findings and waivers."""
+"""The comparison of a scan's findings with the waivers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""serverless.yml sends every path to the function that has it, and to no other."""
+"""serverless.yml routes every path to the function of its route, and to no other."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ DECLARED: dict[str, dict[str, Any]] = CONFIGURATION["functions"]
 
 
 class Template(yaml.SafeLoader):
-    """CloudFormation's own tags, read as the functions that they are short for."""
+    """Reads CloudFormation's own tags as the functions that they abbreviate."""
 
 
 Template.add_multi_constructor("!", lambda loader, tag, node: {_function(tag): _argument(loader, node)})
@@ -41,7 +41,7 @@ def _argument(loader: yaml.SafeLoader, node: Any) -> Any:
 
 
 def resources(name: str, **custom: str) -> dict[str, Any]:
-    """A file of resources, with these variables in it."""
+    """Return a file of resources, with these variables filled in."""
     text = (Path(__file__).parents[2] / "deploy" / "resources" / name).read_text()
     for variable, value in custom.items():
         text = text.replace(f"${{self:custom.{variable}}}", value)
@@ -50,12 +50,12 @@ def resources(name: str, **custom: str) -> dict[str, Any]:
 
 
 def declared_paths(name: str) -> list[str]:
-    """The paths of a function's events; `*` is API Gateway's $default."""
+    """Return the paths of a function's events; `*` is API Gateway's $default."""
     return [event["httpApi"].removeprefix("ANY ") for event in DECLARED[name]["events"] if "httpApi" in event]
 
 
 def test_every_function_is_declared_and_served_locally() -> None:
-    assert set(DECLARED) == {*FUNCTIONS, "speaker", "housekeeping"}  # a task of the process does what the speaker does
+    assert set(DECLARED) == {*FUNCTIONS, "speaker", "housekeeping"}  # locally a task replaces the speaker
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
@@ -141,7 +141,7 @@ def test_the_default_route_goes_to_health() -> None:
 def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
     """Every function has memory and a timeout below API Gateway's 30 s, but the one that a queue feeds."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
-    assert sizes.pop("mcp") == sizes["memos"]  # it speaks as well
+    assert sizes.pop("mcp") == sizes["memos"]  # it speaks too
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template
     assert sizes.pop("speaker") == "${self:custom.chosen.speaking.speakerMemorySize}"
     assert all(size >= 512 for size in sizes.values())
@@ -161,7 +161,7 @@ def test_every_setting_reaches_the_functions() -> None:
 
 
 def _variables(text: str) -> set[str]:
-    """The quoted words of a module that look like environment variables."""
+    """Return the quoted words of a module that look like environment variables."""
     words = text.replace("'", '"').split('"')[1::2]
     return {word for word in words if "_" in word and word.isupper() and word.isidentifier()}
 

@@ -1,4 +1,4 @@
-"""A packaged template, read as the stack that it makes."""
+"""A packaged template is read as the resources of its stack."""
 
 import json
 from pathlib import Path

@@ -1,12 +1,12 @@
-"""The Markdown pages as a reader uses them: their code blocks, and a copy of the checkout to run them in.
+"""The code blocks of the Markdown pages, and a copy of the checkout to run them in.
 
-A block of `sh` is run. A comment on the line before its fence says otherwise:
+A block of `sh` is run. A comment on the line before its fence changes that:
 
-    <!-- skip: needs Node -->     not run, and why
-    <!-- serve -->                run in the background until the page ends
+    <!-- skip: needs Node -->     it is not run, for this reason
+    <!-- serve -->                it runs in the background until the page ends
 
-A `text` or `json` block that follows a block of `sh` is what the commands print. `…` in it stands for any text.
-A `python` block whose first line is a comment with a path is saved there before the commands that follow it run.
+A `text` or `json` block after a block of `sh` is the output of its commands. `…` in it stands for any text.
+A `python` block whose first line is a comment with a path is saved there before the next commands run.
 """
 
 import os
@@ -49,7 +49,7 @@ _SAVED = re.compile(r"# (\S+\.py)\n")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One fenced block. `line` counts from 1. `printed` is what its commands should print; None: anything."""
+    """One fenced block. `line` counts from 1. `printed` is the expected output of its commands; None: any."""
 
     line: int
     language: str
@@ -71,13 +71,13 @@ class Block:
 
     @property
     def saved_as(self) -> str | None:
-        """The path that the block's first line names."""
+        """Return the path in the block's first line; None: it names none."""
         named = _SAVED.match(self.text) if self.language == "python" else None
         return named[1] if named else None
 
 
 def blocks_of(markdown: str) -> list[Block]:
-    """The fenced blocks of a page, in order."""
+    """Return the fenced blocks of a page, in order."""
     found: list[Block] = []
     ended = 0
     for match in _BLOCK.finditer(markdown):
@@ -101,14 +101,14 @@ def blocks_of(markdown: str) -> list[Block]:
 
 
 def is_printed(expected: str, printed: str) -> bool:
-    """Whether the text of a page describes what was printed; `…` in the page matches any text."""
+    """Return whether output matches the expected text of a page; `…` in it matches any text."""
     pattern = "[\\s\\S]*?".join(re.escape(part) for part in expected.strip().split("…"))
     return re.fullmatch(pattern, printed.strip()) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """A copy of the tracked files, with the environment that a new terminal has."""
+    """A copy of the tracked files, with the environment of a new terminal."""
 
     path: Path
     port: int
@@ -124,7 +124,7 @@ class Checkout:
         }
 
     def run_page(self, markdown: str) -> list[str]:
-        """Run a page's blocks from top to bottom in one shell. Returns how it differs from what the page shows."""
+        """Run a page's blocks from top to bottom in one shell. Returns the differences from the page."""
         blocks = blocks_of(markdown)
         with _served(self, [block for block in blocks if block.serves]) as problems:
             for block in blocks:
@@ -133,9 +133,9 @@ class Checkout:
             return problems + self._run([block for block in blocks if block.runs])
 
     def leftovers(self) -> list[str]:
-        """Files that are neither tracked nor ignored, and tracked files that have changed."""
+        """Return the files that are neither tracked nor ignored, and changed tracked files."""
         lines = _git(self.path, "status", "--porcelain", "--untracked-files=all").splitlines()
-        return [line for line in lines if not line.startswith("A  ")]  # as it was copied
+        return [line for line in lines if not line.startswith("A  ")]  # these are the copied files
 
     def _run(self, blocks: list[Block]) -> list[str]:
         script = "set -eo pipefail\n" + "".join(f"{block.text}\nprintf '%s\\n' '{_MARK}'\n" for block in blocks)
@@ -168,7 +168,7 @@ class Checkout:
 
 
 def copy_checkout(folder: Path) -> Checkout:
-    """Copy what git tracks or would track, with this Python's packages as `.venv`, and commit nothing."""
+    """Copy the files that git tracks or would track, with this Python's packages as `.venv`, and commit nothing."""
     path = folder / "agent-talk"
     for name in _git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
         if name and (ROOT / name).is_file():
@@ -188,7 +188,7 @@ def copy_checkout(folder: Path) -> Checkout:
 
 @contextmanager
 def _served(checkout: Checkout, blocks: list[Block]) -> Iterator[list[str]]:
-    """Run a page's server, if it has one, until the context ends. Yields how its output differs from the page."""
+    """Run a page's server, if it has one, until the context ends. Yields its output's differences from the page."""
     if not blocks:
         yield []
         return

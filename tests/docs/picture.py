@@ -1,4 +1,4 @@
-"""Draw docs/images/console.png anew: the real console, in a headless Chromium, with two months of one owner's memos.
+"""Draw docs/images/console.png: the real console, in a headless Chromium, with two months of one owner's memos.
 
 `make picture` runs this. It needs Chromium; the variable CHROMIUM names one. It fails if the picture is too large.
 """

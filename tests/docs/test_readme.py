@@ -1,4 +1,4 @@
-"""The pages as a newcomer follows them: each is run from top to bottom in a copy of the checkout."""
+"""Each page is run from top to bottom in a copy of the checkout, as a newcomer would follow it."""
 
 import shutil
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ def test_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
         began = datetime.now(UTC).date()
         checkout = copy_checkout(tmp_path / folder)
         problems = checkout.run_page(markdown)
-        if datetime.now(UTC).date() == began:  # else a memo of yesterday may have been counted today: once more
+        if datetime.now(UTC).date() == began:  # otherwise a memo of yesterday may count today: repeat once
             break
     assert problems == []
     assert checkout.leftovers() == sorted(f"?? {block.saved_as}" for block in blocks_of(markdown) if block.saved_as)

@@ -1,4 +1,4 @@
-"""What the pages name exists: paths, links with their anchors, make targets, modules, and the version."""
+"""All names in the pages exist: paths, links with their anchors, make targets, modules, and the version."""
 
 import re
 import tomllib
@@ -25,18 +25,18 @@ def page(name: str) -> str:
 
 
 def prose(name: str) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return _FENCED.sub("", page(name))
 
 
 def commands(name: str) -> str:
-    """What a page shows as code that can be typed: in backticks, and in blocks of `sh`, whether they are run or not."""
+    """Return the typable code of a page: in backticks, and in blocks of `sh`, run or not."""
     blocks = [block.text for block in blocks_of(page(name)) if block.language == "sh"]
     return "\n".join([*_BACKTICKED.findall(prose(name)), *blocks])
 
 
 def anchors(name: str) -> set[str]:
-    """The anchors that GitHub gives a page's headings."""
+    """Return the anchors that GitHub gives a page's headings."""
     headings = re.findall(r"^#+ (.+)$", prose(name), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -46,7 +46,7 @@ def exists(path: str) -> bool:
 
 
 def paths_in(markdown: str) -> list[str]:
-    """The paths from the root in backticks: with a known folder, or a file of the root or of a decision."""
+    """Return the paths in backticks: below a known folder, or a file of the root."""
     return [text for text in _BACKTICKED.findall(markdown) if _PATH.fullmatch(text)]
 
 

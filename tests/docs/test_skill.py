@@ -1,4 +1,4 @@
-"""The skill for agents: its form, its commands on a server, and the cases in which it is to trigger."""
+"""The skill for agents: its form, its commands on a server, and the cases that trigger it."""
 
 import json
 import os
@@ -30,7 +30,7 @@ SKILL: Final = (FOLDER / "SKILL.md").read_text()
 
 @contextmanager
 def served() -> Iterator[str]:
-    """All functions on a port of their own, in memory."""
+    """Serve all functions on a free port, in memory, and yield the URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     store = MemoryStore(clock=FakeClock())

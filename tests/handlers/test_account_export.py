@@ -1,4 +1,4 @@
-"""GET /api/v1/auth/me/export: everything of an account, in parts that fit an answer of Lambda."""
+"""GET /api/v1/auth/me/export: all data of an account, in parts that fit an answer of Lambda."""
 
 import json
 from typing import Any, Final

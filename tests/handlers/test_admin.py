@@ -1,4 +1,4 @@
-"""What admins do, by whole events: users listed, changed and deleted, keys revoked, figures of the service."""
+"""Admins, by whole events: users listed, changed and deleted, keys revoked, figures of the service."""
 
 from typing import Any
 
@@ -124,7 +124,7 @@ class TestList:
         for name, (value, changed) in filters.items():
             assert status(cursor=at, **{name: value}) == 400, name
             if name == "email":
-                continue  # one address has no second page
+                continue  # a search for one address has no second page
             begun = cursor(**{name: value})
             assert status(cursor=begun, **{name: value}) == 200
             assert [status(cursor=begun, **query) for query in ({}, {name: ""}, {name: changed})] == [400] * 3, name

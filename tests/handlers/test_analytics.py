@@ -38,7 +38,7 @@ def data(world: World, account: Account, path: str, **query: Any) -> Any:
 
 
 def fail(world: World, account: Account, action: Action = Action.ERROR_TTS, voice: str = "sam") -> None:
-    """What a failed memo leaves."""
+    """Write the log of an error."""
     at = world.clock()
     log = UsageLog(
         id=Ids().mint(at),
@@ -53,7 +53,10 @@ def fail(world: World, account: Account, action: Action = Action.ERROR_TTS, voic
 
 @pytest.fixture
 def busy(world: World, ada: Account) -> Account:
-    """Memos of 5, 5 and 11 characters on Monday the 2nd, one of 3 on the 3rd, deleted; a failure on the 4th, noon."""
+    """Return an owner with four memos and an error.
+
+    The memos: 5, 5 and 11 characters on Monday the 2nd, 3 on the 3rd, deleted. The error: on the 4th at noon.
+    """
     world.memo(ada.key, "Hello", "sam")
     world.memo(ada.key, "Hello", "rachel")
     world.memo(ada.key, "Hello there", "sam")

@@ -1,6 +1,6 @@
-"""Whole events of any kind, in both payloads: none is answered 5xx, and no exception leaves a function.
+"""Random whole events, in both payloads: none is answered 5xx, and no exception leaves a function.
 
-`make fuzz` makes more of them, with others at each run.
+`make fuzz` generates more of them, different ones at each run.
 """
 
 import json
@@ -14,7 +14,7 @@ from tests.handlers.conftest import Fuzz, NewWorld
 from tests.handlers.test_openapi import DOCUMENTS, Prepared, operations
 
 ROUTES: Final = [
-    ("mcp", "POST", "/mcp"),  # which is in no document
+    ("mcp", "POST", "/mcp"),  # not in the OpenAPI document
     *sorted((name, method.upper(), path) for name in DOCUMENTS for path, method, _ in operations(DOCUMENTS[name])),
 ]
 HEADERS: Final = (
@@ -105,7 +105,7 @@ HOLES: Final = (
 
 @st.composite
 def events(draw: st.DrawFn, prepared: Prepared) -> tuple[str, Event]:
-    """Draw a function and an event for it: a route of its own nearly always, by all manner of gateways."""
+    """Draw a function and an event for it: nearly always of one of its routes, through all kinds of gateways."""
     function, method, route = draw(st.sampled_from(ROUTES))
     path = route
     for name, known in prepared.ids.items():

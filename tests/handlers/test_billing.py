@@ -32,7 +32,7 @@ def world(new_world: NewWorld) -> World:
 
 @pytest.fixture
 def payer(world: World, ada: Account) -> tuple[Account, str]:
-    """An owner on Pro, and the subscription."""
+    """Return an owner on Pro, and the subscription."""
     subscription = bought(world, ada)
     deliver_all(world)
     return ada, subscription

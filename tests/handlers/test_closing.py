@@ -1,4 +1,4 @@
-"""DELETE /api/v1/auth/me through the functions: what is refused, what ends, and when the address is free."""
+"""DELETE /api/v1/auth/me through the functions: refusals, ended credentials, and when the address becomes free."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -64,7 +64,7 @@ async def refuses() -> None:
 
 
 async def answers() -> None:
-    """At once."""
+    """Return immediately."""
 
 
 def test_startup_is_503_when_the_store_refuses(world: World, logs: Logs) -> None:
@@ -157,7 +157,7 @@ def test_functions_share_nothing_but_the_store(world: World) -> None:
 
 
 class Exposure:
-    """A store that is open to all, or not, and how often the container asked."""
+    """A store that is open without credentials or not, and the number of the container's checks."""
 
     def __init__(self, *, is_open: bool) -> None:
         self.is_open = is_open

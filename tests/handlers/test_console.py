@@ -1,4 +1,4 @@
-"""The console as an answer: what it may load, what it is made of, and how it is compressed."""
+"""The console as an answer: its policy, its parts, and its compression."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ VOID: Final = {"meta", "link"}
 
 
 class Outline(HTMLParser):
-    """The elements of a page, and what stands in its styles and scripts."""
+    """The elements of a page, and the contents of its styles and scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The export: whole, for spreadsheets and for programs, and no larger than Lambda may answer."""
+"""The export: complete, for spreadsheets and for programs, and within Lambda's limit of an answer."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def export(world: World, account: Account, **query: Any) -> Answer:
 
 
 def sections(answer: Answer) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of the memos and of the days, without their headers."""
+    """Return the rows of the memos and of the days, without their headers."""
     rows = list(csv.reader(io.StringIO(answer.body.decode())))
     assert rows[:2] == [["# Memo History"], HEADER]
     between = rows.index([])
@@ -58,7 +58,7 @@ def a_memo(user_id: str, at: datetime, *, voice: str = "sam", text: str = "Hi") 
 
 
 def kept(world: World, account: Account, count: int, *, days: int, **fields: str) -> None:
-    """Memos made before, evenly over so many days."""
+    """Write `count` past memos, evenly over this many days."""
 
     async def keep() -> None:
         for number in range(count):

@@ -1,4 +1,4 @@
-"""Addresses in bodies: how long they may be."""
+"""Addresses in bodies: their maximum length."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError

@@ -1,4 +1,4 @@
-"""Events as API Gateway sends them behind proxies, custom domains, base paths and named stages."""
+"""Events of API Gateway behind proxies, custom domains, base paths and named stages."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.handlers.world import Account, World
 ME = "/api/v1/auth/me"
 VOICES = "/api/v1/voices"
 PAYLOAD_1: dict[str, Any] = {"version": "1.0", "resource": "$default", "pathParameters": None}
-"""What an HTTP API adds to events in payload 1.0, which are a REST API's otherwise."""
+"""The fields that an HTTP API adds to events in payload 1.0, which otherwise equal a REST API's."""
 
 UNREAD = [
     {"x-forwarded-port": "443,80"},
@@ -61,7 +61,7 @@ GATEWAYS: dict[str, Callable[..., Event]] = {
 
 
 def behind(base: str, path: str, *, route: str = "/{proxy+}", **parameters: str) -> Event:
-    """A REST API's event through a custom domain whose base path is not the stage."""
+    """Return a REST API's event through a custom domain whose base path is not the stage."""
     return rest_event("GET", base + path) | {
         "resource": route,
         "pathParameters": parameters or {"proxy": path.lstrip("/")},

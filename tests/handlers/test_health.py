@@ -1,4 +1,4 @@
-"""Health through whole events, and what answers paths that no function has."""
+"""Health through whole events, and the answer to unknown paths."""
 
 import asyncio
 from collections.abc import Callable

@@ -28,7 +28,7 @@ def speaking(new_world: NewWorld, folder: Path, queue: HeldQueue) -> World:
 
 
 def run(world: World) -> dict[str, Any]:
-    """One call of the schedule. Returns the fields of its log line."""
+    """Invoke housekeeping by its schedule once. Returns the fields of its log line."""
     line: dict[str, Any] = world.housekeeping(schedule_event(), LambdaContext())
     return line
 
@@ -46,7 +46,7 @@ class TestRun:
         say(speaking, ada.key, LONG)
         speaking.delete(ME, token=ada.session, json={"password": PASSWORD})
         late = Ids().mint(speaking.clock.at)
-        speaking.run(speaking.store.add(MEMOS, Key(ada.id, late), {"id": late}))  # it was under way meanwhile
+        speaking.run(speaking.store.add(MEMOS, Key(ada.id, late), {"id": late}))  # its request was still in progress
         assert run(speaking)["jobs"]["closed accounts"]["waiting"] == 1
         speaking.later(days=1, minutes=1)
         assert run(speaking)["jobs"]["closed accounts"]["done"] == 1

@@ -1,4 +1,4 @@
-"""The header Idempotency-Key through whole events: a repeat answers the first result, and charges nothing."""
+"""The header Idempotency-Key through whole events: a repeat returns the first result, and charges nothing."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +22,7 @@ def say(world: World, token: str, name: str = "one", **fields: Any) -> Answer:
 
 
 def used(world: World, account: Account) -> tuple[int, int, int]:
-    """Memos counted today, this month, and as uses of the account's first key."""
+    """Return the counted memos of today, of this month, and as uses of the account's first key."""
     limits = world.get("/api/v1/usage/limits", token=account.session).json
     key = world.get(f"/api/keys/{account.key_id}", token=account.session).json["key"]
     return limits["daily"]["used"], limits["monthly"]["used"], key["usageCount"]

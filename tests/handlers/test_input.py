@@ -1,4 +1,4 @@
-"""What clients send in other forms than ours: empty parameters, dates, numbers, addresses and passwords."""
+"""Input in unusual forms: empty parameters, dates, numbers, addresses and passwords."""
 
 import json
 import unicodedata

@@ -1,4 +1,4 @@
-"""Kinds of inputs that tests of single cases miss: cursors by filter, bodies by message, lengths by letter."""
+"""Combinations of inputs that tests of single cases miss: cursors by filter, bodies by message, lengths by letter."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping, Sequence
@@ -58,7 +58,7 @@ def test_cursor_of_no_filter_refuses_each(world: World, ada: Account, path: str,
 
 
 def sent_in_parts(world: World, parts: Sequence[bytes], *, ends: bool = True) -> list[MutableMapping[str, Any]]:
-    """What the memos function answers a demo whose body comes in several messages; `ends`: the last says so."""
+    """Send a demo's body in several messages. Returns the answer's messages. `ends`: the last one ends the body."""
     sent: list[MutableMapping[str, Any]] = []
     messages: list[MutableMapping[str, Any]] = [
         {"type": "http.request", "body": part, "more_body": number < len(parts) or not ends}

@@ -1,4 +1,4 @@
-"""The text for agents that come without instructions."""
+"""The text for agents without instructions."""
 
 from shared.speech.voices import VOICES
 from tests.handlers.mcp_client import URL

@@ -1,4 +1,4 @@
-"""Logs and reprs carry no secret."""
+"""Logs and reprs contain no secret."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ SESSION_SECRET = f"{CANARY}-secret-of-at-least-32-bytes-in-all"
 
 
 def drive(world: World) -> list[str]:
-    """Every kind of request that holds a secret, whatever it is answered. Returns the secrets that were given out."""
+    """Send every kind of request that contains a secret. Returns the secrets in the answers."""
     secrets: list[str] = []
     credentials = {"email": EMAIL, "password": PASSWORD}
 

@@ -1,4 +1,4 @@
-"""The protocol's messages: what each revision asks of a server, and what it refuses."""
+"""The protocol's messages: each revision's requirements for a server, and its refusals."""
 
 import json
 from typing import Any, Final
@@ -23,7 +23,7 @@ every_older = pytest.mark.parametrize("revision", OLDER)
 
 
 def newest(world: World, key: str, method: str, params: Any = None, *, meta: Any = None, headers: Any = None) -> Answer:
-    """One request of 2026-07-28, with its headers; `headers` of None are left out."""
+    """Send a request of 2026-07-28, with its headers; those that are None in `headers` are left out."""
     params = {**(params or {}), "_meta": META if meta is None else meta}
     given = {"mcp-protocol-version": NEWEST, "mcp-method": method}
     if method == "tools/call":

@@ -1,4 +1,4 @@
-"""What a model reads of a tool's arguments, and of its errors."""
+"""The texts for models about a tool's arguments and errors."""
 
 from collections.abc import Iterator
 from typing import Any, Final

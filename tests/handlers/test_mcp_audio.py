@@ -1,4 +1,4 @@
-"""What the tools say of a memo's audio: a link, the length and the bytes, as far as the place of audio has them."""
+"""The tools' results for a memo's audio: a link, the length and the bytes, if the audio place has them."""
 
 import base64
 import logging
@@ -24,14 +24,14 @@ LONG_WAV = simulated_file(30, "wav")
 
 
 class SilentPlace(FolderFiles):
-    """A place of audio that does not answer."""
+    """An audio place that does not answer."""
 
-    async def head(self, name: str) -> Held | None:  # noqa: ARG002 whatever the object is
+    async def head(self, name: str) -> Held | None:  # noqa: ARG002 same for all objects
         raise AudioPlaceFailed("head", "it does not answer")
 
 
 class UnreadablePlace(FolderFiles):
-    """A place of audio that finds objects, and reads none."""
+    """An audio place that finds objects, and fails to read them."""
 
     async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:  # noqa: ARG002
         raise AudioPlaceFailed("read", "it does not answer")
@@ -56,7 +56,7 @@ def memo_of(audio_url: str, *, is_long: bool = False, ended: Ended | None = None
 async def told(
     memo: Memo, files: AudioFiles | None, *, is_included: bool = True
 ) -> tuple[LinkBlock, AudioBlock | TextBlock | None]:
-    """Return the link, and what follows it; None: nothing does."""
+    """Return the link, and the block after it; None: there is none."""
     blocks = await audio_blocks(memo, MemoAnswer.of(memo, public_url=PUBLIC_URL), files, is_included=is_included)
     link, rest = blocks[0], blocks[1:]
     assert isinstance(link, LinkBlock)
@@ -67,7 +67,7 @@ async def told(
 
 
 async def kept(files: AudioFiles, size: int) -> Memo:
-    """Put audio of so many bytes into the place, for a memo."""
+    """Store audio of `size` bytes. Returns a memo with it."""
     file = new_file("ada")
     await files.put(audio(file), bytes(size))
     return memo_of(f"/audio/{file}")

@@ -1,6 +1,6 @@
-"""Messages of any kind: none is answered 5xx, and each answer is one of JSON-RPC's or of the envelope.
+"""Random messages: none is answered 5xx, and each answer is JSON-RPC's or the envelope.
 
-`make fuzz` makes more of them, with others at each run.
+`make fuzz` generates more of them, different ones at each run.
 """
 
 import json
@@ -64,7 +64,7 @@ headers = st.fixed_dictionaries(
 
 
 def sent(world: World, key: str, body: str | bytes, given_headers: dict[str, str]) -> int:
-    """One POST's status; `World` checks the form of its answer."""
+    """Send a POST. Returns its status; `World` checks the form of its answer."""
     event: Any = http_event("POST", "/mcp", headers={**given_headers, "authorization": f"Bearer {key}"}, body=body)
     return world.handle("mcp", event).status
 

@@ -1,4 +1,4 @@
-"""One JSON-RPC message, read from a body and answered."""
+"""Single JSON-RPC messages, read from a body and answered."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A call whose answer is lost is made again, as a new request: one memo, one charge, however it was lost."""
+"""A call whose answer is lost is repeated as a new request: one memo, one charge, however it was lost."""
 
 import asyncio
 from typing import Any, Final
@@ -13,7 +13,7 @@ from tests.handlers.world import Account, World
 from tests.support import seeded
 
 TIMES: Final = 10
-"""Memos of one test. `make fuzz` makes ten times as many, as many as a day has."""
+"""Memos of one test. `make fuzz` makes ten times as many, which is a day's limit."""
 
 TRIES: Final = 20
 
@@ -21,7 +21,7 @@ Tried = CallToolResult | Exception
 
 
 class CutWay:
-    """Loses answers to calls of tools. The seed says how: what is cut, or still runs when the client tries again."""
+    """Loses answers to calls of tools. The seed decides: the answer is cut, or the call still runs at the repeat."""
 
     def __init__(self, seed: int) -> None:
         self._random = seeded(seed)
@@ -34,7 +34,7 @@ class CutWay:
         self.lost += 1
         running = asyncio.ensure_future(send(request))
         self._running.append(running)
-        for _ in range(self._random.randrange(40)):  # the server goes on behind a cut connection, as Lambda does
+        for _ in range(self._random.randrange(40)):  # the server continues after a cut connection, as Lambda does
             await asyncio.sleep(0)
         raise httpx2.ReadError("the connection was cut", request=request)
 
@@ -43,16 +43,16 @@ class CutWay:
 
 
 async def tried(world: World, key: str, way: Way, said: dict[str, Any], revision: str) -> Tried:
-    """One try by a client that connects anew, as one does after its connection broke."""
+    """Make one attempt by a new client, as after a broken connection."""
     try:
         async with connected(world, key, revision, way=way) as client:
             return await client.call_tool("create_memo", said)
-    except Exception as exc:  # noqa: BLE001 whatever the client makes of a cut connection
+    except Exception as exc:  # noqa: BLE001 the client raises many kinds for a cut connection
         return exc
 
 
 async def until_made(world: World, key: str, way: Way, said: dict[str, Any], revision: str) -> list[Tried]:
-    """Try until there is a memo, as the tool's errors say to."""
+    """Retry until there is a memo, as the tool's errors instruct."""
     tries: list[Tried] = []
     for _ in range(TRIES):
         tries.append(await tried(world, key, way, said, revision))
@@ -119,6 +119,6 @@ def test_two_clients_with_one_key_make_one_memo(new_world: NewWorld, seed: int) 
 
 
 def listed(world: World, account: Account) -> list[str]:
-    """The ids of all memos that the HTTP API lists, in their order."""
+    """Return the ids of all memos in the HTTP API's list, in its order."""
     answer = world.get("/api/v1/memos", token=account.key, query={"limit": "100"})
     return sorted(memo["id"] for memo in answer.json["memos"])

@@ -1,4 +1,4 @@
-"""Memos that are said and kept, through the tools: long ones, and the audio's length and bytes."""
+"""Spoken memos with stored audio, through the tools: long ones, and the audio's length and bytes."""
 
 import base64
 from pathlib import Path

@@ -46,7 +46,7 @@ def page(world: World, account: Account, **query: Any) -> Any:
 
 
 def pages(world: World, account: Account, **query: Any) -> list[Any]:
-    """The memos of all pages."""
+    """Return the memos of all pages."""
     found, cursor = [], None
     while True:
         got = page(world, account, **query, **({"cursor": cursor} if cursor else {}))
@@ -66,7 +66,7 @@ def audio(world: World, method: str = "GET", path: str = "/audio/simulated-9.mp3
 
 
 def seconds(answer: Answer) -> float:
-    """How long a player finds the audio to be."""
+    """Return the audio's duration for a player."""
     return float(mutagen.mp3.MPEGInfo(io.BytesIO(answer.body)).length)
 
 
@@ -383,7 +383,7 @@ def test_pages_neither_skip_nor_repeat_while_memos_come_and_go(world: World, ada
     first = page(world, ada, limit=10)
     assert [memo["id"] for memo in first["memos"]] == made[:34:-1]
     world.memo(ada.key, "newer than the cursor")
-    for gone in (made[35], made[34], made[40], made[5]):  # the cursor's own, the next, one before, one behind
+    for gone in (made[35], made[34], made[40], made[5]):  # the cursor's own memo, the next, an earlier, a later one
         world.delete(f"{MEMO}/{gone}", token=ada.key)
     found, cursor = [], first["nextCursor"]
     while cursor:

@@ -1,4 +1,4 @@
-"""What every function does alike: events, bodies, errors, headers, request ids and CORS."""
+"""The common behaviour of all functions: events, bodies, errors, headers, request ids and CORS."""
 
 import json
 import re
@@ -539,7 +539,7 @@ def test_store_error_is_an_outage_unless_it_is_our_own(
 
 
 def breaking(world: World, failure: Exception | None = None) -> Function:
-    """The users function on the world's store, which explodes once the function has started."""
+    """Return the users function on a store whose reads raise `failure`; None: a RuntimeError."""
 
     class Exploding(Intercepted):
         async def get(self, *_: Any) -> Any:

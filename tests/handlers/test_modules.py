@@ -1,4 +1,4 @@
-"""The console's modules as one script: their order, and names that do not meet."""
+"""The console's modules as one script: their order, and unique names."""
 
 import re
 from collections import Counter

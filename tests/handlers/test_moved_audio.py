@@ -1,4 +1,4 @@
-"""Audio under the name that it had in the predecessor: it is read from its new file, for one read of the store."""
+"""Audio under its name in the predecessor: it is read from its new file, at the cost of one read of the store."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def moved_in(world: World, folder: Path, old: str = OLD, content: bytes = b"ID3 
 
 
 def reads(world: World, path: str) -> tuple[int, int]:
-    """Get a path. Returns the status, and how many requests of the store it took."""
+    """Get a path. Returns the status, and the number of requests to the store."""
     asked = 0
     world.get("/audio/simulated-4.mp3")  # a container's first request verifies the store
 

@@ -1,4 +1,4 @@
-"""What is told of a request: one log line, one line of metrics where they are collected, and a trace that goes on."""
+"""The records of a request: one log line, one line of metrics if they are collected, and a propagated trace."""
 
 import asyncio
 import json
@@ -34,12 +34,12 @@ def requests(logs: Logs) -> list[Any]:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[Any]:
-    """The lines of metrics since the last look."""
+    """Return the lines of metrics since the last call."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def named(line: Any) -> set[str]:
-    """The metrics that a line declares; it has a value for each."""
+    """Return the metrics that a line declares, and check that it has a value for each."""
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == NAMESPACE
     assert directive["Dimensions"] == [["function"]]
@@ -49,7 +49,7 @@ def named(line: Any) -> set[str]:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """A stand-in behind ASGI that remembers the headers of each request."""
+    """A stand-in behind ASGI that records the headers of each request."""
 
     def __init__(self) -> None:
         self._inner = httpx.ASGITransport(StandIn())
@@ -190,7 +190,7 @@ class TestLogLine:
 
 
 ON_A_NETWORK: Final = {"StoreLatency"}
-"""What is told only of stores that are asked over one."""
+"""Metrics that only stores on a network have."""
 
 
 class TestMetrics:

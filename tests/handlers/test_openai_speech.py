@@ -1,4 +1,4 @@
-"""`POST /v1/audio/speech` and `GET /v1/models`, as clients of OpenAI's speech API use them."""
+"""`POST /v1/audio/speech` and `GET /v1/models`, by clients of OpenAI's speech API."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def used(world: World, account: Account) -> int:
 
 
 class LongAudio(FolderFiles):
-    """A folder that serves links, and whose audio has 4,000,001 bytes when it is read."""
+    """A folder that serves links, and whose audio has 4,000,001 bytes."""
 
     async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
         return bytes(4_000_001) if name.startswith("audio/") else await super().read(name, start=start, end=end)
@@ -241,7 +241,7 @@ class TestRepeats:
 
 
 class Proxy(httpx2.AsyncBaseTransport):
-    """A way to the gateway on which the first answer of speech is lost, or replaced."""
+    """A network to the gateway that loses or replaces the first answer of speech."""
 
     def __init__(self, app: Any, fault: str = "") -> None:
         self._inner = httpx2.ASGITransport(app=app)
@@ -262,7 +262,7 @@ class Proxy(httpx2.AsyncBaseTransport):
 
 
 class Shop:
-    """A gateway with one account, and OpenAI's own client before it."""
+    """A gateway with one account, and OpenAI's own client on it."""
 
     def __init__(self, fault: str = "") -> None:
         store = MemoryStore()
@@ -283,7 +283,7 @@ class Shop:
         return AsyncOpenAI(api_key=key, base_url="http://talk/v1", http_client=http)
 
     async def made(self) -> tuple[int, int]:
-        """How many memos there are, and how many were charged."""
+        """Return the number of memos, and the number of charged ones."""
         key = await self.services.api_keys.authenticate(self.key)
         page = await self.services.tables.memos.page(key.user_id, Window(limit=100))
         quota = await self.services.quotas.now(key, self.services.memos.owner, self.services.clock())

@@ -1,4 +1,4 @@
-"""The OpenAPI document of each function, and whether the function keeps to it."""
+"""The OpenAPI document of each function, and whether the function conforms to it."""
 
 import json
 import re
@@ -45,7 +45,7 @@ METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 ERROR = {"$ref": "#/components/schemas/ErrorAnswer"}
 OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAiErrorAnswer"}
 OWN_503 = {"/health", "/health/ready", "/health/detailed"}
-"""Their 503 is no error: it is an answer of its own."""
+"""Paths whose 503 is an answer of their own, not the error envelope."""
 
 EXAMPLES = 10
 CALLERS = ("session", "session", "session", "key", "nobody")
@@ -61,7 +61,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def reached(document: dict[str, Any], node: Any, seen: set[str]) -> set[str]:
-    """The names of all models below a part of the document."""
+    """Return the names of all models below a part of the document."""
     if isinstance(node, dict):
         name = str(node.get("$ref", "")).rpartition("/")[2]
         if name and name not in seen:
@@ -171,7 +171,7 @@ def test_model_fields_are_camel_case(name: str) -> None:
 
 
 class Prepared:
-    """A world with an account, two keys and a memo, for requests to find, and an admin."""
+    """A world with an account, two keys and a memo, for the requests, and an admin."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -221,7 +221,7 @@ def test_an_operation_keeps_to_its_document(new_world: NewWorld, fuzz: Fuzz, nam
 
 
 def asked(prepared: Prepared, function: str, case: schemathesis.Case[Any], who: str) -> httpx.Response:
-    """What a case, sent as an event, is answered."""
+    """Send a case as an event. Returns the answer."""
     token = prepared.tokens["admin" if (function, who) == ("admin", "session") else who]
     sent = case.as_transport_kwargs(base_url=PUBLIC_URL)
     sent["headers"] = {name: value for name, value in sent["headers"].items() if name.lower() != "authorization"}

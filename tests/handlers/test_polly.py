@@ -1,4 +1,4 @@
-"""Amazon Polly through the handlers, by botocore's stubber: what it is asked, and what its failures cost."""
+"""Amazon Polly through the handlers, by botocore's stubber: its requests, and the cost of its failures."""
 
 import io
 import json
@@ -29,7 +29,7 @@ SENTENCE = "The book is on the table near the window, and the lamp is on the flo
 
 
 class StubbedPolly:
-    """A world whose texts Polly says, and what Polly answers."""
+    """A world in which Polly speaks, and the stubber of Polly's answers."""
 
     def __init__(self, new_world: NewWorld, folder: Path) -> None:
         self.client = boto3.session.Session().client(
@@ -47,7 +47,7 @@ class StubbedPolly:
 
     def speakers(self, audio: AudioPlace) -> Speakers:
         async def close() -> None:
-            """The client outlives the functions."""
+            """Close nothing: the client outlives the functions."""
 
         polly = Polly(PollySettings(), open_client=lambda: self.client)
         adapters = {SpeechChoice.POLLY: lambda: (polly, close)}

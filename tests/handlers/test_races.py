@@ -1,4 +1,4 @@
-"""What must hold however requests interleave: through each function's ASGI interface, on seeded schedules."""
+"""Invariants under any interleaving of requests, through each function's ASGI interface, on seeded schedules."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Links in mails, through the functions: confirmed addresses, forgotten passwords, and what a wrong token gets."""
+"""Links in mails, through the functions: confirmed addresses, forgotten passwords, and wrong tokens."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Refused requests leave no rows: otherwise an owner with a spent limit could fill the store for nothing."""
+"""Refused requests leave no rows: otherwise an owner with a spent limit could fill the store free of charge."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""A key whose owner the container remembers is checked all the same: its check comes before every other answer."""
+"""A key whose owner the container remembers is still checked: its check decides before every other answer."""
 
 import pytest
 
@@ -9,7 +9,7 @@ SAY = {"text": "Hello", "voice": "sam"}
 
 
 def used_key(world: World, ada: Account) -> tuple[str, str]:
-    """The id and the secret of a key that the functions remember."""
+    """Return the id and the secret of a key that the functions remember."""
     key_id, key = world.new_key(ada)
     world.memo(key)
     for path in ("/api/v1/memos", "/api/v1/usage"):

@@ -35,11 +35,11 @@ NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "POST /v1/audio/speech": ("memo:write",),
     "GET /v1/models": (),
 }
-"""What the contract says an API key needs. A route that is not named here takes no API key, or is public."""
+"""The scopes that the contract requires of an API key. A route not listed takes no API key, or is public."""
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each route of all functions, as `GET /path`, and its part of the OpenAPI document."""
+    """Yield each route of all functions, as `GET /path`, and its part of the OpenAPI document."""
     for function in FUNCTIONS.values():
         for path, item in function.app.openapi()["paths"].items():
             for method, operation in item.items():
@@ -50,7 +50,7 @@ OPERATIONS: Final = dict(operations())
 
 
 def scopes_shown(operation: dict[str, Any]) -> tuple[str, ...] | None:
-    """The scopes that the document names for an API key; None: the route takes no API key."""
+    """Return the scopes that the document names for an API key; None: the route takes no API key."""
     for requirement in operation.get("security", []):
         if "apiKey" in requirement:
             return tuple(requirement["apiKey"])

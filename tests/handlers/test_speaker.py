@@ -21,11 +21,11 @@ NewWorld = Callable[..., World]
 EXPORT = "/api/v1/analytics/export"
 
 LONG = f"{PLAIN} " * 22
-"""More than our own voices say at once: two pieces."""
+"""A text of two pieces: longer than our own voices speak within a request."""
 
 
 def handed_over(world: World, *memo_ids: str, received: int = 1, remaining_ms: int = 300_000) -> list[str]:
-    """Hand memos over in one event. Returns those that are to come again."""
+    """Deliver memos in one event. Returns those to deliver again."""
     event = sqs_event([json.dumps({"memoId": memo_id}) for memo_id in memo_ids], received=received)
     answer = world.speaker(event, LambdaContext(remaining_ms=remaining_ms))
     failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}

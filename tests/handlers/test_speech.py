@@ -1,4 +1,4 @@
-"""Speech through the handlers: a memo's text is said, kept, fetched and deleted, and what fails is not charged."""
+"""Speech through the handlers: a memo's audio is made, stored, fetched and deleted, and failures are not charged."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ DENIED = AwsFault(raises=answered("AccessDenied", 403))
 
 @pytest.fixture
 def speaking(new_world: NewWorld, folder: Path) -> World:
-    """Our own voices, kept in a folder, as `make run` has them."""
+    """Return a world with our own voices and audio in a folder, as in `make run`."""
     return new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(folder)})
 
 
@@ -59,7 +59,7 @@ def kept(folder: Path) -> list[str]:
 
 
 def assert_nothing_came_of_it(world: World, account: Account) -> None:
-    """No place is used, and no memo is there."""
+    """Check that no place is used, and that no memo exists."""
     assert used(world, account) == 0
     assert world.get("/api/v1/memos", token=account.session).json["memos"] == []
 
@@ -285,7 +285,7 @@ class TestHealth:
 
 @contextmanager
 def served(provider: FakeProvider) -> Iterator[str]:
-    """The provider on a port, served by a thread: the functions have event loops of their own."""
+    """Serve the provider on a port, in a thread, since the functions have their own event loops. Yields its URL."""
     url: list[str] = []
     ready, ended = threading.Event(), threading.Event()
 
@@ -356,7 +356,7 @@ class TestS3:
     @pytest.fixture
     def on_s3(self, new_world: NewWorld, s3: S3World) -> World:
         async def close() -> None:
-            """The bucket outlives the functions."""
+            """Close nothing: the bucket outlives the functions."""
 
         env = {"SPEECH": "local", "AUDIO": "s3", "AUDIO_BUCKET": s3.bucket}
         return new_world(env, audio=AudioPlace(lambda: (s3.files, close)))

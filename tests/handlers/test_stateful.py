@@ -1,8 +1,7 @@
 """Random use of the whole app against a small model of the contract: accounts, keys, memos, sessions, time, outages.
 
-Hypothesis chooses the requests; an outage strikes one store call of a random request. A request that an outage struck
-is answered right, or 503: then nothing is charged, and the model takes over what can be seen afterwards, within what
-the contract leaves open.
+Hypothesis chooses the requests; an outage fails one store call of a random request. That request is answered right, or
+503: then nothing is charged, and the model adopts the visible state afterwards, within the contract's freedom.
 `--store micro` and `--store dynamodb` run it on the other stores; `make fuzz` runs it longer on each.
 """
 
@@ -37,10 +36,10 @@ PLENTY: Final = dict.fromkeys(
     ),
     "1000",
 )
-"""Attempts have tests of their own."""
+"""Attempt limits that are never reached: other tests cover them."""
 
 UNHURT: Final = 99
-"""The number of a store call that no request reaches: no outage strikes."""
+"""The number of a store call that no request reaches: there is no outage."""
 
 strikes = st.sampled_from([UNHURT] * 6 + list(range(6)))
 UNSAYABLE: Final = "\N{GRINNING FACE}"
@@ -102,7 +101,7 @@ class AgentTalk(RuleBasedStateMachine):
         body = {"email": f"user{len(self.owners)}@example.org", "password": PASSWORD}
         with self.outage(strike):
             answer = self.world.post("/api/v1/auth/signup", json=body)
-        if answer.status == 503:  # all of it happened, or the address is free again within a minute
+        if answer.status == 503:  # the sign-up is complete, or the address is free again within a minute
             self.world.later(seconds=61)
             answer = self.world.post("/api/v1/auth/signup", json=body)
             if answer.status == 409:
@@ -318,11 +317,11 @@ class AgentTalk(RuleBasedStateMachine):
         self.world.later(hours=hours)
         self.turn_of_day()
 
-    # What the rules share
+    # Shared by the rules
 
     @contextmanager
     def outage(self, strike: int) -> Iterator[None]:
-        """Let the store call of this number fail, counted from 0 within the block."""
+        """Fail the store call of this number, counted from 0 within the block."""
         seen = 0
 
         async def pause() -> None:
@@ -340,7 +339,7 @@ class AgentTalk(RuleBasedStateMachine):
         return of[pick % len(of)]
 
     def session(self, owner: OwnerModel) -> str:
-        """A session that is good for an hour more, by a login if there is none."""
+        """Return a session that is valid for at least an hour; log in if there is none."""
         for token, ends_at in owner.sessions.items():
             if ends_at > self.now + timedelta(hours=1):
                 return token
@@ -349,7 +348,7 @@ class AgentTalk(RuleBasedStateMachine):
         return token
 
     def good_key(self, owner: OwnerModel) -> KeyModel:
-        """An active live key, made if there is none; keys whose secret is lost make room for it."""
+        """Return an active live key; if there is none, make one, in place of keys whose secret is lost."""
         good = [key for key in owner.keys if key.secret and not key.test and key.is_active(self.now)]
         if not good:
             for key in owner.keys:
@@ -371,7 +370,7 @@ class AgentTalk(RuleBasedStateMachine):
                 owner.used = 0
 
     def known(self, answer: Any, email: str) -> OwnerModel:
-        """An owner of whom nothing is known but what a sign-up or a login answered, and what the key list shows."""
+        """Return the model of an owner, from the answer of a sign-up or login, and from the key list alone."""
         given = answer.get("apiKey", {})
         account = Account(
             id=answer["user"]["id"], email=email, session=answer["token"], key=given.get("key", ""), key_id=""
@@ -386,7 +385,7 @@ class AgentTalk(RuleBasedStateMachine):
         return owner
 
     def adopt_keys(self, owner: OwnerModel) -> None:
-        """Take over keys that an outage kept from being answered: at most one, whose secret is lost."""
+        """Adopt the keys of unanswered requests: at most one, whose secret is lost."""
         listed = self.world.get(KEYS, token=self.session(owner)).json["keys"]
         known = {key.id for key in owner.keys}
         lost = [key for key in listed if key["id"] not in known]
@@ -397,7 +396,7 @@ class AgentTalk(RuleBasedStateMachine):
             owner.keys.append(KeyModel(id=key["id"], secret=None, test=False, expires_at=expires_at))
 
     def adopt_password(self, owner: OwnerModel, new: str) -> None:
-        """Exactly one of the old password and the new one is good; older sessions may have ended."""
+        """Adopt the valid password: exactly one of the old and the new; older sessions may have ended."""
         answers = {password: self.logged_in(owner, password).status for password in {owner.password, new}}
         good = [password for password, status in answers.items() if status == 200]
         assert len(good) == 1, answers

@@ -15,7 +15,7 @@ FIELDS = {"id", "action", "metadata", "createdAt", "apiKeyId", "apiKeyName", "ap
 
 
 def logs(world: World, account: Account, **query: Any) -> list[Any]:
-    """The logs of all pages."""
+    """Return the logs of all pages."""
     found, cursor = [], None
     while True:
         sent = {name: str(value) for name, value in query.items()} | ({"cursor": cursor} if cursor else {})

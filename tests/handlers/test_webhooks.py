@@ -1,4 +1,4 @@
-"""Stripe's events through whole events of API Gateway: what a payment changes, from the webhook to the next memo."""
+"""Stripe's events through whole events of API Gateway: the effects of a payment, from the webhook to the next memo."""
 
 import json
 from typing import Any, Final

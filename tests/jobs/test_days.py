@@ -1,4 +1,4 @@
-"""Days are worked through from their lists of owners: figures are exact, and nothing is counted twice or lost."""
+"""Days are processed from their lists of owners: figures are exact, and no memo is counted twice or lost."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -42,7 +42,7 @@ def days_of(store: Store, services: Services, clock: FakeClock) -> ActiveDays:
 
 
 async def work(store: Store, services: Services, clock: FakeClock) -> Worked:
-    """A run over the days that are due, to their ends."""
+    """Process the days that are due, completely."""
     known = (await services.tables.housekeeping.unfinished()).days
     return await days_of(store, services, clock).work(known, always, silent)
 
@@ -77,7 +77,7 @@ async def people(services: Services) -> list[SignedUp]:
 
 
 async def lost_log(services: Services, person: SignedUp, when: datetime) -> Memo:
-    """A memo whose container stopped before its log was stored."""
+    """Return a memo whose container stopped before its log was stored."""
     memo, _ = await services.memos.make(person.api_key.key, SAY)
     await services.tables.usage_logs.delete_memo(person.user.id, memo.id)
     assert memo.created_at == when
@@ -148,7 +148,7 @@ async def test_answer_sums_nothing_after_housekeeping(day: date) -> None:
 
 
 async def log_alone(services: Services, person: SignedUp, when: datetime) -> Memo:
-    """A memo and its log that were stored long after their time: their container was frozen meanwhile."""
+    """Write a memo and its log long after their time, as by a container that was frozen meanwhile."""
     memo = (await services.tables.memos.page(person.user.id, Window())).rows[0]
     late = memo.model_copy(update={"id": Ids().mint(when), "created_at": when})
     await services.tables.memos.add(late)

@@ -23,7 +23,7 @@ SAY: Final = Draft(text="Hello there", voice=VOICES["sam"])
 
 
 class Watch:
-    """A monotonic clock that a job moves."""
+    """A monotonic clock that a job advances."""
 
     def __init__(self) -> None:
         self.at_s = 100.0
@@ -32,7 +32,7 @@ class Watch:
         return self.at_s
 
     def job(self, *, took_s: float, had_s: list[float], worked: Worked | None = None) -> Job:
-        """A job that takes so long, and notes how many seconds it could go on for."""
+        """Return a job that takes `took_s`, and records its remaining seconds in `had_s`."""
 
         async def work(can_go_on: CanGoOn, _: Progress) -> Worked:
             began = self.at_s

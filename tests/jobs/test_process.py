@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Works:
-    """Fails the first `failures` times that a memo is handed over."""
+    """Fails the first `failures` deliveries of a memo."""
 
     def __init__(self, failures: int = 0) -> None:
         self.calls: list[tuple[str, int]] = []

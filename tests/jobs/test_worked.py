@@ -1,4 +1,4 @@
-"""What runs over lists of work add up to."""
+"""Sums of the outcomes of runs over lists of work."""
 
 from datetime import timedelta
 

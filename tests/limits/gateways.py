@@ -1,4 +1,4 @@
-"""Several services on one store, as gateways of one API: each has its own memory, clock and connections."""
+"""Several services on one store, as gateways of one API, each with its own memory, clock and connections."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ ALL_STORES: Final = (*STORES, "dynamodb")
 
 
 class _PausedTransport(StandInTransport):
-    """A network on which requests and answers overtake one another, by a seed."""
+    """A network that reorders requests and answers, by a seed."""
 
     def __init__(self, server: StandIn, pause: Pause, clock: ManualClock) -> None:
         super().__init__(server, clock=clock)
@@ -43,7 +43,7 @@ class _PausedTransport(StandInTransport):
 
 @asynccontextmanager
 async def stores(kind: str, count: int, *, seed: int) -> AsyncIterator[list[Store]]:
-    """Stores on the same rows. On `micro` each has a connection, a clock and a name of its own.
+    """Yield stores on the same rows. On `micro` each has its own connection, clock and name.
 
     On `dynamodb`, which is moto or the engine that `DYNAMODB_URL` names, the seed has no effect.
     """
@@ -76,9 +76,9 @@ def gateways(made: list[Store]) -> list[Services]:
 
 
 class TimedStore(Intercepted):
-    """A store that answers within the time of the request, which is up when a write to `hangs_on` is sent.
+    """A store that answers until the request's deadline, which passes when a write to `hangs_on` is sent.
 
-    From then on it answers only what has got a time of its own: a later `ends_at` than the request's.
+    After it the store answers only calls with their own deadline: a later `ends_at` than the request's.
     """
 
     def __init__(self, store: Store, *, hangs_on: Table, carried_out: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Attempts in windows: what they admit, and what each costs the store."""
+"""Attempts in windows: which are admitted, and their cost in requests to the store."""
 
 import asyncio
 from datetime import timedelta
@@ -27,7 +27,7 @@ LIMITS = AttemptLimits(
 
 
 def attempts_on(store: Store, clock: FakeClock) -> Attempts:
-    """One container's attempts."""
+    """Return one container's attempts."""
     return Attempts(store, LIMITS, pseudonyms=Pseudonyms(SECRET), clock=clock)
 
 
@@ -213,7 +213,7 @@ async def _attempt_that_raises(attempts: Attempts, error: BaseException) -> None
 
 
 class TestCost:
-    """What an attempt costs in requests to the store, however many e-mail addresses were tried before."""
+    """The cost of an attempt in requests to the store, whatever the number of addresses tried before."""
 
     @pytest.mark.parametrize("tried", [0, 6])
     async def test_password_attempt_costs_two_requests(self, store: Store, clock: FakeClock, tried: int) -> None:

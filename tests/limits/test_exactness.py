@@ -1,4 +1,4 @@
-"""Limits are exact whatever runs at once: through two gateways on one store, on seeded schedules."""
+"""Limits are exact under any concurrency: through two gateways on one store, on seeded schedules."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ async def spend(store: Store, ada: SignedUp, *, day: int, month: int) -> None:
 async def at_once(
     made: Sequence[Services], ada: SignedUp, drafts: Iterable[Draft], seed: int
 ) -> tuple[list[Memo], list[Exception]]:
-    """Ask for all at once, in an order by the seed, through the gateways by turns."""
+    """Request all memos concurrently, in a seeded order, through the gateways in turn."""
     order = list(drafts)
     seeded(seed).shuffle(order)
     returned, raised = await outcomes(
@@ -167,7 +167,7 @@ async def test_as_many_are_used_as_made_when_the_time_is_up(kind: str, seed: int
 
 
 class _LogsFail(Intercepted):
-    """Fails the first `times` writes of memos' logs; with `lost`, they are carried out all the same."""
+    """Fails the first `times` writes of memos' logs; with `lost`, they still take effect."""
 
     def __init__(self, store: Store, times: int, *, lost: bool) -> None:
         super().__init__(store)

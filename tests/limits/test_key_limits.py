@@ -25,7 +25,7 @@ SHORT: Final = Draft(text="Hello", voice=VOICES["adam"])
 ALL: Final = {KeyLimit.MEMOS_PER_DAY: 10, KeyLimit.CHARACTERS_PER_DAY: 1000, KeyLimit.CHARACTERS_PER_MONTH: 1000}
 
 CUTS: Final = {"dynamodb": range(0, 14, 4)}
-"""The calls of a memo at which it is cut short; elsewhere every one. moto takes 30 ms for a call."""
+"""The calls at which a memo is interrupted; on other stores at every call. A call of moto takes 30 ms."""
 
 on_all: Final = pytest.mark.parametrize("kind", ALL_STORES)
 on_both: Final = pytest.mark.parametrize("kind", STORES)
@@ -36,7 +36,7 @@ seeds: Final = pytest.mark.parametrize("seed", one_quickly(0, 1, 2))
 async def limited(
     kind: str, limits: Mapping[KeyLimit, int], *, count: int = 2, seed: int = 1
 ) -> AsyncIterator[tuple[list[Store], list[Services], SignedUp, IssuedKey]]:
-    """Gateways on one store, an owner, and the owner's key with these limits."""
+    """Yield gateways on one store, an owner, and the owner's key with these limits."""
     async with stores(kind, count, seed=seed) as made:
         services = gateways(made)
         ada, key = await an_owner(services[0], limits)
@@ -44,7 +44,7 @@ async def limited(
 
 
 async def an_owner(services: Services, limits: Mapping[KeyLimit, int], number: int = 0) -> tuple[SignedUp, IssuedKey]:
-    """A new owner, whose key has these limits."""
+    """Return a new owner, whose key has these limits."""
     ada = await signed_up(services, f"ada{number}@example.org")
     return ada, await services.api_keys.change(ada.user, ada.api_key.key.id, limits=limits)
 
@@ -155,7 +155,7 @@ async def test_a_limit_costs_at_most_one_call_each(kind: str, limits: Mapping[Ke
 
 
 class _FullAtFirst(Intercepted):
-    """A counter is full the first times that it is reserved, by a memo that fails and gives its places back at once."""
+    """Fills a counter at its first reservations, as by a memo that fails and gives its places back immediately."""
 
     def __init__(self, store: Store, *, of: str = ":calls:", times: int = 1) -> None:
         super().__init__(store)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def spend(store: Store, user: User, key: IssuedKey, at: datetime = NOON) -> Quota:
-    """What a memo does, as far as limits see it."""
+    """Reserve and keep the places of a memo."""
     return await spend_by(Quotas(store), Reservation(store), user, key, at)
 
 
@@ -243,7 +243,7 @@ class TestRefusals:
 
 
 class TestInOrder:
-    """A store that counts before it judges: the month is reserved after the day, unless it cannot refuse today."""
+    """On a store that counts before it refuses, the month is reserved after the day, unless it cannot refuse today."""
 
     @pytest.mark.parametrize(("used", "is_reserved"), [(2800, False), (2801, True)])
     async def test_month_is_reserved_within_two_days_of_its_limit(self, used: int, *, is_reserved: bool) -> None:
@@ -271,7 +271,7 @@ async def ready(user: User) -> User:
 
 
 async def refusal_of(quotas: Quotas, user: User, key: IssuedKey) -> DailyLimitExceeded:
-    """What a memo of this key is refused with."""
+    """Return the refusal of a memo with this key."""
     with pytest.raises(DailyLimitExceeded) as caught:
         await quotas.admit(quotas.reservation(), key, ready(user), NOON, characters=5)
     return caught.value

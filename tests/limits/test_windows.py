@@ -1,4 +1,4 @@
-"""Which counters have ended: those of days, months and attempts, an hour after their windows, and no others."""
+"""Ended counters: those of days, months and attempts, an hour after their windows, and no others."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The adapters: the same bytes by SMTP and by SES, to the recipient that is given and to no other."""
+"""The adapters: the same bytes by SMTP and by SES, to the given recipient alone."""
 
 import asyncio
 import smtplib
@@ -213,7 +213,7 @@ def test_smtp_failures_are_classified(raised: Exception, said: str) -> None:
 
 
 class HeldSmtpMailer(SmtpMailer):
-    """Sends nothing: remembers how long each thread would wait, and holds all of them."""
+    """Sends nothing: records the wait of each thread, and holds all threads."""
 
     def __init__(self) -> None:
         super().__init__(MailSettings(choice=MailChoice.SMTP, sender=SENDER), clock=FakeClock(NOON))

@@ -1,4 +1,4 @@
-"""Mails as they are on the wire."""
+"""The wire form of mails."""
 
 from datetime import UTC, datetime
 from email import message_from_bytes, policy

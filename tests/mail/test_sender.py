@@ -1,4 +1,4 @@
-"""A mail server's outage: logged and counted, and nothing that a request fails by."""
+"""A mail server's outage is logged and counted, and fails no request."""
 
 import asyncio
 

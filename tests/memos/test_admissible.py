@@ -1,4 +1,4 @@
-"""Which texts a plan and its voices take, and which length a refusal names."""
+"""The texts that a plan and its voices admit, and the length in a refusal."""
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,9 @@ from shared.speech.voices import VOICES
 
 @dataclass(eq=False)
 class Slow(SimulatedSpeech):
-    """Voices that say ten characters at once, and make MP3 of up to twenty."""
+    """Voices that speak ten characters within a request, and make MP3 of up to twenty."""
 
-    quick_characters: int | None = 10  # type: ignore[assignment] # the simulation says any text at once
+    quick_characters: int | None = 10  # type: ignore[assignment] # the simulation has no limit
     formats: dict[str, int | None] = field(default_factory=lambda: {"mp3": 20})
 
 

@@ -1,4 +1,4 @@
-"""Memos of an idempotency key on every store: failures at each call, speech that fails, audio that is there already."""
+"""Memos of an idempotency key on every store: failures at each call, failed speech, existing audio."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -47,7 +47,7 @@ CALLS: Final = 13
 
 
 async def no_pause() -> None:
-    """Nothing waits."""
+    """Return immediately."""
 
 
 async def ask(services: Services, ada: SignedUp, draft: Draft = DRAFT) -> KeyedAnswer:
@@ -62,7 +62,7 @@ def on(store: str, play: Callable[[Store, FakeClock], Coroutine[Any, Any, None]]
 
 @dataclass(kw_only=True)
 class Trial:
-    """Requests with one key on one store, and how many of them were cut short."""
+    """Requests with one key on one store, and the number of interrupted ones."""
 
     store: Store
     clock: FakeClock
@@ -76,13 +76,13 @@ class Trial:
         self.answers += returned
 
     async def cut(self, at: int, *, lost: bool, for_good: bool) -> None:
-        """Ask a container whose call number `at` is not answered."""
+        """Send the request to a container whose call number `at` is not answered."""
         failing = FailingStore(self.store, at=at, lost=lost, for_good=for_good)
         await self.run(failing)
         self.cut_short += failing.failed
 
     async def check(self) -> None:
-        """There is at most one memo, which all were answered, with its log, and few counts too many."""
+        """Check that there is at most one memo, which is every answer, with its log, and at most the allowed counts."""
         services = services_on(self.store, self.clock)
         made = (await services.tables.memos.page(self.ada.user.id, Window(limit=100))).rows
         assert len(made) <= 1
@@ -148,7 +148,7 @@ def test_a_keyed_memo_takes_two_calls_more(store: str) -> None:
 
 
 class _Voices:
-    """Says each text otherwise than before, and longer: by a second for each call. `failures` come first."""
+    """Speaks each text differently and longer at each call, by a second. `failures` are raised first."""
 
     formats = frozenset({"mp3"})
     max_characters = 1_000
@@ -172,7 +172,7 @@ class _Voices:
 
 def speaking(store: Store, clock: FakeClock, folder: Path, voices: _Voices) -> Services:
     async def close() -> None:
-        """Nothing was opened."""
+        """Close nothing: nothing was opened."""
 
     audio = open_audio(AudioSettings(place=AudioChoice.FOLDER, folder=folder))
     choices = dict.fromkeys(Tier, SpeechChoice.LOCAL)
@@ -188,7 +188,7 @@ def kept(folder: Path) -> list[str]:
 
 
 class _Unanswered(Intercepted):
-    """A store that does not answer the write of a memo. With `carried_out` it is there."""
+    """A store that does not answer the write of a memo. With `carried_out` the write takes effect."""
 
     def __init__(self, store: Store, *, carried_out: bool) -> None:
         super().__init__(store)
@@ -291,7 +291,7 @@ async def test_a_memo_without_its_log_gets_it_by_a_repeat(store: Store, clock: F
 
 
 class _DeletedBetween(Intercepted):
-    """A store where a memo is deleted when its log was read and the memo was not yet."""
+    """A store where a memo is deleted between the reads of its log and of the memo."""
 
     def __init__(self, store: Store, delete: Callable[[], Awaitable[None]]) -> None:
         super().__init__(store)
@@ -322,7 +322,7 @@ async def test_memo_deleted_while_a_repeat_looks_stays_deleted(store: Store, clo
 
 
 class _Hanging(_Voices):
-    """Never ends a text. `begun` is set when one was begun."""
+    """Never finishes a text. `begun` is set when one begins."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Long memos with an idempotency key: repeats of what is still being said, and runs that are killed at each step."""
+"""Long memos with an idempotency key: repeats while the memo is being spoken, and runs killed at each step."""
 
 import asyncio
 from datetime import timedelta
@@ -42,7 +42,7 @@ async def ask(process: Services, ada: SignedUp) -> KeyedAnswer:
 
 
 async def killed(world: LongMemoWorld, ada: SignedUp, at: int, *, after: bool) -> bool:
-    """Whether a process died at this step of its run, before it answered."""
+    """Run a process that is killed at this step. Returns whether it died before it answered."""
     try:
         await ask(world.process(Steps(at=at, after=after)), ada)
     except Killed:
@@ -51,7 +51,7 @@ async def killed(world: LongMemoWorld, ada: SignedUp, at: int, *, after: bool) -
 
 
 async def check(process: Services, ada: SignedUp, answers: list[KeyedAnswer], *, deaths: int) -> None:
-    """All answers are one memo, which is there, and charged once, or once more for each death."""
+    """Check that all answers are one memo, which exists, and is charged once, plus at most once for each death."""
     memos = (await process.tables.memos.page(ada.user.id, Window(limit=100))).rows
     first = [memo.model_copy(update={"ended": None}) for memo in memos]
     assert [answer.memo for answer in answers] == [*first] * len(answers)
@@ -137,7 +137,7 @@ async def test_repeats_of_a_long_memo_at_once_make_one(world: LongMemoWorld, pro
 
 
 async def _work(world: LongMemoWorld) -> None:
-    """Say all that is in the list, as housekeeping and the workers do."""
+    """Speak all memos of the list, as housekeeping and the workers do."""
     process = world.process()
     await process.speaker.send_stopped(world.queue, idle=timedelta())
     for memo_id in sorted(set(world.queue.sent)):

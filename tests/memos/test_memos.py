@@ -79,7 +79,7 @@ async def spend(store: Store, user: User, *, day: int = 0, month: int = 0) -> No
 
 
 async def assert_made(services: Services, ada: SignedUp, memos: list[Memo]) -> None:
-    """These memos are there, and each is charged and recorded once."""
+    """Check that these memos exist, and that each is charged and logged once."""
     made = (await services.tables.memos.page(ada.user.id, Window(limit=100))).rows
     assert sorted(memo.id for memo in made) == sorted(memo.id for memo in memos)
     quota = await services.quotas.used(ada.user, NOON)
@@ -102,13 +102,13 @@ class _BrokenVoices:
     def reading(self, cleaned: str) -> str:
         return cleaned
 
-    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:  # noqa: ARG002 it says nothing
+    async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:  # noqa: ARG002 it never speaks
         raise SpeechFailed("the provider is down", details={"provider": "tests"})
 
 
 def broken_speakers(audio: AudioPlace) -> Speakers:
     async def close() -> None:
-        """Nothing was opened."""
+        """Close nothing: nothing was opened."""
 
     adapters = {SpeechChoice.LOCAL: lambda: (_BrokenVoices(), close)}
     return Speakers(dict.fromkeys(Tier, SpeechChoice.LOCAL), adapters=adapters, audio=audio)
@@ -164,7 +164,7 @@ async def test_concurrent_memos_never_exceed_the_limit(store: MemoryStore, servi
     returned, raised = await outcomes(make(services, ada) for _ in range(60))
     assert {type(error) for error in raised} == {DailyLimitExceeded}
     made = [memo for memo, _ in returned]
-    while len(made) < 20:  # a request that was counted and given back may have turned another away
+    while len(made) < 20:  # a reservation that was given back may have caused another refusal
         made.append((await make(services, ada))[0])
     with pytest.raises(DailyLimitExceeded):
         await make(services, ada)
@@ -291,7 +291,7 @@ async def test_speech_is_timed_in_milliseconds_for_live_keys(services: Services,
 
 
 class _RefusalsUncounted(Intercepted):
-    """Refusals cannot be counted."""
+    """Fails the counts of refusals."""
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
         if ":refused:" in counter:
@@ -346,7 +346,7 @@ async def test_the_last_use_is_kept_to_the_minute_and_once_a_minute(
 
 
 class _MemosFailTwice(Intercepted):
-    """A memo is stored without an answer, and its first two deletions fail."""
+    """Stores a memo without an answer, and fails its first two deletions."""
 
     deletions = 0
 
@@ -371,7 +371,7 @@ async def test_failed_memo_is_deleted_though_deletions_fail(store: MemoryStore, 
 
 
 class _UseFails(Intercepted):
-    """The first `failures` last uses of keys are not stored. Counts the puts that were asked for."""
+    """Fails the first `failures` writes of keys' last uses. Counts all of them."""
 
     def __init__(self, store: Store, *, failures: int = 0) -> None:
         super().__init__(store)
@@ -410,7 +410,7 @@ async def test_marked_key_is_forgotten_when_1024_came_after(store: MemoryStore, 
     assert counting.marked == 1024  # the second use of `key` sends nothing
     for used in (others[1023], *others[1:3], key):
         await uses.mark(used, NOON)
-    assert counting.marked == 1026  # the 1,025th one, and `key`, which was forgotten for it
+    assert counting.marked == 1026  # the 1,025th key, and `key`, which was dropped for it
 
 
 async def test_a_demo_keeps_nothing_and_is_limited_by_address(store: MemoryStore, services: Services) -> None:

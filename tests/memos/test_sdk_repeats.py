@@ -1,4 +1,4 @@
-"""What an SDK is answered when its repeat comes before the first call's memo is made."""
+"""The answer to an SDK's repeat that arrives before the first call's memo is made."""
 
 from collections.abc import Awaitable
 
@@ -25,7 +25,7 @@ class _Busy:
 
 
 class _Refusing:
-    """Memos that refuse by what the check of the key found."""
+    """Memos that raise the error of the key's check."""
 
     async def make(self, *_: object, check: Awaitable[IssuedKey] | None = None) -> KeyedAnswer:
         assert check is not None

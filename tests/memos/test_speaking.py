@@ -1,4 +1,4 @@
-"""Long memos: said by workers that are killed at each step, raced, and failing; each ends once, and counts exactly."""
+"""Long memos under workers that are killed at each step, raced, and failing: each ends once, and counts exactly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -76,7 +76,7 @@ async def counted(process: Services, ada: SignedUp) -> Counts:
 
 
 async def used(process: Services, ada: SignedUp) -> tuple[int, int, int]:
-    """Places of the day, of the month, and of the key."""
+    """Return the used places of the day, of the month, and of the key."""
     quota = await process.quotas.used(ada.user, process.clock())
     (key,) = await process.tables.api_keys.of(ada.user.id, process.clock())
     return quota.day.used, quota.month.used, key.usage_count
@@ -88,7 +88,7 @@ async def actions(process: Services, ada: SignedUp) -> list[str]:
 
 
 async def assert_ready(world: LongMemoWorld, ada: SignedUp, memo: Memo) -> None:
-    """There is one file, whose exact length the memo and the counts tell; one place is taken, and nothing is left."""
+    """Check that there is one file, its exact length in memo and counts, one taken place, and nothing left over."""
     process = world.process()
     ready = await process.tables.memos.load(ada.user.id, memo.id)
     assert ready.status is AudioStatus.READY
@@ -361,7 +361,7 @@ class TestDeletion:
         assert at > 25
 
     async def ended(self, world: LongMemoWorld, memo: Memo, steps: Steps) -> None:
-        """Hand a memo over to a worker with these steps, and to others, until it has an end."""
+        """Deliver a memo to a worker with these steps, and then to others, until it has an outcome."""
         process = world.process(steps)
         for _ in range(5):
             try:
@@ -521,7 +521,7 @@ class TestKilled:
     """A worker that is killed at each of its steps, before the step or after it."""
 
     async def finished(self, world: LongMemoWorld, at: int, *, after: bool, fails: bool) -> bool:
-        """Kill a worker at a step, and let another one finish. False: the work has fewer steps."""
+        """Kill a worker at a step, and let another one finish. Returns False if the work has fewer steps."""
         process = world.process()
         ada = await signed_up(process, f"user{at}{after}@example.org")
         memo = await begin(process, ada)

@@ -19,7 +19,7 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 @pytest.fixture
 def first_lines() -> Iterator[io.StringIO]:
-    """What the handler writes that a container's first call of `configure_logging` makes."""
+    """Yield the output of the handler that a container's first call of `configure_logging` makes."""
     logger = logging.getLogger("agent_talk")
     handlers, propagates, logger.handlers, logger.propagate = logger.handlers, logger.propagate, [], True
     try:

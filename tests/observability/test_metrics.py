@@ -26,7 +26,7 @@ def served(spent: RequestStats, *, status: int | None = 200, cold_start: bool = 
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields of the line that was written, and the unit of each metric."""
+    """Return the fields of the written line, and the unit of each metric."""
     fields = json.loads(capsys.readouterr().out)
     (group,) = fields.pop("_aws")["CloudWatchMetrics"]
     assert (group["Namespace"], group["Dimensions"]) == ("AgentTalk", [["function"]])

@@ -1,4 +1,4 @@
-"""W3C Trace Context: which headers are a trace, and what goes on of them."""
+"""W3C Trace Context: valid headers, and the headers that are propagated."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A slow proof with other ears than the suite's: Whisper, FFmpeg, Praat and a loudness meter: `make hear`."""
+"""A slow check with other tools than the suite's: Whisper, FFmpeg, Praat and a loudness meter: `make hear`."""
 
 import asyncio
 from io import BytesIO
@@ -40,13 +40,13 @@ def all_voices() -> dict[str, Spoken]:
 
 
 def played(mp3: bytes) -> Sound:
-    """What FFmpeg plays."""
+    """Decode by FFmpeg."""
     frames = [frame.to_ndarray().ravel() for frame in av.open(BytesIO(mp3)).decode(audio=0)]
     return np.concatenate(frames).astype(np.float64)
 
 
 def pitch_hz(sound: Sound) -> float:
-    """Praat's median."""
+    """Return Praat's median pitch in Hz."""
     found = parselmouth.Sound(sound, RATE).to_pitch(pitch_floor=60, pitch_ceiling=500).selected_array["frequency"]
     return float(np.median(found[found > 0]))
 

@@ -1,4 +1,4 @@
-"""Ears for tests: decoders, a recogniser, and meters of loudness and pitch. Samples are floats, full scale is 1."""
+"""Decoders, a recogniser, and meters of loudness and pitch for tests. Samples are floats, full scale is 1."""
 
 import re
 from functools import cache
@@ -16,23 +16,23 @@ Sound = NDArray[np.float64]
 
 RATE = 24_000
 PLAIN = "The train leaves from platform nine in the afternoon, and dinner is ready when you come home."
-"""Words that are written as they are said, without homophones: digits and "two" are right in several spellings."""
+"""Words with one spelling, without homophones: the recogniser may spell digits and "two" differently."""
 
 
 def decoded(mp3: bytes) -> Sound:
-    """What miniaudio (dr_mp3) plays."""
+    """Decode by miniaudio (dr_mp3)."""
     return np.asarray(miniaudio.decode(mp3, nchannels=1, sample_rate=RATE).samples, np.float64) / 32_768
 
 
 def played(file: bytes) -> Sound:
-    """What libsndfile plays of any format, at 24 kHz."""
+    """Decode any format by libsndfile, at 24 kHz."""
     sound, rate = soundfile.read(BytesIO(file))
     assert rate == RATE
     return np.asarray(sound, np.float64)
 
 
 def lengths(mp3: bytes) -> dict[str, int]:
-    """Samples, as each reader counts them."""
+    """Return the number of samples by each reader."""
     return {"miniaudio": len(decoded(mp3)), "mutagen": round(_mutagen_s(mp3) * RATE)}
 
 
@@ -42,7 +42,7 @@ def _mutagen_s(mp3: bytes) -> float:
 
 
 def heard(sound: Sound) -> str:
-    """What pocketsphinx understands. It wants 16 kHz: the spectrum is cut at 8 kHz."""
+    """Return the words that pocketsphinx recognises. It needs 16 kHz: the spectrum is cut at 8 kHz."""
     spectrum = np.fft.rfft(sound)
     count = len(sound) * 2 // 3
     slower = np.fft.irfft(spectrum[: count // 2 + 1], count) * (count / len(sound))
@@ -56,12 +56,12 @@ def heard(sound: Sound) -> str:
 
 @cache
 def _decoder() -> Decoder:
-    """One for a worker: its model takes half a second to load."""
+    """Load the decoder once for a test worker: its model takes half a second."""
     return Decoder(samprate=16_000, loglevel="FATAL")
 
 
 def wrong_words(said: str, understood: str) -> float:
-    """The share of words that were missed, added or taken for others (edit distance, 0 is none)."""
+    """Return the share of missed, added or confused words (edit distance; 0: none)."""
     ours, theirs = (re.findall(r"[a-z']+", text.lower()) for text in (said, understood))
     row = list(range(len(theirs) + 1))
     for i, word in enumerate(ours, 1):
@@ -72,10 +72,10 @@ def wrong_words(said: str, understood: str) -> float:
 
 
 def loudness(sound: Sound) -> float:
-    """LUFS of one channel (ITU-R BS.1770-4): filtered as ears hear, in blocks of 0.4 s, without the silent ones."""
+    """Return the LUFS of one channel (ITU-R BS.1770-4): K-weighted, in blocks of 0.4 s, without silent ones."""
     size = 1 << (len(sound) - 1).bit_length()
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-    # the two filters of BS.1770, of 48 kHz there, here by the bilinear transform at 24 kHz
+    # BS.1770 defines its two filters at 48 kHz; these are their bilinear transforms at 24 kHz
     response = _biquad(z, *_shelf()) * _biquad(z, *_high_pass())
     weighted = np.fft.irfft(np.fft.rfft(sound, size) * response, size)[: len(sound)]
     block, step = round(0.4 * RATE), round(0.1 * RATE)
@@ -85,7 +85,7 @@ def loudness(sound: Sound) -> float:
 
 
 def pitch(sound: Sound) -> Sound:
-    """Hz of each 50 ms that clearly has a pitch, by the autocorrelation between 60 and 400 Hz."""
+    """Return the Hz of each 50 ms with a clear pitch, by the autocorrelation between 60 and 400 Hz."""
     size, step = round(0.05 * RATE), round(0.02 * RATE)
     window = np.hanning(size)
     lags = np.arange(RATE // 400, RATE // 60)
@@ -97,13 +97,13 @@ def pitch(sound: Sound) -> Sound:
             continue
         alike = _autocorrelation(frame * window)[lags] / own
         if alike.max() > 0.6:
-            first = int(np.argmax(alike > 0.93 * alike.max()))  # twice a period is a period too: the shortest counts
+            first = int(np.argmax(alike > 0.93 * alike.max()))  # multiples of the period match too: take the shortest
             found.append(RATE / lags[first + int(np.argmax(alike[first : first + 20]))])
     return np.array(found)
 
 
 def _autocorrelation(frame: Sound) -> Sound:
-    """How alike a frame is to itself, moved by so many samples; 1 at 0."""
+    """Return a frame's autocorrelation by shift in samples, which is 1 at 0."""
     power = np.fft.irfft(np.abs(np.fft.rfft(frame, 4 * len(frame))) ** 2)
     alike: Sound = power / power[0]
     return alike

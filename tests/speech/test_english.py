@@ -1,4 +1,4 @@
-"""How numbers and signs are read: what the network is given for them is what it is given for the words."""
+"""Numbers and signs: the network gets the same phonemes for them as for the words."""
 
 import re
 from collections import Counter
@@ -113,7 +113,7 @@ def model() -> Model:
 
 
 def sounds(text: str) -> str:
-    """Phonemes without stress, pauses, and the vowels that fade in quick speech."""
+    """Return the phonemes without stress, pauses, and vowels that are reduced in quick speech."""
     return re.sub(r'[ˈˌ,.;:—“”()"? əɪ]', "", model().phonemes(text))
 
 

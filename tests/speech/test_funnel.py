@@ -1,4 +1,4 @@
-"""The funnel and its breaker, on a time that obeys."""
+"""The funnel and its breaker, on a fake clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ ERRORS = [
 
 
 OURS = {"ProviderPaused", "NoTurn", "TooManyAtOnce", "TextRefused", "VoiceRefused", "RequestRefused"}
-"""What says nothing of the provider's health: it is of our own making, or of one text's."""
+"""Errors that prove nothing about the provider's health: our own, or those of one text."""
 
 
 def test_failures_of_our_own_do_not_pause_a_provider() -> None:
@@ -51,7 +51,7 @@ def funnel(time: FakeTime) -> Funnel:
 
 
 def failing(error: type[ProviderError], sent: list[float]) -> Callable[[float], Awaitable[None]]:
-    """Notes the seconds that each request has, and fails it."""
+    """Return a request that records its remaining seconds, and fails."""
 
     async def send(left_s: float) -> None:
         sent.append(left_s)

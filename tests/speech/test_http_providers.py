@@ -1,4 +1,4 @@
-"""The adapters of ElevenLabs and of OpenAI-compatible servers: what they send, and what becomes of each failure."""
+"""The adapters of ElevenLabs and of OpenAI-compatible servers: their requests, and the error of each failure."""
 
 import asyncio
 from collections.abc import AsyncIterator

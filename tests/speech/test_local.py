@@ -1,4 +1,4 @@
-"""Our own voices, heard: by a recogniser, by meters, and by two decoders."""
+"""Our own voices, tested by a recogniser, by meters, and by two decoders."""
 
 import asyncio
 from functools import cache
@@ -43,7 +43,7 @@ each_voice: Final = pytest.mark.parametrize("voice", one_quickly(*VOICES))
 
 @cache
 def model() -> Model:
-    """One for a worker: loading it takes half a second."""
+    """Load the model once for a test worker: it takes half a second."""
     return Model()
 
 

@@ -1,4 +1,4 @@
-"""Pieces under leases: what a worker finds, buys, waits for and gives back."""
+"""Pieces under leases: found, bought, awaited, and given back by workers."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ TEXTS = [f"This is piece {number}." for number in range(6)]
 
 
 class Workers:
-    """Workers on one file of a folder. Time passes only where one of them waits."""
+    """Workers on one file of a folder. Time passes only when one of them waits."""
 
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.files = FolderFiles(folder)
@@ -134,7 +134,7 @@ async def test_piece_that_another_kept_meanwhile_counts(workers: Workers) -> Non
 
 
 class GivenBack(FolderFiles):
-    """A folder where leases that are held are given back just before they are looked at."""
+    """A folder where held leases are given back just before they are read."""
 
     async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
         if name.startswith(f"{Area.LEASES}/"):
@@ -156,7 +156,7 @@ async def test_lease_that_was_given_back_is_taken_itself(clock: FakeClock, tmp_p
 
 
 class AllLeased(FolderFiles):
-    """A folder where every lease was taken by a worker that died long ago."""
+    """A folder where a worker that died long ago holds every lease."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

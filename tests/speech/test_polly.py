@@ -1,4 +1,4 @@
-"""The adapter of Amazon Polly: what it sends by botocore's stubber, and what each failure means, row by row."""
+"""The adapter of Amazon Polly: its requests, by botocore's stubber, and the error of each failure, row by row."""
 
 import io
 import threading
@@ -52,7 +52,7 @@ ASKED = {
 
 
 class Stubbed:
-    """An adapter whose client answers what its stubber is told, and whose time obeys."""
+    """An adapter whose client has a stubber, and which has a fake clock."""
 
     def __init__(self, client: "PollyClient", **settings: Any) -> None:
         self.stub = Stubber(client)

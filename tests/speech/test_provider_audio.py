@@ -1,4 +1,4 @@
-"""What a provider says of its answer, and what the answer is."""
+"""A provider's media type, and the audio that the answer really contains."""
 
 import pytest
 

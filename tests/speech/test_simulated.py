@@ -20,7 +20,7 @@ _RATE_HZ = 24_000
 
 
 def frames(audio: bytes) -> int:
-    """How many MPEG-2 Layer III frames there are, by following their headers (ISO/IEC 13818-3)."""
+    """Return the number of MPEG-2 Layer III frames, by following their headers (ISO/IEC 13818-3)."""
     count = at = 0
     while at < len(audio):
         header = int.from_bytes(audio[at : at + 4])

@@ -28,7 +28,7 @@ def mp3(sound: Sound) -> bytes:
 
 
 def encoded(sound: Sound, rate: int, kilobits: int) -> bytes:
-    """An MP3 of another form than ours, as providers make them."""
+    """Return an MP3 of another form than ours, as providers make them."""
     lame = lameenc.Encoder()
     lame.set_in_sample_rate(RATE)
     lame.set_out_sample_rate(rate)

@@ -1,4 +1,4 @@
-"""Where the checks of spoilt audio begin, in samples of known loudness. A granule is 24 ms, a step is 1.5 dB."""
+"""The bounds of the checks of spoilt audio, in samples of known loudness. A granule is 24 ms, a step is 1.5 dB."""
 
 from struct import pack
 
@@ -12,20 +12,20 @@ from shared.speech.spoilt import check_audio
 RATE = 24_000
 GRANULE = 576
 TEXT = "word " * 40
-"""Takes 5.4 to 49 s."""
+"""A text that may take 5.4 to 49 s."""
 LOUD = 190
 FULL = 210
 SILENT = None
 
 Run = tuple[int | None, int]
-"""The gain of so many granules; None: digital silence."""
+"""The gain and the number of granules; None: digital silence."""
 
 SPEECH: list[Run] = [(LOUD, 5), (LOUD - 12, 5)] * 20
 """4.8 s, in which no granule is quiet, and no three seconds are steady."""
 
 
 def wav(*runs: Run) -> bytes:
-    """Square waves of so many granules of each gain."""
+    """Return square waves with the granules of each run."""
     sound = b""
     for gain, count in runs:
         value = 0 if gain is None else min(32_767, round(32_768 * 10 ** ((gain - FULL) * 1.5 / 20)))
@@ -34,7 +34,7 @@ def wav(*runs: Run) -> bytes:
 
 
 def reason(audio: bytes, text: str = TEXT, form: str = "wav") -> str:
-    """What the check says; empty: the audio passes."""
+    """Return the check's reason; empty: the audio passes."""
     try:
         check_audio(audio, text, form)
     except SpeechFailed as exc:

@@ -1,4 +1,4 @@
-"""Texts kept as one file: which formats an adapter and the encoders here make, and what becomes of its pieces."""
+"""Texts stored as one file: the formats of an adapter and of the encoders, and the joining of pieces."""
 
 from collections.abc import Callable
 from math import inf
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 TEXT = "One two three four five. " * 12
 NO_ENCODER = {"wav": available_encoders()["wav"]}
-"""What is deployed without our own voices."""
+"""The encoders of a deployment without our own voices."""
 
 
 def stored(

@@ -1,4 +1,4 @@
-"""The table of provider voices, and the file that changes it."""
+"""The map of provider voices, and the file that changes it."""
 
 import json
 from pathlib import Path

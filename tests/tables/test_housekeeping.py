@@ -1,4 +1,4 @@
-"""Rows of housekeeping: days of figures, and how far the sweeps are."""
+"""Rows of housekeeping: days of figures, and the progress of sweeps."""
 
 from datetime import date, timedelta
 

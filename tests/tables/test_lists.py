@@ -1,4 +1,4 @@
-"""Lists that are merged of several partitions."""
+"""Lists that are merged from several partitions."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The list of long memos: one outcome, and rows that go only if no other run needs them."""
+"""The list of long memos: one outcome, and rows that are removed only if no other run needs them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What a memo's row says of its audio."""
+"""A memo's audio, from its row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Old ids lead to what moved in under them, each for its owner alone."""
+"""Old ids lead to the rows that moved in under them, each for its owner alone."""
 
 import pytest
 
@@ -103,7 +103,7 @@ async def test_forgetting_an_owners_rows_frees_every_old_name(store: Store) -> N
 
 
 class _Racing(Intercepted):
-    """A row that is added is taken at once, and erased before it can be read."""
+    """Refuses every added row as taken, and has erased it before it can be read."""
 
     async def add(self, table: Table, key: Key, document: Document) -> None:  # noqa: ARG002 it is not kept
         raise AlreadyExists(key.sort)

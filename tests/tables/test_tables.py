@@ -41,7 +41,7 @@ ODD_IDS = ["", ".", "..", "../all", "a/b", "x" * 129, "é", "\x00", "0" * 31, "0
 
 
 class _OneRowPages(Intercepted):
-    """Every page has one row, as a store's pages of big rows do."""
+    """Limits every page to one row, as a store's pages of big rows."""
 
     async def page(
         self,
@@ -101,7 +101,7 @@ async def signed_up(store: Store, user: User) -> User:
 
 
 async def all_pages(read: Callable[[str | None], Any], *, most: int = 100) -> list[Any]:
-    """The rows of all pages, one after the other."""
+    """Return the rows of all pages, in order."""
     rows: list[Any] = []
     after: str | None = None
     for _ in range(most):
@@ -398,7 +398,7 @@ class TestApiKeys:
         assert (len(returned), {type(error) for error in raised}) == (3, {ValidationFailed})
         made = {key.id for key in await ApiKeys(store).of("u", NOON)}
         checked = [await ApiKeys(store).get_by_hash(key.key_hash) for key in keys]
-        assert {key.id for key in checked if key} == made  # no refused key is good
+        assert {key.id for key in checked if key} == made  # no refused key is valid
 
     async def test_the_limit_is_told(self, store: Store) -> None:
         await ApiKeys(store).create(a_key("u"), max_active=1)
@@ -833,7 +833,7 @@ class TestPutOn:
 
 
 class TestVoidRing:
-    """A ring admits no key that was made until a time."""
+    """A void ring admits no key that was made up to a time."""
 
     async def test_ring_stays_void_until_the_latest_of_two_times(self, store: Store) -> None:
         """A reset that comes late opens no ring that a closed account has shut; the moment itself is void too."""

@@ -1,4 +1,4 @@
-"""The command that asks a provider for our voices."""
+"""The command that checks a provider for our voices."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tools.check_voices import MISSING, THERE, UNASKED, main
 
 @contextmanager
 def provider(kind: Kind, voices: list[str]) -> Iterator[dict[str, str]]:
-    """The environment of a command whose provider, in a thread of its own, has these voices."""
+    """Serve a provider with these voices in a thread, and yield the command's environment."""
     loop, ready, urls = asyncio.new_event_loop(), threading.Event(), []
     done = asyncio.Event()
 

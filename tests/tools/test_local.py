@@ -144,7 +144,7 @@ EXECUTED = [
     ("get", "/api/v1/billing/tiers/{tier}", None, 200),
     ("get", "/audio/{file}", None, 200),
 ]
-"""What the page prefills whole, in an order in which a newcomer may execute it, and what comes back."""
+"""Requests that the page prefills completely, in an order for a newcomer, and their statuses."""
 
 
 @pytest.mark.anyio
@@ -197,7 +197,7 @@ def model_of(schema: Any, operation: Any) -> Any:
 
 
 def prefilled(schema: Any, operation: Any) -> Any:
-    """The body that the page sends; None: the route reads none."""
+    """Return the body that the page sends; None: the route reads none."""
     return model_of(schema, operation)["examples"][0] if "requestBody" in operation else None
 
 
@@ -262,7 +262,7 @@ def test_invoke_reads_an_event_in_any_unicode_encoding(tmp_path: Path, encoding:
 
 
 RUN = "import sys; from tools.local import main; sys.exit(main(['run', '--port', '0']))"
-"""`make run` on any free port, for a shell's background too, where SIGINT is ignored."""
+"""`make run` on a free port, also in a shell's background, where SIGINT is ignored."""
 
 
 def run_refused(port: int, **env: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A process works on so many requests at once; the others wait their turn."""
+"""A process works on a bounded number of requests at a time; further ones wait for their turn."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ WHOLE = ({"type": "http.request", "body": b"{}", "more_body": False},)
 
 
 class Working:
-    """An application that answers when it may, and notes what it was given."""
+    """An application that answers when released, and records its requests."""
 
     def __init__(self) -> None:
         self.at_work: list[str] = []
@@ -39,7 +39,7 @@ class Working:
 
 
 def asked(turns: Turns, path: str, messages: Sequence[Message] = WHOLE) -> asyncio.Task[list[str]]:
-    """Ask, and return what types of messages were answered. After `messages` the client sends nothing."""
+    """Send a request in a task, which returns the types of the answer's messages. Then the client sends no more."""
     coming = list(messages)
     answered: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Containers whose clocks are a day apart: no count is lost, and what a clock ahead has summed can be mended."""
+"""Containers whose clocks are a day apart: no count is lost, and the sums of a clock ahead can be corrected."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,7 +48,7 @@ async def log_memos(owner: Owner, count: int) -> None:
 
 
 async def rebuilt(owner: Owner, *, last: date = date.max, repair: bool = True) -> list[str]:
-    """The names of the sums that were wrong, and are corrected."""
+    """Rebuild. Returns the names of the wrong sums, which are corrected if `repair`."""
     rebuild = UsageRebuild(logs=owner.logs, rollups=owner.rollups, clock=owner.clock, repair=repair)
     days = rebuild.rebuild(owner.id, NOON.date() - 30 * DAY, last)
     return [name async for month in days for name in month.wrong]
@@ -178,7 +178,7 @@ async def test_history_counts_memos_dated_before_the_sign_up(store: MemoryStore,
 
 @asynccontextmanager
 async def gateway(server: StandIn, machine: FakeClock) -> AsyncIterator[Services]:
-    """A container on this server, on a machine with this clock."""
+    """Yield a container on this server, on a machine with this clock."""
     clock = CheckedClock(machine)
     wire = HttpxWire(StandInTransport(server))
     store = MicroStore(MicroClient(wire, Direct(url="http://micro", api_key=KEY), checked_clock=clock))

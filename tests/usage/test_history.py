@@ -1,4 +1,4 @@
-"""Usage counts equal a recount of the logs, whatever has happened and whenever they are read; and what that costs."""
+"""Usage counts equal a recount of the logs, after any events and at any time of reading; and their cost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,7 +47,7 @@ STORES: Final[dict[str, Callable[[], AbstractAsyncContextManager[Store]]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Asks:
-    """Somebody asks for a range that ends so many days ago, of so many days."""
+    """A request for a range of days, by its length and its end in days ago."""
 
     ago: int
     days: int
@@ -55,7 +55,7 @@ class Asks:
 
 
 Step = tuple[timedelta, Happens | Asks]
-"""How much later, and what."""
+"""A time to wait, and the event after it."""
 
 PAUSES: Final = st.one_of(
     st.just(timedelta(0)),
@@ -89,7 +89,7 @@ def by_day(hours: dict[datetime, dict[tuple[GroupBy, str], Counts]]) -> dict[dat
 def without_errors(
     parts: dict[date, dict[tuple[GroupBy, str], Counts]] | dict[datetime, dict[tuple[GroupBy, str], Counts]],
 ) -> dict[date | datetime, dict[tuple[GroupBy, str], Counts]]:
-    """What an answer without errors must tell in any case."""
+    """Return the part of a recount that an answer without errors must contain."""
     calls = {
         at: {group: counts._replace(errors=0) for group, counts in groups.items() if counts.calls}
         for at, groups in parts.items()
@@ -312,7 +312,7 @@ async def test_history_sums_a_day_ten_minutes_after_its_end() -> None:
     await check(owner, ALL)
     await owner.log(replace(MEMO, late=timedelta(minutes=11)))
     days = await owner.history.days(owner.id, date(2025, 12, 1), date(2025, 12, 1))
-    assert days[date(2025, 12, 1)].total.calls == 1  # what comes later than that needs a rebuild
+    assert days[date(2025, 12, 1)].total.calls == 1  # a later log needs a rebuild
 
 
 @pytest.mark.anyio

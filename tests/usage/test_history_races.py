@@ -1,4 +1,4 @@
-"""Several containers, whose clocks differ, ask at once around midnights: every answer is a recount of the logs."""
+"""Concurrent requests around midnights by containers with different clocks: every answer equals a recount."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 CHUNKS: Final = 8
 SEEDS: Final = 25
-"""In each chunk."""
+"""Seeds in each chunk."""
 
 CONTAINERS: Final = 3
 SKEW_S: Final = 200.0
@@ -49,7 +49,7 @@ class Race:
             await asyncio.gather(*(self._ask() for _ in range(self.random.choice([1, 1, 2, 4]))))
 
     def _later(self) -> datetime:
-        """A while later, or about the end of a day or of a month."""
+        """Return a time shortly later, or near the end of a day or of a month."""
         kind, minutes = self.random.random(), timedelta(minutes=self.random.choice([-3, 0, 2, 9, 10, 11, 13, 70, 600]))
         if kind < 0.3:
             return self.now + timedelta(seconds=self.random.uniform(0, 1500))

@@ -1,4 +1,4 @@
-"""A long past that was never summed: what its first answer costs, and what is lost when an answer stops in it."""
+"""A long past without sums: the cost of its first answer, and the loss if an answer stops in it."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,10 @@ A_PAGE: Final = 100
 
 
 async def of_two_years(store: Store, *, every: timedelta = timedelta(hours=18)) -> Owner:
-    """A memo every 18 hours: 41 a month, so that a page of 100 has two months, as one of 8,000 has at 100,000."""
+    """Return an owner of two years with a memo every 18 hours.
+
+    That is 41 a month, so that a page of 100 has two months, as a page of 8,000 has for 100,000 memos.
+    """
     owner = Owner(store, FakeClock(BORN), logs_read=A_PAGE)
     await lived(owner, 730, every=every)
     return owner
@@ -114,7 +117,7 @@ async def test_first_figures_go_on_where_an_answer_stopped(every: timedelta, cal
 
 
 async def _left(owner: Owner) -> int:
-    """How many logs the next answer has to read."""
+    """Return the number of logs that the next answer must read."""
     newest = await owner.rollups.newest_month(owner.id)
     since = BORN if newest is None else datetime.combine(newest[0], datetime.min.time(), tzinfo=UTC)
     marked = [rollup.end for rollup in await owner.rollups.days(owner.id, since.date()) if rollup.mark]

@@ -1,4 +1,4 @@
-"""Which days, hours and months have ended for good."""
+"""Days, hours and months that have ended, grace included."""
 
 from datetime import UTC, date, datetime, timedelta
 

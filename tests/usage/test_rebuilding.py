@@ -1,4 +1,4 @@
-"""Summed days are counted again, and what does not match is put right."""
+"""Summed days are recounted, and wrong sums corrected."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def owner(store: Store) -> Owner:
-    """70 days that have been summed, over three months."""
+    """Return an owner with 70 summed days, over three months."""
     owner = Owner(store, FakeClock(BORN))
     await lived(owner, 70)
     await check(owner, ALL)
@@ -55,7 +55,7 @@ def wrong(checked: list[CheckedMonth]) -> list[str]:
 
 
 async def late(owner: Owner, day: date) -> None:
-    """A log of a day that has been summed."""
+    """Write a log of a day that has been summed."""
     at, owner.clock.at = owner.clock.at, midnight(day) + timedelta(hours=5)
     await owner.log(MEMO)
     owner.clock.at = at
@@ -65,7 +65,7 @@ async def test_what_matches_is_left_alone(owner: Owner, store: Store) -> None:
     before = await documents(store)
     checked = await rebuilt(owner)
     assert wrong(checked) == []
-    assert sum(month.days for month in checked) == 72  # two days before the sign-up, and not today
+    assert sum(month.days for month in checked) == 72  # with two days before the sign-up, without today
     assert await documents(store) == before
 
 
@@ -132,7 +132,7 @@ class Deployment:
 
 @pytest.fixture
 async def deployment(tmp_path: Path) -> Deployment:
-    """One account, with a late log."""
+    """Return a deployment with one account, which has a late log."""
     path, clock = tmp_path / "memory.json", FakeClock(BORN)
     store = MemoryStore(rows=shared_rows(path))
     made = await signed_up(services_on(store, clock))
@@ -144,7 +144,7 @@ async def deployment(tmp_path: Path) -> Deployment:
 
 
 async def run(deployment: Deployment, *options: str) -> int:
-    """In a thread of its own: the command runs an event loop."""
+    """Run the command in another thread, since it runs an event loop. Returns its exit status."""
     return await asyncio.to_thread(deployment.rebuild_usage, *options)
 
 

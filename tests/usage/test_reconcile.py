@@ -1,4 +1,4 @@
-"""Memos and their logs agree, or are made to: over pages, with keys that are known no more, and how a memo ended."""
+"""Memos and their logs are compared and corrected: over pages, with unknown keys, and with outcomes of long memos."""
 
 from datetime import date, timedelta
 from typing import Final
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 TODAY: Final = NOON.date()
 OWNER: Final = IDS.mint(NOON)
 LONG: Final = "x" * 100_000
-"""Sixty rows with it are more than a page of the store has."""
+"""A text of which sixty rows exceed a page of the store."""
 
 
 class World:

@@ -1,4 +1,4 @@
-"""Counting logs: what a log adds, what is left when counting stops, and what is not read in vain."""
+"""Counting logs: each log's counts, the rest when counting stops, and no needless reads."""
 
 import asyncio
 import gc

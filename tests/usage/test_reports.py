@@ -1,4 +1,4 @@
-"""What figures say: shares that add up, and weeks and months across the borders of years."""
+"""Reports: shares that add up, and weeks and months across the ends of years."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stored sums: written once, and completed by what a later writer knows more."""
+"""Stored sums: written once, and completed by a later writer with more."""
 
 from datetime import date
 

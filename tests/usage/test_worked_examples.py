@@ -1,4 +1,4 @@
-"""A handful of logs, the documents that they become, and the answers, all with numbers worked out by hand.
+"""A handful of logs, their documents, and the answers, all with numbers computed by hand.
 
 Ada has two keys. Every number below can be checked against this list, without a line of the product's code:
 
@@ -13,7 +13,7 @@ Ada has two keys. Every number below can be checked against this list, without a
     | 2026-03-02 08:05 | user_login                   |     |        |            |        |
     | 2026-03-04 10:00 | memo_created                 | K2  | sam    | 1          | 0.1 s  |
 
-She asks on Wednesday, 2026-03-04, at 12:00.
+Her requests are on Wednesday, 2026-03-04, at 12:00.
 """
 
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""A check beside an answer: what it raises is answered, and nothing is answered before it ends."""
+"""A check that runs beside the work: its error is the answer, and no answer begins before it ends."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from shared.web.checks_beside import RouteWithChecks, check_beside
 
 
 class Refused(Exception):
-    """What a check raises."""
+    """The refusal of a check."""
 
 
-async def checked(request: Request, refuses: bool = False) -> None:  # noqa: FBT001, FBT002 a query's parameter
+async def checked(request: Request, refuses: bool = False) -> None:  # noqa: FBT001, FBT002 a parameter of the query
     async def check() -> None:
         for _ in range(10):
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What a container imports before its first event, and what is left for that, each in a new process."""
+"""The imports of a container before its first event, and those left for that event, each in a new process."""
 
 import importlib
 import json
@@ -49,7 +49,7 @@ MICRO: Final = {"HYPR_URL": "http://127.0.0.1:9", "HYPERMICRO_API_KEY": "nobody-
 HANDLERS: Final = sorted(f"handlers.{name}" for name in FUNCTIONS)
 
 MOST_MODULES: Final = 760
-"""Of a start on HYPR Micro, with what a developer's environment adds: the packages of cryptography."""
+"""The most modules of a start on HYPR Micro, those of cryptography in a developer's environment included."""
 
 OF_THE_SDK: Final = frozenset({"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "jmespath", "multiprocessing"})
 
@@ -75,17 +75,16 @@ print(json.dumps({**told, "built": built, "status": status}))
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """The modules that were there before the first event, those that it added, the patterns that it compiled, and its
-    status."""
+    """A new container: modules before its first event, those that the event added, compiled patterns, and its status."""
 
     imported: frozenset[str]
     later: frozenset[str]
     compiled: list[str]
     documented: int
-    """How many models of other answers than a route's own were built."""
+    """The number of built models of answers that are not a route's own."""
 
     built_of_openapi: int
-    """How many models there are of FastAPI's own documents."""
+    """The number of built models of FastAPI's own documents."""
 
     status: int
 
@@ -95,7 +94,7 @@ class Container:
 
 
 def container(handler: str, env: dict[str, str], path: str = "/nowhere") -> Container:
-    """A new process that imports a handler and serves one event, which needs the store, but no caller."""
+    """Import a handler in a new process and serve one event, which needs the store, but no caller."""
     event: Any = http_event("GET", path)
     done = subprocess.run(  # noqa: S603 our own interpreter
         [sys.executable, "-c", PROBE, handler, json.dumps(event)],
@@ -133,7 +132,7 @@ def test_import_is_light_outside_lambda(handler: str) -> None:
 def test_first_event_imports_nothing_on_memory(handler: str) -> None:
     """And no client of another store is imported at all. The users and admin functions send mail by boto3 here."""
     started = container(handler, IN_LAMBDA | MEMORY)
-    others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools looks for that
+    others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools tries to import it
     others |= {"boto3"} if handler in ("handlers.users", "handlers.admin") else set()
     assert started.heavy - others == {"aws_lambda_powertools", "shared.stores.memory.store", "sortedcontainers"}
     assert (started.status, started.later) == (404, frozenset())

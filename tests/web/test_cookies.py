@@ -1,4 +1,4 @@
-"""Which requests are foreign, at ASGI: a header may be repeated there, which API Gateway joins into one."""
+"""Foreign requests, at ASGI, where a header may be repeated; API Gateway joins its values."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ HOST = b"api.example.org"
 
 
 class _Seen:
-    """The app behind: what it finds of the cookie, and an answer that sets one."""
+    """The app behind the middleware: it records the cookie that it gets, and answers with one."""
 
     def __init__(self) -> None:
         self.scope: Scope = {}
@@ -27,7 +27,7 @@ class _Seen:
 
 
 async def served(*, origins: Sequence[bytes] = (), hosts: Sequence[bytes] = (HOST,)) -> tuple[Scope, list[Message]]:
-    """Send a request with these headers through the middleware. Returns the app's scope, and what was answered."""
+    """Send a request with these headers through the middleware. Returns the app's scope, and the answer's messages."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Which events are requests, and how one client's address is written."""
+"""Events that are requests, and the normal form of a client's address."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Lambda gets when no whole answer comes of an event."""
+"""Lambda's result for an event without a complete answer."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The middleware at ASGI, where no gateway has made one event of a request: bodies in parts, answers that break off."""
+"""The middleware at ASGI, without a gateway's single events: bodies in parts, answers that break off."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ def request(method: str = "POST") -> Scope:
 
 
 def parts(*bodies: bytes, last: bool = True) -> Iterator[Message]:
-    """A body's messages; without `last` the client hangs up after them."""
+    """Yield a body's messages; without `last` the client disconnects after them."""
     for number, body in enumerate(bodies, 1):
         yield {"type": "http.request", "body": body, "more_body": not last or number < len(bodies)}
     while True:
@@ -34,7 +34,7 @@ def parts(*bodies: bytes, last: bool = True) -> Iterator[Message]:
 
 
 async def exchanged(app: App, messages: Iterable[Message], method: str = "POST") -> list[Message]:
-    """Return what an app sends in answer to a request's messages."""
+    """Return an app's answer to a request's messages."""
     given = iter(messages)
     sent: list[Message] = []
 
@@ -49,11 +49,11 @@ async def exchanged(app: App, messages: Iterable[Message], method: str = "POST")
 
 
 async def ready() -> None:
-    """A container that has started."""
+    """Return immediately: the container has started."""
 
 
 class Echo:
-    """Answers with the body that it gets, and counts its requests."""
+    """Answers with the request's body, and counts requests."""
 
     def __init__(self) -> None:
         self.requests = 0

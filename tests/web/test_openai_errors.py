@@ -18,10 +18,10 @@ OURS = json.dumps({"error": {"code": "OURS", "message": "Ours", "details": {"fie
 async def answered(
     status: int, *, path: str = SPEECH, root: str | None = None, parts: Sequence[bytes] = (OURS,)
 ) -> tuple[dict[str, str], bytes]:
-    """Return headers and body of an answer that passes through. Fails if it does not begin once, and end once."""
+    """Return headers and body of an answer through the middleware. Fails unless it begins once and ends once."""
     sent: list[Message] = []
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 it answers all alike
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 same for all requests
         headers = [(b"content-length", str(len(b"".join(parts))).encode()), (b"x-kept", b"1")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for number, part in enumerate(parts, 1):

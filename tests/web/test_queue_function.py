@@ -1,4 +1,4 @@
-"""A function that SQS hands messages to: what it begins with, what it hands over again, and how much time it gives."""
+"""A function that SQS invokes: its start, the messages to deliver again, and the time of each message."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Housekeeping's function: the line of a run, its metrics, and the events that it takes."""
+"""Housekeeping's function: the log line of a run, its metrics, and the accepted events."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from tests.events import LambdaContext, schedule_event
 
 
 def stepping() -> Iterator[float]:
-    """A clock that goes on by a quarter of a second at each look."""
+    """Yield the times of a clock that advances by a quarter of a second at each read."""
     at_s = 50.0
     while True:
         yield at_s

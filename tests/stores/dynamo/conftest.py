@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator["DynamoDBClient"]:
-    """An engine of the module's own: DynamoDB Local where its URL is set, otherwise moto."""
+    """Yield a client of a module's own engine: that of `DYNAMODB_URL`, otherwise moto."""
     with engine() as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""DynamoDB on the wire: off the event loop, in time, sent again when that does no harm; and what failures mean."""
+"""DynamoDB on the wire: requests off the event loop, in time, repeated if safe; and the errors of failures."""
 
 import asyncio
 import json
@@ -45,14 +45,14 @@ KEY: Final = {"pk": {"S": "p"}, "sk": {"S": "s"}}
 
 
 class Client:
-    """Answers each call with what `respond` gives; remembers how many were under way at once."""
+    """Answers each call with the result of `respond`; records the most concurrent calls."""
 
     def __init__(self, respond: Callable[[], Any] = dict) -> None:
         self.respond = respond
         self.calls: list[str] = []
         self.at_once = self.most_at_once = self.closed = 0
         self.crowded = threading.Event()
-        """Three were."""
+        """Set once three calls were in progress."""
 
         self._lock = threading.Lock()
 
@@ -77,7 +77,7 @@ class Client:
 
 
 class Opened:
-    """Opens a client, and counts how often."""
+    """Opens clients, and counts them."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -89,7 +89,7 @@ class Opened:
 
 
 def raising(*errors: Exception, then: Any = None) -> Callable[[], Any]:
-    """Raises one after the other, and then answers."""
+    """Return a call that raises the errors in turn, and then returns `then`."""
     left: Iterator[Exception] = iter(errors)
 
     def respond() -> Any:
@@ -223,7 +223,7 @@ async def test_connections_are_replaced_after_a_freeze() -> None:
 
 
 class SlowServer:
-    """Answers `{}` to all when `answers` is set; `asked` is released by every request. Counts connections."""
+    """Answers all requests `{}` once `answers` is set; each request releases `asked`. Counts connections."""
 
     def __init__(self) -> None:
         self.answers = threading.Event()
@@ -248,7 +248,7 @@ class SlowServer:
                 self.wfile.write(b"{}")
 
             def log_message(self, *_: object) -> None:
-                """Silent."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -382,7 +382,7 @@ async def test_condition_failed_tells_of_an_earlier_sending() -> None:
         await dynamo.aclose()
 
 
-# what failures mean
+# errors of failures
 
 BUSY, FAILED = "no capacity", "DynamoDB failed"
 FORBIDDEN, UNKNOWN, NO_TABLE, REFUSED = "DYNAMODB_TABLE", "AWS_ACCESS_KEY_ID", "no such table", "does not take"
@@ -551,7 +551,7 @@ def test_failure_names_a_variable_that_cannot_be_read(
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 its text is the SDK's affair
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 the SDK words it
         open_client().describe_limits()
     error = failure(caught.value)
     assert error is not None

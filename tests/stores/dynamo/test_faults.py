@@ -1,4 +1,4 @@
-"""Every fault at every call of every verb, one at a time: the answer is right, or it is that there is none."""
+"""Every fault at every call of every verb, one at a time: the answer is right, or StoreUnavailable."""
 
 import asyncio
 import threading
@@ -40,12 +40,12 @@ SWEPT: Final = {
     name: FAULTS[name]
     for name in ("throttled", "in conflict", "failed after", "timed out before", "timed out after", "closed after")
 }
-"""Of each kind, one with every outcome that it can have; what means the same is told by the table of errors."""
+"""One fault of each kind for each of its outcomes; the table of errors covers the equivalent ones."""
 
 
 @pytest.fixture
 async def reader(world: DynamoWorld) -> AsyncIterator[DynamoStore]:
-    """Another container's."""
+    """Yield the store of another container."""
     container = world.container()
     yield container.store
     await container.dynamo.aclose()
@@ -82,7 +82,7 @@ async def nothing(_: DynamoStore) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """`done` is the row after the verb, and `undone` before it."""
+    """A verb to try. `done` is the row after it, and `undone` the row before it."""
 
     call: Callable[[DynamoStore], Awaitable[object]]
     calls: int
@@ -257,7 +257,7 @@ async def test_increment_counts_once_when_delivered_twice(container: Container, 
     assert await container.store.counters("c") == {"c": 4}
 
 
-# what a lost answer cannot hide
+# outcomes that a lost answer does not hide
 
 
 async def test_claim_is_its_owners_when_the_answer_was_lost(world: DynamoWorld) -> None:
@@ -438,7 +438,7 @@ async def test_delete_spares_a_later_row_when_it_arrives_late(world: DynamoWorld
 
 
 def in_between(container: Container, number: int, act: Callable[[], Awaitable[object]]) -> Callable[[], None]:
-    """Lets others act once a call is carried out, before its sender hears of it."""
+    """Return a hook that runs `act` after a call took effect, before its sender gets the answer."""
 
     def after() -> None:
         if len(container.wire.calls) == number:

@@ -1,4 +1,4 @@
-"""An extension that DynamoDB carries out late does not replace one that was acknowledged since."""
+"""An extension that DynamoDB executes late does not replace one that was acknowledged since."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -20,7 +20,7 @@ ROW = Key("p", "row")
 
 @pytest.fixture
 async def containers(world: DynamoWorld) -> AsyncIterator[tuple[Container, Container]]:
-    """The clock of the first is 90 seconds ahead of the second's."""
+    """Yield two containers. The clock of the first is 90 seconds ahead of the second's."""
     ahead = world.container(clock=FakeClock(NOON + timedelta(seconds=90)))
     right = world.container(clock=FakeClock(NOON))
     await ahead.store.add(FACTS, ROW, {"title": "none"})

@@ -1,4 +1,4 @@
-"""A conditional write whose answer was lost: the row that the next sending meets tells whether it was carried out."""
+"""A conditional write whose answer was lost: the row, as the repeat finds it, proves whether it took effect."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ OTHERS: Final = new_item(CHANGING, ROW, '{"by":"another"}', "another's token")
 
 @dataclass
 class _Table:
-    """One row. `lost` carries out the first write, or does not, and what others do before the next; none answers it."""
+    """One row. `lost` replaces the first write: its effect, and other writers' before the repeat, without an answer."""
 
     item: Any = field(default_factory=lambda: new_item(CHANGING, ROW, '{"n":1}', "first"))
     lost: Callable[["_Table", Any], None] | None = None
@@ -73,7 +73,7 @@ def carried_out(table: _Table, written: Any) -> None:
 
 
 def not_carried_out(_: _Table, __: Any) -> None:
-    """The request was lost, not its answer."""
+    """Do nothing: the request was lost, not its answer."""
 
 
 def removed_by_another(table: _Table, _: Any) -> None:

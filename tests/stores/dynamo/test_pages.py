@@ -1,4 +1,4 @@
-"""How much a page and a scan ask DynamoDB for: rows beyond the page cost what is read, and a missing one a request."""
+"""The size of reads for pages and scans: every row beyond a page costs capacity, and a missing one a request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _Asked:
-    """A client whose tables are empty, or whose scans never end. Remembers what each request asks for."""
+    """A client whose tables are empty, or whose scans never end. Records the limit of each request."""
 
     def __init__(self, scanned: Callable[[], Any] = dict) -> None:
         self.limits: list[int] = []

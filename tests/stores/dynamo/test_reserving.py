@@ -1,4 +1,4 @@
-"""What reserving costs on DynamoDB, and what a network that loses or repeats requests can do to it."""
+"""The cost of reserving on DynamoDB, and its results when a network loses or repeats requests."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The store on DynamoDB keeps the port's contract, and each verb costs what it may."""
+"""The store on DynamoDB keeps the port's contract, and each verb has its fixed cost."""
 
 import asyncio
 import threading
@@ -54,13 +54,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.thorough
 class TestDynamoStore(StoreContract):
-    """A call of moto's takes 8 ms of the processor, and the contract makes thousands."""
+    """The contract. A call of moto takes 8 ms of the processor, and the contract makes thousands."""
 
     counters_of_several_reads = 1001 if LIVE_URL else 150  # more than 100 items; moto takes 30 ms for each
 
     @pytest.fixture
     async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
-        """moto cannot stand threads."""
+        """Yield a store with one thread: moto is not thread-safe."""
         dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
         store = DynamoStore(dynamo, timeout_s=60)
         await store.verify(CONTRACT_TABLES)
@@ -69,7 +69,7 @@ class TestDynamoStore(StoreContract):
 
 
 class Spread:
-    """A store whose every table is spread over shards."""
+    """A store on which every table is spread over shards."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -84,7 +84,7 @@ class Spread:
 
 @pytest.mark.thorough
 class TestDynamoStoreOnSpreadTables(PagesContract, ContractFixtures):
-    """Only pages read several shards."""
+    """The contract of pages alone, since only pages read several shards."""
 
     @pytest.fixture
     async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
@@ -95,7 +95,7 @@ class TestDynamoStoreOnSpreadTables(PagesContract, ContractFixtures):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A verb in a situation, and the calls it makes."""
+    """A verb in a situation, and its calls."""
 
     verb: Callable[[DynamoStore], Awaitable[object]]
     calls: Sequence[str]
@@ -229,7 +229,7 @@ async def test_add_takes_a_memo_of_the_longest_text(container: Container, of: st
 
 
 def item_bytes(item: dict[str, dict[str, Any]]) -> int:
-    """An item's size by DynamoDB's rules, or a little more."""
+    """Return an item's size by DynamoDB's rules, or slightly more."""
     return sum(len(name.encode()) + 1 + _value_bytes(value) for name, value in item.items())
 
 
@@ -305,7 +305,7 @@ async def test_new_item_has_a_version_of_its_own(world: DynamoWorld) -> None:
 
 
 def once_at(container: Container, operation: str, act: Callable[[], object]) -> Callable[[], None]:
-    """Acts before the first call of an operation."""
+    """Return a hook that runs `act` before the first call of an operation."""
     acted = False
 
     def before() -> None:
@@ -417,7 +417,7 @@ async def test_get_and_scan_find_rows_of_a_spread_table(container: Container) ->
 
 async def test_counters_leaves_out_ended_ones(world: DynamoWorld) -> None:
     """A counter is not returned after its end, also if DynamoDB still has it."""
-    clock = FakeClock(NOON + timedelta(days=36_500))  # an engine with a sweeper deletes what has ended by its own clock
+    clock = FakeClock(NOON + timedelta(days=36_500))  # an engine may delete items that have ended by its own clock
     container = world.container(clock=clock)
     await container.store.increment("u:today", ends_at=clock() + timedelta(hours=1))
     await container.store.increment("u:always")
@@ -603,7 +603,7 @@ async def test_verify_waits_for_no_table_that_ends(world: DynamoWorld, statuses:
 
 
 def described_as(world: DynamoWorld, statuses: Sequence[str]) -> Callable[[], Any]:
-    """Answers of describe_table, in which the table has one of these statuses after the other, and keeps the last."""
+    """Return answers of describe_table with these table statuses in turn; the last one stays."""
     table = world.client.describe_table(TableName=world.table)["Table"]
     following = chain(statuses, repeat(statuses[-1]))
     return lambda: {"Table": {**table, "TableStatus": next(following)}}

@@ -1,6 +1,6 @@
-"""DynamoDB on the wire, with the SDK itself: cut, garbled and foreign answers, and answers that trickle.
+"""DynamoDB on the wire, with the SDK itself: truncated, garbled, foreign and endlessly slow answers.
 
-`make test-sdk` runs these on the oldest and the newest SDK that we promise: Lambda chooses the version.
+`make test-sdk` runs these on the oldest and the newest supported SDK: Lambda chooses the version.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ ITEM: Final = {
 }
 
 Answer = Callable[[Any], None]
-"""Writes an answer to a connection; without another word the connection is kept."""
+"""Writes an answer to a connection, which stays open afterwards."""
 
 
 def whole(body: bytes, status: str = "200 OK", *, witness: str = "both", sent: bytes | None = None) -> bytes:
-    """An answer; `sent` is what of its body arrives."""
+    """Return an answer; `sent` is the part of its body that arrives."""
     witnesses = {
         "length": f"content-length: {len(body)}\r\n",
         "checksum": f"x-amz-crc32: {zlib.crc32(body)}\r\n",
@@ -62,8 +62,10 @@ def document(**fields: Any) -> bytes:
 
 
 class Endpoint:
-    """Answers each request by the next of `answers`, the last one for ever: bytes, after which it closes if they are
-    no whole answer, or a call that writes them."""
+    """Answers each request by the next of `answers`; the last one repeats.
+
+    An answer is bytes, after which the connection closes if they are incomplete, or a call that writes them.
+    """
 
     def __init__(self, *answers: bytes | Answer, keeps: bool = False, tls: ssl.SSLContext | None = None) -> None:
         self.answers = list(answers)
@@ -85,7 +87,7 @@ class Endpoint:
                 return (tls.wrap_socket(sock, server_side=True) if tls else sock), address
 
             def handle_error(self, *_: object) -> None:
-                """The client has gone, as some tests want."""
+                """Ignore the error: in some tests the client closes first."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"{'https' if tls else 'http'}://localhost:{self._server.server_address[1]}"
@@ -127,7 +129,7 @@ def client_on(url: str, *, mode: str = "standard", **more: Any) -> Any:
 
 @asynccontextmanager
 async def store_on(client: Any, *, timeout_s: float = 5.0, **how: Any) -> AsyncIterator[DynamoStore]:
-    """A store whose waits take no time, but count."""
+    """Yield a store whose waits advance its clock without real time."""
     time = FakeTime()
     dynamo = Dynamo(lambda: client, table="t", monotonic=time.monotonic, sleep=time.sleep, jitter=lambda: 1.0, **how)
     yield DynamoStore(dynamo, timeout_s=timeout_s)
@@ -155,7 +157,7 @@ READS: Final[dict[str, tuple[Verb, bytes, object]]] = {
 
 
 def cuts(body: bytes) -> Iterator[bytes]:
-    """What can arrive of an answer, ways that the SDK reads as an answer without fields among them."""
+    """Yield truncations of an answer, some of which the SDK reads as an answer without fields."""
     yield from (b"", body[:1], body[: len(body) // 2], body[:-1])
 
 
@@ -253,7 +255,7 @@ async def test_gateway_error_is_repeated(status: str) -> None:
 
 @contextmanager
 def trickling(endpoint: Endpoint) -> Iterator[tuple[Answer, Answer]]:
-    """Answers that never end: in their headers, and in their body."""
+    """Yield two answers that never end: one in its headers, one in its body."""
 
     def drip(handler: Any, begin: bytes) -> None:
         handler.wfile.write(begin)

@@ -57,7 +57,7 @@ def opened(path: Path) -> MemoryStore:
 
 class TestMemoryFileStore(StoreContract):
     counters_of_several_reads = 2 * RACERS
-    """A file has no limit of a read, and each write rewrites it."""
+    """Fewer than elsewhere: a file has no limit of a read, and each write rewrites all of it."""
 
     @pytest.fixture
     def store(self, path: Path, seed: int) -> Store:

@@ -22,7 +22,7 @@ class TestMemoryStore(StoreContract):
 
 
 class _WatchedRows(SortedDict[tuple[str, str], str]):
-    """Counts the documents that are looked up."""
+    """Counts the documents that are read."""
 
     looked_up = 0
 
@@ -32,13 +32,13 @@ class _WatchedRows(SortedDict[tuple[str, str], str]):
 
 
 def _watched(count: int) -> tuple[MemoryStore, _WatchedRows]:
-    """A store with one partition of so many rows."""
+    """Return a store with one partition of `count` rows, and its rows."""
     rows = Rows()
     watched = _WatchedRows({("p", f"r{number:06}"): "{}" for number in range(count)})
     rows.tables[FACTS.name] = watched
 
     @contextmanager
-    def session(*, writes: bool = False) -> Iterator[Rows]:  # noqa: ARG001 the one copy is both
+    def session(*, writes: bool = False) -> Iterator[Rows]:  # noqa: ARG001 one copy serves reads and writes
         yield rows
 
     return MemoryStore(rows=session), watched
@@ -53,7 +53,7 @@ async def test_page_costs_the_page_and_not_the_table(after: str | None, *, newes
         store, watched = _watched(count)
         await store.page(FACTS, "p", limit=3, after=after, newest_first=newest_first)
         read.append(watched.looked_up)
-    assert read == [4, 4]  # the page, and whether there is more
+    assert read == [4, 4]  # the page, and one row to know whether there are more
 
 
 async def test_scan_costs_the_page_and_not_the_table() -> None:

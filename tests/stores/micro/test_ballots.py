@@ -1,4 +1,4 @@
-"""Rows that change, when others write beside them or wait for them."""
+"""Changing rows under concurrent writers and waiters."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ INCREMENT = "POST /api/cache/:key/increment"
 
 
 class Meanwhile(AtOnce):
-    """When the `number`th request of this sender and route arrives, something else comes first."""
+    """A schedule that runs an action before the `number`th request of this sender and route."""
 
     def __init__(self, sender: str, route: str, number: int) -> None:
         self.first: Callable[[], Awaitable[object]] | None = None
@@ -40,7 +40,7 @@ def appended(token: str) -> Callable[[Document | None], Document]:
 
 
 def emptied(row: Document | None) -> Document:
-    """All that this change sees is dropped."""
+    """Return the row's log with one more entry, and without the row's other fields."""
     assert row is not None
     return {"log": [*row["log"], "emptied"]}
 

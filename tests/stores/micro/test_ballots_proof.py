@@ -1,4 +1,4 @@
-"""Whatever the scheduler does, rows that change keep their promises; and it would notice if they did not."""
+"""Changing rows keep their promises under every schedule, and the check finds rows that do not."""
 
 import time
 from random import Random
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 CHUNKS = 4
 SCHEDULES = {2: 27, 3: 11}
-"""By the number of clients, and per chunk."""
+"""Random schedules in each chunk, by the number of clients."""
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

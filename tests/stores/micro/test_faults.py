@@ -1,4 +1,4 @@
-"""Every fault at every request of every verb, one at a time: the answer is right, or it is that there is none."""
+"""Every fault at every request of every verb, one at a time: the answer is right, or StoreUnavailable."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ async def counter(store: MicroStore) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """`done` are the rows that may be there after it was acknowledged; else those or `undone`.
+    """A verb to try. `done` are the possible rows after an acknowledgement; without one, those or `undone`.
 
-    `again` are those that may be there when it was not acknowledged and was then repeated.
+    `again` are the possible rows after an unacknowledged attempt and a repeat.
     """
 
     call: Callable[[MicroStore], Awaitable[object]]

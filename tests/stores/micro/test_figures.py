@@ -1,6 +1,6 @@
 """Lists, logs, figures and limits agree with one another after a fault at any request of an operation, and its repeat.
 
-With EVERY_COMBINATION set, every fault strikes at every request; else a sample of them does, drawn by a seed.
+With EVERY_COMBINATION set, every fault is tried at every request; otherwise a seeded sample.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ CHANGING: Final = (
     *("create key", "rename key", "revoke key"),
 )
 SAMPLE: Final = 6
-"""Faults of each operation. More take longer, and find more in one run."""
+"""Faults for each operation. More take longer, and find more in one run."""
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -85,7 +85,7 @@ async def _figures_agree(trial: Trial) -> None:
 
 
 async def _keys_agree(trial: Trial, counted: Any) -> None:
-    """The list, its count, the check and a use say the same of a key."""
+    """Check that the list, its count, the check and a use of a key agree."""
     owner, keys = trial.owner, await trial.keys()
     assert (counted["total"], counted["active"]) == (len(keys), sum(key["isActive"] for key in keys))
     (listed,) = (key for key in keys if key["id"] == owner.key_id)

@@ -1,7 +1,7 @@
 """Memos with an Idempotency-Key over HTTP on the HYPR Micro stand-in: runs that die, and runs that took over and die.
 
-With EVERY_COMBINATION set, a first run dies at each of its requests, and after each the run that takes over at each of
-its own, with each fate of what they had under way; else some of each.
+With EVERY_COMBINATION set, a first run dies at each of its requests, and after each of these the run that takes over
+dies at each of its own, with each fate of their last requests; otherwise some of each.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from tests.stores.micro.test_operations import (
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 MOST: Final = 40
-"""More requests than a run that takes over sends."""
+"""A bound above the number of requests of a run that takes over."""
 
 FATES: Final = tuple(Fate)
 
 
 async def dies(client: Container, played: Scene, number: int, fate: Fate, morgue: Morgue) -> bool:
-    """Whether the client died with its `number`th request on the way, before it had an answer."""
+    """Run a client that dies with its `number`th request in flight. Returns whether it died before its answer."""
     call = asyncio.create_task(client.send(played.ask))
 
     def die() -> None:
@@ -54,7 +54,7 @@ async def dies(client: Container, played: Scene, number: int, fate: Fate, morgue
 async def two_die(
     played: Scene, taker: Container, morgue: Morgue, at: tuple[int, int], fates: tuple[Fate, Fate]
 ) -> int:
-    """A run dies, the run that takes over dies, and a third makes the memo. Returns how many died."""
+    """Kill a run and the run that takes over, and let a third make the memo. Returns the number of deaths."""
     trial = played.trial()
     trial.answers.append(None)
     assert await dies(played.actor, played, at[0], fates[0], morgue)

@@ -1,9 +1,9 @@
 """Every operation over HTTP on the HYPR Micro stand-in: with faults and crashes at each of its requests, and raced.
 
-An answer may be missing, never wrong: it is right, or it is 503 in time. What was acknowledged stays, nothing half-made
-is seen, and what was not acknowledged can be repeated.
+An answer may be missing, never wrong: it is right, or it is 503 in time. Acknowledged changes stay, no incomplete state
+is visible, and unacknowledged changes can be repeated.
 
-With EVERY_COMBINATION set, every fault strikes at every request; else each strikes at some, and some of each sort at
+With EVERY_COMBINATION set, every fault is tried at every request; otherwise each at some, and some of each sort at
 every one.
 """
 
@@ -63,7 +63,7 @@ HOBBY_MEMOS: Final = 100
 ENVIRON: Final = {"SIGNUPS_PER_ADDRESS": "1000000", "LOG_LEVEL": "CRITICAL"}
 
 OVERCOME: Final = ("refused", "slow", "503 with Retry-After", "429")
-"""Faults that cost time only: the answer is right, and nothing is charged twice."""
+"""Faults that only cost time: the answer is right, and nothing is charged twice."""
 
 UNDONE: Final = ("closed before", "hangs", "500", "503", "HTML")
 DONE: Final = ("closed after", "hangs after", "cut short", "502 after")
@@ -71,7 +71,7 @@ DONE: Final = ("closed after", "hangs after", "cut short", "502 after")
 
 EVERY: Final = "EVERY_COMBINATION" in os.environ
 FEW: Final = 4
-"""An operation of so few requests meets every fault at each of them."""
+"""The most requests of an operation that gets every fault at each of them."""
 
 OUTAGES: Final[Mapping[str, Fault]] = {
     "refused": REFUSED,
@@ -83,7 +83,7 @@ OUTAGES: Final[Mapping[str, Fault]] = {
 
 
 def struck(number: int, requests: int) -> Mapping[str, Fault]:
-    """The faults to be tried at an operation's `number`th request."""
+    """Return the faults to try at an operation's `number`th request."""
     if EVERY or requests <= FEW:
         return EVERY_FAULT
     kinds = {"late", OVERCOME[number % 4], UNDONE[number % 5], UNDONE[(number + 2) % 5]}
@@ -92,7 +92,7 @@ def struck(number: int, requests: int) -> Mapping[str, Fault]:
 
 
 def lost(number: int, requests: int) -> Mapping[str, Fault]:
-    """The outages to be tried from an operation's `number`th request on."""
+    """Return the outages to try from an operation's `number`th request on."""
     if EVERY or requests <= FEW:
         return OUTAGES
     return {kind: OUTAGES[kind] for kind in (list(OUTAGES)[number % 5], list(OUTAGES)[(number + 2) % 5])}
@@ -114,7 +114,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """All functions on a store of their own. The server sees its requests come from `name`."""
+    """All functions on their own store, whose requests have the sender `name`."""
 
     name: str
     http: httpx.AsyncClient
@@ -123,7 +123,7 @@ class Container:
     clock: ManualClock
 
     async def send(self, ask: Ask) -> httpx.Response:
-        """The answer, which came in time."""
+        """Send a request. Returns the answer, and checks that it arrived in time."""
         began = self.clock.monotonic()
         headers = {} if ask.token is None else {"Authorization": f"Bearer {ask.token}"}
         headers |= {} if ask.idempotency_key is None else {"Idempotency-Key": ask.idempotency_key}
@@ -147,7 +147,7 @@ class Container:
 
 
 class World:
-    """A server, and containers that share its time. Rows settle whenever it is put back to what was `saved`."""
+    """A server, and containers that share its clock. At each return to a saved state a minute passes."""
 
     def __init__(self, stack: AsyncExitStack, schedule: Schedule | None) -> None:
         self.clock = ManualClock()
@@ -179,11 +179,11 @@ class World:
             httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://localhost")
         )
         for function in gateway.functions.values():
-            await function.services()  # cold starts verify, and have tests of their own
+            await function.services()  # the cold start verifies the tables, which other tests cover
         return Container(name=name, http=http, network=network, store=store, clock=clock)
 
     def save(self) -> Callable[[], None]:
-        """Returns what puts the server back; then a minute has passed."""
+        """Save the server's state. Returns a function that restores it, a minute later."""
         saved = {name: rows.copy() for name, rows in self.server._rows.items()}
 
         def restore() -> None:
@@ -204,7 +204,7 @@ async def new_world(schedule: Schedule | None = None) -> AsyncIterator[World]:
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """An account with a key, another session, and two memos. `test_key` is there if it was asked for."""
+    """An account with a key, another session, and two memos, and with `test_key` if requested."""
 
     id: str
     email: str
@@ -273,7 +273,7 @@ async def new_owner(container: Container, *, test_key: bool = True, limited: boo
 
 @dataclass(kw_only=True)
 class Trial:
-    """What came of an operation so far. An answer of None: the client crashed before it had one."""
+    """The answers of an operation so far. None: the client crashed before it had an answer."""
 
     owner: Owner
     reader: Container
@@ -292,7 +292,7 @@ class Trial:
         return any(answer is not None and answer.status_code == status for answer in self.answers)
 
     async def keys(self, session: str | None = None) -> list[Any]:
-        """The list of keys. Each that it calls active has its check document."""
+        """Return the list of keys, and check that each active one has its check document."""
         keys: list[Any] = (await self.reader.load(get("/api/keys", session or self.owner.session)))["keys"]
         for key in keys:
             assert await self.reader.store.get(API_KEYS, Key(key["id"])) is not None, "a listed key cannot be checked"
@@ -392,7 +392,8 @@ async def a_key_has_its_limits(trial: Trial) -> None:
 
 
 async def a_key_is_replaced_by_one(trial: Trial) -> None:
-    """No second key is live, and an acknowledged rotation ended the old one. A full ring can rotate."""
+    """Check that no second key is live, that an acknowledged rotation ended the old one, and that a full ring can
+    rotate."""
     owner, keys = trial.owner, {key["id"]: key for key in await trial.keys()}
     made, old = [each["key"] for each in trial.acknowledged], keys.pop(owner.key_id)
     replacing = [key for key in keys.values() if key["prefix"] == "at_live_"]
@@ -410,7 +411,7 @@ async def a_key_is_replaced_by_one(trial: Trial) -> None:
 
 
 async def a_revoked_key_is_of_no_use(trial: Trial) -> None:
-    """The list shows a revocation exactly when it is in force, also when it was not answered."""
+    """Check that the list shows a revocation exactly if it is in force, also an unanswered one."""
     keys = await trial.keys()
     (active,) = (key["isActive"] for key in keys if key["id"] == trial.owner.key_id)
     status = await trial.works(trial.owner.key)
@@ -437,9 +438,9 @@ async def live_memos_are_whole_and_counted(trial: Trial) -> None:
 
 
 async def one_memo_is_made_whatever_is_repeated(trial: Trial) -> None:
-    """Each answer is the same memo, which is there, once, with its log, and charged.
+    """Check that each answer is the same memo, which exists once, with its log, and is charged.
 
-    If the last answer was that the first request still runs, a minute passes: then one repeat makes it.
+    If the last answer was that the first request still runs, a minute passes: then one repeat makes the memo.
     """
     if trial.answers and trial.answers[-1] is not None and trial.answers[-1].status_code == 409:
         trial.reader.clock.advance(61)
@@ -498,9 +499,9 @@ async def a_deleted_memo_is_gone(trial: Trial) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """`again` are what a repeat may be answered besides `done`, when the first one was not acknowledged.
+    """An operation. `again` are a repeat's possible statuses besides `done`, if the first one was not acknowledged.
 
-    `holds` is what must be true at any time, by the answers so far. An operation that `reads` answers the same always.
+    `holds` is an invariant over the answers so far. An operation that `reads` always has the same answer.
     """
 
     ask: Callable[[Owner], Ask]
@@ -603,7 +604,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """An operation on a world that is put back before each trial. `requests` is how many it sends without a fault."""
+    """An operation on a world that is restored before each trial. `requests` is its count of requests without a fault."""
 
     operation: Operation
     world: World
@@ -623,7 +624,7 @@ class Scene:
         return self.operation.ask(self.owner)
 
     def check(self, answer: httpx.Response, *, others: Iterable[int]) -> None:
-        """It is right, or one of `others`."""
+        """Check that the answer is right, or that its status is one of `others`."""
         assert answer.status_code in (self.operation.done, *others), answer.text
         if self.operation.reads and answer.status_code == self.operation.done:
             assert _timeless(answer.json()) == self.right
@@ -631,7 +632,7 @@ class Scene:
             _check_outage(self.ask, answer)
 
     async def repeat(self, trial: Trial, container: Container) -> None:
-        """What was not acknowledged is done by one repetition, or known to have been done."""
+        """Repeat an unacknowledged operation once, and check that it is then done."""
         answer = await container.send(self.ask)
         self.check(answer, others=self.operation.again)
         trial.answers.append(answer)
@@ -665,7 +666,7 @@ def _timeless(answer: Any) -> Any:
 
 
 def _check_outage(ask: Ask, answer: httpx.Response) -> None:
-    """As documented: the envelope, or the health function's own answer."""
+    """Check that a 503 is as documented: the envelope, or the health function's own answer."""
     body = answer.json()
     if ask.path == "/health":
         assert (body["status"], body["database"]["status"]) == ("error", "error")
@@ -676,7 +677,7 @@ def _check_outage(ask: Ask, answer: httpx.Response) -> None:
 
 
 def lasting(number: int, fault: Fault) -> Faults:
-    """The fault strikes the `number`th request (from 1) and all that follow."""
+    """Return faults that fail the `number`th request (from 1) and all later ones."""
     count = 0
 
     def strike(_: Seen) -> Fault | None:
@@ -704,7 +705,7 @@ async def survives(scene: Scene, faults: Faults, *, overcome: bool = False, tria
 
 @dataclass(kw_only=True)
 class Findings:
-    """What went wrong in which of many trials."""
+    """The failures of many trials."""
 
     trials: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -745,7 +746,7 @@ async def test_operation_answers_503_in_time_in_an_outage(name: str) -> None:
 
 
 class Fate(StrEnum):
-    """What becomes of a dead client's last request."""
+    """The fate of a dead client's last request."""
 
     LOST = "is not carried out"
     DONE = "is carried out"
@@ -753,7 +754,7 @@ class Fate(StrEnum):
 
 
 class Morgue:
-    """A schedule that holds what clients had under way when they died, until it is opened."""
+    """A schedule that holds the requests of dead clients, until it is opened."""
 
     def __init__(self) -> None:
         self._dead: set[str] = set()
@@ -774,7 +775,7 @@ class Morgue:
 
 
 def dying(number: int, fate: Fate, die: Callable[[], object]) -> Faults:
-    """The client dies with its `number`th request on the way (from 1). It sends nothing after that."""
+    """Return faults by which a client dies with its `number`th request (from 1) in flight, and sends no more."""
     count = 0
 
     def strike(_: Seen) -> Fault | None:
@@ -791,7 +792,7 @@ def dying(number: int, fate: Fate, die: Callable[[], object]) -> Faults:
 
 
 async def outlives(scene: Scene, number: int, fate: Fate, morgue: Morgue) -> None:
-    """A client dies, and another takes its place. By the next trial it has been dead for a minute: it is as if new."""
+    """Kill a client, and let another continue. By the next trial a minute has passed: its memory has expired."""
     trial, client = scene.trial(), scene.actor
     call = asyncio.create_task(client.send(scene.ask))
 
@@ -826,7 +827,7 @@ async def test_operation_can_be_repeated_after_a_crash(name: str) -> None:
 
 
 class Shuffled:
-    """Lets every step wait for a random number of turns, the same ones for the same seed."""
+    """A schedule on which every step waits for a random number of turns; equal seeds give equal numbers."""
 
     def __init__(self, seed: int) -> None:
         self._random = seeded(seed)
@@ -837,14 +838,14 @@ class Shuffled:
 
 
 async def turn(_: float) -> None:
-    """A wait in a race: others go on, and no time passes, so that none of many waits uses up another's."""
+    """Let other tasks run without advancing the clock, so that the waits of a race do not add up."""
     for _turn in range(20):
         await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Race:
-    """Two containers on one server, which take turns with the requests."""
+    """Two containers on one server, which get the requests in turn."""
 
     containers: Sequence[Container]
     owner: Owner
@@ -1004,4 +1005,4 @@ async def test_password_changes_on_two_containers_have_one_winner(seed: int) -> 
 
 
 async def _at_once(_: float) -> None:
-    """Wait for nothing before a refusal of credentials: no time passes here."""
+    """Return immediately, so that refused credentials are answered without a wait."""

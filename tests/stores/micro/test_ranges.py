@@ -1,4 +1,4 @@
-"""How much a page of rows asks HYPR Micro for, and how it goes on: each row whole, none twice, in few requests."""
+"""The reads and continuations of pages on HYPR Micro: each row complete, none twice, in few requests."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ ALL: Final = ("facts!p!", 'facts!p"')
 
 
 class _Documents:
-    """A server's documents, and what each request asks for."""
+    """A server's documents, which records the options of each request."""
 
     def __init__(self, documents: Sequence[StoredDocument] = ()) -> None:
         self._documents = sorted(documents)

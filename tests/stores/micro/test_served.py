@@ -1,4 +1,4 @@
-"""Functions on HYPR Micro over sockets: connections outlive events, and what is wrong with a server is said."""
+"""Functions on HYPR Micro over sockets: connections outlive events, and faults of a server are reported."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ from tests.support import SECRET
 
 
 class Served:
-    """A stand-in on a port of its own, which remembers from where it was called."""
+    """A stand-in on a free port, which records its clients' addresses."""
 
     def __init__(self) -> None:
         self.server = StandIn()

@@ -1,4 +1,4 @@
-"""The store on HYPR Micro keeps the port's contract, and each verb costs what it may."""
+"""The store on HYPR Micro keeps the port's contract, and each verb has its fixed cost."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ class TestMicroStore(StoreContract):
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
         async with micro_store_world() as world:
-            # Turns within a process are waited for by the real clock, which a busy machine needs more of.
+            # Waits for a turn within a process use the real clock, and take longer on a busy machine.
             store = (await world.container(timeout_s=60)).store
             await store.verify(CONTRACT_TABLES)
             yield store
@@ -67,7 +67,7 @@ if LIVE_URL:
 
 
 async def clean(client: MicroClient, prefix: str) -> None:
-    """Delete what a test has left in the contract's tables."""
+    """Delete a test's rows in the contract's tables."""
     for table in CONTRACT_TABLES:
         begin = f"{table.name}!{prefix}"
         while documents := await client.query(table.database, start=begin, end=begin + "\x7f", limit=100):
@@ -79,7 +79,7 @@ async def clean(client: MicroClient, prefix: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A verb in a situation, and what it costs. With `recent`, what comes before is less than a second ago."""
+    """A verb in a situation, and its cost. With `recent`, the situation is less than a second old."""
 
     verb: Callable[[MicroStore], Awaitable[object]]
     requests: int

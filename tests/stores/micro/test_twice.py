@@ -21,7 +21,7 @@ async def world() -> AsyncIterator[MicroStoreWorld]:
 
 
 def deliver_twice(network: StandInTransport) -> None:
-    """Every request that creates a document reaches the server twice; the second answer returns."""
+    """Deliver every request that creates a document twice; the client gets the second answer."""
     once = network.handle_async_request
 
     async def twice(request: httpx.Request) -> httpx.Response:

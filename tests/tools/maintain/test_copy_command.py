@@ -1,4 +1,4 @@
-"""`python -m tools.maintain copy`: what it refuses, what it says, and how it goes on where it was."""
+"""`python -m tools.maintain copy`: its refusals, its output, and its continuation after an interruption."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ TABLE = "agent-talk-of-a-test"
 
 @dataclass(frozen=True, kw_only=True)
 class Ends:
-    """A memory file, and what the settings say of the other end."""
+    """A memory file, and the settings of the other end."""
 
     folder: Path
     other: str
@@ -47,7 +47,7 @@ class Ends:
         return self.folder / "state.json"
 
     def holds(self, table: Table, documents: Mapping[str, Document]) -> None:
-        """Write rows of Ada's into the file, all at once."""
+        """Write rows of Ada's into the file, in one step."""
         with shared_rows(self.file)(writes=True) as rows:
             for sort, document in documents.items():
                 rows.table(table)["ada", sort] = serialised(document)
@@ -59,7 +59,7 @@ class Ends:
         asyncio.run(MemoryStore(rows=shared_rows(self.file)).increment(name))
 
     def copy(self, *options: str, back: bool = False, clock: Clock = lambda: NOON, **environ: str) -> tuple[int, str]:
-        """The exit code, and what was said."""
+        """Run the command. Returns the exit status, and the output."""
         source, target = (self.other, "memory") if back else ("memory", self.other)
         status = main(
             ["copy", "--from", source, "--to", target, "--state", str(self.state), *options],
@@ -87,7 +87,7 @@ def dynamodb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 @pytest.fixture(params=["micro", pytest.param("dynamodb", marks=pytest.mark.thorough)])
 def ends(request: pytest.FixtureRequest) -> Ends:
-    """With some rows in the file."""
+    """Return both ends, with some rows in the file."""
     ends: Ends = request.getfixturevalue(request.param)
     ends.holds(USERS, {"u1": {"email": "ada@example.org"}})
     ends.holds(MEMOS, {f"m{number}": {"n": number} for number in range(5)})
@@ -207,7 +207,7 @@ def test_what_was_interrupted_goes_on_after_its_last_page(dynamodb: Ends) -> Non
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """A shell starts what is to run in its background with SIGINT ignored: these tests must pass there, too."""
+    """Handle SIGINT for the block: a shell ignores it for its background jobs, where these tests must pass too."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

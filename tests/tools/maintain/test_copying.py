@@ -1,4 +1,4 @@
-"""Everything of one store is copied to another, again and again, until both hold the same."""
+"""All rows and counters of one store are copied to another, repeatedly, until both are equal."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,7 @@ PATHS = (
 
 
 def lived_in(world: World) -> Account:
-    """Some of everything that a store can hold."""
+    """Write rows of all kinds into a store. Returns the account."""
     world.clock.at = NOON - timedelta(days=4)  # in February
     ada = world.sign_up("ada@example.org")
     world.put_on(ada, Tier.PRO, Role.ADMIN)
@@ -46,7 +46,7 @@ def lived_in(world: World) -> Account:
     key_id, _ = world.new_key(ada, name="Another")
     world.patch(f"/api/keys/{key_id}", token=ada.session, json={"name": "Renamed"})
     world.later(days=5)
-    world.get("/api/v1/analytics/summary", token=ada.key)  # which sums the days
+    world.get("/api/v1/analytics/summary", token=ada.key)  # this request sums the days
     world.delete(f"/api/keys/{key_id}", token=ada.session)
     logged_in = world.post("/api/v1/auth/login", json={"email": ada.email, "password": "correct horse battery"})
     world.post("/api/v1/auth/logout", token=logged_in.json["token"])
@@ -65,7 +65,7 @@ def answers(world: World, account: Account) -> list[Any]:
 
 
 async def copied(source: Store, target: Store, clock: Clock = lambda: NOON, *, delete: bool = True) -> list[str]:
-    """What is not the same afterwards."""
+    """Copy. Returns the names of tables that still differ."""
     copying = StoreCopy(source, target, clock=clock)
     passes = [*(copying.copy(table) for table in TABLES), copying.copy_counters()]
     if delete:
@@ -221,7 +221,7 @@ async def test_what_is_the_same_already_is_only_read() -> None:
 
 
 class Choosy(Intercepted):
-    """Takes no memo of Bob's."""
+    """Refuses Bob's memos."""
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
         if key == BOB:

@@ -16,7 +16,7 @@ from tools.maintain.__main__ import main
 
 
 def closed_account(environ: dict[str, str], clock: FakeClock) -> str:
-    """An account that was closed and is on the list, with nothing of it erased, beside one that is open."""
+    """Make an open account, and one that is closed and listed with nothing erased. Returns the latter's id."""
     settings = Settings.from_env(environ)
     store = open_store(settings).store
     assert isinstance(store, MemoryStore)

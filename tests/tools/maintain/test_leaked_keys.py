@@ -1,4 +1,4 @@
-"""Keys that were found in the open are told, and revoked, by the key itself."""
+"""Leaked keys are identified, and revoked, by the key itself."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ UNKNOWN = f"at_live_{'a' * 42}A"
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A store in a file, and its owner, who has a key that ends in an hour too."""
+    """A store in a file, and its owner, who also has a key that expires in an hour."""
 
     folder: Path
     services: Services

@@ -1,4 +1,4 @@
-"""The command that counts users again."""
+"""The command that recounts users."""
 
 from datetime import timedelta
 

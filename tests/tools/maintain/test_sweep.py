@@ -17,7 +17,7 @@ from tools.maintain.sweep import sweep
 pytestmark = pytest.mark.anyio
 
 OTHERS = {"users": 3, f"{'0' * 32}:calls:2026-11-23": 5, "login-of-somebody": 1}
-"""Counters that no window ends."""
+"""Counters without the window of one that ends."""
 
 
 async def attempted(store: MemoryStore, clock: FakeClock) -> None:
@@ -41,7 +41,7 @@ async def names(store: MemoryStore) -> set[str]:
 async def test_sweep_drops_what_has_ended_and_nothing_else() -> None:
     """Windows that still count, or ended within the hour, stay, and so do all other counters."""
     clock = FakeClock()
-    store = MemoryStore(clock=FakeClock(clock.at - timedelta(days=1)))  # it would hide what has ended
+    store = MemoryStore(clock=FakeClock(clock.at - timedelta(days=1)))  # the store would hide ended counters
     for name, value in OTHERS.items():
         await store.increment(name, value)
     await attempted(store, clock)

@@ -27,7 +27,7 @@ TOMORROW = timedelta(days=1, hours=1)
 
 
 async def left_behind(files: FolderFiles) -> list[str]:
-    """Objects of a file that no memo names."""
+    """Store the objects of a file that no memo names. Returns their names."""
     file = new_file("somebody")
     names = sorted([audio(file), making(file), piece(file, 3), lease(file, 3, 0)])
     for name in names:
@@ -45,7 +45,7 @@ async def test_sweep_deletes_what_no_memo_names(store: MemoryStore, clock: FakeC
     await close_owner(world.files, "somebody")
     needed = world.kept()
     left = await left_behind(world.files)
-    now = datetime.now(UTC)  # the folder tells the machine's time
+    now = datetime.now(UTC)  # the folder's files have the machine's time
     assert await sweep_audio(store, world.files, now) == Swept(left=0, kept=6)
     assert await sweep_audio(store, world.files, now + TOMORROW, deletes=False) == Swept(left=4, kept=2)
     assert world.kept() == sorted([*needed, *left])

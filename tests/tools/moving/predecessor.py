@@ -1,7 +1,7 @@
 """The predecessor in tests: its SQLite file and its documents, as its own code made them, and a move of them.
 
-`data/agent-talk.sql` is the dump of the file, `data/micro-docs.json` the documents by database, and beside each are the
-passwords and plain keys of its people, all of them invented.
+`data/agent-talk.sql` is the dump of the file, `data/micro-docs.json` the documents by database; the file beside each
+contains its people's passwords and plain keys. All of them are invented.
 """
 
 import io
@@ -42,7 +42,7 @@ OTHER: Final = "at_live_" + 42 * "c" + "A"
 
 PASSWORD: Final = "analytical-engine-1"
 BCRYPT_4: Final = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$" + 22 * b".").decode()
-"""The cheapest hash of PASSWORD."""
+"""The hash of PASSWORD at the lowest cost."""
 
 MOVED_AT: Final = datetime(2026, 11, 28, 12, tzinfo=UTC)
 """Some hours after the newest rows."""
@@ -50,7 +50,7 @@ MOVED_AT: Final = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """A user's secrets. `revoked` are keys that are refused, and `odd` ones that the service never issues."""
+    """A user's secrets. `revoked` are refused keys, and `odd` ones that the service never issues."""
 
     old_id: str
     password: str = field(repr=False)
@@ -79,7 +79,7 @@ def people(name: str) -> list[Person]:
 
 
 def sqlite_file(folder: Path) -> Path:
-    """Write the file that the predecessor's own server made."""
+    """Write the file that the predecessor's own server made. Returns its path."""
     path = folder / "agent-talk.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((DATA / "agent-talk.sql").read_text())
@@ -92,7 +92,7 @@ def documents() -> dict[str, list[Document]]:
 
 
 class GivenSource:
-    """Rows by table, as a source has them."""
+    """A source of the given rows, by table."""
 
     def __init__(self, rows: Mapping[str, Iterable[Document]]) -> None:
         self.rows = {table: list(given) for table, given in rows.items()}
@@ -114,7 +114,7 @@ def micro_store(server: StandIn, node: int, faults: Faults = none) -> MicroStore
 
 
 async def micro_source(server: StandIn) -> MicroSource:
-    """Write the predecessor's documents into a server, and read them from there."""
+    """Write the predecessor's documents into a server. Returns a source that reads them."""
     client = micro_client(server)
     for database, given in documents().items():
         for document in given:
@@ -149,7 +149,7 @@ async def move_file(path: Path, store: Store, **how: Any) -> list[dict[str, Any]
 
 
 async def content(store: Store, now: datetime = MOVED_AT) -> dict[str, Content]:
-    """Return digests of all that a store has."""
+    """Return digests of all tables of a store."""
     found: dict[str, Content] = {}
     for table in TABLES:
         async for part in table_content(store, table):
@@ -160,7 +160,7 @@ async def content(store: Store, now: datetime = MOVED_AT) -> dict[str, Content]:
 
 
 def user_row(old_id: str = "user_1", **fields: Any) -> Document:
-    """Return a row of a user; each field can be given another value."""
+    """Return a user's row; `fields` replace its values."""
     row = {
         "id": old_id,
         "email": f"{old_id}@example.org",
@@ -216,7 +216,7 @@ def log_row(old_id: str = "log_1", *, user: str = "user_1", **fields: Any) -> Do
 
 
 def small() -> dict[str, list[Document]]:
-    """Return a little of everything: two users of one address, keys, memos, logs, a subscription and a count."""
+    """Return some rows of every table: two users of one address, keys, memos, logs, a subscription and a count."""
     return {
         "users": [user_row(), user_row("user_2", email="User_1@example.org", tier="pro")],
         "api_keys": [key_row(LIVE), key_row(TEST), key_row(OTHER, user="user_2", is_active=0)],

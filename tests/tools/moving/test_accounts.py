@@ -1,4 +1,4 @@
-"""What users, keys and subscriptions of any content become, and whose an address is."""
+"""Users, keys and subscriptions planned from rows of any content, and the assignment of addresses."""
 
 import asyncio
 import io
@@ -29,7 +29,7 @@ from tools.moving.working_copy import working_copy
 
 
 async def planned(rows: dict[str, list[Document]]) -> tuple[dict[str, MovedOwner], dict[str, list[str]]]:
-    """Return all users by their old ids, and what was reported of each row, left out or not."""
+    """Return all users by their old ids, and the findings of each row, left out or not."""
     lines, findings_of = io.StringIO(), dict[str, list[str]]()
     findings = Findings(lines)
     with working_copy(now=MOVED_AT) as copy:

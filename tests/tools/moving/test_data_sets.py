@@ -32,7 +32,7 @@ async def move_set(name: str, store: Store, folder: Path) -> list[dict[str, Any]
 
 @pytest.fixture(params=[(name, store) for name in SETS for store in STORES], ids="-".join)
 def moved(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, World]]:
-    """The name of a data set, and all functions on a store that it moved into."""
+    """Move a data set into a store. Yields the data set's name, and all functions on the store."""
     name, store = request.param
     world = World(store=store)
     world.clock.at = MOVED_AT

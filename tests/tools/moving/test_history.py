@@ -1,4 +1,4 @@
-"""Which memo a log belongs to, and what memos and logs of any content become."""
+"""The pairing of logs with memos, and memos and logs planned from rows of any content."""
 
 import asyncio
 import io
@@ -21,7 +21,7 @@ from tools.moving.working_copy import working_copy
 
 
 async def planned(rows: dict[str, list[Document]]) -> tuple[MovedOwner, list[Moved], list[str]]:
-    """Return the first user with the history, and the reasons that were reported, in order."""
+    """Return the first user with the history, and the reported reasons, in order."""
     findings, given = Findings(io.StringIO()), {"users": [user_row()], "api_keys": [key_row(LIVE), key_row(TEST)]}
     with working_copy(now=MOVED_AT) as copy:
         await copy.fill(GivenSource(given | rows), findings)

@@ -1,4 +1,4 @@
-"""Sources of any content: what does not come is reported, and what is no source is one clear sentence."""
+"""Sources of any content: rows left out are reported, and an invalid source gives one clear sentence."""
 
 import asyncio
 import sqlite3
@@ -129,7 +129,7 @@ def test_every_row_of_a_random_file_moves_or_is_reported(
 
 
 async def counts(store: MemoryStore) -> dict[str, int]:
-    """Count what is there of users, keys, memos and logs."""
+    """Return the numbers of users, keys, memos and logs."""
     tables, found = Tables.on(store), {"users": 0, "api_keys": 0, "memos": 0}
     for user in (await tables.users.page(Window(limit=100))).rows:
         found["users"] += 1
@@ -142,7 +142,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def said(capsys: Capture, tmp_path: Path, source: str, *options: str, **environ: str) -> str:
-    """Run the command, which must refuse. Returns the one sentence that it says."""
+    """Run the command, which must refuse. Returns its one sentence."""
     report = str(tmp_path / "report.ndjson")
     assert main(["--from", source, "--report", report, *options], environ=environ, clock=lambda: MOVED_AT) == 2
     (sentence,) = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Ids and URLs of the predecessor still lead somewhere, and go with their account."""
+"""Ids and URLs of the predecessor still work, and are deleted with their account."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ STORES = ("memory", "micro", "dynamodb")
 
 @pytest.fixture
 def old_audio(tmp_path: Path) -> Path:
-    """The predecessor's folder of audio, with one memo's."""
+    """Return the predecessor's folder of audio, with one memo's file."""
     folder = tmp_path / "old"
     folder.mkdir()
     (folder / "memo_1.mp3").write_bytes(b"ID3 audio of the first memo")
@@ -121,7 +121,7 @@ def test_closing_a_moved_account_leaves_nothing(world: World, files: FolderFiles
     world.run(housekeeping.closing.work(always, silent))
     assert world.run(files.page("audio/")).held == []
     left = world.run(content(world.store))
-    assert left[MOVED.name].count == 2  # those of the other user
+    assert left[MOVED.name].count == 2  # the other user's
 
 
 def log_in(world: World) -> str:

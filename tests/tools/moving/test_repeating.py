@@ -1,4 +1,4 @@
-"""A move that is stopped anywhere and run again is as one that was not; later ones bring what has changed since."""
+"""A move that is stopped anywhere and run again equals an uninterrupted one; later runs import the changes since."""
 
 import os
 import subprocess
@@ -94,7 +94,7 @@ def noting(sent: list[Seen]) -> Faults:
 
 
 def ending(number: int, fault: Fault) -> Faults:
-    """The fault strikes the `number`th request, and no later one is carried out: its sender was killed."""
+    """Return faults that fail the `number`th request, and let no later one take effect: its sender was killed."""
     count = 0
 
     def strike(_: Seen) -> Fault | None:
