@@ -75,7 +75,7 @@ print(json.dumps({**told, "built": built, "status": status}))
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A new container: modules before its first event, those that the event added, compiled patterns, and its status."""
+    """A new container: modules before its first event, modules that the event added, compiled patterns, its status."""
 
     imported: frozenset[str]
     later: frozenset[str]

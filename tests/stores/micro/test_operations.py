@@ -604,7 +604,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """An operation on a world that is restored before each trial. `requests` is its count of requests without a fault."""
+    """An operation on a world that is restored before each trial. `requests` is its number of requests if no fault is
+    injected."""
 
     operation: Operation
     world: World
