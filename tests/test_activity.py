@@ -108,7 +108,7 @@ async def test_revocation_is_logged_once_by_its_repeat(store: MemoryStore) -> No
 
 
 async def test_sign_up_stands_when_its_log_fails(store: MemoryStore) -> None:
-    """What its owner sees only once, a key's secret, is answered, log or no log."""
+    """A key's secret, which its owner sees only once, is answered even if the log fails."""
     services = services_on(FailingAdds(store, USAGE_LOGS, 6))
     ada = await signed_up(services)
     assert await services.api_keys.authenticate(ada.api_key.secret)
@@ -116,7 +116,7 @@ async def test_sign_up_stands_when_its_log_fails(store: MemoryStore) -> None:
 
 @pytest.mark.parametrize("prefix", ["at_live_", "at_test_", None])
 def test_log_of_a_memo_has_its_key(prefix: str | None) -> None:
-    """It names the key, and says whether it was a test; where the key is not known any more, it names none."""
+    """It contains the key's id, and whether it is a test key; if the key is no longer known, it has no id."""
     key = None if prefix is None else a_key("ada", prefix=prefix)
     memo = Memo(
         id=IDS.mint(NOON),

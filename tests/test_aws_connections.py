@@ -56,7 +56,7 @@ async def test_no_client_is_opened_before_the_first_call(opened: Opened) -> None
 
 
 async def test_idle_connections_are_not_used_again(opened: Opened) -> None:
-    """A container may have been frozen meanwhile, and the other side gone."""
+    """A container may have been frozen meanwhile, and the server may have closed."""
     await opened.calls.run(lambda _: None, left_s=1)
     opened.now_s += IDLE_S
     await opened.calls.run(lambda _: None, left_s=1)
@@ -111,7 +111,7 @@ async def test_connections_are_dropped_after_no_answer(opened: Opened) -> None:
 
 
 async def test_work_that_waited_too_long_never_begins(opened: Opened) -> None:
-    """It would cost money that buys nothing. The call that holds the thread says that it had begun."""
+    """It would cost money for no result. The error of the call on the thread states that it had begun."""
     hold, did = threading.Event(), []
     first = asyncio.create_task(opened.calls.run(lambda _: hold.wait(), left_s=0.1))
     await asyncio.sleep(0)
@@ -173,7 +173,7 @@ def line() -> Iterator[Any]:
 
 @pytest.mark.parametrize("ends", [False, True])
 async def test_connection_is_shut_when_its_call_is_given_up(opened: Opened, line: Any, *, ends: bool) -> None:
-    """The thread that waits for the answer is free again at once, also if the answer is to end the connection."""
+    """The thread that waits for the answer is free immediately, also if the answer would end the connection."""
 
     def work(_: Client) -> None:
         line.connect()
@@ -221,7 +221,7 @@ async def test_later_call_keeps_its_connection_when_an_earlier_ends(opened: Open
 
 @pytest.mark.parametrize("verb", ["connect", "request"])
 async def test_nothing_is_sent_after_its_call_was_given_up(opened: Opened, line: Any, verb: str) -> None:
-    """What a thread prepares when its caller has left is not sent: it could cost money that buys nothing."""
+    """A request whose caller has left while a thread prepared it is not sent: it could cost money for no result."""
     hold = threading.Event()
     raised: list[str] = []
     line.connect()
@@ -243,7 +243,7 @@ async def test_nothing_is_sent_after_its_call_was_given_up(opened: Opened, line:
 
 
 def test_client_of_an_unknown_build_is_used_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    """An SDK that keeps its connections elsewhere works on; the log says what is lost."""
+    """An SDK that keeps its connections elsewhere still works; the log names the lost feature."""
     client = SimpleNamespace(_endpoint=SimpleNamespace(http_session=SimpleNamespace()))
     assert breakable(client) is client
     assert "slow answers hold their threads" in caplog.text

@@ -123,7 +123,7 @@ async def test_a_session_is_checked_by_one_request(api: Api, owner: Owner) -> No
 
 @pytest.mark.parametrize("path", ["/api/v1/memos", "/api/v1/memos?limit=100", "/api/v1/usage?action=memo_created"])
 async def test_a_page_is_read_beside_its_keys_check(api: Api, owner: Owner, path: str) -> None:
-    """The key's check and the page are a request each: one after the other, or at once for a key that is remembered."""
+    """The key's check and the page are a request each: one after the other, or concurrently for a remembered key."""
     assert await api.cost("GET", path, headers=owner.key) == (2, 2)
     for _ in range(30):
         await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
@@ -161,9 +161,9 @@ async def test_a_memo_of_a_key_not_remembered_is_three_deep(api: Api, owner: Own
 
 
 async def test_a_keyed_memo_is_13_requests_six_deep(api: Api, owner: Owner) -> None:
-    """With an Idempotency-Key: its row is read beside the API key's check, and claimed beside the memo's place.
+    """With an Idempotency-Key its row is read during the API key's check, and claimed while the place is reserved.
 
-    As deep for an API key that is not remembered; once a minute one more.
+    It is as deep for an API key that is not remembered; once a minute it is one request more.
     """
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
     for name, most in (("one", 12), ("two", 12), ("in-a-new-minute", 13)):
@@ -177,7 +177,7 @@ async def test_a_keyed_memo_is_13_requests_six_deep(api: Api, owner: Owner) -> N
 
 
 async def test_a_replay_is_six_requests_two_deep(api: Api, owner: Owner) -> None:
-    """Also when the memo was deleted: its log is read beside it. A key not remembered is checked first: three deep."""
+    """Also if the memo was deleted: its log is read concurrently. A key not remembered is checked first: three deep."""
     first = await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key | named("one"))
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key | named("one")) == (6, 2)
     await api.http.delete(f"/api/v1/memo/{first.json()['id']}", headers=owner.key)
@@ -222,7 +222,7 @@ async def test_scopes_cost_no_request(api: Api, owner: Owner) -> None:
 
 
 async def test_a_random_string_costs_no_request(api: Api) -> None:
-    """Three of four that look like keys are not asked for: their last character is none of 32 bytes'."""
+    """Three of four texts like keys cost no request: their last character cannot end the base64 of 32 bytes."""
     for last, requests in {"A": 1, "B": 0}.items():
         with api.world.recorder.measure() as cost:
             headers = {"Authorization": f"Bearer at_live_{'a' * 42}{last}"}
@@ -242,7 +242,7 @@ async def test_key_rotation_costs_11_requests(api: Api, owner: Owner) -> None:
 
 @pytest.mark.thorough
 async def test_a_refused_rotation_is_four_requests_or_one(api: Api, owner: Owner) -> None:
-    """Three after the session's check, and none once the container knows that the hour's changes are used up."""
+    """Three after the session's check, and none once the container remembers that the hour's changes are used up."""
     path, key_id = "/api/keys/{}/rotate", owner.key_id
     for _ in range(60):
         key_id = (await api.http.post(path.format(key_id), headers=owner.session)).json()["key"]["id"]
@@ -329,7 +329,7 @@ async def test_figures_are_a_few_requests_at_once_behind_the_check(
 
 
 async def test_webhook_costs_9_requests_or_16(api: Api, owner: Owner) -> None:
-    """An event that changes nothing is 9 requests at most, and one that changes the tier 16. Stripe is asked once.
+    """An event that changes nothing is at most 9 requests, and one that changes the tier 16. Stripe gets one request.
 
     One of the 16 counts the plan for the admin's figures.
     """

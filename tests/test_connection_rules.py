@@ -63,7 +63,7 @@ def test_context_trusts_the_file_that_is_named(tmp_path: Path, folder: str | Non
 
 @pytest.mark.parametrize("file", [None, ""])
 def test_context_trusts_the_folder_that_is_named(tmp_path: Path, file: str | None) -> None:
-    """Its certificates are read when they are needed. No other authority is trusted beside them."""
+    """Its certificates are read when they are needed. No other authority is trusted."""
     assert context_trusting(file, str(tmp_path)).cert_store_stats()["x509_ca"] == 0
 
 

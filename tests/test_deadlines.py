@@ -24,13 +24,13 @@ NAMED: Final = {"Stripe": stripe.TIMEOUT_S, "a mail": MAIL_S, "secrets": SECRETS
 
 @pytest.mark.parametrize("kind", [MicroClient, MicroStore, DynamoStore, S3Files, SqsQueue, Funnel])
 def test_call_fits_into_a_request_by_default(kind: type) -> None:
-    """One call that is never answered leaves its request time to say so."""
+    """One call that is never answered leaves its request time for an answer."""
     assert 0 < inspect.signature(kind).parameters["timeout_s"].default <= REQUEST_S - 2
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_named_time_fits_into_a_request(name: str) -> None:
-    """What has no parameter for its time has a constant."""
+    """A call without a parameter for its time has a constant."""
     assert 0 < NAMED[name] <= REQUEST_S - 2
 
 

@@ -137,7 +137,7 @@ async def test_answer_that_ends_its_connection_is_whole(script: Script, body: by
 
 @pytest.mark.parametrize("script", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
 async def test_answer_that_is_none_has_an_unknown_outcome(script: Script) -> None:
-    """What is not a whole answer raises NoAnswer, and says why; the next request has a new connection."""
+    """An incomplete or invalid answer raises NoAnswer, with the reason; the next request has a new connection."""
     async with raw_server(script, [answer(b"next")]) as server, MicroConnections(server.url) as wire:
         with pytest.raises(NoAnswer) as caught:
             await ask(wire)

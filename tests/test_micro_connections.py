@@ -44,7 +44,7 @@ async def connected(*answers: Script, at_once: int = 8) -> AsyncIterator[Connect
 
 
 async def test_request_is_sent_as_servers_and_proxies_expect() -> None:
-    """A request has its host, its length, its own headers, and asks for a body as it is."""
+    """A request has its host, its length and its own headers, and requests an uncompressed body."""
     async with connected() as at:
         await at.ask("/a%2Fb")
         await at.wire.send("GET", "/", headers=[], content=None, within_s=AMPLE_S)
@@ -73,7 +73,7 @@ async def test_answer_has_status_headers_and_content() -> None:
 
 
 async def test_connection_is_shared_by_requests_in_a_row() -> None:
-    """Requests in a row use one connection, as long as it is not idle for 2 s."""
+    """Successive requests use one connection, unless it is idle for 2 s."""
     async with connected() as at:
         for _ in range(3):
             await at.ask()
@@ -195,14 +195,14 @@ async def test_request_without_a_slot_is_certainly_not_sent() -> None:
 
 
 async def test_at_most_so_many_connections_are_opened() -> None:
-    """Of 20 requests at once two are sent at a time, over two connections."""
+    """Two of 20 concurrent requests are sent at a time, over two connections."""
     async with connected(at_once=2) as at:
         await asyncio.gather(*(at.ask() for _ in range(20)))
         assert (at.server.accepted, len(at.server.requests)) == (2, 20)
 
 
 async def test_request_is_certainly_not_sent_without_connection() -> None:
-    """A refused connection, a name that is none and a port that is none say that nothing was sent."""
+    """A refused connection, an invalid name and an invalid port raise an error that nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     for url in (f"http://127.0.0.1:{port}", "http://a..b", f"http://{'x' * 64}.example", "http://h:99999", "http://"):
@@ -212,7 +212,7 @@ async def test_request_is_certainly_not_sent_without_connection() -> None:
 
 
 async def test_request_is_certainly_not_sent_without_handshake() -> None:
-    """A server that accepts and says nothing ends the wait for TLS in time, as a request that was not sent."""
+    """If a server accepts and never answers, the handshake times out, as a request that was not sent."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with MicroConnections(f"https://127.0.0.1:{silent.getsockname()[1]}") as wire:
             with pytest.raises(Unreachable, match="in time"):
@@ -236,7 +236,7 @@ async def test_connection_that_the_server_closed_is_not_used() -> None:
 
 @pytest.mark.parametrize("late", [answer(b"late"), b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", b"x"])
 async def test_connection_on_which_the_server_speaks_is_not_used(late: bytes) -> None:
-    """What the server sends unasked is never taken for an answer."""
+    """Bytes that the server sends before a request are never taken for its answer."""
     said = asyncio.Event()
     async with connected([answer(b"first"), said, late], [answer(b"second")]) as at:
         assert (await at.ask()).content == b"first"

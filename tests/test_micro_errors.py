@@ -49,7 +49,7 @@ def meaning(response: Answer) -> MicroError:
 
 @pytest.mark.parametrize(("status", "text", "error"), ROWS)
 def test_refusal_classifies_by_status_and_text(status: int, text: str, error: type[MicroError]) -> None:
-    """An answer becomes the error that its status and text say."""
+    """Status and text of an answer determine its error."""
     got = meaning(reply(status, json.dumps({"ok": False, "error": text})))
     assert (type(got), got.status) == (error, status)
 
@@ -73,7 +73,7 @@ def test_answers_table_is_tested_row_by_row() -> None:
     ],
 )
 def test_refusal_is_unknown_when_the_answer_says_nothing(response: Answer, error: type[MicroError]) -> None:
-    """An answer that does not say what was done has an unknown outcome."""
+    """An answer that does not reveal the effect has an unknown outcome."""
     got = meaning(response)
     assert (type(got), got.outcome) == (error, Outcome.UNKNOWN)
 
@@ -99,7 +99,7 @@ def test_refusal_is_unknown_when_the_answer_says_nothing(response: Answer, error
     ],
 )
 def test_refusal_is_not_processed_when_asked_to_wait(response: Answer, retry_after_s: float | None) -> None:
-    """An answer that asks to wait says that the request was not processed."""
+    """An answer that requests a wait proves that the request was not processed."""
     got = meaning(response)
     assert isinstance(got, Overloaded)
     assert (got.retry_after_s, got.outcome) == (retry_after_s, Outcome.NOT_PROCESSED)
@@ -107,7 +107,7 @@ def test_refusal_is_not_processed_when_asked_to_wait(response: Answer, retry_aft
 
 @pytest.mark.parametrize("status", [500, 502])
 def test_other_failures_are_unknown_whatever_the_wait(status: int) -> None:
-    """Only 429 and 503 say by `Retry-After` that the request was not processed."""
+    """Only with 429 and 503 does `Retry-After` prove that the request was not processed."""
     assert type(meaning(reply(status, "{}", retry_after="3"))) is ServerFailed
 
 
@@ -135,5 +135,5 @@ def test_refusal_does_not_show_a_foreign_body(charset: str) -> None:
 
 @pytest.mark.parametrize(("status", "error"), [(404, ForeignServer), (499, ForeignServer), (500, ServerFailed)])
 def test_refusal_reads_json_of_any_depth(status: int, error: type[MicroError]) -> None:
-    """What no parser takes is a foreign server's, and no defect of ours."""
+    """An unparsable answer is a foreign server's, and no defect of ours."""
     assert type(meaning(reply(status, "[" * 100_000))) is error

@@ -51,7 +51,7 @@ async def test_mints_keys_for_all_is_what_the_server_does(*, is_open: bool) -> N
     ids=["direct", "platform"],
 )
 async def test_mints_keys_for_all_reads_the_status(answer: Answer, server: Direct | Platform, *, is_open: bool) -> None:
-    """Only a 200 to a request without credentials says so; an outage says nothing."""
+    """Only a 200 to a request without credentials proves it; an outage proves nothing."""
     seen: list[httpx.Request] = []
 
     def carry(request: httpx.Request) -> httpx.Response:
@@ -65,7 +65,7 @@ async def test_mints_keys_for_all_reads_the_status(answer: Answer, server: Direc
 
 
 async def test_opened_micro_asks_the_server() -> None:
-    """The store that settings open asks its server; where there is none, nothing is open."""
+    """The store of the settings sends its server the request; a store without a server is never exposed."""
     opened = open_store(
         Settings(store=StoreChoice.MICRO, hypr_url="http://127.0.0.1:9", hypermicro_api_key="nobody-listens-there")
     )

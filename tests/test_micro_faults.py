@@ -114,7 +114,7 @@ async def test_write_is_sent_once_more_when_unconnected(write: Call) -> None:
 @every_write
 @pytest.mark.parametrize("fault", [BUSY, LIMITED], ids=["503", "429"])
 async def test_call_waits_as_long_as_the_server_asks(write: Call, fault: Fault) -> None:
-    """A request waits as long as the server asks and is sent again."""
+    """A request waits as long as the server requests, and is sent again."""
     async with world() as w:
         w.strike(nth(1, fault))
         await write(w.client)
@@ -131,7 +131,7 @@ async def test_call_does_not_wait_beyond_its_deadline() -> None:
 
 
 async def test_call_is_sent_four_times_when_always_asked_to_wait() -> None:
-    """A server that keeps asking to wait is asked four times."""
+    """A server that always requests a wait gets four requests."""
     async with world() as w:
         w.strike(always(answer(503, retry_after="0")))
         with w.recorder.measure() as cost, pytest.raises(Overloaded):

@@ -32,7 +32,7 @@ def trusting(certificate: Path) -> ssl.SSLContext:
 
 
 async def test_tls_is_spoken_with_the_right_certificate(tmp_path: Path) -> None:
-    """A server with a certificate that the client trusts is asked, over one connection."""
+    """A server with a certificate that the client trusts gets the requests, over one connection."""
     certificate = self_signed(tmp_path)
     async with raw_server(COUNTED, COUNTED, tls=serving(certificate)) as server:
         async with MicroConnections(server.url, tls=trusting(certificate)) as wire:
@@ -71,7 +71,7 @@ async def test_tls_answer_that_breaks_off_is_unknown(tmp_path: Path) -> None:
 
 
 async def test_plain_http_answer_to_tls_is_unreachable() -> None:
-    """A server that speaks no TLS where the URL says so was not asked."""
+    """A server without TLS at an https URL gets no request."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

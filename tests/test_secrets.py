@@ -21,7 +21,7 @@ NO_SECRETS = {
 
 
 def test_secret_is_in_no_repr() -> None:
-    """Each text field whose name says that it opens something has no part in its value's repr."""
+    """Each text field with the name of a credential is missing in its value's repr."""
     fields = [
         (str(file.relative_to(ROOT)), field["name"], "repr=False" in field["type"])
         for package in ("shared", "handlers")

@@ -66,7 +66,7 @@ class TestSignUp:
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_concurrent_sign_ups_leave_one_account(self, services: Services, store: MemoryStore) -> None:
-        """Of concurrent sign-ups one succeeds and nothing of the others is left."""
+        """One of several concurrent sign-ups succeeds, and the others leave no row."""
         returned, raised = await outcomes(signed_up(services) for _ in range(50))
         assert (len(returned), {type(error) for error in raised}) == (1, {Conflict})
         assert (await assert_whole(services)) == returned[0].user
@@ -105,7 +105,7 @@ class TestSignUp:
 
     @pytest.mark.parametrize("at", range(SIGN_UP_CALLS))
     async def test_sign_up_fails_or_is_whole_when_a_call_is_refused(self, store: MemoryStore, at: int) -> None:
-        """Whichever call is refused a sign-up says so or is done and a repeat settles it."""
+        """If any call is refused, a sign-up raises or is complete, and a repeat settles it."""
         returned, raised = await outcomes([signed_up(services_on(FailingStore(store, at=at)))])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
@@ -241,7 +241,7 @@ async def _change(services: Services, made: SignedUp, *, current: str = PASSWORD
 
 class TestPasswords:
     async def test_change_password_ends_all_sessions_but_the_asking_one(self, services: Services) -> None:
-        """The session that asked and the new one are good; every other one has ended."""
+        """The session of the request and the new one are valid; every other one has ended."""
         made = await signed_up(services)
         _, other = await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
         new = await _change(services, made)
@@ -254,7 +254,7 @@ class TestPasswords:
         await services.accounts.log_in(EMAIL, "another horse", address=ADDRESS)
 
     async def test_change_password_keeps_one_session_at_most(self, services: Services) -> None:
-        """A second change, by the session that the first one began, ends the session that asked for the first."""
+        """A second change, by the session that the first one began, ends the session of the first request."""
         made = await signed_up(services)
         first = await _change(services, made)
         user, claims = await services.accounts.authenticate(first.token)
@@ -325,7 +325,7 @@ class TestPasswords:
 
     @pytest.mark.parametrize("at", range(CHANGE_CALLS))
     async def test_change_password_is_done_or_says_so(self, store: MemoryStore, at: int) -> None:
-        """Whichever call the store refuses for good, a change that fails changed nothing: the old password is good."""
+        """If the store refuses any call permanently, a failed change has changed nothing: the old password is valid."""
         made = await signed_up(services_on(store))
         returned, _ = await outcomes([_change(services_on(FailingStore(store, at=at, for_good=True)), made)])
         services = services_on(store)
@@ -333,7 +333,7 @@ class TestPasswords:
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_change_password_succeeds_once_when_racing(self, services: Services) -> None:
-        """Of changes at once one stands; the others find the password changed."""
+        """One of several concurrent changes takes effect; the others find the password changed."""
         made = await signed_up(services)
         returned, raised = await outcomes(_change(services, made, new=f"new password {n}") for n in range(8))
         assert (len(returned), {type(error) for error in raised}) == (1, {WrongPassword})

@@ -75,7 +75,7 @@ async def test_unknown_key_is_not_found(services: Services, admin: User, key_id:
 
 
 async def test_figures_are_as_of_the_newest_pass(services: Services) -> None:
-    """Of the days that a pass has ended for; each has the calls of its own."""
+    """Figures contain the days that a pass has finished, each with its own calls."""
     assert (await services.administration.figures()).calls.as_of is None
     for ago in range(3):
         figures = DayFigures(as_of=NOON - timedelta(hours=ago) if ago else None, calls=10 + ago)

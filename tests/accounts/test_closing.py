@@ -222,7 +222,7 @@ async def test_closed_account_leaves_nothing_on(kind: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.thorough
 async def test_closing_killed_at_a_call_is_finished_on(kind: str, stride: int, tmp_path: Path, *, lost: bool) -> None:
-    """Killed at each of its calls: either the account is as it was, or the list closes and erases it."""
+    """If it is killed at any call, the account is unchanged, or the list closes and erases it."""
     clock, at, killed = FakeClock(), 0, True
     async with stores(kind, 1, seed=1) as (store,):
         services = built(store, tmp_path, clock=clock)
@@ -364,7 +364,7 @@ async def test_memo_is_refused_once_its_owner_is_closing(tmp_path: Path) -> None
 
 
 async def test_memo_that_is_being_made_is_erased_a_day_later(tmp_path: Path) -> None:
-    """Rows that a request wrote after everything was erased: the list looks once more before it forgets the account."""
+    """A request may write rows after the erasure: the list checks again before it drops the account."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     services = built(store, tmp_path, clock=clock)
@@ -380,7 +380,7 @@ async def test_memo_that_is_being_made_is_erased_a_day_later(tmp_path: Path) -> 
 
 
 async def test_account_with_failing_audio_waits_for_the_list(tmp_path: Path) -> None:
-    """The account is closed all the same; until it is erased its address is taken."""
+    """The account is still closed; until it is erased its address is taken."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     services = built(store, tmp_path, clock=clock)
@@ -426,7 +426,7 @@ async def test_account_that_was_never_closed_leaves_the_list(tmp_path: Path) -> 
 
 
 async def test_closing_leaves_the_long_memos_of_others(tmp_path: Path) -> None:
-    """They stay on the list of those that are being said."""
+    """Other owners' memos stay on the list of long memos."""
     services = built(MemoryStore(), tmp_path)
     ada, bob = await busy_owner(services), await busy_owner(services, "bob@example.org")
     await close(services, ada)
@@ -444,7 +444,7 @@ async def test_closing_finds_a_key_by_its_uses(tmp_path: Path) -> None:
 
 
 async def test_closing_goes_on_after_an_outage_and_a_short_run(tmp_path: Path) -> None:
-    """What fails, or has no time, is left on the list, due since the account was closed."""
+    """An account that fails, or gets no time, stays on the list, due since it was closed."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     services = built(store, tmp_path, clock=clock)
@@ -478,7 +478,7 @@ async def calls_until(folder: Path, verb: str) -> int:
 
 @pytest.mark.thorough
 async def test_large_account_is_erased_in_three_runs(tmp_path: Path) -> None:
-    """5,000 facts on the stand-in, where a request takes 20 ms and 8 run at once: a request a row, and some to list."""
+    """With 20 ms a request and 8 concurrent ones, 5,000 facts cost one request a row, and some to list."""
     clock = FakeClock()
     async with micro_store_world() as world:
         container = await world.container()
@@ -533,7 +533,7 @@ def is_before(clock: ManualClock, ends: float) -> bool:
 
 
 def test_every_table_and_counter_is_in_the_list_of_the_owner() -> None:
-    """A new table is owned in one way, or a test says why it is not."""
+    """Every table belongs to an owner in one way, or this test contains the reason why not."""
     named = [*BY_OWNER, *BY_KEY, *KEPT_A_DAY, *ONE_BY_ONE, *OF_THE_SERVICE]
     assert Counter(named) == Counter(TABLES)
 

@@ -123,7 +123,7 @@ class TestPasswords:
         assert not await cheap_passwords().verify(broken, "password")
 
     async def test_broken_hash_costs_as_much_as_an_unknown_account(self) -> None:
-        """The answer's time does not tell an account whose hash is broken: a hash of the dummy is compared then."""
+        """The answer's time does not reveal an account with a broken hash: the dummy's hash is checked instead."""
         hasher = _CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
         assert not await Passwords(hasher).verify("not a hash", "password")
         assert hasher.compared == 1

@@ -179,7 +179,7 @@ def imported_by(program: str) -> Sequence[str]:
 
 @pytest.mark.thorough
 def test_bcrypt_is_imported_when_a_hash_is_met() -> None:
-    """No function imports it at its start: not even the one that checks passwords, until a hash of it is met."""
+    """No function imports bcrypt at its start; the one that checks passwords imports it at the first bcrypt hash."""
     without = "import sys; sys.modules['cryptography'] = None"  # as in the archive: otherwise PyJWT imports it
     start = f"{without}\nimport asyncio, handlers.users\nfrom shared.accounts.passwords import Passwords\n"
     assert "bcrypt" not in imported_by(start)

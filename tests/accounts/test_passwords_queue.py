@@ -88,7 +88,7 @@ async def test_hashing_learns_how_long_a_hash_takes(hasher: _HeldHasher) -> None
 
 
 async def test_an_attempt_that_answers_503_is_given_back() -> None:
-    """Only what the caller did counts: an attempt that was not served leaves the limit as it was."""
+    """Only the caller's own failures count: an attempt that was not served leaves the limit unchanged."""
     attempts = Attempts(
         MemoryStore(), AttemptLimits(signups_per_address=1), pseudonyms=Pseudonyms(SECRET), clock=FakeClock()
     )

@@ -125,7 +125,7 @@ async def test_a_key_has_one_name_whichever_call_fails(
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_renamings_at_once_leave_one_name(services: Services, ada: SignedUp) -> None:
-    """Of renamings at once one stands, the same one for lists and for logs."""
+    """One of several concurrent renamings takes effect, the same one for lists and for logs."""
     calls: list[Awaitable[object]] = [
         services.api_keys.change(ada.user, ada.api_key.key.id, name=f"name {number}") for number in range(8)
     ]

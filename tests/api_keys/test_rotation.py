@@ -71,8 +71,8 @@ seconds = st.one_of(st.sampled_from([0, 1, 3600, 7 * 86400]), st.integers(0, 7 *
 async def test_a_rotation_can_be_cut_short_anywhere(
     life: int | None, grace: int, grace_again: int, later: int, at: int, *, lost: bool
 ) -> None:
-    """Whatever the key's own end and the grace: killed at any write, and repeated at any time, a rotation leaves one
-    key that replaces it, and the old one never outlives its end, nor comes back."""
+    """For any end of the key and any grace: killed at any write, and repeated at any time, a rotation leaves one
+    key that replaces it, and the old one never outlives its end, nor becomes valid again."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     services = services_on(store, clock)
@@ -126,7 +126,7 @@ async def test_a_rotation_can_be_cut_short_anywhere(
 @on_all
 @pytest.mark.thorough
 async def test_a_rotation_is_finished_by_its_repeat_on(kind: str, *, lost: bool) -> None:
-    """On every store: killed at each of its calls, then repeated, one key is live where one was asked for."""
+    """On every store a rotation that is killed at any call, then repeated, leaves one live key."""
     async with stores(kind, 1, seed=1) as (store,):
         services = services_on(store)
         for at in range(0, CALLS, 3 if kind == "dynamodb" else 1):  # moto takes 30 ms for a call
@@ -147,7 +147,7 @@ async def test_a_rotation_is_finished_by_its_repeat_on(kind: str, *, lost: bool)
 @on_all
 @pytest.mark.thorough
 async def test_of_rotations_at_once_one_makes_a_key_on(kind: str) -> None:
-    """Of twenty rotations at once one makes a key; the rest are told its id, and leave nothing that could be used."""
+    """One of twenty concurrent rotations makes a key; the others get its id, and leave no usable key."""
     async with stores(kind, 1, seed=1) as (store,):
         services = services_on(store)
         ada = await signed_up(services)
@@ -169,7 +169,7 @@ async def test_of_rotations_at_once_one_makes_a_key_on(kind: str) -> None:
 
 
 async def test_a_rotation_shows_the_end_when_the_ring_fails(store: MemoryStore, services: Services) -> None:
-    """If the ring cannot be written, the list shows all the same that the old key ended, and a repeat replaces it."""
+    """If the ring cannot be written, the list still shows that the old key ended, and a repeat replaces it."""
     ada = await signed_up(services)
     old = ada.api_key.key
     failing = services_on(FailingStore(store, at=RING))

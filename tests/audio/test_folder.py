@@ -36,7 +36,7 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 async def test_folder_has_no_links(tmp_path: Path) -> None:
-    """A folder serves nobody: the function reads the bytes."""
+    """A folder has no URLs for clients: the function reads the bytes."""
     assert await FolderFiles(tmp_path).link(audio(new_file("ada"))) is None
 
 
@@ -57,7 +57,7 @@ async def test_folder_removes_what_dead_writers_left(tmp_path: Path) -> None:
 
 
 async def test_folder_lists_only_names_of_its_own(tmp_path: Path) -> None:
-    """What a person or the system laid into the folder is no audio."""
+    """Foreign files in the folder are not listed."""
     files, file = FolderFiles(tmp_path), new_file("ada")
     await files.put(audio(file), b"x")
     (tmp_path / "audio" / ".DS_Store").write_bytes(b"")
@@ -91,7 +91,7 @@ async def test_erase_owner_says_whether_a_page_was_all(tmp_path: Path) -> None:
 
 
 async def test_delete_parts_deletes_more_than_a_page(tmp_path: Path) -> None:
-    """Of pieces and of leases, and the audio stays."""
+    """All pieces and leases are deleted, also beyond one page, and the audio stays."""
     files, file = SmallPages(tmp_path), new_file("ada")
     parts = [*(piece(file, number) for number in range(5)), *(lease(file, number, 0) for number in range(3))]
     for name in (*parts, making(file), audio(file)):

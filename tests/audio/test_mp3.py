@@ -92,7 +92,7 @@ def test_cut_off_body_is_not_whole(cut: int) -> None:
     ],
 )
 def test_whole_is_what_a_header_announces(more_frames: int | None, more_bytes: int | None, whole: bool) -> None:  # noqa: FBT001
-    """Headers tell the frames after them, the bytes of all, both or neither. Fewer than came is no loss."""
+    """Headers announce the frames after them, all bytes, both or neither. More than announced is no loss."""
     mp3 = tone(24_000)
     header, *frames = frames_of(mp3)
     numbers = [(1, len(frames), more_frames), (2, len(mp3), more_bytes)]
@@ -113,7 +113,7 @@ def test_bytes_without_frames_are_no_mp3(data: bytes) -> None:
 @settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_mp3_or_not(data: bytes) -> None:
-    """Whatever a provider sends, the walk ends, and there is a length exactly if there is a frame with sound."""
+    """For any bytes the walk ends, and there is a length exactly if there is a frame with sound."""
     with_sound = True
     try:
         samples = read_mp3(data).samples
@@ -130,5 +130,5 @@ def test_length_that_frames_cannot_hold_is_refused() -> None:
 
 
 def test_encoder_keeps_the_rate() -> None:
-    """LAME would resample to 22.05 kHz at low bit rates if it was not told the rate."""
+    """Without an explicit rate LAME would resample to 22.05 kHz at low bit rates."""
     assert miniaudio.mp3_get_info(tone(24_000)).sample_rate == RATE

@@ -67,7 +67,7 @@ def test_tag_is_read_whatever_it_announces(mark: bytes, flags: int) -> None:
     ("writer", "dropped"), [(b"LAME3.99r", 1_200), (b"Lavc58.54", 1_200), (b"Lavf58.29", 1_200), (b"Other 1.0", 0)]
 )
 def test_tag_of_an_unknown_writer_drops_nothing(writer: bytes, dropped: int) -> None:
-    """Other encoders may have written anything where LAME and FFmpeg tell the samples to drop."""
+    """Other encoders may have written anything in the field where LAME and FFmpeg write the samples to drop."""
     form = Form(version="1", bit_rate=9)
     tag = with_tag(form, 0, [writer, b"\xff" * 12, (700 << 12 | 500).to_bytes(3)])
     assert read_mp3(tag + frame(form) * 3).samples == 3 * 1152 - dropped
@@ -91,7 +91,7 @@ def test_tag_counts_from_its_own_frame() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 2_097_152])
 def test_title_is_skipped_by_its_size(size: int) -> None:
-    """Its size has seven bits a byte. What stands in it may look like frames, and is not sound."""
+    """Its size has seven bits a byte. Its content may look like frames, and is not sound."""
     form = Form(version="2")
     sound = frame(form)
     like_sound = (sound * (size // len(sound) + 1))[:size]
@@ -100,7 +100,7 @@ def test_title_is_skipped_by_its_size(size: int) -> None:
 
 
 def test_rate_of_a_file_is_that_of_its_first_frame() -> None:
-    """A frame of another rate among the others is no frame of this file."""
+    """A frame of another rate is no frame of this file."""
     sound, other = frame(Form(version="2")), frame(Form(version="2", rate=2))
     length = read_mp3(sound * 2 + other + sound)
     assert (length.samples, length.rate) == (3 * 576, 24_000)
@@ -126,7 +126,7 @@ def test_one_broken_header_ends_no_file() -> None:
 def test_with_length_makes_a_header_of_any_form(version: str) -> None:
     """Another reader finds it, even where frames of this form are smaller than a header: it has a bit rate of its own.
 
-    It says how many frames and bytes follow, and whether all have one size.
+    It contains the number of frames and bytes after it, and whether all have one size.
     """
     for bit_rate, mode, has_checksum, is_padded in product(range(1, 15), (0, MONO), (False, True), (False, True)):
         form = Form(version=version, bit_rate=bit_rate, mode=mode, has_checksum=has_checksum, is_padded=is_padded)
@@ -165,7 +165,7 @@ def test_with_length_refuses_a_body_without_frames() -> None:
 
 
 def test_joined_drops_what_its_first_and_last_part_say() -> None:
-    """The first part's header tells the samples before the sound, the last one's those after it."""
+    """The first part's header contains the samples before the sound, the last part's those after it."""
     form = Form(version="1", bit_rate=9)
     bare = frame(form) * 4
     said = with_length(bare, 4 * 1152 - 600 - 300, lead=600)

@@ -57,7 +57,7 @@ def test_packets_of_any_length_are_read_from_any_pages(size: int) -> None:
     ("code", "more", "frames"), [(0, b"", 1), (1, b"", 2), (2, b"", 2), (3, b"\xc3", 3), (3, b"\x01", 1)]
 )
 def test_length_counts_the_frames_of_each_packet(kind: int, frame: int, code: int, more: bytes, frames: int) -> None:
-    """By RFC 6716, table 2 and 3.2: a packet of code 3 says how many frames it has, beside two flags."""
+    """By RFC 6716, table 2 and 3.2, a packet of code 3 contains its number of frames, and two flags."""
     packet = bytes([kind << 3 | code]) + more
     sound = 10 * frames * frame
     length = read_opus(written([packet] * 10, frame=2 * frames * frame))  # no position reduces the count
@@ -92,7 +92,7 @@ def test_written_pages_are_those_that_mutagen_would_write(count: int, length: in
 
 
 def test_joined_drops_what_its_first_and_last_part_say() -> None:
-    """Samples before the sound as the first part's header says, and those after it as the last part's position does."""
+    """The first part's header has the samples before the sound, the last part's position those after it."""
     parts = [written([packet(40)] * 5, drop=drop) for drop in (100, 200, 300)]
     assert read_opus(joined(parts)).samples == 15 * FRAME - 312 - 300
 

@@ -74,7 +74,7 @@ async def test_s3_keeps_the_type_and_how_long_to_keep_it(world: S3World, file: s
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_s3_is_asked_again_until_it_answers(world: S3World, file: str, fault: Fault) -> None:
-    """Whether or not a failed request was carried out: the object is there once, whole, and no writer is misled."""
+    """If a failed request took effect or not, the object exists once, complete, and every writer's answer is true."""
     for call in (1, 2):
         world.wire.faults = nth(len(world.calls) + call, fault)
         await world.files.put(audio(file), b"content")

@@ -15,7 +15,7 @@ SAMPLES = bytes(range(200))
 
 
 def test_header_says_rate_and_length() -> None:
-    """libsndfile reads the samples as they were."""
+    """libsndfile reads the same samples."""
     file = with_header(SAMPLES, 16_000)
     sound, rate = soundfile.read(BytesIO(file), dtype="int16")
     assert (sound.astype("<i2").tobytes(), rate) == (SAMPLES, 16_000)

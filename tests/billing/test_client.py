@@ -170,7 +170,7 @@ async def test_subscriptions_are_all_that_a_customer_ever_had() -> None:
 
 
 async def test_customers_of_a_user_are_the_oldest_first() -> None:
-    """So that containers that find two agree on one. Others of the same address are another user's."""
+    """Containers that find two then agree on one. Customers of another user with the same address are left out."""
     times = iter(range(1_772_452_800, 1_772_452_900))
     fake = FakeStripe(now=lambda: float(next(times)))
     make = fake.objects.make_customer
@@ -191,7 +191,7 @@ async def test_subscription_that_ends_already_is_left_alone(ends: dict[str, Any]
 
 
 async def test_client_pins_the_version_that_the_fake_speaks() -> None:
-    """What is tested is what is asked for, and it is the SDK's own."""
+    """The tested version is the requested one, and the SDK's own."""
     assert PINNED == VERSION == stripe.api_version
 
 
@@ -209,13 +209,13 @@ def test_sdk_sends_no_telemetry() -> None:
 
 
 def test_failure_keeps_a_bounded_text() -> None:
-    """Three hundred characters of what Stripe says, which may repeat what it was sent."""
+    """An error keeps 300 characters of Stripe's text, which may repeat the request."""
     said = "x" * 299 + "yz"
     assert str(StripeRefused("refused it", stripe_status=400, said=said)) == f"Stripe refused it (400 {said[:-1]})"
 
 
 async def test_connection_opens_stripe_once_and_closes_it() -> None:
-    """When it is first asked; what was never opened is not closed."""
+    """It opens at its first use; a connection that was never opened is not closed."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answered(400)))
     opened: list[StripeApi] = []
 

@@ -40,7 +40,7 @@ async def a_lost_event() -> BillingWorld:
 
 
 async def test_lost_event_is_found_within_a_day() -> None:
-    """The owner is on the plan that Stripe says, though no event came. Until the next day nothing is asked."""
+    """The owner gets Stripe's plan, though no event arrived. Until the next day no request is sent."""
     world = await a_lost_event()
     assert await compared(world) == Worked(done=1)
     assert (await world.seen()).tier == "pro"
@@ -54,7 +54,7 @@ async def test_lost_event_is_found_within_a_day() -> None:
 
 
 async def test_comparison_shows_whom_it_changed() -> None:
-    """Each owner once, while it goes on."""
+    """It reports progress once for each owner."""
     world, shown = await a_lost_event(), list[str]()
     await DailyComparison(world.billing(), HousekeepingRows(world.store), clock=world.clock).work(
         None, always, shown.append
@@ -63,7 +63,7 @@ async def test_comparison_shows_whom_it_changed() -> None:
 
 
 async def test_comparison_goes_on_where_it_stopped() -> None:
-    """A run compares one owner at least, leaves its place, and says since when the rest has been due."""
+    """A run compares at least one owner, stores its place, and returns since when the rest has been due."""
     world = await a_lost_event()
     await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, "cus_zz_void"), {"user_id": "somebody"})
     turns, began = [True, False], world.clock()
@@ -74,7 +74,7 @@ async def test_comparison_goes_on_where_it_stopped() -> None:
 
 
 async def test_run_without_time_leaves_the_comparison_due() -> None:
-    """Else a run that is always short would never say that plans are not compared."""
+    """Otherwise a run that is always too short would hide that plans are not compared."""
     world = await a_lost_event()
     assert await compared(world, lambda: False) == Worked(is_done=False, due_since=world.clock())
     assert (await world.seen()).tier == "hobby"

@@ -144,7 +144,7 @@ def test_fake_opens_the_portal_and_expires_sessions() -> None:
 
 
 def test_fake_repeats_what_a_key_was_answered() -> None:
-    """The same parameters get the first answer, failures too; others are refused."""
+    """Equal parameters get the first answer, failures too; different ones are refused."""
 
     async def play(client: StripeClient, fake: FakeStripe) -> None:
         assert await a_customer(client) == await a_customer(client)

@@ -40,7 +40,7 @@ def for_pieces(pieces: list[bool]) -> Callable[[], bool]:
 
 @pytest.mark.anyio
 async def test_reconcile_makes_plans_what_stripe_says() -> None:
-    """What differed is returned, once."""
+    """Each difference is corrected, and returned once."""
     world = BillingWorld()
     one = await lost_event(world)
     first = await world.billing().reconcile(can_go_on=always)
@@ -108,7 +108,7 @@ async def test_reconcile_finds_a_tier_without_its_row() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_works_in_pieces() -> None:
-    """It compares one owner at least, stops where its time is up, and goes on after that owner."""
+    """It compares at least one owner, stops at the end of its time, and continues after that owner."""
     world = BillingWorld()
     await lost_event(world)
     await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, "cus_zz_void"), {"user_id": "somebody"})
@@ -120,7 +120,7 @@ async def test_reconcile_works_in_pieces() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_counts_what_fails() -> None:
-    """And goes on with the next owner; the repeat does the rest."""
+    """It counts a failure, and continues with the next owner; a repeat compares the rest."""
     world = BillingWorld()
     await lost_event(world)
     down = StripeTransport(world.stripe, fault=lambda _: StripeFault.UNREACHED)
@@ -141,7 +141,7 @@ async def test_reconcile_counts_what_the_store_refuses() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_asks_nothing_of_a_void_claim() -> None:
-    """Of an owner's customers the one in the row counts; Stripe is not asked for the others."""
+    """Only the customer in the owner's row counts; no request is sent for the owner's other customers."""
     world = BillingWorld()
     await lost_event(world)
     await world.billing().reconcile(can_go_on=always)
@@ -164,7 +164,7 @@ async def test_reconcile_leaves_a_plan_that_was_never_bought() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_names_what_is_unknown_every_time() -> None:
-    """A price that no setting names differs until somebody names it, and changes nothing."""
+    """A price in no setting is a difference at every comparison, and changes nothing."""
     world = BillingWorld()
     await world.begin()
     world.stripe.objects.subscribe(await world.customer(), "price_of_something_else")

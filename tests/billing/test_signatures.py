@@ -89,7 +89,7 @@ def test_signature_is_over_the_raw_bytes() -> None:
 
 
 def test_signature_that_is_not_ascii_is_refused() -> None:
-    """And others in the same header still count. The SDK raises TypeError."""
+    """Other signatures in the same header still count. The SDK raises TypeError."""
     now = 1_772_452_800
     at, _, rest = header(now).partition(",")
     assert not is_signed(BODY.encode(), f"{at},v1=é", [SECRET], now=now)

@@ -42,7 +42,7 @@ def bought(created: int, status: str = "active", *prices: str, cancels: bool = F
     ids=["the oldest", "the highest tier", "one that is paid", "the newest that ended", "one that may go on"],
 )
 def test_standing_takes_the_best(subscriptions: list[StripeSubscription], best: str) -> None:
-    """Of several live ones the paid, highest, oldest; of others the newest, if none may go on."""
+    """The standing is the paid, highest, oldest of the live ones; if none is live or may become so, the newest."""
     standing = standing_of(subscriptions, TIERS)
     assert standing.best is not None
     assert standing.best.subscription.id == best
@@ -56,7 +56,7 @@ def test_standing_has_the_tier_of_the_best_item() -> None:
 
 @pytest.mark.parametrize(("status", "cancels"), [("active", True), ("canceled", False)])
 def test_ended_subscription_cancels_no_more(status: str, *, cancels: bool) -> None:
-    """The row says that it ends while it is to end, and no longer once it has."""
+    """The row shows a planned end until the subscription has ended, and not afterwards."""
     row = standing_of([bought(1, status, cancels=True)], TIERS).on(ROW, NOON)
     assert row.cancel_at_period_end is cancels
 
@@ -92,7 +92,7 @@ def test_standing_decides_by_what_is_known_of_two() -> None:
 
 @pytest.mark.parametrize("status", SubscriptionStatus)
 def test_status_gives_a_plan_or_may_again(status: SubscriptionStatus) -> None:
-    """Active, trialing and past due give the tier; paused and unpaid may give it again; the others never do."""
+    """Active, trialing and past due give the tier; paused and unpaid may give it again; all other statuses never do."""
     standing = standing_of([bought(1, status)], TIERS)
     gives = status in ("active", "trialing", "past_due")
     assert bool(standing.live) is gives
@@ -101,7 +101,7 @@ def test_status_gives_a_plan_or_may_again(status: SubscriptionStatus) -> None:
 
 
 def test_standing_without_a_subscription_ends_what_there_was() -> None:
-    """A row that had a subscription is canceled, and ends no more; one that never had any stays as it is."""
+    """A row that had a subscription becomes canceled, without a planned end; a row without one stays unchanged."""
     nothing = standing_of([], TIERS)
     assert nothing.on(ROW, LATER) == ROW
     had = ROW.model_copy(

@@ -169,7 +169,7 @@ async def test_store_that_fails_once_is_500_and_right_later(at: int, lost: bool)
 @pytest.mark.parametrize("fault", StripeFault)
 @pytest.mark.parametrize("at", range(2))
 async def test_stripe_that_fails_is_500_and_right_later(at: int, fault: StripeFault) -> None:
-    """At each request that an event asks for, repeats by the SDK included; the repeat of the event makes it right."""
+    """A failure of any request of an event, the SDK's repeats included, is 500; the event's repeat is right."""
     world, _, customer = await begun()
     one, second = subscribed(world, customer), subscribed(world, customer)
     network = StripeTransport(world.stripe, fault=lambda sent: fault if at <= sent < at + 3 else None)
@@ -191,7 +191,7 @@ async def test_stripe_that_fails_for_a_moment_is_asked_again() -> None:
 
 
 async def test_second_subscription_is_cancelled_and_logged() -> None:
-    """Two tabs were paid: the older subscription stays, and the log says what to refund."""
+    """If two tabs are paid, the older subscription stays, and the log names the one to refund."""
     world, billing, _ = await begun()
     sessions = [(await billing.check_out(world.user)).session_id for _ in range(2)]
     first, second = (world.stripe.objects.pay(session) for session in sessions)
@@ -229,7 +229,7 @@ async def test_sync_logs_each_change_of_a_status_once() -> None:
 
 
 async def test_closing_cancels_what_has_not_ended() -> None:
-    """Of all subscriptions that a customer ever had."""
+    """Closing cancels every subscription of the customer that has not ended."""
     world, billing, customer = await begun()
     world.stripe.objects.end(subscribed(world, customer))
     live = subscribed(world, customer)
@@ -239,7 +239,7 @@ async def test_closing_cancels_what_has_not_ended() -> None:
 
 
 async def test_sync_cancels_nothing_by_an_answer_that_is_outdated() -> None:
-    """A second subscription that was too many when Stripe was asked, and is the only one since, stays."""
+    """A subscription that was superfluous in Stripe's answer, and has since become the only one, stays."""
     world, _, customer = await begun()
     first, second = subscribed(world, customer), subscribed(world, customer)
 
@@ -336,7 +336,7 @@ async def test_known_subscription_counts_beside_an_unknown_one() -> None:
 
 
 async def test_checkout_gives_the_tier_once_it_is_paid() -> None:
-    """A checkout that is complete while its bank asks for more gives nothing yet."""
+    """A complete checkout whose bank requires a confirmation gives no tier yet."""
     world, billing, _ = await begun()
     session = await billing.check_out(world.user)
     one = world.stripe.objects.pay(session.session_id, paid=False)
@@ -404,7 +404,7 @@ async def test_event_of_any_shape_leads_to_its_owner(customer: Callable[[str], A
     ],
 )
 async def test_event_that_concerns_no_owner_is_taken(event: Json) -> None:
-    """It asks Stripe for nothing, and changes nothing."""
+    """The event sends no request to Stripe, and changes nothing."""
     world, billing, customer = await begun()
     subscribed(world, customer)
     await world.deliver(billing, event)
@@ -462,7 +462,7 @@ async def test_tier_of_an_admin_stays_until_something_is_bought() -> None:
 
 
 async def test_payment_of_a_closed_account_is_cancelled() -> None:
-    """A checkout that was open when the account was closed: nothing goes on being billed."""
+    """A checkout that was open when the account was closed, and is paid later, is not billed further."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     await world.tables.users.change(world.user.id, lambda user: user.closed(world.clock.at))
@@ -474,7 +474,7 @@ async def test_payment_of_a_closed_account_is_cancelled() -> None:
 
 
 async def test_subscription_of_another_customer_gives_no_plan() -> None:
-    """One that led to the owner once: the log says which subscription to cancel or to attach."""
+    """The subscription of a former customer of the owner: the log names the subscription to cancel or to attach."""
     world, billing, customer = await begun()
     other = world.stripe.objects.make_customer(email=world.user.email, metadata={})["id"]
     await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, other), {"user_id": world.user.id})

@@ -22,7 +22,7 @@ NEW = "another battery staple"
 
 
 def test_sign_up_shows_the_key_once_and_a_curl_that_runs(page: Page, site: Site) -> None:
-    """A newcomer's page asks for nothing; the first key is shown once, and the command beside it makes a memo."""
+    """A new visitor's page sends no request; the first key is shown once, and the command next to it makes a memo."""
     asked: list[str] = []
     page.on("request", lambda sent: asked.append(sent.url))
     page.goto("/app")
@@ -65,7 +65,7 @@ def test_sign_up_shows_the_key_once_and_a_curl_that_runs(page: Page, site: Site)
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_log_in_says_what_is_wrong_and_log_out_hides_all(page: Page, site: Site) -> None:
-    """A wrong password is refused beside the form; after a logout, going back shows nothing of the account."""
+    """A wrong password is refused at the form; after a logout the back button shows nothing of the account."""
     site.sign_up()
     log_in(page, password="not the password")
     expect(page.get_by_role("alert")).to_have_text("The e-mail address or the password is wrong.")
@@ -120,7 +120,7 @@ def test_forgotten_password_is_set_by_a_mailed_link(page: Page, site: Site) -> N
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_forms_help_password_managers_and_screen_readers(page: Page) -> None:
-    """Fields say what they are for; the accessibility tree is what a reader hears; axe finds nothing, light or dark."""
+    """Fields have their purpose and labels in the accessibility tree; axe finds nothing, light or dark."""
     page.goto("/app")
     expect(page.get_by_label("E-mail address")).to_have_attribute("autocomplete", "username")
     expect(page.get_by_label("Password", exact=True)).to_have_attribute("autocomplete", "current-password")

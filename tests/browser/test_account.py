@@ -23,7 +23,7 @@ def token(page: Page, site: Site) -> str:
 
 
 def test_address_is_confirmed_by_a_link_sent_again(page: Page, site: Site, token: str) -> None:
-    """Opening the link changes nothing; the button does, and the account says so."""
+    """Opening the link changes nothing; the button confirms the address, and the account shows it."""
     expect(page.get_by_text("Not confirmed")).to_be_visible()
     page.get_by_role("button", name="Send the link again").click()
     expect(page.get_by_role("status").filter(has_text=f"A link is on its way to {EMAIL}.")).to_be_visible()
@@ -46,7 +46,7 @@ def test_address_is_confirmed_by_a_link_sent_again(page: Page, site: Site, token
 
 
 def test_password_change_ends_other_sessions_only(page: Page, site: Site, token: str) -> None:
-    """What is wrong is said at its field; this session goes on, and the new password logs in."""
+    """An error appears at its field; this session stays, and the new password logs in."""
     page.get_by_role("button", name="Change the password").click()
     expect(page.get_by_label("Current password", exact=True)).to_be_focused()
     expect(page.get_by_label("New password", exact=True)).to_have_accessible_description(
@@ -90,7 +90,7 @@ def test_export_is_a_file_of_all_parts(page: Page, token: str, tmp_path: Path) -
 
 
 def test_account_is_closed_with_its_password(page: Page, site: Site, token: str) -> None:
-    """It asks first, and says so; the session, the keys and the account are gone."""
+    """It asks for a confirmation and reports the result; session, keys and account have ended."""
     page.get_by_role("button", name="Close the account").click()
     dialog = page.get_by_role("dialog", name="Close your account for good?")
     dialog.get_by_label("Your password", exact=True).fill("not the password")

@@ -45,7 +45,7 @@ def end_sessions(page: Page, site: Site) -> None:
 
 @on_memory
 def test_first_view_takes_one_round_and_few_bytes(page: Page, site: Site) -> None:
-    """One request for the page, then one round to the API: nothing is asked after the first answer, nothing twice."""
+    """One request for the page, then one round to the API: no request follows the first answer, none is sent twice."""
     logged_in(page, site)
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
@@ -170,9 +170,9 @@ def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
 
 @on_memory
 def test_page_from_the_browsers_cache_asks_anew(page: Page, site: Site) -> None:
-    """Browsers that keep whole pages show one that was left before a logout: what it showed goes at once.
+    """Browsers that cache whole pages may show one from before a logout: its content disappears immediately.
 
-    Chromium keeps none whose answers say no-store, so the event is made here.
+    Chromium caches no page with no-store, so the test dispatches the event.
     """
     logged_in(page, site)
     end_sessions(page, site)
@@ -185,7 +185,7 @@ def test_page_from_the_browsers_cache_asks_anew(page: Page, site: Site) -> None:
 
 @on_memory
 def test_session_is_known_by_its_cookie_alone(page: Page, site: Site) -> None:
-    """Whatever notes the browser keeps: the server marks the page that comes with a session."""
+    """Whatever the browser stores, the server marks the page of a request with a session."""
     logged_in(page, site)
     page.evaluate("localStorage.clear()")
     page.goto("/app?view=account")
@@ -210,7 +210,7 @@ def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
 
 @on_memory
 def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> None:
-    """In a form what was typed stays; in a view what to do is said."""
+    """A form keeps its input; a view shows a remedy."""
     logged_in(page, site)
     page.get_by_role("link", name="Keys").click()
     page.get_by_role("button", name="New key").click()

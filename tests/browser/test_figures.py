@@ -77,7 +77,7 @@ def test_range_that_cannot_be_shown_says_why(modules: Page, dates: str, problem:
 @pytest.mark.parametrize("name", ["7", "30", "90", "12m", "2025-11-28..2026-11-28", "2026-06-01..2026-11-30"])
 @pytest.mark.parametrize("by", ["", "hour"])
 def test_requests_cover_both_periods_within_bounds(modules: Page, name: str, by: str) -> None:
-    """Every day of the range and of the period before is asked for once, in at most 366 days or 168 hours a request."""
+    """Every day of the range and of the period before is requested once, in at most 366 days or 168 hours a request."""
     given = (name, by, "2026-11-30")
     range_, requests = call(modules, "range.js", "(r => [r, m.requestsOf(r)])(m.rangeOf(...given))", *given)
     spans = [call(modules, "range.js", "m.daysIn(...given)", one["startTime"], one["endTime"]) for one in requests]
@@ -143,7 +143,7 @@ def test_change_is_against_the_period_before(modules: Page, now: int, before: in
     ],
 )
 def test_failure_is_said_as_what_it_is(modules: Page, failure: dict[str, object], sentence: str) -> None:
-    """A limit says whose it is, of what, and when it starts over; nothing else of the API's words is for programs."""
+    """A limit's message names its owner, its kind and its reset; other messages are the API's own."""
     assert re.fullmatch(sentence, call(modules, "texts.js", "m.sentenceOf(...given)", failure))
 
 

@@ -94,7 +94,7 @@ def test_all_that_is_wrong_with_a_key_is_said(page: Page, token: str) -> None:
 
 
 def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) -> None:
-    """Each asks first, Escape changes nothing, and the API shows the same state as the page."""
+    """Each action asks for a confirmation, Escape changes nothing, and the API has the same state as the page."""
     page.get_by_role("button", name="Change Default Key").click()
     page.get_by_label("Name", exact=True).fill("Laptop")
     page.get_by_label("Characters a month").fill("1000")
@@ -128,7 +128,7 @@ def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) 
 
 @on_memory
 def test_key_past_its_end_is_not_said_to_have_ended(page: Page, site: Site, token: str) -> None:
-    """It may have been revoked before: the API does not say, so the page says what is true of both."""
+    """It may have been revoked earlier: the API does not reveal which, so the page's text fits both."""
     with site.api(token) as api:
         key = api.post("/api/keys", json={"name": "Short", "expiresAt": "2099-01-01"}).raise_for_status().json()["key"]
         api.post(f"/api/keys/{key['id']}/revoke").raise_for_status()

@@ -142,7 +142,7 @@ def deleted_by_keyboard(page: Page, memo: Locator) -> None:
 
 @on_memory
 def test_repeat_after_a_lost_answer_makes_one_memo(page: Page, site: Site) -> None:
-    """The page says that it does not know, and pressing again shows the memo that was made before."""
+    """The page states that the result is unknown, and a second press shows the memo of the first."""
     token = site.sign_up()["token"]
 
     def lose(route: Route) -> None:
@@ -243,7 +243,7 @@ def say_long(page: Page, text: str) -> None:
 
 
 def test_long_memo_appears_once_it_is_made_or_says_why_not(browser: Browser, tmp_path: Path) -> None:
-    """The page looks until it has ended, and then no more; if that takes minutes, it stops and says so."""
+    """The page polls until the memo has an outcome; after some minutes it stops, and states so."""
     gate = threading.Event()
 
     async def held() -> None:
@@ -277,7 +277,7 @@ def test_long_memo_appears_once_it_is_made_or_says_why_not(browser: Browser, tmp
 
 @on_memory
 def test_list_goes_on_and_shows_a_voice_alone(page: Page, site: Site, tmp_path: Path) -> None:
-    """Twenty at once, the focus on the first of the older ones; a voice alone, kept in the URL; all as a file."""
+    """Twenty at a time, with the focus on the first older one; one voice alone, kept in the URL; all as a file."""
     key = site.sign_up()["apiKey"]["key"]
     make(site, key, title="The oldest", voice="rachel")
     make(site, key, 24)
@@ -320,7 +320,7 @@ def test_hostile_texts_and_titles_only_show(page: Page, site: Site) -> None:
 
 @on_memory
 def test_outages_leave_memos_and_words_where_they_are(page: Page, site: Site) -> None:
-    """503 and no connection are said; what was written stays; a session that ended leads to the log in."""
+    """503 and a lost connection show a message; input stays; an ended session leads to the log in."""
     key = site.sign_up()["apiKey"]["key"]
     make(site, key, 21)
     opened(page)

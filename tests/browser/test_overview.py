@@ -77,7 +77,7 @@ def tile(page: Page, name: str) -> Locator:
 
 
 def test_overview_shows_what_is_left_and_what_was_used(page: Page, site: Site) -> None:
-    """What is left comes first, with when it starts over; then the figures, with the change; axe finds nothing."""
+    """The remaining limits come first, with their reset; then the figures, with the change; axe finds nothing."""
     used_account(site)
     opened(page)
     hours = -(-(24 * 3600 - (site.clock.at - site.clock.at.replace(hour=0, minute=0, second=0)).seconds) // 3600)
@@ -145,7 +145,7 @@ def test_range_is_in_the_url_and_every_figure_follows(page: Page, site: Site) ->
 
 @on_memory
 def test_press_on_a_key_or_voice_shows_it_alone(page: Page, site: Site) -> None:
-    """The filter is in the URL; a key and a voice exclude each other, and the page says so; all comes back."""
+    """The filter is in the URL; a key and a voice exclude each other, with a message; clearing it shows all again."""
     used_account(site)
     opened(page)
     page.get_by_role("button", name="Support agent").click()
@@ -210,7 +210,7 @@ def test_hostile_names_only_show_and_saved_figures_are_harmless(page: Page, site
 
 
 def test_refusals_say_which_limit_and_when_it_starts_over(page: Page, site: Site) -> None:
-    """A key at its own limit and an owner at the daily one are two things, now and in what was refused."""
+    """A key at its own limit and an owner at the daily one are distinct, in the limits and in the refusals."""
     signed_up = site.sign_up()
     with site.api(signed_up["token"]) as session:
         new = session.post("/api/keys", json={"name": "Agent", "limits": {"memosPerDay": 1}}).json()["key"]
@@ -244,7 +244,7 @@ def test_newcomer_sees_what_to_do_first(page: Page, site: Site) -> None:
 
 @on_memory
 def test_outage_shows_in_its_place_and_can_be_tried_again(page: Page, site: Site) -> None:
-    """503 and no connection are said where the figures would be; a session that ended leads to the log in."""
+    """503 and a lost connection show a message in the figures' place; an ended session leads to the log in."""
     used_account(site)
     opened(page)
     expect(tile(page, "Memos")).to_contain_text("Memos5")

@@ -58,7 +58,7 @@ def check_out(page: Page, site: Site) -> dict[str, Any]:
 
 
 def test_pro_is_bought_cancelled_and_kept(page: Page, site: Site, token: str) -> None:
-    """The page says what the API shows, at once or when Stripe's event has come."""
+    """The page shows the API's state, immediately or after Stripe's event."""
     expect(page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Hobby Your plan"))).to_be_visible()
     session = check_out(page, site)
     site.stripe.objects.pay(session["id"])
@@ -85,7 +85,7 @@ def test_pro_is_bought_cancelled_and_kept(page: Page, site: Site, token: str) ->
 
 
 def test_checkout_that_is_left_changes_nothing(page: Page, site: Site, token: str) -> None:
-    """The way back says so, by its button as by the browser's own, and the plan can be bought again."""
+    """The return shows a message, by Stripe's link or the browser's back button, and the plan can be bought again."""
     session = check_out(page, site)
     page.goto(session["cancel_url"])
     expect(page.get_by_text("The checkout was left. Nothing was bought, and nothing is charged.")).to_be_visible()
@@ -96,7 +96,7 @@ def test_checkout_that_is_left_changes_nothing(page: Page, site: Site, token: st
 
 
 def test_portal_is_opened_and_left_with_its_changes(page: Page, site: Site, token: str) -> None:
-    """What was cancelled at Stripe shows after the way back; a failed payment is said, with what to do."""
+    """A cancellation at Stripe shows after the return; a failed payment shows a message with a remedy."""
     subscription = site.stripe.objects.pay(check_out(page, site)["id"])
     site.deliver_stripe()
     page.goto("/app?view=plan")
@@ -124,7 +124,7 @@ def test_enterprise_leads_to_an_address(page: Page, token: str) -> None:
 
 
 def test_plan_says_that_nothing_is_for_sale(browser: Browser) -> None:
-    """Without Stripe the page shows what each plan has, no button, and says so to who comes back from a checkout."""
+    """Without Stripe the page shows the plans' contents without buttons, and a message after a checkout's return."""
     with serving() as site, watched_page(browser, site) as page:
         site.sign_up()
         log_in(page)

@@ -118,7 +118,7 @@ def test_form_of_another_site_changes_no_session(page: Page, sites: Sites, path:
 
 
 def test_sibling_site_makes_no_key(page: Page, sites: Sites) -> None:
-    """A page of a sibling host, to which SameSite=Lax sends the cookie, acts in nobody's name."""
+    """A page of a sibling host, whose requests have the cookie despite SameSite=Lax, acts for no user."""
     signed_in(page, sites)
     sites.page["html"] = "<title>evil</title>"
     page.goto(sites.evil)
@@ -133,7 +133,7 @@ def test_sibling_site_makes_no_key(page: Page, sites: Sites) -> None:
 
 
 def test_planted_cookie_takes_over_no_session(page: Page, sites: Sites) -> None:
-    """A second good session from a parent domain or path is refused, and a stale one locks nobody out."""
+    """A second valid session from a parent domain or path is refused, and a stale one does not lock the user out."""
     signed_in(page, sites)
     page.context.add_cookies([{"name": "auth_token", "value": "stale", "url": f"{sites.api}/api/"}])
     assert VICTIM in who(page, sites)
@@ -149,7 +149,7 @@ def test_planted_cookie_takes_over_no_session(page: Page, sites: Sites) -> None:
 
 
 def test_back_after_logout_shows_no_account(page: Page, sites: Sites) -> None:
-    """Answers are not stored, so going back asks again and is refused."""
+    """Answers are not cached, so the back button sends the request again, which is refused."""
     signed_in(page, sites)
     page.goto(f"{sites.api}/api/v1/auth/me")
     assert VICTIM in page.content()

@@ -78,7 +78,7 @@ class AudioFilesContract:
         assert await files.read(audio(file)) == content
 
     async def test_put_never_replaces_content(self, files: AudioFiles, file: str) -> None:
-        """The first content stays, and the second writer is told."""
+        """The first content stays, and the second writer gets NameTaken."""
         await files.put(audio(file), b"first")
         with pytest.raises(NameTaken):
             await files.put(audio(file), b"other")
@@ -91,7 +91,7 @@ class AudioFilesContract:
         assert await files.read(audio(file)) == b"same"
 
     async def test_one_of_several_puts_wins_whole(self, files: AudioFiles, file: str) -> None:
-        """Under any concurrency one content is kept, whole, and just its writers are told that it is."""
+        """Under any concurrency one complete content is stored, and only writers of that content succeed."""
         contents = [bytes([number]) * 100_000 for number in range(RACERS)]
         won, lost = await outcomes(files.put(audio(file), content) for content in contents)
         assert (len(won), [type(error) for error in lost]) == (1, [NameTaken] * (RACERS - 1))
@@ -141,7 +141,7 @@ class AudioFilesContract:
     # delete
 
     async def test_delete_removes_what_it_names(self, files: AudioFiles, owner: str) -> None:
-        """What is not named stays, what is absent is no error, and no names are none."""
+        """Other objects stay, an absent name is no error, and an empty list deletes nothing."""
         gone, stays, absent = new_file(owner), new_file(owner), new_file(owner)
         for file in (gone, stays):
             await files.put(audio(file), b"x")
@@ -192,7 +192,7 @@ class AudioFilesContract:
         assert await look(files, file) is Presence.ABSENT
 
     async def test_look_never_misses_a_file_that_is_finished(self, files: AudioFiles, owner: str) -> None:
-        """While the audio is put and then the mark removed, a look says making or ready, and never absent."""
+        """While the audio is put and then the mark removed, a look returns making or ready, and never absent."""
         for _ in range(5):
             file = new_file(owner)
             await files.put(making(file), b"")
@@ -202,7 +202,7 @@ class AudioFilesContract:
             await finished
 
     async def test_a_closed_owners_files_are_absent(self, files: AudioFiles, owner: str) -> None:
-        """Those that are there, those that are being made, and those that are put later; another owner's are not."""
+        """Files that exist, that are being made, and that are put later are absent; another owner's are not."""
         there, begun, later = new_file(owner), new_file(owner), new_file(owner)
         foreign = new_file(f"{owner} another")
         for name in (audio(there), making(begun), audio(foreign)):

@@ -168,7 +168,7 @@ class ChangesContract:
         assert await store.get(CHANGING, Key(prefix)) == {"a": [1]}
 
     async def test_update_leaves_a_row_that_the_change_returned(self, store: Store, prefix: str) -> None:
-        """An update that changes nothing leaves the row as it is."""
+        """An update whose change returns an equal row leaves the row unchanged."""
         await store.claim(CHANGING, Key(prefix, "x"), {"a": 1})
         await store.extend(CHANGING, Key(prefix, "x"), "b", 2)
         assert (await store.update(CHANGING, Key(prefix, "x"), unchanged)).after == {"a": 1, "b": 2}

@@ -50,7 +50,7 @@ class CountersContract:
 
     @PLAIN_RACE
     async def test_increment_returns_each_value_once_when_raced(self, store: Store, prefix: str, seed: int) -> None:
-        """200 increments at once return each of 1 to 200 once."""
+        """200 concurrent increments return each of 1 to 200 once."""
         values, raised = await race(seed, *(store.increment(f"{prefix}:c") for _ in range(200)))
         assert raised == []
         assert sorted(values) == list(range(1, 201))
@@ -66,7 +66,7 @@ class CountersContract:
         assert found == {name: number for number, name in enumerate(names)}
 
     async def test_counters_match_the_exact_prefix(self, store: Store, prefix: str) -> None:
-        """A prefix matches the names that begin with it, colons included, and no others."""
+        """A prefix matches exactly the names that begin with it, colons included."""
         for name in ("a", "a:", "a:b", "a:b:c", "ab", "a-b", "A:b", "b:a:b"):
             await store.increment(f"{prefix}:{name}")
         found = {
@@ -97,7 +97,7 @@ class CountersContract:
         assert await store.counters(prefix) == {prefix: 1}
 
     async def test_drop_forgets_the_counters_named(self, store: Store, prefix: str) -> None:
-        """Dropped counters are in no read and count from 0 again; others keep their values. It can be repeated."""
+        """Dropped counters are in no read and count from 0 again; all other counters stay. It can be repeated."""
         names = [f"{prefix}:{number:02}" for number in range(60)]
         for name in [*names, f"{prefix}:kept", f"{prefix}other:00"]:
             await store.increment(name, 2)

@@ -34,7 +34,7 @@ class MaintenanceContract:
             assert all(document == {"key": [key.partition, key.sort]} for key, document in found)
 
     async def test_scan_returns_rows_as_they_are_now(self, store: Store, prefix: str) -> None:
-        """A scan shows changing rows as they are now."""
+        """A scan returns the current state of changing rows."""
         for name in ("kept", "changed", "deleted"):
             await store.claim(CHANGING, Key(prefix, name), {"n": 0})
         await store.update(CHANGING, Key(prefix, "changed"), counting)

@@ -141,7 +141,7 @@ class PagesContract:
     async def test_page_by_page_visits_rows_that_stay_once(
         self, store: Store, prefix: str, seed: int, *, newest_first: bool
     ) -> None:
-        """Rows that exist throughout are returned once while others are added and deleted between pages."""
+        """Rows that exist throughout are returned once, even if other rows are added and deleted between pages."""
         random = seeded(seed)
         names = [f"r{number:03}" for number in range(60)]
         staying = set(random.sample(names, 30))

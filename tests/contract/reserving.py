@@ -31,7 +31,7 @@ async def counts(store: Store, prefix: str) -> list[int]:
 
 class ReserveContract:
     async def test_reserve_adds_to_each_counter_its_own_number(self, store: Store, prefix: str) -> None:
-        """Each counter grows by its own number, what it held included, and the values are returned."""
+        """Each counter grows by its own number, and the new values are returned."""
         await store.increment(f"{prefix}:{MONTH}", 10)
         given = [Bound(counter=f"{prefix}:{DAY}", by=2, most=2), Bound(counter=f"{prefix}:{MONTH}", by=3)]
         reserved = await store.reserve(given)
@@ -56,7 +56,7 @@ class ReserveContract:
 
     @PLAIN_RACE
     async def test_reserve_lets_exactly_the_bound_through(self, store: Store, prefix: str, seed: int) -> None:
-        """Of many at once exactly as many get through as the tightest bound has room for, whichever it is."""
+        """Of concurrent reservations exactly as many succeed as the tightest bound has room for, whichever it is."""
         for name, (day, month, room) in {"d": (5, 20, 5), "m": (20, 5, 5), "b": (5, 5, 5)}.items():
             owner = f"{prefix}{name}"
             racers = [store.reserve(bounds(owner, day=day, month=month)) for _ in range(40)]
@@ -77,7 +77,7 @@ class ReserveContract:
         assert await counts(store, prefix) == [1, 1]
 
     async def test_reserve_adds_nothing_when_a_bound_raises(self, store: Store, prefix: str) -> None:
-        """What an awaited bound raises passes through, and nothing stays counted."""
+        """An exception of an awaited bound propagates, and no counter stays raised."""
 
         async def refusing() -> int | None:
             raise Refused
@@ -112,7 +112,7 @@ class ReserveContract:
     async def test_reserve_refuses_counters_of_several_months(
         self, store: Store, prefix: str, names: Sequence[str]
     ) -> None:
-        """Different counters of one month can be reserved together, and no others."""
+        """Different counters can be reserved together only within one month."""
         with pytest.raises(ValueError, match="month"):
             await store.reserve([Bound(counter=f"{prefix}:{name}") for name in names])
         assert await store.counters(f"{prefix}:") == {}

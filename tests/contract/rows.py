@@ -36,7 +36,7 @@ class RowsContract:
         assert [await store.get(table, Key(prefix, "x")) for table in TABLES] == [None, None, None]
 
     async def test_get_returns_the_added_document(self, store: Store, prefix: str) -> None:
-        """An added row is read as it was written."""
+        """An added row is read unchanged."""
         await store.add(FACTS, Key(prefix, "x"), {"a": 1})
         assert await store.get(FACTS, Key(prefix, "x")) == {"a": 1}
 
@@ -115,7 +115,7 @@ class RowsContract:
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
     async def test_extend_replaces_an_earlier_extension(self, store: Store, prefix: str, table: Table) -> None:
-        """Of two extensions of a field the later one counts."""
+        """The later of two extensions of a field counts."""
         await store.add(table, Key(prefix, "x"), {"a": 1})
         await store.extend(table, Key(prefix, "x"), "b", "early")
         await store.extend(table, Key(prefix, "x"), "b", "late")
@@ -178,7 +178,7 @@ class RowsContract:
         assert await store.get(table, Key(prefix, "gone")) == {"is": "again"}
 
     async def test_get_returns_a_document_of_300_kb(self, store: Store, prefix: str) -> None:
-        """A document of 300 kB is read as it was written."""
+        """A document of 300 kB is read unchanged."""
         document = {"text": 'é\n"x' * 60_000}
         await store.add(FACTS, Key(prefix, "fact"), document)
         await store.claim(CHANGING, Key(prefix, "row"), document)
@@ -256,7 +256,7 @@ class RowsContract:
 
     @pytest.mark.parametrize("name", ODD_VALUES)
     async def test_get_returns_odd_values_unchanged(self, store: Store, prefix: str, name: str) -> None:
-        """Odd values are read as they were written."""
+        """Odd values are read unchanged."""
         document = {name: ODD_VALUES[name]}
         await store.add(FACTS, Key(prefix, "fact"), document)
         await store.claim(CHANGING, Key(prefix, "claimed"), document)

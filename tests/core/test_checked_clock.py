@@ -21,7 +21,7 @@ def observed(clock: CheckedClock, server: datetime, *, took: timedelta = timedel
 
 
 def test_clock_ahead_takes_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:
-    """A clock a day ahead is held back to the server's time, goes on from there, and is logged once."""
+    """A clock a day ahead is set back to the server's time, continues from there, and is logged once."""
     system = FakeClock(NOON + DAY_AHEAD)
     clock = CheckedClock(system)
     observed(clock, NOON)

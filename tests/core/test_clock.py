@@ -50,7 +50,7 @@ def test_iso_sorts_as_times_do(one: datetime, other: datetime) -> None:
     ],
 )
 def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> None:
-    """Whatever the offset of the given time is."""
+    """For any offset of the given time."""
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
     assert next_day(moment) == datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)

@@ -74,5 +74,5 @@ def key_limit(*, is_monthly: bool) -> KeyLimitExceeded:
 def test_error_says_what_a_client_can_do(
     error: AgentTalkError, message: str, details: dict[str, object], headers: dict[str, str]
 ) -> None:
-    """In words, in the contract's details, and by the header that tells when to come again."""
+    """The remedy is in the message, in the contract's details, and in the header Retry-After."""
     assert (error.message, error.details, error.headers) == (message, details, headers)

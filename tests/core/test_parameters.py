@@ -79,7 +79,7 @@ def problems(env: Mapping[str, str], store: Store) -> list[str]:
 
 
 def test_with_secrets_replaces_names_by_values(store: Store) -> None:
-    """The variable that named the parameter is gone."""
+    """The variable that named the parameter is removed."""
     assert with_secrets(ENV, post=store) == CREDENTIALS | {"SESSION_SECRET": SECRET, "LOG_LEVEL": "INFO"}
 
 
@@ -102,7 +102,7 @@ def test_with_secrets_reads_the_slug_of_the_platform(store: Store) -> None:
 
 @pytest.mark.parametrize("env", [{}, {"SESSION_SECRET": SECRET}, {"SESSION_SECRET_PARAMETER": ""}])
 def test_with_secrets_asks_nothing_when_none_is_named(store: Store, env: dict[str, str]) -> None:
-    """The environment is returned as it is."""
+    """The environment is returned unchanged, without a request."""
     assert with_secrets(env, post=store) is env
     assert not names_parameters(env)
     assert store.asked == []
@@ -188,7 +188,7 @@ def test_with_secrets_retries_what_passes(store: Store, failure: tuple[int, byte
 
 
 def test_with_secrets_reports_a_refusal_by_its_code(store: Store) -> None:
-    """And does not ask again."""
+    """It reports the refusal's code, and does not retry."""
     store.failures = [(400, b'{"__type": "com.amazon#AccessDeniedException", "message": "the-token-of-the-role"}')]
     assert problems(ENV, store) == ["the parameters of secrets could not be read: 400 AccessDeniedException"]
     assert len(store.asked) == 1
@@ -271,7 +271,7 @@ def test_with_secrets_asks_over_http(store: Store, served: str) -> None:
 
 
 def test_with_secrets_asks_no_proxy(store: Store, served: str) -> None:
-    """A proxy that the environment names would see the secrets: the endpoint itself is asked."""
+    """A proxy of the environment would see the secrets: requests go to the endpoint itself."""
     script = (
         "import json, sys; from shared.core.parameters import with_secrets as read; print(read(json.load(sys.stdin)))"
     )
@@ -346,7 +346,7 @@ def test_startup_reads_secrets_once(store: Store, served: str) -> None:
 
 
 def test_startup_is_503_when_secrets_cannot_be_read(store: Store, served: str) -> None:
-    """The next event asks again."""
+    """The next event retries."""
     function = in_production(served, fails=0)
     store.failures = [(400, b'{"__type": "AccessDeniedException"}')]
     try:

@@ -25,7 +25,7 @@ def test_time_left_is_up_to_the_deadline() -> None:
 
 @pytest.mark.parametrize("seconds", [-100, 0])
 def test_undoing_has_its_least_time_and_ends(seconds: float) -> None:
-    """Also when the request's time is up, and also when it fails; afterwards the request has what it had."""
+    """Also after the request's deadline, and also if it fails; afterwards the request has its own deadline again."""
     with request_that_has(seconds) as ends:
         with suppress(LookupError), time_to_undo():
             assert 0 < time_left_s() <= UNDO_S

@@ -163,7 +163,7 @@ def test_store_is_named_or_follows_from_micro(env: dict[str, str], store: StoreC
     ],
 )
 def test_settings_need_one_whole_way_to_micro(env: dict[str, str], named: list[str]) -> None:
-    """What is missing or contradictory is named."""
+    """The error names missing and contradictory settings."""
     told = problem(env)
     assert [name for name in named if name not in told] == []
 
@@ -280,7 +280,7 @@ def test_settings_warn_of_memory_in_lambda() -> None:
 @pytest.mark.parametrize("stage", ["development", "production"])
 @pytest.mark.parametrize("secret", ["", DEVELOPMENT_SECRET])
 def test_settings_refuse_the_known_secret_in_lambda(stage: str, secret: str) -> None:
-    """Whoever reads the source can sign with it, so no stage that a network reaches serves with it."""
+    """Any reader of the source can sign with it, so no stage on a network serves with it."""
     env = PRODUCTION | LAMBDA | {"AGENT_TALK_ENV": stage, "SESSION_SECRET": secret}
     assert "SESSION_SECRET" in problem(env)
 
@@ -344,14 +344,14 @@ def test_settings_take_plain_http_without_a_key() -> None:
 
 
 def test_settings_take_plain_http_on_a_private_network() -> None:
-    """HYPR_PRIVATE_NETWORK=1 says that only the functions reach the server."""
+    """HYPR_PRIVATE_NETWORK=1 declares that only the functions reach the server."""
     private = PRODUCTION | DIRECT | {"AGENT_TALK_STORE": "micro", "HYPR_PRIVATE_NETWORK": "1"}
     assert Settings.from_env(private).hypr_url == "http://micro.example.org"
     assert any("HYPR_PRIVATE_NETWORK" in line for line in problems(private | {"HYPR_PRIVATE_NETWORK": "yes"}))
 
 
 def test_the_slug_of_the_platform_is_in_no_repr() -> None:
-    """The slug is all that the platform asks for, so it is a secret."""
+    """The slug is the platform's only credential, so it is a secret."""
     assert "sl0g" not in repr(Settings.from_env(PLATFORM | {"HYPR_APP_SLUG": "sl0g"}))
 
 

@@ -26,7 +26,7 @@ def problems(env: dict[str, str]) -> list[str]:
 
 
 def test_speech_is_simulated_on_a_laptop_that_chooses_none() -> None:
-    """Nothing is said, and nothing keeps audio."""
+    """Speech is simulated, and no audio is stored."""
     settings = Settings.from_env({})
     assert (settings.speech, settings.audio) == (SpeechSettings(), AudioSettings())
 
@@ -103,7 +103,7 @@ def test_openai_compatible_server_needs_no_key() -> None:
 
 
 def test_queue_is_required_in_lambda_if_any_tier_speaks() -> None:
-    """Long texts are said by another function there. A laptop needs no queue: tasks of its process say them."""
+    """In Lambda another function speaks long texts. A laptop needs no queue: tasks of its process speak them."""
     speaking = {**LAMBDA, **ON_S3, "SPEECH": "simulated", "SPEECH_PRO": "polly"}
     (problem,) = problems({**speaking, "SPEECH_QUEUE_URL": ""})
     assert "SPEECH_QUEUE_URL is missing" in problem

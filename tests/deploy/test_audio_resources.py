@@ -18,7 +18,7 @@ def bucket() -> dict[str, Any]:
     ("audio", "named", "made"), [("s3", "", True), ("s3", "mine", False), ("", "", False), ("folder", "", False)]
 )
 def test_audio_bucket_is_made_only_for_s3(audio: str, named: str, *, made: bool) -> None:
-    """Without AUDIO=s3, or with a bucket that is there, the stack has neither bucket nor policy."""
+    """Without AUDIO=s3, or with an existing bucket, the stack has neither bucket nor policy."""
     custom = CONFIGURATION["custom"]
     assert (custom["audio"], custom["audioBucket"]) == ("${env:AUDIO, ''}", "${env:AUDIO_BUCKET, ''}")
     template = resources("audio.yml", audio=audio, audioBucket=named)

@@ -94,7 +94,7 @@ def test_check_role_refuses_a_statement_less(template: dict[str, Any]) -> None:
 
 
 def test_check_role_refuses_rows_without_a_table(template: dict[str, Any]) -> None:
-    """Unless DynamoDB serves, no role knows of it."""
+    """Unless DynamoDB is the store, no role names it."""
     with pytest.raises(TemplateFault, match="uses no table"):
         check_role(template, "subscriptions", table="")
 

@@ -112,7 +112,7 @@ def test_no_table_name_begins_another_partition() -> None:
 
 
 def test_by_actions_groups_tables_with_the_same_actions() -> None:
-    """One statement of a role says what is permitted of several tables alike."""
+    """One statement of a role covers all tables with the same permitted actions."""
     assert by_actions("subscriptions") == {
         frozenset({"GetItem", "PutItem"}): frozenset({"users", "subscriptions", "stripe_ids"}),
         frozenset({"PutItem"}): frozenset({"usage_logs"}),

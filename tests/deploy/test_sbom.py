@@ -33,7 +33,7 @@ def written(bundle: Path) -> Any:
 
 
 def test_write_names_each_package_that_is_packed(bundle: Path) -> None:
-    """With its version, its licence as it says it, and the address by which advisories name it."""
+    """Each has its version, its licence in its own words, and the package URL of advisories."""
     parts = {part["name"]: part for part in written(bundle)["components"]}
     assert {name: (part["version"], part["purl"]) for name, part in parts.items()} == {
         "fast-api": ("2.0", "pkg:pypi/fast-api@2.0"),

@@ -9,14 +9,14 @@ WAIVED = Waiver(check="CKV_1", where="Table", why="It is encrypted by other mean
 
 
 def test_compared_names_a_finding_without_a_waiver() -> None:
-    """A finding fails the scan unless it is waived for the very thing that it is about."""
+    """A finding fails the scan unless it is waived for its own resource or file."""
     other = Waiver(check="CKV_1", where="Bucket", why="It is encrypted by other means.")
     bucket = Finding(check="CKV_1", where="Bucket", said="is not encrypted")
     assert compared([FOUND, bucket], [other]) == ["CKV_1 Table: is not encrypted"]
 
 
 def test_compared_names_a_waiver_without_a_finding() -> None:
-    """What was mended needs no waiver, which would hide the next one."""
+    """A fixed finding needs no waiver, which would hide the next one."""
     assert compared([], [WAIVED]) == ["CKV_1 Table is waived, and not found"]
 
 

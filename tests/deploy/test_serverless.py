@@ -101,7 +101,7 @@ def test_every_function_has_a_role_of_its_own() -> None:
     ],
 )
 def test_table_is_made_for_dynamodb_or_on_request(store: str, create_table: str, *, made: bool) -> None:
-    """The table is made for DynamoDB or when one asks for it or not at all."""
+    """The table is made for DynamoDB, or on request, or not at all."""
     assert CONFIGURATION["custom"]["createTable"] == "${env:CREATE_TABLE, ''}"
     table = resources("table.yml", createTable=create_table)
     conditions = table["Conditions"] | resources("roles.yml", store=store)["Conditions"]
@@ -123,7 +123,7 @@ def test_production_takes_no_micro_key_from_the_deployer() -> None:
 
 
 def test_chosen_refuses_the_secret_of_the_source() -> None:
-    """What osls refuses as a session secret is the very one that a laptop is given."""
+    """The session secret that osls refuses is the default of a laptop."""
     chosen = (Path(__file__).parents[2] / "deploy" / "chosen.cjs").read_text()
     assert f'const DEVELOPMENT_SECRET = "{DEVELOPMENT_SECRET}";' in chosen
 

@@ -41,7 +41,7 @@ def test_readme_is_among_the_pages_that_run() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_skips_no_block_without_a_reason(page: str) -> None:
-    """Each block of commands is run, serves, or says why it is not run; a marker of another kind is a typing error."""
+    """Each block of commands is run, serves, or has a reason not to run; any other marker is a typing error."""
     marked = [block for block in blocks_of((ROOT / page).read_text()) if block.marker is not None]
     assert [block.line for block in marked if not (block.serves or block.skip_reason)] == []
 

@@ -104,7 +104,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 def test_changelog_begins_with_the_version() -> None:
-    """The version says what is in it."""
+    """The changelog begins with the current version."""
     newest = re.search(r"^## (\S+)$", page("CHANGELOG.md"), re.MULTILINE)
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert newest is not None

@@ -60,7 +60,7 @@ def front_matter() -> dict[str, str]:
 
 
 def test_skill_has_the_form_that_agents_load() -> None:
-    """Its name is its folder's, and its description says when to use it, in at most 1,024 characters."""
+    """Its name is its folder's, and its description contains its use, in at most 1,024 characters."""
     found = front_matter()
     assert found.keys() == {"name", "description"}
     assert found["name"] == FOLDER.name

@@ -73,7 +73,7 @@ async def linked(files: S3Files, file: str, method: str = "GET") -> str:
 
 
 async def test_a_link_serves_the_audio(files: S3Files, http: httpx.AsyncClient, file: str) -> None:
-    """Its bytes, their type, how long to keep them, and a part of them, to whoever has the link."""
+    """Any client with the link gets the bytes, their type, their cache time, and a part of them."""
     url = await linked(files, file)
     whole = await http.get(url)
     assert (whole.status_code, whole.content) == (200, CONTENT)

@@ -154,7 +154,7 @@ async def test_depth_counts_the_requests_that_wait_for_one_another() -> None:
     ],
 )
 async def test_fault_fails_as_the_network_does(fault: Fault, raised: type[Exception], *, written: bool) -> None:
-    """A fault fails as the network does and says whether it was processed."""
+    """A fault raises the network's error, with or without the request taking effect."""
     server = StandIn()
     async with client_of(server, StandInTransport(server, faults=nth(1, fault))) as http:
         with pytest.raises(raised):

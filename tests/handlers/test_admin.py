@@ -196,7 +196,7 @@ class TestChange:
         assert (answer.json["user"]["tier"], answer.json["user"]["role"]) == ("pro", "admin")
 
     def test_revoked_key_is_refused_at_once(self, world: World, admin: Account, logs: Logs) -> None:
-        """Anybody's, and repeatable: one log, which says that an admin did it."""
+        """Any user's key can be revoked, repeatably, with one log, which names the admin."""
         ada = world.sign_up()
         key_id = world.get("/api/keys", token=ada.session).json["keys"][0]["id"]
         for _ in range(2):
@@ -215,7 +215,7 @@ class TestChange:
 
 class TestDelete:
     def test_deleted_user_is_gone_and_gets_a_mail(self, world: World, admin: Account, logs: Logs) -> None:
-        """Session and key end at once, no list shows the user, and the address is free again."""
+        """Session and key end immediately, no list shows the user, and the address is free again."""
         ada = world.sign_up()
         world.memo(ada.key)
         answer = world.delete(f"{USERS}/{ada.id}", token=admin.session)

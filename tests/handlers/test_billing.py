@@ -77,7 +77,8 @@ def test_checkout_logs_no_address(world: World, ada: Account, logs: Logs) -> Non
 
 
 def test_checkout_returns_to_configured_origins(world: World, ada: Account) -> None:
-    """Of APP_URL, PUBLIC_URL and CORS_ORIGINS, with any path, query and fragment, up to 2048 characters."""
+    """Addresses of APP_URL, PUBLIC_URL and CORS_ORIGINS are accepted, with any path, query and fragment, up to 2048
+    characters."""
     urls = {"successUrl": "https://shop.example.org/a?b=c#d", "cancelUrl": "https://api.example.org#?".ljust(2048, "x")}
     assert world.post(CHECKOUT, token=ada.session, json=urls).status == 200
     (session,) = world.stripe.objects.sessions.values()
@@ -125,7 +126,7 @@ def test_checkout_is_400_on_a_paid_tier(world: World, ada: Account, on: Tier, na
 
 @pytest.mark.parametrize("status", ["active", "trialing", "past_due", "unpaid", "paused"])
 def test_checkout_is_400_with_a_subscription(world: World, ada: Account, status: str) -> None:
-    """One that gives a plan or may do so again; what the event did not bring yet is here at once."""
+    """A subscription that gives a plan or may do so again; if its event is missing, the plan is updated immediately."""
     subscription = bought(world, ada)
     world.stripe.objects.become(subscription, status)
     assert world.post(CHECKOUT, token=ada.session).refusal[:2] == (400, "VALIDATION_ERROR")
@@ -143,7 +144,7 @@ def test_checkout_is_200_after_the_end(world: World, payer: tuple[Account, str])
 
 
 def test_portal_answers_its_address(world: World, payer: tuple[Account, str]) -> None:
-    """It returns to the console, or where it was told."""
+    """It returns to the console, or to the given address."""
     answer = world.post(PORTAL, token=payer[0].session)
     assert answer.status == 200
     assert answer.json.keys() == {"success", "portalUrl"}
@@ -163,7 +164,7 @@ def test_portal_is_400_without_a_customer(world: World, ada: Account) -> None:
 
 
 def test_cancel_ends_the_plan_with_its_period(world: World, payer: tuple[Account, str]) -> None:
-    """The tier stays, the flag shows at once, and a repeat is the same."""
+    """The tier stays, the flag shows immediately, and a repeat answers the same."""
     account, subscription = payer
     for _ in range(2):
         answer = world.post(CANCEL, token=account.session)
@@ -212,7 +213,7 @@ def test_upgrade_leads_to_the_checkout(world: World, ada: Account) -> None:
 
 @pytest.mark.parametrize("on", [Tier.HOBBY, Tier.PRO])
 def test_upgrade_to_enterprise_leads_to_sales(world: World, ada: Account, on: Tier) -> None:
-    """With an address to write to; Stripe is not asked."""
+    """The answer has an address to write to; no request goes to Stripe."""
     world.put_on(ada, on)
     answer = world.post(UPGRADE, token=ada.session, json={"tier": "enterprise"})
     assert (answer.status, answer.json) == (
@@ -257,7 +258,7 @@ def test_unknown_tier_of_a_change_is_400(world: World, ada: Account, path: str) 
 
 
 def test_downgrade_ends_with_the_period(world: World, payer: tuple[Account, str]) -> None:
-    """It says when."""
+    """The answer contains the end."""
     answer = world.post(DOWNGRADE, token=payer[0].session, json={"tier": "Hobby"})
     assert answer.status == 200
     assert answer.json == {
@@ -285,7 +286,7 @@ def test_downgrade_is_400_to_no_lower_tier(world: World, payer: tuple[Account, s
 
 
 def test_options_follow_customer_and_tier(world: World, ada: Account) -> None:
-    """What can be bought and managed, in both answers that say it."""
+    """Both answers contain the possible purchases and changes."""
 
     def options(target: str) -> tuple[Any, Any]:
         compared = world.get(f"{COMPARE}/{target}", token=ada.session).json["billing"]
@@ -365,7 +366,7 @@ def test_checkout_is_503_if_stripe_has_no_such_price(new_world: NewWorld) -> Non
 
 
 def test_closing_is_503_while_stripe_is_down(world: World, payer: tuple[Account, str]) -> None:
-    """Nothing is erased, and nothing goes on being billed unseen: the next request closes the account."""
+    """Nothing is erased, so no subscription is billed without an account: the next request closes the account."""
     account, subscription = payer
     closing: dict[str, Any] = {"token": account.session, "json": {"password": PASSWORD}}
     world.stripe_network.fault = lambda _: StripeFault.UNREACHED

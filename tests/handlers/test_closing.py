@@ -27,7 +27,7 @@ def sign_up_again(world: World, account: Account) -> int:
 
 
 def test_closing_ends_everything_at_once(world: World, ada: Account, bob: Account) -> None:
-    """Sessions, keys, logins and links; the cookie is cleared, a mail says so, and the address is free again."""
+    """Sessions, keys, logins and links end; the cookie is cleared, a mail is sent, and the address is free again."""
     token, memo = reset_token(world, ada), world.memo(ada.key)
     answer = close(world, ada)
     assert answer.json == {"success": True, "message": "Account closed. What it had is being erased"}
@@ -60,7 +60,7 @@ def test_closing_takes_a_session(world: World, ada: Account) -> None:
 
 
 def test_closed_account_keeps_its_address_until_erased(new_world: NewWorld, tmp_path: Path) -> None:
-    """While audio cannot be erased: closed all the same, sign-up 409, login 401, and nothing opens it."""
+    """While audio cannot be erased the account is still closed: sign-up 409, login 401, and no credential works."""
     world = new_world(audio=AudioPlace(lambda: (Unlistable(tmp_path), nothing_to_close)))
     ada = world.sign_up("ada@example.org")
     token = reset_token(world, ada)
@@ -77,7 +77,7 @@ def test_closed_account_keeps_its_address_until_erased(new_world: NewWorld, tmp_
 
 
 def test_closing_ends_audio_urls(new_world: NewWorld, tmp_path: Path) -> None:
-    """A URL of real audio answers 404, and its file is gone."""
+    """A URL of real audio answers 404, and its file is deleted."""
     files = FolderFiles(tmp_path)
     world = new_world({"SPEECH": "local"}, audio=AudioPlace(lambda: (files, nothing_to_close)))
     ada = world.sign_up("ada@example.org")

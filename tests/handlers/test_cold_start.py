@@ -133,7 +133,7 @@ def test_startup_logs_all_problems_at_once(new_world: NewWorld, logs: Logs) -> N
 
 @pytest.mark.parametrize("environ", [{"IS_LOCAL": "true", "AGENT_TALK_STORE": ""}, {"AGENT_TALK_STORE": "memory"}])
 def test_startup_takes_memory_locally_or_by_name(new_world: NewWorld, environ: dict[str, str]) -> None:
-    """In an emulation, or if AGENT_TALK_STORE says so."""
+    """In an emulation, or if AGENT_TALK_STORE names it."""
     world = new_world({**IN_LAMBDA, **environ})
     assert world.get(VOICES).status == 200
 
@@ -185,7 +185,7 @@ def status(function: Function) -> int:
 
 
 def test_startup_refuses_an_open_store_in_production(logs: Logs) -> None:
-    """A server that mints keys for everybody serves no production, and the log says what to do."""
+    """With a server that makes keys without credentials production does not serve, and the log contains a remedy."""
     assert status(Exposure(is_open=True).function(PRODUCTION)) == 503
     (line,) = [line for line in logs.lines if line["level"] == "ERROR"]
     for word in ("GET /api/auth", "HYPR_PRIVATE_NETWORK", "/api/cache"):
@@ -200,7 +200,7 @@ def test_startup_logs_an_open_store_in_every_stage(logs: Logs) -> None:
 
 
 def test_startup_takes_the_risk_that_a_setting_takes(logs: Logs) -> None:
-    """On a private network nothing is asked, and nothing is logged."""
+    """On a private network no request is sent, and nothing is logged."""
     exposure = Exposure(is_open=True)
     assert status(exposure.function(PRODUCTION | {"HYPR_PRIVATE_NETWORK": "1"})) == 200
     assert exposure.asked == 0

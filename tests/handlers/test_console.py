@@ -79,7 +79,7 @@ def test_console_is_served_to_anyone(world: World, rest: bool) -> None:  # noqa:
 
 
 def test_console_is_the_same_for_every_caller(new_world: NewWorld, answer: Answer) -> None:
-    """Whatever the credential and the deployment."""
+    """For any credential and deployment."""
     assert new_world(PRODUCTION).get(PAGE, token="forged").body == answer.body
 
 
@@ -129,7 +129,7 @@ def test_console_is_one_element_and_loads_no_file(outline: Outline) -> None:
 
 
 def test_our_modules_write_no_markup() -> None:
-    """Texts of others become text nodes: no module of ours has a way to make markup or code of a text."""
+    """Texts from outside become text nodes: no module of ours can make markup or code of a text."""
     for module in (Path(pages.__file__).parent / "console").glob("*.js"):
         text = module.read_text(encoding="utf-8")
         found = re.findall(

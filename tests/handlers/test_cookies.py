@@ -51,7 +51,7 @@ class TestForeignOrigin:
     def test_cookie_is_not_read_for_a_foreign_origin(
         self, world: World, ada: Account, origin: str, *, rest: bool
     ) -> None:
-        """Another site acts in nobody's name: a key is not made, a password not changed, an account not shown."""
+        """Another site acts for no user: no key is made, no password changed, no account shown."""
         for method, path, body in (
             ("POST", KEYS, {}),
             ("POST", CHANGE, {"currentPassword": PASSWORD, "newPassword": "another one"}),
@@ -67,7 +67,7 @@ class TestForeignOrigin:
     def test_no_cookie_is_set_for_a_foreign_origin(
         self, world: World, ada: Account, origin: str, *, rest: bool
     ) -> None:
-        """A form of another site signs nobody in and nobody out."""
+        """A form of another site starts and ends no session."""
         how = {"headers": {"origin": origin, "content-type": "text/plain"}, "rest": rest}
         credentials = {"email": ada.email, "password": PASSWORD}
         new = {"email": f"new{rest}@example.org", "password": PASSWORD}
@@ -107,7 +107,7 @@ class TestSeveralCookies:
     @both_kinds
     @pytest.mark.parametrize("turned", [False, True])
     def test_the_good_session_counts(self, world: World, ada: Account, *, turned: bool, rest: bool) -> None:
-        """A stale or forged cookie of a parent domain locks nobody out, before the good one or behind it."""
+        """A stale or forged cookie of a parent domain does not lock the user out, before the valid one or after it."""
         world.later(seconds=1)
         stale = world.post(LOG_IN, json={"email": ada.email, "password": PASSWORD}).json["token"]
         world.post(LOG_OUT, token=stale)
@@ -141,7 +141,7 @@ class TestSeveralCookies:
             assert world.get(path, cookies=[f"auth_token={ada.key}"]).status == 401
 
     def test_ended_session_is_told_so(self, world: World, ada: Account) -> None:
-        """Of a single cookie the reason is answered."""
+        """For a single cookie the answer contains the reason."""
         world.post(LOG_OUT, token=ada.session)
         assert me(world, cookie(ada)).refusal[:2] == (401, "EXPIRED_TOKEN")
 
@@ -186,7 +186,7 @@ class TestHostCookie:
         assert whose(me(world, f'auth_token="{ada.session}"')) == ada.id
 
     def test_plain_cookie_serves_alone(self, world: World, ada: Account) -> None:
-        """Clients that know the old name only go on."""
+        """Clients that only use the old name still work."""
         assert whose(me(world, cookie(ada))) == ada.id
 
     def test_development_sets_no_host_cookie(self, new_world: NewWorld) -> None:
@@ -230,7 +230,7 @@ READ_HEADERS = (
 @pytest.mark.parametrize("name", READ_HEADERS)
 @pytest.mark.parametrize("unit", ["a", '\\"', ",", "; ", "Bearer ", "bytes=0-1,", "00-", '"a", '])
 def test_long_header_costs_milliseconds(world: World, name: str, unit: str) -> None:
-    """Whatever a header repeats 60,000 bytes of, it is refused or ignored at once."""
+    """A header with 60,000 bytes of any repetition is refused or ignored within milliseconds."""
     world.get("/audio/simulated-10.mp3")
     began = time.process_time()
     for method, path in (("GET", "/audio/simulated-10.mp3"), ("POST", LOG_IN), ("OPTIONS", ME)):

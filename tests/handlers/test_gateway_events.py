@@ -93,7 +93,7 @@ def test_http_event_behind_a_base_path_is_served(world: World) -> None:
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_each_route_answers_alike_through_any_gateway(world: World, ada: Account, gateway: str) -> None:
-    """Whatever precedes the route in the path. Reads have a session; the rest is refused, or needs none."""
+    """For any prefix of the path. Reads have a session; all other requests are refused, or need none."""
     ids = {
         "memo_id": world.memo(ada.key)["id"],
         "key_id": ada.key_id,

@@ -151,7 +151,7 @@ def test_health_takes_both_payloads(world: World, rest: bool) -> None:  # noqa: 
 
 @pytest.mark.parametrize("is_down", [False, True])
 def test_health_asks_the_store_once_in_five_seconds(world: World, *, is_down: bool) -> None:
-    """However often and by whichever path it is asked, sick or well: a caller cannot make it cost requests."""
+    """Requests by any path share one read in five seconds, failed or not: callers cannot make health expensive."""
     calls: list[int] = []
 
     async def count() -> None:

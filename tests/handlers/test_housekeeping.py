@@ -40,7 +40,7 @@ def metrics(out: str) -> dict[str, Any]:
 
 class TestRun:
     def test_closed_account_is_erased_and_looked_at_again(self, speaking: World, folder: Path) -> None:
-        """What the request could not erase goes, and a day later its last row."""
+        """Rows that the request could not erase are deleted, and a day later the last one."""
         ada = speaking.sign_up()
         say(speaking, ada.key, "Hello")
         say(speaking, ada.key, LONG)
@@ -85,7 +85,7 @@ class TestRun:
         assert (figures.calls, figures.owners, figures.running) == (1, 1, None)
 
     def test_idle_run_costs_three_requests(self, speaking: World, logs: Logs) -> None:
-        """One for each list, whatever is in the store; and a line in the log says so."""
+        """One for each list, whatever is in the store; a log line has the number."""
         ada = speaking.sign_up()
         say(speaking, ada.key, "Hello")
         run(speaking)

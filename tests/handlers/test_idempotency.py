@@ -91,7 +91,7 @@ def test_a_repeat_is_answered_when_the_limit_is_spent(world: World, ada: Account
 
 
 def test_a_repeat_with_a_revoked_key_is_refused(world: World, ada: Account) -> None:
-    """Whether the container remembers the key or not, whether the repeat would be a replay, a conflict or invalid."""
+    """Whether or not the container remembers the key, and for a replay, a conflict and an invalid repeat."""
     say(world, ada.key)
     world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
     for name, fields in (("one", {}), ("one", {"text": "Other"}), ("x" * 256, {}), ("new", {}), ("one", {"text": ""})):
@@ -109,7 +109,7 @@ def test_a_key_that_is_unknown_is_refused_before_its_header(world: World) -> Non
 
 
 def test_a_bad_key_is_refused_though_its_row_cannot_be_read(world: World) -> None:
-    """The header's row is read beside the key's check. Its failure says nothing while the key is bad."""
+    """The header's row is read concurrently with the key's check. Its failure is ignored if the key is invalid."""
     world.store.unreadable = IDEMPOTENCY_KEYS
     assert say(world, "at_live_" + "A" * 43).refusal[:2] == (401, "INVALID_API_KEY")
 
@@ -125,7 +125,7 @@ def test_another_body_under_the_same_key_is_a_conflict(world: World, ada: Accoun
 
 @pytest.mark.parametrize("fields", [{"voice": "RACHEL"}, {"format": "mp3"}, {"format": None}, {"other": 1}], ids=str)
 def test_a_body_that_asks_for_the_same_is_a_repeat(world: World, ada: Account, fields: dict[str, Any]) -> None:
-    """Defaults may be left out or given, a voice is the same in any case, and unknown fields ask for nothing."""
+    """Defaults may be left out or given, a voice is equal in any case, and unknown fields do not count."""
     first = say(world, ada.key)
     assert is_replay(say(world, ada.key, **fields), first)
 
@@ -193,7 +193,7 @@ def test_a_refused_request_is_not_kept(world: World, ada: Account) -> None:
 
 
 def test_an_invalid_request_is_not_kept(world: World, ada: Account) -> None:
-    """Of a wrong form, too long for the plan, or without a word: the corrected request may have the same key."""
+    """After a malformed body, or a text that is too long or empty, the corrected request may have the same key."""
     for fields in ({"voice": "nobody"}, {"text": "x" * 5001}, {"text": "!?"}, {"title": "x" * 201}):
         assert say(world, ada.key, **fields).status == 400
     first = say(world, ada.key)
@@ -211,7 +211,7 @@ def test_requests_without_the_header_are_not_repeats(world: World, ada: Account)
 @pytest.mark.anyio
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_fifty_repeats_at_once_make_one_memo(new_world: NewWorld, seed: int) -> None:
-    """One answers 201 of its own, and the others its memo or that it still runs; one memo is charged, and is there."""
+    """One makes the memo, and the others return it or that the first still runs; one memo exists, and is charged."""
     world = new_world(seed=seed)
     async with world.http("users") as client:
         made = await client.post("/api/v1/auth/signup", json={"email": "ada@example.org", "password": "long enough"})

@@ -192,7 +192,7 @@ def test_memo_of_an_unknown_voice_is_listed(world: World, ada: Account) -> None:
 
 @pytest.mark.parametrize("field", ["text", "title"])
 def test_lone_surrogate_is_400_and_names_its_field(world: World, ada: Account, field: str) -> None:
-    """Half of a surrogate pair is no text: it can neither be said nor stored."""
+    """Half of a surrogate pair is no text: it can be neither spoken nor stored."""
     fields = {"text": "Hello", "voice": "adam"} | {field: "\ud800"}
     answer = world.post("/api/v1/memo", token=ada.key, body=json.dumps(fields))
     assert answer.refusal == (400, "VALIDATION_ERROR", f"{field} is not valid Unicode text")

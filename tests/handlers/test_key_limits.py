@@ -68,7 +68,7 @@ def test_limits_are_shown_with_what_is_used(world: World, ada: Account) -> None:
 
 
 def test_limits_are_changed_at_once_and_merged(world: World, ada: Account) -> None:
-    """A new limit binds the next request of a container that knows the key; null ends one; others stay."""
+    """A new limit binds the next request of a container that remembers the key; null ends one; other limits stay."""
     world.memo(ada.key)
     assert limit(world, ada, ada.key_id, memosPerDay=1).json["key"]["limits"] == NONE | {"memosPerDay": 1}
     world.memo(ada.key)
@@ -134,7 +134,7 @@ def test_limits_are_whole_numbers_from_one(world: World, ada: Account, most: obj
 
 @pytest.mark.parametrize("limits", [[], ["memosPerDay"], "x", 5, True])
 def test_limits_that_are_no_object_are_refused(world: World, ada: Account, limits: object) -> None:
-    """They are 400 for PATCH and for POST, and leave the key as it was."""
+    """They are 400 for PATCH and for POST, and leave the key unchanged."""
     for answer in (
         world.patch(f"/api/keys/{ada.key_id}", token=ada.session, json={"limits": limits}),
         world.post("/api/keys", token=ada.session, json={"limits": limits}),
@@ -181,7 +181,7 @@ def test_verify_says_that_a_keys_limit_is_spent(world: World, ada: Account) -> N
 
 
 def test_a_change_of_limits_is_a_log_of_the_owner(world: World, ada: Account) -> None:
-    """It has the limits as they were given; a renaming is none."""
+    """The log contains the limits as given; a renaming writes none."""
     limit(world, ada, ada.key_id, memosPerDay=5, charactersPerDay=None)
     world.patch(f"/api/keys/{ada.key_id}", token=ada.session, json={"name": "Agent"})
     logs = world.get("/api/v1/usage", token=ada.session, query={"action": "key_limited"}).json["logs"]
@@ -191,7 +191,7 @@ def test_a_change_of_limits_is_a_log_of_the_owner(world: World, ada: Account) ->
 
 
 def test_first_refusal_of_a_keys_window_is_recorded(world: World, ada: Account) -> None:
-    """Once for the key, and once for the owner, who is refused later on the same day. The log says which it was."""
+    """Once for the key, and once for the owner, who is refused later on the same day. The log names the limit."""
     _, secret = world.new_key(ada, limits={"memosPerDay": 1})
     for _ in range(4):
         world.post(MEMO, token=secret, json=SAY)

@@ -141,7 +141,7 @@ def test_what_is_over_cannot_be_rotated(world: World, ada: Account) -> None:
 def test_an_invalid_rotation_changes_nothing(
     world: World, ada: Account, fields: dict[str, Any], code: str, details: dict[str, Any]
 ) -> None:
-    """It is 400, and the old key stays as it was."""
+    """It is 400, and the old key stays unchanged."""
     before = listed(world, ada)
     answer = rotate(world, ada, ada.key_id, **fields)
     assert (answer.status, answer.error["code"], answer.error["details"]) == (400, code, details)
@@ -150,7 +150,7 @@ def test_an_invalid_rotation_changes_nothing(
 
 
 def test_anothers_key_is_rotated_by_its_owner_alone(world: World, ada: Account, bob: Account) -> None:
-    """To others it is absent."""
+    """For any other user the key is absent."""
     headers = {"x-request-id": "same"}
     absent, anothers = (
         world.post(f"/api/keys/{key_id}/rotate", token=bob.session, headers=headers)

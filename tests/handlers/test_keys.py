@@ -347,7 +347,7 @@ def test_a_key_cannot_expire_in_the_past_or_at_no_time(world: World, ada: Accoun
 
 
 def test_test_keys_have_and_report_a_limit_of_their_own(world: World, ada: Account) -> None:
-    """Test keys spend none of the owner's limit and say their own."""
+    """Test keys spend none of the owner's limit, and report their own."""
     created = create(world, ada, test=True).json["key"]
     assert created["prefix"] == "at_test_"
     assert re.fullmatch(r"at_test_[A-Za-z0-9_-]{43}", created["key"])
@@ -429,7 +429,7 @@ class TestKeyChanges:
         world.new_key(ada)
 
     def test_changes_that_fail_are_not_counted(self, new_world: NewWorld) -> None:
-        """What is answered 400 or 404 takes no valid change's place."""
+        """A change that is answered 400 or 404 takes no place of a valid one."""
         world = new_world({"KEY_CHANGES_PER_OWNER": "2"})
         ada = world.sign_up()
         for _ in range(5):

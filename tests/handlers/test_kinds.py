@@ -106,7 +106,7 @@ def test_body_counts_as_a_whole_in_several_messages(world: World, parts: list[by
 
 @pytest.mark.parametrize("parts", [[], [BODY], [BODY[:5]], [BODY, b" "]])
 def test_body_that_was_given_up_does_nothing(world: World, parts: list[bytes]) -> None:
-    """A client that hangs up before the end of its body has asked for nothing, even if what came is a whole request."""
+    """A request whose body breaks off has no effect, even if the received part is a valid request."""
     assert sent_in_parts(world, parts, ends=False) == []
     assert not world.run(world.store.scan_counters()).rows
 
@@ -150,7 +150,7 @@ def test_revoked_key_counts_in_the_dashboards_total(world: World, ada: Account) 
 
 
 def test_first_refusal_of_a_day_is_recorded_each_day(world: World, ada: Account) -> None:
-    """A refusal is logged once a day, with its code: not once for good, and not each time."""
+    """A refusal is logged once a day, with its code: not once for ever, and not each time."""
     for _ in range(2):
         world.spend(ada, 100)
         for _ in range(3):

@@ -64,7 +64,7 @@ class TestNewest:
         }
 
     def test_results_have_their_type_and_freshness(self, world: World, ada: Account) -> None:
-        """Every result is complete and names the server; lists say how long they are fresh."""
+        """Every result is complete and names the server; lists contain their freshness."""
         listed = newest(world, ada.key, "tools/list").json["result"]
         called = newest(world, ada.key, "tools/call", {"name": "list_voices"}).json["result"]
         for result in (listed, called):
@@ -75,7 +75,7 @@ class TestNewest:
 
     @pytest.mark.parametrize("method", ["initialize", "ping", "resources/list", "logging/setLevel", "no/such"])
     def test_unknown_methods_are_404(self, world: World, ada: Account, method: str) -> None:
-        """What older revisions have and this one has not is unknown here."""
+        """Methods of older revisions alone are unknown in this one."""
         assert code(newest(world, ada.key, method)) == (404, -32601)
 
     @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ class TestOlder:
 
     @pytest.mark.parametrize("asked", ["2024-11-05", "2030-01-01", NEWEST, "x"])
     def test_initialize_offers_its_newest_when_unknown(self, world: World, ada: Account, asked: str) -> None:
-        """The client decides whether it goes on with that."""
+        """The client decides whether it continues with that revision."""
         answer = older(world, ada.key, "initialize", {"protocolVersion": asked}, revision=None)
         assert answer.json["result"]["protocolVersion"] == "2025-11-25"
 
@@ -198,7 +198,7 @@ class TestOlder:
 
     @every_older
     def test_errors_of_requests_are_answered_with_200(self, world: World, ada: Account, revision: str) -> None:
-        """These clients take a 4xx for a broken connection, and lose what it says."""
+        """These clients take a 4xx for a broken connection, and lose its error."""
         for method, params, expected in (
             ("server/discover", {}, -32601),
             ("resources/list", {}, -32601),
@@ -284,7 +284,7 @@ class TestCallers:
 
     @pytest.mark.parametrize("token", [None, "at_live_unknown", "at_live_" + "A" * 43, "a.session.token"])
     def test_unknown_keys_are_401(self, world: World, token: str | None) -> None:
-        """For every message, notifications included, with the scheme that is asked for."""
+        """For every message, notifications included, with the required scheme in the answer."""
         for body in (request("ping", {}), {"jsonrpc": "2.0", "method": "notifications/initialized"}):
             answer = world.post(MCP, token=token, json=body)
             expected = "MISSING_API_KEY" if token is None else "INVALID_API_KEY"
@@ -357,7 +357,7 @@ class TestOrigins:
             assert answer.status == 200, origin
 
     def test_preflights_allow_the_protocols_headers(self, new_world: NewWorld) -> None:
-        """A page of a configured origin may send all that the newest revision asks for."""
+        """A page of a configured origin may send all headers of the newest revision."""
         asked = "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name"
         headers = {
             "origin": "https://app.example.org",
@@ -374,7 +374,7 @@ class TestOrigins:
 
 
 def test_no_authorization_server_is_a_clean_404(world: World) -> None:
-    """A client that looks for one is told in the envelope that there is none, and goes on with its key."""
+    """A client that looks for one gets a 404 in the envelope, and continues with its key."""
     for path in ("oauth-protected-resource", "oauth-protected-resource/mcp", "oauth-authorization-server"):
         answer = world.get(f"/.well-known/{path}")
         assert answer.refusal[:2] == (404, "NOT_FOUND")

@@ -40,7 +40,7 @@ def test_schemas_have_no_word_that_a_model_pays_for(tool: Any) -> None:
 
 
 def test_unknown_arguments_are_refused_by_name(world: World, ada: Account) -> None:
-    """The refusal lists the tool's arguments; a tool without any says so."""
+    """The refusal lists the tool's arguments, or states that the tool has none."""
     some = call(world, ada.key, "get_memo", id="a", memoId="a")
     assert error_of(some) == "VALIDATION_ERROR"
     assert "Unknown argument: memoId. This tool's arguments: id, includeAudio" in text_of(some)
@@ -53,7 +53,7 @@ def test_unknown_arguments_are_refused_by_name(world: World, ada: Account) -> No
 
 @pytest.mark.parametrize(("wait_s", "waits"), [(1, True), (SOON_S, True), (SOON_S + 1, False)])
 def test_model_is_to_wait_if_the_wait_is_short(wait_s: int, waits: bool) -> None:  # noqa: FBT001 a parameter
-    """For a longer wait the answer names other things to do."""
+    """For a longer wait the answer names other remedies."""
     (block,) = failure(ServiceUnavailable(retry_after_s=wait_s)).blocks
     assert isinstance(block, TextBlock)
     assert (f"Wait {wait_s} seconds" in block.text) is waits

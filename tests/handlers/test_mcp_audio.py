@@ -84,7 +84,7 @@ def bytes_of(block: AudioBlock | TextBlock | None) -> bytes | None:
 
 @pytest.mark.parametrize("size", [1, MOST_INCLUDED - 1, MOST_INCLUDED, MOST_INCLUDED + 1])
 async def test_kept_audio_is_included_if_it_fits(tmp_path: Path, size: int) -> None:
-    """Up to the bound the bytes are those that are kept; past it the answer says so. The length is always there."""
+    """Up to the bound the stored bytes are included; above it the answer states why not. It always has the length."""
     files = FolderFiles(tmp_path)
     link, second = await told(await kept(files, size), files)
     assert link.size == size
@@ -116,7 +116,7 @@ async def test_audio_that_is_not_asked_for_is_only_linked(tmp_path: Path) -> Non
     ids=["elsewhere", "of the predecessor", "deleted"],
 )
 async def test_audio_that_is_not_there_has_no_length(tmp_path: Path, audio_url: str) -> None:
-    """Elsewhere, under the predecessor's name, or lost: the link stays, and the bytes are said to be missing."""
+    """Elsewhere, under the predecessor's name, or lost: the link stays, and the answer states the missing bytes."""
     for files in (FolderFiles(tmp_path), None):
         for is_included in (True, False):
             link, second = await told(memo_of(audio_url), files, is_included=is_included)

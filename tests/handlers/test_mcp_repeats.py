@@ -70,7 +70,7 @@ async def until_made(world: World, key: str, way: Way, said: dict[str, Any], rev
 def test_a_cut_answer_and_a_repeat_make_one_memo(
     new_world: NewWorld, request: pytest.FixtureRequest, revision: str
 ) -> None:
-    """Of all memos: one row each, one charge each, and the last answer is that memo's."""
+    """Each memo has one row and one charge, and the last answer is that memo."""
     times = 10 * TIMES if request.config.getoption("--fuzz") else TIMES
     world = new_world(seed=1)
     ada: Account = world.sign_up()
@@ -97,7 +97,7 @@ def test_a_cut_answer_and_a_repeat_make_one_memo(
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_two_clients_with_one_key_make_one_memo(new_world: NewWorld, seed: int) -> None:
-    """Two clients at once, one idempotencyKey: both get the one memo, at once or after they waited."""
+    """Two concurrent clients with one idempotencyKey get the same memo, immediately or after a wait."""
     world = new_world(seed=seed)
     ada = world.sign_up()
     said = {"text": "Hello", "voice": "sam", "idempotencyKey": "one"}

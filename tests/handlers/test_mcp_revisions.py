@@ -30,7 +30,7 @@ def call_of(name: str, *given: tuple[str, str]) -> Revision:
     ],
 )
 def test_header_repeats_a_name_plainly_or_in_base64(name: str, header: str) -> None:
-    """What has only one of the two marks of base64 is plain."""
+    """A value with only one of the two marks of base64 is plain."""
     assert call_of(name, ("mcp-name", header)) is Revision.OF_JULY_2026
 
 

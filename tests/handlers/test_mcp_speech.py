@@ -22,7 +22,7 @@ def link_of(result: CallToolResult) -> ResourceLink:
 
 @pytest.mark.thorough
 def test_a_long_memo_is_processing_then_ready(speaking: World, queue: HeldQueue) -> None:
-    """The first answer says to look again, and has no link; once it is said, get_memo has its exact duration."""
+    """The first answer has no link, and an instruction to poll; after the speech get_memo has the exact duration."""
     ada = speaking.sign_up()
     begun = call(speaking, ada.key, "create_memo", text=LONG, voice="rachel")
     assert begun.structured_content is not None
@@ -43,7 +43,7 @@ def test_a_long_memo_is_processing_then_ready(speaking: World, queue: HeldQueue)
 
 @pytest.mark.thorough
 def test_kept_audio_is_included_up_to_its_limit(speaking: World, queue: HeldQueue) -> None:
-    """A short memo's bytes are those of its URL; those of a long one are left out, and the answer says so."""
+    """A short memo's bytes equal those of its URL; a long one's are left out, and the answer states so."""
     ada = speaking.sign_up()
     short = call(speaking, ada.key, "create_memo", text="Hello there", voice="rachel", includeAudio=True)
     audio = short.content[2]

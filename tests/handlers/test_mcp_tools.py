@@ -86,7 +86,7 @@ def test_create_memo_includes_audio_when_asked(world: World, ada: Account) -> No
 
 
 def test_create_memo_leaves_out_audio_of_100_kb(world: World, ada: Account) -> None:
-    """The link stays, and the answer says why the bytes are missing: a WAV of 2.1 s has more."""
+    """The link stays, and the answer states why the bytes are missing: a WAV of 2.1 s has more."""
     said = {"text": "a" * 27, "voice": "rachel", "format": "wav", "includeAudio": True}
     link, told = call(world, ada.key, "create_memo", **said).content[1:]
     assert isinstance(link, ResourceLink)
@@ -118,7 +118,7 @@ def test_idempotency_keys_are_apart_from_the_headers(world: World, ada: Account)
 
 
 def test_create_memo_refuses_a_used_key(world: World, ada: Account) -> None:
-    """A key that was used for another text is a conflict, and says to choose another."""
+    """A key that was used for another text is a conflict, with the instruction to choose another."""
     call(world, ada.key, "create_memo", text="Hello there", voice="rachel", idempotencyKey="one")
     other = call(world, ada.key, "create_memo", text="Something else", voice="rachel", idempotencyKey="one")
     assert error_of(other) == "CONFLICT"
@@ -178,7 +178,7 @@ def test_get_memo_tells_the_title_if_there_is_one(world: World, ada: Account) ->
 
 
 def test_list_memos_takes_empty_arguments_as_absent(world: World, ada: Account) -> None:
-    """As empty parameters of a query, which models send for what they leave out: a cursor goes on without them."""
+    """As empty parameters of a query, which models send for omitted ones: a cursor is valid without them."""
     for _ in range(2):
         world.memo(ada.key)
     empty = {"voice": "", "from": "", "to": ""}
@@ -267,7 +267,7 @@ def test_every_tool_says_what_a_model_needs(world: World, ada: Account) -> None:
     ],
 )
 def test_wrong_arguments_are_tool_errors(world: World, ada: Account, arguments: Any, code: str, said: str) -> None:
-    """They have the code of the HTTP API, say what to do, and charge nothing."""
+    """They have the code of the HTTP API and a remedy, and charge nothing."""
     refused = call(world, ada.key, "create_memo", **arguments)
     assert error_of(refused) == code
     assert said in text_of(refused)
@@ -276,7 +276,7 @@ def test_wrong_arguments_are_tool_errors(world: World, ada: Account, arguments: 
 
 
 def test_a_spent_limit_is_a_tool_error(world: World, ada: Account) -> None:
-    """It says until when not to call again, and get_usage agrees."""
+    """The error contains the time of the next possible call, and get_usage agrees."""
     world.spend(ada, 100)
     refused = call(world, ada.key, "create_memo", text="Hello", voice="rachel")
     assert error_of(refused) == "DAILY_LIMIT_EXCEEDED"
@@ -288,7 +288,7 @@ def test_a_spent_limit_is_a_tool_error(world: World, ada: Account) -> None:
 
 
 def test_a_revoked_key_is_a_tool_error(world: World, ada: Account) -> None:
-    """A key that is revoked while a client is connected: the next call tells the model that it is final."""
+    """If a key is revoked while a client is connected, the next call's error states that it is final."""
 
     async def revoked() -> str:
         async with connected(world, ada.key) as client:
@@ -301,7 +301,7 @@ def test_a_revoked_key_is_a_tool_error(world: World, ada: Account) -> None:
 
 
 def test_an_outage_is_a_tool_error(world: World, ada: Account) -> None:
-    """While the store is away a call says to wait; afterwards the same call makes one memo."""
+    """While the store is unavailable a call's error instructs to wait; afterwards the same call makes one memo."""
 
     async def outlived() -> list[str]:
         said = {"text": "Hello", "voice": "rachel", "idempotencyKey": "one"}

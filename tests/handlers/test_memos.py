@@ -329,7 +329,7 @@ def test_a_deleted_memo_is_gone(world: World, ada: Account) -> None:
 
 
 def test_delete_removes_the_audio(new_world: Callable[..., World], tmp_path: Path) -> None:
-    """After a memo's deletion its audio is gone from the place that kept it, and its URL answers 404."""
+    """After a memo's deletion its audio is deleted from its place, and its URL answers 404."""
     world = new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(tmp_path)})
     ada = world.sign_up("ada@example.org")
     memo = world.memo(ada.key, "Hello")
@@ -669,7 +669,7 @@ def test_a_memos_life_through_either_kind_of_event(world: World, ada: Account, r
 
 @pytest.mark.parametrize("path", ["/api/v1/memo", "/v1/audio/speech", "/mcp"])
 def test_session_in_place_of_a_key_is_told_so(world: World, ada: Account, path: str) -> None:
-    """Most who begin have both in one answer: the error says which of them it is."""
+    """New users have both in one answer: the error names the credential that was sent."""
     answer = world.post(path, token=ada.session, json={"text": "Hello", "voice": "sam"})
     assert answer.status == 401
     assert "takes an API key, not a session" in answer.body.decode()

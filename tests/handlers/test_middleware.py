@@ -378,7 +378,7 @@ def test_answers_have_the_security_headers(world: World, ada: Account) -> None:
 
 
 def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -> None:
-    """Tokens and personal data stay in no cache; audio and pages say for themselves how they are kept."""
+    """Tokens and personal data stay in no cache; audio and pages set their own headers."""
     for answer in [*kinds_of_answers(world, ada), world.handle("users", {}), world.post(SIGN_UP, json={})]:
         kept = answer.headers["cache-control"]
         assert kept == "no-store" or "content-range" in answer.headers or answer.headers.get("etag")
@@ -445,7 +445,7 @@ def preflight(world: World, path: str, origin: str, method: str) -> Answer:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 def test_preflight_admits_methods_and_headers(world: World, method: str) -> None:
-    """Of every route, in development from any origin."""
+    """For every route, in development from any origin."""
     for path in (MEMO, "/api/keys", "/api/v1/auth/me"):
         answer = preflight(world, path, "https://any.example.org", method)
         assert answer.status == 200
@@ -528,7 +528,7 @@ def test_defect_is_500_with_a_fixed_text(new_world: NewWorld, logs: Logs) -> Non
 def test_store_error_is_an_outage_unless_it_is_our_own(
     world: World, ada: Account, failure: StoreError, status: int, code: str
 ) -> None:
-    """Whatever an engine refuses or fails with, clients may come again; a wrong use of the store is a defect here."""
+    """After any refusal or failure of an engine clients may retry; a wrong use of the store is our own defect."""
     broken = breaking(world, failure)
     try:
         given = broken(http_event("GET", "/api/v1/auth/me", headers={"authorization": f"Bearer {ada.session}"}), None)

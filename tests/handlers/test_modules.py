@@ -20,7 +20,7 @@ def names_of(module: Path) -> list[str]:
 
 
 def test_modules_are_joined_in_order_without_their_links(tmp_path: Path) -> None:
-    """A module comes once, after what it imports; `import` lines and the word `export` are gone."""
+    """A module comes once, after its imports; `import` lines and the word `export` are removed."""
     (tmp_path / "main.js").write_text('import { a } from "./a.js";\nimport {\n  b,\n} from "./b.js";\na(b);\n')
     (tmp_path / "a.js").write_text('import { b } from "./b.js";\nexport function a() {\n  return b;\n}\n')
     (tmp_path / "b.js").write_text("export const b = 1;\nconst exported = 'export const';\n")

@@ -95,7 +95,7 @@ class TestLogLine:
         ]
 
     def test_cold_start_is_the_first_request(self, world: World, logs: Logs) -> None:
-        """Of each container, and events that are no requests do not count."""
+        """Each container has one, and events that are no requests do not count."""
         world.handle("memos", schedule_event())
         for _ in range(3):
             world.get("/api/v1/voices")
@@ -197,7 +197,7 @@ class TestMetrics:
     def test_metrics_are_not_written_outside_lambda(
         self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Nor where METRICS=0 says so."""
+        """Nor with METRICS=0."""
         for environ in ({}, {"METRICS": "0"}, {"METRICS": "0", "AWS_LAMBDA_FUNCTION_NAME": "memos"}):
             new_world(environ).get("/api/v1/voices")
         new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "IS_LOCAL": "true"}).get("/api/v1/voices")

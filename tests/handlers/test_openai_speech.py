@@ -108,7 +108,7 @@ class TestSpeaking:
         assert memos(world, ada)[0]["voice"]["id"] == ours
 
     def test_models_lists_one(self, world: World) -> None:
-        """Any key may ask."""
+        """Any key may list models."""
         ada = world.sign_up()
         _, key = world.new_key(ada, scopes=["usage:read"])
         models = world.get("/v1/models", token=key).json
@@ -142,7 +142,7 @@ class TestRefusals:
         assert (memos(world, ada), used(world, ada)) == ([], 0)
 
     def test_text_that_takes_longer_is_400_with_the_length(self, speaking: World) -> None:
-        """A longer text is a memo that is `processing`, which this answer has no way to say."""
+        """A longer text would be a memo that is `processing`, which this answer cannot express."""
         ada = speaking.sign_up()
         answer = speak(speaking, ada.key, "word " * 450)
         assert (answer.status, answer.error["param"]) == (400, "input")
@@ -304,7 +304,7 @@ class TestSdk:
 
     @pytest.mark.parametrize("fault", ["503 before", "503 after", "cut"])
     async def test_sdks_own_repeat_makes_one_memo(self, fault: str) -> None:
-        """Its first answer is lost, or never asked for. It repeats by itself: one memo, one charge."""
+        """The first answer is lost, or a 503. The SDK repeats the request: one memo, one charge."""
         shop = Shop(fault)
         client = await shop.open()
         said = await client.audio.speech.create(model="tts-1", voice="nova", input="Hello")

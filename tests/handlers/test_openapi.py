@@ -198,7 +198,7 @@ class Prepared:
     ],
 )
 def test_an_operation_keeps_to_its_document(new_world: NewWorld, fuzz: Fuzz, name: str, label: str) -> None:
-    """Whatever is asked, within the document or not, by nobody, by a session or by a key."""
+    """For any request, documented or not, without a credential, with a session or with a key."""
     prepared = Prepared(new_world())
     method, _, path = label.partition(" ")
     operation = schemathesis.openapi.from_dict(DOCUMENTS[name])[path][method]

@@ -70,7 +70,7 @@ def polly(new_world: NewWorld, folder: Path) -> Iterator[StubbedPolly]:
 
 @pytest.mark.thorough
 def test_memo_is_said_by_polly(polly: StubbedPolly) -> None:
-    """It is asked for a neural voice and plain text, and its audio is kept, fetched and heard."""
+    """The request has a neural voice and plain text, and the audio is stored, fetched and recognised."""
     ada = polly.world.sign_up()
     polly.says(PLAIN)
     memo = say(polly.world, ada.key, PLAIN).json
@@ -81,7 +81,7 @@ def test_memo_is_said_by_polly(polly: StubbedPolly) -> None:
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ServiceFailureException"])
 def test_failure_of_polly_is_502_and_uncharged(polly: StubbedPolly, folder: Path, code: str) -> None:
-    """Throttling, which is a 400 there, is asked again within the request; nothing is kept or charged at last."""
+    """Throttling, which is Polly's 400, is retried within the request; in the end nothing is stored or charged."""
     ada = polly.world.sign_up()
     for _ in range(3 if code == "ThrottlingException" else 1):
         polly.stub.add_client_error("synthesize_speech", code, "said so", 400)
@@ -93,9 +93,9 @@ def test_failure_of_polly_is_502_and_uncharged(polly: StubbedPolly, folder: Path
 
 @pytest.mark.thorough
 def test_long_text_is_said_by_polly_in_pieces(polly: StubbedPolly) -> None:
-    """Each piece is one request of at most 2,000 characters; one that failed is asked again alone.
+    """Each piece is one request of at most 2,000 characters; a failed one is retried alone.
 
-    Both are asked at once, in any order, so their texts are the same.
+    Both requests are concurrent, in any order, so their texts are equal.
     """
     ada = polly.world.sign_up()
     text = SENTENCE * 54

@@ -45,7 +45,7 @@ def user_of(world: World, account: Account) -> User:
 
 
 def test_sign_up_mails_a_link_that_confirms(world: World, ada: Account) -> None:
-    """Once, and the user says so then."""
+    """The link works once, and the user is then confirmed."""
     assert not user_of(world, ada).email_verified
     token = world.mails.token(ada.email, "verify")
     assert f"https://api.example.org/app#verify={token}" in world.mails.mails[-1].text
@@ -179,7 +179,7 @@ def test_forgot_is_429_after_twenty_from_an_address(world: World) -> None:
 
 
 def test_mailer_that_is_down_fails_no_request(new_world: NewWorld, logs: Logs) -> None:
-    """Sign-up, forgot-password, a changed password and a reset answer as ever; the log says what was not sent."""
+    """Sign-up, forgot-password, a changed password and a reset answer as usual; the log names the unsent mail."""
     world = new_world({"METRICS": "1"})
     world.mails.is_down = True
     ada = world.sign_up("ada@example.org")
@@ -203,7 +203,7 @@ def test_resend_repeats_the_mail(world: World, ada: Account) -> None:
 
 
 def test_reset_revokes_keys_of_an_unconfirmed_account(world: World, ada: Account) -> None:
-    """Somebody else may have signed up with the address and made the keys: the answer and the mail say how many."""
+    """Another person may have signed up with the address and made the keys: answer and mail contain their number."""
     world.new_key(ada, test=True)
     message = reset(world, reset_token(world, ada)).json["message"]
     assert "so 2 API keys were revoked" in message

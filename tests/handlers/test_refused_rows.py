@@ -36,7 +36,7 @@ ASKS = pytest.mark.parametrize(
 
 @ASKS
 def test_refusals_by_the_plan_leave_one_row(world: World, ada: Account, ask: Ask) -> None:
-    """The first refusal tells the container that the limit is spent; what follows is refused before it writes."""
+    """After the first refusal the container remembers the spent limit, and refuses later requests before it writes."""
     world.spend(ada, 100)
     answers = [ask(world, ada.key, number) for number in range(10)]
     assert {answer.status for answer in answers} == {429}
@@ -56,7 +56,7 @@ def test_refusals_by_a_limit_of_the_key_leave_one_row(world: World, ada: Account
 
 @ASKS
 def test_refused_key_is_served_once_a_place_is_free(world: World, ada: Account, ask: Ask) -> None:
-    """What a container knows of a refusal is looked at again: a better plan has room at once."""
+    """A container checks a remembered refusal again: a better plan has room immediately."""
     world.spend(ada, 100)
     assert [ask(world, ada.key, number).status for number in range(2)] == [429, 429]
     world.spend(ada, -1)
@@ -65,7 +65,7 @@ def test_refused_key_is_served_once_a_place_is_free(world: World, ada: Account, 
 
 
 def test_invalid_request_is_told_so_when_the_limit_is_spent(world: World, ada: Account) -> None:
-    """As without an idempotency key: only a valid request asks for a place."""
+    """As without an idempotency key, only a valid request takes a place."""
     world.spend(ada, 100)
     assert [keyed(world, ada.key, number).status for number in range(2)] == [429, 429]
     assert keyed(world, ada.key, 3, text=UNSAYABLE).status == 400

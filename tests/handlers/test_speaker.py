@@ -39,7 +39,7 @@ def get(world: World, key: str, memo: Any) -> Any:
 class TestLongMemo:
     @pytest.mark.thorough
     def test_long_text_is_processing_then_ready(self, speaking: World, queue: HeldQueue) -> None:
-        """201 with the estimate, 503 AUDIO_NOT_READY for its audio; then the file says the text, to the sample."""
+        """201 with the estimate, 503 AUDIO_NOT_READY for its audio; then a file of the whole text and exact length."""
         ada = speaking.sign_up()
         answer = say(speaking, ada.key, LONG)
         memo = answer.json
@@ -92,7 +92,7 @@ class TestLongMemo:
 
     @pytest.mark.thorough
     def test_memo_said_a_day_later_corrects_what_was_summed(self, speaking: World) -> None:
-        """Its day has been summed with the estimate by then: the figures are exact all the same."""
+        """Its day has been summed with the estimate by then: the figures become exact."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         speaking.later(days=1, hours=2)
@@ -109,7 +109,7 @@ class TestLongMemo:
         assert seconds() == pytest.approx(exact, abs=0.0006)
 
     def test_deleting_a_processing_memo_leaves_nothing(self, speaking: World, queue: HeldQueue, folder: Path) -> None:
-        """Its audio is 404, it is not said any more, and it stays a call."""
+        """Its audio is 404, it is no longer spoken, and it stays a call."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         assert speaking.delete(f"{MEMO}/{memo['id']}", token=ada.session).status == 200
@@ -121,7 +121,7 @@ class TestLongMemo:
 
     @pytest.mark.thorough
     def test_retitled_while_it_is_said(self, speaking: World) -> None:
-        """A title and an end are written beside each other."""
+        """A title and an outcome do not overwrite each other."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         speaking.patch(f"{MEMO}/{memo['id']}", token=ada.key, json={"title": "Later"})
@@ -175,7 +175,7 @@ class TestEvents:
         assert "a message was not handled" in logs.text
 
     def test_memo_without_enough_time_comes_again(self, speaking: World) -> None:
-        """What the function's time does not suffice for comes again, and costs nothing but the look."""
+        """A memo for which the function's time is too short is delivered again, and costs one read."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         assert handed_over(speaking, memo["id"], remaining_ms=30_000) == [memo["id"]]

@@ -66,7 +66,7 @@ def assert_nothing_came_of_it(world: World, account: Account) -> None:
 
 class TestOwnVoices:
     def test_memo_is_understood_by_a_recogniser(self, speaking: World) -> None:
-        """The file that a memo names says its text, and its length is the duration that was answered."""
+        """The recogniser finds the memo's text in its file, whose length is the answered duration."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, PLAIN).json
         answer = fetch(speaking, memo)
@@ -143,14 +143,14 @@ class TestOwnVoices:
     @pytest.mark.parametrize("text", ["<b>&amp;</b> < & >", "a" * 300, "7 " * 30, "مرحبا hello שלום", "[a](/b) _x_"])
     @pytest.mark.thorough
     def test_any_other_text_is_audio(self, speaking: World, text: str) -> None:
-        """Markup, walls of letters, digits and mixed scripts are said; the stored text stays as it came."""
+        """Markup, walls of letters, digits and mixed scripts become audio; the stored text is unchanged."""
         memo = say(speaking, speaking.sign_up().key, text).json
         assert memo["text"] == text
         assert len(decoded(fetch(speaking, memo).body)) == round(memo["audio"]["duration"] * 24_000)
 
     @pytest.mark.thorough
     def test_every_text_is_audio_or_400(self, speaking: World) -> None:
-        """Whatever Unicode it is made of, a text is never 5xx, and its memo has the text as it came."""
+        """A text of any Unicode is never 5xx, and its memo has the text unchanged."""
         ada = speaking.sign_up()
         speaking.put_on(ada, Tier.ENTERPRISE)
 
@@ -182,7 +182,7 @@ class TestOwnVoices:
     def test_folder_that_cannot_be_written_is_502_storage_error(
         self, new_world: NewWorld, tmp_path: Path, logs: Logs
     ) -> None:
-        """The place is given back, the failure is recorded, and the log says why."""
+        """The place is given back, the failure is recorded, and the log has the reason."""
         (tmp_path / "file").write_text("no folder")
         world = new_world({"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(tmp_path / "file")})
         ada = world.sign_up()
@@ -196,7 +196,7 @@ class TestOwnVoices:
         assert "audio store: put" in logs.text
 
     def test_memo_that_cannot_be_written_leaves_no_audio(self, speaking: World, folder: Path) -> None:
-        """If the store fails once the text was said, its audio is deleted."""
+        """If the store fails after the speech, the audio is deleted."""
         ada = speaking.sign_up()
         say(speaking, ada.key)
         before = kept(folder)
@@ -268,7 +268,7 @@ class TestSamples:
 
 class TestHealth:
     def test_health_tells_the_default_voices(self, speaking: World, new_world: NewWorld) -> None:
-        """`ttsMode` is the default's; the detailed answer tells where audio is kept, and whether that answers."""
+        """`ttsMode` is the default's; the detailed answer contains the audio place, and its health."""
         health = speaking.get("/health/detailed").json
         assert (health["ttsMode"], health["checks"]["audio"]) == ("local", {"status": "ok", "mode": "folder"})
         assert new_world({"SPEECH": "simulated"}).get("/health").json["ttsMode"] == "simulation"
@@ -308,7 +308,7 @@ def served(provider: FakeProvider) -> Iterator[str]:
 class TestProviders:
     @pytest.mark.thorough
     def test_each_tier_has_its_own_voices(self, new_world: NewWorld, folder: Path) -> None:
-        """Hobby's texts are said by our own voices, pro's by ElevenLabs; both are heard."""
+        """Our own voices speak Hobby's texts, ElevenLabs Pro's; both are recognised."""
         provider = FakeProvider(ElevenLabsDialect(), voices=list(ELEVENLABS.values()))
         with served(provider) as url:
             world = new_world(

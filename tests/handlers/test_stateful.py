@@ -408,6 +408,6 @@ class AgentTalk(RuleBasedStateMachine):
 
 
 def test_random_use_agrees_with_the_model(store_choice: str, fuzz: Fuzz) -> None:
-    """Whatever is asked in whatever order, and wherever the store fails once, the answers are the contract's."""
+    """For any requests in any order, with one failure of the store anywhere, the answers are the contract's."""
     machine = type("Machine", (AgentTalk,), {"store": store_choice})
     run_state_machine_as_test(machine, settings=fuzz(12, stateful_step_count=30))

@@ -67,7 +67,7 @@ def test_tiers_are_public_and_in_order(world: World) -> None:
 
 @pytest.mark.parametrize(("name", "tier"), [("hobby", HOBBY), ("Pro", PRO), ("ENTERPRISE", ENTERPRISE)])
 def test_tier_is_found_in_any_case(world: World, name: str, tier: dict[str, Any]) -> None:
-    """Of its letters."""
+    """In upper, lower and mixed case."""
     answer = world.get(f"{TIERS}/{name}")
     assert (answer.status, answer.json) == (200, {"success": True, "tier": tier})
 

@@ -77,7 +77,7 @@ def test_cookie_is_secure_in_production(new_world: NewWorld) -> None:
 
 
 def test_sign_up_session_opens_the_account(world: World) -> None:
-    """The session of a sign-up is good at once."""
+    """The session of a sign-up is valid immediately."""
     account = world.sign_up()
     answer = world.get(ME, token=account.session)
     assert answer.status == 200
@@ -210,7 +210,7 @@ def test_log_in_answers_the_user_and_a_new_session(world: World, ada: Account) -
 
 
 def test_log_in_answers_alike_when_unknown_or_wrong(world: World, ada: Account) -> None:
-    """Status, body and headers do not tell whether an address has an account."""
+    """Status, body and headers do not reveal whether an address has an account."""
     unknown, wrong = log_in(world, "nobody@example.org"), log_in(world, ada.email, "wrong password")
     assert unknown.refusal == wrong.refusal == NO_LOGIN
     assert unknown.body == wrong.body
@@ -280,7 +280,7 @@ def test_log_in_has_a_limit_per_address(new_world: NewWorld) -> None:
 
 
 def test_sign_up_admits_twenty_an_hour_per_address(world: World) -> None:
-    """The next is 429 with the rest of the hour in Retry-After; other addresses go on."""
+    """The next is 429 with the rest of the hour in Retry-After; other addresses are not affected."""
 
     def sign_up(n: int, source_ip: str = "203.0.113.7") -> Answer:
         return world.post(SIGN_UP, json={"email": f"u{n}@example.org", "password": PASSWORD}, source_ip=source_ip)
@@ -349,7 +349,7 @@ def test_log_out_is_repeatable(world: World, ada: Account) -> None:
 
 
 def test_change_password_ends_all_sessions_but_the_asking_one(world: World, ada: Account) -> None:
-    """The web page that asked goes on with its token; every other session has ended, and a new one begins."""
+    """The token of the request stays valid; every other session has ended, and a new one begins."""
     other = log_in(world, ada.email).json["token"]
     answer = world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"})
     assert answer.status == 200
@@ -426,7 +426,7 @@ def test_change_password_bounds_the_new_one(world: World, ada: Account) -> None:
     ],
 )
 def test_session_comes_by_header_or_cookie(world: World, ada: Account, headers: dict[str, str]) -> None:
-    """Bearer in any case, the bare token, or the cookie among others."""
+    """As a bearer in any case, as the bare token, or as one of several cookies."""
     sent = {name: value.format(ada.session) for name, value in headers.items()}
     assert world.get(ME, headers=sent).status == 200
 

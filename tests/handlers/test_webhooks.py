@@ -63,7 +63,7 @@ def test_webhook_puts_the_payer_on_the_tier(world: World, ada: Account) -> None:
 
 
 def test_webhook_takes_the_tier_back_and_keys_stay(world: World, ada: Account) -> None:
-    """After the end the limits are Hobby's; keys that there are go on working, and none is added."""
+    """After the end the limits are Hobby's; existing keys still work, and none can be added."""
     subscription = bought(world, ada)
     deliver_all(world)
     keys = [world.new_key(ada)[1] for _ in range(9)]
@@ -78,7 +78,7 @@ def test_webhook_takes_the_tier_back_and_keys_stay(world: World, ada: Account) -
 
 
 def test_webhook_refuses_what_is_not_signed(world: World, ada: Account) -> None:
-    """400 for a missing, wrong, old or early signature; nothing is changed, and nothing is asked."""
+    """400 for a missing, wrong, old or early signature; nothing is changed, and no request is sent."""
     bought(world, ada)
     event = world.stripe.objects.events[-1]
     now = world.clock.at.timestamp()
@@ -142,7 +142,7 @@ def test_webhook_is_500_while_something_is_down(world: World, ada: Account) -> N
 
 
 def test_webhook_counts_changes_of_plans(new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the metric, once, beside the times of Stripe's answers."""
+    """The metric counts each change once; the times of Stripe's answers are recorded too."""
     world = new_world(SELLING | {"METRICS": "1"})
     bought(world, world.sign_up())
     capsys.readouterr()

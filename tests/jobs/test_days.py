@@ -159,7 +159,7 @@ async def log_alone(services: Services, person: SignedUp, when: datetime) -> Mem
 async def test_day_of_many_owners_goes_on_where_a_run_stopped(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
 ) -> None:
-    """Runs of few looks at the time count every owner once, and only the last of them makes figures."""
+    """Runs that stop after a few owners count every owner once, and only the last run makes figures."""
     await work(store, services, clock)
     for person in people:
         await services.memos.make(person.api_key.key, SAY)
@@ -175,7 +175,7 @@ async def test_day_of_many_owners_goes_on_where_a_run_stopped(
 async def test_pass_of_a_day_that_ended_meanwhile_begins_again(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
 ) -> None:
-    """What a pass counted of the day itself is no figure of the day that ended."""
+    """The counts of a pass during the day are not the figures of the ended day."""
     await services.memos.make(people[0].api_key.key, SAY)
     running = DayPass(began_at=clock.at, after="f" * 32, calls=70)
     await services.tables.housekeeping.change_day(MONDAY, lambda row: row.model_copy(update={"running": running}))
@@ -188,7 +188,7 @@ async def test_pass_of_a_day_that_ended_meanwhile_begins_again(
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.thorough
 async def test_two_runs_at_once_count_each_call_once_on(kind: str, seed: int) -> None:
-    """Whatever their order: the figures are exact, and the list is erased."""
+    """In any order the figures are exact, and the list is erased."""
     clock = FakeClock(at(MONDAY, 12))
     async with stores(kind, 2, seed=seed) as made:
         services = [services_on(store, clock) for store in made]
@@ -287,7 +287,7 @@ async def test_lost_log_is_counted_in_a_day_summed_before(
 async def test_days_missed_in_a_month_are_made_up_for(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
 ) -> None:
-    """Housekeeping that stood still does each day, oldest first, for good."""
+    """After a standstill housekeeping finishes each missed day, oldest first."""
     await work(store, services, clock)
     for number in range(10):
         await services.memos.make(people[number % 3].api_key.key, SAY)

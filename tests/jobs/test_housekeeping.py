@@ -46,7 +46,7 @@ class Watch:
 
 
 async def test_run_gives_each_job_its_share_and_what_is_left() -> None:
-    """A job with endless work takes a third of the time; what the others do not need is the last one's."""
+    """A job with endless work takes a third of the time; the last job gets the time that the others leave."""
     watch, had_s = Watch(), list[float]()
     jobs = {name: watch.job(took_s=took_s, had_s=had_s) for name, took_s in (("a", 4), ("b", 0), ("c", 8))}
     await Housekeeping(jobs, clock=FakeClock(), monotonic=watch).run(run_s=12)
@@ -62,7 +62,7 @@ async def test_run_names_the_oldest_work_of_all_jobs() -> None:
 
 
 async def test_job_that_fails_is_not_done_and_hides_no_age() -> None:
-    """The others run all the same; how old the oldest work is cannot be told."""
+    """The other jobs still run; the age of the oldest work is unknown."""
 
     async def fails(_: CanGoOn, __: Progress) -> Worked:
         raise StoreUnavailable("down")
@@ -110,7 +110,7 @@ async def test_sweep_goes_on_where_it_stopped_and_rests_for_a_day() -> None:
 
 
 async def test_sweep_asks_nothing_where_counters_end_by_themselves() -> None:
-    """A store that drops ended counters has none to look for."""
+    """A store that drops ended counters gets no request."""
     store = CountingStore(MemoryStore())
     rows = HousekeepingRows(MemoryStore())
     assert await CounterSweep(store, rows, clock=FakeClock()).work(None, always, silent) == Worked()
@@ -172,7 +172,7 @@ async def test_idle_run_costs_three_requests_on_hypr_micro() -> None:
 
 
 async def test_week_of_memos_is_kept_at_a_bounded_cost() -> None:
-    """Per owner and past day: what comparing, summing and counting again ask for, and nothing that grows."""
+    """The cost for each owner and past day is that of comparing, summing and recounting, and does not grow."""
     async with micro_store_world() as world:
         clock, container = FakeClock(), await world.container()
         services = services_on(container.store, clock)

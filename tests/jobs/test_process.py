@@ -33,7 +33,7 @@ class Works:
 
 
 async def test_queue_hands_over_until_the_work_is_done() -> None:
-    """Each time it says how often, and it waits twice as long as before, up to a minute."""
+    """Each delivery contains its number, and the wait doubles, up to a minute."""
     works = Works(failures=8)
     queue = ProcessQueue(works.work, sleep=works.sleep)
     await queue.send("a")
@@ -55,7 +55,7 @@ async def test_queue_says_few_memos_at_once() -> None:
 
 
 async def test_closed_queue_hands_over_nothing_any_more() -> None:
-    """What was under way is cancelled: the next start goes on with it."""
+    """Work in progress is cancelled: the next start continues it."""
     begun, works = asyncio.Event(), Works()
 
     async def work(_: str, __: int) -> None:

@@ -47,7 +47,7 @@ async def test_memo_is_sent_as_its_id(moto: "SQSClient") -> None:
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "AccessDenied", "ThrottlingException"])
 async def test_refusal_of_sqs_is_queue_failed(code: str) -> None:
-    """The memo is given up then, and its caller is told."""
+    """The memo is then given up, and its caller gets an error."""
     sqs = client()
     with Stubber(sqs) as stubber:
         stubber.add_client_error("send_message", code)
@@ -67,7 +67,7 @@ async def test_time_up_is_queue_failed() -> None:
 
 
 async def test_settings_choose_the_queue() -> None:
-    """SQS if its URL is there, else tasks of this process."""
+    """SQS if its URL is set, otherwise tasks of this process."""
 
     async def work(memo_id: str, times: int) -> None:
         raise AssertionError(f"nothing is queued: {memo_id}, {times}")

@@ -49,7 +49,7 @@ async def succeed(attempts: Attempts, address: str, account: str) -> None:
 class TestHourlyAttempts:
     @pytest.mark.parametrize("seed", range(5))
     async def test_sign_up_admits_its_limit_at_once(self, attempts: Attempts) -> None:
-        """Of attempts at once exactly the limit gets through."""
+        """Exactly the limit of concurrent attempts is admitted."""
         returned, raised = await outcomes(attempts.sign_up("1.2.3.4").begin() for _ in range(50))
         assert len(returned) == 4
         assert {type(error) for error in raised} == {TooManyAttempts}
@@ -167,7 +167,7 @@ class TestPasswordAttempts:
         assert sorted(values.values()) == [0, 3]
 
     async def test_refusals_of_an_account_cost_its_address_nothing(self, attempts: Attempts) -> None:
-        """Failed logins at one closed account do not close the address to others."""
+        """Refused logins of one account do not close its client address to other accounts."""
         for _ in range(3):
             await fail(attempts, "1.2.3.4", "ada@example.org")
         for _ in range(50):
@@ -177,7 +177,7 @@ class TestPasswordAttempts:
             await fail(attempts, "1.2.3.4", f"user{n}@example.org")
 
     async def test_password_window_lasts_15_minutes(self, attempts: Attempts, clock: FakeClock) -> None:
-        """Retry-After counts to the window's end, which begins anew for everybody."""
+        """Retry-After counts to the window's end, which is the same for all accounts."""
         clock.advance(timedelta(minutes=10))
         for _ in range(3):
             await fail(attempts, "1.2.3.4", "ada@example.org")

@@ -57,7 +57,7 @@ def kinds(raised: Iterable[Exception]) -> Counter[type[Exception]]:
 @on_both
 @seeds
 async def test_an_invalid_text_takes_no_valid_ones_place(kind: str, seed: int) -> None:
-    """Ten places are left; thirty texts too long and one good one at once: the good one is made."""
+    """Ten places are left; of thirty texts that are too long and a valid one, concurrently, the valid one is made."""
     async with stores(kind, 2, seed=seed) as made:
         both = gateways(made)
         ada = await signed_up(both[0])
@@ -71,7 +71,7 @@ async def test_an_invalid_text_takes_no_valid_ones_place(kind: str, seed: int) -
 @seeds
 @pytest.mark.thorough
 async def test_exactly_the_limit_gets_through_among_invalid(kind: str, seed: int) -> None:
-    """A hundred places, 140 good and 40 invalid texts at once: exactly a hundred are made."""
+    """With a hundred places, 140 valid and 40 invalid concurrent texts make exactly a hundred memos."""
     async with stores(kind, 2, seed=seed) as made:
         both = gateways(made)
         ada = await signed_up(both[0])
@@ -100,7 +100,7 @@ async def test_day_and_month_are_exact_near_both_ends(kind: str, seed: int, day:
 @seeds
 @pytest.mark.thorough
 async def test_a_refusal_never_tells_more_used_than_the_limit(kind: str, seed: int) -> None:
-    """However many are refused at once, `used` is at most `limit`."""
+    """For any number of concurrent refusals `used` is at most `limit`."""
     async with stores(kind, 2, seed=seed) as made:
         both = gateways(made)
         ada = await signed_up(both[0])
@@ -114,7 +114,7 @@ async def test_a_refusal_never_tells_more_used_than_the_limit(kind: str, seed: i
 
 @on_both
 async def test_a_text_too_long_is_invalid_when_the_limit_is_spent(kind: str) -> None:
-    """What is invalid at any time is 400, not 429."""
+    """A text that is always invalid is 400, not 429."""
     async with stores(kind, 1, seed=1) as made:
         (one,) = gateways(made)
         ada = await signed_up(one)
@@ -126,7 +126,7 @@ async def test_a_text_too_long_is_invalid_when_the_limit_is_spent(kind: str) -> 
 
 @on_both
 async def test_a_month_far_from_its_limit_is_counted_once(kind: str) -> None:
-    """Its count goes beside the writes: every memo is in it, and no refusal is."""
+    """It is counted concurrently with the writes: it counts every memo, and no refusal."""
     async with stores(kind, 1, seed=1) as made:
         (one,) = gateways(made)
         ada = await signed_up(one)
@@ -155,7 +155,7 @@ async def test_a_memo_whose_write_hangs_is_not_charged(kind: str, *, carried_out
 @seeds
 @pytest.mark.thorough
 async def test_as_many_are_used_as_made_when_the_time_is_up(kind: str, seed: int) -> None:
-    """Two hundred at once, of which one's write takes the time of all: as many are charged as were made."""
+    """Of two hundred concurrent requests one's write uses up the time of all: exactly the made memos are charged."""
     async with stores(kind, 1, seed=seed) as made:
         (one,) = gateways(made)
         ada = await signed_up(one)
@@ -186,7 +186,7 @@ class _LogsFail(Intercepted):
 @on_both
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_memo_answered_is_logged_when_its_log_fails_once(kind: str, *, lost: bool) -> None:
-    """The log is sent again under the memo's id: it is there once, also if the first sending was carried out."""
+    """The log is sent again under the memo's id: it exists once, also if the first one took effect."""
     async with stores(kind, 1, seed=1) as made:
         (one,) = gateways(made)
         ada = await signed_up(one)

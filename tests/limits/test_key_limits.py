@@ -64,7 +64,7 @@ async def state(services: Services, ada: SignedUp) -> tuple[ApiKey, int, int]:
 @on_all
 @pytest.mark.thorough
 async def test_of_forty_at_once_exactly_ten_get_through(kind: str) -> None:
-    """A key with ten memos a day makes ten of forty at once; the owner is charged for these ten alone."""
+    """A key with ten memos a day makes ten of forty concurrent ones; the owner is charged for these ten alone."""
     async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 10}) as (_, services, ada, key):
         made, raised = await make(services, key, [SHORT] * 40)
         assert made == 10
@@ -78,7 +78,7 @@ async def test_of_forty_at_once_exactly_ten_get_through(kind: str) -> None:
 @pytest.mark.parametrize(("key_left", "owner_left"), [(10, 10), (10, 4), (4, 10)])
 @pytest.mark.thorough
 async def test_the_lesser_of_both_limits_gets_through(kind: str, seed: int, key_left: int, owner_left: int) -> None:
-    """Near both ends, as many memos are made as the lesser limit has room for, and both counts say so."""
+    """Near both limits, as many memos are made as the lesser one has room for, and both counts agree."""
     async with limited(kind, ALL | {KeyLimit.MEMOS_PER_DAY: key_left}, seed=seed) as (store, services, ada, key):
         for window in ("%Y-%m-%d", "%Y-%m"):
             await store[0].increment(f"{ada.user.id}:calls:{NOON:{window}}", 100 - owner_left)
@@ -95,7 +95,7 @@ async def test_the_lesser_of_both_limits_gets_through(kind: str, seed: int, key_
 @pytest.mark.parametrize("limit", [KeyLimit.CHARACTERS_PER_DAY, KeyLimit.CHARACTERS_PER_MONTH])
 @pytest.mark.thorough
 async def test_characters_are_exact_and_never_above(kind: str, limit: KeyLimit) -> None:
-    """Of texts of 30 characters with 100 left three are made; then only what still fits, to the last character."""
+    """With 100 characters left three texts of 30 are made; then only texts that still fit, to the last character."""
     async with limited(kind, {limit: 100}) as (_, services, ada, key):
         made, raised = await make(services, key, [Draft(text="x" * 30, voice=VOICES["adam"])] * 12)
         assert (made, {type(error) for error in raised}) == (3, {KeyLimitExceeded})
@@ -127,7 +127,7 @@ async def test_a_failed_memo_gives_the_keys_places_back(kind: str, *, lost: bool
 @on_all
 @pytest.mark.thorough
 async def test_a_killed_memo_leaves_at_most_its_places(kind: str) -> None:
-    """Killed at any call, a memo leaves no more than its own places counted, and the limit stays exact for others."""
+    """Killed at any call, a memo leaves at most its own places counted, and the limit stays exact for other memos."""
     async with stores(kind, 1, seed=1) as (store,):
         services = services_on(store)
         for at in CUTS.get(kind, range(14)):
@@ -178,7 +178,7 @@ class _FullAtFirst(Intercepted):
 
 @on_both
 async def test_a_place_looked_for_again_counts_once(kind: str) -> None:
-    """If the owner's place is found on a second look, the key's places are not taken twice."""
+    """If the owner's place is free only at the second attempt, the key's places are not taken twice."""
     async with limited(kind, ALL, count=1) as (store, services, ada, key):
         made, _ = await make([services_on(_FullAtFirst(store[0]))], key, [SHORT])
         assert made == (kind == "micro"), "a store that reserves at once refuses for good"
@@ -189,7 +189,7 @@ async def test_a_place_looked_for_again_counts_once(kind: str) -> None:
 @pytest.mark.parametrize("of", [":calls:", ":uses:"])
 @pytest.mark.parametrize("times", [LOOKS - 1, LOOKS])
 async def test_last_place_is_looked_for_as_often_as_said(of: str, times: int) -> None:
-    """The last place of the owner or of the key, which others take and give back, is tried for LOOKS times."""
+    """The last place of the owner or of the key, if other requests take and give it back, is tried LOOKS times."""
     async with limited("micro", {KeyLimit.MEMOS_PER_DAY: 1}, count=1) as (store, services, ada, key):
         await store[0].increment(f"{ada.user.id}:calls:{NOON:%Y-%m-%d}", 99)
         made, raised = await make([services_on(full := _FullAtFirst(store[0], of=of, times=times))], key, [SHORT])
@@ -203,7 +203,7 @@ async def test_last_place_is_looked_for_as_often_as_said(of: str, times: int) ->
 @on_both
 @pytest.mark.parametrize("spent", KeyLimit)
 async def test_refusal_names_the_limit_that_is_spent(kind: str, spent: KeyLimit) -> None:
-    """A key with every limit is refused by the one that has no place, and told how much of it is used."""
+    """A key with every limit is refused by the spent one, and the error contains its used part."""
     limits = dict.fromkeys(KeyLimit, 1000) | {spent: 5 if spent.unit == "characters" else 1}
     async with limited(kind, limits, count=1) as (_, services, _, key):
         made, raised = await make(services, key, [SHORT])
@@ -220,7 +220,7 @@ async def test_refusal_names_the_limit_that_is_spent(kind: str, spent: KeyLimit)
 
 @on_both
 async def test_refusal_names_the_first_limit_when_all_are_spent(kind: str) -> None:
-    """The memos of a day come first: the message says then that no shorter text would do."""
+    """The memos of a day come first: the message then states that a shorter text would not help."""
     limits = {limit: 5 if limit.unit == "characters" else 1 for limit in KeyLimit}
     async with limited(kind, limits, count=1) as (_, services, _, key):
         _, (error,) = await make(services, key, [SHORT] * 2)
@@ -230,7 +230,7 @@ async def test_refusal_names_the_first_limit_when_all_are_spent(kind: str) -> No
 
 @on_both
 async def test_other_keys_of_the_owner_are_not_limited(kind: str) -> None:
-    """A key's limit is its own: when it is spent, another key of the owner goes on."""
+    """If a key's limit is spent, another key of the owner still works."""
     async with limited(kind, {KeyLimit.MEMOS_PER_DAY: 1}) as (_, services, ada, key):
         other = await services[0].api_keys.create(ada.user, name="Other", test=False, expires_at=None)
         assert (await make(services, key, [SHORT] * 3))[0] == 1
@@ -239,7 +239,7 @@ async def test_other_keys_of_the_owner_are_not_limited(kind: str) -> None:
 
 @on_both
 async def test_a_text_that_does_not_fit_costs_one_look(kind: str) -> None:
-    """A reservation, and a read of the counts where the store only raised them: then they say that none is left."""
+    """It costs a reservation, and on a store that raises counts first a read, which proves that none is left."""
     async with limited(kind, {KeyLimit.CHARACTERS_PER_DAY: 7}, count=1) as (store, services, _, key):
         await services[0].memos.make(key, SHORT)
         counting = CountingStore(store[0])
@@ -249,7 +249,7 @@ async def test_a_text_that_does_not_fit_costs_one_look(kind: str) -> None:
 
 
 async def test_refuse_spent_refuses_a_text_that_does_not_fit() -> None:
-    """Of 7 characters a day 5 are used: a text of 2 has a place, one of 3 has none."""
+    """With 5 of 7 characters a day used, a text of 2 has a place, and one of 3 has none."""
     async with limited("memory", {KeyLimit.CHARACTERS_PER_DAY: 7}, count=1) as (store, services, _, key):
         await services[0].memos.make(key, SHORT)
         await KeyLimits(store[0]).refuse_spent(key, 2, NOON)

@@ -155,7 +155,7 @@ class TestQuotas:
         assert (quota.day.used, quota.day.remaining) == (quota.day.limit, 0)
 
     async def test_what_is_given_back_is_given_back_once(self, store: Store) -> None:
-        """Others' places on the same counters stay."""
+        """Places of other reservations on the same counters stay."""
         reservation = Reservation(store)
         for counter in ("c", "d"):
             await Reservation(store).take(counter)
@@ -247,7 +247,7 @@ class TestInOrder:
 
     @pytest.mark.parametrize(("used", "is_reserved"), [(2800, False), (2801, True)])
     async def test_month_is_reserved_within_two_days_of_its_limit(self, used: int, *, is_reserved: bool) -> None:
-        """Farther away it is counted beside the memo's writes, which saves a round trip."""
+        """Farther from its limit it is counted concurrently with the memo's writes, which saves a round trip."""
         async with stores("micro", 1, seed=1) as (store,):
             user = a_user()
             await store.increment(f"{user.id}:calls:2026-11", used)
@@ -257,7 +257,7 @@ class TestInOrder:
             assert await store.increment(f"{user.id}:calls:2026-11", 0) == used + is_reserved
 
     async def test_refusal_by_the_month_takes_no_place_of_the_day(self) -> None:
-        """The answer says what is left of the day, which is all of it."""
+        """The answer contains the rest of the day, which is all of it."""
         async with stores("micro", 1, seed=1) as (store,):
             user = a_user()
             await store.increment(f"{user.id}:calls:2026-11", 3000)

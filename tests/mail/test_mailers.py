@@ -141,7 +141,7 @@ async def test_smtp_trusts_no_unknown_certificate(certificate: Path) -> None:
 
 
 async def test_smtp_without_starttls_sends_nothing() -> None:
-    """A server that offers no encryption, or whose offer somebody removed, gets neither password nor mail."""
+    """A server that offers no encryption, or whose offer an attacker removed, gets neither password nor mail."""
     with mail_server() as server:
         said = await failing(smtp(server.port, security=SmtpSecurity.STARTTLS), server)
     assert "STARTTLS" in said

@@ -47,7 +47,7 @@ def test_mail_has_the_headers_of_transactional_mail(mail: Mail) -> None:
 
 
 def test_links_are_whole_in_both_forms() -> None:
-    """In text on a line of its own, in HTML as what it leads to, with nothing of it as markup."""
+    """A link has its own line in the text, and is an escaped link in the HTML."""
     mail = reset_mail("ada@example.org", 'https://app.example.org/app#reset="><b>&')
     assert 'https://app.example.org/app#reset="><b>&' in mail.text.split("\n")
     assert '<a href="https://app.example.org/app#reset=&quot;&gt;&lt;b&gt;&amp;">' in mail.html
@@ -82,13 +82,13 @@ def test_password_changed_says_how_many_keys_were_revoked() -> None:
     ],
 )
 def test_mail_to_two_recipients_is_refused(address: str) -> None:
-    """Whatever a mail server could read as a second recipient, or as another one, is sent to nobody."""
+    """A text that a mail server could read as a second or another recipient is never sent."""
     with pytest.raises(MailFailed):
         wire(reset_mail(address, LINK))
 
 
 def test_mail_to_other_letters_is_for_smtputf8() -> None:
-    """The local part stays as it is."""
+    """The local part stays unchanged."""
     raw = wire(reset_mail("jörg@example.org", LINK))
     assert "To: jörg@example.org\r\n".encode() in raw
 

@@ -32,7 +32,7 @@ class Slow(SimulatedSpeech):
 def test_check_voices_names_the_bound_that_was_passed(
     text: str, reading: str, *, is_at_once: bool, limit: int, provided: int
 ) -> None:
-    """The bound of what is said at once, of text or reading, or the format's; `provided` is always above it."""
+    """The bound of an immediate text, of text or reading, or the format's; `provided` is always above it."""
     draft = Draft(text=text, voice=VOICES["adam"], is_at_once=is_at_once)
     with pytest.raises(ValidationFailed) as refused:
         check_voices(Slow(), draft, reading)

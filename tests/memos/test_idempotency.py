@@ -208,7 +208,7 @@ async def test_audio_of_a_failed_run_is_kept_and_used(
 ) -> None:
     """A run that fails while it writes its memo removes nothing. The next finds its audio, and takes its length.
 
-    It begins at once, says nothing again, and the memo is the one that may have been written.
+    It begins immediately, buys no speech again, and its memo is the one that may have been written.
     """
     voices = _Voices()
     broken = speaking(_Unanswered(store, carried_out=carried_out), clock, tmp_path, voices)

@@ -62,7 +62,7 @@ async def check(process: Services, ada: SignedUp, answers: list[KeyedAnswer], *,
 
 
 async def test_repeats_of_a_long_memo_answer_processing(world: LongMemoWorld, process: Services, ada: SignedUp) -> None:
-    """Before it is said, afterwards, and once it is deleted: the first result, with the estimate. It is queued once."""
+    """Before the speech, afterwards, and after a deletion: the first result, with the estimate. It is queued once."""
     first = await ask(process, ada)
     assert (first.memo.status, first.memo.audio_seconds, first.is_replay) == (AudioStatus.PROCESSING, 7.6, False)
     answers = [first, await ask(world.process(), ada)]
@@ -76,7 +76,7 @@ async def test_repeats_of_a_long_memo_answer_processing(world: LongMemoWorld, pr
 
 
 async def test_a_memo_deleted_while_it_is_said_is_repeated(world: LongMemoWorld, process: Services) -> None:
-    """As the first was answered; and nothing is said."""
+    """The repeat gets the first answer, and nothing is spoken."""
     ada = await signed_up(process)
     first = await ask(process, ada)
     await process.memos.delete(ada.user.id, first.memo.id)
@@ -91,9 +91,9 @@ async def test_a_memo_deleted_while_it_is_said_is_repeated(world: LongMemoWorld,
 async def test_a_killed_run_of_a_long_memo_is_repeated(
     world: LongMemoWorld, process: Services, *, after: bool, is_dropped: bool
 ) -> None:
-    """Wherever a run dies, one repeat after a minute makes the memo or answers it, and the memo is said to its end.
+    """If a run dies anywhere, one repeat after a minute makes or returns the memo, and the memo is spoken completely.
 
-    With `is_dropped` a worker meets the list first, and drops what was never written.
+    With `is_dropped` a worker reads the list first, and drops the row of a memo that was never written.
     """
     step, deaths = 0, 1
     while deaths:
@@ -114,7 +114,7 @@ async def test_a_killed_run_of_a_long_memo_is_repeated(
 
 
 async def test_two_deaths_of_a_long_memo_are_repeated(world: LongMemoWorld, process: Services) -> None:
-    """A run dies, and the run that takes over dies at another step; the third finishes, and the memo is said."""
+    """A run dies, and the run that takes over dies at another step; the third finishes, and the memo is spoken."""
     for step in range(14):
         ada = await signed_up(process, f"ada{step}@example.org")
         deaths = 0

@@ -159,7 +159,7 @@ async def test_make_takes_six_calls_and_seven_once_a_minute(store: MemoryStore, 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_concurrent_memos_never_exceed_the_limit(store: MemoryStore, services: Services, ada: SignedUp) -> None:
-    """Memos at once never pass the limit and all that is left can be made."""
+    """Concurrent memos never exceed the limit, and all remaining ones can be made."""
     await spend(store, ada.user, day=80, month=80)
     returned, raised = await outcomes(make(services, ada) for _ in range(60))
     assert {type(error) for error in raised} == {DailyLimitExceeded}
@@ -207,7 +207,7 @@ async def test_failed_memo_keeps_one_count_at_most_when_answer_is_lost(
 async def test_memo_is_never_uncharged_when_the_function_crashes(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
-    """Wherever the function crashes no memo is there uncharged."""
+    """If the function crashes anywhere, no memo exists uncharged."""
     await outcomes([make(services_on(FailingStore(store, at=at, for_good=True)), ada)])
     made = (await services.tables.memos.page(ada.user.id, Window())).rows
     quota = await services.quotas.used(ada.user, NOON)
@@ -279,7 +279,7 @@ async def test_the_first_refusal_of_a_window_is_recorded_and_no_other(
 
 
 async def test_speech_is_timed_in_milliseconds_for_live_keys(services: Services, ada: SignedUp) -> None:
-    """Speech of test keys is simulated, and says nothing about a provider."""
+    """Speech of test keys is simulated, and proves nothing about a provider."""
     test = await services.api_keys.create(ada.user, name="Test", test=True, expires_at=None)
     with request_stats.collected() as spent:
         await services.memos.make(test.key, DRAFT)
@@ -425,7 +425,7 @@ async def test_a_demo_keeps_nothing_and_is_limited_by_address(store: MemoryStore
 async def test_verify_spends_nothing_and_answers_as_a_memo_would(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
-    """Verifying a key spends nothing and says what a memo would be answered."""
+    """Verifying a key spends nothing, and returns a memo's answer."""
     for _ in range(3):
         assert (await services.api_keys.verify(ada.user, ada.api_key.secret)).state is KeyState.VALID
     await assert_made(services, ada, [])

@@ -107,7 +107,7 @@ class TestEnds:
     async def test_long_text_is_ready_after_its_work(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """It is processing with the estimate, and counts; once it was said it has its exact length. Bought once."""
+        """It is processing with the estimate, and counts; after the speech it has its exact length. Bought once."""
         memo = await begin(process, ada)
         assert memo.audio_seconds == 7.6
         assert await counted(process, ada) == Counts(1, len(TEXT), 7600)
@@ -126,7 +126,7 @@ class TestEnds:
     async def test_handed_over_again_costs_one_read(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """A memo that ended is not said again, by any worker."""
+        """No worker speaks a memo again that has an outcome."""
         memo = await begin(process, ada)
         await process.speaker.say(memo.id, 1)
         steps = Steps()
@@ -156,7 +156,7 @@ class TestEnds:
     async def test_failure_is_recorded_as_of_its_time(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """A worker that writes it days later corrects that day's sums, and its logs say what failed, and when."""
+        """A worker that writes it days later corrects that day's sums; its logs have the failure, and its time."""
         memo = await begin(process, ada)
         world.clock.advance(DAY)
         failed_at = world.clock.at
@@ -233,7 +233,7 @@ class TestEnds:
 
 class TestDeletion:
     async def test_deleted_memo_is_not_said(self, world: LongMemoWorld, process: Services, ada: SignedUp) -> None:
-        """Nothing is left but what it counted, with the estimated seconds; the work behind it finds nothing."""
+        """Only its counts stay, with the estimated seconds; a later worker finds nothing."""
         memo = await begin(process, ada)
         await process.memos.delete(ada.user.id, memo.id)
         assert await process.tables.memos.get(ada.user.id, memo.id) is None
@@ -245,7 +245,7 @@ class TestDeletion:
     async def test_processing_memo_is_deleted_where_audio_was_unset(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """A container without a place of audio deletes what it can: the memo. A worker drops the rest."""
+        """A container without an audio place deletes the memo alone. A worker drops the rest."""
         memo = await begin(process, ada)
         await services_on(world.store, world.clock).memos.delete(ada.user.id, memo.id)
         assert await process.tables.memos.get(ada.user.id, memo.id) is None
@@ -390,7 +390,7 @@ class TestTwoWorkers:
     async def test_worker_without_time_leaves_the_rest(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """What was said in the time is kept, and False asks for the memo to be queued again."""
+        """The finished pieces are stored, and False means that the memo must be queued again."""
         memo = await begin(process, ada)
         left = iter([30.0, 30.0])
         assert not await process.speaker.say(memo.id, 1, time_left_s=lambda: next(left, 0.0))
@@ -430,7 +430,7 @@ class TestTwoWorkers:
 )
 @pytest.mark.thorough
 async def test_longest_texts_are_ready(world: LongMemoWorld, text: str) -> None:
-    """Any text of 100,000 characters is cut into pieces that our own voices take, and all of it is said."""
+    """Any text of 100,000 characters is cut into pieces that our own voices accept, and all of it is spoken."""
     world.voices.read, world.voices.quick_characters, world.voices.max_characters = in_english, 2_000, 2_000
     process = world.process()
     ada = await signed_up(process, "longest@example.org")
@@ -462,7 +462,7 @@ class TestStopped:
     async def test_unfinished_memo_says_since_when_it_is_due(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """What is not yet due waits; from then on the run names its age, if it is queued, waits again, or is left."""
+        """A memo that is not yet due waits; later the run returns its age, if it is queued, waits again, or is left."""
         began, idle = world.clock(), timedelta(hours=1)
         await begin(process, ada)
 
@@ -502,7 +502,7 @@ async def micro() -> AsyncIterator[MicroStoreWorld]:
 
 
 async def test_long_memo_costs_few_requests(micro: MicroStoreWorld, clock: FakeClock, tmp_path: Path) -> None:
-    """On HYPR Micro one more to make than another memo, and a dozen to say, whatever the number of pieces."""
+    """On HYPR Micro: one request more to make than a quick one, and a dozen to speak, for any number of pieces."""
     container = await micro.container()
     world = LongMemoWorld(container.store, tmp_path / "audio", clock)
     process = world.process()
@@ -567,7 +567,7 @@ class TestKilled:
 
     @pytest.mark.parametrize("after", [False, True])
     async def test_request_killed_at_each_step(self, world: LongMemoWorld, *, after: bool) -> None:
-        """There is no memo then, or one that the next start goes on with; nothing else is left."""
+        """No memo exists then, or one that the next start continues; nothing else is left."""
         process, at = world.process(), 0
         while True:
             ada = await signed_up(process, f"request{at}@example.org")
@@ -590,7 +590,7 @@ class TestKilled:
         assert at > 8
 
     async def test_request_that_fails_at_each_step_leaves_nothing(self, world: LongMemoWorld) -> None:
-        """Its caller gets an error, so there is no memo, no place, nothing to say and no audio. Or it is made."""
+        """Either the memo is made, or its caller gets an error and no memo, place, row or audio is left."""
         process, at = world.process(), 0
 
         async def fail() -> None:

@@ -34,7 +34,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[st
 
 
 def test_metrics_have_all_that_a_request_has_spent(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each time and each count under its own name, in its unit, and beside them what finds the request."""
+    """Each time and each count has its own name and unit; the line also has the fields that identify the request."""
     spent = RequestStats(
         store_ms=[1.23456, 2], speech_ms=[3], stripe_ms=[4], memos=2, plans_changed=3, mails_failed=4, error="X"
     )

@@ -14,7 +14,7 @@ def raw(*fields: tuple[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def test_trace_continues_with_a_new_span_when_parent_is_valid() -> None:
-    """A valid parent goes on with its trace and flag and another span each time."""
+    """A valid parent is propagated with its trace and flag, and another span each time."""
     found = trace.parse(raw(("Traceparent", GOOD)))
     assert found is not None
     sent = [found.headers()["traceparent"].split("-") for _ in range(3)]

@@ -94,14 +94,14 @@ def test_memo_that_vanishes_is_found() -> None:
 
 
 def test_memos_at_once_may_be_refused_in_any_order() -> None:
-    """Of calls at once, any one may be the one that is refused."""
+    """Any one of several concurrent calls may be the refused one."""
     for answers in permutations([201, 201, 429]):
         calls = at_once(*(("memo", str(number), answer) for number, answer in enumerate(answers)))
         assert memos(calls, limit=2)
 
 
 def test_failed_memo_may_keep_its_place_or_give_it_back() -> None:
-    """A memo without an answer may be there, and may have cost a place, each for a time or for good."""
+    """A memo without an answer may exist, and may have cost a place, each for a time or permanently."""
     failed, good = ("memo", "a", UNANSWERED), ("memo", "b", 201)
     for listed, used in ((["b"], 1), (["a", "b"], 2), (["b"], 2), (["a", "b"], 1)):
         calls = one_after_another(failed, good, ("list", None, frozenset(listed)), ("used", None, used))
@@ -120,7 +120,7 @@ def test_failed_memo_may_give_its_place_back_before_it_goes() -> None:
 
 
 def test_many_memos_without_an_answer_are_searched_quickly() -> None:
-    """Twenty failed calls at once are alike, so the search does not double with each; a fault among them is found."""
+    """Twenty concurrent failed calls are equal: the search does not double with each; a fault among them is found."""
     failed = at_once(*(("memo", f"lost {number}", UNANSWERED) for number in range(20)))
     later = [
         replace(call, began=call.began + 9, ended=call.ended + 9) for call in one_after_another(("memo", "a", 201))
@@ -162,7 +162,7 @@ def test_conflict_over_a_free_address_is_found() -> None:
 
 
 def test_title_that_is_lost_is_found() -> None:
-    """A reader sees the title that was written last; of two at once, all later readers see the same."""
+    """A reader gets the title that was written last; after two concurrent writes all later readers get the same."""
     one, two = ("write", "one", 200), ("write", "two", 200)
     read_one, read_two = ("read", None, shown("one")), ("read", None, shown("two"))
     assert not is_linearizable(one_after_another(one, two, read_one), models.title, None)

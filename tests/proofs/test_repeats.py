@@ -35,7 +35,7 @@ async def test_repeats_make_one_memo_on_any_schedule(name: str) -> None:
 
 
 async def test_two_repeats_make_one_memo_with_a_deviation() -> None:
-    """On every schedule of two repeats on which each goes on undisturbed, but for one turning."""
+    """On every schedule of two repeats with at most one deviation from undisturbed clients."""
     explored = await explore_runs(
         lambda choose: RepeatSchedule(repeats=REPEATS["two"], choose=choose), deviations=1, ends_at=inf
     )

@@ -178,7 +178,7 @@ def test_a_connection_that_a_freeze_left_dead_fails_no_event(
 
 
 def test_event_succeeds_when_the_server_restarted_during_freeze(api: RuntimeApi, twin: Path, own: Path) -> None:
-    """All connections of the pool are dead at once, well before they would count as old."""
+    """All connections of the pool are dead together, long before they would count as old."""
     micro = Micro()
     port = free_port()
     with on_micro(api, twin, own, f"http://127.0.0.1:{port}") as one:
@@ -266,7 +266,7 @@ async def agent(api: RuntimeApi, turn: asyncio.Lock, key: str, name: str, *, mod
 
 
 def test_official_clients_drive_the_tools_over_warm_calls(api: RuntimeApi, twin: Path, own: Path) -> None:
-    """Two clients of two revisions at once, each with its own memos, on one container of the mcp function."""
+    """Two concurrent clients of two revisions, each with its own memos, use one container of the mcp function."""
     with served(Micro()) as url:
         with RuntimeApi() as users_api, on_micro(users_api, twin, own, url) as users:
             users.ready()

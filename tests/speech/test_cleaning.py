@@ -43,7 +43,7 @@ CLEANED = (
 
 @pytest.mark.parametrize(("text", "said"), CLEANED)
 def test_text_is_cleaned(text: str, said: str) -> None:
-    """Markup, addresses and signs without a sound go; words, numbers and what only looks like markup stay."""
+    """Markup, addresses and signs without a sound are removed; words, numbers and apparent markup stay."""
     assert cleaned(text) == said
 
 
@@ -67,7 +67,7 @@ def test_hard_wrapped_lines_are_one_passage() -> None:
 
 @given(st.text(max_size=200))
 def test_cleaned_text_has_only_what_can_be_said(text: str) -> None:
-    """Of any text what is left has no control, surrogate or private characters, and a letter or digit, or is empty."""
+    """Any cleaned text has no control, surrogate or private characters, and has a letter or digit, or is empty."""
     said = cleaned(text)
     categories = {unicodedata.category(character) for character in said if character != "\n"}
     assert not categories & {"Cc", "Cf", "Cs", "Co", "Cn"}
@@ -107,7 +107,7 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
     ],
 )
 def test_long_text_is_cleaned_in_linear_time(part: str) -> None:
-    """100,000 characters of anything take a second or so: patterns that look back and forth took from 18 s to hours."""
+    """Any 100,000 characters take about a second: patterns with backtracking took from 18 s to hours."""
     text = (part * 100_000)[:100_000] + "x"
     began = time.process_time()
     said = cleaned(text)

@@ -13,7 +13,7 @@ def bare(text: str) -> str:
 
 @given(TEXTS, st.integers(min_value=1, max_value=60))
 def test_sentences_lose_nothing_and_fit(text: str, most: int) -> None:
-    """Every character but white space is in one sentence, in order, and no sentence is longer than what was asked."""
+    """Every character except white space is in one sentence, in order, and no sentence exceeds the given length."""
     parts = list(sentences(text, most))
     assert bare("".join(parts)) == bare(text)
     assert all(0 < len(part) <= most for part in parts)

@@ -119,14 +119,13 @@ def sounds(text: str) -> str:
 
 @pytest.mark.parametrize(("written", "words"), READ)
 def test_written_form_is_read_as_people_say_it(written: str, words: str) -> None:
-    """A number, date, time, sum, unit or sign gives the network the same sounds as the words that people say."""
+    """A number, date, time, sum, unit or sign gives the network the same sounds as its spoken words."""
     assert sounds(in_english(cleaned(written))) == sounds(words)
 
 
 @pytest.mark.parametrize("text", ["Привет", "你好", "שלום", "αβγ", "!!!", "€", ""])
 def test_text_of_other_scripts_says_nothing(text: str) -> None:
-    """An English voice says nothing of a text without Latin letters and digits, so that it is refused and not
-    babbled."""
+    """An English voice has no reading of a text without Latin letters and digits: it is refused, not babbled."""
     assert in_english(cleaned(text)) == ""
 
 

@@ -72,7 +72,7 @@ async def test_funnel_never_sends_twice_what_may_be_billed(funnel: Funnel, error
 
 
 async def test_funnel_has_one_deadline_for_all_requests(funnel: Funnel) -> None:
-    """What a wait took is missing from the next request's time."""
+    """The time of a wait is deducted from the next request's."""
     sent: list[float] = []
     with pytest.raises(ProviderBusy):
         await funnel.ask(failing(ProviderBusy, sent))
@@ -80,7 +80,7 @@ async def test_funnel_has_one_deadline_for_all_requests(funnel: Funnel) -> None:
 
 
 async def test_funnel_raises_the_failure_when_a_wait_takes_all_time(funnel: Funnel) -> None:
-    """A wait that ends with the call's time is not begun: the provider's own failure says more than its absence."""
+    """A wait that would use up the call's time is not begun: the provider's failure is more useful than a timeout."""
     sent: list[float] = []
 
     async def send(left_s: float) -> None:
@@ -140,7 +140,7 @@ async def test_funnel_does_not_send_while_the_breaker_is_open(funnel: Funnel) ->
 
 
 async def test_funnel_counts_no_refusal_of_a_text(funnel: Funnel) -> None:
-    """Texts and voices that a provider refuses say nothing of its health."""
+    """A provider's refusals of texts and voices prove nothing about its health."""
     sent: list[float] = []
     for _ in range(2 * FAILURES):
         with pytest.raises(TextRefused):
@@ -149,7 +149,7 @@ async def test_funnel_counts_no_refusal_of_a_text(funnel: Funnel) -> None:
 
 
 async def test_funnel_tries_once_after_the_pause(funnel: Funnel, time: FakeTime) -> None:
-    """While the one trial runs all others are refused; if it is abandoned, the next call is the trial."""
+    """While the one trial runs all other calls are refused; if it is abandoned, the next call is the trial."""
     for _ in range(FAILURES):
         with pytest.raises(ProviderSilent):
             await funnel.ask(failing(ProviderSilent, []))

@@ -100,7 +100,7 @@ async def test_speak_sends_the_text_as_it_is(world: Spoke) -> None:
 
 
 async def test_speak_asks_for_each_voice_by_the_map(world: Spoke) -> None:
-    """Each of our voices is asked for by its own name at the provider, and no two by the same."""
+    """Each of our voices has its own name at the provider, and no two have the same."""
     speaker = world.open()
     for voice in VOICES.values():
         await speaker.speak(voice.name, voice)
@@ -129,9 +129,9 @@ async def test_speak_asks_for_each_voice_by_the_map(world: Spoke) -> None:
     ids=lambda value: value.name if isinstance(value, Fault) else getattr(value, "status", None) or value.__name__,
 )
 async def test_speak_fails_and_asks_once(world: Spoke, fault: Fault | Refused, error: type[ProviderError]) -> None:
-    """A failure after which the text may have been billed, or that would come again, is not asked twice.
+    """A failure after which the text may have been billed, or that would repeat, is not retried.
 
-    It is 502 TTS_SERVICE_ERROR with the provider's name, and nothing that the provider said.
+    It is 502 TTS_SERVICE_ERROR with the provider's name, without the provider's text.
     """
     world.provider.faults = lambda _: fault
     with pytest.raises(error) as raised:
@@ -149,7 +149,7 @@ async def test_speak_fails_and_asks_once(world: Spoke, fault: Fault | Refused, e
 
 @pytest.mark.parametrize(("fault", "error"), [(Fault.SILENT, ProviderSilent), (Fault.STALLED, AudioCutOff)])
 async def test_speak_ends_in_time_and_asks_once(world: Spoke, fault: Fault, error: type[ProviderError]) -> None:
-    """A provider that was sent the text and is too slow has billed it once, and is not asked again."""
+    """A provider that got the text and is too slow has billed it once, and gets no second request."""
     world.provider.faults = lambda _: fault
     with pytest.raises(error):
         await world.open(timeout_s=0.2).speak(TEXT, ADA)
@@ -157,7 +157,7 @@ async def test_speak_ends_in_time_and_asks_once(world: Spoke, fault: Fault, erro
 
 
 async def test_speak_names_a_wrong_key_and_hides_it(world: Spoke) -> None:
-    """A wrong key is told from all else, without the key that the provider repeats; it is asked once."""
+    """A wrong key has its own error, without the key that the provider repeats, and is not retried."""
     world.provider.faults = lambda _: world.kind.dialect().wrong_key()
     with pytest.raises(CredentialRefused) as raised:
         await world.open().speak(TEXT, ADA)
@@ -173,7 +173,7 @@ async def test_speak_is_refused_for_another_key(world: Spoke) -> None:
 
 
 async def test_speak_tells_a_used_up_quota_from_a_wrong_key(world: Spoke) -> None:
-    """ElevenLabs answers 401 and OpenAI 429 when the money is gone: neither is a wrong key or a busy server."""
+    """With a spent credit ElevenLabs answers 401 and OpenAI 429: neither means a wrong key or a busy server."""
     world.provider.faults = lambda _: QUOTA[world.kind.name]
     with pytest.raises(QuotaUsedUp):
         await world.open().speak(TEXT, ADA)
@@ -183,9 +183,9 @@ async def test_speak_tells_a_used_up_quota_from_a_wrong_key(world: Spoke) -> Non
 
 @pytest.mark.parametrize("status", [None, 429, 503])
 async def test_speak_asks_a_busy_provider_again(world: Spoke, status: int | None) -> None:
-    """A provider that asks to wait has billed nothing: it is asked again after a second, and then bills once.
+    """A provider that requests a wait has billed nothing: the retry after a second is billed once.
 
-    That is so of its own words for it (None), and of the bare status.
+    That holds for its own error (None), and for the bare status.
     """
     busy = BUSY[world.kind.name] if status is None else Refused(status=status, error={"message": "later"})
     world.provider.faults = lambda number: busy if number == 1 else None
@@ -254,7 +254,7 @@ async def test_speak_names_a_voice_that_the_provider_lacks(world: Spoke) -> None
 
 
 async def test_speak_keeps_to_the_bound_of_requests_at_once(kind: Kind) -> None:
-    """Of twenty calls no more than two are under way: a plan that allows two refuses none, and each is billed once."""
+    """At most two of twenty calls run concurrently: a plan that allows two refuses none, and each is billed once."""
     async with spoke(kind, at_once=2) as world:
         speaker = world.open(at_once=2)
         texts = [f"Text {number}." for number in range(20)]
@@ -329,7 +329,7 @@ async def test_reading_is_nothing_where_nothing_is_said(world: Spoke, cleaned: s
 
 
 async def test_speak_asks_again_where_there_was_no_connection(kind: Kind) -> None:
-    """Nothing was sent to a port that nobody listens on, so it is tried three times in all, without a wait."""
+    """Nothing was sent to a closed port, so it is tried three times in all, without a wait."""
     async with spoke(kind, gone=True) as world:
         with pytest.raises(ProviderUnreached):
             await world.open().speak(TEXT, ADA)

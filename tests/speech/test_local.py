@@ -82,7 +82,7 @@ def test_voice_is_played_for_its_exact_length(voice: str) -> None:
 
 @each_voice
 def test_voice_passes_the_check_of_spoilt_audio(voice: str) -> None:
-    """What our own voices say is never taken for babble, a hole, a steady noise or clipping."""
+    """Audio of our own voices is never taken for babble, a hole, a steady noise or clipping."""
     spoken, sound = plain(voice)
     check_audio(spoken.audio, PLAIN)
     assert np.abs(sound).max() < 1
@@ -118,7 +118,7 @@ def test_voices_all_have_a_timbre() -> None:
 
 
 def test_voice_says_the_same_text_in_the_same_bytes() -> None:
-    """The noise in a voice has a fixed seed, whichever texts were said before."""
+    """The noise in a voice has a fixed seed, which earlier texts do not change."""
     voices = LocalVoices()
 
     async def twice() -> list[bytes]:
@@ -157,13 +157,13 @@ def test_hard_text_is_audio(text: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_audio_or_nothing_to_say(text: str) -> None:
-    """Of any text either nothing can be said, which is known before it is charged, or there is a sound."""
+    """Any text either has no reading, which is known before it is charged, or gives a sound."""
     reading = LocalVoices().reading(cleaned(text))
     assert bool(reading) == bool(b"".join(model().say(reading, TIMBRES["bill"])))
 
 
 def test_text_without_sound_is_a_failure_of_speech() -> None:
-    """A caller that did not ask `reading` first gets an error, not an empty file."""
+    """A caller that did not call `reading` first gets an error, not an empty file."""
     with pytest.raises(SpeechFailed, match="no sound"):
         say("...", "adam")
 

@@ -143,7 +143,7 @@ class GivenBack(FolderFiles):
 
 
 async def test_lease_that_was_given_back_is_taken_itself(clock: FakeClock, tmp_path: Path) -> None:
-    """And not the next one: else a third worker could take the first beside it, and buy the piece too."""
+    """A worker takes this lease, not the next: otherwise a third worker could take it, and buy the piece too."""
     workers = Workers(tmp_path, clock)
     workers.files = GivenBack(tmp_path)
     await workers.files.put(making(workers.file), b"")
@@ -175,7 +175,7 @@ class AllLeased(FolderFiles):
 
 
 async def test_piece_that_had_all_its_leases_is_not_bought(clock: FakeClock, tmp_path: Path) -> None:
-    """A thousand workers died of it: it is waited for until the time is up, as if another worker said it."""
+    """After a thousand dead workers the piece is only awaited until the deadline, as if another worker had it."""
     workers = Workers(tmp_path, clock)
     workers.files = files = AllLeased(tmp_path)
     await files.put(making(workers.file), b"")
@@ -203,7 +203,7 @@ async def test_time_that_does_not_suffice_begins_nothing(workers: Workers) -> No
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 async def test_unfinished_says_how_many_pieces_were_bought(workers: Workers, count: int) -> None:
-    """The next worker finds them, and buys the others."""
+    """The next worker finds these, and buys the rest."""
     left_s = iter([inf] * count)
     with pytest.raises(Unfinished) as unfinished:
         await workers.said(time_left_s=lambda: next(left_s, 0.0))

@@ -88,7 +88,7 @@ def stubbed(client: "PollyClient") -> Iterator[Stubbed]:
 
 
 async def test_polly_answers_the_providers_audio(stubbed: Stubbed) -> None:
-    """It asks for a neural voice, 24 kHz MP3 and plain text, and answers the bytes with their exact length."""
+    """It requests a neural voice, 24 kHz MP3 and plain text, and returns the bytes with their exact length."""
     mp3 = aloud(TEXT)
     stubbed.answers(mp3)
     spoken = await stubbed.polly.speak(TEXT, ADA)
@@ -97,7 +97,7 @@ async def test_polly_answers_the_providers_audio(stubbed: Stubbed) -> None:
 
 
 async def test_polly_brings_samples_of_16_khz(stubbed: Stubbed) -> None:
-    """Its most for samples. They get a header that says so."""
+    """That is Polly's maximum for samples. Their header contains this rate."""
     samples = (8_000 * np.sin(np.arange(2 * 16_000) / 20) * np.sin(np.arange(2 * 16_000) / 3_000)).astype("<i2")
     stubbed.answers(samples.tobytes(), "audio/pcm", OutputFormat="pcm", SampleRate="16000")
     spoken = await stubbed.polly.speak(TEXT, ADA, form="wav")
@@ -124,7 +124,7 @@ def test_polly_voices_are_neural_unless_the_map_says_more() -> None:
 
 
 async def test_polly_is_asked_again_when_it_throttles(stubbed: Stubbed) -> None:
-    """Polly throttles by HTTP 400. Nothing was billed, so it is asked again after a second."""
+    """Polly throttles by HTTP 400. Nothing was billed, so the request is repeated after a second."""
     stubbed.fails("ThrottlingException", 400)
     stubbed.answers(aloud(TEXT))
     assert (await stubbed.polly.speak(TEXT, ADA)).seconds > 0
@@ -186,7 +186,7 @@ class Broken(io.BytesIO):
 
 
 async def test_polly_tells_when_the_audio_breaks_off(stubbed: Stubbed) -> None:
-    """The answer began, so the text was billed: it is not asked again."""
+    """The answer began, so the text was billed: the request is not repeated."""
     answer = {"AudioStream": StreamingBody(Broken(), 100), "ContentType": "audio/mpeg"}
     stubbed.stub.add_response("synthesize_speech", answer, ASKED)
     with pytest.raises(AudioCutOff):

@@ -62,7 +62,7 @@ def test_simulated_audio_is_silent() -> None:
 @pytest.mark.parametrize("form", ["wav", "opus"])
 @pytest.mark.parametrize("tenths", [0, 1, 10, 123, 600])
 def test_other_formats_are_silent_and_exact(tenths: int, form: str) -> None:
-    """A player of each format plays digital silence, exactly as long as the name says."""
+    """A player of each format plays digital silence of exactly the length in the name."""
     audio = simulated_audio(simulated_file(tenths, form))
     assert audio is not None
     sound, rate = soundfile.read(BytesIO(audio))
@@ -155,7 +155,7 @@ def test_a_range_outside_the_file_cannot_be_satisfied(header: str) -> None:
     ],
 )
 def test_range_header_asks_for_the_whole_file_when_not_single(header: str | None) -> None:
-    """A header that is no single range asks for the whole file."""
+    """A header without a single range requests the whole file."""
     assert requested_part(header, 100) == Part(start=0, end=100, total=100)
 
 

@@ -83,7 +83,7 @@ def test_silence_is_spoilt() -> None:
 @pytest.mark.parametrize(("rate", "kilobits"), [(24_000, 48), (24_000, 160), (44_100, 128)])
 @pytest.mark.thorough
 def test_clipped_audio_is_spoilt(voice: str, rate: int, kilobits: int) -> None:
-    """Speech four and twelve times too loud is refused in any form; as it is, and half as loud again, it passes."""
+    """Speech four and twelve times too loud is refused in any form; unchanged, and 1.5 times as loud, it passes."""
     for times in (1, 1.5):
         check_audio(encoded(clean(voice) * times, rate, kilobits), PLAIN)
     for times in (4, 12):

@@ -55,7 +55,7 @@ def reason(audio: bytes, text: str = TEXT, form: str = "wav") -> str:
     ],
 )
 def test_length_is_bounded_by_the_text(text: str, least_s: float, most_s: float) -> None:
-    """Of 0.08 s a character 0.4 times at least, and 3 times at most, and a second of silence more or less.
+    """The bounds are 0.4 and 3 times 0.08 s a character, and a second of silence more or less.
 
     A word counts up to 20 characters at least, and a sign up to 12 at most. Opus has no other check.
     """
@@ -106,7 +106,7 @@ def test_noise_is_steady_within_15_db_for_3_s(gain: int, count: int, *, is_stead
 
 @pytest.mark.parametrize(("clipped", "is_clipped"), [(100, True), (99, False)])
 def test_audio_is_clipped_in_its_loudest_quarter(clipped: int, *, is_clipped: bool) -> None:
-    """Of 400 granules the 100 loudest reach full scale."""
+    """Audio is clipped if the 100 loudest of 400 granules reach full scale."""
     runs = [(FULL, 1), (FULL - 12, 3)] * clipped + [(FULL - 12, 400 - 4 * clipped)]
     assert reason(wav(*runs)) == ("The audio is clipped" if is_clipped else "")
 

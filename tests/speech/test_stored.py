@@ -60,7 +60,7 @@ async def test_formats_are_those_brought_and_those_encoded(
 async def test_pieces_become_one_file_of_the_format(
     tmp_path: Path, brought: set[str], form: str, *, is_long: bool
 ) -> None:
-    """Whether the adapter brings the format or its samples are encoded, the kept file is as long as is said."""
+    """Whether the adapter returns the format or its samples are encoded, the stored file has the returned length."""
     voices = ToneVoices(formats=brought)
     speech, file = stored(tmp_path, voices), new_file("ada", form)
     if is_long:
@@ -96,7 +96,7 @@ async def test_text_that_fits_is_said_as_it_is(tmp_path: Path, most: int) -> Non
 
 @pytest.mark.parametrize("left_s", [-1.0, 0.0, PUT_S])
 async def test_speak_keeps_nothing_when_no_time_is_left(tmp_path: Path, left_s: float) -> None:
-    """Not even of voices that answer at once: no time is left to keep it and to write the memo."""
+    """Even of voices that answer immediately nothing is stored: no time is left to store it and to write the memo."""
     file = new_file("ada")
     with pytest.raises(SpeechFailed, match="too long"):
         await stored(tmp_path, ToneVoices(), time_left_s=lambda: left_s).speak(TEXT, VOICES["sam"], file=file)
@@ -105,7 +105,7 @@ async def test_speak_keeps_nothing_when_no_time_is_left(tmp_path: Path, left_s: 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 async def test_file_contains_every_piece(tmp_path: Path, count: int) -> None:
-    """A WAV of several pieces is as long as all of them, to the sample: none is lost or said twice."""
+    """A WAV of several pieces is as long as all of them, to the sample: none is lost or repeated."""
     sentences = [f"{letter * (10 + 10 * number)}." for number, letter in enumerate("abc"[:count])]
     voices = ToneVoices(max_characters=31, formats={"mp3", "wav"})
     speech = await stored(tmp_path, voices).speak(" ".join(sentences), VOICES["sam"], file=new_file("ada", "wav"))

@@ -22,7 +22,7 @@ def test_pass_counts_calls_and_the_owners_who_made_them() -> None:
 
 
 def test_sweep_goes_on_or_begins_a_day_later() -> None:
-    """It is due since it began, or a day after the last one began; the first is due at once."""
+    """An unfinished sweep is due since it began, else a day after the last one began; the first is due immediately."""
     now = NOON + 3 * DAY
     fresh = Sweep(began_at=now, after=None)
     running, ended = Sweep(began_at=NOON, after="k"), Sweep(began_at=NOON, after=None)
@@ -33,7 +33,7 @@ def test_sweep_goes_on_or_begins_a_day_later() -> None:
 
 
 async def test_days_are_read_from_one_to_another(store: Store) -> None:
-    """Both included, oldest first, without days that have no row, and beside rows of sweeps."""
+    """Both ends included, oldest first, without days that have no row, and without rows of sweeps."""
     rows, days = HousekeepingRows(store), [date(2026, 3, n) for n in range(1, 6)]
     await rows.note_sweep(Sweep(began_at=NOON, after="k"))
     for day in days:

@@ -22,7 +22,7 @@ def a_run(*, is_bound: bool = False) -> KeyedRun:
 
 
 async def test_run_takes_over_only_the_run_that_was_read(store: Store) -> None:
-    """Of two that take over the same one the second is refused: else both could make the memo."""
+    """The second of two that take over the same run is refused: otherwise both could make the memo."""
     keys, (first, second, third) = IdempotencyKeys(store), [a_run() for _ in range(3)]
     await keys.begin("k", "d", first, after=None)
     await keys.begin("k", "d", second, after=first)

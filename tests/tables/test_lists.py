@@ -8,7 +8,7 @@ from shared.tables.lists import merged
 
 @pytest.mark.parametrize(("limit", "after"), [(1, "b"), (2, None), (3, None)])
 def test_merged_page_that_holds_all_is_the_last(limit: int, after: str | None) -> None:
-    """A client that was told of a next page would ask for one that is empty."""
+    """With a cursor a client would request an empty page."""
     pages = [Page(rows=[Row(key=Key("p", sort), document={})], after=None) for sort in "ab"]
     assert merged(pages, limit).after == after
 
@@ -28,7 +28,7 @@ def test_merged_page_that_holds_all_is_the_last(limit: int, after: str | None) -
 def test_merged_page_ends_where_the_first_of_them_ends(
     pages: list[tuple[str, str | None]], rows: str, after: str | None
 ) -> None:
-    """Rows beyond may be missing from a page that goes on, so the next page begins there."""
+    """Later rows may be missing from a page that has a cursor, so the next page begins there."""
     given = [Page(rows=[Row(key=Key("p", sort), document={}) for sort in sorts], after=end) for sorts, end in pages]
     page = merged(given, 9)
     assert ("".join(row.key.sort for row in page.rows), page.after) == (rows, after)

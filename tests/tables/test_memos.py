@@ -20,7 +20,7 @@ ESTIMATE = 9.0
 def test_memo_is_ready_once_its_audio_is(
     ended: Ended | None, status: AudioStatus, seconds: float, *, is_long: bool
 ) -> None:
-    """A short one at once; a long one when it has ended with audio. Its length is an estimate until then."""
+    """A quick memo is ready immediately, a long one once its outcome is audio. Its length is an estimate until then."""
     memo = Memo(
         id=IDS.mint(NOON),
         user_id="u",

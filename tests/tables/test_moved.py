@@ -110,7 +110,7 @@ class _Racing(Intercepted):
 
 
 async def test_row_that_is_erased_meanwhile_is_no_other_mapping(store: Store) -> None:
-    """An account that is erased while it moves in: its rows are gone, and lead to no other account."""
+    """If an account is erased while it moves in, its rows are deleted, and lead to no other account."""
     moved = MovedIds(_Racing(store))
     await moved.add_user("user_1", ADA)
     await moved.add_memo(ADA, "memo_1", MEMO)

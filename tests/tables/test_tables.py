@@ -286,7 +286,7 @@ class TestUsers:
 
     @pytest.mark.thorough
     async def test_end_session_on_hypr_micro_drops_expired_ones(self) -> None:
-        """On HYPR Micro, where each ended session is a document beside the row, the expired ones are dropped too."""
+        """On HYPR Micro, where each ended session is a document of the row, the expired ones are dropped too."""
         async with micro_store_world() as world:
             container = await world.container()
             await container.store.verify(TABLES)
@@ -426,7 +426,7 @@ class TestApiKeys:
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_revoke_returns_one_time_to_all_who_race(self, store: Store) -> None:
-        """Of revocations at once one counts, and all callers get its time: they record one and the same log."""
+        """One of several concurrent revocations counts, and all callers get its time, so they write one log."""
         key = a_key("u")
         await ApiKeys(store).create(key, max_active=2)
         times = [NOON + timedelta(seconds=number) for number in range(10)]
@@ -672,7 +672,7 @@ class TestSubscriptions:
         assert await Subscriptions(store).count() == 1
 
     async def test_follow_keeps_the_time_of_an_equal_row(self, store: Store) -> None:
-        """Its number is written all the same: it outdates requests that are still under way."""
+        """Its number is still written: it outdates requests that are in progress."""
         subscription = a_subscription(self.USER)
         await Subscriptions(store).create(subscription)
         later = subscription.updated_at + timedelta(hours=1)
@@ -755,7 +755,7 @@ class TestSubscriptions:
         assert (await Subscriptions(store).by_customer("cus_1")) is not None
 
     async def test_attach_makes_a_row_with_its_customer(self, store: Store) -> None:
-        """Once; the row that is there keeps another customer, unless that one is replaced."""
+        """It makes one row; an existing row keeps another customer, unless that one is replaced."""
         new = a_subscription(self.USER, customer="cus_1", subscription=None)
         assert await Subscriptions(store).attach(new, instead_of=None) == "cus_1"
         second = a_subscription(self.USER, customer="cus_2", subscription=None)
@@ -872,7 +872,7 @@ class TestVoidRing:
             await keys.create(a_key(first.user_id), max_active=9)
 
     async def test_ring_holds_when_a_revocation_only_began(self, store: Store) -> None:
-        """Its key is active while the check document says so, and also if that was erased."""
+        """Its key is active while the check document is active, and also if that was erased."""
         keys = ApiKeys(store)
         begun, erased = a_key("0" * 32), a_key("0" * 32)
         await keys.begin_ring(begun)
@@ -888,7 +888,7 @@ class TestVoidRing:
         assert await store.get(KEY_RINGS, Key("0" * 32)) is None
 
     def test_first_revocation_and_earliest_end_stand(self) -> None:
-        """What was written beside a ring, since a write of it failed, brings no key back to life."""
+        """Registers that were written after a failed write of the ring make no key valid again."""
         entry = entry_of(a_key("0" * 32)) | {"revoked_at": iso(NOON), "expires_at": iso(NOON)}
         beside, later = BesideRing(), iso(NOON + timedelta(hours=1))
         beside.note_revoked(entry["id"], later)

@@ -150,7 +150,7 @@ EXECUTED = [
 @pytest.mark.anyio
 @pytest.mark.thorough
 async def test_docs_prefilled_values_are_accepted() -> None:
-    """Whatever the page sends unchanged is served: its examples are good requests, one after another."""
+    """The page's prefilled requests succeed unchanged, one after another."""
     async with gateway_client() as client:
         schema = (await client.get("/openapi.json")).json()
         tokens: dict[str | None, str] = {}
@@ -309,7 +309,7 @@ def test_run_stops_quietly_when_interrupted() -> None:
 
 @pytest.mark.thorough
 def test_run_ends_when_the_store_is_unreachable() -> None:
-    """A store that cannot be used is said before anything is served."""
+    """An unusable store is reported before any request is served."""
     done = run_refused(0, HYPR_URL="http://127.0.0.1:9", HYPERMICRO_API_KEY="unused")
     assert (done.returncode, done.stdout) == (1, "")
     assert "the store cannot be used" in done.stderr
@@ -321,7 +321,7 @@ async def _open_to_all() -> bool:
 
 @pytest.mark.anyio
 async def test_run_logs_a_store_that_is_open_to_all() -> None:
-    """`make run` warns of a server that mints keys for everybody, as a deployed container does."""
+    """`make run` warns of a server that makes keys without credentials, as a deployed container does."""
     opened = OpenedStore(store=MemoryStore(), clock=FakeClock(), is_open_to_all=_open_to_all)
     with kept_logs() as logs:
         await verify(opened, Settings())
@@ -331,7 +331,7 @@ async def test_run_logs_a_store_that_is_open_to_all() -> None:
 
 @pytest.mark.anyio
 async def test_run_refuses_an_open_store_in_production() -> None:
-    """Nothing is served from rows that everybody can write."""
+    """No request is served from rows that any client can write."""
     opened = OpenedStore(store=MemoryStore(), clock=FakeClock(), is_open_to_all=_open_to_all)
     with pytest.raises(Impossible, match="GET /api/auth"):
         await verify(opened, Settings(edge=WebSettings(production=True)))

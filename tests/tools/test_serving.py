@@ -6,7 +6,7 @@ from tools.serving import listening_on
 
 
 def test_answers_do_not_wait_for_an_acknowledgement() -> None:
-    """A connection that is used again sends a body at once. It took 40 ms where its head had to be acknowledged."""
+    """A reused connection sends a body immediately, without 40 ms of waiting for its head's acknowledgement."""
     with (
         listening_on("127.0.0.1", 0) as server,
         create_connection(server.getsockname()) as _,

@@ -104,7 +104,7 @@ async def test_rebuild_without_repair_mends_nothing(store: MemoryStore, ahead: t
 
 
 async def test_rebuild_of_days_before_leaves_today(store: MemoryStore) -> None:
-    """What a clock ahead has summed of today is checked if today is asked for."""
+    """The sum of today by a clock ahead is checked only if today is requested."""
     owner = Owner(store, FakeClock(NOON))
     await log_memos(owner, 3)
     await calls(history_on(store, FakeClock(NOON + 2 * DAY)), owner.id)
@@ -167,7 +167,7 @@ async def test_rebuild_mends_an_hour_that_was_summed_early(store: MemoryStore) -
 
 @pytest.mark.parametrize("later", [timedelta(0), DAY, 2 * DAY, 40 * DAY])
 async def test_history_counts_memos_dated_before_the_sign_up(store: MemoryStore, later: timedelta) -> None:
-    """A clock a day ahead signed the owner up, a right one dates the memos: they are counted for good (row 16)."""
+    """A clock a day ahead signed the owner up, a right one dates the memos: they stay counted (row 16)."""
     owner = Owner(store, FakeClock(NOON + DAY))
     owner.clock.at = NOON
     await log_memos(owner, 5)
@@ -190,7 +190,7 @@ async def gateway(server: StandIn, machine: FakeClock) -> AsyncIterator[Services
 async def test_gateway_ahead_works_by_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:
     """A gateway whose clock is a day ahead of the server's `Date` signs up, dates, charges and sums by the server's.
 
-    Rows 15 and 16 on the wire: it closes no day that is still open, and its log says that its clock is off.
+    Rows 15 and 16 on the wire: it closes no day that is still open, and it logs that its clock is wrong.
     """
     true = FakeClock(NOON)
     server = StandIn(wall=lambda: true().timestamp())

@@ -200,7 +200,7 @@ async def test_containers_that_sum_at_once_write_the_same(seed: int) -> None:
 @pytest.mark.parametrize("unsummed", [date(2025, 11, 25), date(2025, 12, 3)])
 @pytest.mark.parametrize("busy", [date(2025, 12, 1), date(2025, 12, 10)])
 async def test_history_counts_unsummed_days_before_summed_hours(unsummed: date, busy: date) -> None:
-    """Sums of today's hours prove nothing about the days before: those are summed when they are asked for."""
+    """Sums of today's hours prove nothing about the days before, which are summed when they are requested."""
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock, hourly_from=3)
     for day in sorted([unsummed, busy]):
@@ -277,7 +277,7 @@ async def test_history_counts_logs_dated_tomorrow(hourly_from: int) -> None:
 
 @pytest.mark.anyio
 async def test_hours_leave_out_the_hour_at_their_end() -> None:
-    """Hours go to their end, exclusive, though the day's other hours are read too; also if they are asked for first."""
+    """The end of a range of hours is exclusive, though the day's other hours are read too; also at first."""
     owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 1, 9, 30, tzinfo=UTC)))
     for _ in range(2):
         await owner.log(MEMO)
@@ -364,7 +364,7 @@ async def test_history_reads_a_busy_day_once_its_hours_are_summed() -> None:
 
 @pytest.mark.anyio
 async def test_history_reads_no_logs_of_errors_unless_asked() -> None:
-    """Of an hour with more logs than one page has, only the pages of memos are read; of errors, those of both."""
+    """For an hour with more logs than a page only the pages of memos are read; with errors, those of both."""
     store = CountingStore(MemoryStore())
     owner = Owner(store, FakeClock(datetime(2025, 12, 3, 7, 30, tzinfo=UTC)), hourly_from=10)
     for _ in range(11):
@@ -417,7 +417,7 @@ async def test_history_keeps_hours_while_it_sums_days_before() -> None:
 
 @pytest.mark.anyio
 async def test_history_of_a_few_days_hides_none_before_them() -> None:
-    """An answer about the last days sums all days of the month: its mark says that they are."""
+    """An answer about the last days sums all days of the month, since its mark claims that they are summed."""
     owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 3, 12, tzinfo=UTC)))
     await owner.log(MEMO)
     owner.clock.at = datetime(2025, 12, 20, 12, tzinfo=UTC)

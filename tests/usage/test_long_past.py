@@ -97,7 +97,7 @@ async def test_first_figures_of_two_years_read_each_log_once() -> None:
     ("every", "calls"), [(timedelta(hours=18), 40), (timedelta(hours=3), 40)], ids=["few in a month", "many in a month"]
 )
 async def test_first_figures_go_on_where_an_answer_stopped(every: timedelta, calls: int) -> None:
-    """An answer that stops after some calls has stored all but its last pages: the next goes on, and is right."""
+    """An answer that stops after some calls has stored all but its last pages: the next one continues, and is right."""
     store = MemoryStore()
     owner = await of_two_years(store, every=every)
     left = [len(owner.written)]
@@ -125,7 +125,7 @@ async def _left(owner: Owner) -> int:
 
 
 async def test_hours_of_a_finished_month_are_those_of_its_logs() -> None:
-    """Hours are counted where they are asked for, once: the second answer reads documents."""
+    """Hours are counted once, at their first request: the second answer reads documents."""
     counting = CountingStore(MemoryStore())
     owner = await of_two_years(counting)
     await owner.history.all_time(owner.id)

@@ -73,7 +73,7 @@ async def test_days_of_several_pages_agree() -> None:
 
 @pytest.mark.parametrize("repair", [False, True])
 async def test_differences_are_named_and_repaired_if_asked(*, repair: bool) -> None:
-    """The memo gets its log, and the log without a memo is deleted; without `repair` both stay as they are."""
+    """The memo gets its log, and the log without a memo is deleted; without `repair` both stay unchanged."""
     world = World(repair=repair)
     unlogged, unmade = a_memo(ago=timedelta(seconds=1)), a_memo()
     await world.tables.memos.add(unlogged)

@@ -14,7 +14,7 @@ DAY = date(2026, 3, 2)
 
 @pytest.mark.parametrize("marks", [(False, False), (False, True), (True, False), (True, True)])
 async def test_a_day_is_marked_if_one_of_its_writers_marks_it(marks: tuple[bool, bool]) -> None:
-    """A mark claims that all days before are summed: no writer adds it who does not know that, and none takes it."""
+    """A mark claims that all days before are summed: only a writer that knows it adds it, and none removes it."""
     rollups = Rollups(MemoryStore())
     for mark in marks:
         await rollups.add_day("ada", DayRollup.of(DAY, {}, mark=mark))

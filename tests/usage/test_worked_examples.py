@@ -128,7 +128,7 @@ async def test_worked_example_of_day_documents(store: MemoryStore, reports: Usag
 
 
 async def test_worked_example_of_days_that_are_asked_for(store: MemoryStore, reports: UsageReports) -> None:
-    """A day of a finished month gets its document when its hours are asked for: February 28, and not the 27th."""
+    """A day of a finished month gets its document when its hours are requested: February 28, and not the 27th."""
     start = datetime(2026, 2, 28, 12, tzinfo=UTC)
     slots = await reports.series(ADA, start, start + DAY, bucket=Bucket.HOUR, group_by=None)
     assert {slot.start.hour: slot.groups[""].calls for slot in slots if slot.groups[""].calls} == {23: 1, 0: 1}
@@ -189,7 +189,7 @@ async def test_worked_example_of_voices(reports: UsageReports) -> None:
 
 
 async def test_worked_example_of_errors(reports: UsageReports) -> None:
-    """One error beside 5 memos is one of 6 requests: 16.7 %."""
+    """One error and 5 memos: one of 6 requests, 16.7 %."""
     assert await reports.errors(ADA, date(2026, 2, 1), date(2026, 3, 4)) == Errors(
         requests=6, errors=1, rate=16.7, by_type=[Share(name="error_tts", count=1, percentage=100.0)]
     )

@@ -169,7 +169,7 @@ def test_openapi_models_are_built_outside_lambda_alone() -> None:
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_start_imports_few_modules(handler: str) -> None:
-    """What a start imports is counted, without the SDK's modules: one more package is seen here."""
+    """The imports of a start are counted, without the SDK's modules, so one more package fails this test."""
     imported = container(handler, IN_LAMBDA | MICRO).imported
     of_the_sdk = {name for name in imported if name.partition(".")[0] in OF_THE_SDK}
     assert len(imported - of_the_sdk) <= MOST_MODULES

@@ -86,7 +86,7 @@ async def test_cookie_is_not_read_when_headers_are_ambiguous(origins: Sequence[b
 
 
 async def test_other_protocols_pass_with_their_cookies() -> None:
-    """Start and end of the process have no headers, and reach the app as they are."""
+    """Start and end of the process have no headers, and reach the app unchanged."""
     scope: Scope = {"type": "lifespan"}
 
     async def send(_: Message) -> None:

@@ -46,7 +46,7 @@ def test_event_that_cannot_be_read_is_400(function: Function) -> None:
 
 
 def test_first_event_that_is_refused_is_logged(function: Function) -> None:
-    """A container whose first event is no request has its log lines in JSON all the same."""
+    """A container whose first event is no request still has its log lines in JSON."""
     own = logging.getLogger("agent_talk")
     kept = own.handlers[:]
     own.handlers.clear()
@@ -58,10 +58,10 @@ def test_first_event_that_is_refused_is_logged(function: Function) -> None:
 
 
 def test_functions_that_send_mail_are_two() -> None:
-    """The accounts' letters, and what an admin tells a person. For all others it would be a slower start."""
+    """These are mails of accounts, and of an admin to a user. Every other function would only start slower."""
     assert {name for name, function in FUNCTIONS.items() if function.sends_mail} == {"users", "admin"}
 
 
 def test_functions_that_answer_in_an_outage_are_two() -> None:
-    """All others are 503 before a route runs."""
+    """All other functions are 503 before a route runs."""
     assert {name for name, function in FUNCTIONS.items() if function.answers_outages} == {"health", "mcp"}

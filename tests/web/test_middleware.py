@@ -66,7 +66,7 @@ class Echo:
 
 
 async def test_body_in_three_messages_is_one() -> None:
-    """The app gets it whole, at once."""
+    """The app gets the complete body in one message."""
     _, answer = await exchanged(AdmissionMiddleware(Echo(), ready=ready), parts(b'{"a"', b": ", b"1}"))
     assert answer["body"] == b'{"a": 1}'
 

@@ -82,14 +82,14 @@ async def test_error_names_the_field_if_there_is_one(details: dict[str, Any]) ->
 
 
 async def test_error_in_parts_is_rewritten_once() -> None:
-    """A body may come in several messages: what is sent is one answer of the length that it says."""
+    """A body may come in several messages: the client gets one answer with the right length."""
     headers, body = await answered(400, parts=[OURS[:5], OURS[5:9], OURS[9:]])
     assert json.loads(body)["error"]["code"] == "OURS"
     assert headers["content-length"] == str(len(body))
 
 
 async def test_error_without_a_body_stays_without_one() -> None:
-    """An answer to HEAD has none: its length is that of the answer to GET, and it says likewise what not to repeat."""
+    """An answer to HEAD has none: its length, and its header against retries, are those of the answer to GET."""
     headers, body = await answered(404, parts=[b""])
     assert (body, headers["content-length"], headers["x-should-retry"]) == (b"", "0", "false")
 

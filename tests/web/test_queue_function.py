@@ -48,7 +48,7 @@ def function(work: _Work) -> Iterator[QueueFunction]:
 
 
 def test_queue_function_begins_once_before_its_messages(function: QueueFunction, work: _Work) -> None:
-    """What a container does once is done before its first message, and not again for the next event."""
+    """A container's start runs before its first message, and not again for the next event."""
     assert function(sqs_event(["a"]), LambdaContext()) == {"batchItemFailures": []}
     assert function(sqs_event(["b"]), LambdaContext()) == {"batchItemFailures": []}
     assert work.done == ["begin", "a", "b"]

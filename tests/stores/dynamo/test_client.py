@@ -132,7 +132,7 @@ async def test_answer_holds_back_a_clock_that_is_ahead() -> None:
 
 
 async def test_calls_are_no_more_than_connections() -> None:
-    """No more calls run at once than there are connections."""
+    """Concurrent calls never exceed the connections."""
     answers = threading.Event()
     client = Client(lambda: {} if answers.wait(10) else None)
     dynamo = dynamo_on(client, at_once=3)
@@ -372,7 +372,7 @@ async def test_call_is_resent_when_it_was_refused(error: Exception) -> None:
 
 
 async def test_condition_failed_tells_of_an_earlier_sending() -> None:
-    """ConditionFailed says whether an earlier, unanswered sending may have made the row so."""
+    """ConditionFailed contains whether an earlier, unanswered request may have written the row."""
     failed = answered("ConditionalCheckFailedException", Item={"v": {"N": "1"}})()
     for earlier, repeated in ((answered("ThrottlingException")(), False), (unanswered(), True)):
         dynamo = dynamo_on(Client(raising(earlier, failed)))
@@ -631,7 +631,7 @@ def test_boto3_is_not_imported_for_other_stores() -> None:
 
 
 def test_open_store_says_that_boto3_is_missing() -> None:
-    """Opening DynamoDB's store without boto3 raises an error that says so."""
+    """Opening DynamoDB's store without boto3 raises an error that names boto3."""
     ran = python(
         "import sys; sys.modules['boto3'] = None\n"
         "from shared.services import build_services, Settings; from shared.core.settings import StoreChoice\n"
@@ -642,7 +642,7 @@ def test_open_store_says_that_boto3_is_missing() -> None:
 
 
 def test_engines_program_fails_when_an_engine_is_missing() -> None:
-    """The engines' program fails, and says why, if an engine cannot be fetched."""
+    """The engines' program fails with the reason if an engine cannot be fetched."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.engines", "dynamodb-local"],
         cwd=ROOT,

@@ -261,7 +261,7 @@ async def test_increment_counts_once_when_delivered_twice(container: Container, 
 
 
 async def test_claim_is_its_owners_when_the_answer_was_lost(world: DynamoWorld) -> None:
-    """A claim whose answer was lost succeeds for its caller, and is refused to others."""
+    """A claim whose answer was lost succeeds for its caller, and is refused for any other."""
     one, other = world.container(), world.container()
     one.wire.faults = nth(1, FAULTS["timed out after"])
     await one.store.claim(CHANGING, ROW, {"by": 1})
@@ -272,7 +272,7 @@ async def test_claim_is_its_owners_when_the_answer_was_lost(world: DynamoWorld) 
 
 
 async def test_claim_is_its_owners_when_others_changed_the_row(world: DynamoWorld) -> None:
-    """A claim whose answer was lost succeeds for its caller, also after others changed the row."""
+    """A claim whose answer was lost succeeds for its caller, also after another writer changed the row."""
     one, other = world.container(), world.container()
 
     async def change_often() -> None:
@@ -289,7 +289,7 @@ async def test_claim_is_its_owners_when_others_changed_the_row(world: DynamoWorl
 
 @pytest.mark.parametrize("changes", [1, 8])
 async def test_update_is_made_once_when_the_answer_was_lost(world: DynamoWorld, changes: int) -> None:
-    """An update whose answer was lost is made once, also if others changed the row after it."""
+    """An update whose answer was lost is made once, also if another writer changed the row after it."""
     one, other = world.container(), world.container()
     await row(one.store)
     one.wire.calls.clear()

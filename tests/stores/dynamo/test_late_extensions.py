@@ -46,7 +46,7 @@ async def test_an_extension_carried_out_late_changes_nothing(
 
 
 async def test_an_extension_stands_over_one_by_a_clock_ahead(containers: tuple[Container, Container]) -> None:
-    """What was begun after the other was acknowledged is the later one, whatever the clocks say."""
+    """An extension that began after the other was acknowledged is the later one, whatever the clocks."""
     ahead, right = containers
     await ahead.store.extend(FACTS, ROW, "title", "first")
     await right.store.extend(FACTS, ROW, "title", "second")

@@ -49,7 +49,7 @@ def dynamo_on(client: _Asked, time: FakeTime | None = None) -> Dynamo:
     ],
 )
 async def test_page_asks_for_little_more_than_it_shows(table: Table, limit: int, asked: list[int]) -> None:
-    """One row more says whether there are others; the shards of a spread table are asked for their shares."""
+    """One more row proves whether more exist; each shard of a spread table is read for its share."""
     dynamo = dynamo_on(client := _Asked())
     found = await read_page(dynamo, table, "p", "a", "z", limit=limit, newest_first=False, deadline=dynamo.deadline(9))
     assert (found, client.limits) == (([], False), asked)
@@ -67,7 +67,7 @@ async def test_scan_asks_for_a_hundred_items_at_least(limit: int, asked: int) ->
 
 
 async def test_scan_stops_with_its_place_when_half_its_time_is_up() -> None:
-    """A scan of a big table answers with what it has, and where to go on, before its time is up."""
+    """A scan of a big table returns its rows so far, and a cursor, before its deadline."""
     time = FakeTime()
     item = new_item(FACTS, Key("p", "1"), "{}", "token")
 

@@ -89,7 +89,7 @@ async def test_giving_back_never_goes_below_zero(container: Container) -> None:
 
 
 async def test_counters_add_a_days_item_of_an_earlier_version(container: Container, world: DynamoWorld) -> None:
-    """An earlier version kept a day's counter in an item of its own: what it counted today still counts."""
+    """An earlier version kept a day's counter in its own item: its counts of today still count."""
     await container.store.reserve(places(by=2))
     item = {"pk": {"S": "counter#u"}, "sk": {"S": DAY}, "n": {"N": "40"}}
     world.client.put_item(TableName=world.table, Item=item)

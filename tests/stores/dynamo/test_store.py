@@ -157,7 +157,7 @@ async def test_verb_makes_the_calls_of_its_budget(container: Container, name: st
 
 @pytest.mark.parametrize("read", ["get_item", "query", "scan"])
 async def test_reads_are_consistent(container: Container, read: str) -> None:
-    """Every read asks for strong consistency."""
+    """Every read is strongly consistent."""
     await container.store.get(FACTS, F)
     await container.store.page(FACTS, "p")
     await container.store.counters("c")
@@ -257,7 +257,7 @@ async def test_add_refuses_a_row_that_is_too_big(container: Container) -> None:
 
 
 async def test_add_keeps_short_rows_readable(container: Container) -> None:
-    """A short document is stored as readable JSON, under keys that say what it is."""
+    """A short document is stored as readable JSON, under readable keys."""
     await container.store.add(FACTS, F, {"a": 1})
     ((_, params),) = container.wire.calls
     assert params["Item"]["doc"] == {"S": '{"a":1}'}
@@ -374,7 +374,7 @@ async def test_extend_works_on_a_row_of_an_earlier_version(container: Container)
 def test_remembered_by_tells_whether_a_token_would_be_there(
     seen: tuple[str, ...], there: tuple[str, ...], *, remembered: bool
 ) -> None:
-    """A row says whether it would still contain the token of a write that replaced a version."""
+    """`remembered_by` returns whether a row would still contain the token of a write that replaced a version."""
     stored = Stored(pk="", key=C, content={}, extensions={}, version=1, tokens=seen)
     assert stored.remembered_by(there) is remembered
 
@@ -465,7 +465,7 @@ async def test_erase_sends_what_a_batch_left_again(container: Container, table_n
 
 
 async def test_erase_stops_at_half_of_its_time(container: Container) -> None:
-    """A partition too big for the verb's time is erased by several calls, which say that rows are left."""
+    """A partition too big for the verb's time is erased by several calls, which return that rows are left."""
     pages = iter([{"LastEvaluatedKey": row_key(FACTS, F)}, {}])
 
     def slowly() -> dict[str, object]:
@@ -535,7 +535,7 @@ async def test_update_whose_turn_comes_too_late_is_an_outage(world: DynamoWorld)
 async def test_verify_creates_a_missing_table_also_when_raced(
     client: "DynamoDBClient",
 ) -> None:
-    """Verify creates a missing table where it may, also if several containers start at once."""
+    """Verify creates a missing table where it may, also if several containers start concurrently."""
     world = DynamoWorld(client, "agent-talk-missing")
     containers = [world.container(creates_table=True) for _ in range(3)]
     try:
@@ -574,7 +574,7 @@ async def test_verify_waits_for_a_table_that_is_created(world: DynamoWorld, stat
 async def test_verify_ends_with_its_time_when_a_table_does_not_come(
     world: DynamoWorld, status: str | None, said: str
 ) -> None:
-    """Another container creates it, or was about to: an outage that says which."""
+    """Another container creates it, or was about to: the outage's text distinguishes the two."""
     container = world.container(creates_table=True)
     seen = described_as(world, ["CREATING"])
 
@@ -593,7 +593,7 @@ async def test_verify_ends_with_its_time_when_a_table_does_not_come(
 
 @pytest.mark.parametrize("statuses", [["DELETING"], ["CREATING", "DELETING"], ["ARCHIVED"]])
 async def test_verify_waits_for_no_table_that_ends(world: DynamoWorld, statuses: list[str]) -> None:
-    """A table that is being deleted is an outage at once, which says so."""
+    """A table that is being deleted is an immediate outage, whose text states it."""
     container = world.container(creates_table=True)
     container.wire.answers["describe_table"] = described_as(world, statuses)
     with pytest.raises(StoreUnavailable, match=f"is {statuses[-1]}"):
@@ -672,7 +672,7 @@ async def test_verify_leaves_a_foreign_time_to_live_alone(
 async def test_verify_accepts_another_containers_time_to_live(world: DynamoWorld) -> None:
     """If another container switched time to live on first, verify succeeds.
 
-    Two that start at once switch it on, and DynamoDB refuses the slower one.
+    If two containers start concurrently, DynamoDB refuses the slower one's request.
     """
     container = world.container(creates_table=True)
     expired = iter(["DISABLED", "ENABLING"])

@@ -237,7 +237,7 @@ FOREIGN: Final = {
 
 @pytest.mark.parametrize("name", one_quickly(*FOREIGN))
 async def test_foreign_answer_names_the_endpoint(name: str) -> None:
-    """What does not answer as DynamoDB does is a store that is not ready, and the error names the endpoint."""
+    """A server that does not answer as DynamoDB does is a store that is not ready, and the error names the endpoint."""
     with Endpoint(FOREIGN[name]) as endpoint:
         async with store_on(client_on(endpoint.url)) as store:
             with pytest.raises(StoreNotReady, match=endpoint.url) as caught:
@@ -272,7 +272,7 @@ def trickling(endpoint: Endpoint) -> Iterator[tuple[Answer, Answer]]:
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 @pytest.mark.thorough
 async def test_trickling_answers_free_their_threads(tmp_path: Path, part: int, *, secure: bool) -> None:
-    """Calls whose answers trickle are given up at their deadline, and their threads serve the next calls at once."""
+    """Calls with endless answers are given up at their deadline, and their threads serve the next calls immediately."""
     certificate = self_signed(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)

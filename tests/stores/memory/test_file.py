@@ -93,7 +93,7 @@ WRITES: Final[dict[str, Callable[[Store], Awaitable[object]]]] = {
 
 @pytest.mark.parametrize("verb", WRITES)
 async def test_file_is_written_by_each_verb_that_changes(path: Path, verb: str) -> None:
-    """What a verb changed, a store that is opened afterwards finds."""
+    """A store that is opened later has each verb's change."""
     store = opened(path)
     await store.add(FACTS, Key("p", "x"), {"text": "a"})
     await store.put(REGISTERS, Key("p"), {"a": 1})
@@ -297,7 +297,7 @@ async def test_file_replaces_what_a_crash_left_half_written(path: Path) -> None:
 
 
 async def test_file_is_not_written_when_a_change_refuses(path: Path) -> None:
-    """A refused change leaves the file as it is."""
+    """A refused change leaves the file unchanged."""
     store = opened(path)
     await store.claim(CHANGING, Key("p"), {"a": 1})
     before = path.stat()
@@ -307,7 +307,7 @@ async def test_file_is_not_written_when_a_change_refuses(path: Path) -> None:
 
 
 async def test_file_is_not_written_by_reads(path: Path) -> None:
-    """Reads leave the file as it is."""
+    """Reads leave the file unchanged."""
     store = opened(path)
     await store.add(FACTS, Key("p"), {"a": 1})
     before = path.stat().st_mtime_ns

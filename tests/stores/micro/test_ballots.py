@@ -162,7 +162,7 @@ async def test_update_builds_on_no_row_that_was_taken_back() -> None:
 
 @pytest.mark.parametrize("table", [FACTS, CHANGING])
 async def test_extension_of_an_absent_row_is_not_the_next_ones(table: Table) -> None:
-    """What is extended before its row exists changes nothing, also once this store has added the row."""
+    """An extension of an absent row has no effect, also after this store has added the row."""
     async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         await one.store.extend(table, ROW, "revoked_at", "now")

@@ -160,9 +160,9 @@ async def test_verb_survives_a_fault_at_any_request(name: str, fault: Fault) -> 
 
 @pytest.mark.parametrize("name", VERBS)
 async def test_verb_succeeds_when_one_answer_is_lost(name: str) -> None:
-    """What was carried out is found, or done again without harm: one lost answer is no outage.
+    """The effect is found, or repeated safely: one lost answer is no outage.
 
-    Except the first of a first `put`, which would say that there is nothing to replace.
+    The exception is the first answer of a first `put`, which would be that there is nothing to replace.
     """
     verb = VERBS[name]
     requests, expected = await requests_of(verb)

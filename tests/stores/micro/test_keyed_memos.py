@@ -104,7 +104,7 @@ async def test_a_take_over_that_dies_is_taken_over(fate: Fate) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_repeats_on_two_containers_make_one_memo(seed: int) -> None:
-    """Of fifty at once on two containers, one makes the memo, which is charged once, and each answer is it or 409."""
+    """One of fifty concurrent repeats on two containers makes the memo, charged once; each answer is it or 409."""
     async with race(seed) as raced:
         answers = await raced.run([make_keyed_memo(raced.owner.key)] * 50)
         kinds = Counter((answer.status_code, "idempotency-replayed" in answer.headers) for answer in answers)

@@ -877,7 +877,7 @@ seeds = pytest.mark.parametrize("seed", [1, 2, 3])
 
 @seeds
 async def test_memos_on_two_containers_stay_within_the_limit(seed: int) -> None:
-    """Memos at once on two containers stay within the limit."""
+    """Concurrent memos on two containers stay within the limit."""
     async with race(seed) as raced:
         store, left = raced.containers[0].store, 8
         day = (await raced.load("/api/v1/usage/limits"))["daily"]["resetAt"]
@@ -892,7 +892,7 @@ async def test_memos_on_two_containers_stay_within_the_limit(seed: int) -> None:
 
 @seeds
 async def test_sign_ups_on_two_containers_share_no_address(seed: int) -> None:
-    """Of sign-ups at once on two containers for one address, one succeeds."""
+    """One of several concurrent sign-ups for one address on two containers succeeds."""
     async with race(seed) as raced:
         answers = await raced.run(sign_up(NEW_ADDRESS) for _ in range(10))
         assert statuses(answers) == {201: 1, 409: 9}
@@ -907,7 +907,7 @@ async def test_sign_ups_on_two_containers_share_no_address(seed: int) -> None:
 
 @seeds
 async def test_keys_on_two_containers_stay_within_the_limit(seed: int) -> None:
-    """Of keys at once on two containers with one place left, one is made."""
+    """With one place left, one of several concurrent keys on two containers is made."""
     async with race(seed, test_key=False) as raced:
         answers = await raced.run(create_key(raced.owner.session) for _ in range(10))
         assert statuses(answers) == {201: 1, 400: 9}
@@ -919,7 +919,7 @@ async def test_keys_on_two_containers_stay_within_the_limit(seed: int) -> None:
 
 @seeds
 async def test_rotations_on_two_containers_have_one_winner(seed: int) -> None:
-    """Of twenty rotations at once of one key, one makes a new key; the others are 409 and leave no key."""
+    """One of twenty concurrent rotations of one key makes a new key; the others are 409 and leave no key."""
     async with race(seed) as raced:
         answers = await raced.run(rotate_key(raced.owner) for _ in range(20))
         assert statuses(answers) == {201: 1, 409: 19}
@@ -936,7 +936,7 @@ async def test_rotations_on_two_containers_have_one_winner(seed: int) -> None:
 
 @seeds
 async def test_a_keys_limit_on_two_containers_is_exact(seed: int) -> None:
-    """Of forty memos at once by a key with ten a day, ten are made; the owner is charged for these ten."""
+    """Ten of forty concurrent memos of a key with ten a day are made; the owner is charged for these ten."""
     async with race(seed) as raced:
         await raced.containers[0].load(change_key(raced.owner, limits={"memosPerDay": 10}))
         answers = await raced.run(make_memo(raced.owner.key) for _ in range(40))
@@ -983,7 +983,7 @@ async def test_revocation_holds_on_another_container(seed: int) -> None:
 
 @seeds
 async def test_password_changes_on_two_containers_have_one_winner(seed: int) -> None:
-    """Of password changes at once on two containers, one succeeds."""
+    """One of several concurrent password changes on two containers succeeds."""
     async with race(seed) as raced:
         owner, path = raced.owner, "/api/v1/auth/change-password"
         answers = await raced.run(

@@ -81,7 +81,7 @@ async def test_page_asks_for_little_more_than_its_rows(limit: int, asked: int) -
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_page_doubles_what_it_asks_for_while_rows_are_absent(*, newest_first: bool) -> None:
-    """Many deleted rows cost few requests; the page is full all the same, in order, and says that there is more."""
+    """Many deleted rows cost few requests; the page is still full, in order, and has a cursor."""
     absent = range(300)
     present = range(300, 330)
     server = documents(
@@ -116,7 +116,7 @@ async def test_bulk_page_ends_with_the_first_answer_that_has_a_row() -> None:
 
 
 async def test_bulk_page_goes_on_while_it_has_no_row() -> None:
-    """Answers of deleted rows alone do not end it: an empty page would look like the end."""
+    """Answers with deleted rows alone do not end a bulk page: an empty page would look like the end."""
     absent = [a_row(number, is_deleted=True) for number in range(2 * BULK)]
     server = documents(*absent, a_row(2 * BULK))
     rows, more = await read(server, limit=BULK + 1)
@@ -125,7 +125,7 @@ async def test_bulk_page_goes_on_while_it_has_no_row() -> None:
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_documents_of_no_row_are_passed_over(*, newest_first: bool) -> None:
-    """What others wrote into the range ends no page, though it fills a whole answer."""
+    """Foreign documents in the range end no page, even if they fill a whole answer."""
     foreign = [StoredDocument(f"facts!p!{number:05d}", {}) for number in range(100, 300)]
     server = _Documents([*a_row(1), *foreign, *a_row(400)])
     rows, more = await read(server, limit=5, newest_first=newest_first)

@@ -322,7 +322,7 @@ async def test_claim_is_not_refused_by_a_remembered_row() -> None:
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("at", range(5))
 async def test_erase_shows_no_older_row_after_a_crash(at: int, *, lost: bool) -> None:
-    """A crash at any request of an erase leaves each row as it was or absent, never without its extension; a repeat
+    """A crash at any request of an erase leaves each row unchanged or absent, never without its extension; a repeat
     erases the rest."""
     async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
@@ -340,7 +340,7 @@ async def test_erase_shows_no_older_row_after_a_crash(at: int, *, lost: bool) ->
 
 
 async def test_erase_stops_at_half_of_its_time() -> None:
-    """A partition too big for the verb's time is erased by several calls, which say that rows are left."""
+    """A partition too big for the verb's time is erased by several calls, which return that rows are left."""
     async with micro_store_world() as world:
         container = await world.container(timeout_s=8)
         for number in range(30):
@@ -376,7 +376,7 @@ async def test_trail_keeps_64_ballots(documents: int) -> None:
 
 
 async def test_verify_creates_databases_also_when_raced() -> None:
-    """Verify creates what is missing also when containers start at once."""
+    """Verify creates missing databases, also if containers start concurrently."""
     async with micro_store_world() as world:
         containers = [await world.container() for _ in range(5)]
         await gather_settled(*(container.store.verify(TABLES) for container in containers))
@@ -420,7 +420,7 @@ async def test_verify_says_what_is_wrong(fault: Fault, error: type[StoreUnavaila
 
 
 async def test_verify_says_when_no_database_fits() -> None:
-    """Verify says when no database fits."""
+    """Verify raises an error that states it if no database fits."""
     async with micro_store_world() as world:
         container = await world.container()
         for number in range(7):

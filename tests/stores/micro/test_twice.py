@@ -33,7 +33,7 @@ def deliver_twice(network: StandInTransport) -> None:
 
 
 async def test_add_succeeds_when_the_network_delivers_it_twice(world: MicroStoreWorld) -> None:
-    """The second answer says that the key is taken: by what was sent. It was written."""
+    """The second answer is that the key is taken, by the same write. The add succeeded."""
     container = await world.container()
     deliver_twice(container.network)
     await container.store.add(FACTS, ROW, {"a": 1})

@@ -32,7 +32,7 @@ def closed_account(environ: dict[str, str], clock: FakeClock) -> str:
 
 
 def test_housekeeping_erases_closed_accounts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It waits a day for its last look, and leaves the accounts of others."""
+    """It waits a day for its last check, and keeps all other accounts."""
     file = tmp_path / "rows.json"
     environ = {"AGENT_TALK_MEMORY_FILE": str(file), "AUDIO_DIR": str(tmp_path / "audio"), "SPEECH": "simulated"}
     clock = FakeClock(NOON)

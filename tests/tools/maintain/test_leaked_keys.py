@@ -72,7 +72,7 @@ def test_verify_keys_tells_an_expired_key(deployment: Deployment, capsys: pytest
 
 
 def test_revoke_keys_revokes_by_the_key(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """In force at once, repeatable, listed, and one log of the owner."""
+    """The revocation is in force immediately, repeatable and listed, with one log of the owner."""
     services, ada, secret = deployment.services, deployment.ada, deployment.ada.api_key.secret
     for minutes in (0, 5):
         assert deployment.command("revoke-keys", secret, clock=FakeClock(NOON + timedelta(minutes=minutes))) == 0
@@ -90,7 +90,7 @@ def test_revoke_keys_revokes_by_the_key(deployment: Deployment, capsys: pytest.C
 
 
 def test_revoke_keys_goes_on_after_an_unknown_key(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit code says that one was no key of this service; the others are revoked."""
+    """The exit status shows that one was no key of this service; all the others are revoked."""
     assert deployment.command("revoke-keys", UNKNOWN, deployment.ending.secret) == 1
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "line 1: no key of this service"

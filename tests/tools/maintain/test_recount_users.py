@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_recount_corrects_totals_and_plans_and_keeps_days() -> None:
-    """Whatever the counters say, users are those that there are, and a day's sign-ups stay as they are."""
+    """For any values of the counters, the number of users becomes right, and a day's sign-ups stay unchanged."""
     store, clock = MemoryStore(), FakeClock()
     services = services_on(store, clock)
     users = services.tables.users

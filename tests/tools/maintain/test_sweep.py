@@ -70,7 +70,7 @@ async def test_has_ended_leaves_an_hour_to_slow_clocks() -> None:
 
 
 def test_sweep_command_refuses_a_store_of_this_process(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a store there is nothing to sweep, and the command says what is missing."""
+    """Without a store there is nothing to sweep, and the command names the missing setting."""
     assert main(["sweep"], environ={}) == 2
     assert "AGENT_TALK_STORE" in capsys.readouterr().err
 
@@ -99,7 +99,7 @@ async def test_sweep_drops_what_keys_used_of_ended_limits(window: str, *, ended:
 @pytest.mark.parametrize("kind", ["calls", "testcalls", "refused:live", f"refused:{'1' * 32}"])
 @pytest.mark.parametrize(("window", "ends"), [("2026-11-30", "2026-12-01"), ("2026-12", "2027-01-01")])
 def test_an_owners_window_is_kept_for_an_hour(kind: str, window: str, ends: str) -> None:
-    """So are the counters of an owner's days and months: of memos, of test keys' memos, and of refusals."""
+    """Counters of an owner's days and months are kept too: of memos, of test keys' memos, and of refusals."""
     end = datetime.fromisoformat(f"{ends}T01:00:00+00:00")
     assert windows.has_ended(f"{'0' * 32}:{kind}:{window}", end)
     assert not windows.has_ended(f"{'0' * 32}:{kind}:{window}", end - timedelta(milliseconds=1))

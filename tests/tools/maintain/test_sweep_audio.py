@@ -68,7 +68,7 @@ async def test_parts_of_an_ended_memo_are_left_behind(store: MemoryStore, clock:
 
 
 async def test_command_counts_then_deletes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --check it only says how many are left over; without a place of audio it says what to set."""
+    """With --check it only prints the number of objects left behind; without an audio place it names the setting."""
     rows = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json")}
     opened = open_store(Settings.from_env(rows))
     await opened.store.increment("users")

@@ -74,7 +74,7 @@ def test_hash_of_no_known_form_is_not_kept(stored: Any) -> None:
 
 
 def test_address_stays_with_the_paid_account() -> None:
-    """Of accounts with one address a paid one keeps it, then the one used last; the others have one of their own."""
+    """A paid account keeps an address of several, then the one used last; the other accounts get new addresses."""
     users = [
         user_row("old", email="ada@example.org"),
         user_row("paid", email="Ada@example.org", tier="pro"),
@@ -157,7 +157,7 @@ def subscription(row_id: str, **fields: Any) -> Document:
 
 
 def test_subscription_that_stripe_knows_is_kept() -> None:
-    """Of several the one with a subscription's id, then an active one, then the newest; placeholders are none."""
+    """Preferred are one with a subscription's id, then an active one, then the newest; placeholders do not count."""
     rows = [
         subscription("a"),
         subscription("b", stripe_subscription_id="sub_b", status="canceled"),

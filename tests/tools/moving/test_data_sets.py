@@ -52,9 +52,9 @@ def user_of(world: World, person: Person) -> User:
 
 
 def test_all_keys_and_passwords_work(moved: tuple[str, World]) -> None:
-    """Every live key and password works at once, also of accounts that were kept apart; revoked keys are 403.
+    """Every live key and password works immediately, also of accounts with a new address; revoked keys are 403.
 
-    But not the seed's key of 40 characters and its password of a bare SHA-256. No bcrypt hash is left afterwards.
+    The exceptions are the seed's key of 40 characters and its password of a bare SHA-256. No bcrypt hash is left.
     """
     name, world = moved
     for person in people(name):
@@ -92,7 +92,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def test_figures_equal_sql_s(world: World, tmp_path: Path) -> None:
-    """Summary, charts and voices of all users add up to what SQL says of the predecessor's own logs."""
+    """Summary, charts and voices of all users add up to SQL's sums of the predecessor's own logs."""
     path = sqlite_file(tmp_path)
     world.run(move_file(path, world.store))
     made = "FROM usage_logs WHERE action = 'memo_created' AND user_id = ?"
@@ -126,7 +126,7 @@ async def figures(store: Store, old_id: str) -> tuple[tuple[int, int], list[tupl
 
 @pytest.mark.parametrize("name", SETS)
 def test_moving_twice_is_once(name: str, world: World, tmp_path: Path) -> None:
-    """A second move leaves every row and counter as it was, and reports the same."""
+    """A second move leaves every row and counter unchanged, and reports the same."""
     first = world.run(move_set(name, world.store, tmp_path))
     before = world.run(content(world.store))
     (tmp_path / "again").mkdir()

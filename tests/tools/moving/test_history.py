@@ -56,7 +56,7 @@ def test_log_belongs_to_a_memo_within_two_seconds(seconds: float, belongs: bool)
 
 
 def test_log_belongs_to_the_memo_that_it_fits_best() -> None:
-    """Of several memos at one time the characters decide, then the key, then the nearer; no log belongs to two."""
+    """Among several memos at one time the characters decide, then the key, then the time; no log belongs to two."""
     memos = [
         memo_row("by_length", character_count=7, text="Seven..", created_at=AT.format(10.0)),
         memo_row("by_key", api_key_id=key_row(TEST)["id"], created_at=AT.format(10.1)),
@@ -151,7 +151,7 @@ def test_other_logs_come_with_the_new_ids_of_keys() -> None:
 
 
 def test_figures_of_a_user_begin_with_the_first_row() -> None:
-    """A user who signed up after the first memo, as the predecessor's dates can say, loses none of the figures."""
+    """A user whose sign-up is later than the first memo, which the predecessor's dates allow, loses no figures."""
     first = "2026-08-01T00:00:00.000Z"
     owner, (row,), _ = asyncio.run(planned({"memos": [memo_row(created_at=first)]}))
     assert minted_at(owner.user.id).date().isoformat() == "2026-08-01"

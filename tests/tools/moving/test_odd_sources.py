@@ -112,7 +112,7 @@ def write(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> None:
 def test_every_row_of_a_random_file_moves_or_is_reported(
     rows: dict[str, list[dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever is in the columns: no crash, all rows come but those that are reported, and twice is once."""
+    """For any content of the columns: no crash, all rows are imported or reported, and a second run changes nothing."""
     path, store = tmp_path_factory.getbasetemp() / "random.sqlite", MemoryStore()
     write(path, rows)
     lines = asyncio.run(move_file(path, store))
@@ -150,7 +150,7 @@ def said(capsys: Capture, tmp_path: Path, source: str, *options: str, **environ:
 
 
 def test_command_refuses_what_is_no_source(capsys: Capture, tmp_path: Path) -> None:
-    """A missing file, a file of other content, a database of others, and an empty one: one sentence each."""
+    """A missing file, a file of other content, a foreign database, and an empty one: one sentence each."""
     assert said(capsys, tmp_path, f"sqlite:{tmp_path}/absent") == f"there is no file {tmp_path}/absent"
     (tmp_path / "text").write_text("no database at all, but long enough to be looked at as one\n" * 20)
     assert said(capsys, tmp_path, f"sqlite:{tmp_path}/text").endswith(
@@ -203,7 +203,7 @@ async def fill(url: str) -> None:
 
 @pytest.mark.anyio
 async def test_server_of_both_is_read_past_our_own_rows() -> None:
-    """Beside rows of ours, each of the predecessor's documents is read once, over any number of pages."""
+    """Among rows of ours, each of the predecessor's documents is read once, over any number of pages."""
     server = StandIn()
     client = micro_client(server)
     names = [f"{name}{number:03}" for name in ("", "memo_", "z") for number in range(35)]

@@ -164,7 +164,7 @@ def test_audio_of_one_name_stays_its_first_memos(old_audio: Path, files: FolderF
 @pytest.mark.anyio
 @pytest.mark.parametrize("first", [True, False], ids=["with", "without"])
 async def test_move_that_was_killed_can_go_on_with_audio(*, first: bool, old_audio: Path, files: FolderFiles) -> None:
-    """Killed anywhere, with or without --audio, a move goes on with it: the memo gets the URL of its copy."""
+    """A move that was killed, with or without --audio, continues with it: the memo gets the URL of its copy."""
     rows, with_audio = {"users": [user_row()], "memos": [memo_row()]}, {"files": files, "folder": old_audio}
     counting = CountingStore(racing_store(0))
     await move(GivenSource(rows), counting)

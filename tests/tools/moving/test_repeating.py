@@ -173,7 +173,7 @@ async def test_later_move_brings_what_has_changed() -> None:
 
 
 async def test_later_move_leaves_what_changed_here() -> None:
-    """A password that was set here, uses that were counted here, and a memo that was deleted here stay as they are."""
+    """A password that was set here, uses that were counted here, and a memo that was deleted here stay unchanged."""
     store = racing_store(0)
     await move(GivenSource(small()), store)
     tables, user = Tables.on(store), await moved_user(store)
