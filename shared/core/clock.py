@@ -70,4 +70,5 @@ def month_after(day: date) -> date:
 
 
 def whole_seconds(span: timedelta) -> int:
+    """Return the seconds, rounded up, and at least 1: the value of a `Retry-After`."""
     return max(1, ceil(span.total_seconds()))

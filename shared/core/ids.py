@@ -15,9 +15,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 class Ids:
     """Mints UUIDv7 (RFC 9562) as 32 hexadecimal digits: 48 bits of milliseconds, a counter, and 62 random bits.
 
-    Ids of one minter ascend while its clock does, also within a millisecond: the 12 bits after the version count up
-    from 0 (method 1 of the RFC's section 6.2). Library minters take neither a time nor give the bounds of a time range,
-    which keys need.
+    Ids of one minter ascend while its clock does, also the first 4,096 of a millisecond: the 12 bits after the version
+    count up from 0 (method 1 of the RFC's section 6.2). Libraries neither accept a time nor return the bounds of a time
+    range, which keys need.
     """
 
     def __init__(self) -> None:

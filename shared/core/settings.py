@@ -28,7 +28,7 @@ class StoreChoice(StrEnum):
 
 
 class SettingsError(Exception):
-    """The environment cannot be used. `problems` has a sentence each, with the names of the variables."""
+    """The environment cannot be used. `problems` has one sentence for each problem, with the variables' names."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -37,7 +37,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptLimits:
-    """Attempts that a window admits. Windows are 15 minutes for failed logins and an hour for the others."""
+    """Attempts that a window admits. A window is 15 minutes for failed logins, an hour for all other attempts."""
 
     failed_logins_per_account: int = 10
     failed_logins_per_address: int = 100
@@ -52,19 +52,19 @@ class AttemptLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """What answering and logging need, even when the other settings are wrong."""
+    """The settings that answers and logs need, even if the other settings are wrong."""
 
     production: bool = False
     cors_origins: tuple[str, ...] = ()
     public_origin: str = PUBLIC_URL
-    """The origin of PUBLIC_URL: pages there are this service's own."""
+    """The origin of PUBLIC_URL: its pages are this service's own."""
 
     log_level: str = "INFO"
     metrics: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read them. A wrong variable gets its default; `Settings.from_env` reports it."""
+        """Read these settings. A wrong variable gets its default; `Settings.from_env` reports it."""
         return cls.read(_Reader(env))
 
     @classmethod
@@ -91,7 +91,7 @@ class Settings:
     hypr_platform_url: str = ""
     hypr_app_slug: str = field(default="", repr=False)
     hypr_private_network: bool = False
-    """Only the functions reach HYPR Micro: it may be asked by http://, and mint keys for all who reach it."""
+    """Only the functions reach HYPR Micro, so HYPR_URL may be http://, and the server may give keys to any caller."""
 
     dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
@@ -100,14 +100,14 @@ class Settings:
     mail: MailSettings = field(default_factory=MailSettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     app_url: str = f"{PUBLIC_URL}/app"
-    """The page that mails lead to."""
+    """The page that mails link to."""
 
     forgot_password_ms: int = 2000
-    """Milliseconds after which forgot-password answers, whatever it did: longer than sending a mail takes."""
+    """Milliseconds after which forgot-password answers in every case: longer than sending a mail takes."""
 
     failed_login_ms: int = 2000
-    """Milliseconds after which a failed login is answered: longer than checking the dearest hash takes, so that the
-    time does not tell whose account moved in."""
+    """Milliseconds after which a failed login is answered: longer than checking the slowest hash takes, so that the
+    time does not reveal which accounts moved in."""
 
     warnings: tuple[str, ...] = ()
 
@@ -216,7 +216,7 @@ class _Reader:
         return url
 
     def encrypted_url(self, name: str, *, production: bool) -> str:
-        """Return the URL likewise; in production it must be an https:// one."""
+        """Return the URL as `url` does. In production an http:// URL is a problem."""
         url = self.url(name)
         if production:
             self.refuse_plain(name, url)

@@ -1,11 +1,11 @@
-"""How texts are measured, composed and put into lines."""
+"""Texts: their lengths, their normal form, and the characters that would break a line."""
 
 import json
 import unicodedata
 from typing import Final
 
 _LONGEST_DECOMPOSITION: Final = 4
-"""The most characters that one composed character comes from, as in U+1FAF."""
+"""The most characters that NFC composes to one, as for U+1FAF."""
 
 _MOST_MARKS: Final = 30
 LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
@@ -13,12 +13,12 @@ LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"
 
 
 def characters(text: str) -> int:
-    """Return the length of a text as every client counts it: in UTF-16 code units."""
+    """Return the length of a text in UTF-16 code units, as JavaScript counts it."""
     return len(text.encode("utf-16-le")) // 2
 
 
 def with_few_marks(text: str) -> str:
-    """Return a text whose runs of combining characters end after 30, as Unicode's stream-safe format has them.
+    """Return the text with each run of combining characters cut after 30, as in Unicode's stream-safe format.
 
     No word has more, and normalization's time grows with the square of a run: 100,000 of them would take 20 seconds.
     """
@@ -43,5 +43,5 @@ def composed(text: str, *, most: int) -> str | None:
 
 
 def sent_bytes(text: str) -> int:
-    """Return the size of a text in the JSON that Lambda sends."""
+    """Return how many bytes a text has in the JSON that Lambda sends, without the quotes."""
     return len(json.dumps(text)) - 2
