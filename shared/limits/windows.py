@@ -1,4 +1,4 @@
-"""Which counters of an owner's days and months have ended, so that they can be dropped."""
+"""The counters of owners' days and months: which of them have ended, and can be dropped."""
 
 import re
 from datetime import date, datetime

@@ -18,9 +18,9 @@ def configure_logging(level: str) -> None:
         handler.addFilter(_add_ids)
         logger.addHandler(handler)
         logger.propagate = False
-    logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
+    logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs whole paths, which may contain keys
     for name in ("botocore", "stripe", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # below, they log whole requests, addresses in queries too
+        logging.getLogger(name).setLevel(logging.WARNING)  # below it they log whole requests, with addresses in queries
 
 
 def _add_ids(record: logging.LogRecord) -> bool:
