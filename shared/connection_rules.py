@@ -43,9 +43,9 @@ def _certificates() -> ssl.SSLContext:
 
 
 def context_trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Return a context that trusts this file and folder, as OpenSSL and httpx do; without both, Mozilla's authorities.
+    """Return a context that trusts the certificates in a file and a folder.
 
-    They are the values of SSL_CERT_FILE and SSL_CERT_DIR.
+    They are the values of SSL_CERT_FILE and SSL_CERT_DIR, as in OpenSSL and httpx. Without both: Mozilla's authorities.
     """
     if not file and not folder:
         file = certifi.where()

@@ -21,7 +21,7 @@ OpenPool = Callable[[], httpx.AsyncBaseTransport]
 
 
 def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
-    """Open a client for a provider: one per container and event loop, closed by its owner.
+    """Open a client for a provider. It serves one container and event loop; its owner closes it.
 
     It is for the server at this URL: for an http: URL it reads no certificates, and trusts none. At most `connections`
     requests are in flight. The first request opens the first connection. No redirect is followed, and no proxy that the

@@ -92,7 +92,7 @@ class MicroClient:
         self._checked_clock = checked_clock
 
     def deadline(self, budget_s: float) -> float:
-        """Return the time `budget_s` seconds from now: the `deadline` of calls that share a budget."""
+        """Return the time `budget_s` seconds from now. Calls that share a budget take it as `deadline`."""
         return self._monotonic() + budget_s
 
     async def create(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
@@ -131,11 +131,11 @@ class MicroClient:
         reverse: bool = False,
         deadline: float | None = None,
     ) -> list[StoredDocument]:
-        """Return up to `limit` (1 to 10000) documents in byte order of their keys: `start` inclusive, `end` exclusive.
+        """Return documents in byte order of their keys, from `start` inclusive to `end` exclusive.
 
-        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To continue
-        after a key, start at the key + NUL, or in reverse at the key itself and skip it. Fewer than `limit`: there are
-        no more.
+        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. `limit` is 1 to
+        10000; fewer documents: there are no more. To continue after a key, start at the key + NUL, or in reverse at the
+        key itself and skip it.
         """
         body = _range(start, end, limit, reverse=reverse)
         path = f"{_database(database)}/query"
@@ -191,9 +191,9 @@ class MicroClient:
         return await self._request("GET", "/health", _version, repeatable=True, deadline=deadline)
 
     async def mints_keys_for_all(self, *, deadline: float | None = None) -> bool:
-        """Return whether `GET /api/auth` without credentials is answered 200: then any caller can get a key.
+        """Return whether the server gives keys to callers without credentials.
 
-        False also if there is no answer.
+        It does if `GET /api/auth` is answered 200. False also if there is no answer.
         """
         try:
             await self._request("GET", "/api/auth", _anything, anonymous=True, repeatable=True, deadline=deadline)

@@ -107,9 +107,9 @@ class MicroConnections:
         return answer
 
     def _kept(self) -> "_Connection | None":
-        """Return the connection used last that the server certainly keeps; close those that it may have closed.
+        """Return the connection used last that the server certainly keeps. None: there is none.
 
-        None: there is none.
+        Closes the connections that the server may have closed.
         """
         while self._idle:
             connection = self._idle.pop()
@@ -142,7 +142,7 @@ class MicroConnections:
         return connection
 
     def _close_idle(self) -> "list[_Connection]":
-        """Close the idle connections and return them; those in use are closed after their request."""
+        """Close the idle connections, and return them. Those in use are closed after their request."""
         self._failures += 1
         closed, self._idle = self._idle, []
         for connection in closed:
@@ -181,7 +181,7 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def is_quiet(self) -> bool:
-        """Return whether the server has neither closed nor sent anything, also beyond what the event loop has read."""
+        """Return whether the server has neither closed nor sent anything. The socket itself is polled."""
         if self._transport.is_closing():
             return False
         poll = select.poll()
@@ -189,7 +189,7 @@ class _Connection(asyncio.Protocol):
         return not poll.poll(0)
 
     def is_reusable(self) -> bool:
-        """Return whether both sides keep the connection; if so, prepare it for the next request."""
+        """Return whether both sides keep the connection. If so, it is ready for the next request."""
         http = self._http
         if self._transport.is_closing() or http.trailing_data[0] or http.states != _BOTH_DONE:
             return False
@@ -247,7 +247,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _lengths(content: bytes | None) -> Headers:
-    """Return the headers of a body's length and of the answer's encoding: the answer must not be compressed."""
+    """Return the headers of the body's length, and one against a compressed answer."""
     plain = (b"accept-encoding", b"identity")
     return [plain] if content is None else [plain, (b"content-length", b"%d" % len(content))]
 

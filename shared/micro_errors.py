@@ -139,9 +139,10 @@ def refusal(answer: Answer, *, redact: Callable[[str], str]) -> MicroError:
 
 
 def said_by(answer: Answer, *, redact: Callable[[str], str]) -> str:
-    """Return the beginning of the answer's `error` text, without the secret, which a foreign server may echo.
+    """Return the beginning of the answer's `error` text, without the secret.
 
-    Without such a text: the size and type of the body. The body itself may be rows, which no log may contain.
+    A foreign server may echo the secret. Without such a text: the size and type of the body. The body itself may be
+    rows, which no log may contain.
     """
     text = _error_text(answer)
     if text is None:

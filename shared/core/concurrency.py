@@ -27,7 +27,7 @@ async def gather_settled(
 @overload
 async def gather_settled(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
 async def gather_settled(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
-    """Await all, then return the results in order, or raise the first error in that order.
+    """Await all, then return their results in order, or raise the first error in that order.
 
     An error cancels no other call: the outcome of a write in flight would be unknown. No call still runs after the
     answer, when Lambda freezes the container.

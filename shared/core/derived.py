@@ -28,7 +28,7 @@ class Pseudonyms:
         self._last: tuple[str | None, str] = None, ""
 
     def of(self, text: str) -> str:
-        """Return 32 hexadecimal digits, equal for equal texts, which reveal nothing without the secret.
+        """Return 32 hexadecimal digits, equal for equal texts. They reveal nothing without the secret.
 
         The last result is cached: successive requests of a container often come from one client.
         """

@@ -35,7 +35,7 @@ class Ids:
 
 
 def derived_id(at: datetime, name: str) -> str:
-    """Return the id of the one event that `name` can have at this time: equal arguments give equal ids."""
+    """Return the id of the one event of this name at this time. Equal arguments return equal ids."""
     tail = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) & (2**62 - 1)
     return f"{_ms(at) << 80 | 0x7 << 76 | 0b10 << 62 | tail:032x}"
 
@@ -46,7 +46,7 @@ def is_id(text: str) -> bool:
 
 
 def first_id(at: datetime) -> str:
-    """Return a bound: below every id minted at or after this time, above every id minted before."""
+    """Return a bound: below ids minted at or after this time, above all earlier ones."""
     return f"{_ms(at) << 80:032x}"
 
 

@@ -41,7 +41,7 @@ class MailSettings:
 
 
 def mailing_modules(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the modules that sending a mail imports: with SES that takes some tenths of a second."""
+    """Return the modules that sending a mail imports. With SES that takes some tenths of a second."""
     if env.get("MAIL") not in (MailChoice.SMTP, MailChoice.SES):
         return ()
     return (f"shared.mail.{env['MAIL']}", "email.message", "email.policy", "email.headerregistry")

@@ -54,7 +54,7 @@ Sleep = Callable[[float], None]
 
 
 def names_parameters(env: Mapping[str, str]) -> bool:
-    """Return whether the environment names a parameter, which `with_secrets` would read."""
+    """Return whether the environment names a parameter for `with_secrets` to read."""
     return any(env.get(secret + SUFFIX) for secret in SECRETS)
 
 

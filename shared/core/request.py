@@ -17,7 +17,7 @@ ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
 
 def time_left_s() -> float:
-    """Return the seconds until the request being served must be answered; outside a request, REQUEST_S."""
+    """Return the seconds until the request being served must be answered. Outside a request: REQUEST_S."""
     ends = ends_at.get()
     return REQUEST_S if ends is None else ends - time.monotonic()
 

@@ -170,7 +170,7 @@ class Settings:
 
 
 def chosen_store(env: Mapping[str, str]) -> StoreChoice:
-    """Return the store that the environment asks for; memory if it asks for none or for an unknown one."""
+    """Return the store that the environment chooses. Memory, if it chooses none or an unknown one."""
     named = env.get("AGENT_TALK_STORE", "")
     if named in tuple(StoreChoice):
         return StoreChoice(named)
@@ -246,7 +246,7 @@ class _Reader:
 
 
 def _but(url: str) -> str:
-    """Return `, not <value>` for a problem's text; empty if the value may contain a password or a key."""
+    """Return `, not <value>` for a problem's text. Empty, if the value may contain a password or a key."""
     return "" if "@" in url or "?" in url else f", not {url!r}"
 
 
@@ -266,10 +266,10 @@ def _session_secret(read: _Reader, *, production: bool) -> str:
 
 
 def _is_weak(secret: str) -> bool:
-    """Return whether a secret of 32 bytes or more repeats itself, or has fewer than 8 different characters.
+    """Return whether a secret repeats itself, or has fewer than 8 different characters.
 
-    A repetition may be cut short: `12345678901234567890123456789012`. Random ones have more characters: of 32 random
-    digits one in ten million has fewer than 8.
+    The secret has 32 bytes or more. A repetition may be cut short: `12345678901234567890123456789012`. Random secrets
+    have more characters: of 32 random digits one in ten million has fewer than 8.
     """
     repeats = any(secret.startswith(secret[period:]) for period in range(1, len(secret) // 2 + 1))
     return repeats or len(set(secret)) < 8
@@ -304,7 +304,7 @@ def _store(read: _Reader, *, production: bool) -> StoreChoice:
 
 
 def _check_micro(read: _Reader) -> None:
-    """Check that one way to HYPR Micro is configured completely: a server directly, or the platform's proxy."""
+    """Check that one way to HYPR Micro is configured completely. It is a server, or the platform's proxy."""
     ways = (("HYPR_URL", "HYPERMICRO_API_KEY"), ("HYPR_PLATFORM_URL", "HYPR_APP_SLUG"))
     begun = [way for way in ways if any(read.env.get(name) for name in way)]
     if len(begun) == len(ways):

@@ -80,7 +80,7 @@ class Reader(Protocol):
 
 
 def chosen_speech(env: Mapping[str, str]) -> SpeechChoice:
-    """Return the default voices that the environment names; simulated ones if it names none or unknown ones."""
+    """Return the default voices that the environment names. Simulated, if it names none or unknown ones."""
     named = env.get("SPEECH", "")
     return SpeechChoice(named) if named in tuple(SpeechChoice) else SpeechChoice.SIMULATED
 
@@ -140,7 +140,7 @@ def _place(read: Reader, speech: SpeechSettings) -> AudioChoice | None:
 
 
 def _origins(env: Mapping[str, str], bucket: str) -> tuple[str, ...]:
-    """Return the origins of links to a bucket: S3's hosts for it, or the endpoint that the environment names."""
+    """Return the origins of links to a bucket. They are S3's, or the endpoint that the environment names."""
     endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
     if endpoint:
         scheme, _, rest = endpoint.partition("://")

@@ -18,9 +18,10 @@ def characters(text: str) -> int:
 
 
 def with_few_marks(text: str) -> str:
-    """Return the text with each run of combining characters cut after 30, as in Unicode's stream-safe format.
+    """Return the text with each run of combining characters cut after 30.
 
-    No word has more, and normalization's time grows with the square of a run: 100,000 of them would take 20 seconds.
+    So does Unicode's stream-safe format: no word has more. Normalization's time grows with the square of a run: 100,000
+    characters would take 20 seconds.
     """
     if text.isascii():
         return text
@@ -33,7 +34,7 @@ def with_few_marks(text: str) -> str:
 
 
 def composed(text: str, *, most: int) -> str | None:
-    """Return a text in NFC; None if it is so long that its NFC has more than `most` characters.
+    """Return a text in NFC. None: it is so long that its NFC has more than `most` characters.
 
     Normalization's time grows with the square of a run of combining characters: 1 MiB of them would take an hour.
     """
@@ -43,5 +44,5 @@ def composed(text: str, *, most: int) -> str | None:
 
 
 def sent_bytes(text: str) -> int:
-    """Return how many bytes a text has in the JSON that Lambda sends, without the quotes."""
+    """Return a text's bytes in the JSON that Lambda sends, without the quotes."""
     return len(json.dumps(text)) - 2

@@ -6,7 +6,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_url(text: str) -> bool:
-    """Return whether this is an absolute http(s) URL without credentials, query and fragment."""
+    """Return whether this is an http(s) URL without credentials, query and fragment."""
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 raises if it is no number, or too large

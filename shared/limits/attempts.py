@@ -122,7 +122,7 @@ class Attempt:
 
     @asynccontextmanager
     async def unless_it_breaks(self) -> AsyncIterator[None]:
-        """Give the attempt back if the code inside is cancelled, or fails with anything but a 4xx error."""
+        """Give the attempt back if the code inside is cancelled or fails, except by a 4xx error."""
         try:
             yield
         except BaseException as failure:
@@ -172,7 +172,7 @@ class Attempt:
 
 
 def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this is an attempts' counter whose window ended more than KEPT_FOR before `at`."""
+    """Return whether this counts attempts in a window that ended KEPT_FOR before `at`."""
     named = _WINDOWED.match(counter)
     if named is None:
         return False

@@ -51,7 +51,7 @@ class KeyLimits:
     async def _used_after(
         self, reserved: Reserved, bounds: Mapping[str, KeyLimit], key: IssuedKey, at: datetime
     ) -> Mapping[KeyLimit, int]:
-        """Return the use of the limits that refused; where the store counts one by one, of all, read again."""
+        """Return the use of the limits that refused. Where the store counts one by one: of all, read again."""
         if self._store.reserves_at_once:
             return {bounds[counter]: reserved.values[counter] for counter in reserved.refused}
         return await self.used(key, at)
@@ -70,7 +70,7 @@ class KeyLimits:
         return {limit: counters.get(_counter(key, limit, at), 0) for limit in key.limits}
 
     async def is_spent(self, key: IssuedKey, at: datetime) -> bool:
-        """Return whether one of the key's own limits is used up: not even the shortest memo can be made."""
+        """Return whether one of the key's own limits is used up, so that it can make no memo at all."""
         return any(used >= key.limits[limit] for limit, used in (await self.used(key, at)).items())
 
 

@@ -43,7 +43,7 @@ class Allowance:
         return None if self.limit is None else self.limit - self.used
 
     def headers(self, at: datetime) -> dict[str, str]:
-        """Return a day's allowance as an answer's headers: by the older names, and by the IETF's draft.
+        """Return a day's allowance as headers: the older ones, and those of the IETF's draft.
 
         The draft cannot express an unlimited day, so its two headers are left out then:
         `RateLimit-Policy: "day";q=100;w=86400`, `RateLimit: "day";r=99;t=43200` (seconds).
@@ -71,7 +71,7 @@ class Quota:
         return self.day.remaining == 0 or self.month.remaining == 0
 
     def refusal(self, at: datetime) -> DailyLimitExceeded:
-        """Return the error that names the spent limit: the month first, since it is spent tomorrow too."""
+        """Return the error that names the spent limit. The month comes first: it is spent tomorrow too."""
         is_month = self.month.remaining == 0
         allowance, error = (self.month, MonthlyLimitExceeded) if is_month else (self.day, DailyLimitExceeded)
         limit = allowance.limit or 0
@@ -113,7 +113,7 @@ class Quotas:
         self._refused = Remembered[str, date](REFUSED_REMEMBERED)
 
     def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
-        """Return a reservation, to take places, or to give back the places `taken` by an earlier one."""
+        """Return a new reservation. With `taken` it can give back the places of an earlier one."""
         return Reservation(self._store, taken=taken)
 
     async def admit(
@@ -138,7 +138,7 @@ class Quotas:
         raise AssertionError("the last look returns or raises")
 
     async def refuse_again(self, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int) -> None:
-        """Refuse a key that this container has refused today, if its limits are still spent. Raises as `admit` does.
+        """Refuse a key that this container refused today, if its limits are still spent. Raises as `admit` does.
 
         Takes no place: it serves requests that would write a row before they are admitted. Other keys cost no request.
         """
@@ -183,7 +183,7 @@ class Quotas:
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
 
     async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
-        """Count a refusal, and return how many there were in its window, this one included."""
+        """Count a refusal, and return the number of its window, this one included."""
         self._refused[key.id] = at.date()
         monthly, kind = isinstance(refusal, MonthlyLimitExceeded), "test" if key.is_test else "live"
         if isinstance(refusal, KeyLimitExceeded):
@@ -259,7 +259,7 @@ class _DayLimit:
 
 
 def _cannot_refuse_today(month_seen: int, day_limit: int | None, month_limit: int | None) -> bool:
-    """Return whether the month has room for two days' limits above a count that was read today.
+    """Return whether a month's count, read today, leaves room for two days' limits.
 
     Memos made after the read can use up one day's limit. The other covers places that are counted and then given back,
     and clocks that differ about the day.
@@ -286,7 +286,7 @@ def _test_quota(day: int, at: datetime) -> Quota:
 
 
 def _limits(user: User) -> tuple[int | None, int | None]:
-    """Return the limits of a day and a month, in memos; None: unlimited, as for admins."""
+    """Return the limits of a day and a month, in memos. None: unlimited, as for admins."""
     if user.role is Role.ADMIN:
         return None, None
     limits = PLANS[user.tier].limits

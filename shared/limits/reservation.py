@@ -30,7 +30,7 @@ class Reservation:
         return value
 
     async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
-        """Count a place in each of these counters, or in none, as the store's `reserve` does."""
+        """Count a place in each of these counters, or in none: see the store's `reserve`."""
         reserved = await self._store.reserve(bounds)
         if not reserved.refused:
             self._taken += bounds

@@ -7,7 +7,7 @@ from shared.observability import trace
 
 
 def configure_logging(level: str) -> None:
-    """Format the records of the service's own loggers as JSON lines with these ids, from `level` upwards."""
+    """Write records of the service's loggers, from `level` upwards, as JSON lines with these ids."""
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
 
     logger = logging.getLogger("agent_talk")

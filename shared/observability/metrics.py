@@ -77,7 +77,7 @@ class Served:
 
 
 def kind_of_error(status: int | None, code: str | None = None) -> str | None:
-    """Return the metric that counts answers of this status and code; None if it is no error."""
+    """Return the metric that counts answers of this status and code. None: it is no error."""
     if status is None or status < 400:
         return None
     if code == AudioNotReady.code:

@@ -49,7 +49,7 @@ _current: ContextVar[RequestStats | None] = ContextVar("request_stats", default=
 
 
 def current() -> RequestStats:
-    """Return the statistics of the request being served; outside a request, ones that are discarded."""
+    """Return the statistics of the request being served. Outside a request: new ones, which are discarded."""
     return _current.get() or RequestStats()
 
 

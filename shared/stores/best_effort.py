@@ -15,7 +15,7 @@ _log = logging.getLogger("agent_talk.best_effort")
 
 @contextmanager
 def best_effort(failed: str, **ids: object) -> Iterator[None]:
-    """Log a StoreError of the code inside as the message `failed` with these ids, and suppress it."""
+    """Suppress a StoreError of the code inside. It is logged as the message `failed`, with these ids."""
     try:
         yield
     except StoreError:

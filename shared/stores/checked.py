@@ -242,7 +242,7 @@ class CheckedStore(ABC):
         return self._at(min(self._timeout_s, self._time_left_s()))
 
     def _half_way(self, deadline: float) -> float:
-        """Return the time after which a verb that may stop early begins no further request."""
+        """Return the time after which a verb that may stop early sends no more requests."""
         return (self._at(0) + deadline) / 2
 
     @asynccontextmanager

@@ -81,7 +81,7 @@ def is_key_part(text: str) -> bool:
 
 
 def month_of(counter: str) -> str:
-    """Return a counter's name up to its first month: `u:calls:2026-03` of `u:calls:2026-03-02`.
+    """Return a counter's name up to a month: `u:calls:2026-03` of `u:calls:2026-03-02`.
 
     A name without a month is returned whole. Counters that share it can be reserved together.
     """
@@ -183,11 +183,11 @@ class StoreNotReady(StoreUnavailable):
 class Store(Protocol):
     @property
     def keeps_ended_counters(self) -> bool:
-        """True if counters stay after their end, until they are dropped; False: the engine deletes them itself."""
+        """True if counters stay after their end until they are dropped. False: the engine deletes them."""
 
     @property
     def reserves_at_once(self) -> bool:
-        """True if one request reserves several counters; False: they are counted one by one, in the given order."""
+        """True if one request reserves several counters. False: they are counted one by one, in the given order."""
 
     async def get(self, table: Table, key: Key) -> Document | None:
         """Return the row with its extensions; None: absent. Sees every acknowledged write."""
@@ -237,11 +237,12 @@ class Store(Protocol):
         newest_first: bool = False,
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
-        """Return up to `limit` rows of a partition in the order of their sort parts, after `after`.
+        """Return a page of a partition's rows, in the order of their sort parts.
 
-        The cost is the page's, whatever the table's size. `between` bounds the sort parts: low inclusive, high
-        exclusive. While other rows are added and deleted, a row that exists throughout is returned exactly once over
-        the pages. `after` need not exist. Raises InvalidKey if `partition` or `after` cannot be part of a key.
+        It has up to `limit` rows after `after`, a sort part that need not exist; None: from the beginning. `between`
+        bounds the sort parts: low inclusive, high exclusive. The cost is the page's, whatever the table's size. While
+        other rows are added and deleted, a row that exists throughout is returned exactly once over the pages. Raises
+        InvalidKey if `partition` or `after` cannot be part of a key.
         """
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
@@ -252,7 +253,7 @@ class Store(Protocol):
         """
 
     async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
-        """Add to each counter its own number, or to none: no value passes its bound, under any concurrency.
+        """Add to each counter its own number, or to none. No value passes its bound, under any concurrency.
 
         The counters differ, and belong to one month (`month_of`): else ValueError. A lost answer may leave them too
         high. Giving back is refused if a counter has fewer places, and counts once if the network repeats the request;
@@ -260,7 +261,7 @@ class Store(Protocol):
         """
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
-        """Return the counters whose names begin with `prefix`, in the order of their names.
+        """Return the counters with this prefix of their names, in the order of their names.
 
         A prefix contains at least the owner: the whole part of the names up to their first colon.
         """
@@ -273,9 +274,10 @@ class Store(Protocol):
         """
 
     async def drop(self, counters: Sequence[str]) -> None:
-        """Delete counters that no caller counts any more: those of a closed owner or an ended window.
+        """Delete counters that no caller counts any more: a closed owner's, an ended window's.
 
-        Absent counters are no error. Repeatable. Costs a request per counter on HYPR Micro, per 25 on DynamoDB.
+        Absent counters are no error. Repeatable. Costs a request per counter on HYPR Micro; on DynamoDB one per 25, and
+        one per counter of a day whose month is not deleted with it.
         """
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:

@@ -33,7 +33,7 @@ class ActiveOwners:
                 return
 
     async def page(self, day: date, *, after: str | None) -> tuple[Sequence[str], str | None]:
-        """Return a page of a day's owners, and the `after` of the next page; None: there is none."""
+        """Return a page of a day's owners, and the next page's `after`. None: there is none."""
         page = await self._store.page(ACTIVE_OWNERS, day.isoformat(), after=after, limit=OWNERS_READ)
         return [row.key.sort for row in page.rows], page.after
 

@@ -69,7 +69,7 @@ class ApiKeys:
         return None if document is None else IssuedKey.read(document)
 
     async def of(self, user_id: str, at: datetime) -> list[ApiKey]:
-        """Return an owner's keys, newest first, revoked ones included, with the use of their limits at `at`."""
+        """Return an owner's keys, newest first, revoked ones included. Their limits' use is that at `at`."""
         ring = await self._rings.whole(user_id)
 
         def with_history(entry: Document) -> ApiKey:
@@ -120,7 +120,7 @@ class ApiKeys:
         return [key for key in keys if key.created_at <= until and key.revoked_at is None]
 
     async def revoke_facts(self, keys: Sequence[IssuedKey], at: datetime) -> None:
-        """Revoke keys in their check documents alone, by a request or two each: their ring is being erased."""
+        """Revoke keys in their check documents alone, since their ring is being erased. A request or two each."""
         await in_batches(self._store.extend(API_KEYS, Key(key.id), "revoked_at", iso(at)) for key in keys)
 
     async def create(self, key: IssuedKey, *, max_active: int, admitted: Awaitable[None] | None = None) -> None:
@@ -278,7 +278,7 @@ class ApiKeys:
         )
 
     async def _follow(self, user_id: str, api_key_id: str, mark: str, fields: dict[str, Any], at: datetime) -> None:
-        """Copy the fields of the check document to the ring, until both are equal: other calls may change them too."""
+        """Copy fields of the check document to the ring until both are equal. Other calls may change them too."""
         while True:
             changed = fields | {"updated_at": iso(at)}
             try:

@@ -39,7 +39,7 @@ class ClosingAccounts:
         return None if document is None else _read(user_id, document["since"], document["emptied_at"])
 
     async def page(self, after: str | None = None) -> tuple[list[ClosingAccount], str | None]:
-        """Return up to READ accounts, oldest owners first, and the `after` of the next page; None: there is none."""
+        """Return up to READ accounts, oldest owners first, and the next page's `after`. None: there is none."""
         page = await self._store.page(CLOSING, "all", after=after, limit=READ)
         rows = [_read(row.key.sort, row.document["since"], row.document["emptied_at"]) for row in page.rows]
         return rows, page.after

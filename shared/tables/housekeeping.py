@@ -62,7 +62,7 @@ class Sweep(RowModel):
 
     @classmethod
     def following(cls, last: "Sweep | None", now: datetime) -> tuple["Sweep", datetime]:
-        """Return the sweep to work on and since when it is due: the last one, or one due a day after its beginning."""
+        """Return the sweep to work on, and since when it is due. A new one is due a day after the last one began."""
         if last is not None and last.after is not None:
             return last, last.began_at
         return cls(began_at=now, after=None), now if last is None else last.began_at + DAY
@@ -85,7 +85,7 @@ class HousekeepingRows:
         self._store = store
 
     async def unfinished(self) -> Unfinished:
-        """Return the newest rows, in one read: they contain every unfinished day that has a row."""
+        """Return the newest rows, in one read. They contain every unfinished day that has a row."""
         page = await self._store.page(HOUSEKEEPING, _ALL, limit=UNFINISHED, newest_first=True)
         documents = {row.key.sort: row.document for row in reversed(page.rows)}
         sweep, plans = (documents.pop(name, None) for name in (_SWEEP, _PLANS))
@@ -96,7 +96,7 @@ class HousekeepingRows:
         )
 
     async def days(self, first: date, last: date) -> Sequence[tuple[date, DayFigures]]:
-        """Return the figures from one day to another, inclusive, oldest first, in one read."""
+        """Return the figures from `first` to `last`, inclusive, oldest first, in one read."""
         between = (first.isoformat(), f"{last.isoformat()}.")
         page = await self._store.page(HOUSEKEEPING, _ALL, limit=(last - first).days + 1, between=between)
         return _days({row.key.sort: row.document for row in page.rows})

@@ -48,7 +48,7 @@ class KeyedRun(RowModel):
 
     @property
     def is_free(self) -> bool:
-        """True if no run of this key has written a memo or ever will: the key counts as unused."""
+        """True if no run of this key has written a memo or ever will. The key counts as unused."""
         return self.failure is Failure.BEFORE_WRITES and not self.is_bound
 
 
@@ -61,7 +61,7 @@ class IdempotencyKeys:
         return None if document is None else KeyedRun.read(document)
 
     async def begin(self, api_key_id: str, digest: str, run: KeyedRun, *, after: KeyedRun | None) -> None:
-        """Make this the newest run, after the one that was read; `after` None: there was none.
+        """Make this the newest run, after the one that was read. None: there was none.
 
         Raises AlreadyExists if another run began meanwhile. At most one caller is ever acknowledged.
         """

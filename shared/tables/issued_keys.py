@@ -44,7 +44,7 @@ class KeyLimit(StrEnum):
         return "memos" if self is KeyLimit.MEMOS_PER_DAY else "characters"
 
     def counter(self, uses: str, at: datetime) -> str:
-        """Return the counter of a key's use of this limit: `<owner>:uses:<key>:2026-03-02:memos`.
+        """Return the counter of a limit's use: `<owner>:uses:<key>:2026-03-02:memos`.
 
         It begins with `uses`, the key's own counter, so one range of counters contains all uses of an owner's keys.
         """

@@ -204,7 +204,7 @@ def active_in(entries: Entries, at: datetime) -> int:
 
 
 def replaced_in(entries: Entries, at: datetime) -> int:
-    """Return how many keys that were rotated are still active: those whose grace has not ended."""
+    """Return how many rotated keys are still active, since their grace has not ended."""
     return active_in([entry for entry in entries if entry.get("rotated_to") is not None], at)
 
 
@@ -226,7 +226,7 @@ def not_found() -> NotFound:
 
 
 def _check_void(ring: Document | None, after: Entries) -> None:
-    """Raise SessionExpired if an entry that is not in the ring is of a key that was made until `void_until`."""
+    """Raise SessionExpired if a new entry is void: its key was made until `void_until`."""
     if ring is None or "void_until" not in ring:
         return
     before = {entry["id"] for entry in _entries(ring)}

@@ -84,7 +84,7 @@ class LongMemoList:
         self._store = store
 
     async def get(self, memo_id: str) -> LongMemo | None:
-        """Return the row of a long memo; None: there is none, or the memo's end was written."""
+        """Return the row of a long memo. None: there is none, or the memo's end was written."""
         document = await self._store.get(LONG_MEMOS, _key(memo_id))
         return None if document is None else LongMemo.read(document)
 
@@ -92,7 +92,7 @@ class LongMemoList:
         await self._store.add(LONG_MEMOS, _key(row.memo_id), row.document())
 
     async def add_again(self, row: LongMemo) -> None:
-        """List a memo that an earlier run may have listed: an existing row gets this one's `keyed_at`.
+        """List a memo that an earlier run may have listed. An existing row gets this one's `keyed_at`.
 
         It keeps its places, which are those of the run that may have written the memo.
         """
@@ -104,7 +104,7 @@ class LongMemoList:
         await self._store.update(LONG_MEMOS, _key(row.memo_id), listed)
 
     async def drop(self, row: LongMemo) -> None:
-        """Remove the row of a memo that was never written, unless a run has listed it again."""
+        """Remove the row of a memo that was never written, unless a run listed it again."""
 
         def dropped(document: Document | None) -> Document | None:
             same = document is None or LongMemo.read(document).keyed_at == row.keyed_at

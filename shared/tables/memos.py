@@ -73,7 +73,7 @@ class Memos:
         self._moved = MovedIds(store)
 
     async def get(self, user_id: str, memo_id: str) -> Memo | None:
-        """Return the memo with this id, or with this id in the predecessor; None: the owner has no such memo."""
+        """Return the memo with this id, or with this id in the predecessor. None: the owner has no such memo."""
         current = memo_id if is_id(memo_id) else await self._moved.memo_id(user_id, memo_id)
         document = None if current is None else await self._store.get(MEMOS, Key(user_id, current))
         return None if document is None else Memo.read(document)

@@ -26,16 +26,16 @@ class MovedIds:
         self._store = store
 
     async def user(self, old_id: str) -> Document | None:
-        """Return a user's new id as `user_id`, and the last digest as `seen`; None: the user has not moved yet."""
+        """Return a user's new id as `user_id`, and the last digest as `seen`. None: the user has not moved yet."""
         return await self._store.get(MOVED, Key(_USERS, digest_of(old_id)))
 
     async def memo_id(self, user_id: str, old_id: str) -> str | None:
-        """Return the id of an owner's memo by its old id; None: none of this owner's memos had it."""
+        """Return the id of an owner's memo by its old id. None: none of this owner's memos had it."""
         row = await self._store.get(MOVED, Key(user_id, memo_sort(old_id)))
         return None if row is None else row["memo_id"]
 
     async def audio_file(self, old_file: str) -> str | None:
-        """Return the file of a memo's audio by its old name; None: no audio of this name has moved in."""
+        """Return the file of a memo's audio by its old name. None: no audio of this name has moved in."""
         row = await self._store.get(MOVED, Key(_AUDIO, digest_of(old_file)))
         return None if row is None else row["file"]
 
@@ -70,7 +70,7 @@ class MovedIds:
         return True
 
     async def note_audio(self, user_id: str, old_id: str, old_file: str) -> None:
-        """Store that the audio of a mapped memo was copied, so that `forget` deletes its row with the memo's."""
+        """Store that the audio of a mapped memo was copied. So `forget` deletes its row with the memo's."""
         await self._store.extend(MOVED, Key(user_id, memo_sort(old_id)), "audio", digest_of(old_file))
 
     async def mark_seen(self, old_id: str, seen: str) -> None:

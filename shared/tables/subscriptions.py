@@ -99,7 +99,7 @@ class Subscriptions:
         await self._store.increment("subscriptions")
 
     async def attach(self, new: Subscription, *, instead_of: str | None) -> str:
-        """Store the customer of `new` in the owner's row, and return the customer of the row after that.
+        """Store the customer of `new` in the owner's row, and return the row's customer.
 
         A row that has another customer than `instead_of` keeps it. Raises Conflict if another owner has the customer.
         """

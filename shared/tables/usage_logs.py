@@ -96,12 +96,12 @@ class UsageLogs:
         return await self._store.get(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id))
 
     async def mark_memo_deleted(self, user_id: str, memo_id: str, audio_url: str, *, is_long: bool) -> None:
-        """Mark a memo's log, since its owner deletes the memo: reconciling then keeps a log without a memo."""
+        """Mark a memo's log, since its owner deletes the memo. Reconciling then keeps a log without a memo."""
         deleted = {"audio_url": audio_url, "is_long": is_long}
         await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, deleted)
 
     async def end_memo(self, user_id: str, memo_id: str, ended: Ended) -> None:
-        """Write beside a long memo's log how it ended: the memo counts with its exact seconds, or not if it failed."""
+        """Write how a long memo ended beside its log. It counts with its exact seconds, or not if it failed."""
         await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), ENDED, ended.document())
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
@@ -131,7 +131,7 @@ class UsageLogs:
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
 
     async def rows(self, user_id: str, kind: LogKind, window: Window, *, newest_first: bool = True) -> Page[Row]:
-        """Return the documents of one kind, for counting: building a model of each would take most of the time."""
+        """Return the documents of one kind, for counting. Building models of them would take most of the time."""
         return await self._store.page(
             USAGE_LOGS,
             f"{user_id}.{kind}",

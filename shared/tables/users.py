@@ -136,9 +136,9 @@ class Users:
         return None if claim is None else claim["user_id"]
 
     async def page(self, window: Window, *, tier: Tier | None = None, role: Role | None = None) -> Page[User]:
-        """Return users, newest first, by one read and one for each user: those of incomplete sign-ups are left out.
+        """Return users, newest first, without those of incomplete sign-ups.
 
-        A page may be short though more users follow.
+        A page may be short though more users follow. Costs one read, and one for each user.
         """
         asked = {name: value for name, value in (("tier", tier), ("role", role)) if value is not None}
         keep = (lambda document: _of(document, asked) == asked) if asked else None
@@ -179,7 +179,7 @@ class Users:
         await self._store.update(EMAILS, _email_key(user.email), change)
 
     async def counted(self, user: User) -> None:
-        """Count a new user, by the day of the sign-up: the sum over all days is the number of users."""
+        """Count a new user, by the day of the sign-up. The sum over all days is the number of users."""
         await self._store.increment(_new_counter(user.created_at.date()))
 
     async def discard(self, user: User) -> None:
@@ -208,7 +208,7 @@ class Users:
         return before, after
 
     async def put_on(self, user_id: str, tier: Tier, *, number: int, stamps: bool) -> tuple[User | None, User | None]:
-        """Put a user on a tier, unless the row has this number or a higher one, or the account is closed.
+        """Put a user on a tier, unless the account is closed or the row's number is not lower.
 
         With `stamps` the number is written even if the tier is the same: it outdates writers with lower numbers.
         Returns the user before and after; None: there is no such user. One read if nothing is written.

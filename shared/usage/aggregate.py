@@ -116,7 +116,7 @@ class UsageAggregator:
         return months.written, SummedTimeline(timeline=timeline, until=since, is_marked=True)
 
     async def sum_days(self, user_id: str, days: Sequence[date]) -> Timeline:
-        """Count the hours of some days of finished months, in order, and store a document for each."""
+        """Count the hours of days of finished months, in order; store a document for each."""
         counted = by_day(await self._counter.count(user_id, midnight(days[0]), midnight(days[-1] + DAY)))
         rollups = [DayRollup.of(day, counted.get(day, {})) for day in days]
         await in_batches(self._rollups.add_day(user_id, rollup) for rollup in rollups)
@@ -186,7 +186,7 @@ class _MonthWriter:
 def _summed_hours(
     hour_rollups: Iterable[DayRollup], calendar: Calendar, since: datetime
 ) -> tuple[list[DayRollup], datetime]:
-    """Return the hours of one day, from its midnight `since` on, that its last mark proves, and their end."""
+    """Return the hours of the day `since` that its last mark proves, and their end."""
     hours = [rollup for rollup in hour_rollups if rollup.day == since.date() and calendar.has_ended(rollup.end)]
     until = max([since, *(rollup.end for rollup in hours if rollup.mark)])
     return [rollup for rollup in hours if rollup.end <= until], until

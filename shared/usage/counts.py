@@ -118,7 +118,7 @@ def counts_of(log: Document) -> Counts | None:
 
 
 def packed(parts: Mapping[int, GroupedCounts]) -> Document:
-    """Pack counts by a number (an hour of a day, a day of a month) into a small document.
+    """Pack counts by number (the hour of a day, or the day of a month) into a document.
 
     Two memos and an error at 9 o'clock, all in the voice sam and with one key:
 

@@ -42,7 +42,7 @@ class Exports:
         self._answer_bytes = answer_bytes
 
     async def csv(self, user_id: str, days: int) -> str:
-        """Return every memo of the last `days` days, newest first, then each day's calls and characters.
+        """Return the memos of the last days, newest first, then each day's calls and characters.
 
         Today is the last of the days. Raises PayloadTooLarge, whose text contains the number of days that would fit.
         """

@@ -62,7 +62,7 @@ class _Span:
 
     @property
     def months(self) -> list[date]:
-        """The finished months of the span, by their first days: each has a document once it is summed."""
+        """The first days of the span's finished months. Each has a document once it is summed."""
         return self.calendar.finished_months(self.first, self.last)
 
     @property
@@ -84,7 +84,7 @@ class _Span:
         return [month for month in self.months if month not in months]
 
     def days_without_hours(self, months: Months, timeline: Timeline) -> list[date]:
-        """Return the days of finished months, in order, whose hours are needed and not in the timeline."""
+        """Return the days whose hours are needed and missing, of finished months, in order."""
         if not self.by_hour:
             return []
         active = (month.replace(day=number) for month in self.months for number in sorted(months[month].days))
@@ -191,7 +191,7 @@ class History:
         return await self._rollups.months(span.calendar.user_id, months[0], months[-1]) if months else {}
 
     async def _day_rollups(self, span: _Span) -> list[DayRollup]:
-        """Read the span's days; with the open month, up to its newest day, whose mark proves how far it is summed."""
+        """Read the span's days. With the open month: up to its newest, whose mark proves how far it is summed."""
         since, last = span.first_single_day, span.last
         if since > last:
             return []

@@ -30,7 +30,7 @@ class Calendar:
 
     @property
     def open(self) -> date:
-        """The first day that must not be summed yet: today, or yesterday during the first ten minutes of a day."""
+        """The first day that must not be summed yet. It is today, or yesterday in a day's first ten minutes."""
         return (self.now - GRACE).date()
 
     @property
@@ -48,5 +48,5 @@ class Calendar:
         return end <= self.now - GRACE
 
     def finished_months(self, first: date, last: date) -> list[date]:
-        """Return the first days of the months that have ended, from the month of `first` to that of `last`."""
+        """Return the months that have ended, from that of `first` to that of `last`, by their first days."""
         return list(months(max(first, self.born), min(last, self.open_month - DAY)))

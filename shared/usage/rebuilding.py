@@ -43,7 +43,7 @@ class UsageRebuild:
         return [month_name(day) for day in months(max(first, calendar.born), calendar.open)]
 
     async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[CheckedMonth]:
-        """Check the days from `first` to `last`, inclusive, and the sums of all months since `first`. Repeatable."""
+        """Check the days from `first` to `last`, inclusive, and all months since `first`. Repeatable."""
         calendar = Calendar(user_id=user_id, now=self._clock())
         first, last = max(first, calendar.born), min(last, calendar.open)
         unfinished = await self._check_unfinished(calendar) if last == calendar.open else []
@@ -85,7 +85,7 @@ class UsageRebuild:
         return max(0, (last - first).days + 1), wrong, right
 
     async def _check_unfinished(self, calendar: Calendar) -> list[str]:
-        """Check the sums of the open day's hours, and delete all sums of times that have not ended.
+        """Check the open day's hours, and delete the sums of times that have not ended.
 
         A container whose clock is ahead wrote those. No report reads them before their time has ended, but then they
         would lack the logs stored since.

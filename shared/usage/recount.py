@@ -46,11 +46,11 @@ class LogCounter:
     async def count_in_steps(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
     ) -> AsyncGenerator[tuple[datetime, Timeline], None]:
-        """Count the logs from `since` to `until`, exclusive, in steps of about a page, oldest first.
+        """Count the logs from `since` to `until`, exclusive, in steps, oldest first.
 
-        Yields the end of each step, and its counts by the hour. A step has whole units of `unit`, a day or an hour, so
-        `until` must begin one. The next page is read while the caller handles a step: close a generator that is left
-        early.
+        Yields the end of each step, and its counts by the hour. A step is about a page, in whole units of `unit` (a day
+        or an hour), so `until` must begin one. The next page is read while the caller handles a step: close a generator
+        that is left early.
         """
         lists = [_LogList(self._logs, user_id, kind, since, until, limit=self._logs_read) for kind in LogKind]
         counted: Timeline = {}
@@ -99,7 +99,7 @@ class _LogList:
 
 
 async def _read_on(lists: Sequence[_LogList]) -> list[Row]:
-    """Read a page of the list that is read least far, or of both if they are equal: a step ends with the shorter."""
+    """Read a page of the list that is read least far, or of both. A step ends where the shorter one ends."""
     least = min(log_list.read_to for log_list in lists)
     pages = await gather_settled(*(log_list.read_on() for log_list in lists if log_list.read_to == least))
     return [row for rows in pages for row in rows]
@@ -120,7 +120,7 @@ def add_logs(rows: Iterable[Row], into: Timeline) -> None:
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """Pause the garbage collector: logs have no cycles, and the search for them takes half of the time of counting."""
+    """Pause the garbage collector. Logs have no cycles, and the search for them takes half of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -126,9 +126,9 @@ class UsageReports:
         )
 
     async def voices(self, user_id: str, first: date | None = None, last: date | None = None) -> list[Share]:
-        """Return the shares of the voices, the most used first, in the days from `first` to `last`, inclusive.
+        """Return the voices' shares in the days from `first` to `last`, most used first.
 
-        None: no bound on that side; both None: of all time.
+        Both are inclusive. None: no bound on that side; both None: of all time.
         """
         if first is None and last is None:
             return _voices((await self._history.all_time(user_id)).total)
@@ -160,7 +160,7 @@ class UsageReports:
         )
 
     async def last_days(self, user_id: str, count: int) -> list[Period]:
-        """Return the last `count` days, today included, oldest first, those without calls too."""
+        """Return the last `count` days with today, oldest first. Days without calls are included."""
         today = self._clock().date()
         first = today - (count - 1) * DAY
         counts = await self._history.days(user_id, first, today)
@@ -170,7 +170,7 @@ class UsageReports:
     async def series(
         self, user_id: str, start: datetime, end: datetime, *, bucket: Bucket, group_by: GroupBy | None
     ) -> list[Slot]:
-        """Return the buckets that cover the time from `start` to `end`, exclusive, those without activity too."""
+        """Return the buckets that cover `start` to `end`, exclusive. Buckets without activity are included."""
         start, end = bucket.floor(start), bucket.ceiling(end)
         if bucket is Bucket.HOUR:
             counts = await self._history.hours(user_id, start, end, errors=True)

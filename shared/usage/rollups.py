@@ -120,7 +120,7 @@ class Rollups:
         self._store = store
 
     async def days(self, user_id: str, since: date, until: date | None = None) -> list[DayRollup]:
-        """Return the sums of days and hours from `since` to `until`, exclusive, in order; None: to the newest."""
+        """Return the sums of days and hours from `since` to `until`, exclusive. None: to the newest."""
         rows = await self._range(USAGE_DAYS, user_id, since.isoformat(), until.isoformat() if until else _ABOVE)
         return [DayRollup.read(row.key.sort, row.document) for row in rows]
 

@@ -21,7 +21,7 @@ _OF_OTHER_SERVICES: Final = ("SerializationException", "UnknownOperationExceptio
 
 
 def check_answers(client: "DynamoDBClient") -> None:
-    """Let calls of this client raise AnswerCut if an answer is incomplete, NotDynamo if it is not DynamoDB's.
+    """Let a client's calls raise AnswerCut or NotDynamo for an answer that is not valid.
 
     The SDK emits its event `before-parse` for each answer, in all versions and retry modes.
     """
@@ -37,7 +37,7 @@ def check_answers(client: "DynamoDBClient") -> None:
 
 
 def _check_whole(status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Raise AnswerCut unless length and checksum, if given, match; a success needs one of them, and an object."""
+    """Raise AnswerCut unless length and checksum match. A success needs one of them, and an object."""
     length, checksum = headers.get("content-length"), headers.get("x-amz-crc32")
     if length is not None and length != str(len(body)):
         raise AnswerCut(f"{len(body)} of {length} bytes (HTTP {status})")

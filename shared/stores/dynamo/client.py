@@ -51,12 +51,12 @@ _log = logging.getLogger("agent_talk.dynamo")
 
 
 def open_client() -> "DynamoDBClient":
-    """Open a client with the region, credentials and endpoint that boto3 finds in the environment."""
+    """Open a client. boto3 reads region, credentials and endpoint from the environment."""
     return prepared(boto3.session.Session().client("dynamodb", config=config()))
 
 
 def prepared(client: "DynamoDBClient") -> "DynamoDBClient":
-    """Return the client, changed so that it accepts complete answers only, and its calls can be given up."""
+    """Return the client, changed. It accepts complete answers only, and its calls can be given up."""
     check_answers(client)
     return breakable(client)
 
@@ -174,7 +174,7 @@ class Dynamo:
         newest_first: bool = False,
         keys_only: bool = False,
     ) -> tuple[list[Item], Item | None]:
-        """Return items of one partition in order, and the key after which there may be more; None: there are none.
+        """Return items of one partition in order, and the next query's `after`; None: the end.
 
         With `keys_only` an item has `pk` and `sk` alone.
         """
@@ -193,7 +193,7 @@ class Dynamo:
     async def scan(
         self, condition: str, values: Item, *, deadline: float, limit: int, after: Item | None
     ) -> tuple[list[Item], Item | None]:
-        """Return those of the table's next `limit` items that meet the condition, and the next scan's `after`."""
+        """Return the items that meet a condition, and the next scan's `after`. Reads `limit` items."""
         return _items(
             await self._request(
                 "scan",

@@ -149,7 +149,7 @@ def failure(exc: Exception) -> DynamoError | None:
 
 
 def meaning(failed: Exception) -> StoreError | None:
-    """Return the store error for a failure of the wire client; None: it is another exception."""
+    """Return the store error for a DynamoError. None: it is another exception."""
     return failed.meaning.error(f"{failed.meaning.what} ({failed})") if isinstance(failed, DynamoError) else None
 
 

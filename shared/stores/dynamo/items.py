@@ -98,7 +98,7 @@ class Stored:
         return Row(key=self.key, document=self.document())
 
     def remembered_by(self, tokens: tuple[str, ...]) -> bool:
-        """Return whether a row with these tokens would still have the token of a write that replaced this version."""
+        """Return whether these tokens would still contain the one of this version's replacement."""
         if tokens[:1] != self.tokens[:1]:
             return False
         return len(tokens) <= TOKENS or self.tokens[-1] in tokens[1:]
@@ -169,12 +169,12 @@ def counter_partition(name: str) -> str:
 
 
 def counter_attribute(name: str) -> str:
-    """Return the attribute with a counter's value in its item: `n`, or `n-02` for a day."""
+    """Return the attribute of a counter's value in its item: `n`, or `n-02` of a day."""
     return "n" + name.removeprefix(month_of(name))
 
 
 def counter_ends_at(name: str, ends_at: datetime) -> datetime:
-    """Return when a counter's item ends: a day's with its month, since all days of a month share an item."""
+    """Return when a counter's item ends. A day's ends with the month, whose days share one item."""
     month = month_of(name)
     return ends_at if month == name else next_month(datetime.strptime(month[-7:], "%Y-%m").replace(tzinfo=UTC))
 

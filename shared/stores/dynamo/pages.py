@@ -44,7 +44,7 @@ async def read_page(
     newest_first: bool,
     deadline: float,
 ) -> tuple[list[Row], bool]:
-    """Return the rows of a half-open range that fit a page, and whether there are more. Raises DynamoError."""
+    """Return the rows of a half-open range that fit a page, and whether more follow. Raises DynamoError."""
     ask = limit + 1 if table.shards == 1 else limit // table.shards + SLACK
     shards = [_Shard(dynamo, name, low, high, ask=ask) for name in partitions(table, partition)]
     page = PageRows[Stored](limit, lambda stored: stored.size, most_bytes=table.page_bytes)
@@ -76,7 +76,7 @@ async def scan_counters(
     deadline: float,
     enough: float,
 ) -> tuple[list[Counter], Place | None]:
-    """Return some counters that have not ended, and the position of the scan; None: the end. Raises DynamoError.
+    """Return some counters that have not ended, and the scan's position. None: the end. Raises DynamoError.
 
     The counters of one item are returned together, and may be more than `limit`.
     """
@@ -99,7 +99,7 @@ async def _scan(
     deadline: float,
     enough: float,
 ) -> Place | None:
-    """Fill a page from the items whose partitions begin with `begin`, each as `read` returns it; None: skip it."""
+    """Fill a page from the items of the partitions that begin with `begin`. `read` None: skip the item."""
     while True:
         items, read_to = await dynamo.scan(
             "begins_with(pk, :begin)",

@@ -102,9 +102,10 @@ class DynamoStore(CheckedStore):
     _claim = _add
 
     async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
-        """Extend the row unless it has a later stamp of the field: a request that is carried out late has no effect.
+        """Extend the row, unless it has a later stamp of the field.
 
-        A call that reads a later stamp, of a clock that is ahead, takes one above it: it began after that extension.
+        So a request that is carried out late has no effect. A call that reads a later stamp, of a clock that is ahead,
+        takes one above it: it began after that extension.
         """
         token = _token()
         stamp = self._stamp(above=0)
@@ -197,7 +198,7 @@ class DynamoStore(CheckedStore):
         return item, True
 
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
-        """Read the counters that have not ended: DynamoDB deletes ended ones, but may take days."""
+        """Read the counters that have not ended. DynamoDB deletes ended ones, but may take days."""
         values = {":pk": {"S": counter_partition(prefix)}, ":prefix": {"S": month_of(prefix)}}
         counted: Counts[str] = Counts()
         after: Item | None = None
@@ -261,7 +262,7 @@ class DynamoStore(CheckedStore):
         await provisioning.verify(self._dynamo, creates=self._creates_table, deadline=deadline)
 
     def _stamp(self, *, above: int) -> int:
-        """Return microseconds since 1970, or more: above `above`, and above this store's last stamp."""
+        """Return microseconds since 1970, raised above `above` and this store's last stamp."""
         self._last_stamp = max(int(self._clock().timestamp() * 1_000_000), above + 1, self._last_stamp + 1)
         return self._last_stamp
 
@@ -299,7 +300,7 @@ class DynamoStore(CheckedStore):
 
 
 def _conditions(bounds: Sequence[Bound], limits: Sequence[int | None]) -> list[Condition]:
-    """Return the conditions under which each counter keeps its bound, and none falls below 0 by giving back."""
+    """Return the conditions of a reserve: no counter passes its bound, or falls below 0."""
     conditions = list[Condition]()
     for at, (bound, limit) in enumerate(zip(bounds, limits, strict=True)):
         if bound.by < 0:
@@ -311,7 +312,7 @@ def _conditions(bounds: Sequence[Bound], limits: Sequence[int | None]) -> list[C
 
 
 def _count_request(bounds: Sequence[Bound], conditions: Sequence[Condition]) -> dict[str, Any]:
-    """Return the update that adds to all counters if the conditions hold, and if it was not carried out before."""
+    """Return the update that adds to all counters if the conditions hold, at most once."""
     names = {f"#n{at}": counter_attribute(bound.counter) for at, bound in enumerate(bounds)}
     values: Item = {":none": {"S": ""}, **{f":by{at}": {"N": str(bound.by)} for at, bound in enumerate(bounds)}}
     for _, needed in conditions:
@@ -348,7 +349,7 @@ def _token() -> str:
 
 
 def _outrun(failed: ConditionFailed) -> DynamoError:
-    """Return the error for a change that lost every attempt to other writers when the time runs out."""
+    """Return the error for a change that other writers outran until the time ended."""
     error = CallTimedOut("other writers changed the row before each attempt")
     error.__cause__ = failed
     return error

@@ -208,7 +208,7 @@ def _fitting(
 
 
 def _drop_ended(rows: Rows, now: str, *, near: str) -> None:
-    """Forget ended counters among the new one's neighbours: windows of one counter differ in the end of their names."""
+    """Delete ended counters beside a new one. Windows of one counter differ in the end of their names."""
     at = rows.counters.bisect_left(near)
     for name in rows.counters.keys()[max(0, at - 8) : at + 8]:
         ends = rows.counters[name][1]

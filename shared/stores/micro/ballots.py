@@ -106,12 +106,12 @@ class Ballots:
         return state
 
     def recent(self, row: Address) -> RowState | None:
-        """Return the row as this store read it within RECENT_S, with its own changes since; None: it did not."""
+        """Return the row as this store read it within RECENT_S, with its own changes since. None: it did not."""
         state = self._recent.get(row.stem)
         return state if state is not None and self._now() < state.at + RECENT_S else None
 
     def forget(self, row: Address) -> None:
-        """Forget a row, and the results of all reads that have begun: they may have missed a write."""
+        """Forget a row, and the results of reads that have begun. They may have missed a write."""
         self._forgotten = self._begin()
         self._recent.pop(row.stem, None)
 
@@ -179,7 +179,7 @@ class Ballots:
         return _answered(proposal, decided)
 
     async def _after_others(self, call: _Call, state: RowState) -> RowState:
-        """Return the row once no other writer is known to change it, or when patience ends."""
+        """Return the row once no other writer seems to change it, or when patience ends."""
         patience_s, wait_s = self._patience_s(), FIRST_WAIT_S
         while patience_s > 0 and self._is_busy(call, state):
             await self._wait(min(wait_s, patience_s), deadline=call.deadline)
@@ -193,7 +193,7 @@ class Ballots:
         return not (_is_decided(state) or _contains(state.newest, call.proposed) or self.is_orphaned(state))
 
     async def _below(self, call: _Call, ballot: int) -> RowState:
-        """Read the row again, a few times if the draft of the ballot before this one is missing."""
+        """Read the row again: up to LOOKS times more while the draft before it is missing."""
         state, wait_s = await self.read(call.row, deadline=call.deadline), FIRST_WAIT_S
         for _ in range(LOOKS):
             if state.ballot >= ballot - 1:
@@ -229,7 +229,7 @@ class Ballots:
         return None if latest == ballot else latest
 
     async def _sweep(self, call: _Call, state: RowState) -> None:
-        """Delete the documents that the newest final version has replaced, as far as SWEEPING_S allows.
+        """Delete the documents that the newest final version replaced, within SWEEPING_S.
 
         A change does this for the one before it, in parallel with drawing its ballot: so it delays no caller.
         """
@@ -246,7 +246,7 @@ class Ballots:
         self._recent[row.stem] = state
 
     def _begin(self) -> int:
-        """Return the number of a read or an update that begins now; later ones have higher numbers."""
+        """Return the number of a read or an update that begins now. Later ones have higher numbers."""
         self._begun += 1
         return self._begun
 
@@ -306,7 +306,7 @@ def _contains(version: Version | None, proposed: Container[int]) -> bool:
 
 
 def _may_have_contained(version: Version, proposed: Iterable[int]) -> bool:
-    """Return whether one of these ballots may have left the trail: proposing its change again could make it twice."""
+    """Return whether one of these ballots may have left the trail. A new proposal could repeat its change."""
     return len(version.trail) == TRAIL and any(ballot < version.trail[0] for ballot in proposed)
 
 
@@ -322,7 +322,7 @@ def _answered(proposal: _Proposal, state: RowState) -> RowState:
 
 
 def _made(settled: RowState, proposed: Mapping[int, Texts]) -> Texts:
-    """Return the row before and after this call's change, whatever changes followed; without one, the row twice."""
+    """Return the row before and after this call's change. If it made none: the row twice."""
     trail = () if settled.final is None else settled.final.trail
     row = _text(settled.row())
     return next((proposed[ballot] for ballot in trail if ballot in proposed), (row, row))

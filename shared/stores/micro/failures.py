@@ -36,7 +36,7 @@ MEANINGS: Final[tuple[tuple[type[MicroError], type[store.StoreError], str], ...]
 
 
 def meaning(failure: Exception) -> store.StoreError | None:
-    """Return the store error for a failure of the wire client; None: it is another exception."""
+    """Return the store error for a MicroError. None: it is another exception."""
     for kind, error, what in MEANINGS:
         if isinstance(failure, kind):
             return error(f"{what} ({failure})")

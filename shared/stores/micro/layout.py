@@ -94,7 +94,7 @@ class Address:
 
 
 def bounds(table: Table, partition: str, since: str, until: str) -> tuple[str, str]:
-    """Return the range of keys of a partition's rows from `since` inclusive to `until` exclusive."""
+    """Return the keys' range of a partition's rows: `since` inclusive, `until` exclusive."""
     begin = f"{table.name}!{partition}!"
     return f"{begin}{since}!", f"{begin}{until}!"
 
@@ -121,7 +121,7 @@ class HybridClock:
         return f"{self._last:016x}{self._node}"
 
     def age_s(self, stamp: str) -> float:
-        """Return the seconds since a stamp was given, if its node's clock agrees with this one."""
+        """Return the age of a stamp in seconds, if its node's clock agrees with this one."""
         return self._clock().timestamp() - (int(stamp[:16], 16) >> _COUNT_BITS) / 1000
 
 
@@ -211,7 +211,7 @@ class RowState:
         return sum(len(text.encode()) + EXTRA for text in texts)
 
     def over(self, version: Version | None) -> Document | None:
-        """Return a version with the extensions that it has not folded, as a new document; None: absent."""
+        """Return a version with its unfolded extensions, as a new document. None: absent."""
         if version is None or version.text is None:
             return None
         # An end hides every fact but those that its own node added after it.
@@ -227,9 +227,10 @@ class RowState:
 
 
 def sized_row(key: Key, documents: Sequence[micro.StoredDocument]) -> tuple[Row, int] | None:
-    """Return the row of these documents, with the bytes of its JSON or a little more; None: it is absent.
+    """Return the row of these documents, and the size of its JSON. None: it is absent.
 
-    Nearly every fact is one document: building its RowState would take longer than the rest of the read.
+    The size is in bytes, or a little more. Nearly every fact is one document: building its RowState would take longer
+    than the rest of the read.
     """
     value = documents[0].value
     if len(documents) == 1 and value.get("final") and value["doc"] is not None:
@@ -287,7 +288,7 @@ def _before(one: str, other: str) -> bool:
 
 
 def _key_of(stem: str) -> Key | None:
-    """Return the key of the row whose documents' keys begin with `stem`; None: it has another form."""
+    """Return the key of the row of this stem. None: it has another form."""
     parts = stem.split("!")
     try:
         return Key(parts[1], parts[2]) if len(parts) == 3 else None

@@ -25,7 +25,7 @@ MOST: Final = 10_000
 async def read_rows(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
 ) -> tuple[list[Row], bool]:
-    """Return the rows between two documents' keys that fit a page, and whether there are more.
+    """Return the rows between two documents' keys that fit a page, and whether more follow.
 
     A page of more than BULK rows ends with the first answer that has a row, and may be short.
     """

@@ -145,11 +145,11 @@ class MicroStore(CheckedStore):
         )
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
-        """Count without `ends_at`, so ended counters stay: the server's own expiry can delete a counter in use."""
+        """Count without `ends_at`: the server's own expiry can delete a counter in use."""
         return await self._client.increment(named_counter(counter), by, deadline=deadline)
 
     async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
-        """Count and judge the counters one by one, and give all back at the first that passes its bound.
+        """Count and judge the counters one by one; give all back if one passes its bound.
 
         In this order they are exact: a later counter never counts a place that an earlier one refuses. The server
         cannot distinguish a repeated request from a new one: a network that delivers a giving back twice leaves the
@@ -245,7 +245,7 @@ class MicroStore(CheckedStore):
             await gather_settled(*(uncount(bound) for bound in taken))
 
     async def _erase_row(self, row: Address, documents: Sequence[str], deadline: float) -> None:
-        """Delete a row's versions from old to new, then the rest: no older version and no revoked fact reappears."""
+        """Delete a row's versions, oldest first, then the rest. No older version or revoked fact reappears."""
         self._ballots.forget(row)
         versions = [document for document in documents if row.is_version(document)]
 
@@ -298,7 +298,7 @@ class MicroStore(CheckedStore):
         return True
 
     async def _forget_fact(self, row: Address, seen: RowState | None, *, certain: bool, deadline: float) -> None:
-        """Delete a fact's extensions, after the fact: a revoked key must at no moment be valid again.
+        """Delete the extensions of a deleted fact. A revoked key must at no time be valid again.
 
         The write of a fact that was absent may still arrive: an end is written, which hides the fact then.
         """
