@@ -13,7 +13,7 @@ from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
 
 OWNERS_REMEMBERED: Final = 10_000
-"""Owners whom a container knows to be on today's list, some 100 bytes each. A forgotten one costs one more request."""
+"""Owners whom a container remembers to be on today's list, some 100 bytes each. A forgotten one costs a request."""
 
 
 class UsageRecorder:
@@ -97,7 +97,7 @@ class UsageRecorder:
 
 
 def log_of_memo(memo: Memo, key: IssuedKey | None) -> UsageLog:
-    """Return the log of a memo, which has the memo's id. `key` None: the key is not known any more."""
+    """Return the log of a memo, which has the memo's id. `key` None: the key is unknown."""
     return UsageLog(
         id=memo.id,
         user_id=memo.user_id,

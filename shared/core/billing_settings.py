@@ -10,7 +10,7 @@ from shared.core.speech_settings import Reader
 STRIPE_URL: Final = "https://api.stripe.com"
 
 NEEDED: Final = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_PRICE_PRO")
-"""All of these variables are set, or none: a part of them would take money and give no plan, or take none."""
+"""All of these variables are set, or none: a part of them would take money without giving a plan, or take none."""
 
 OTHERS: Final = ("STRIPE_PRICE_ENTERPRISE", "STRIPE_BASE_URL")
 

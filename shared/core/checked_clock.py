@@ -1,4 +1,4 @@
-"""The machine's clock, compared with the clock of the store's server, which all containers see.
+"""The machine's clock, compared with the clock of the store's server, which is the same for all containers.
 
 A clock that is ahead closes days that still get memos, and dates rows in the future. A clock that is behind counts
 memos on a day that has ended, so the limit of the new day misses them. So a clock that is wrong takes the server's

@@ -1,4 +1,4 @@
-"""Secrets by reference: the environment names a parameter of AWS Systems Manager, and the parameter holds the secret.
+"""Secrets by reference: the environment names a parameter of AWS Systems Manager, which contains the secret.
 
 `SESSION_SECRET_PARAMETER=/agent-talk/production/session-secret` replaces `SESSION_SECRET`. One request reads all named
 parameters. It is signed here (Signature Version 4), with the credentials that Lambda sets in the environment: the SDK

@@ -60,7 +60,7 @@ class AttemptBound:
 
 
 class KnownCounters:
-    """The counters as one container knows them: which are closed, and how many reserved places are unused."""
+    """One container's memory of counters: which are closed, and how many reserved places are unused."""
 
     def __init__(self) -> None:
         self._closed = Remembered[str, datetime](_KNOWN_MOST)
@@ -76,7 +76,7 @@ class KnownCounters:
         self._places[counter] = self._places.get(counter, 0) + 1
 
     def take_places(self, counter: str) -> int:
-        """Return how many places the container holds on this counter. They pass to the caller."""
+        """Return how many places the container has on this counter. They pass to the caller."""
         return self._places.pop(counter, 0)
 
 
@@ -104,7 +104,7 @@ class Attempt:
     async def begin(self) -> None:
         """Count the attempt: one request for each bound, in parallel. Raises TooManyAttempts if a limit was reached.
 
-        If this container knows that a bound is closed, the refusal costs no request.
+        If this container remembers that a bound is closed, the refusal costs no request.
         """
         self.refuse_if_known()
         at = self._clock()
@@ -131,7 +131,7 @@ class Attempt:
             raise
 
     def refuse_if_known(self) -> None:
-        """Raise TooManyAttempts if this container knows that a bound is closed. Costs no request."""
+        """Raise TooManyAttempts if this container remembers that a bound is closed. Costs no request."""
         at = self._clock()
         if any(self._known.is_closed(bound.counter, at) for bound in self._bounds):
             self._refuse(at)
@@ -172,7 +172,7 @@ class Attempt:
 
 
 def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this counts attempts in a window that ended KEPT_FOR before `at`."""
+    """Return whether this counts attempts in a window that ended KEPT_FOR or more before `at`."""
     named = _WINDOWED.match(counter)
     if named is None:
         return False
@@ -181,7 +181,7 @@ def has_ended(counter: str, at: datetime) -> bool:
 
 
 class Attempts:
-    """The limits of all kinds of attempts, and their counters as this container knows them."""
+    """The limits of all kinds of attempts, and this container's memory of their counters."""
 
     def __init__(self, store: Store, limits: AttemptLimits, *, pseudonyms: Pseudonyms, clock: Clock) -> None:
         self._store = store

@@ -183,7 +183,7 @@ class Quotas:
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
 
     async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
-        """Count a refusal, and return the number of its window, this one included."""
+        """Count a refusal, and return how many its window has, this one included."""
         self._refused[key.id] = at.date()
         monthly, kind = isinstance(refusal, MonthlyLimitExceeded), "test" if key.is_test else "live"
         if isinstance(refusal, KeyLimitExceeded):
@@ -194,7 +194,7 @@ class Quotas:
     async def _admit(
         self, reservation: Reservation, key: IssuedKey, owner: "asyncio.Future[User]", at: datetime
     ) -> Admission | Quota:
-        """Try to reserve a place. If it is refused, return the quota as it is after the refusal."""
+        """Try to reserve a place. If it is refused, return the quota after the refusal."""
         if key.is_test:
             day = Bound(counter=_test_counter(key.user_id, at), most=TEST_MEMOS_PER_DAY, ends_at=next_day(at))
             reserved, user = await gather_settled(reservation.reserve([day]), owner)

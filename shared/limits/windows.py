@@ -16,7 +16,7 @@ _WINDOWED: Final = re.compile(
 
 
 def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this counts an owner's day or month that ended KEPT_FOR before `at`."""
+    """Return whether this counts an owner's day or month that ended KEPT_FOR or more before `at`."""
     window = _WINDOWED.fullmatch(counter)
     if window is None:
         return False

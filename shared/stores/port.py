@@ -145,7 +145,7 @@ class Bound:
     ends_at: datetime | None = None
 
     async def settled(self) -> int | None:
-        """Return `most`. Raises what its awaitable raises."""
+        """Return `most`. An exception of its awaitable propagates."""
         return await self.most if isinstance(self.most, Awaitable) else self.most
 
 
@@ -177,7 +177,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreNotReady(StoreUnavailable):
-    """The engine answered, but its configuration does not fit. The text names what to change, for the log."""
+    """The engine answered, but its configuration does not fit. The text, for the log, names the correction."""
 
 
 class Store(Protocol):
@@ -190,7 +190,7 @@ class Store(Protocol):
         """True if one request reserves several counters. False: they are counted one by one, in the given order."""
 
     async def get(self, table: Table, key: Key) -> Document | None:
-        """Return the row with its extensions; None: absent. Sees every acknowledged write."""
+        """Return the row with its extensions; None: absent. It contains every acknowledged write."""
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
         """Write a row under a fresh key, once.
@@ -287,4 +287,4 @@ class Store(Protocol):
         """Return every counter, by pages, in any order, for maintenance. A page may be short, even empty."""
 
     async def verify(self, tables: Sequence[Table]) -> None:
-        """Create what the tables lack. Raises StoreNotReady if they cannot be used."""
+        """Check the tables, and create missing parts of them. Raises StoreNotReady if they cannot be used."""

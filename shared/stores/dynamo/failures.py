@@ -115,7 +115,7 @@ ANSWERED: Final[dict[str, Meaning]] = {
 all others unexpected."""
 
 TRY_LATER: Final = (408, 429)
-"""Statuses of answers, not always DynamoDB's own, that ask for a repeat."""
+"""Statuses of answers, not always DynamoDB's own, after which a repeat may succeed."""
 
 RAISED: Final[tuple[tuple[aws.Raised, Meaning], ...]] = (
     ((botocore.NoRegionError,), _NO_REGION),

@@ -98,7 +98,7 @@ class Stored:
         return Row(key=self.key, document=self.document())
 
     def remembered_by(self, tokens: tuple[str, ...]) -> bool:
-        """Return whether these tokens would still contain the one of this version's replacement."""
+        """Return whether these tokens would still contain that of this version's successor."""
         if tokens[:1] != self.tokens[:1]:
             return False
         return len(tokens) <= TOKENS or self.tokens[-1] in tokens[1:]

@@ -76,7 +76,7 @@ class _Proposal:
     version: Version
     before: str | None = None
     changed: bool = False
-    """False: the version stays as it is, since the change left it equal, is already in it, or was `refused`."""
+    """False: the version is proposed unchanged, since the change left it equal, is in it already, or was `refused`."""
     refused: Exception | None = None
 
     def under(self, ballot: int) -> Version:
@@ -193,7 +193,7 @@ class Ballots:
         return not (_is_decided(state) or _contains(state.newest, call.proposed) or self.is_orphaned(state))
 
     async def _below(self, call: _Call, ballot: int) -> RowState:
-        """Read the row again: up to LOOKS times more while the draft before it is missing."""
+        """Read the row again, up to LOOKS more times if the draft before `ballot` is missing."""
         state, wait_s = await self.read(call.row, deadline=call.deadline), FIRST_WAIT_S
         for _ in range(LOOKS):
             if state.ballot >= ballot - 1:

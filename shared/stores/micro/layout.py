@@ -130,7 +130,7 @@ class Version:
     """A state of a row: a draft, or `final` once it is decided. `text` is the row's JSON; None: deleted.
 
     `trail` contains the ballots whose changes it contains, ascending. `folded` contains the stamps of the extensions
-    that its change saw: they have no effect on this version.
+    that its change contains: they have no effect on this version.
     """
 
     ballot: int
@@ -191,7 +191,7 @@ class RowState:
 
     @cached_property
     def final(self) -> Version | None:
-        """The version that readers see: the newest final one; None: the row is absent."""
+        """The version that reads return: the newest final one. None: the row is absent."""
         return next((version for version in reversed(self.versions) if version.final), None)
 
     @property
