@@ -197,7 +197,7 @@ class _Breakable:
         self._is_shut = True
         sock = self.sock or self._last_sock
         if isinstance(sock, socket.socket):
-            with suppress(OSError):  # it is not connected any more
+            with suppress(OSError):  # the socket is not connected any more
                 socket.socket.shutdown(
                     sock, socket.SHUT_RDWR
                 )  # an SSL socket's own shutdown also drops its keys, which are in use

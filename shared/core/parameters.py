@@ -149,8 +149,8 @@ def signed(env: Mapping[str, str], url: str, region: str, body: bytes, now: date
 
 def _post(url: str, headers: Headers, body: bytes) -> Answer:
     from http.client import HTTPException  # noqa: PLC0415 needed only if a parameter is named
-    from urllib.error import HTTPError  # noqa: PLC0415
-    from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415
+    from urllib.error import HTTPError  # noqa: PLC0415 likewise
+    from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415 likewise
 
     try:
         # an endpoint of AWS, or the operator's

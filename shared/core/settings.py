@@ -13,7 +13,7 @@ from shared.core.mail_settings import MailSettings, read_mail
 from shared.core.speech_settings import AudioSettings, SpeechSettings, read_audio, read_speech
 from shared.core.urls import is_url, normal_origin, origin_of
 
-DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
+DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 no secret: production refuses it
 DYNAMODB_TABLE: Final = "agent-talk"
 PUBLIC_URL: Final = "http://localhost:8000"
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -114,7 +114,7 @@ class Attempt:
             return
         for bound in closed:
             self._known.close(bound.counter, at + KNOWN_FOR)
-        for bound in self._bounds:  # a place on a bound that is not closed is for the next attempt
+        for bound in self._bounds:  # the next attempt uses the places on the other bounds
             if bound not in closed:
                 self._known.keep_place(bound.counter)
         self._taken.clear()

@@ -8,7 +8,7 @@ from shared.observability import trace
 
 def configure_logging(level: str) -> None:
     """Write records of the service's loggers, from `level` upwards, as JSON lines with these ids."""
-    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 the import takes 150 ms
 
     logger = logging.getLogger("agent_talk")
     logger.setLevel(level)

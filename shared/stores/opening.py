@@ -56,8 +56,8 @@ def open_store(settings: Settings, *, creates_table: bool | None = None, clock: 
 
 
 def _open_memory(settings: Settings, clock: Clock) -> OpenedStore:
-    from shared.stores.memory.file import shared_rows  # noqa: PLC0415
-    from shared.stores.memory.store import MemoryStore  # noqa: PLC0415
+    from shared.stores.memory.file import shared_rows  # noqa: PLC0415 only for this store
+    from shared.stores.memory.store import MemoryStore  # noqa: PLC0415 only for this store
 
     rows = shared_rows(settings.memory_file) if settings.memory_file else None
     return OpenedStore(store=MemoryStore(rows=rows), clock=clock)
@@ -65,10 +65,10 @@ def _open_memory(settings: Settings, clock: Clock) -> OpenedStore:
 
 def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
     """Open HYPR Micro, with connections that live as long as the container. Other stores do not import its client."""
-    from shared.micro import MicroClient  # noqa: PLC0415
-    from shared.micro_address import Direct, Platform  # noqa: PLC0415
-    from shared.micro_connections import MicroConnections  # noqa: PLC0415
-    from shared.stores.micro.store import MicroStore  # noqa: PLC0415
+    from shared.micro import MicroClient  # noqa: PLC0415 only for this store
+    from shared.micro_address import Direct, Platform  # noqa: PLC0415 only for this store
+    from shared.micro_connections import MicroConnections  # noqa: PLC0415 only for this store
+    from shared.stores.micro.store import MicroStore  # noqa: PLC0415 only for this store
 
     server: Direct | Platform
     if settings.hypr_platform_url:
@@ -91,8 +91,8 @@ def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
 def _open_dynamodb(settings: Settings, clock: CheckedClock, *, creates_table: bool | None) -> OpenedStore:
     """Open DynamoDB. The first call makes its client, for the container's life. Other stores do not import boto3."""
     try:
-        from shared.stores.dynamo.client import Dynamo, open_client  # noqa: PLC0415
-        from shared.stores.dynamo.store import DynamoStore  # noqa: PLC0415
+        from shared.stores.dynamo.client import Dynamo, open_client  # noqa: PLC0415 only for this store
+        from shared.stores.dynamo.store import DynamoStore  # noqa: PLC0415 only for this store
     except ModuleNotFoundError as exc:
         problem = f"AGENT_TALK_STORE=dynamodb needs boto3, which Lambda has and this Python has not ({exc})"
         raise SettingsError([problem]) from exc

@@ -68,7 +68,7 @@ def config() -> Config:
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
         max_pool_connections=AT_ONCE,
-        retries={"total_max_attempts": 1, "mode": "standard"},  # the environment's could wait before it sends
+        retries={"total_max_attempts": 1, "mode": "standard"},  # the environment's settings could add waits
         parameter_validation=False,
     )
 

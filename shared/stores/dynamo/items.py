@@ -201,7 +201,7 @@ def _counter_ends(item: Item, attribute: str, item_ends_at: datetime | None) -> 
         return item_ends_at
     try:
         return next_day(datetime.fromisoformat(f"{item['sk']['S'][-7:]}-{day[1]}").replace(tzinfo=UTC))
-    except ValueError:  # no day of this month
+    except ValueError:  # the month has no such day
         return item_ends_at
 
 

@@ -85,7 +85,7 @@ async def _expire(dynamo: Dynamo, *, deadline: float) -> None:
     try:
         await dynamo.expire_by(TTL, deadline=deadline)
     except DynamoError:
-        if not _expires(await dynamo.describe_ttl(deadline=deadline)):  # another container may have been faster
+        if not _expires(await dynamo.describe_ttl(deadline=deadline)):  # another container may have set it first
             raise
 
 

@@ -288,7 +288,7 @@ def _propose(call: _Call, state: RowState) -> _Proposal:
     before = _text(state.over(base))
     try:
         after = call.change(before)
-    except Exception as exc:  # noqa: BLE001 -- the caller's own; raised once the base is decided
+    except Exception as exc:  # noqa: BLE001 the exception of `change`; raised once the base is decided
         return _Proposal(version=kept, refused=exc)
     if after == before:
         return _Proposal(version=kept)

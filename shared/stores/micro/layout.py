@@ -130,7 +130,7 @@ class Version:
     """A state of a row: a draft, or `final` once it is decided. `text` is the row's JSON; None: deleted.
 
     `trail` contains the ballots whose changes it contains, ascending. `folded` contains the stamps of the extensions
-    that its change contains: they have no effect on this version.
+    that its change was based on: they have no effect on this version.
     """
 
     ballot: int

@@ -226,7 +226,7 @@ class MicroStore(CheckedStore):
             try:
                 await self._client.create_database(name, deadline=deadline)
             except micro_errors.DatabaseExists:
-                continue  # another container was faster
+                continue  # another container created it first
             except MicroError as error:
                 if error.outcome is not Outcome.UNKNOWN:
                     raise
