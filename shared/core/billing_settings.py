@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 
 @dataclass(frozen=True, kw_only=True)
 class BillingSettings:
-    """Access to Stripe, and what is sold: `prices` maps a tier's name to ids of prices, of which the first is sold."""
+    """Access to Stripe, and the ids of prices by the name of the tier that they give. The first of Pro's is sold."""
 
     secret_key: str = field(default="", repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)

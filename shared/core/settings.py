@@ -170,7 +170,7 @@ class Settings:
 
 
 def chosen_store(env: Mapping[str, str]) -> StoreChoice:
-    """Return the store that the environment chooses. Memory, if it chooses none or an unknown one."""
+    """Return the store that the environment chooses. It is memory if the environment names none or an unknown one."""
     named = env.get("AGENT_TALK_STORE", "")
     if named in tuple(StoreChoice):
         return StoreChoice(named)

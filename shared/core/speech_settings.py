@@ -80,7 +80,7 @@ class Reader(Protocol):
 
 
 def chosen_speech(env: Mapping[str, str]) -> SpeechChoice:
-    """Return the default voices that the environment names. Simulated, if it names none or unknown ones."""
+    """Return the default voices that the environment names. They are simulated if it names none or unknown ones."""
     named = env.get("SPEECH", "")
     return SpeechChoice(named) if named in tuple(SpeechChoice) else SpeechChoice.SIMULATED
 

@@ -21,7 +21,7 @@ Each rotation has a field of its own and the earliest end counts, so a late writ
 
 
 class Scope(StrEnum):
-    """The rights of API keys."""
+    """A right of an API key."""
 
     MEMO_WRITE = "memo:write"
     MEMO_READ = "memo:read"

@@ -109,7 +109,10 @@ class UsageLogs:
         await self._store.delete(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", log_id))
 
     async def page(self, user_id: str, window: Window, *, action: Action | None = None) -> Page[UsageLog]:
-        """Return an owner's logs, newest first. With an `action` a page may be short though more logs follow."""
+        """Return an owner's logs, newest first.
+
+        With an `action` other than memo_created a page may be short though more logs follow.
+        """
         if action is None:
             page = merged(
                 await gather_settled(

@@ -44,7 +44,8 @@ class Exports:
     async def csv(self, user_id: str, days: int) -> str:
         """Return the memos of the last days, newest first, then each day's calls and characters.
 
-        Today is the last of the days. Raises PayloadTooLarge, whose text contains the number of days that would fit.
+        Today is the last of the days. Raises PayloadTooLarge, whose text contains the number of days that would fit, or
+        the route to page through if a single day does not.
         """
         daily = await self._reports.last_days(user_id, days)
         usage = "\n" + _lines([[f"# Daily Usage (Last {days} Days)"], ["Date", "Calls", "Characters"]])
