@@ -91,8 +91,7 @@ class LongMemoEndings:
         await self._count_again(row.user_id, row.created_at)
 
     async def _record_failure(self, row: LongMemo, outcome: Outcome) -> None:
-        """Record a failure as of its time. The logs' ids are derived from the outcome, so repeats write the same
-        logs."""
+        """Record a failure as of its time. Ids are derived from the outcome, so repeats write the same logs."""
         memo = await self._tables.memos.get(row.user_id, row.memo_id)
         if memo is None:  # its owner deleted it meanwhile
             return
