@@ -161,7 +161,7 @@ async def change_user(admin: AdminUser, user_id: str, body: ChangeUser, services
 
 @routes.delete("/api/v1/admin/users/{user_id}", responses=errors(*ADMIN_ERRORS, NotFound))
 async def delete_user(admin: AdminUser, user_id: str, services: RequestServices) -> Message:
-    """Close an account for good: its sessions and keys end at once, and its data is erased."""
+    """Close an account for good. Its sessions and keys end at once, and its data is erased."""
     await services.administration.close(admin, user_id)
     return Message(success=True, message="Account closed. What it had is being erased")
 

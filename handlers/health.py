@@ -106,7 +106,7 @@ async def get_liveness(request: Request) -> Alive:
     responses=errors() | {503: {"model": NotPrepared, "description": "Not ready"}},
 )
 async def get_readiness(request: Request) -> Response | Prepared:
-    """Return whether requests can be served: 200, or 503 if the store is not verified or does not answer."""
+    """Return whether requests can be served. 503: the store is not verified, or does not answer."""
     if await _latency_ms(request) is not None:
         return Prepared(status="ready", timestamp=_function(request).clock())
     answer = NotPrepared(status="not_ready", reason="The data store is unreachable or not verified")
@@ -118,7 +118,7 @@ async def get_readiness(request: Request) -> Response | Prepared:
     responses=errors() | {503: {"model": DetailedHealth, "description": "The store is not usable"}},
 )
 async def get_details(request: Request, response: Response) -> DetailedHealth:
-    """Return the health with the latency and tables of the store, and a check of the audio place.
+    """Return the health, with checks of the store and of the audio place.
 
     The status is 503 if the store cannot be used.
     """
@@ -145,7 +145,7 @@ class StoreProbe:
         self._latency_ms: float | None = None
 
     async def latency_ms(self) -> float | None:
-        """Return the milliseconds of one read of the store, at most FRESH_FOR ago; None: it failed."""
+        """Return the milliseconds of one read of the store, at most FRESH_FOR ago. None: it failed."""
         async with self._lock:
             if self._asked_at is None or self._function.clock() - self._asked_at >= FRESH_FOR:
                 self._latency_ms = await self._ask()

@@ -56,9 +56,10 @@ async def post_message(request: Request) -> Response:
 
 
 async def _presented(request: Request) -> tuple[IssuedKey, Services] | AgentTalkError:
-    """Return the valid key of a request, or the error of a revoked key or an outage, for a tool's result.
+    """Return the valid key of a request, or an error for a tool's result.
 
-    Raises Unauthenticated if the key is missing, unknown or expired.
+    The error is that of a revoked key or of an outage. Raises Unauthenticated if the key is missing, unknown or
+    expired.
     """
     if given_token(request) is None:
         raise MissingCredential("An API key is required")
@@ -73,7 +74,7 @@ async def _presented(request: Request) -> tuple[IssuedKey, Services] | AgentTalk
 
 
 def _failed(error: AgentTalkError, message: RpcMessage, request: Request) -> Response:
-    """Answer a domain error: as the result of a tool, or for other methods as JSON-RPC's error with its HTTP status."""
+    """Answer a domain error. For a tool it is the result, for other methods JSON-RPC's error with its HTTP status."""
     request_stats.current().error = error.code
     if message.method == CALL:
         request_stats.current().error_status = error.status

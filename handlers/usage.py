@@ -126,7 +126,7 @@ async def list_usage(
 
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAnswer:
-    """Return the owner's limits of today and this month, their use over all keys, and what is left."""
+    """Return the owner's limits of today and this month, and what is left of them. All keys of the owner count."""
     user, used = await gather_settled(
         _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
     )
@@ -135,7 +135,7 @@ async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAn
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
 async def get_stats(caller: UsageReader, services: RequestServices, reports: Statistics) -> StatsAnswer:
-    """Return the first numbers of a dashboard: calls, keys, memos, the day's limit and the plan."""
+    """Return the first numbers of a dashboard. Calls, keys, memos, the day's limit and the plan."""
     now = services.clock()
     user, summary, keys, used = await gather_settled(
         _owner(caller, services),

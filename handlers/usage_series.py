@@ -66,7 +66,7 @@ async def get_series(
     bucket: Annotated[str, one_of(Bucket, description="`1h` or `1d`")] = Bucket.DAY.value,
     group_by: Annotated[str | None, one_of(GroupBy, alias="groupBy", description="`key`, `voice` or `action`")] = None,
 ) -> SeriesAnswer:
-    """Return calls and errors by the hour (at most 168) or by the day (at most 366), in whole UTC hours or days."""
+    """Return calls and errors by the hour or by the day, in whole UTC hours or days. At most 168 hours or 366 days."""
     size = Bucket(option("bucket", bucket or Bucket.DAY, [bucket.value for bucket in Bucket]))
     group = GroupBy(option("groupBy", group_by, [grouping.value for grouping in GroupBy])) if group_by else None
     now = services.clock()
@@ -84,12 +84,12 @@ async def get_series(
 
 
 def _default_start(end: datetime, bucket: Bucket) -> datetime:
-    """Return the default start: 30 days before the end, or by the hour the 168 hours before it."""
+    """Return the default start: 30 days before the end. By the hour, the 168 hours before it."""
     return bucket.ceiling(end) - min(bucket.at_most * bucket.length, DEFAULT_DAYS * DAY)
 
 
 def _bucket(slot: Slot, group_by: GroupBy | None) -> BucketAnswer:
-    """Map a bucket without validation: for a union of some thousand results it takes longer than all other work."""
+    """Map a bucket without validation. For a union of some thousand results it takes longer than all other work."""
     results = [_result(name or None, counts, group_by) for name, counts in slot.groups.items()]
     return BucketAnswer.model_construct(start_time=slot.start, end_time=slot.end, results=results)
 

@@ -104,7 +104,7 @@ async def log_in(body: LogIn, address: ClientAddress, services: RequestServices,
 
 @routes.post("/api/v1/auth/logout", responses=errors())
 async def log_out(request: Request, services: RequestServices, response: Response) -> Message:
-    """End the sessions of the `Authorization` header and of the cookie, if any, and clear the cookie."""
+    """End the session of the `Authorization` header and those of the cookies, if any. Clear the cookies."""
     token = given_token(request)
     tokens = {*session_cookies(request).all, *((token,) if token else ())}
     await gather_settled(*(services.accounts.log_out(token) for token in tokens))

@@ -29,7 +29,7 @@ class MemoAudio:
 async def audio_blocks(
     memo: Memo, answer: MemoAnswer, files: AudioFiles | None, *, is_included: bool
 ) -> tuple[Block, ...]:
-    """Return the link to a memo's audio, and its bytes if they are wanted and fit; nothing if it is not ready."""
+    """Return the link to a memo's audio, and its bytes if they are wanted and fit. Nothing if it is not ready."""
     if memo.status is not AudioStatus.READY:
         return ()
     found = await _look(memo, files, is_included=is_included)

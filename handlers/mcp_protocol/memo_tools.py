@@ -185,7 +185,7 @@ def _excerpt(text: str) -> str:
 
 
 def _as_json(answer: Answer) -> ToolAnswer:
-    """Return an answer whose text is its JSON, for clients that do not show structured content to a model."""
+    """Return an answer whose text is its JSON. Some clients do not show structured content to a model."""
     return ToolAnswer(blocks=(TextBlock(text=answer.model_dump_json()),), structured=answer)
 
 

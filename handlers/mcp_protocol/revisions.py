@@ -71,9 +71,10 @@ def revision_of(message: RpcMessage, headers: Headers) -> Revision:
 
 
 def negotiated(asked: object) -> Revision:
-    """Return the revision for `initialize`: the client's if it is supported, else the newest with `initialize`.
+    """Return the revision for `initialize`.
 
-    Raises RpcError if the client names none.
+    It is the client's if that is supported, else the newest with `initialize`. Raises RpcError if the client names
+    none.
     """
     if not isinstance(asked, str):
         raise RpcError(RpcCode.INVALID_PARAMS, "params.protocolVersion must be a string")
@@ -121,7 +122,7 @@ def _check(headers: Headers, name: str, expected: Any) -> None:
 
 
 def _decoded(value: str) -> str | None:
-    """Return a header's value, decoded from `=?base64?…?=` if it has that form; None: it cannot be decoded."""
+    """Return a header's value, decoded if it has the form `=?base64?…?=`. None: it cannot be decoded."""
     begins, ends = _ENCODED
     if not (value.startswith(begins) and value.endswith(ends)):
         return value

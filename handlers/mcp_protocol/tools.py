@@ -144,7 +144,7 @@ SOON_S: Final = 60
 
 
 def failure(error: AgentTalkError) -> ToolAnswer:
-    """Return an error for a model to read: code, message, advice, and the details of the envelope, a line each."""
+    """Return an error for a model to read. It has code, message, advice, and the envelope's details, a line each."""
     advice = ADVICE.get(error.code, "Tell the user if it happens again.")
     wait = error.headers.get("Retry-After")
     if wait is not None and int(wait) <= SOON_S:

@@ -13,7 +13,7 @@ class Body(BaseModel):
 
 
 def example(fields: dict[str, JsonValue]) -> ConfigDict:
-    """Return a model's configuration with an example, which the documentation page offers for sending."""
+    """Return a model's configuration with an example. The documentation page offers it for sending."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 

@@ -49,7 +49,7 @@ def at_most(most: int, *, bound: str = "maxLength") -> AfterValidator:
 
 
 def _email(text: str) -> str:
-    """Normalise an address, so that each mailbox is one account: NFC, lower case, domain in its `xn--` form."""
+    """Normalise an address, so that each mailbox is one account. NFC, lower case, domain in its `xn--` form."""
     email = _nfc(_nfc(text.strip(), most=EMAIL_LENGTH).lower(), most=EMAIL_LENGTH)
     local, _, domain = email.rpartition("@")
     if characters(email) > EMAIL_LENGTH:
@@ -63,7 +63,7 @@ def _email(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str | None:
-    """Return a domain name in ASCII labels, by IDNA 2008; None: this is no domain name with a dot."""
+    """Return a domain name in ASCII labels, by IDNA 2008. None: this is no domain name with a dot."""
     if not domain.isascii() or "xn--" in domain:
         import idna  # noqa: PLC0415 its tables take 10 ms, which few addresses need
 

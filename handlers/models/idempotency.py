@@ -57,7 +57,7 @@ _Name = Annotated[
 
 
 async def _given(request: Request, services: RequestServices, name: _Name = None) -> AsyncIterator[Idempotent | None]:
-    """Begin to read the row of the header, which needs only the API key's id; None: no header."""
+    """Begin to read the row of the header, which needs only the API key's id. None: no header."""
     token = given_token(request)
     if name is None or token is None or not is_api_key(token):
         yield None if name is None else Idempotent(name=name)

@@ -38,7 +38,7 @@ class VoiceEntry(VoiceAnswer):
 
 
 def _unknown(voice_id: str) -> VoiceAnswer:
-    """Return the answer for a voice that is no longer offered: a memo that moved in keeps its voice."""
+    """Return the answer for a voice that is no longer offered. A memo that moved in keeps its voice."""
     return VoiceAnswer(id=voice_id, name=voice_id, gender="unknown", description="")
 
 
@@ -74,6 +74,6 @@ class MemoAnswer(Answer):
 
 
 def _format(memo: Memo) -> str:
-    """Return the format by the ending of the audio's URL; MP3 for a URL elsewhere with an unknown ending."""
+    """Return the format by the ending of the audio's URL. MP3 for a URL elsewhere with an unknown ending."""
     ending = format_of(memo.audio_url)
     return ending if ending in MEDIA_TYPES else DEFAULT_FORMAT

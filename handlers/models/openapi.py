@@ -65,7 +65,7 @@ class OpenAiErrorAnswer(Answer):
 
 
 def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
-    """Return the errors of a route for its OpenAPI document, with those of every route.
+    """Return a route's errors for its OpenAPI document, with those of every route.
 
     Empty in Lambda, which serves no document: this saves building some hundred models at each cold start.
     """

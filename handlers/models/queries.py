@@ -78,7 +78,7 @@ def window(*, limit: int, after: str | None, since: str | None = None, until: st
 
 
 def _moments(field: str, text: str) -> tuple[datetime, datetime]:
-    """Return the first moment of a date or time, and the first after it; at most the last millisecond of 9999."""
+    """Return the first moment of a date or time, and the first after it. At most the last millisecond of 9999."""
     try:
         if _DATE.fullmatch(text):
             day = max(datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)), _EPOCH)

@@ -62,7 +62,10 @@ Accepted = Annotated[str | None, Header(alias="Accept-Encoding")]
 
 @routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
 async def get_console(request: Request, services: RequestServices, accepted: Accepted = None) -> Response:
-    """Return the console, where an owner signs up, makes memos and keys, sees usage, pays, and closes the account."""
+    """Return the console, a web page.
+
+    There an owner signs up, makes memos and keys, sees usage, pays, and closes the account.
+    """
     heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
     page = web_page(marked=bool(session_cookies(request).candidates))
     headers = {"vary": "Accept-Encoding", "content-security-policy": f"{page.policy}; media-src {heard}"}
@@ -84,7 +87,7 @@ async def lead_to_console() -> Response:
     responses=errors() | {200: {"description": "The text", "content": {PlainTextResponse.media_type: {}}}},
 )
 async def get_llms_txt(services: RequestServices) -> Response:
-    """Return a description of the service for agents, with the way to call it, in twenty lines."""
+    """Return a description of the service for agents, in twenty lines of text."""
     return PlainTextResponse(_read("llms.txt").replace("{url}", services.settings.public_url))
 
 

@@ -18,7 +18,7 @@ class ModulesCircle(ValueError):
 
 
 def joined(main: Path) -> str:
-    """Return one script of a module and all its imports, each module once and after its own imports."""
+    """Return one script of a module and all its imports. Each module is there once, after its own imports."""
     return "".join(_EXPORT.sub("", IMPORT.sub("", module.read_text(encoding="utf-8"))) for module in in_order(main))
 
 

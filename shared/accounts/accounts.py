@@ -62,7 +62,7 @@ class Accounts:
         refuse_after_s: float,
         sleep: Sleep,
     ) -> None:
-        """Seconds are real ones: `refuse_after_s` after its start a login is refused, however long its check took."""
+        """A login is refused `refuse_after_s` seconds after its start. A check that costs less time does not show."""
         self._users = users
         self._keys = keys
         self._passwords = passwords
@@ -150,9 +150,10 @@ class Accounts:
         )
 
     async def change_password(self, user: User, claims: Claims, *, current: str, new: str, address: str) -> Session:
-        """Change the password, end all sessions but the one of `claims`, and begin a new one.
+        """Change the password and begin a new session.
 
-        Raises WrongPassword, TooManyAttempts, and SessionExpired if the session has ended meanwhile.
+        All others end, except the one of `claims`. Raises WrongPassword, TooManyAttempts, and SessionExpired if the
+        session has ended meanwhile.
         """
         _, attempt = await self._check_password(user.email, current, address=address, user=user, refusal=_NOT_CURRENT)
         password_hash, _ = await gather_settled(self._passwords.hash(new), attempt.forgive())
@@ -185,7 +186,7 @@ class Accounts:
     async def _check_password(
         self, email: str, password: str, *, address: str, refusal: str, user: User | None = None
     ) -> tuple[User, Attempt]:
-        """Check an account's password and return the user with the attempt, which a caller forgives.
+        """Check an account's password. Return the user, and the attempt to forgive.
 
         All checks pass here, so each one takes an attempt. Without `user` the account is looked up by its e-mail
         address; an unknown address costs the same work. Raises WrongPassword(refusal), TooManyAttempts.
@@ -204,7 +205,7 @@ class Accounts:
         return user, attempt
 
     async def _replace_old_hash(self, user: User, password: str) -> None:
-        """Replace the predecessor's hash by one of Argon2id, unless the password was changed meanwhile.
+        """Replace the predecessor's hash by Argon2id's, unless the password was changed.
 
         A failure is logged; the next login tries again.
         """

@@ -91,7 +91,10 @@ class Erasure:
         return can_go_on()
 
     async def _key_ids(self, user_id: str) -> set[str]:
-        """Return the ids of an owner's keys: from the ring, the counters, and for a full ring from the logs too."""
+        """Return the ids of an owner's keys: from ring, counters, and maybe logs.
+
+        Logs are read if the ring is full, since it may have dropped keys.
+        """
         ring = await self._tables.api_keys.ring(user_id)
         counters = await self._store.counters(f"{user_id}:uses:")
         ids = {key.id for key in ring} | {counter.split(":")[2] for counter in counters}
@@ -107,7 +110,7 @@ class Erasure:
         return ids
 
     async def _days(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Remove the owner from the list of active owners of each day since the account was made."""
+        """Remove the owner from the lists of active owners, since the account was made."""
         last = self._clock().date()
         age = min((last - minted_at(user_id).date()).days, DAYS_MOST)
         days = [last - number * DAY for number in range(age + 1)]
@@ -115,7 +118,7 @@ class Erasure:
         return can_go_on()
 
     async def _moved(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Delete the rows that map the predecessor's ids to the owner and the owner's audio."""
+        """Delete the rows that map the predecessor's ids of the owner and the audio."""
         after: str | None = None
         while True:
             page = await self._tables.moved.page(user_id, after=after, limit=MOVED_READ)

@@ -77,7 +77,7 @@ class AccountExports:
         return ExportPart(text="".join(lines), place=None)
 
     def _rows(self, user: User, section: Section, after: str | None) -> AsyncIterator[tuple[str, Exported]]:
-        """Return the rows of a section after a key, each with its key; None: from the first row on."""
+        """Return the rows of a section after a key, each with its key. None: from the first row on."""
         match section:
             case Section.ACCOUNT:
                 return self._account(user, after)

@@ -138,8 +138,8 @@ def _fits_bcrypt(password_hash: str, password: str) -> bool:
 
 
 def _compared(password: str) -> str:
-    """Return the form in which passwords are compared: NFC, as keyboards differ in how they compose letters.
+    """Return the form in which passwords are compared: NFC.
 
-    A password over PASSWORD_MOST is compared unchanged, and fits nothing.
+    Keyboards differ in how they compose letters. A password over PASSWORD_MOST is compared unchanged, and fits nothing.
     """
     return composed(password, most=PASSWORD_MOST) or password

@@ -65,12 +65,15 @@ class RecoveryTokens:
         return f"{user.id}.{ends_at}.{self._signature(purpose, user, ends_at)}"
 
     def user_id(self, token: str) -> str | None:
-        """Return the user's id that a token contains, unproved; None if this is no token, or it has expired."""
+        """Return the user's id that a token contains, without a check of its signature.
+
+        None: this is no token, or it has expired.
+        """
         user_id, ends_at, _ = _parts(token)
         return user_id if user_id and self._clock().timestamp() < ends_at else None
 
     def is_good(self, purpose: Purpose, token: str, user: User) -> bool:
-        """Return whether the token was issued for this purpose and for the user's present state. Ignores its end."""
+        """Return whether the token was issued for this purpose and the user's state. Ignores its end."""
         _, ends_at, signature = _parts(token)
         expected = self._signature(purpose, user, ends_at)
         return hmac.compare_digest(signature.encode(), expected.encode())
@@ -94,7 +97,10 @@ class Links:
     answer_after_s: float
 
     def to(self, purpose: Purpose, token: str) -> str:
-        """Return a link with the token in its fragment, which browsers send to no server, so to no log."""
+        """Return a link with the token in its fragment.
+
+        Browsers send a fragment to no server, so no log contains it.
+        """
         return f"{self.app_url}#{purpose}={token}"
 
 
@@ -253,7 +259,7 @@ def _refused(message: str) -> ValidationFailed:
 
 
 def _parts(token: str) -> tuple[str, int, str]:
-    """Return a token's user id, end in epoch seconds and signature; `("", 0, "")` if the end is no number."""
+    """Return a token's user id, end in epoch seconds and signature. `("", 0, "")` if the end is no number."""
     user_id, _, rest = token.partition(".")
     ends_at, _, signature = rest.partition(".")
     if not (ends_at.isascii() and ends_at.isdigit() and len(ends_at) < 12):

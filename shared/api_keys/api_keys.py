@@ -124,10 +124,10 @@ class ApiKeyService:
         return key
 
     def remembered(self, secret: str) -> IssuedKey | None:
-        """Return the key as of this container's last successful check; None: check it first.
+        """Return the key as of this container's last successful check.
 
-        A key never changes its owner, so reads and reservations for the owner may begin beside the check. The check
-        alone decides whether the key is still valid.
+        None: check it first. A key never changes its owner, so reads and reservations for the owner may begin beside
+        the check. The check alone decides whether the key is still valid.
         """
         return self._known.get(digest(secret))
 

@@ -13,7 +13,7 @@ _API_KEY = re.compile(r"at_(live|test)_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 
 
 def mint_api_key(*, test: bool) -> str:
-    """Return a prefix and 32 random bytes in base64url: `at_live_…`, or `at_test_…` for a test key."""
+    """Return a prefix and 32 random bytes in base64url. `at_live_…`, or `at_test_…` for a test key."""
     return (TEST_PREFIX if test else LIVE_PREFIX) + secrets.token_urlsafe(32)
 
 
@@ -23,7 +23,7 @@ def is_api_key(text: str) -> bool:
 
 
 def digest(secret: str) -> str:
-    """Return the SHA-256 in hexadecimal, which suffices for secrets of 256 random bits."""
+    """Return the SHA-256 in hexadecimal. It suffices for secrets of 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -33,7 +33,7 @@ def same_digest(one: str, other: str) -> bool:
 
 
 async def find(keys: ApiKeys, secret: str) -> IssuedKey | None:
-    """Return the key of this secret, valid or not, in one read; None: the service issued none."""
+    """Return the key of this secret, valid or not, in one read. None: the service issued none."""
     if not is_api_key(secret):
         return None
     key_hash = digest(secret)

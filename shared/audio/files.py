@@ -115,20 +115,20 @@ class AudioFiles(Protocol):
         """Return the object's facts; None: absent."""
 
     async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
-        """Return the bytes from `start` up to `end`, exclusive: fewer, or none, where it is shorter. None: absent."""
+        """Return the bytes from `start` up to `end`, exclusive. Fewer, or none, if it is shorter. None: absent."""
 
     async def link(self, name: str, *, method: str = "GET") -> Link | None:
-        """Return a URL for GET or HEAD, whether or not the object exists; None: this place has no URLs, so read it."""
+        """Return a URL for GET or HEAD, whether or not the object exists. None: this place has no URLs, so read it."""
 
     async def delete(self, names: Sequence[str]) -> None:
         """Remove up to PAGE objects. An absent one is no error."""
 
     async def page(self, prefix: str, *, after: str | None = None, limit: int = PAGE) -> HeldPage:
-        """Return up to `limit` objects whose names begin with `prefix`, which begins with an area and a slash."""
+        """Return up to `limit` objects whose names begin with `prefix`. It begins with an area and a slash."""
 
 
 def owner_digest(owner_id: str) -> str:
-    """Return the `<owner>` of this owner's names: 128 bits of SHA-256, in 32 hexadecimal digits."""
+    """Return the `<owner>` of this owner's names. 128 bits of SHA-256, in 32 hexadecimal digits."""
     return hashlib.sha256(f"audio of {owner_id}".encode()).hexdigest()[:32]
 
 
@@ -201,10 +201,10 @@ def checked_prefix(prefix: str) -> str:
 
 
 async def look(files: AudioFiles, file: str) -> Held | Presence:
-    """Return the state of this file: its audio, MAKING or ABSENT. Requests go to the audio place alone.
+    """Return the state of this file: its audio, MAKING or ABSENT.
 
-    Costs three requests at the same time, and a fourth before ABSENT: between the first two another worker may have
-    put the audio and removed the mark.
+    Requests go to the audio place alone. Costs three requests at the same time, and a fourth before ABSENT: between the
+    first two another worker may have put the audio and removed the mark.
     """
     match = _FILE.fullmatch(file)
     if match is None:
@@ -225,9 +225,9 @@ async def close_owner(files: AudioFiles, owner_id: str) -> None:
 
 
 async def erase_owner(files: AudioFiles, owner_id: str) -> bool:
-    """Delete a page of the owner's objects in each area, and return whether none are left.
+    """Delete a page of the owner's objects in each area.
 
-    The mark of `close_owner` stays.
+    Returns whether none are left. The mark of `close_owner` stays.
     """
     owner = owner_digest(owner_id)
     pages = [await files.page(f"{area}/{owner}-") for area in (Area.MAKING, Area.LEASES, Area.PIECES, Area.AUDIO)]

@@ -126,7 +126,10 @@ class FolderFiles:
 
 
 def _held(name: str, found: os.stat_result) -> Held:
-    """The ETag is the file's time in nanoseconds and its size, which differ for any two contents of a name."""
+    """Make the object's facts.
+
+    The ETag has the file's time in nanoseconds and its size, which differ for any two contents of a name.
+    """
     return Held(
         name=name,
         size=found.st_size,

@@ -46,10 +46,10 @@ SILENCE: Final = Granule(0, -200.0)
 
 
 def samples_granules(samples: bytes, rate: int) -> tuple[list[Granule], float]:
-    """Return the granules of 16-bit little-endian samples of one channel, and the seconds of one: 24 ms, as in an MP3
-    of 24 kHz.
+    """Return the granules of samples, and the seconds of one.
 
-    A clipped granule has a peak of 0 dB.
+    Samples are 16-bit little-endian, of one channel. A granule lasts 24 ms, as in an MP3 of 24 kHz. A clipped granule
+    has a peak of 0 dB.
     """
     numbers = array("h", samples)
     if sys.byteorder == "big":
@@ -84,7 +84,10 @@ def granules_of(mp3: bytes) -> tuple[list[Granule], float]:
 
 
 def _granules(head: bytes, frame: Frame) -> list[Granule]:
-    """Return the granules of a frame, from its side information: the 9, 17 or 32 bytes before `frame.side`."""
+    """Return the granules of a frame, from its side information.
+
+    These are the 9, 17 or 32 bytes before `frame.side`.
+    """
     first = frame.samples == _SAMPLES * 2
     size = _SIDE_BYTES[frame.side - 4]
     mono = size == (17 if first else 9)

@@ -92,9 +92,10 @@ def read_mp3(data: bytes) -> Length:
 
 
 def with_length(body: bytes, samples: int, *, lead: int) -> bytes:
-    """Return `body` after a header by which players drop the first `lead` samples and then play exactly `samples`.
+    """Return `body` after a header with its exact length.
 
-    Raises NotMp3 if `body` has no frames, fewer samples than these, or over 4095 more.
+    By the header players drop the first `lead` samples, and then play `samples`. Raises NotMp3 if `body` has no frames,
+    fewer samples than these, or over 4095 more.
     """
     frames = list(frames_of(body))
     if not frames:
@@ -132,9 +133,10 @@ def joined(parts: Iterable[bytes]) -> bytes:
 
 
 def _header(body: bytes, frames: list[Frame], *, lead: int, tail: int) -> bytes:
-    """Return a frame without sound, of the first frame's form, with the number of frames and bytes of the file.
+    """Return a frame without sound, with the number of frames and bytes of the file.
 
-    Its bit rate is the stream's, or the next one whose frame has room for the content.
+    It has the form of the first frame. Its bit rate is the stream's, or the next one whose frame has room for the
+    content.
     """
     first = frames[0]
     kind = bytearray(body[first.start : first.start + 4])
@@ -177,7 +179,7 @@ def frames_of(data: bytes) -> Iterator[Frame]:
 
 
 def _frame(data: bytes, at: int) -> Frame | None:
-    """Return the frame whose header begins at `at`; None: no header of Layer III begins there."""
+    """Return the frame whose header begins at `at`. None: no header of Layer III begins there."""
     if data[at : at + 1] != b"\xff" or (form := _form(data[at : at + 4])) is None:
         return None
     return Frame(at, *form)
@@ -185,10 +187,10 @@ def _frame(data: bytes, at: int) -> Frame | None:
 
 @lru_cache(maxsize=64)
 def _form(head: bytes) -> tuple[int, int, int, int] | None:
-    """Parse the four bytes of a header into a frame's size, samples, rate and side information's end.
+    """Parse a header into a frame's size, samples, rate and side information's end.
 
-    None: this is no header of Layer III, or one of a free bit rate, which is rare. Cached: a file has two or three
-    different headers.
+    A header has four bytes. None: this is no header of Layer III, or one of a free bit rate, which is rare. Cached: a
+    file has two or three different headers.
     """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
@@ -206,7 +208,7 @@ def _form(head: bytes) -> tuple[int, int, int, int] | None:
 
 
 def _tag(data: bytes, frame: Frame) -> _Tag | None:
-    """Parse the Info or Xing mark of a first frame; None: it has no mark, so it is a frame of sound."""
+    """Parse the Info or Xing mark of a first frame. None: it has no mark, so it is a frame of sound."""
     at = frame.start + frame.side
     if data[at : at + 4] not in _MARKS:
         return None

@@ -69,7 +69,7 @@ class S3Access:
 
 
 def open_s3() -> S3Access:
-    """Open S3 with boto3's settings of the environment: region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open S3 with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
     session = boto3.session.Session()
     client = breakable(session.client("s3", config=config()))
     return S3Access(client=client, credentials=session.get_credentials())
@@ -156,9 +156,9 @@ class S3Files:
             raise
 
     async def link(self, name: str, *, method: str = "GET") -> Link | None:
-        """Return a presigned URL, valid for LINK_S, or SHORT_LINK_S if the credentials end before.
+        """Return a presigned URL, valid for LINK_S or SHORT_LINK_S.
 
-        Signing costs no request, unless the credentials are renewed.
+        The short one is for credentials that end before. Signing costs no request, unless the credentials are renewed.
         """
         verb, key = {"GET": "get_object", "HEAD": "head_object"}[method], checked(name)
         return await self._request("link", lambda s3: _signed(s3, verb, self._bucket, key))

@@ -76,7 +76,7 @@ RAISED: Final[tuple[tuple[aws.Raised, S3Meaning], ...]] = (
 
 
 def meaning(exc: Exception) -> tuple[S3Meaning, str] | None:
-    """Return the meaning of an exception of the SDK and its loggable part; None: it is not the SDK's."""
+    """Return the meaning of an exception of the SDK and its loggable part. None: it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
         answer = aws.read_answer(exc)
         said = f"{answer.code} {answer.message[:BODY]} (HTTP {answer.status})"
@@ -88,7 +88,7 @@ def meaning(exc: Exception) -> tuple[S3Meaning, str] | None:
 
 
 def by_status(status: int) -> S3Meaning:
-    """Return the meaning of a status: 429 and 503 ask to wait, other 5xx failed, all others are unexpected."""
+    """Return the meaning of a status. 429 and 503 ask to wait, other 5xx failed, all others are unexpected."""
     if status in {429, 503}:
         return _BUSY
     return _BROKE if status >= 500 else _UNEXPECTED

@@ -51,7 +51,7 @@ def joined(parts: Iterable[bytes]) -> bytes:
 
 
 def _read(data: bytes) -> tuple[bytes, int, int]:
-    """Return the samples, their rate, and the number of samples that the header announces."""
+    """Return the samples, their rate, and their number by the header."""
     try:
         with wave.open(BytesIO(data), "rb") as file:
             if (file.getnchannels(), file.getsampwidth()) != (1, _WIDTH):

@@ -116,7 +116,7 @@ class StripeApi:
         await self._http.aclose()
 
     async def subscriptions(self, customer: str) -> list[StripeSubscription]:
-        """Return all subscriptions of a customer, ended ones too; none if the customer is absent or deleted."""
+        """Return all subscriptions of a customer, ended ones too. None if the customer is absent or deleted."""
         found: list[StripeSubscription] = []
         asked: SubscriptionListParams = {"customer": customer, "status": "all", "limit": PAGE}
         while True:
@@ -130,7 +130,7 @@ class StripeApi:
             asked["starting_after"] = found[-1].id
 
     async def customers(self, user_id: str, email: str) -> list[str]:
-        """Return the ids of the customers that were made for this user, oldest first, without deleted ones."""
+        """Return the ids of the customers that were made for this user. Oldest first, without deleted ones."""
         page = await self._request(
             "list customers", self._client.v1.customers.list_async({"email": email, "limit": PAGE})
         )
@@ -169,7 +169,7 @@ class StripeApi:
         return CheckoutSession(id=made.id, url=made.url)
 
     async def expire_checkouts(self, customer: str) -> None:
-        """Expire all open checkout sessions of a customer, so that none can be paid any more."""
+        """Expire all open checkout sessions of a customer, so that none can be paid."""
         try:
             page = await self._request(
                 "list checkout sessions",
@@ -213,7 +213,7 @@ class StripeApi:
         )
 
     async def _request(self, what: str, call: Awaitable[T]) -> T:
-        """Await a call of the SDK. Raises StripeFailed, which is logged here with Stripe's id of the request."""
+        """Await a call of the SDK. Raises StripeFailed, after logging it with Stripe's id of the request."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(min(TIMEOUT_S, self._time_left_s() - KEPT_S)):

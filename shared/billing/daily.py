@@ -16,9 +16,10 @@ class DailyComparison:
         self._clock = clock
 
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Continue the last comparison, or begin one a day after the last one began; `last` of None: the first.
+        """Continue the last comparison, or begin one a day after it began.
 
-        An owner that could not be compared is logged and counted; the next day's comparison includes it.
+        `last` of None: this is the first. An owner that could not be compared is logged and counted; the next day's
+        comparison includes it.
         """
         now = self._clock()
         sweep, due_since = Sweep.following(last, now)

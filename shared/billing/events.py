@@ -34,7 +34,7 @@ def read_event(body: bytes) -> Hint:
 
 
 def _customer(subject: Mapping[str, Any]) -> str | None:
-    """Return the id of an object's customer, also if that is expanded; None: it has no customer."""
+    """Return the id of an object's customer, also if that is expanded. None: it has no customer."""
     customer = subject.get("id") if subject.get("object") == "customer" else subject.get("customer")
     if isinstance(customer, dict):
         customer = customer.get("id")

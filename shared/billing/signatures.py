@@ -14,7 +14,7 @@ replayed for longer; Stripe signs each repeat anew."""
 
 
 def is_signed(body: bytes, header: str, secrets: Sequence[str], *, now: float) -> bool:
-    """Return whether one of the secrets signed this body within TOLERANCE_S of `now`, in epoch seconds."""
+    """Return whether one of the secrets signed this body within TOLERANCE_S of `now`. `now` is in epoch seconds."""
     fields = [field.split("=") for field in header.split(",")]
     times = [field[1] for field in fields if field[0] == "t" and len(field) > 1]
     try:

@@ -118,7 +118,7 @@ class Standing:
 
     @property
     def decides(self) -> bool:
-        """Whether the plan follows from this: not if there are unknown subscriptions and no live ones."""
+        """Whether the plan follows from this. It does not if there are unknown subscriptions and no live ones."""
         return not self.unknown or bool(self.live)
 
     @property

@@ -117,7 +117,7 @@ class ActiveDays:
         return await self._note(day, noted, _ended(counted))
 
     async def _count(self, day: date, stage: Stage, running: DayPass, can_go_on: CanGoOn) -> DayPass:
-        """Count the calls of owners from where a pass stopped, as far as the time suffices."""
+        """Count the calls of owners from where a pass stopped, while time is left."""
         after, more = running.after, not running.is_whole
         while more:
             owners, after = await self._tables.active_owners.page(day, after=after)

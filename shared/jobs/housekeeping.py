@@ -49,7 +49,7 @@ class Run:
 
 class Daily(Protocol):
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Continue the last sweep of a list, or begin one a day after it began; `last` of None: the first."""
+        """Continue the last sweep of a list, or begin one a day after it began. `last` of None: this is the first."""
 
 
 class DaysAndCounters:

@@ -24,7 +24,7 @@ class CounterSweep:
         self._clock = clock
 
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Continue the last sweep, or begin one a day after it began; `last` of None: the first."""
+        """Continue the last sweep, or begin one a day after it began. `last` of None: this is the first."""
         now = self._clock()
         sweep, due_since = Sweep.following(last, now)
         if not self._store.keeps_ended_counters or now < due_since:

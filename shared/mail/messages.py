@@ -49,7 +49,7 @@ def reset_mail(to: str, link: str) -> Mail:
 
 
 def password_changed_mail(to: str, app_url: str, *, revoked_keys: int = 0) -> Mail:
-    """Return the notice that the password was changed, and how many keys a reset revoked."""
+    """Return the notice of a changed password, and of keys that a reset revoked."""
     return _mail(
         "changed",
         to,

@@ -48,7 +48,7 @@ RAISED: Final[tuple[tuple[aws.Raised, str], ...]] = (
 
 
 def open_ses() -> "SESV2Client":
-    """Open SES with boto3's settings of the environment: region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open SES with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
@@ -73,7 +73,7 @@ class SesMailer:
         self._calls = AwsCalls(open_client, name="ses", at_once=AT_ONCE)
 
     async def send(self, mail: Mail, *, left_s: float) -> None:
-        """Send a mail to its recipient, which SES takes as an argument, not from the headers. Raises MailFailed."""
+        """Send a mail. Raises MailFailed. SES takes the recipient as an argument, not from the headers."""
         if not mail.to.isascii():
             raise MailFailed("SES takes addresses in ASCII alone")
         content = encoded(mail, sender=self._settings.sender, at=self._clock(), message_id=self._new_id())

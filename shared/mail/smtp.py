@@ -92,7 +92,7 @@ class SmtpMailer:
 
 
 def failure(exc: Exception) -> MailFailed:
-    """Return the failure that an exception of the client means, with the server's code."""
+    """Return the failure that the client's exception means, with the server's code."""
     what = next(what for kinds, what in RAISED if isinstance(exc, kinds))
     code = getattr(exc, "smtp_code", None)
     return MailFailed(f"{what} ({type(exc).__name__}{f' {code}' if code else ''})")

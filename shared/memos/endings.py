@@ -42,10 +42,10 @@ class LongMemoEndings:
     async def decide(
         self, files: AudioFiles, memo_id: str, end: MemoEnd, *, seconds: float | None = None, code: str | None = None
     ) -> LongMemo | None:
-        """Decide the end of a memo, write it, and return the row with the outcome that was decided first.
+        """Decide the end of a memo, write it, and return its row.
 
-        That may be another one. None: the end was written before. Raises StoreUnavailable, AudioPlaceFailed; then it
-        can be repeated.
+        The row has the outcome that was decided first, which may be another one. That may be another one. None: the end
+        was written before. Raises StoreUnavailable, AudioPlaceFailed; then it can be repeated.
         """
         outcome = Outcome(end=end, at=self._clock(), seconds=seconds, code=code)
         row = await self._tables.long_memos.decide(memo_id, outcome)
@@ -115,7 +115,7 @@ class LongMemoEndings:
         await self._count_again(row.user_id, outcome.at)
 
     async def _count_again(self, user_id: str, at: datetime) -> None:
-        """Count the logs of a day again if sums of the day or of one of its hours may exist.
+        """Count the logs of a day again if its sums, or those of its hours, may exist.
 
         Raises StoreUnavailable if sums and logs still differ after COUNTS comparisons.
         """

@@ -74,7 +74,7 @@ class FailedMemos:
         await gather_settled(turn.free(wrote=request.memo is not None), self._record(request, failure))
 
     async def _discard(self, request: MemoRequest) -> None:
-        """Remove audio and rows that may exist: a caller that gets an error must not find a memo."""
+        """Remove audio and rows that may exist. A caller that gets an error must not find a memo."""
         with time_to_undo():
             if request.memo is None:
                 await _discard_audio(request)
@@ -137,7 +137,7 @@ async def _discard_audio(request: MemoRequest) -> None:
 
 
 def _code_of_5xx(failure: BaseException) -> str | None:
-    """Return the code of a failure that answers 5xx; None: it answers 4xx, or the request was cancelled."""
+    """Return the code of a failure that answers 5xx. None: it answers 4xx, or the request was cancelled."""
     match failure:
         case AgentTalkError():
             return failure.code if failure.status >= 500 else None

@@ -223,7 +223,7 @@ def _is_deleted(log: Document | None) -> bool:
 
 
 def key_digest(name: str) -> str:
-    """Return the stored form of an idempotency key: 128 bits of its SHA-256, so the key may contain any characters."""
+    """Return the stored form of an idempotency key: 128 bits of its SHA-256. So a key may have any characters."""
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 

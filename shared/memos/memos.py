@@ -140,7 +140,7 @@ class MemoService:
         await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
-        """Reserve a place beside the key's check, and put the owner on the day's list of active owners.
+        """Reserve a place beside the key's check, and list the owner as active.
 
         Housekeeping compares memos with logs for the owners on that list, so it contains the owner before the memo
         exists.
@@ -153,9 +153,10 @@ class MemoService:
         return admission
 
     async def _place_beside(self, request: MemoRequest, check: Awaitable[IssuedKey]) -> Admission:
-        """Reserve a place beside the key's check, and again if the key's limits changed since the last check.
+        """Reserve a place beside the key's check.
 
-        Without the second reservation the old limits, which the container remembers, would apply once more.
+        If the key's limits changed since the last check, reserve again. Without the second reservation the old limits,
+        which the container remembers, would apply once more.
         """
         placing = asyncio.gather(self._place(request), return_exceptions=True)
         key, (placed,) = await gather_settled(check, placing)
@@ -186,7 +187,10 @@ class MemoService:
         return await self._quotas.admit(request.reservation, request.key, owner, request.at, characters=length)
 
     async def _charge(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
-        """Charge the memo and count it before it is written: if its run dies, a repeat returns it without counting."""
+        """Charge and count the memo before it is written.
+
+        If its run dies, a repeat returns the memo without counting.
+        """
         admission = await self._admitted(request, owner)
         await self._count(request, admission)
         return admission

@@ -37,7 +37,7 @@ class SdkMemos:
     async def make(
         self, key: IssuedKey, draft: Draft, *, is_repeat: bool, check: Awaitable[IssuedKey] | None = None
     ) -> KeyedAnswer:
-        """Make a call's memo; for a repeat return the call's memo, unless that was deleted.
+        """Make a call's memo. For a repeat, return it instead, unless it was deleted.
 
         Raises the errors of `KeyedMemos.make`, and ValidationFailed if the text cannot be said at once.
         """

@@ -86,17 +86,17 @@ class LongMemoSpeaker:
         return True
 
     async def work(self, memo_id: str, tries: int) -> None:
-        """Say a memo to its end, without a limit of time: the work of a queue in this process."""
+        """Say a memo to its end, without a limit of time. This is the work of a queue in this process."""
         while not await self.say(memo_id, tries):
             pass
 
     async def send_stopped(
         self, queue: MemoQueue, *, idle: timedelta, can_go_on: CanGoOn = always, progress: Progress = silent
     ) -> Worked:
-        """Queue the memos of the list again that were last queued over `idle` ago, as far as the time suffices.
+        """Queue listed memos again that were last queued over `idle` ago.
 
-        A memo that was queued SENDINGS times fails. Costs a request if the list is short. Raises StoreUnavailable,
-        AudioPlaceFailed, QueueFailed.
+        Stops when its time is up. A memo that was queued SENDINGS times fails. Costs a request if the list is short.
+        Raises StoreUnavailable, AudioPlaceFailed, QueueFailed.
         """
         worked = Worked()
         async for row in self._tables.long_memos.every():
@@ -149,7 +149,10 @@ class LongMemoSpeaker:
         return memo
 
     async def _discard(self, memo_id: str, row: LongMemo) -> None:
-        """Delete the audio if the memo was deleted or failed, or its owner's account closed, while it was said."""
+        """Delete the audio of a memo that was ended otherwise while it was said.
+
+        It was deleted or failed, or its owner's account was closed.
+        """
         memo = await self._tables.memos.get(row.user_id, memo_id)
         if memo is None or memo.status is not AudioStatus.READY or await is_closed(self._files(), row.user_id):
             await self._speakers.named(row.speech).discard(row.file)

@@ -68,9 +68,10 @@ _WIDE = re.compile(r"[^\S\n]{2,}")
 
 
 def cleaned(text: str) -> str:
-    """Return the sayable text, one line a passage; empty: no letter or digit is left, so nothing can be said.
+    """Return the sayable text, one line a passage.
 
-    Links keep their label, addresses their host, code its text.
+    Empty: no letter or digit is left, so nothing can be said. Links keep their label, addresses their host, code its
+    text.
     """
     said = "".join(_character(character) for character in unicodedata.normalize("NFC", with_few_marks(text)))
     said = _without_markup(_WIDE.sub("  ", said))
@@ -80,7 +81,7 @@ def cleaned(text: str) -> str:
 
 
 def _character(character: str) -> str:
-    """Return a character, its plain form, or a space if it has no sound; empty within a word or an emoji."""
+    """Return a character, its plain form, or a space if it has no sound. Empty within a word or an emoji."""
     if character < "\x7f" and (character >= " " or character == "\n"):
         return character
     if (written := _WRITTEN.get(character)) is not None:
@@ -119,7 +120,7 @@ def _host(match: re.Match[str]) -> str:
 
 
 def _cell(match: re.Match[str]) -> str:
-    """Return a pause for the border between two cells of a table, nothing at the ends of a line."""
+    """Return a pause for a border between two cells, nothing at the ends of a line."""
     before, after = match.start() - 1, match.end()
     if before < 0 or match.string[before] == "\n" or after == len(match.string) or match.string[after] == "\n":
         return ""

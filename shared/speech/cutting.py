@@ -49,7 +49,7 @@ def sentences(text: str, most: int) -> Iterator[str]:
 
 
 def pieces(text: str, most: int) -> Iterator[str]:
-    """Yield pieces of at most `most` characters in order, each with as many whole sentences as fit."""
+    """Yield pieces of at most `most` characters in order. Each has as many whole sentences as fit."""
     piece = ""
     for sentence in sentences(text, most):
         if piece and len(piece) + 1 + len(sentence) > most:

@@ -49,10 +49,10 @@ Rewrite = Callable[[re.Match[str]], str]
 
 
 def in_english(text: str) -> str:
-    """Return the reading of a cleaned text for our own voices; empty: they can say nothing of it.
+    """Return the reading of a cleaned text for our own voices.
 
-    It consists of Latin letters, digits, and signs that have a word. Words of other scripts are left out: an English
-    voice would spell some and skip others.
+    Empty: they can say nothing of it. It consists of Latin letters, digits, and signs that have a word. Words of other
+    scripts are left out: an English voice would spell some and skip others.
     """
     said = "".join(_latin(character) for character in text)
     for pattern, rewrite in _RULES:
@@ -80,7 +80,7 @@ def _latin(character: str) -> str:
 
 
 def _spelled(digits: str) -> str:
-    """Return digits one by one, in groups as they were written, or else of four: `1 2 3 4, 5 6`."""
+    """Return digits one by one, in groups: `1 2 3 4, 5 6`. Groups are those of the text, or else of four."""
     groups = re.findall(r"\d+", digits)
     if len(groups) == 1:
         groups = re.findall(r"\d{1,4}", groups[0])

@@ -100,10 +100,10 @@ class Funnel:
         self._sleep = sleep
 
     async def ask(self, send: Callable[[float], Awaitable[T]]) -> T:
-        """Return the result of `send`, which gets the seconds that are left, and ends within them.
+        """Return the result of `send`, which gets the seconds that are left.
 
-        Raises ProviderPaused if the breaker is open, NoTurn if no turn is free in time, and the last ProviderError of
-        `send`.
+        It ends within them. Raises ProviderPaused if the breaker is open, NoTurn if no turn is free in time, and the
+        last ProviderError of `send`.
         """
         ends_at = self._monotonic() + self._timeout_s
         for again in range(AGAIN, -1, -1):

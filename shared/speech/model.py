@@ -55,9 +55,9 @@ class Model:
         self._seen: Any = self._hibari.vocab
 
     def say(self, text: str, timbre: Timbre) -> Iterator[bytes]:
-        """Yield the sound of each sentence with the pause after it, as 16-bit little-endian samples.
+        """Yield the sound of each sentence with the pause after it.
 
-        A text without sound yields nothing.
+        Samples are 16-bit little-endian. A text without sound yields nothing.
         """
         for sentence in sentences(text, _MOST_CHARACTERS):
             for phonemes in self._phonemes(sentence):
@@ -69,7 +69,7 @@ class Model:
                 yield (np.concatenate([_faded(wave), silence]) * 32767).astype("<i2").tobytes()
 
     def phonemes(self, text: str) -> str:
-        """Return the phonemes of a text, which the network gets: tests check by them how numbers are read."""
+        """Return the phonemes of a text, which the network gets. Tests check by them how numbers are read."""
         return " ".join(
             phonemes for sentence in sentences(text, _MOST_CHARACTERS) for phonemes in self._phonemes(sentence)
         )
@@ -100,9 +100,9 @@ class Model:
 
 
 def _pitched(pitch: Wave, timbre: Timbre) -> Wave:
-    """Return the pitch in Hz of each frame, moved and spread around its geometric mean.
+    """Return the pitch in Hz of each frame, moved and spread around the mean.
 
-    Frames without a pitch stay without one.
+    The mean is geometric. Frames without a pitch stay without one.
     """
     voiced = pitch > _VOICED_HZ
     if not voiced.any():
@@ -114,9 +114,9 @@ def _pitched(pitch: Wave, timbre: Timbre) -> Wave:
 
 
 def _warped(magnitudes: tuple[Wave, ...], phases: tuple[Wave, ...], formant: float) -> tuple[Wave, ...]:
-    """Return the spectra stretched along frequency: bin k holds what bin k / formant held.
+    """Return the spectra stretched along frequency.
 
-    Phases take the nearest bin.
+    Bin k holds the value of bin k / formant. Phases take the nearest bin.
     """
     bins = magnitudes[0].shape[0]
     source = np.arange(bins) / formant
@@ -129,7 +129,7 @@ def _warped(magnitudes: tuple[Wave, ...], phases: tuple[Wave, ...], formant: flo
 
 
 def _levelled(wave: Wave) -> Wave:
-    """Return the sound at _LOUDNESS: its energy, weighted as by ears, over the time without silence."""
+    """Return the sound at _LOUDNESS. That is its energy, weighted as by ears, over the time without silence."""
     frames = _blocks(wave, _FRAME)
     energy = float((np.abs(np.fft.rfft(frames)) ** 2).sum(axis=0) @ _EAR) * 2 / _FRAME
     peaks = np.abs(frames).max(axis=1)
@@ -141,7 +141,7 @@ def _levelled(wave: Wave) -> Wave:
 
 
 def _limited(wave: Wave) -> Wave:
-    """Return the sound with peaks of at most _CEILING: the gain falls before a peak and rises after it, smoothly."""
+    """Return the sound with peaks of at most _CEILING. The gain falls before a peak and rises after it, smoothly."""
     blocks = _blocks(wave, _BLOCK)
     peaks = np.abs(blocks).max(axis=1)
     if peaks.max() <= _CEILING:
@@ -162,7 +162,7 @@ def _blocks(wave: Wave, size: int) -> Wave:
 
 
 def _ear() -> NDArray[np.float64]:
-    """Return the weight of energy at each frequency: BS.1770's shelf above 1.5 kHz and high pass at 38 Hz."""
+    """Return the weight of energy at each frequency. BS.1770's shelf above 1.5 kHz, and its high pass at 38 Hz."""
     hz = np.maximum(np.fft.rfftfreq(_FRAME, 1 / RATE), 1e-9)
     shelf = 1 + (10**0.4 - 1) / (1 + (1_500 / hz) ** 4)
     weights: NDArray[np.float64] = shelf / (1 + (38 / hz) ** 4)

@@ -106,7 +106,7 @@ class OpenAiSpeech:
         return await self._request("POST", "/audio/speech", read, body=body)
 
     async def provider_voices(self) -> frozenset[str]:
-        """Return the names of the server's voices: DOCUMENTED for OpenAI, else the server's list.
+        """Return the names of the server's voices; for OpenAI's own server DOCUMENTED.
 
         kokoro-fastapi and similar servers answer `{"voices": ["af_heart", …]}`, some of them with objects that have an
         id or a name. Raises ProviderError, also if the server has no list.

@@ -124,7 +124,7 @@ class Piecewise:
         return None
 
     async def _bought(self, work: "_Work", number: int, text: str, digest: bytes, held: "_HeldLease") -> bytes | None:
-        """Say a piece under a lease, and keep it; None: another worker has kept one meanwhile."""
+        """Say a piece under a lease, and keep it. None: another worker has kept one meanwhile."""
         kept, mark = await gather_settled(self._kept(work, number, digest), self._files.head(making(work.file)))
         if kept is not None:
             return kept

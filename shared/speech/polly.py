@@ -96,7 +96,7 @@ class PollySettings:
 
 
 def open_polly() -> "PollyClient":
-    """Open Polly with boto3's settings of the environment: region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open Polly with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
     return breakable(boto3.session.Session().client("polly", config=config()))
 
 
@@ -165,13 +165,13 @@ class Polly:
 
 
 def polly_voice(name: str) -> tuple[str, str]:
-    """Return name and engine of a voice in the table: `Ruth:generative`, or `Ruth` alone for the neural engine."""
+    """Return name and engine of a voice in the table. `Ruth:generative`, or `Ruth` alone for the neural engine."""
     voice, _, engine = name.partition(":")
     return voice, engine or ENGINE
 
 
 def failure(exc: Exception) -> ProviderError | None:
-    """Return the failure that an exception of the SDK means; None: it is not the SDK's."""
+    """Return the failure that an exception of the SDK means. None: it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
         answer = aws.read_answer(exc)
         error, what = ANSWERED.get(answer.code) or _by_status(answer.status)

@@ -74,7 +74,7 @@ class HttpProvider:
     async def request(
         self, method: str, url: str, *, headers: dict[str, str], left_s: float, body: dict[str, Any] | None = None
     ) -> httpx.Response:
-        """Return a successful answer with its whole body, of at most MAX_ANSWER_BYTES. Raises ProviderError."""
+        """Return a successful answer with its whole body. It has at most MAX_ANSWER_BYTES. Raises ProviderError."""
         answer: httpx.Response | None = None
         try:
             # httpx bounds each step, not their sum.
@@ -154,12 +154,12 @@ def _by_status(status: int) -> tuple[type[ProviderError], str]:
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:
-    """Return the seconds of Retry-After; None: absent, or a date, which no provider here sends."""
+    """Return the seconds of Retry-After. None: absent, or a date, which no provider here sends."""
     text = answer.headers.get("Retry-After", "")
     return float(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _decoded(headers: httpx.Headers) -> httpx.Headers:
-    """Return the headers without those of an encoded body: this one is decoded and whole."""
+    """Return the headers without those of an encoded body. This one is decoded and whole."""
     left_out = ("content-encoding", "transfer-encoding", "content-length")
     return httpx.Headers([(name, value) for name, value in headers.multi_items() if name not in left_out])

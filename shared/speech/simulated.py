@@ -31,12 +31,12 @@ _FRAME_MS: Final = 24
 
 
 def simulated_file(tenths: int, form: str = "mp3") -> str:
-    """Return the name of a silence of this many tenths of a second: `simulated-15.mp3`."""
+    """Return the name of a silence of this length: `simulated-15.mp3` has 1.5 s."""
     return f"simulated-{tenths}.{form}"
 
 
 def simulated_audio(file: str) -> bytes | None:
-    """Return the silence that a simulated file's name describes; None: this is no such name."""
+    """Return the silence that a simulated file's name describes. None: this is no such name."""
     match = _SIMULATED.fullmatch(file)
     if match is None:
         return None
@@ -58,7 +58,7 @@ class SimulatedSpeech:
     formats: Mapping[str, int | None] = dict.fromkeys(FORMATS)
 
     def reading(self, text: str) -> str:
-        """Return the text itself, from whose length the duration follows; empty: no voice could say any of it."""
+        """Return the text itself, from whose length the duration follows. Empty: no voice could say any of it."""
         return text if cleaned(text) else ""
 
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:  # noqa: ARG002 silence has no voice
@@ -77,7 +77,7 @@ class SimulatedSpeech:
         file: str,  # noqa: ARG002 nothing is kept
         time_left_s: Callable[[], float],  # noqa: ARG002 silence takes no time
     ) -> float:
-        """Raise SpeechFailed: this is called only for a memo whose voices were real once, and are simulated now."""
+        """Raise SpeechFailed. This is called only for a memo whose voices were real once, and are simulated now."""
         raise SpeechFailed("The voices of this memo are simulated now", details={"provider": self.provider})
 
     async def kept(self, file: str) -> Speech | None:  # noqa: ARG002 nothing is kept

@@ -93,6 +93,6 @@ def _plausible_s(text: str) -> tuple[float, float]:
 
 
 def _steady_s(gains: list[int], granule_s: float, loud: int) -> float:
-    """Return the seconds of the longest run without a granule clearly below the loud ones."""
+    """Return the seconds of the longest run without a granule below the loud ones."""
     steady = (loud - gain < _STEADY_STEPS for gain in gains)
     return max((sum(1 for _ in run) * granule_s for is_steady, run in groupby(steady) if is_steady), default=0.0)

@@ -105,7 +105,7 @@ class StoredSpeech:
         await delete_file(self._files, file)
 
     def cut(self, reading: str, most: int) -> Sequence[str]:
-        """Return the pieces of a reading in order, of at most `most` characters, without those that have no sound."""
+        """Return the pieces of a reading in order, of at most `most` characters. Pieces without sound are left out."""
         if characters(reading) <= most:
             return (reading,)
         if characters(reading) > len(reading):

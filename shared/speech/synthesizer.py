@@ -19,7 +19,7 @@ class Speech:
 
 
 def estimated_s(text: str) -> float:
-    """Return the estimated seconds of a text, to a tenth, by the API's contract: 0.08 a character."""
+    """Return the estimated seconds of a text, to a tenth. The API's contract says 0.08 a character."""
     return (8 * characters(text) + 5) // 10 / 10
 
 
@@ -31,11 +31,11 @@ class Synthesizer(Protocol):
 
     @property
     def formats(self) -> Mapping[str, int | None]:
-        """The formats that it makes, with the most characters of a text in each; None: any number."""
+        """The formats that it makes, with the most characters of a text in each. None: any number."""
 
     @property
     def quick_characters(self) -> int | None:
-        """Characters of a reading that `speak` says well within a request's time; None: any number."""
+        """Characters of a reading that `speak` says well within a request's time. None: any number."""
 
     def reading(self, text: str) -> str:
         """Return the reading of a text, for `speak`; empty: nothing in it can be said."""
@@ -75,7 +75,7 @@ class VoiceAdapter(Protocol):
         """The formats that it returns, of `shared.audio.formats`."""
 
     def reading(self, cleaned: str) -> str:
-        """Return the reading of a cleaned text; empty: nothing in it can be said, so it is refused before a charge."""
+        """Return the reading of a cleaned text. Empty: nothing in it can be said, so it is refused before a charge."""
 
     async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
         """Say a text that `reading` returned, in one of `formats`. Raises SpeechFailed."""

@@ -63,7 +63,7 @@ _OR_KEY: Final = _KeyScheme()
 
 
 def given_token(request: Request) -> str | None:
-    """Return the token of the Authorization header; None: no header, or another scheme than Bearer."""
+    """Return the token of the Authorization header. None: no header, or another scheme than Bearer."""
     scheme, space, rest = request.headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip() or None
@@ -237,7 +237,7 @@ def _caller_with(*scopes: Scope, beside: bool = False) -> Any:
 
 
 def _remembered(token: str | None, services: Services, *scopes: Scope) -> IssuedKey | None:
-    """Return the key as of its last successful check, if it has these scopes, which never change."""
+    """Return the key as of its last successful check, if it has these scopes. A key's scopes never change."""
     key = None if token is None else services.api_keys.remembered(token)
     return key if key is not None and all(map(key.may, scopes)) else None
 
@@ -248,9 +248,10 @@ async def _address(request: Request) -> str:
 
 @lru_cache(maxsize=CLIENTS)
 def client_network(address: str) -> str:
-    """Return a client's network in one spelling: its IPv4 address, or the /64 of its IPv6 address.
+    """Return a client's network in one spelling.
 
-    `2001:DB8:0:1::5` → `2001:db8:0:1::/64`; `::ffff:203.0.113.7` → `203.0.113.7`. Other texts stay unchanged.
+    It is the IPv4 address, or the /64 of an IPv6 address. `2001:DB8:0:1::5` → `2001:db8:0:1::/64`; `::ffff:203.0.113.7`
+    → `203.0.113.7`. Other texts stay unchanged.
     """
     try:
         parsed = ip_address(address)

@@ -43,7 +43,7 @@ def check_beside(request: Request, check: Callable[[], Coroutine[Any, Any, T]]) 
 
 
 async def _succeeded(check: Awaitable[object]) -> None:
-    """Raise the check's exception, without the route's as its context: that one contains the body."""
+    """Raise the check's exception, without the route's as its context. That one contains the body."""
     try:
         await check
     except Exception as exc:

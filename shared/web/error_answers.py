@@ -51,7 +51,7 @@ _CODES: Final = {error.code: error for error in (ValidationFailed, InvalidVoice)
 
 
 def refusal(errors: Sequence[Mapping[str, Any]]) -> AgentTalkError:
-    """Translate the first of Pydantic's (or FastAPI's) validation errors into one of ours."""
+    """Translate the first of Pydantic's or FastAPI's errors into one of ours."""
     error = errors[0]
     kind, given = error["type"], error.get("input")
     field = next((str(part) for part in reversed(error["loc"]) if isinstance(part, str)), "body")
@@ -96,7 +96,7 @@ def _answer(error: AgentTalkError) -> JSONResponse:
 
 
 def caller_error(exc: AgentTalkError | StoreError) -> AgentTalkError:
-    """Return the error that a caller receives, and log the details that a caller must not get.
+    """Return the error that a caller receives, and log details that it must not get.
 
     Any failure of the engine counts as an outage, also a refused request. Raises the exception if it is a defect.
     """
@@ -121,7 +121,7 @@ async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
 
 
 async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
-    """Answer FastAPI's own errors: an unknown route, an unknown method, a body that cannot be decoded."""
+    """Answer FastAPI's own errors. These are an unknown route or method, and a body that cannot be decoded."""
     assert isinstance(exc, HTTPException)
     match exc.status_code:
         case 404:

@@ -34,9 +34,10 @@ def is_http(event: Any) -> bool:
 
 
 def normal_event(event: dict[str, Any]) -> dict[str, Any]:
-    """Return the event in a form that Mangum reads: no absent parts, and several Cookie headers as one.
+    """Return the event in a form that Mangum reads.
 
-    Mangum joins repeated headers by a comma, which does not separate cookies.
+    No part is absent, and several Cookie headers are one. Mangum joins repeated headers by a comma, which does not
+    separate cookies.
     """
     normal = event | {name: event.get(name) or empty for name, empty in (("headers", {}), ("rawQueryString", ""))}
     repeated = event.get("multiValueHeaders")
@@ -59,9 +60,10 @@ def given_request_id(event: Any) -> str | None:
 
 
 def without_server(event: dict[str, Any]) -> dict[str, Any]:
-    """Return the event without the headers that name the server; the host is kept under HOST_FIELD.
+    """Return the event without the headers that name the server.
 
-    Mangum parses both as a name and a number, and fails for `443,80` or an IPv6 address. The result is not needed.
+    The host is kept under HOST_FIELD. Mangum parses both as a name and a number, and fails for `443,80` or an IPv6
+    address. The result is not needed.
     """
     hosts: list[str] = []
     kept = dict(event)
@@ -74,7 +76,7 @@ def without_server(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(scope: Scope) -> None:
-    """Add the kept host to the scope of an event, and the root path below which its routes are."""
+    """Add the kept host to the scope of an event, and the root path of its routes."""
     event = scope.get("aws.event")
     if not isinstance(event, dict):
         return
@@ -90,10 +92,11 @@ def _joined(value: object) -> str:
 
 
 def _root_of(event: dict[str, Any], path: str) -> str | None:
-    """Return the part of a path before the route: a base path, a stage, or both, as `/v1x`; None: there is none.
+    """Return the part of a path before the route, as `/v1x`.
 
-    It follows from the gateway's route. Without one (`$default`) only a named stage is known, with which the paths of
-    an HTTP API begin, in payload 2.0 and in 1.0; those of a REST API never contain it.
+    It is a base path, a stage, or both; None: there is none. It follows from the gateway's route. Without one
+    (`$default`) only a named stage is known, with which the paths of an HTTP API begin, in payload 2.0 and in 1.0;
+    those of a REST API never contain it.
     """
     route = _route_of(event)
     if route is not None:
@@ -106,7 +109,7 @@ def _root_of(event: dict[str, Any], path: str) -> str | None:
 
 
 def _route_of(event: dict[str, Any]) -> str | None:
-    """Return the path of the gateway's route, with its parameters filled in; None for `$default`."""
+    """Return the path of the gateway's route, with its parameters filled in. None for `$default`."""
     route = event.get("resource") or str(event.get("routeKey")).rpartition(" ")[2]
     if not isinstance(route, str) or not route.startswith("/"):
         return None

@@ -193,7 +193,7 @@ class Function:
         return None if self._services is None else self._services.pseudonyms.of(client_network(address))
 
     def _refuse(self, event: Any, error: AgentTalkError) -> dict[str, Any]:
-        """Return an error in API Gateway's form, for an event that became no request, or no whole answer."""
+        """Return an error in API Gateway's form. The event became no request, or no whole answer."""
         settings = WebSettings.from_env(self._environ)
         if self._chain is None:
             configure_logging(settings.log_level)

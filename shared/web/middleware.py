@@ -209,7 +209,7 @@ class AdmissionMiddleware:
 
 
 def _check_path(scope: Scope) -> None:
-    """Raise ValidationFailed if the path is not valid Unicode: no answer could contain it."""
+    """Raise ValidationFailed if the path is not valid Unicode. No answer could contain it."""
     try:
         scope["path"].encode()
     except UnicodeEncodeError as exc:
@@ -217,7 +217,7 @@ def _check_path(scope: Scope) -> None:
 
 
 def _without_empty(query: bytes) -> bytes:
-    """Drop parameters without a value: an optional parameter that is empty counts as absent."""
+    """Drop parameters without a value. An optional parameter that is empty counts as absent."""
     return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[2])
 
 

@@ -60,7 +60,7 @@ class QueueFunction:
         self._container.close()
 
     async def _handle_all(self, records: list[Record], ends_at: float) -> list[str]:
-        """Handle messages at the same time, and return the ids of those to hand over again."""
+        """Handle messages at the same time. Return the ids of those to hand over again."""
         try:
             services = await self._container.services()
         except ServiceUnavailable:  # its cause is logged

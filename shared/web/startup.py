@@ -84,7 +84,7 @@ class Startup:
         return services
 
     async def _environment(self) -> Mapping[str, str]:
-        """Return the environment with its secrets, which are read once: an outage of the store reads none again."""
+        """Return the environment with its secrets. They are read once: an outage of the store reads none again."""
         if not names_parameters(self._environ):
             return self._environ
         if self._with_secrets is None:
