@@ -110,7 +110,7 @@ async def get_audio(
     asked: Annotated[Asked, Depends(asked)],
     services: RequestServices,
 ) -> Response:
-    """Return the audio of a memo. Needs no credential: whoever has the URL can play it.
+    """Return the audio of a memo. Needs no credential: any client with the URL can play it.
 
     `Range`, `If-Range` and `If-None-Match` are supported. The answer can be a redirect to the audio store. While the
     audio is being made, it is 503 with the code `AUDIO_NOT_READY`.

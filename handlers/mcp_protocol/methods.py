@@ -120,7 +120,7 @@ def _invalid_params(text: str, revision: Revision) -> RpcError:
 
 
 _FRESH: Final = {"ttlMs": FRESH_MS, "cacheScope": "private"}
-"""How long a list may be cached, and for whom: one API key alone, since the scopes of others may allow other tools."""
+"""The caching of a list: for FRESH_MS, and for one API key, since another key's scopes may allow other tools."""
 
 _Methods = Mapping[str | None, Callable[[Exchange], Awaitable[Result]]]
 

@@ -43,12 +43,12 @@ class Revision(StrEnum):
 
     @property
     def is_initialized(self) -> bool:
-        """Whether clients of this revision begin with `initialize`."""
+        """True if clients of this revision begin with `initialize`."""
         return self < Revision.OF_JULY_2026
 
     @property
     def has_structure(self) -> bool:
-        """Whether results have structured content with schemas, and links to resources."""
+        """True if results have structured content with schemas, and links to resources."""
         return self > Revision.OF_MARCH_2025
 
 

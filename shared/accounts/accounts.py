@@ -62,7 +62,7 @@ class Accounts:
         refuse_after_s: float,
         sleep: Sleep,
     ) -> None:
-        """A login is refused `refuse_after_s` seconds after its start. A check that costs less time does not show."""
+        """A refused login takes `refuse_after_s` seconds, so its time shows nothing of the account."""
         self._users = users
         self._keys = keys
         self._passwords = passwords
@@ -192,7 +192,7 @@ class Accounts:
         address; an unknown address costs the same work. Raises WrongPassword(refusal), TooManyAttempts.
         """
         attempt = self._attempts.password(address, email)
-        attempt.refuse_if_known()  # before anything is asked at the same time
+        attempt.refuse_if_known()  # before requests are sent at the same time
         async with attempt.unless_it_breaks():
             if user is None:
                 _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))

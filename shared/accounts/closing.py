@@ -31,7 +31,7 @@ from shared.tables.closing import ClosingAccount
 from shared.tables.users import User
 
 KEPT_FOR: Final = timedelta(days=1)
-"""How long an account stays on the list after nothing was left of it. No request lasts that long."""
+"""The time for which an account stays on the list after nothing was left of it. No request lasts that long."""
 
 GIVEN_UP_AFTER: Final = timedelta(hours=1)
 """The age at which an account on the list, whose row is not marked, leaves it: the request that was to close it has

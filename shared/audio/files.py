@@ -3,8 +3,8 @@
 | area | name | content |
 |---|---|---|
 | audio | `audio/<owner>-<random>.mp3` | a memo's audio |
-| pieces | `pieces/<owner>-<random>.mp3-00007` | a part of it, until all parts are there |
-| leases | `leases/<owner>-<random>.mp3-00007-000` | who makes that part, and until when |
+| pieces | `pieces/<owner>-<random>.mp3-00007` | a part of it, until all parts are stored |
+| leases | `leases/<owner>-<random>.mp3-00007-000` | the worker that makes the part, and until when |
 | making | `making/<owner>-<random>.mp3` | nothing: the audio is being made |
 | closed | `closed/<owner>` | nothing: this owner's audio is served no more |
 

@@ -28,7 +28,7 @@ class S3Meaning:
     what: str
     fact: S3Fact = S3Fact.FAILED
     again: bool = False
-    """Whether a repeat of the request may succeed in a moment."""
+    """True if a repeat of the request may succeed in a moment."""
 
 
 _ABSENT: Final = S3Meaning(what="there is no such object", fact=S3Fact.ABSENT)

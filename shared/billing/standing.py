@@ -65,7 +65,7 @@ class StripeSubscription:
 
     @property
     def cancels(self) -> bool:
-        """Whether it is to end. Stripe's portal may set a time instead of the flag."""
+        """True if it is to end. Stripe's portal may set a time instead of the flag."""
         return self.cancel_at_period_end or self.cancel_at is not None
 
     @property
@@ -118,12 +118,12 @@ class Standing:
 
     @property
     def decides(self) -> bool:
-        """Whether the plan follows from this. It does not if there are unknown subscriptions and no live ones."""
+        """True if the plan follows from this: not if there are unknown subscriptions, but none is live."""
         return not self.unknown or bool(self.live)
 
     @property
     def may_live(self) -> bool:
-        """Whether a subscription gives a plan, or may give one again."""
+        """True if a subscription gives a plan, or may give one again."""
         return bool(self.unknown) or (self.best is not None and self.best.status in MAY_LIVE)
 
     def on(self, row: Subscription, at: datetime) -> Subscription:

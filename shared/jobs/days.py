@@ -33,7 +33,7 @@ AT_ONCE: Final = 4
 """Owners counted at the same time. Each takes two requests at once; more owners would wait for connections."""
 
 BEFORE: Final = timedelta(days=30)
-"""How far back the first run of a deployment searches for days: the range of an admin's figures."""
+"""The time that the first run of a deployment searches back for days: the range of an admin's figures."""
 
 TODAY_EVERY: Final = HOUR
 """The time between two passes over the day itself, each a request for every owner who made memos. A shorter one costs
@@ -46,7 +46,7 @@ _log = logging.getLogger("agent_talk.housekeeping")
 
 
 class Stage(IntEnum):
-    """How complete a day's rows are when a pass begins."""
+    """The completeness of a day's rows when a pass begins."""
 
     UNDER_WAY = 0
     ENDED = 1

@@ -37,12 +37,12 @@ class ProviderError(SpeechFailed):
 
     may_be_billed: ClassVar[bool] = False
     breaks: ClassVar[bool] = True
-    """Whether the breaker counts the failure: it shows the provider's health, not a fault of this request."""
+    """True if the breaker counts the failure: it shows the provider's health, not a fault of this request."""
     wait_s: ClassVar[float | None] = None
     """Seconds before the same request may be sent again within its call, unless the answer has `Retry-After`; None: it
     is not sent again. Never set this if `may_be_billed`: the text could be bought twice."""
     for_good: ClassVar[bool] = False
-    """Whether every later repeat of the request would be refused too."""
+    """True if every later repeat of the request would be refused too."""
 
     def __init__(
         self,

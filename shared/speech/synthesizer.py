@@ -19,7 +19,7 @@ class Speech:
 
 
 def estimated_s(text: str) -> float:
-    """Return the estimated seconds of a text, to a tenth. The API's contract says 0.08 a character."""
+    """Return the estimated seconds of a text, to a tenth. By the API's contract: 0.08 a character."""
     return (8 * characters(text) + 5) // 10 / 10
 
 
