@@ -95,7 +95,10 @@ async def get_health(request: Request, response: Response) -> Health:
 
 @routes.get("/health/live", responses=errors())
 async def get_liveness(request: Request) -> Alive:
-    """Return that the service runs, without a check of the store. `uptime` are seconds of this container."""
+    """Return that the service runs, without a check of the store.
+
+    `uptime` are the seconds since this container's first request.
+    """
     uptime = round(time.monotonic() - _function(request).began_at, 3)
     return Alive(status="alive", timestamp=_function(request).clock(), uptime=uptime)
 

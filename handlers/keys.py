@@ -61,7 +61,7 @@ async def list_keys(user: SessionUser, services: RequestServices) -> KeyList:
 
 @routes.post("/api/keys/verify", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def verify_key(user: SessionUser, body: VerifyKey, services: RequestServices) -> VerifiedKey:
-    """Return whether one of the caller's own keys could make a memo now. Spends nothing."""
+    """Return whether a request with one of the caller's own keys would be served now. Spends nothing."""
     found = await services.api_keys.verify(user, body.key)
     return VerifiedKey(
         valid=found.state is KeyState.VALID,

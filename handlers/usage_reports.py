@@ -123,7 +123,7 @@ async def get_usage(
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> UsageAnswer:
-    """Return the days, weeks and months with calls, newest first. By default of the last 30 days."""
+    """Return the days, weeks and months with calls, newest first. The default is the last 30 days."""
     first, last = _range(start_date, end_date, services.clock())
     usage = await reports.usage(caller.user_id, first, last)
     return UsageAnswer(
@@ -143,7 +143,7 @@ async def get_usage(
 async def get_voices(
     caller: UsageReader, reports: Statistics, start_date: StartDate = None, end_date: EndDate = None
 ) -> VoicesAnswer:
-    """Return the voices of the calls in a range of days, the most used first. By default of all time."""
+    """Return the voices of the calls in a range of days, the most used first. The default is all time."""
     first, last = _first_day(start_date), _last_day(end_date)
     if first and last and first > last:
         raise ValidationFailed("startDate must not be after endDate", details={"field": "startDate"})

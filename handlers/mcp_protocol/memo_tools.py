@@ -22,9 +22,7 @@ from shared.tables.issued_keys import Scope
 from shared.tables.memos import AudioStatus, Memo
 
 LOOK_AGAIN_S: Final = 5
-"""Seconds after which a model calls get_memo again for a memo in processing: a piece of a long text takes about as
-long.
-"""
+"""Seconds after which a model calls get_memo again for a memo in processing: about the time of one piece."""
 
 EXCERPT: Final = 200
 """Characters of each text in a list. A page of whole texts could fill a model's context."""

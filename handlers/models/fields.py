@@ -49,7 +49,10 @@ def at_most(most: int, *, bound: str = "maxLength") -> AfterValidator:
 
 
 def _email(text: str) -> str:
-    """Normalise an address, so that each mailbox is one account. NFC, lower case, domain in its `xn--` form."""
+    """Normalise an address, so that each mailbox is one account.
+
+    The form is NFC and lower case, with the domain in its `xn--` form.
+    """
     email = _nfc(_nfc(text.strip(), most=EMAIL_LENGTH).lower(), most=EMAIL_LENGTH)
     local, _, domain = email.rpartition("@")
     if characters(email) > EMAIL_LENGTH:

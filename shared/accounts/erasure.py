@@ -110,7 +110,7 @@ class Erasure:
         return ids
 
     async def _days(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Remove the owner from the lists of active owners, since the account was made."""
+        """Remove the owner from the list of active owners of each day of the account."""
         last = self._clock().date()
         age = min((last - minted_at(user_id).date()).days, DAYS_MOST)
         days = [last - number * DAY for number in range(age + 1)]

@@ -74,7 +74,7 @@ class Passwords:
         return self._given or PasswordHasher()
 
     async def hash(self, password: str) -> str:
-        """Return the hash, to be stored. Raises ServiceUnavailable if the queue is too long for the request's time."""
+        """Return the hash of a password. Raises ServiceUnavailable if the queue is too long for the request's time."""
         return await self._in_turn(lambda: self._hasher.hash(_compared(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:

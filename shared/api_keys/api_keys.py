@@ -132,7 +132,7 @@ class ApiKeyService:
         return self._known.get(digest(secret))
 
     async def verify(self, user: User, secret: str) -> Verification:
-        """Return the state of an owner's key: whether it could make a memo now. Spends nothing."""
+        """Return the state that a request with an owner's key would find now. Spends nothing."""
         key = await find(self._keys, secret)
         if key is None or key.user_id != user.id:
             return Verification(state=KeyState.NOT_FOUND)

@@ -13,7 +13,7 @@ _API_KEY = re.compile(r"at_(live|test)_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 
 
 def mint_api_key(*, test: bool) -> str:
-    """Return a prefix and 32 random bytes in base64url. `at_live_…`, or `at_test_…` for a test key."""
+    """Return a new key: `at_live_` or `at_test_`, then 32 random bytes in base64url."""
     return (TEST_PREFIX if test else LIVE_PREFIX) + secrets.token_urlsafe(32)
 
 

@@ -128,7 +128,7 @@ class AudioFiles(Protocol):
 
 
 def owner_digest(owner_id: str) -> str:
-    """Return the `<owner>` of this owner's names. 128 bits of SHA-256, in 32 hexadecimal digits."""
+    """Return the `<owner>` of this owner's names: 32 hexadecimal digits of a SHA-256."""
     return hashlib.sha256(f"audio of {owner_id}".encode()).hexdigest()[:32]
 
 

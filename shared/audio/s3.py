@@ -69,7 +69,7 @@ class S3Access:
 
 
 def open_s3() -> S3Access:
-    """Open S3 with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open S3. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     session = boto3.session.Session()
     client = breakable(session.client("s3", config=config()))
     return S3Access(client=client, credentials=session.get_credentials())

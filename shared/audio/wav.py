@@ -51,7 +51,7 @@ def joined(parts: Iterable[bytes]) -> bytes:
 
 
 def _read(data: bytes) -> tuple[bytes, int, int]:
-    """Return the samples, their rate, and their number by the header."""
+    """Return the samples, their rate, and the number that the header announces."""
     try:
         with wave.open(BytesIO(data), "rb") as file:
             if (file.getnchannels(), file.getsampwidth()) != (1, _WIDTH):

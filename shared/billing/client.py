@@ -46,9 +46,7 @@ or 5xx."""
 PAGE: Final = 100
 """Objects of one page of a list, the most that Stripe returns."""
 
-stripe.enable_telemetry = (
-    False  # else the SDK writes an id into a file below the home, and describes the machine to Stripe
-)
+stripe.enable_telemetry = False  # else the SDK writes an id below the home, and describes the machine to Stripe
 
 _log = logging.getLogger("agent_talk.stripe")
 
@@ -116,7 +114,7 @@ class StripeApi:
         await self._http.aclose()
 
     async def subscriptions(self, customer: str) -> list[StripeSubscription]:
-        """Return all subscriptions of a customer, ended ones too. None if the customer is absent or deleted."""
+        """Return all subscriptions of a customer, ended ones too; empty if the customer is absent."""
         found: list[StripeSubscription] = []
         asked: SubscriptionListParams = {"customer": customer, "status": "all", "limit": PAGE}
         while True:
@@ -130,7 +128,7 @@ class StripeApi:
             asked["starting_after"] = found[-1].id
 
     async def customers(self, user_id: str, email: str) -> list[str]:
-        """Return the ids of the customers that were made for this user. Oldest first, without deleted ones."""
+        """Return the ids of the customers made for this user, oldest first. Deleted ones are left out."""
         page = await self._request(
             "list customers", self._client.v1.customers.list_async({"email": email, "limit": PAGE})
         )

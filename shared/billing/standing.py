@@ -140,7 +140,8 @@ def standing_of(subscriptions: Sequence[StripeSubscription], tiers: Mapping[str,
     """Return the standing of these subscriptions. `tiers` are by the ids of prices.
 
     If several are live, one counts that is not past due, of the highest tier, and among equals the oldest, so that a
-    second purchase is the one too many. If none is live, the order of MAY_LIVE decides, then the newest.
+    second purchase is the one too many. If none is live, the status decides in the order of _BEST_FIRST, then the
+    newest counts.
     """
     bought, unknown = [], []
     for subscription in subscriptions:

@@ -25,7 +25,7 @@ AT_ONCE: Final = 4
 
 
 def open_sqs() -> "SQSClient":
-    """Open SQS with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open SQS. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=TIMEOUT_S,

@@ -48,8 +48,8 @@ class Mailer(Protocol):
 
 
 class MailSender:
-    """Sends mails. Their requests succeed without them: a failure is logged and counted, and the owner can have most
-    mails sent again."""
+    """Sends mails. Requests succeed without them: a failure is logged and counted, and an owner can request a link
+    again."""
 
     def __init__(self, open_mailer: Callable[[], Mailer], *, pseudonyms: Pseudonyms) -> None:
         self._open = open_mailer

@@ -48,7 +48,7 @@ RAISED: Final[tuple[tuple[aws.Raised, str], ...]] = (
 
 
 def open_ses() -> "SESV2Client":
-    """Open SES with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open SES. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,

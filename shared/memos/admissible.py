@@ -19,7 +19,10 @@ def check_length(draft: Draft, user: User) -> None:
 
 
 def takes(speaker: Synthesizer, draft: Draft, reading: str) -> bool:
-    """Return whether the voices can make the draft's format of a text of this length. At once, if it asks for that."""
+    """Return whether the voices can make the draft's format of a text of this length.
+
+    If the draft `is_at_once`, its reading must also be quick.
+    """
     most = speaker.formats.get(draft.format, 0)
     fits = most is None or characters(draft.text) <= most
     return fits and (not draft.is_at_once or is_quick(speaker, reading))

@@ -44,8 +44,8 @@ class LongMemoEndings:
     ) -> LongMemo | None:
         """Decide the end of a memo, write it, and return its row.
 
-        The row has the outcome that was decided first, which may be another one. That may be another one. None: the end
-        was written before. Raises StoreUnavailable, AudioPlaceFailed; then it can be repeated.
+        The row has the outcome that was decided first, which may be another one. None: the end was written before.
+        Raises StoreUnavailable, AudioPlaceFailed; then it can be repeated.
         """
         outcome = Outcome(end=end, at=self._clock(), seconds=seconds, code=code)
         row = await self._tables.long_memos.decide(memo_id, outcome)

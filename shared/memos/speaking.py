@@ -22,7 +22,7 @@ from shared.tables.long_memos import LongMemo, MemoEnd
 from shared.tables.memos import AudioStatus, Memo
 
 TRIES: Final = 3
-"""The handing over at which a failure ends a memo. Each try says only the missing pieces."""
+"""The number of tries from which a failure ends a memo. Each try says only the missing pieces."""
 
 SENDINGS: Final = 5
 """The times that a memo is queued before it fails: it stopped its workers each time."""

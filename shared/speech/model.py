@@ -162,7 +162,10 @@ def _blocks(wave: Wave, size: int) -> Wave:
 
 
 def _ear() -> NDArray[np.float64]:
-    """Return the weight of energy at each frequency. BS.1770's shelf above 1.5 kHz, and its high pass at 38 Hz."""
+    """Return the weight of energy at each frequency.
+
+    It is BS.1770's: a shelf above 1.5 kHz, and a high pass at 38 Hz.
+    """
     hz = np.maximum(np.fft.rfftfreq(_FRAME, 1 / RATE), 1e-9)
     shelf = 1 + (10**0.4 - 1) / (1 + (1_500 / hz) ** 4)
     weights: NDArray[np.float64] = shelf / (1 + (38 / hz) ** 4)

@@ -96,7 +96,7 @@ class PollySettings:
 
 
 def open_polly() -> "PollyClient":
-    """Open Polly with boto3's settings of the environment. Region, credentials, `AWS_ENDPOINT_URL`."""
+    """Open Polly. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     return breakable(boto3.session.Session().client("polly", config=config()))
 
 
@@ -165,7 +165,7 @@ class Polly:
 
 
 def polly_voice(name: str) -> tuple[str, str]:
-    """Return name and engine of a voice in the table. `Ruth:generative`, or `Ruth` alone for the neural engine."""
+    """Return name and engine of a table's entry: `Ruth:generative`, or `Ruth` for the neural engine."""
     voice, _, engine = name.partition(":")
     return voice, engine or ENGINE
 

@@ -250,8 +250,8 @@ async def _address(request: Request) -> str:
 def client_network(address: str) -> str:
     """Return a client's network in one spelling.
 
-    It is the IPv4 address, or the /64 of an IPv6 address. `2001:DB8:0:1::5` → `2001:db8:0:1::/64`; `::ffff:203.0.113.7`
-    → `203.0.113.7`. Other texts stay unchanged.
+    It is the IPv4 address, or the /64 of an IPv6 address: `2001:DB8:0:1::5` → `2001:db8:0:1::/64`, and
+    `::ffff:203.0.113.7` → `203.0.113.7`. Other texts stay unchanged.
     """
     try:
         parsed = ip_address(address)

@@ -75,7 +75,7 @@ class CookieMiddleware:
         await self._app(scope, receive, send_without_cookies)
 
     def _is_foreign(self, scope: Scope) -> bool:
-        """Return whether the request has an origin that is not the API's or of `origins`."""
+        """Return whether the request's origin is neither the API's own nor one of `origins`."""
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
         if not given:
             return False
@@ -108,7 +108,7 @@ def session_cookies(request: Request) -> SessionCookies:
 
 
 def is_foreign(request: Request) -> bool:
-    """Return whether a request has an origin that is not the API's own or configured."""
+    """Return whether a request's origin is neither the API's own nor a configured one."""
     return bool(request.scope.get(_IS_FOREIGN))
 
 

@@ -165,7 +165,7 @@ class RequestMiddleware:
 
 
 class AdmissionMiddleware:
-    """Admits a request if `ready` does not raise and its body has at most 1 MiB. Redirects a stage's root to `/`.
+    """Admits a request if `ready` does not raise and its body has at most 1 MiB. Redirects `/prod` to `/prod/`.
 
     The whole body is read first: in Lambda it has arrived with the event. It counts as JSON with any Content-Type,
     which clients may omit; an absent body counts as an empty object, so that the error names the missing fields.

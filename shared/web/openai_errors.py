@@ -40,7 +40,7 @@ class OpenAiErrors:
 
 
 class _Rewritten:
-    """Delays the start of an error's answer until its body has been sent, to change both. The body is small."""
+    """Holds back the start of an error's answer until its body is complete, to change both. The body is small."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
