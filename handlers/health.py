@@ -95,7 +95,7 @@ async def get_health(request: Request, response: Response) -> Health:
 
 @routes.get("/health/live", responses=errors())
 async def get_liveness(request: Request) -> Alive:
-    """Return that the service runs, without a check of the store.
+    """Return `alive`, without a check of the store.
 
     `uptime` are the seconds since this container's first request.
     """

@@ -34,7 +34,7 @@ routes = APIRouter(tags=["memos"])
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 _OF_THE_PREDECESSOR: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\.(?:mp3|wav|ogg|opus)")
-"""The form of the predecessor's names of audio, which may have moved in: `memo-42.mp3`."""
+"""The form of the predecessor's names of audio, which may have moved in: `memo_1.mp3`."""
 
 A_DAY: Final = "public, max-age=86400"
 

@@ -129,7 +129,7 @@ async def create_speech(
 ) -> Response:
     """Say a text, and return its audio. The memo is kept; its id is in `X-Memo-Id`.
 
-    Errors have OpenAI's envelope. An SDK's automatic repeat returns the audio of the first call, and does not count.
+    Errors have OpenAI's envelope. An SDK's automatic repeat returns the audio of its first call, and does not count.
     """
     asked = body.response_format or DEFAULT_FORMAT
     draft = Draft(text=body.input, voice=VOICES[body.voice], format=asked if asked in MEDIA_TYPES else "wav")

@@ -71,7 +71,7 @@ class NameTaken(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A stored object. `etag` is strong, with its quotes: `"9b2c…"`; `size` is in bytes."""
+    """A stored object. `etag` is strong, with its quotes; `size` is in bytes."""
 
     name: str
     size: int

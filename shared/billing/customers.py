@@ -4,8 +4,8 @@
 2. If there is none, one is made under an idempotency key of the owner, so requests at the same moment get the same one.
 3. The customer is claimed and written to the owner's row; only then can anything be bought with it.
 
-A key is `customer-019b…-4f1d…-first-0`: the owner, a digest of the address, the customer that is replaced, and a
-number. For a day Stripe repeats its first answer to a key. So the key of a replacement contains the deleted customer,
+A key is `customer-019b…-4f1d…-first-0`: the owner, a digest of the address, the replaced customer (`first`: none), and
+a number. For a day Stripe repeats its first answer to a key. So the key of a replacement contains the deleted customer,
 and a key under which Stripe failed is followed by one with the next number.
 """
 

@@ -97,7 +97,8 @@ const isSoon = (iso) => new Date(iso).getTime() - Date.now() < SOON_MS;
 
 function stateOf({ isActive, expiresAt, rotatedTo }) {
   if (isActive) return expiresAt && (rotatedTo ? KEYS.replaced(expiresAt) : KEYS.endsAt(expiresAt));
-  return expiresAt && new Date(expiresAt) <= new Date() ? KEYS.pastEnd(expiresAt) : KEYS.revoked; // the API has no reason
+  // The API does not name the reason: it follows from the end.
+  return expiresAt && new Date(expiresAt) <= new Date() ? KEYS.pastEnd(expiresAt) : KEYS.revoked;
 }
 
 function KeyRow({ apiKey, ask }) {
