@@ -21,8 +21,11 @@ _FIRST, _LAST = 2, 4
 """Flags of a page: the stream begins, the stream ends."""
 _HEAD_BYTES: Final = 27
 _WHOLE_SEGMENT: Final = 255
+_SEGMENTS_A_PAGE: Final = 255
 _PACKETS_A_PAGE: Final = 40
-"""A packet of one frame has at most 1,275 bytes, hence 6 segments; a page has at most 255 segments."""
+"""Packets of 20 ms in 0.8 s of sound: players seek by pages, and RFC 7845 recommends at most a second in each."""
+_PACKET_BYTES: Final = 61_440
+"""RFC 7845 (6) lets a reader refuse longer packets. A packet of this size fits into one page."""
 _PRE_SKIP: Final = 312
 """Samples before the sound, as many as libopus adds at 24 kHz."""
 _FRAME: Final = 960
@@ -137,14 +140,29 @@ def _samples(packet: bytes) -> int:
 def _written(head: bytes, packets: Sequence[bytes], *, drop: int) -> bytes:
     tags = b"OpusTags" + len(_VENDOR).to_bytes(4, "little") + _VENDOR + bytes(4)
     pages = [_page(0, [head], flags=_FIRST, position=0), _page(1, [tags], flags=0, position=0)]
+    *batches, last = _by_page(packets)
     position = 0
-    for start in range(0, len(packets), _PACKETS_A_PAGE):
-        batch = packets[start : start + _PACKETS_A_PAGE]
+    for batch in batches:
         position += sum(map(_samples, batch))
-        is_last = start + _PACKETS_A_PAGE >= len(packets)
-        ends_at = position - drop if is_last else position
-        pages.append(_page(len(pages), batch, flags=_LAST if is_last else 0, position=ends_at))
+        pages.append(_page(len(pages), batch, flags=0, position=position))
+    position += sum(map(_samples, last)) - drop
+    pages.append(_page(len(pages), last, flags=_LAST, position=position))
     return b"".join(pages)
+
+
+def _by_page(packets: Sequence[bytes]) -> list[list[bytes]]:
+    """Return the packets in batches that fit into a page each; at least one batch. Raises NotOpus."""
+    batches, segments = list[list[bytes]]([[]]), 0
+    for packet in packets:
+        if len(packet) > _PACKET_BYTES:
+            raise NotOpus(f"a packet has {len(packet)} bytes")
+        needed = len(packet) // _WHOLE_SEGMENT + 1
+        if len(batches[-1]) == _PACKETS_A_PAGE or segments + needed > _SEGMENTS_A_PAGE:
+            batches.append([])
+            segments = 0
+        batches[-1].append(packet)
+        segments += needed
+    return batches
 
 
 def _page(number: int, packets: Sequence[bytes], *, flags: int, position: int) -> bytes:
