@@ -1,4 +1,4 @@
-"""What admins do: users looked at, changed and deleted, anybody's keys revoked, and the figures of the service."""
+"""The routes of admins: users are listed, changed and deleted, any key is revoked, the service's figures are read."""
 
 from datetime import timedelta
 from typing import Annotated, Final
@@ -55,7 +55,7 @@ class OneUser(Success):
 
 
 class ChangeUser(Body):
-    """At least one of both."""
+    """`tier`, `role`, or both."""
 
     model_config = example({"tier": "pro"})
 
@@ -68,7 +68,7 @@ class ChangedUser(Success):
 
 
 class CountedUsers(Answer):
-    """`new…` are those of them who signed up on the last UTC days, today included."""
+    """All users. `newLast7Days` and `newLast30Days` signed up on these last UTC days, today included."""
 
     total: int
     by_tier: dict[Tier, int]
@@ -83,7 +83,7 @@ class CountedCalls(Answer):
 
 
 class ServiceStats(Answer):
-    """Calls are as old as `asOf`; null: housekeeping has counted none yet."""
+    """Calls are as of `asOf`; null: no calls have been counted yet."""
 
     as_of: Instant | None
     users: CountedUsers
@@ -118,7 +118,7 @@ async def list_users(
     role: Annotated[str | None, one_of(Role, description="Only users of this role")] = None,
     email: Annotated[Email | None, Query(description="Only the user with this address")] = None,
 ) -> UserPage:
-    """List users, newest first. With a filter a page may be short while `hasMore` is true."""
+    """List users, newest first. With a filter a page can be short although `hasMore` is true."""
     on, acting = _tier(tier), _role(role)
     scope = ("admin/users", admin.id, on, acting, email)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor))
@@ -133,7 +133,7 @@ async def list_users(
 
 @routes.get("/api/v1/admin/users/{user_id}", responses=errors(*ADMIN_ERRORS, NotFound))
 async def get_user(_: AdminUser, user_id: str, services: RequestServices, reports: Statistics) -> OneUser:
-    """Return a user with keys and figures."""
+    """Return a user with all API keys and with figures."""
     listed = await services.administration.user(user_id)
     summary, at = await reports.summary(user_id), services.clock()
     return OneUser(
@@ -151,7 +151,7 @@ async def get_user(_: AdminUser, user_id: str, services: RequestServices, report
 
 @routes.patch("/api/v1/admin/users/{user_id}", responses=errors(*BODY_ERRORS, *ADMIN_ERRORS, NotFound))
 async def change_user(admin: AdminUser, user_id: str, body: ChangeUser, services: RequestServices) -> ChangedUser:
-    """Change a user's plan or role, in force at once."""
+    """Change a user's plan, role, or both, in force at once."""
     tier, role = _tier(body.tier), _role(body.role)
     if tier is None and role is None:
         raise MissingField("tier")
@@ -161,21 +161,21 @@ async def change_user(admin: AdminUser, user_id: str, body: ChangeUser, services
 
 @routes.delete("/api/v1/admin/users/{user_id}", responses=errors(*ADMIN_ERRORS, NotFound))
 async def delete_user(admin: AdminUser, user_id: str, services: RequestServices) -> Message:
-    """Close an account for good, as its owner could."""
+    """Close an account for good. Its sessions and keys end at once, and its data is erased."""
     await services.administration.close(admin, user_id)
     return Message(success=True, message="Account closed. What it had is being erased")
 
 
 @routes.post("/api/v1/admin/api-keys/{key_id}/revoke", responses=errors(*ADMIN_ERRORS, NotFound))
 async def revoke_key(admin: AdminUser, key_id: str, services: RequestServices) -> Message:
-    """Revoke anybody's key. Final, repeatable, in force at once."""
+    """Revoke any owner's API key for good, in force at once. Repeatable."""
     await services.administration.revoke_key(admin, key_id)
     return Message(success=True, message="API key revoked successfully")
 
 
 @routes.get("/api/v1/admin/stats", responses=errors(*ADMIN_ERRORS))
 async def get_service_stats(_: AdminUser, services: RequestServices) -> StatsOfService:
-    """Return the figures of the service."""
+    """Return the numbers of users and of calls of the whole service."""
     return StatsOfService(success=True, stats=ServiceStats.of(await services.administration.figures()))
 
 

@@ -1,4 +1,4 @@
-"""Health checks. The function also answers every path that no other function has."""
+"""Health checks. The function also answers every path without a function of its own."""
 
 import asyncio
 import time
@@ -21,10 +21,11 @@ from shared.web.function import Function
 routes = APIRouter(tags=["health"])
 
 FRESH_FOR: Final = timedelta(seconds=5)
-"""How old a health answer may be. Shorter would let anonymous callers cost more requests, longer hides outages."""
+"""The oldest answer of the store that a check repeats. A shorter time would let anonymous callers cost more requests, a
+longer one would hide outages."""
 
 PROBED: Final = Key("health", "probe")
-"""The row that is read to see whether the store answers."""
+"""The row that a check reads. It never exists."""
 
 Condition = Literal["ok", "error"]
 
@@ -60,7 +61,7 @@ class NotPrepared(Answer):
 
 
 class DatabaseCheck(Answer):
-    """`latency` is in milliseconds, for one read; null if it failed."""
+    """`latency` are the milliseconds of one read; null: it failed."""
 
     status: Condition
     latency: float | None
@@ -85,6 +86,7 @@ class DetailedHealth(Health):
     "/health", responses=errors(ServiceUnavailable) | {503: {"model": Health, "description": "The store is not usable"}}
 )
 async def get_health(request: Request, response: Response) -> Health:
+    """Return whether the store can be used: 200, or 503 if not. The check is at most five seconds old."""
     latency = await _latency_ms(request)
     if latency is None:
         response.status_code = ServiceUnavailable.status
@@ -93,7 +95,10 @@ async def get_health(request: Request, response: Response) -> Health:
 
 @routes.get("/health/live", responses=errors())
 async def get_liveness(request: Request) -> Alive:
-    """Answer without asking the store. `uptime` is in seconds since the container's first event."""
+    """Return `alive`, without a check of the store.
+
+    `uptime` are the seconds since this container's first request.
+    """
     uptime = round(time.monotonic() - _function(request).began_at, 3)
     return Alive(status="alive", timestamp=_function(request).clock(), uptime=uptime)
 
@@ -104,7 +109,7 @@ async def get_liveness(request: Request) -> Alive:
     responses=errors() | {503: {"model": NotPrepared, "description": "Not ready"}},
 )
 async def get_readiness(request: Request) -> Response | Prepared:
-    """Answer whether requests can be served: the store is verified, and answers."""
+    """Return whether requests can be served. 503: the store is not verified, or does not answer."""
     if await _latency_ms(request) is not None:
         return Prepared(status="ready", timestamp=_function(request).clock())
     answer = NotPrepared(status="not_ready", reason="The data store is unreachable or not verified")
@@ -116,6 +121,10 @@ async def get_readiness(request: Request) -> Response | Prepared:
     responses=errors() | {503: {"model": DetailedHealth, "description": "The store is not usable"}},
 )
 async def get_details(request: Request, response: Response) -> DetailedHealth:
+    """Return the health, with checks of the store and of the audio place.
+
+    The status is 503 if the store cannot be used.
+    """
     latency = await _latency_ms(request)
     if latency is None:
         response.status_code = ServiceUnavailable.status
@@ -130,7 +139,7 @@ async def get_details(request: Request, response: Response) -> DetailedHealth:
 
 
 class StoreProbe:
-    """Asks the store at most once in FRESH_FOR, however many requests want to know."""
+    """Reads the store at most once in FRESH_FOR, for any number of requests."""
 
     def __init__(self, function: Function) -> None:
         self._function = function
@@ -139,7 +148,7 @@ class StoreProbe:
         self._latency_ms: float | None = None
 
     async def latency_ms(self) -> float | None:
-        """Return how long one read of the store took, in milliseconds; None if it failed."""
+        """Return the milliseconds of one read of the store, at most FRESH_FOR ago. None: it failed."""
         async with self._lock:
             if self._asked_at is None or self._function.clock() - self._asked_at >= FRESH_FOR:
                 self._latency_ms = await self._ask()
@@ -147,7 +156,7 @@ class StoreProbe:
         return self._latency_ms
 
     async def _ask(self) -> float | None:
-        """Read a row that never exists. The container's start verified the tables; a verification costs more."""
+        """Read a row that never exists. The container's start has verified the tables, which would cost more."""
         try:
             services = await self._function.services()
             began = time.perf_counter()
@@ -158,7 +167,7 @@ class StoreProbe:
 
 
 async def _audio_check(request: Request) -> AudioCheck:
-    """Whether the place of audio answers; without settings that can be used there is none."""
+    """Return whether the audio place answers. Its mode is `unknown` if the services cannot be built."""
     try:
         services = await _function(request).services()
     except ServiceUnavailable:

@@ -1,4 +1,4 @@
-"""Housekeeping: a schedule calls it, and it does what requests left behind, from lists."""
+"""Housekeeping: a schedule invokes it, and it does the work that requests left unfinished, from lists."""
 
 from shared.web.schedule_function import ScheduleFunction
 

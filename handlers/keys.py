@@ -34,7 +34,10 @@ routes = APIRouter(tags=["API keys"])
     "/api/v1/dashboard/keys", status_code=201, responses=errors(*BODY_ERRORS, *SESSION_ERRORS, TooManyAttempts)
 )
 async def create_key(user: SessionUser, services: RequestServices, body: CreateKey | None = None) -> CreatedKey:
-    """Make a key. The tier bounds how many are active. A `test` key makes simulated audio and spends no limit."""
+    """Make an API key. The plan limits the number of active keys.
+
+    A `test` key makes simulated audio. Its memos do not count against the plan, but against a daily limit of their own.
+    """
     wanted = body or CreateKey()
     new = await services.api_keys.create(
         user,
@@ -58,7 +61,7 @@ async def list_keys(user: SessionUser, services: RequestServices) -> KeyList:
 
 @routes.post("/api/keys/verify", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def verify_key(user: SessionUser, body: VerifyKey, services: RequestServices) -> VerifiedKey:
-    """Verify one of the caller's own keys: whether a request with it would be served now. Spends nothing."""
+    """Return whether a request with one of the caller's own keys would be served now. Spends nothing."""
     found = await services.api_keys.verify(user, body.key)
     return VerifiedKey(
         valid=found.state is KeyState.VALID,
@@ -73,13 +76,14 @@ async def verify_key(user: SessionUser, body: VerifyKey, services: RequestServic
 
 @routes.get("/api/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 async def get_key(user: SessionUser, key_id: str, services: RequestServices) -> OneKey:
+    """Return a key, without its secret."""
     key = await services.api_keys.load(user, key_id)
     return OneKey(success=True, key=KeyAnswer.of(key, at=services.clock()))
 
 
 @routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound, TooManyAttempts))
 async def change_key(user: SessionUser, key_id: str, body: ChangeKey, services: RequestServices) -> OneKey:
-    """Rename a key, or change limits of its own, in force at once."""
+    """Rename a key, change its own limits, or both, in force at once."""
     limits = {} if body.limits is None else body.limits.given()
     if not body.name and not limits:
         raise MissingField("name" if body.limits is None else "limits")
@@ -95,7 +99,7 @@ async def change_key(user: SessionUser, key_id: str, body: ChangeKey, services: 
 async def rotate_key(
     user: SessionUser, key_id: str, services: RequestServices, body: RotateKey | None = None
 ) -> CreatedKey:
-    """Replace a key by a new one with its name, scopes and limits. The old one ends after the grace period."""
+    """Replace a key by a new one with the same name, scopes and limits. The old key ends after the grace period."""
     wanted = body or RotateKey()
     expires_at = None if wanted.expires_at is None else up_to("expiresAt", wanted.expires_at)
     new = await services.api_keys.rotate(
@@ -111,7 +115,7 @@ async def rotate_key(
 @routes.delete("/api/v1/dashboard/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 @routes.post("/api/keys/{key_id}/revoke", responses=errors(*SESSION_ERRORS, NotFound))
 async def revoke_key(user: SessionUser, key_id: str, services: RequestServices) -> Message:
-    """Revoke a key, for good and in force at once."""
+    """Revoke a key for good, in force at once. Repeatable."""
     await services.api_keys.revoke(user, key_id)
     return Message(success=True, message="API key revoked successfully")
 

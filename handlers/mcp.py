@@ -1,7 +1,7 @@
-"""`POST /mcp`: the service for agents that speak the Model Context Protocol.
+"""`POST /mcp`: the service for agents, by the Model Context Protocol.
 
-An API key is the credential of every message. What is wrong with it is answered by HTTP (401); a domain error of a tool
-is a tool's result with `isError`, which a model can read; all else are JSON-RPC's errors.
+Every message needs an API key. A missing or wrong key is answered by HTTP (401); a domain error of a tool is a tool's
+result with `isError`, which a model can read; all other errors are JSON-RPC's.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ routes = APIRouter(tags=["mcp"])
 
 @routes.post("/mcp", include_in_schema=False)
 async def post_message(request: Request) -> Response:
-    """Answer one message. Raises Forbidden for a foreign origin, and Unauthenticated: both are answered by HTTP."""
+    """Answer one message. Raises Forbidden for a foreign origin, and Unauthenticated; HTTP statuses answer both."""
     if is_foreign(request):
         raise Forbidden("This origin may not call the API")
     try:
         message = parsed(await request.body())
     except RpcError as error:
-        if error.code is not RpcCode.PARSE_ERROR:  # only what does not parse is answered before credentials are
+        if error.code is not RpcCode.PARSE_ERROR:  # only an unparsable body is refused unchecked
             await _presented(request)
         return _refused(error, None)
     try:
@@ -56,9 +56,10 @@ async def post_message(request: Request) -> Response:
 
 
 async def _presented(request: Request) -> tuple[IssuedKey, Services] | AgentTalkError:
-    """Return the good key of a request; or the error of a revoked key or of an outage, which a tool's result reports.
+    """Return the valid key of a request, or an error for a tool's result.
 
-    Raises Unauthenticated if there is no such key.
+    The error is that of a revoked key or of an outage. Raises Unauthenticated if the key is missing, unknown or
+    expired.
     """
     if given_token(request) is None:
         raise MissingCredential("An API key is required")
@@ -73,7 +74,7 @@ async def _presented(request: Request) -> tuple[IssuedKey, Services] | AgentTalk
 
 
 def _failed(error: AgentTalkError, message: RpcMessage, request: Request) -> Response:
-    """Answer a domain error: of a tool as its result, else as JSON-RPC's error with the status that it has by HTTP."""
+    """Answer a domain error. For a tool it is the result, for other methods JSON-RPC's error with its HTTP status."""
     request_stats.current().error = error.code
     if message.method == CALL:
         request_stats.current().error_status = error.status

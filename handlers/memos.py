@@ -71,13 +71,14 @@ class MemoPage(Answer):
 
 @routes.get("/api/v1/voices", responses=errors())
 async def list_voices(services: RequestServices) -> VoiceList:
+    """List the voices, each with the URL of a sample. Needs no credential."""
     public_url = services.settings.public_url
     return VoiceList(voices=[VoiceEntry.of(voice, public_url=public_url) for voice in VOICES.values()])
 
 
 @routes.post("/api/v1/demo", status_code=201, responses=errors(*BODY_ERRORS, InvalidVoice, TooManyAttempts))
 async def create_demo(body: CreateDemo, address: ClientAddress, services: RequestServices) -> MemoAnswer:
-    """A simulated memo that is not kept."""
+    """Make a demo: a memo with simulated audio, which is silence, and not kept. Needs no credential."""
     memo = await services.memos.demo(Draft(text=body.text, voice=VOICES[body.voice]), address=address)
     return _answer(memo, services)
 
@@ -104,7 +105,11 @@ async def create_memo(
     services: RequestServices,
     response: Response,
 ) -> MemoAnswer:
-    """Say a text. The owner is charged one memo, and a repeat with the same Idempotency-Key none."""
+    """Make a memo: say a text, and keep the audio at a URL.
+
+    It counts as one memo of the owner's limits; a repeat with the same `Idempotency-Key` does not count. If
+    `audio.status` is `processing`, the text is said after the answer: get the memo until it is `ready`.
+    """
     draft = Draft(
         text=body.text, voice=VOICES[body.voice], title=body.title or None, format=body.format or DEFAULT_FORMAT
     )
@@ -121,19 +126,20 @@ async def create_memo(
 
 @routes.get(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound))
 async def get_memo(caller: MemoReader, memo_id: str, services: RequestServices) -> MemoAnswer:
+    """Return a memo. Its `audio.status` is `ready`, `processing` for a long text, or `failed`."""
     return _answer(await services.tables.memos.load(caller.user_id, memo_id), services)
 
 
 @routes.patch(MEMO, responses=errors(*BODY_ERRORS, *CALLER_ERRORS, MemoNotFound))
 async def retitle_memo(caller: MemoWriter, memo_id: str, body: RetitleMemo, services: RequestServices) -> MemoAnswer:
-    """Set the title, or clear it."""
+    """Set the title of a memo, or clear it."""
     memo = await services.tables.memos.load(caller.user_id, memo_id)
     return _answer(await services.tables.memos.retitle(memo, body.title or None), services)
 
 
 @routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound, AudioStoreFailed))
 async def delete_memo(caller: MemoWriter, memo_id: str, services: RequestServices) -> Message:
-    """Delete the memo and its audio. What it counted towards limits and usage stays."""
+    """Delete a memo and its audio for good. It still counts in limits and usage."""
     await services.memos.delete(caller.user_id, memo_id)
     return Message(success=True, message="Memo deleted successfully")
 
@@ -148,7 +154,7 @@ async def list_memos(
     since: From = None,
     until: To = None,
 ) -> MemoPage:
-    """The owner's memos, newest first. With `voice` a page may be short while `hasMore` is true."""
+    """List the owner's memos, newest first. With `voice` a page can be short although `hasMore` is true."""
     voice_id = None if voice is None else voice_named(voice).id
     scope = ("memos", caller.user_id, voice_id, since, until)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
@@ -164,6 +170,6 @@ def _answer(memo: Memo, services: RequestServices) -> MemoAnswer:
     return MemoAnswer.of(memo, public_url=services.settings.public_url)
 
 
-# An included router would hide its paths. The routes are tried in turn, and those above are asked more often.
+# An included router would hide its paths. Routes are tried in order, and those above get more requests.
 routes.routes += [*memos_audio.routes.routes, *memos_speech.routes.routes]
 handler = Function(routes, title="memos", around=OpenAiErrors)

@@ -1,6 +1,6 @@
-"""Audio: of memos, by its file's name, and the voices' samples. Both are public.
+"""Audio of memos, by the name of its file, and the voices' samples. Both are public.
 
-They ask no store, but for a name that the predecessor may have given: that costs one read.
+Requests cost no read of the store, except one for a name that may come from the predecessor.
 """
 
 import re
@@ -34,7 +34,7 @@ routes = APIRouter(tags=["memos"])
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 _OF_THE_PREDECESSOR: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}\.(?:mp3|wav|ogg|opus)")
-"""Names of audio that may have moved in."""
+"""The form of the predecessor's names of audio, which may have moved in: `memo_1.mp3`."""
 
 A_DAY: Final = "public, max-age=86400"
 
@@ -46,12 +46,13 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 Read = Callable[[int, int], Awaitable[bytes | None]]
-"""From a file's `start` up to `end`, exclusive; None: it was deleted meanwhile."""
+"""Returns a file's bytes from `start` up to `end`, exclusive; None: it was deleted meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a request says of the part it wants, and of what it has already. `method` is the client's own."""
+    """The headers of a request for a file: `Range`, `If-None-Match`, `If-Range`. `method` is the client's, maybe
+    HEAD."""
 
     method: str
     part: str | None
@@ -65,14 +66,14 @@ async def asked(
     known: Annotated[str | None, Header(alias="If-None-Match")] = None,
     unless_changed: Annotated[str | None, Header(alias="If-Range")] = None,
 ) -> Asked:
-    """`async` so that FastAPI calls it in the event loop, not in a thread."""
+    """Return the headers of a request. `async` so that FastAPI calls it in the event loop, not in a thread."""
     method: str = request.scope.get("client_method", request.method)
     return Asked(method=method, part=part, known=known, unless_changed=unless_changed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file that can be read. `size` is in bytes."""
+    """A readable file. `size` is in bytes."""
 
     size: int
     etag: str
@@ -81,7 +82,7 @@ class File:
     read: Read = field(repr=False)
 
     async def answer(self, asked: Asked) -> Response:
-        """Raises RangeNotSatisfiable, NotFound."""
+        """Return the file, the requested part, or 304. Raises RangeNotSatisfiable, NotFound."""
         headers = {"etag": self.etag, "accept-ranges": "bytes", "cache-control": self.cache_control}
         if is_known(self.etag, asked.known):
             return Response(status_code=304, headers=headers)
@@ -109,7 +110,11 @@ async def get_audio(
     asked: Annotated[Asked, Depends(asked)],
     services: RequestServices,
 ) -> Response:
-    """Serve the audio of a memo to any caller with its URL."""
+    """Return the audio of a memo. Needs no credential: any client with the URL can play it.
+
+    `Range`, `If-Range` and `If-None-Match` are supported. The answer can be a redirect to the audio store. While the
+    audio is being made, it is 503 with the code `AUDIO_NOT_READY`.
+    """
     simulated = simulated_audio(file)
     if simulated is not None:
         return await _in_memory(simulated, file, etag=etag_of(file), cache_control=FOR_EVER).answer(asked)
@@ -127,7 +132,7 @@ async def get_audio(
 
 @routes.get("/samples/{sample}", response_class=Response, responses=errors(NotFound, RangeNotSatisfiable) | _ANSWERS)
 async def get_sample(sample: str, asked: Annotated[Asked, Depends(asked)]) -> Response:
-    """A voice saying one sentence: `/samples/<voice>.mp3`."""
+    """Return one sentence in a voice: `/samples/rachel.mp3`. Needs no credential."""
     voice, dot, ending = sample.rpartition(".")
     content = sample_of(voice) if dot and ending == "mp3" else None
     if content is None:
@@ -150,6 +155,6 @@ def _kept(files: AudioFiles, held: Held, file: str) -> File:
 
 
 def _redirect(link: Link) -> Response:
-    """Kept for half of the target's life, so that what follows the kept answer finds the target alive."""
+    """Return a redirect to a link. A client may keep it for half of the link's life, so the link is valid when used."""
     headers = {"location": link.url, "cache-control": f"private, max-age={link.lives_s // 2}"}
     return Response(status_code=302, headers=headers)

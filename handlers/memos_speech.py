@@ -1,4 +1,4 @@
-"""What clients of OpenAI's speech API ask for: a text's audio in the answer. It makes a memo like any other."""
+"""The routes of OpenAI's speech API: the answer is a text's audio. Each request makes a memo, as on other routes."""
 
 from typing import Annotated, Any, Final
 
@@ -32,16 +32,17 @@ routes = APIRouter(tags=["speech for SDKs"], route_class=RouteWithChecks)
 
 MODEL: Final = "agent-talk"
 MODEL_SINCE: Final = 1_767_225_600
-"""2026-01-01, in epoch seconds: a field that the SDKs require."""
+"""2026-01-01 in epoch seconds, for a field that the SDKs require."""
 
 SPEECH_TYPES: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm", "opus": "audio/ogg"}
-"""By `response_format`. `pcm` are the samples of a WAV without its header, 16-bit little-endian, one channel."""
+"""Media types by `response_format`. `pcm` are the samples of a WAV without its header: 16-bit, little-endian, of one
+channel."""
 
 MOST_BYTES: Final = 4_000_000
-"""Of an answer: Lambda's 6 MB less a third for base64, and room for headers."""
+"""Bytes of an answer: Lambda's 6 MB less a quarter for base64, and room for headers."""
 
 _OUR_VOICES: Final = {theirs: ours for ours, theirs in OPENAI.items()} | {"ballad": "sam"}
-"""OpenAI's voices by the twelve that stand for ours with its own speech, and the thirteenth."""
+"""Our voice for each of OpenAI's: the twelve of the table `OPENAI` in reverse, and `ballad`, the thirteenth."""
 
 
 def _voice(requested: str) -> str:
@@ -68,7 +69,7 @@ _VOICE_NAMES: Final = (*VOICES, *_OUR_VOICES)
 
 
 class CreateSpeech(Body):
-    """`model` may be any: an SDK's users rarely choose it, and there is one."""
+    """`model` may be any name: the service has one model."""
 
     model_config = example({"model": MODEL, "input": "Hello, world", "voice": "rachel"})
 
@@ -126,7 +127,10 @@ async def create_speech(
         str, Header(alias="x-stainless-retry-count", description="How often the SDK has repeated this call by itself")
     ] = "0",
 ) -> Response:
-    """Say a text, and answer its audio. Errors are in OpenAI's envelope. A repeat by an SDK answers the first memo."""
+    """Say a text, and return its audio. The memo is kept; its id is in `X-Memo-Id`.
+
+    Errors have OpenAI's envelope. An SDK's automatic repeat returns the audio of its first call, and does not count.
+    """
     asked = body.response_format or DEFAULT_FORMAT
     draft = Draft(text=body.input, voice=VOICES[body.voice], format=asked if asked in MEDIA_TYPES else "wav")
     is_repeat = repeats.isascii() and repeats.isdigit() and int(repeats[:9]) > 0
@@ -149,6 +153,6 @@ async def create_speech(
 
 @routes.get("/v1/models", responses=errors_of_openai(*KEY_ERRORS))
 async def list_models(_: AnyKey) -> ModelList:
-    """The one model, for clients that ask before they speak."""
+    """List the models: there is one."""
     entry = ModelEntry(id=MODEL, object="model", created=MODEL_SINCE, owned_by=MODEL)
     return ModelList(object="list", data=[entry])

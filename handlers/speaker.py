@@ -1,4 +1,4 @@
-"""Long memos: SQS hands over the id of one, and it is said, or gone on with."""
+"""Long memos: SQS hands over the id of one, and the function says it, or the rest of it."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ _log = logging.getLogger("agent_talk.speaker")
 
 
 async def say(services: Services, record: Record, time_left_s: Callable[[], float]) -> None:
-    """Say the memo of a message `{"memoId": "019c…"}`; what was not said in time is queued afresh."""
+    """Say the memo of a message `{"memoId": "019c…"}`. If the time does not suffice, queue it again."""
     memo_id: str = json.loads(record["body"])["memoId"]
     tries = int(record["attributes"]["ApproximateReceiveCount"])
     if not await services.speaker.say(memo_id, tries, time_left_s=time_left_s):
@@ -23,7 +23,7 @@ async def say(services: Services, record: Record, time_left_s: Callable[[], floa
 
 
 async def send_stopped(services: Services) -> None:
-    """Queue what stopped in the middle, once a container: one read of the list, if that is short."""
+    """Queue memos again whose worker stopped, once a container. Costs one read if their list is short."""
     try:
         await services.speaker.send_stopped(services.queue, idle=STOPPED)
     except (StoreError, AudioPlaceFailed, QueueFailed):

@@ -1,4 +1,4 @@
-"""Tiers, the caller's plan, and how it is paid for."""
+"""Tiers, and the caller's plan. `subscriptions_paid` has its payment."""
 
 from typing import Annotated
 
@@ -93,22 +93,24 @@ class ComparisonAnswer(Success):
 
 
 TierName = Annotated[str, Path(examples=["pro"], json_schema_extra={"enum": list(Tier)})]
-"""A tier's name in any case. The route checks it, by its own error."""
+"""A tier's name in any case. The route checks it, with its own error."""
 
 
 @routes.get("/api/v1/billing/tiers", responses=errors())
 async def list_tiers() -> TierList:
+    """List the tiers. `price` is in USD a month; null: by agreement. Needs no credential."""
     return TierList(success=True, tiers=[_tier(plan) for plan in PLANS.values()])
 
 
 @routes.get("/api/v1/billing/tiers/{tier}", responses=errors(ValidationFailed))
 async def get_tier(tier: TierName) -> OneTier:
+    """Return a tier by its name, in any case. Needs no credential."""
     return OneTier(success=True, tier=_tier(plan_named(tier)))
 
 
 @routes.get("/api/v1/billing/subscription", responses=errors(*SESSION_ERRORS))
 async def get_subscription(user: SessionUser, services: RequestServices) -> SubscriptionAnswer:
-    """Return the caller's plan, and what Stripe says of it."""
+    """Return the caller's plan, and its subscription at Stripe."""
     found = await services.tables.subscriptions.of(user.id)
     plan = PLANS[user.tier]
     billing = BillingOptions.of(services.billing, plan, found)
@@ -135,7 +137,7 @@ async def get_subscription(user: SessionUser, services: RequestServices) -> Subs
 
 @routes.get("/api/v1/billing/compare/{tier}", responses=errors(ValidationFailed, *SESSION_ERRORS))
 async def compare_tiers(user: SessionUser, tier: TierName, services: RequestServices) -> ComparisonAnswer:
-    """Compare the caller's plan with another."""
+    """Compare the caller's plan with another one."""
     current, target = PLANS[user.tier], plan_named(tier)
     row = await services.tables.subscriptions.of(user.id)
     return ComparisonAnswer(

@@ -27,20 +27,20 @@ routes = APIRouter(tags=["plans"])
 
 @routes.post("/api/v1/billing/checkout", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def check_out(body: CheckoutBody, user: SessionUser, services: RequestServices) -> CheckoutAnswer:
-    """Begin to buy Pro: send the browser to `checkoutUrl`."""
+    """Begin to buy Pro. Send the browser to `checkoutUrl`."""
     started = await services.billing.check_out(user, success_url=body.success_url, cancel_url=body.cancel_url)
     return CheckoutAnswer.of(started)
 
 
 @routes.post("/api/v1/billing/portal", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def open_portal(body: PortalBody, user: SessionUser, services: RequestServices) -> PortalAnswer:
-    """Open Stripe's own page, where cards, invoices and the plan are managed: send the browser to `portalUrl`."""
+    """Open Stripe's page for cards, invoices and the plan. Send the browser to `portalUrl`."""
     return PortalAnswer(success=True, portal_url=await services.billing.open_portal(user, return_url=body.return_url))
 
 
 @routes.post("/api/v1/billing/cancel", responses=errors(ValidationFailed, *SESSION_ERRORS))
 async def cancel(user: SessionUser, services: RequestServices) -> CurrentTier:
-    """Let the plan end when what is paid for ends. Repeatable."""
+    """Let the plan end with its paid period. Repeatable."""
     ending = await services.billing.end_with_period(user)
     return CurrentTier(success=True, message=ends(ending), current_tier=ending.tier)
 
@@ -56,7 +56,7 @@ async def reactivate(user: SessionUser, services: RequestServices) -> CurrentTie
 
 @routes.post("/api/v1/billing/upgrade", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def upgrade(body: TierBody, user: SessionUser, services: RequestServices) -> UpgradeAnswer:
-    """Begin to buy a better plan. Enterprise is by agreement."""
+    """Begin to buy a higher plan. For Enterprise the answer is an address to write to."""
     current, target = PLANS[user.tier], plan_named(body.tier)
     if target.rank <= current.rank:
         raise ValidationFailed(
@@ -75,7 +75,7 @@ async def upgrade(body: TierBody, user: SessionUser, services: RequestServices) 
 
 @routes.post("/api/v1/billing/downgrade", responses=errors(*BODY_ERRORS, *SESSION_ERRORS))
 async def downgrade(body: TierBody, user: SessionUser, services: RequestServices) -> Downgraded:
-    """Go down to Hobby when what is paid for ends. Repeatable."""
+    """Go down to Hobby when the paid period ends. Repeatable."""
     target = plan_named(body.tier)
     ending = await services.billing.step_down(user, target)
     return Downgraded(
@@ -93,6 +93,10 @@ async def receive_event(
     services: RequestServices,
     signature: Annotated[str | None, Header(alias="Stripe-Signature")] = None,
 ) -> Received:
-    """Take an event of Stripe's, signed over its raw body. Any failure is 500, so that Stripe sends it again."""
+    """Receive an event of Stripe, signed over its raw body.
+
+    400: the signature is wrong, or the body is no event. Any other failure is 500, so that Stripe sends the event
+    again.
+    """
     await services.billing.receive(await request.body(), signature)
     return Received(received=True)

@@ -1,4 +1,4 @@
-"""Usage logs, what is left of the limits, and the dashboard's first numbers."""
+"""Usage logs, the limits with their use, and the dashboard's first numbers."""
 
 from typing import Annotated
 
@@ -57,7 +57,7 @@ class KeyCounts(Answer):
 
 
 class MemoCounts(Answer):
-    """Memos made with live keys, deleted ones too."""
+    """Memos made with live keys, deleted ones included."""
 
     total: int
     total_characters: int
@@ -112,7 +112,7 @@ async def list_usage(
     since: From = None,
     until: To = None,
 ) -> LogPage:
-    """List usage logs, newest first. With an `action` a page may be short while `hasMore` is true."""
+    """List usage logs, newest first. With `action` a page can be short although `hasMore` is true."""
     kind = None if action is None else Action(option("action", action, [known.value for known in Action]))
     scope = ("usage", caller.user_id, kind, since, until)
     bounds = window(limit=limit, after=services.cursors.open(scope, cursor), since=since, until=until)
@@ -126,7 +126,7 @@ async def list_usage(
 
 @routes.get("/api/v1/usage/limits", responses=errors(*CALLER_ERRORS))
 async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAnswer:
-    """Answer what is left of today and of this month, over all keys of the owner."""
+    """Return the owner's limits of today and this month, and what is left of them. All keys of the owner count."""
     user, used = await gather_settled(
         _owner(caller, services), services.quotas.used_by(caller.user_id, services.clock())
     )
@@ -135,7 +135,7 @@ async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAn
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
 async def get_stats(caller: UsageReader, services: RequestServices, reports: Statistics) -> StatsAnswer:
-    """Answer the numbers that a dashboard shows first."""
+    """Return the first numbers of a dashboard: calls, keys, memos, limit and plan."""
     now = services.clock()
     user, summary, keys, used = await gather_settled(
         _owner(caller, services),
@@ -168,7 +168,7 @@ async def get_stats(caller: UsageReader, services: RequestServices, reports: Sta
 
 @routes.get("/api/v1/dashboard/account", responses=errors(*SESSION_ERRORS))
 async def get_account(user: SessionUser, services: RequestServices) -> AccountAnswer:
-    """Answer the account, its plan, and all plans."""
+    """Return the account, its plan, and all plans."""
     plan = PLANS[user.tier]
     return AccountAnswer(
         success=True,

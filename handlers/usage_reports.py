@@ -1,4 +1,4 @@
-"""Totals, shares, charts and exports of an owner's history. The usage function serves these routes."""
+"""Totals, shares, charts and exports of an owner's history: routes of the usage function."""
 
 from datetime import date, datetime
 from typing import Annotated, Final
@@ -20,7 +20,7 @@ from shared.web.auth import RequestServices, UsageExporter, UsageReader
 routes = APIRouter(tags=["usage"])
 
 MOST_DAYS: Final = 366
-"""Days of a chart or an export: a leap year."""
+"""The most days of a chart or an export: a leap year."""
 
 MOST_YEARS_IN_DAYS: Final = 3660
 """The longest range of days: ten years, which are 120 documents."""
@@ -123,7 +123,7 @@ async def get_usage(
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> UsageAnswer:
-    """Answer the days, weeks and months with calls, newest first."""
+    """Return the days, weeks and months with calls, newest first. The default is the last 30 days."""
     first, last = _range(start_date, end_date, services.clock())
     usage = await reports.usage(caller.user_id, first, last)
     return UsageAnswer(
@@ -143,7 +143,7 @@ async def get_usage(
 async def get_voices(
     caller: UsageReader, reports: Statistics, start_date: StartDate = None, end_date: EndDate = None
 ) -> VoicesAnswer:
-    """Answer the voices of the calls in a range of days, of all time by default, the most used first."""
+    """Return the voices of the calls in a range of days, the most used first. The default is all time."""
     first, last = _first_day(start_date), _last_day(end_date)
     if first and last and first > last:
         raise ValidationFailed("startDate must not be after endDate", details={"field": "startDate"})
@@ -159,7 +159,7 @@ async def get_errors(
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> ErrorsAnswer:
-    """Answer errors by kind, and their share of calls and errors together."""
+    """Return the errors by kind, and their percentage of calls and errors together."""
     first, last = _range(start_date, end_date, services.clock())
     report = await reports.errors(caller.user_id, first, last)
     return ErrorsAnswer(
@@ -178,7 +178,7 @@ async def get_errors(
 
 @routes.get("/api/v1/analytics/summary", responses=errors(*CALLER_ERRORS))
 async def get_summary(caller: UsageReader, reports: Statistics) -> SummaryAnswer:
-    """Answer all calls, and those of today, of this ISO week and of this month."""
+    """Return the numbers of calls: all, today's, this ISO week's and this month's."""
     summary = await reports.summary(caller.user_id)
     return SummaryAnswer(
         success=True,
@@ -196,7 +196,7 @@ async def get_summary(caller: UsageReader, reports: Statistics) -> SummaryAnswer
 
 @routes.get("/api/v1/analytics/charts", responses=errors(*RANGE_ERRORS))
 async def get_charts(caller: UsageReader, reports: Statistics, days: DayCount = 7) -> ChartsAnswer:
-    """Answer each of the last days, oldest first."""
+    """Return the calls and characters of each of the last days, oldest first."""
     daily = await reports.last_days(caller.user_id, _days(days))
     return ChartsAnswer(success=True, data=ChartData(daily=[_day(day) for day in daily], days=days))
 
@@ -214,7 +214,10 @@ async def export_usage(
     days: DayCount = DEFAULT_DAYS,
     form: Annotated[str, one_of(MEDIA_TYPES, alias="format", description="`csv` or `ndjson`")] = "csv",
 ) -> Response:
-    """Answer every memo of the last days, and in CSV each day's usage, as a file."""
+    """Return every memo of the last days as a file; in CSV the usage of each day, too.
+
+    413: the file would have more than 6 MB. Choose fewer days.
+    """
     count, kind = _days(days), option("format", form or "csv", list(MEDIA_TYPES))
     url = services.settings.public_url
     exports = Exports(memos=services.tables.memos, reports=reports, public_url=url, clock=services.clock)
@@ -231,7 +234,7 @@ async def export_usage(
 
 
 def _range(start_date: str | None, end_date: str | None, now: datetime) -> tuple[date, date]:
-    """Return the first and the last day. Raises ValidationFailed if there is none between, or too many are."""
+    """Return the first and the last day. Raises ValidationFailed if their order is wrong, or the range too long."""
     last = _last_day(end_date) or now.date()
     first = _first_day(start_date) or last - (DEFAULT_DAYS - 1) * DAY
     if first > last:

@@ -1,4 +1,4 @@
-"""Series of calls and errors by the hour or day. The usage function serves this route."""
+"""Series of calls and errors by the hour or day: a route of the usage function."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -18,11 +18,11 @@ from shared.web.auth import RequestServices, UsageReader
 routes = APIRouter(tags=["usage"])
 
 LAST_YEAR: Final = 9999
-"""Python has no year after it, and a bucket in it would end there."""
+"""The year in which a series may not end: Python has no later one, in which its last bucket could end."""
 
 
 class Result(Answer):
-    """`audioSeconds` is the audio of the calls, to the millisecond."""
+    """`audioSeconds` are the seconds of the calls' audio, to the millisecond."""
 
     calls: int
     characters: int
@@ -43,7 +43,7 @@ class ActionResult(Result):
 
 
 class BucketAnswer(Answer):
-    """Ungrouped, one result; grouped, one for each group with activity in the bucket."""
+    """`results` has one entry; with `groupBy`, one for each group with activity in the bucket."""
 
     start_time: Instant
     end_time: Instant
@@ -66,7 +66,7 @@ async def get_series(
     bucket: Annotated[str, one_of(Bucket, description="`1h` or `1d`")] = Bucket.DAY.value,
     group_by: Annotated[str | None, one_of(GroupBy, alias="groupBy", description="`key`, `voice` or `action`")] = None,
 ) -> SeriesAnswer:
-    """Calls and errors by the hour (at most 168) or by the day (at most 366), in whole UTC hours or days."""
+    """Return calls and errors in whole UTC hours (at most 168) or days (at most 366)."""
     size = Bucket(option("bucket", bucket or Bucket.DAY, [bucket.value for bucket in Bucket]))
     group = GroupBy(option("groupBy", group_by, [grouping.value for grouping in GroupBy])) if group_by else None
     now = services.clock()
@@ -84,12 +84,12 @@ async def get_series(
 
 
 def _default_start(end: datetime, bucket: Bucket) -> datetime:
-    """Return 30 days before the end; by the hour, the earliest start that a series may have."""
+    """Return the default start: 30 days before the end. By the hour, the 168 hours before it."""
     return bucket.ceiling(end) - min(bucket.at_most * bucket.length, DEFAULT_DAYS * DAY)
 
 
 def _bucket(slot: Slot, group_by: GroupBy | None) -> BucketAnswer:
-    """Map a bucket, unchecked: validating a union of some thousand results takes longer than all the rest."""
+    """Map a bucket without validation. For a union of some thousand results it takes longer than all other work."""
     results = [_result(name or None, counts, group_by) for name, counts in slot.groups.items()]
     return BucketAnswer.model_construct(start_time=slot.start, end_time=slot.end, results=results)
 

@@ -11,7 +11,7 @@ from shared.web.auth import RequestServices
 
 
 async def statistics(services: RequestServices) -> UsageReports:
-    """Make the reports of the caller's store.
+    """Return the reports on the store.
 
     `async` so that FastAPI calls it in the event loop: it runs plain functions in a thread pool.
     """

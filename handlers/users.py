@@ -3,7 +3,7 @@
 Links in mails are in `users_recovery`, the export of an account in `users_export`.
 """
 
-import argon2  # noqa: F401 passwords are this function's: its first event must not wait for the import
+import argon2  # noqa: F401 this function alone hashes passwords: its first event must not wait for the import
 from fastapi import APIRouter, Request, Response
 
 from handlers import users_export, users_recovery
@@ -76,7 +76,10 @@ class PasswordChanged(Message):
 
 @routes.post("/api/v1/auth/signup", status_code=201, responses=errors(*BODY_ERRORS, Conflict, TooManyAttempts))
 async def sign_up(body: SignUp, address: ClientAddress, services: RequestServices, response: Response) -> SignupAnswer:
-    """Open an account, with a first API key and a session."""
+    """Open an account, with a first API key and a session.
+
+    The key's secret is in this answer only. A mail with a link confirms the address.
+    """
     account = await services.accounts.sign_up(body.email, body.password, address=address)
     set_session(response, account.session, production=services.settings.production)
     return SignupAnswer(
@@ -91,7 +94,7 @@ async def sign_up(body: SignUp, address: ClientAddress, services: RequestService
 
 @routes.post("/api/v1/auth/login", responses=errors(*BODY_ERRORS, WrongPassword, TooManyAttempts))
 async def log_in(body: LogIn, address: ClientAddress, services: RequestServices, response: Response) -> LoggedIn:
-    """Begin a session."""
+    """Begin a session. Its token is in the answer, and in a cookie for browsers."""
     user, session = await services.accounts.log_in(body.email, body.password, address=address)
     set_session(response, session, production=services.settings.production)
     return LoggedIn(
@@ -101,7 +104,7 @@ async def log_in(body: LogIn, address: ClientAddress, services: RequestServices,
 
 @routes.post("/api/v1/auth/logout", responses=errors())
 async def log_out(request: Request, services: RequestServices, response: Response) -> Message:
-    """End the sessions of the header and of the cookie, if there are any, and clear the cookie."""
+    """End the session of the `Authorization` header and those of the cookies, if any. Clear the cookies."""
     token = given_token(request)
     tokens = {*session_cookies(request).all, *((token,) if token else ())}
     await gather_settled(*(services.accounts.log_out(token) for token in tokens))
@@ -119,7 +122,7 @@ async def me(user: SessionUser) -> Me:
 async def close_account(
     calling: CallingSession, body: CloseAccount, address: ClientAddress, services: RequestServices, response: Response
 ) -> Message:
-    """Close the account for good. Everything of it is erased, and then its address can sign up again."""
+    """Close the account for good. All its data is erased; then its address can sign up again."""
     await services.accounts.close(calling.user, password=body.password, address=address)
     clear_session(response, production=services.settings.production)
     return Message(success=True, message="Account closed. What it had is being erased")
@@ -136,7 +139,7 @@ async def change_password(
     services: RequestServices,
     response: Response,
 ) -> PasswordChanged:
-    """Change the password. All sessions end but the one that asks, and a new one begins."""
+    """Change the password. All sessions end except the one of this request, and a new one begins."""
     session = await services.accounts.change_password(
         calling.user, calling.claims, current=body.current_password, new=body.new_password, address=address
     )

@@ -69,7 +69,7 @@ class SubscriptionLine(Answer):
     },
 )
 async def export_account(user: SessionUser, services: RequestServices, cursor: Cursor = None) -> Response:
-    """Return everything that is kept of the account. A part ends before 5 MB."""
+    """Return all data of the account, in parts of at most 5 MB. `X-Next-Cursor` is the `cursor` of the next part."""
     scope = (user.id, "account export")
     place = services.cursors.open(scope, cursor or None)
     part = await services.exports.part(user, place, lambda row: _line(row, services))

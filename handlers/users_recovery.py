@@ -32,28 +32,31 @@ class VerifyEmail(Body):
 
 @routes.post("/api/v1/auth/forgot-password", responses=errors(*BODY_ERRORS, TooManyAttempts))
 async def forgot_password(body: ForgotPassword, address: ClientAddress, services: RequestServices) -> Message:
-    """Mail a link for a new password. Neither the answer nor its time says whether the address has an account."""
+    """Mail a link for a new password. Neither the answer nor its time shows whether the address has an account."""
     await services.recovery.forget(body.email, address=address)
     return Message(success=True, message="If this address has an account, a mail with a link is on its way")
 
 
 @routes.post("/api/v1/auth/reset-password", responses=errors(*BODY_ERRORS))
 async def reset_password(body: ResetPassword, services: RequestServices) -> Message:
-    """Set a new password by a link's token. All sessions end."""
+    """Set a new password by the token of a mail's link. All sessions end.
+
+    If the address was not confirmed before, the API keys made until now are revoked.
+    """
     revoked = await services.recovery.reset(body.token, body.new_password)
     return Message(success=True, message=_reset_message(revoked))
 
 
 @routes.post("/api/v1/auth/verify-email", responses=errors(*BODY_ERRORS))
 async def verify_email(body: VerifyEmail, services: RequestServices) -> Message:
-    """Confirm an e-mail address by a link's token."""
+    """Confirm an e-mail address by the token of a mail's link."""
     await services.recovery.verify(body.token)
     return Message(success=True, message="E-mail address confirmed")
 
 
 @routes.post("/api/v1/auth/resend-verification", responses=errors(*SESSION_ERRORS, TooManyAttempts))
 async def resend_verification(user: SessionUser, address: ClientAddress, services: RequestServices) -> Message:
-    """Mail the link that confirms the address once more."""
+    """Mail the link that confirms the address again, unless it is confirmed."""
     await services.recovery.resend_verification(user, address=address)
     if user.email_verified:
         return Message(success=True, message="The e-mail address is confirmed already")

@@ -1,4 +1,4 @@
-"""Recording what happened: usage logs, and the list of owners who made memos on a day. Their sums: `usage`."""
+"""Record events: usage logs, and the list of owners who made memos on a day. `shared/usage/` sums the logs."""
 
 from datetime import date, datetime
 from functools import partial
@@ -13,7 +13,7 @@ from shared.tables.memos import Memo
 from shared.tables.usage_logs import Action, UsageLog
 
 OWNERS_REMEMBERED: Final = 10_000
-"""Owners who are known to be on today's list, some 100 bytes each. One that is forgotten costs a request more."""
+"""Owners whom a container remembers to be on today's list, some 100 bytes each. A forgotten one costs a request."""
 
 
 class UsageRecorder:
@@ -28,7 +28,7 @@ class UsageRecorder:
         await self._logs.mark_memo_deleted(memo.user_id, memo.id, memo.audio_url, is_long=memo.is_long)
 
     async def note_long_deleted(self, user_id: str, memo_id: str, audio_url: str) -> None:
-        """Do the same for a memo that is deleted before its audio was ready."""
+        """Mark the log of a long memo that is deleted before its audio is ready. Raises StoreUnavailable."""
         await self._logs.mark_memo_deleted(user_id, memo_id, audio_url, is_long=True)
 
     async def record(
@@ -41,9 +41,9 @@ class UsageRecorder:
         metadata: dict[str, Any] | None = None,
         log_id: str | None = None,
     ) -> None:
-        """Store a log. Raises StoreUnavailable if it may not be stored.
+        """Store a log. Raises StoreUnavailable if it may be missing.
 
-        A log with a `log_id` can be recorded again, and is one log all the same. None: it gets an id of its own.
+        Repeated calls with one `log_id` store one log. `log_id` None: the log gets a new id.
         """
         await self._store(
             UsageLog(
@@ -68,23 +68,23 @@ class UsageRecorder:
         metadata: dict[str, Any] | None = None,
         log_id: str | None = None,
     ) -> None:
-        """Store a log of something that stands without it. If it cannot be stored, an error is logged."""
+        """Store a log of an event that is valid without it. If it cannot be stored, an error is logged."""
         with best_effort("an event could not be recorded", action=action, user_id=user_id):
             await self.record(action, user_id=user_id, at=at, key=key, metadata=metadata, log_id=log_id)
 
     async def record_memo(self, memo: Memo, key: IssuedKey) -> None:
-        """Store the log of a memo, under the memo's id. Raises StoreUnavailable if it may not be stored."""
+        """Store the log of a memo, under the memo's id. Raises StoreUnavailable if it may be missing."""
         await self._store(log_of_memo(memo, key))
 
     async def retract_memo(self, user_id: str, memo_id: str) -> None:
-        """Delete the log of a memo that was not made after all. If that fails, `maintain reconcile-memos` does it."""
+        """Delete the log of a memo that failed. If that fails too, `maintain reconcile-memos` deletes it."""
         with best_effort("the log of a failed memo was not deleted: run maintain reconcile-memos", memo_id=memo_id):
             await repeated(partial(self._logs.delete_memo, user_id, memo_id), "a log was not deleted", memo_id=memo_id)
 
     async def note_active(self, user_id: str, at: datetime) -> None:
         """Put an owner on the list of a UTC day, once a day and container. Raises StoreUnavailable.
 
-        It must be there before the owner's memo is: only owners on the list have their memos compared with their logs.
+        Await it before the owner's memo is written: only owners on the list have their memos compared with their logs.
         """
         if self._listed.get(user_id) == at.date():
             return
@@ -92,12 +92,12 @@ class UsageRecorder:
         self._listed[user_id] = at.date()
 
     async def _store(self, log: UsageLog) -> None:
-        """Send a log until it is stored. An earlier sending that was not answered may have stored it: `add` knows."""
+        """Send a log until it is acknowledged. `add` accepts a log that an unanswered attempt has stored."""
         await repeated(partial(self._logs.add, log), "a usage log was not stored", id=log.id)
 
 
 def log_of_memo(memo: Memo, key: IssuedKey | None) -> UsageLog:
-    """Return the log that belongs to a memo: it has the memo's id. `key` None: the key is not known any more."""
+    """Return the log of a memo, which has the memo's id. `key` None: the key is unknown."""
     return UsageLog(
         id=memo.id,
         user_id=memo.user_id,

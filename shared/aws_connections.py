@@ -1,11 +1,11 @@
 """Calls of one AWS client from the event loop, over connections that survive a container's freeze.
 
-boto3 blocks, so each call runs on one of a few threads. Its own retries must be off: the caller's funnel knows what may
-be sent again, and until when. The client is opened by the first call, so that no two containers that are copies of one
-share a connection.
+boto3 blocks, so each call runs on one of a few threads. Its own retries must be off: the caller's funnel decides which
+calls are sent again, and until when. The first call opens the client, so that containers that are copies of one
+snapshot share no connection.
 
-boto3's timeout is one between two pieces of an answer, so an answer that trickles would hold its thread for as long as
-it likes. The connection of a call that is given up is therefore shut, if the client is `breakable`.
+boto3's timeout is the time between two pieces of an answer, so an answer that trickles could hold its thread for any
+time. Therefore the connection of a call that is given up is shut, if the client is `breakable`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 IDLE_S: Final = 5.0
-"""Seconds, by the wall clock, after which an idle connection is not used again: a frozen container's may be dead."""
+"""Seconds of the wall clock after which an idle connection is not used again: after a freeze it may be dead."""
 
 
 class Closable(Protocol):
@@ -36,7 +36,7 @@ _log = logging.getLogger("agent_talk.aws")
 
 
 class WorkTimedOut(Exception):
-    """The call did not end in time. With `begun` it may have been sent, and goes on in its thread."""
+    """The call did not end in time. With `begun` it may have been sent, and may still run in its thread."""
 
     def __init__(self, *, begun: bool) -> None:
         super().__init__("a call did not end in time" if begun else "no thread was free in time")
@@ -46,8 +46,8 @@ class WorkTimedOut(Exception):
 class AwsCalls(Generic[C]):
     """Runs work on a client, at most `at_once` calls at a time, each with a connection of its own.
 
-    The client's connections are closed when none was used for IDLE_S, or one brought no answer; the next calls open new
-    ones. A connection that is in use stays open until its call ends, or is given up.
+    The client's connections are closed if none was used for IDLE_S, or after a call without an answer; the next calls
+    open new ones. A connection that is in use stays open until its call ends, or is given up.
     """
 
     def __init__(
@@ -61,10 +61,12 @@ class AwsCalls(Generic[C]):
         self._good_until = 0.0
 
     async def run(self, work: Callable[[C], T], *, left_s: float) -> T:
-        """Return what `work` returns. Raises WorkTimedOut after `left_s`, and any error of `work`.
+        """Run `work` in a thread, and return its result. Raises WorkTimedOut after `left_s` seconds.
 
-        Work that no thread has begun by then never begins: it could cost money that buys nothing. Work that has begun
-        is given up, also when the caller is cancelled: its connection is shut, so that its thread is free again.
+        An exception of `work` propagates.
+
+        Work that no thread has begun by then never begins: it could cost money without a result. Work that has begun is
+        given up, also if the caller is cancelled: its connection is shut, so that its thread is free again.
         """
         call = _Call(self._lock)
         try:
@@ -79,7 +81,7 @@ class AwsCalls(Generic[C]):
             call.give_up()
 
     def close(self) -> None:
-        """Close the client. Calls that have begun still end by themselves."""
+        """Close the client. Calls that have begun run to their end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             if self._client is not None:
@@ -98,7 +100,7 @@ class AwsCalls(Generic[C]):
             client = self._client
         try:
             return work(client)
-        except ClientError:  # an answer too
+        except ClientError:  # this is an answer too, so the connection is good
             raise
         except Exception:
             with self._lock:
@@ -109,10 +111,10 @@ class AwsCalls(Generic[C]):
 
 
 def breakable(client: T) -> T:
-    """Return the SDK's client, whose connections AwsCalls can shut from now on.
+    """Return the SDK's client, changed so that AwsCalls can shut its connections.
 
-    The SDK has no public place for that, so its table of connection classes is changed. Logs a warning if this version
-    of the SDK has none there: then only slow answers suffer.
+    The SDK has no public API for that, so its table of connection classes is changed. If this version of the SDK has no
+    such table, a warning is logged: then answers that trickle hold their threads.
     """
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
     pools = getattr(session, "_pool_classes_by_scheme", None)
@@ -139,14 +141,14 @@ class _Call:
         self.begun = False
 
     def begin(self) -> None:
-        """Raises _GivenUp if the caller has."""
+        """Mark the call as begun. Raises _GivenUp if the caller has given it up."""
         with self._lock:
             if self._is_given_up:
                 raise _GivenUp
             self.begun = True
 
     def use(self, connection: "_Breakable") -> None:
-        """Raises _GivenUp if the caller has."""
+        """Take a connection for this call. Raises _GivenUp if the caller has given the call up."""
         with self._lock:
             if self._is_given_up:
                 raise _GivenUp
@@ -154,10 +156,10 @@ class _Call:
             connection.user = self
 
     def give_up(self) -> None:
-        """Shut the connection if the work still goes on, and let no request be sent from now on."""
+        """Shut the connection if the work still runs. No request is sent after this."""
         with self._lock:
             self._is_given_up = True
-            if self._connection is not None and self._connection.user is self:  # no later call has it already
+            if self._connection is not None and self._connection.user is self:  # else a later call has it already
                 self._connection.shut()
 
     def end(self) -> None:
@@ -176,7 +178,7 @@ class _Breakable:
     user: _Call | None = None
     _is_shut = False
     _last_sock: Any = None
-    """The socket also of an answer that ends the connection: the connection itself has forgotten it by then."""
+    """The last socket. The connection itself drops its own when an answer ends the connection."""
 
     def connect(self) -> None:
         self._use()
@@ -186,19 +188,19 @@ class _Breakable:
 
     def request(self, *args: Any, **more: Any) -> Any:
         self._use()
-        if self._is_shut:  # after the pool found it good; closing it here would lose a proxy's tunnel
+        if self._is_shut:  # since the pool chose it; closing it here would lose a proxy's tunnel
             raise ConnectionResetError("the connection was shut")
         return super().request(*args, **more)  # type: ignore[misc]
 
     def shut(self) -> None:
-        """Let a thread that reads find the end. Closing would not wake it, and could meet another's descriptor."""
+        """End the read of another thread. Closing would not wake that thread, and could hit a reused descriptor."""
         self._is_shut = True
         sock = self.sock or self._last_sock
         if isinstance(sock, socket.socket):
-            with suppress(OSError):  # it is not connected any more
+            with suppress(OSError):  # the socket is not connected any more
                 socket.socket.shutdown(
                     sock, socket.SHUT_RDWR
-                )  # an SSL socket's own also drops its keys, which are in use
+                )  # an SSL socket's own shutdown also drops its keys, which are in use
 
     def _use(self) -> None:
         call = _current_call.get()

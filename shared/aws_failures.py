@@ -1,6 +1,6 @@
-"""Classify what boto3 and AWS services raise, for the adapters that translate it to errors of their own.
+"""Groups of the exceptions of boto3 and the error codes of AWS, for adapters that translate them to their own errors.
 
-Each group is a row of an adapter's table: `isinstance` takes a group, and `dict.fromkeys` a set of codes.
+Each group is a row of an adapter's table: exceptions for `isinstance`, codes for `dict.fromkeys`.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ BAD_CONFIG: Final = (
     botocore.ProfileNotFound,
     botocore.ConfigNotFound,
     botocore.ConfigParseError,
-    botocore.InvalidConfigError,  # also profiles that name one another in a circle
+    botocore.InvalidConfigError,  # also for profiles that refer to one another in a circle
     botocore.InvalidProxiesConfigError,
     botocore.InvalidDefaultsMode,
     botocore.InvalidRetryConfigurationError,
 )
 UNREACHED: Final = (botocore.ConnectTimeoutError, botocore.EndpointConnectionError, botocore.ProxyConnectionError)
-"""The request was not sent. Stands before LOST, of which these are special cases."""
+"""The request was not sent. A table must have this group before LOST, of which these are special cases."""
 LOST: Final = (
-    botocore.HTTPClientError,  # also no answer in time, and a connection that was closed
+    botocore.HTTPClientError,  # also if there was no answer in time, or the connection was closed
     botocore.SSLError,
     botocore.IncompleteReadError,
     botocore.ChecksumError,
@@ -62,7 +62,7 @@ UNKNOWN_CREDENTIAL_CODES: Final = (
     "InvalidClientTokenId",
     "InvalidAccessKeyId",
 )
-"""AWS answers one of these where a key is wrong, has ended, or signs with a wrong clock."""
+"""AWS answers one of these if a key is wrong or has expired, or if the signature's time is wrong."""
 
 Raised = tuple[type[Exception], ...]
 
@@ -75,7 +75,7 @@ class AwsAnswer:
     message: str
     status: int
     item: dict[str, Any] | None
-    """DynamoDB's row that failed a condition."""
+    """DynamoDB's item that did not meet a condition; None: there is none, or it was not requested."""
 
 
 def read_answer(exc: botocore.ClientError) -> AwsAnswer:

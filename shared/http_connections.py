@@ -1,10 +1,10 @@
-"""Keep httpx's connections to providers that survive a container's freeze.
+"""Connections of httpx to providers, which survive a container's freeze.
 
-`connection_rules` says why and for how long a connection is kept. httpcore drops a connection that has been idle for
-too long by the monotonic clock, and the whole pool is dropped when the wall clock ran ahead of it. After any failure
-the pool is dropped too: its other connections are likely dead as well, and a retry must get a new one.
+`connection_rules` defines how long a connection is kept, and why. httpcore drops a connection that has been idle for
+too long by the monotonic clock. The whole pool is dropped if the wall clock ran ahead of that clock, and after any
+failure: its other connections are likely dead as well, and a retry must get a new one.
 
-A semaphore limits the requests in the pool, which searches all its waiting requests whenever one comes or ends: with
+A semaphore limits the requests in the pool, which searches all its waiting requests whenever one begins or ends: with
 some hundred waiting that took longer than the server's answer.
 """
 
@@ -21,11 +21,11 @@ OpenPool = Callable[[], httpx.AsyncBaseTransport]
 
 
 def http_client(url: str, *, connections: int = 8) -> httpx.AsyncClient:
-    """Open a client for a provider: one per container and event loop, closed by its owner.
+    """Open a client for a provider. It serves one container and event loop; its owner closes it.
 
-    It serves the server at this URL: for one without TLS it reads no certificates, and trusts none. It sends at most
-    `connections` requests at once, opens no connection before the first request, follows no redirects, and uses no
-    proxy that the environment names.
+    It is for the server at this URL: for an http: URL it reads no certificates, and trusts none. At most `connections`
+    requests are in flight. The first request opens the first connection. No redirect is followed, and no proxy that the
+    environment names is used.
     """
     tls = tls_context(url)
     limits = httpx.Limits(
@@ -66,7 +66,7 @@ class FreshConnections(httpx.AsyncBaseTransport):
         self._draining: set[_Pool] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises PoolTimeout if no slot is free in time."""
+        """Send a request once a slot is free. Raises PoolTimeout if none is free in time."""
         try:
             async with asyncio.timeout(request.extensions.get("timeout", {}).get("pool")):
                 await self._slots.acquire()

@@ -1,6 +1,6 @@
-"""Talk to HYPR Micro: documents, ranges, counters and databases, typed, over one funnel.
+"""HYPR Micro's wire client: documents, ranges, counters and databases, typed, over one funnel.
 
-How a request can fail, and what is then known about it: `micro_errors`. The server may also carry out a request of
+How a request can fail, and whether it was processed then: `micro_errors`. The server may also carry out a request of
 unknown outcome much later: the caller reads to settle it, and never sends it again.
 """
 
@@ -32,13 +32,13 @@ from shared.micro_wire import Headers, Wire
 from shared.observability import request_stats, trace
 
 WAITS: Final = 3
-"""Times that a request is sent again after the server asked to wait. Each sending counts against the daily plan."""
+"""Repeats of a request whose answer has a `Retry-After`. Each attempt counts against the platform's daily plan."""
 
 MIN_WAIT_S: Final = 0.1
-"""Seconds that a request waits at least when the server asks for less, as with `Retry-After: 0`."""
+"""Least seconds of a wait, if `Retry-After` has fewer, such as 0."""
 
 COUNTERS: Final = "__cache"
-"""The server's own database, which contains the counters. Only read: a document written there could break a counter."""
+"""The server's own database of counters. Never write to it: a document there could break a counter."""
 
 _log = logging.getLogger("agent_talk.micro")
 
@@ -60,13 +60,13 @@ class CounterValue(NamedTuple):
 class MicroClient:
     """One HYPR Micro server, over `micro_connections.MicroConnections(server.url)`.
 
-    `checked_clock` learns the server's time from each answer.
+    `checked_clock` observes the server's time in each answer.
 
     Every call ends by `deadline`, a time of the injected monotonic clock, and at the latest `timeout_s` after it began;
-    both are to end before the Lambda function's own time. Within it a call
+    both must be before the Lambda function's timeout. Until then a call
 
-    - is sent once more, on a new connection, if there was none, or if it only reads and was not answered;
-    - waits and is sent again, up to three times, if the server answers 429 or 503 with a `Retry-After` that fits.
+    - is sent once more, on a new connection, if it was not sent, or if it only reads and was not answered;
+    - waits and is sent again, up to WAITS times, if the answer is 429 or 503 with a `Retry-After` that ends in time.
 
     A write that was sent and not answered raises NoAnswer. Logs and errors contain keys, so a key contains no secret.
     """
@@ -92,11 +92,14 @@ class MicroClient:
         self._checked_clock = checked_clock
 
     def deadline(self, budget_s: float) -> float:
-        """Return the time `budget_s` seconds from now: the `deadline` of calls that share a budget."""
+        """Return the time `budget_s` seconds from now. Calls that share a budget take it as `deadline`."""
         return self._monotonic() + budget_s
 
     async def create(self, database: str, key: str, value: Json, *, deadline: float | None = None) -> None:
-        """Raises DocumentExists. Not atomic: several concurrent creates of one key can succeed; the last one stands."""
+        """Create a document. Raises DocumentExists.
+
+        Not atomic: several concurrent creates of one key can succeed, and the last one wins.
+        """
         segment(key)
         body = {"key": key, "value": value}
         await self._request("POST", f"{_database(database)}/docs", _ok, body=body, deadline=deadline)
@@ -115,7 +118,7 @@ class MicroClient:
         await self._request("PUT", path, _ok, body={"value": value}, deadline=deadline)
 
     async def delete(self, database: str, key: str, *, deadline: float | None = None) -> None:
-        """Raises DocumentNotFound. A concurrent `replace` may write the document again."""
+        """Delete a document. Raises DocumentNotFound. A concurrent `replace` may write it again."""
         await self._request("DELETE", f"{_database(database)}/docs/{segment(key)}", _ok, deadline=deadline)
 
     async def query(
@@ -128,11 +131,11 @@ class MicroClient:
         reverse: bool = False,
         deadline: float | None = None,
     ) -> list[StoredDocument]:
-        """Return up to `limit` (1 to 10000) documents in byte order of their keys: `start` inclusive, `end` exclusive.
+        """Return documents in byte order of their keys, from `start` inclusive to `end` exclusive.
 
-        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. To go on after
-        a key, start at the key + NUL, or in reverse at the key itself and skip it. Fewer than `limit`: there are no
-        more.
+        With `reverse`, from the high `start` inclusive down to the low `end` exclusive. None: no bound. `limit` is 1 to
+        10000; fewer documents: there are no more. To continue after a key, start at the key + NUL, or in reverse at the
+        key itself and skip it.
         """
         body = _range(start, end, limit, reverse=reverse)
         path = f"{_database(database)}/query"
@@ -148,12 +151,12 @@ class MicroClient:
         )
 
     async def increment(self, counter: str, by: int = 1, *, deadline: float | None = None) -> int:
-        """Add, atomically, and return the sum. An absent counter is 0. The server has no other atomic operation."""
+        """Add to a counter, atomically, and return the sum. An absent counter is 0. No other operation is atomic."""
         path = f"/api/cache/{segment(counter)}/increment"
         return await self._request("POST", path, _number, body={"by": by}, deadline=deadline)
 
     async def get_counter(self, counter: str, *, deadline: float | None = None) -> int | None:
-        """None: absent."""
+        """Return the value of a counter; None: absent."""
         path = f"/api/cache/{segment(counter)}"
         return await self._request("GET", path, _found, repeatable=True, deadline=deadline)
 
@@ -172,15 +175,15 @@ class MicroClient:
         return await self._request("POST", path, _counters, body=body, repeatable=True, deadline=deadline)
 
     async def delete_counter(self, counter: str, *, deadline: float | None = None) -> bool:
-        """Return whether it was there. A deleted counter starts at 0 again: never delete one that gives out ballots."""
+        """Delete a counter, and return whether it existed. It starts at 0 again: never delete a counter of ballots."""
         return await self._request("DELETE", f"/api/cache/{segment(counter)}", _deleted, deadline=deadline)
 
     async def databases(self, *, deadline: float | None = None) -> list[str]:
-        """Return the created databases, sorted. One that was only read or written takes a slot and is not listed."""
+        """Return the created databases, sorted. One that was only read or written has a slot, but is not listed."""
         return await self._request("GET", "/api/dbs", _names, repeatable=True, deadline=deadline)
 
     async def create_database(self, database: str, *, deadline: float | None = None) -> None:
-        """Raises DatabaseExists, DatabasesFull."""
+        """Create a database. Raises DatabaseExists, DatabasesFull."""
         await self._request("POST", _database(database), _ok, deadline=deadline)
 
     async def health(self, *, deadline: float | None = None) -> str:
@@ -188,9 +191,9 @@ class MicroClient:
         return await self._request("GET", "/health", _version, repeatable=True, deadline=deadline)
 
     async def mints_keys_for_all(self, *, deadline: float | None = None) -> bool:
-        """Return whether `GET /api/auth` without credentials is answered 200: then the server mints keys without any.
+        """Return whether the server gives keys to callers without credentials.
 
-        False also if there is no answer.
+        It does if `GET /api/auth` is answered 200. False also if there is no answer.
         """
         try:
             await self._request("GET", "/api/auth", _anything, anonymous=True, repeatable=True, deadline=deadline)
@@ -247,7 +250,7 @@ class MicroClient:
         said, checked_clock = "abandoned", self._checked_clock
         sent_at = checked_clock.system() if checked_clock else None
         try:
-            # The wire gives up earlier what it could not send: what this timeout ends may have been processed.
+            # The wire gives up earlier if it cannot send: a request that this timeout ends may have been processed.
             async with asyncio.timeout(left_s):
                 answer = await self._wire.send(
                     method, self._base + path, headers=headers, content=content, within_s=left_s
@@ -299,7 +302,7 @@ def _ok(answer: Any) -> None:
 
 
 def _anything(_: Any) -> None:
-    """Any JSON is an answer."""
+    """Accept any JSON as an answer."""
 
 
 def _value(answer: Any) -> Json:

@@ -1,4 +1,4 @@
-"""Where a HYPR Micro server is: one of one's own, or one behind the platform's proxy; and how its paths are written."""
+"""The address of a HYPR Micro server, reached directly or through the platform's proxy, and the form of its paths."""
 
 import re
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from urllib.parse import quote, urlsplit
 from shared.micro_errors import UnsafeSegment
 
 MAX_UNITS: Final = 1024
-"""UTF-16 units of a key that the server takes at most."""
+"""UTF-16 units of a key that the server accepts at most."""
 
 MAX_BYTES: Final = 1978
-"""UTF-8 bytes of a key that LMDB, the server's storage, takes at most."""
+"""UTF-8 bytes of a key that LMDB, the server's storage, accepts at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Direct:
-    """A server of one's own. Raises ValueError unless the key is printable ASCII without spaces: HTTP libraries quote a
-    bad header in their errors, and so would log the key."""
+    """A server that is reached directly. Raises ValueError unless the key is printable ASCII without spaces: HTTP
+    libraries quote an invalid header in their errors, and so would log the key."""
 
     url: str
     api_key: str = field(repr=False)
@@ -44,7 +44,7 @@ class Direct:
 class Platform:
     """A server behind the platform's proxy, which adds the key. Every request counts against a daily plan.
 
-    All that the proxy asks for is the slug, so the slug is a secret like a key.
+    The proxy requires nothing but the slug, so the slug is a secret like a key.
     """
 
     url: str
@@ -70,8 +70,8 @@ class Platform:
 def segment(text: str) -> str:
     """Return one path segment, percent-encoded once. Raises UnsafeSegment if the server or a proxy would misread it.
 
-    That is: empty text, `.` and `..` (they name the collection, or the database above it), NUL, lone surrogates, more
-    than MAX_UNITS or MAX_BYTES.
+    These are empty text, `.` and `..` (they name the collection, or the database above it), NUL, lone surrogates, and
+    more than MAX_UNITS or MAX_BYTES.
     """
     if text in ("", ".", "..") or "\0" in text:
         raise UnsafeSegment(f"not a path segment: {text[:80]!r}")

@@ -1,7 +1,7 @@
 """Send requests to HYPR Micro over HTTP/1.1 connections that survive a container's freeze.
 
-h11 parses and frames; asyncio's transports carry. A general client spends three quarters of its time on what these
-requests never use (decisions/0011).
+h11 parses and frames; asyncio's transports send and receive. A general client spends three quarters of its time on
+features that these requests never use (decisions/0011).
 
 `connection_rules` bounds the age of an idle connection. After any failure all idle connections are closed, and those
 in use once their request has ended: they are likely dead as well, and a retry must get a new one.
@@ -23,14 +23,14 @@ from shared.micro_errors import NoAnswer, Unreachable
 from shared.micro_wire import Answer, Headers
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Bytes of an answer's head. HYPR Micro's have 300; more would only let a foreign server fill memory."""
+"""Bytes of an answer's head at most. HYPR Micro's have 300; more would only let a foreign server fill memory."""
 
 PATIENCE: Final = 0.9
-"""The part of its time within which a request must be sent. Below 1, so that a request that was never sent ends as
-certainly not processed, before the whole time ends as unknown."""
+"""The part of its time within which a request must be sent. Below 1, so that a request that was not sent fails as
+certainly not processed, before the whole time ends and its outcome is unknown."""
 
 RESOLVED_APART_S: Final = 0.25
-"""Seconds after which the next address of a name is tried beside the first: RFC 8305's recommendation."""
+"""Seconds after which the next address of a name is tried in parallel with the first: RFC 8305's recommendation."""
 
 T = TypeVar("T")
 
@@ -40,10 +40,10 @@ _BOTH_DONE: Final = {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
 class MicroConnections:
     """The connections of one container and event loop to the server at `url`; `aclose` when done.
 
-    At most `at_once` requests are sent at once; a container, which serves one event at a time, needs four. Nothing is
-    opened before the first request, no redirect is followed, and no proxy that the environment names is used: requests
-    contain keys. Without `tls` the server's certificate is verified by those of `tls_context`, which raises OSError if
-    they cannot be read.
+    At most `at_once` requests are in flight; a container, which serves one event at a time, needs four. The first
+    request opens the first connection. No redirect is followed, and no proxy that the environment names is used:
+    requests contain keys. Without `tls` the server's certificate is verified by those of `tls_context`, which raises
+    OSError if they cannot be read.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class MicroConnections:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the idle connections; those in use are closed when their request has ended."""
+        """Close the idle connections, and those in use once their request has ended."""
         await asyncio.gather(*(connection.lost for connection in self._close_idle()))
 
     async def send(
         self, method: str, target: str, *, headers: Headers, content: bytes | None, within_s: float
     ) -> Answer:
-        """See `Wire`. A slot is waited for and a connection opened within the part PATIENCE of `within_s`."""
+        """Send as `Wire` promises. Getting a slot and a connection takes at most the part PATIENCE of `within_s`."""
         sent_until = self._monotonic() + PATIENCE * within_s
         if self._slots.locked():
             await _bounded(self._slots.acquire(), PATIENCE * within_s, "all connections are in use")
@@ -107,7 +107,10 @@ class MicroConnections:
         return answer
 
     def _kept(self) -> "_Connection | None":
-        """Return the connection that was used last, if the server surely keeps it; close what it may have closed."""
+        """Return the connection used last that the server certainly keeps. None: there is none.
+
+        Closes the connections that the server may have closed.
+        """
         while self._idle:
             connection = self._idle.pop()
             monotonic_s, wall_s = connection.idle_since
@@ -119,10 +122,10 @@ class MicroConnections:
         return None
 
     async def _opened(self, patience_s: float) -> "_Connection":
-        """Raises Unreachable."""
+        """Open a connection. Raises Unreachable."""
         try:
             return await _bounded(self._open(), min(CONNECT_S, patience_s), "no connection in time")
-        except (OSError, ValueError) as exc:  # ValueError: the URL's host is not a host name, or its port not a port
+        except (OSError, ValueError) as exc:  # ValueError: the URL's host or port is invalid
             raise Unreachable(f"no connection ({type(exc).__name__}: {exc})") from exc
 
     async def _open(self) -> "_Connection":
@@ -139,7 +142,7 @@ class MicroConnections:
         return connection
 
     def _close_idle(self) -> "list[_Connection]":
-        """Close the idle connections, and have those in use closed after use. Return what was idle."""
+        """Close the idle connections, and return them. Those in use are closed after their request."""
         self._failures += 1
         closed, self._idle = self._idle, []
         for connection in closed:
@@ -151,10 +154,10 @@ class _Connection(asyncio.Protocol):
     """One connection, for one request after the other."""
 
     idle_since = (0.0, 0.0)
-    """When its last request ended, by the monotonic clock and by the wall clock."""
+    """When its last request ended, in seconds of the monotonic clock and of the wall clock."""
 
     def __init__(self, host: bytes) -> None:
-        """`host`: the header of that name."""
+        """`host` is the value of the header `Host`."""
         self.host = host
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -164,7 +167,7 @@ class _Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
 
     async def exchange(self, request: h11.Request, content: bytes | None) -> Answer:
-        """Raises NoAnswer."""
+        """Send a request, and return its answer. Raises NoAnswer."""
         http = self._http
         sent = [http.send(request), http.send(h11.Data(content)) if content else b"", http.send(h11.EndOfMessage())]
         self._answered = asyncio.get_running_loop().create_future()
@@ -178,7 +181,7 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def is_quiet(self) -> bool:
-        """Say whether the server has neither closed nor sent anything, also what the event loop did not yet read."""
+        """Return whether the server has neither closed nor sent anything. The socket itself is polled."""
         if self._transport.is_closing():
             return False
         poll = select.poll()
@@ -186,7 +189,7 @@ class _Connection(asyncio.Protocol):
         return not poll.poll(0)
 
     def is_reusable(self) -> bool:
-        """Say whether both sides keep the connection, and prepare it for the next request."""
+        """Return whether both sides keep the connection. If so, it is ready for the next request."""
         http = self._http
         if self._transport.is_closing() or http.trailing_data[0] or http.states != _BOTH_DONE:
             return False
@@ -201,7 +204,7 @@ class _Connection(asyncio.Protocol):
         self._receive(data)
 
     def eof_received(self) -> None:
-        """Some answers end where the connection does. None, as the return value, closes our side too."""
+        """End an answer that ends with its connection. The return value None closes our side too."""
         if self._answered is not None:
             self._receive(b"")
 
@@ -211,12 +214,12 @@ class _Connection(asyncio.Protocol):
 
     def _receive(self, data: bytes) -> None:
         if self._answered is None or self._answered.done():
-            self._transport.abort()  # kept, it would be taken for a part of the next request's answer
+            self._transport.abort()  # else these bytes would count as a part of the next request's answer
             return
         try:
             self._http.receive_data(data)
             while self._take(self._http.next_event()):
-                """Events follow one another until the data ends."""
+                """Take events until the data ends."""
         except h11.RemoteProtocolError as exc:
             self._fail(f"no answer of HTTP/1.1: {exc}", exc)
 
@@ -244,13 +247,13 @@ class _Connection(asyncio.Protocol):
 
 
 def _lengths(content: bytes | None) -> Headers:
-    """Return what the server and proxies before it must know of a body. The answer's is to come as it is."""
+    """Return the headers of the body's length, and one against a compressed answer."""
     plain = (b"accept-encoding", b"identity")
     return [plain] if content is None else [plain, (b"content-length", b"%d" % len(content))]
 
 
 async def _bounded(call: Awaitable[T], within_s: float, said: str) -> T:
-    """Raises Unreachable if the call takes longer."""
+    """Await a call. Raises Unreachable if it takes longer than `within_s` seconds."""
     try:
         async with asyncio.timeout(within_s):
             return await call

@@ -1,7 +1,7 @@
-"""Classify how a HYPR Micro request failed, and what is then known about it.
+"""Classify the failures of HYPR Micro requests.
 
-The server answers nearly every failure with 500 and a text, and few of its calls may be repeated. So each error says
-whether the request may have been processed:
+The server answers nearly every failure with 500 and a text, and few of its calls may be repeated. So each error class
+defines whether the request may have been processed:
 
     MicroError
     ├── certainly not processed
@@ -12,11 +12,11 @@ whether the request may have been processed:
     │   ├── WrongKey           401, 403
     │   ├── Rejected           400, 413; or a key too long for the server
     │   ├── DocumentNotFound   the document is absent
-    │   ├── DocumentExists     the document is there
-    │   ├── DatabaseExists     the database is there
+    │   ├── DocumentExists     the document exists
+    │   ├── DatabaseExists     the database exists
     │   └── DatabasesFull      no slot for one more database name
     └── unknown
-        ├── NoAnswer           sent, and not or only partly answered
+        ├── NoAnswer           sent, and not answered, or not completely
         ├── ForeignServer      an answer that HYPR Micro never gives: HTML, unknown route, unexpected shape
         └── ServerFailed       any other answer
 """
@@ -31,7 +31,7 @@ from typing import ClassVar, Final
 from shared.micro_wire import Answer
 
 SAID_CHARACTERS: Final = 300
-"""Characters of the server's text that an error keeps. More would fill logs, with what a foreign server echoes."""
+"""Characters of the server's text that an error contains. More would fill logs with a foreign server's texts."""
 
 
 class Outcome(StrEnum):
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 
 class MicroError(Exception):
-    """`status` is None if there was no answer; `said` is the server's text on the failure."""
+    """`status` is None if there was no answer; `said` is the server's text about the failure."""
 
     outcome: ClassVar[Outcome] = Outcome.NOT_PROCESSED
 
@@ -63,7 +63,7 @@ class Unreachable(MicroError):
 
 
 class Overloaded(MicroError):
-    """`retry_after_s` is None if the answer has none. A 503 with it says that the request was not processed."""
+    """`retry_after_s` is None if the answer has none. A 503 that has it means that the request was not processed."""
 
     def __init__(self, what: str, *, status: int, said: str, retry_after_s: float | None) -> None:
         super().__init__(what, status=status, said=said)
@@ -91,7 +91,7 @@ class DatabaseExists(MicroError):
 
 
 class DatabasesFull(MicroError):
-    """The server keeps seven names until it restarts; reading an eighth fails like creating it."""
+    """The server has slots for seven names until it restarts; reading an eighth fails like creating it."""
 
 
 class NoAnswer(MicroError):
@@ -119,7 +119,7 @@ ANSWERS: Final[tuple[tuple[int, str, type[MicroError]], ...]] = (
     (500, r"MDB_DBS_FULL\b", DatabasesFull),
     (500, r"Key size is larger than the maximum key size\b", Rejected),
 )
-"""Status, beginning of the answer's `error` text, error. The first row that fits counts; no row: ServerFailed."""
+"""Status, beginning of the answer's `error` text, error. The first row that matches is used; no row: ServerFailed."""
 
 
 def refusal(answer: Answer, *, redact: Callable[[str], str]) -> MicroError:
@@ -139,9 +139,10 @@ def refusal(answer: Answer, *, redact: Callable[[str], str]) -> MicroError:
 
 
 def said_by(answer: Answer, *, redact: Callable[[str], str]) -> str:
-    """Return the beginning of the answer's `error` text, without the secret, which a foreign server may echo.
+    """Return the beginning of the answer's `error` text, without the secret.
 
-    If there is no such text: the size and type of the body. The rest of a body may be rows, which no log may show.
+    A foreign server may echo the secret. Without such a text: the size and type of the body. The body itself may be
+    rows, which no log may contain.
     """
     text = _error_text(answer)
     if text is None:
@@ -150,7 +151,7 @@ def said_by(answer: Answer, *, redact: Callable[[str], str]) -> str:
 
 
 def retry_after_s(answer: Answer) -> float | None:
-    """Return seconds: those given, or those from the answer's `Date` to the date given; None: absent or unreadable."""
+    """Return `Retry-After` in seconds; a date counts from the answer's `Date`. None: absent or unreadable."""
     text = answer.header(b"retry-after") or ""
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)

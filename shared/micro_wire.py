@@ -1,4 +1,4 @@
-"""What `MicroClient` needs of a network: a request in, a whole answer out."""
+"""The network port of `MicroClient`: it sends a request, and returns a complete answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Wire(Protocol):
     async def send(
         self, method: str, target: str, *, headers: Headers, content: bytes | None, within_s: float
     ) -> Answer:
-        """Return the answer, whatever its status. The caller gives up after `within_s` seconds.
+        """Return the answer, whatever its status. The caller cancels the call after `within_s` seconds.
 
-        Raises Unreachable if nothing was sent, and in time for the caller to know it; NoAnswer if anything was sent.
+        Raises Unreachable, before that, if nothing was sent; NoAnswer if anything was sent.
         """

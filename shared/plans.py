@@ -1,4 +1,4 @@
-"""Tiers: what a plan costs, what it admits and what it offers. None as a limit means none; answers say `unlimited`."""
+"""Plans: prices, limits and features. A limit of None means unlimited; an answer contains `unlimited` for it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,10 +7,10 @@ from typing import Final, Literal
 from shared.core.errors import ValidationFailed
 
 MONTH_IN_DAYS: Final = 30
-"""A month's limit is that many days' limits, in every calendar month."""
+"""A month's limit is this many times the day's, in every calendar month."""
 
 TEST_MEMOS_PER_DAY: Final = 1000
-"""What an owner's test keys may make in a UTC day, on any plan."""
+"""Memos that an owner's test keys may make in a UTC day, on any plan."""
 
 
 class Tier(StrEnum):
@@ -128,7 +128,7 @@ PLANS: Final = {
 
 
 def plan_named(name: str) -> Plan:
-    """The plan of this name, in any case. Raises ValidationFailed."""
+    """Return the plan of this name, in upper or lower case. Raises ValidationFailed if there is none."""
     if name.lower() in PLANS:
         return PLANS[Tier(name.lower())]
     raise ValidationFailed(
@@ -138,7 +138,7 @@ def plan_named(name: str) -> Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One feature on two plans. None as a value means unlimited; `improvement`: the second plan offers more."""
+    """One feature of two plans. A value of None means unlimited; `improvement`: the second plan offers more."""
 
     feature: str
     current: int | str | bool | None
@@ -150,7 +150,7 @@ _TTS_RANK: Final = ("edge", "elevenlabs", "any")
 
 
 def compare(current: Plan, target: Plan) -> list[Difference]:
-    """What a change of plan would change, in the order that pricing pages show."""
+    """Compare two plans by feature, in the order of pricing pages. Equal features are included."""
 
     def limit(feature: str, now: int | None, then: int | None) -> Difference:
         more = now is not None and (then is None or then > now)

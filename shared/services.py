@@ -92,10 +92,10 @@ class Services:
         close: Close = nothing_to_close,
         is_open_to_all: IsOpenToAll = needs_credentials,
     ) -> "Services":
-        """Everything on one store. `close` closes the store; what is opened here is closed with it.
+        """Build all services on one store. `close` closes the store: the services' own `close` calls it last.
 
-        `audio`, `speakers`, `mailer`, `stripe` and `queue` None: what the settings choose. Raises SettingsError if the
-        file of voices is wrong.
+        If `audio`, `speakers`, `mailer`, `stripe` or `queue` is None, the settings choose it. Raises SettingsError if
+        the file of voices is wrong.
         """
         audio = audio or open_audio(settings.audio)
         speakers = speakers or open_speakers(settings.speech, audio)

@@ -1,4 +1,4 @@
-"""What a tool answers with: blocks for a model to read, and the same as an object of the tool's schema."""
+"""The answer of a tool: blocks for a model to read, and the same content as an object of the tool's schema."""
 
 import base64
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ Block = TextBlock | LinkBlock | AudioBlock
 
 @dataclass(frozen=True, kw_only=True)
 class ToolAnswer:
-    """`structured` is of the tool's output schema; None: the tool failed."""
+    """The answer of a call. `structured` has the tool's output schema; None: the tool failed."""
 
     blocks: tuple[Block, ...]
     structured: Answer | None = None

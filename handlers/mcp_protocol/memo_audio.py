@@ -1,4 +1,4 @@
-"""A memo's audio, as a tool links to it or includes it."""
+"""A memo's audio in the answer of a tool: a link, and the bytes if they are wanted and few."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ _log = logging.getLogger("agent_talk.mcp")
 
 @dataclass(frozen=True, kw_only=True)
 class MemoAudio:
-    """`size` is in bytes; None: unknown, as for a memo that moved in. `content` None: not asked for, or too long."""
+    """The facts of a memo's audio. `size` is in bytes; None: unknown, as for a memo that moved in. `content` of None:
+    not wanted, or over MOST_INCLUDED."""
 
     size: int | None
     content: bytes | None = None
@@ -28,7 +29,7 @@ class MemoAudio:
 async def audio_blocks(
     memo: Memo, answer: MemoAnswer, files: AudioFiles | None, *, is_included: bool
 ) -> tuple[Block, ...]:
-    """Return the link to a memo's audio, and its bytes if they are asked for and fit. Empty if it is not ready."""
+    """Return the link to a memo's audio, and its bytes if they are wanted and fit. Nothing if it is not ready."""
     if memo.status is not AudioStatus.READY:
         return ()
     found = await _look(memo, files, is_included=is_included)
@@ -53,7 +54,7 @@ async def audio_blocks(
 
 
 async def _look(memo: Memo, files: AudioFiles | None, *, is_included: bool) -> MemoAudio:
-    """Return what is known of a memo's audio. A failure of the audio place is none of the memo, which is there."""
+    """Return the facts of a memo's audio. If the audio place fails, they are unknown: the memo exists all the same."""
     file = memo.audio_url.removeprefix("/audio/")
     simulated = simulated_audio(file)
     if simulated is not None:

@@ -22,7 +22,7 @@ from shared.tables.issued_keys import Scope
 from shared.tables.memos import AudioStatus, Memo
 
 LOOK_AGAIN_S: Final = 5
-"""Seconds after which a model asks again for a memo that is being made: a piece of a long text takes about as long."""
+"""Seconds after which a model calls get_memo again for a memo in processing: about the time of one piece."""
 
 EXCERPT: Final = 200
 """Characters of each text in a list. A page of whole texts could fill a model's context."""
@@ -85,7 +85,7 @@ class OfferedVoices(Answer):
 
 
 class CreatedMemo(MemoAnswer):
-    """`today` is what is left of the day's memos, over all keys of the owner."""
+    """A memo with the outcome of its call. `today` is the allowance of the day, over all keys of the owner."""
 
     replayed: Annotated[bool, Field(description="true: an earlier call made this memo, and this one is not charged")]
     today: AllowanceAnswer
@@ -155,7 +155,7 @@ async def _delete_memo(call: ToolCall[MemoArguments]) -> ToolAnswer:
 
 
 def keyed_by(name: str) -> Idempotent:
-    """Return an idempotency key of this protocol. Its namespace is its own: a header's value contains no space."""
+    """Return an idempotency key of this protocol. The prefix keeps it apart: a header's value contains no space."""
     return Idempotent(name=f"mcp {name}")
 
 
@@ -164,7 +164,7 @@ def _answer(memo: Memo, call: ToolCall[A]) -> MemoAnswer:
 
 
 def _told(memo: MemoAnswer) -> str:
-    """Return what has become of a memo, and what to do if it is not ready."""
+    """Return the sentence on a memo's state, with the next step if it is not ready."""
     match memo.audio.status:
         case AudioStatus.READY:
             return f"Memo {memo.id} is ready: {memo.audio.duration} seconds of audio at {memo.audio.url}"
@@ -183,7 +183,7 @@ def _excerpt(text: str) -> str:
 
 
 def _as_json(answer: Answer) -> ToolAnswer:
-    """Return an answer whose text is its JSON, for clients that show a model no structured content."""
+    """Return an answer whose text is its JSON. Some clients do not show structured content to a model."""
     return ToolAnswer(blocks=(TextBlock(text=answer.model_dump_json()),), structured=answer)
 
 

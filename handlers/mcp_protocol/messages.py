@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 MOST_ID: Final = 2**63
-"""Numbers of ids are below this: a longer one may have more digits than Python converts back to text."""
+"""The bound of numeric ids: a larger one may have more digits than Python converts back to text."""
 
 
 class RpcCode(IntEnum):
@@ -26,7 +26,7 @@ class RpcCode(IntEnum):
 
 
 class RpcError(Exception):
-    """An error of the protocol: the message itself is wrong, so a model cannot mend it by other arguments."""
+    """An error of the protocol: the message itself is wrong, so other arguments of a model do not help."""
 
     def __init__(
         self, code: RpcCode, message: str, *, status: int = 400, data: Mapping[str, object] | None = None
@@ -40,7 +40,8 @@ class RpcError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class RpcMessage:
-    """`id` None: it expects no answer. `method` None: it is a response, though this server asks for none."""
+    """A message. `id` of None: it expects no answer. `method` of None: a response, though this server sends no
+    requests."""
 
     id: int | str | None
     method: str | None
@@ -48,13 +49,13 @@ class RpcMessage:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """Return `_meta` of the parameters; empty if there is none."""
+        """The `_meta` of the parameters; empty if absent."""
         meta = self.params.get("_meta")
         return meta if isinstance(meta, dict) else {}
 
 
 def parsed(body: bytes) -> RpcMessage:
-    """Return the message in a POST's body. Raises RpcError: the body is no message, or a batch of them."""
+    """Return the message in a POST's body. Raises RpcError if the body is no message, or a batch of them."""
     try:
         given = from_json(body, allow_inf_nan=False)
     except ValueError as exc:

@@ -1,4 +1,4 @@
-"""The methods of the protocol: each makes a result of a message."""
+"""The methods of the protocol: each returns the result of a message."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from shared.tables.issued_keys import IssuedKey
 TOOLS: Final[Mapping[str, Tool[Any]]] = {tool.name: tool for tool in (*MEMO_TOOLS, GET_USAGE)}
 
 FRESH_MS: Final = 300_000
-"""Milliseconds for which a client may keep the list of tools: five minutes after a deployment it has the new one."""
+"""Milliseconds for which a client may keep the list of tools: it has a new one five minutes after a deployment."""
 
 SERVER: Final = {"name": "agent-talk", "title": "Agent Talk", "version": VERSION}
 
@@ -35,7 +35,7 @@ Result = dict[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """A request whose API key is good, and the revision that its answer follows."""
+    """A request with a valid API key, and the revision that its answer follows."""
 
     message: RpcMessage
     revision: Revision
@@ -44,18 +44,18 @@ class Exchange:
 
 
 async def result_of(exchange: Exchange) -> Result:
-    """Return the result of a request. Raises RpcError, and what a tool raises."""
+    """Return the result of a request. Raises RpcError, and the errors of a tool."""
     method = exchange.message.method
     methods = _INITIALIZED if exchange.revision.is_initialized else _STATELESS
     if method not in methods:
-        # Clients before 2026-07-28 take a status of 4xx for a broken connection.
+        # To clients before 2026-07-28 a status of 4xx means a broken connection.
         status = 200 if exchange.revision.is_initialized else 404
         raise RpcError(RpcCode.METHOD_NOT_FOUND, f"Method not found: {method}", status=status)
     return completed(await methods[method](exchange), exchange.revision)
 
 
 def tool_result(answer: ToolAnswer, revision: Revision) -> Result:
-    """Return the result of a call, in the words of the revision. An answer without structure is an error."""
+    """Return the result of a call, in the form of the revision. An answer without structure is an error."""
     blocks = [
         block.model_dump(mode="json", exclude_none=True)
         for block in answer.blocks
@@ -68,7 +68,7 @@ def tool_result(answer: ToolAnswer, revision: Revision) -> Result:
 
 
 def completed(result: Result, revision: Revision) -> Result:
-    """Return a result with what every result of the revision has."""
+    """Return a result with the fields that every result of the revision has."""
     if revision.is_initialized:
         return result
     return {"resultType": "complete", **result, "_meta": {SERVER_META: SERVER}}
@@ -120,7 +120,7 @@ def _invalid_params(text: str, revision: Revision) -> RpcError:
 
 
 _FRESH: Final = {"ttlMs": FRESH_MS, "cacheScope": "private"}
-"""Lists are of one API key: another one's scopes may allow other tools."""
+"""The caching of a list: for FRESH_MS, and for one API key, since another key's scopes may allow other tools."""
 
 _Methods = Mapping[str | None, Callable[[Exchange], Awaitable[Result]]]
 

@@ -1,12 +1,12 @@
-"""Which revision of the protocol a message follows.
+"""The revision of the protocol that a message follows.
 
-| revision | how a client names it | what differs here |
+| revision | how a client names it | differences here |
 |---|---|---|
 | 2025-03-26 | `initialize`, then nothing | no structured results, no links to resources |
 | 2025-06-18, 2025-11-25 | `initialize`, then the header `MCP-Protocol-Version` | |
 | 2026-07-28 | in each request: `_meta` and the header, with `Mcp-Method` and `Mcp-Name` | no `initialize`, no `ping` |
 
-No revision gets a session: each message says all that its answer needs.
+No revision has a session here: each message contains all that its answer needs.
 """
 
 import base64
@@ -28,13 +28,13 @@ CAPABILITIES_META: Final = "io.modelcontextprotocol/clientCapabilities"
 SERVER_META: Final = "io.modelcontextprotocol/serverInfo"
 
 _NAMED: Final[Mapping[str, str]] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""By method, the parameter that the header `Mcp-Name` repeats."""
+"""The parameter that the header `Mcp-Name` repeats, by method."""
 
 _ENCODED: Final = ("=?base64?", "?=")
 
 
 class Revision(StrEnum):
-    """In their order: a later one is greater."""
+    """The supported revisions. A later one compares as greater."""
 
     OF_MARCH_2025 = "2025-03-26"
     OF_JUNE_2025 = "2025-06-18"
@@ -43,17 +43,17 @@ class Revision(StrEnum):
 
     @property
     def is_initialized(self) -> bool:
-        """Whether clients of this revision begin with `initialize`."""
+        """True if clients of this revision begin with `initialize`."""
         return self < Revision.OF_JULY_2026
 
     @property
     def has_structure(self) -> bool:
-        """Whether results have structured content, schemas of it, and links to resources."""
+        """True if results have structured content with schemas, and links to resources."""
         return self > Revision.OF_MARCH_2025
 
 
 SUPPORTED: Final = tuple(sorted(Revision, reverse=True))
-"""The newest first."""
+"""All revisions, newest first."""
 
 NEWEST_INITIALIZED: Final = Revision.OF_NOVEMBER_2025
 
@@ -71,9 +71,10 @@ def revision_of(message: RpcMessage, headers: Headers) -> Revision:
 
 
 def negotiated(asked: object) -> Revision:
-    """Return the revision that `initialize` agrees on: the client's, or else the newest that has `initialize`.
+    """Return the revision for `initialize`.
 
-    Raises RpcError if the client names none.
+    It is the client's if that is supported, else the newest with `initialize`. Raises RpcError if the client names
+    none.
     """
     if not isinstance(asked, str):
         raise RpcError(RpcCode.INVALID_PARAMS, "params.protocolVersion must be a string")
@@ -112,7 +113,7 @@ def _unsupported(version: str) -> RpcError:
 
 
 def _check(headers: Headers, name: str, expected: Any) -> None:
-    """Raises RpcError if a header does not repeat what the body says."""
+    """Raise RpcError unless a header, sent once, repeats the value of the body."""
     given = headers.getlist(name)
     if not given:
         raise RpcError(RpcCode.HEADER_MISMATCH, f"Header mismatch: {name} is missing")
@@ -121,7 +122,7 @@ def _check(headers: Headers, name: str, expected: Any) -> None:
 
 
 def _decoded(value: str) -> str | None:
-    """Return a header's value, which is in base64 if it is no plain ASCII; None if it cannot be decoded."""
+    """Return a header's value, decoded if it has the form `=?base64?…?=`. None: it cannot be decoded."""
     begins, ends = _ENCODED
     if not (value.startswith(begins) and value.endswith(ends)):
         return value

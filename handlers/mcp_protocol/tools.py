@@ -1,4 +1,4 @@
-"""A tool: what a model reads about it, and the call behind it."""
+"""A tool: its description for a model, and its call."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from shared.web.error_answers import refusal
 
 
 class Arguments(BaseModel):
-    """A tool's arguments. Unknown ones are refused: a misspelt `idempotencyKey` would protect nothing."""
+    """A tool's arguments. Unknown ones are refused: a misspelt `idempotencyKey` would have no effect."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, frozen=True, strict=True, extra="forbid", hide_input_in_errors=True
@@ -30,7 +30,7 @@ A = TypeVar("A", bound=Arguments)
 
 
 class Hints(Answer):
-    """What a client may tell its user before it calls a tool."""
+    """The facts of a tool that a client may show its user before a call."""
 
     title: str
     read_only_hint: bool
@@ -48,7 +48,7 @@ class ToolCall(Generic[A]):
 
 @dataclass(frozen=True, kw_only=True)
 class Tool(Generic[A]):
-    """`scope` None: any API key may call it."""
+    """One tool. `scope` of None: any API key may call it."""
 
     name: str
     title: str
@@ -65,7 +65,7 @@ class Tool(Generic[A]):
         return self.scope is None or key.may(self.scope)
 
     async def answer(self, arguments: Mapping[str, Any], key: IssuedKey, services: Services) -> ToolAnswer:
-        """Call the tool. Raises ScopeMissing, then what is wrong with the arguments, then what the call raises."""
+        """Call the tool. Raises ScopeMissing first, then the errors of the arguments, then those of the call."""
         if self.scope is not None and not key.may(self.scope):
             raise ScopeMissing(self.scope)
         try:
@@ -75,7 +75,7 @@ class Tool(Generic[A]):
         return await self.call(ToolCall(arguments=taken, key=key, services=services))
 
     def described(self, revision: Revision) -> dict[str, Any]:
-        """Return the tool as `tools/list` shows it."""
+        """Return the tool's entry in the result of `tools/list`."""
         hints = Hints(
             title=self.title,
             read_only_hint=self.is_read_only,
@@ -94,7 +94,7 @@ class Tool(Generic[A]):
         return described
 
     def _refused(self, exc: ValidationError) -> AgentTalkError:
-        """Return our error for the first that Pydantic found."""
+        """Return our error for the first of Pydantic's."""
         errors = exc.errors()
         if errors[0]["type"] == "extra_forbidden":
             options = list(_schema(self.takes, mode="validation").get("properties", {}))
@@ -106,9 +106,9 @@ class Tool(Generic[A]):
 
 
 class _PlainSchema(GenerateJsonSchema):
-    """Schemas without the titles that Pydantic makes of names: a model pays for every word of them."""
+    """Schemas without the titles that Pydantic derives from names: each word costs a model tokens."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 whatever the field's schema is
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 equal for all fields
         return False
 
 
@@ -118,7 +118,7 @@ def _schema(model: type[BaseModel], *, mode: JsonSchemaMode) -> dict[str, Any]:
     schema = model.model_json_schema(mode=mode, schema_generator=_PlainSchema)
     for part in (schema, *schema.get("$defs", {}).values()):
         part.pop("title", None)
-        part.pop("description", None)  # a docstring of ours
+        part.pop("description", None)  # a docstring, which is for developers
     return schema
 
 
@@ -137,14 +137,14 @@ ADVICE: Final[Mapping[str, str]] = {
     "STORAGE_ERROR": "Nothing was charged. Call again with the same arguments.",
     "SERVICE_UNAVAILABLE": "Call again with the same arguments, the same idempotencyKey included.",
 }
-"""By code, what a model is to do about an error."""
+"""The advice to a model, by the code of an error."""
 
 SOON_S: Final = 60
-"""Seconds that a model may wait for. Longer, and it should do something else."""
+"""The most seconds that a model is advised to wait. If the wait is longer, it should do something else."""
 
 
 def failure(error: AgentTalkError) -> ToolAnswer:
-    """Return an error as a model reads it: code, message and what to do, then the same envelope as by HTTP."""
+    """Return an error for a model to read. It has code, message, advice, and the envelope's details, a line each."""
     advice = ADVICE.get(error.code, "Tell the user if it happens again.")
     wait = error.headers.get("Retry-After")
     if wait is not None and int(wait) <= SOON_S:

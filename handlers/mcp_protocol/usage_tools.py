@@ -1,4 +1,4 @@
-"""The tool for what is left of the limits."""
+"""The tool for usage and limits."""
 
 from typing import Final
 

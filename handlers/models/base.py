@@ -7,18 +7,18 @@ from pydantic.alias_generators import to_camel
 
 
 class Body(BaseModel):
-    """A request's JSON object. Fields that it does not name are ignored."""
+    """A request's JSON object. Unknown fields are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True, hide_input_in_errors=True)
 
 
 def example(fields: dict[str, JsonValue]) -> ConfigDict:
-    """Return a model's configuration with an example, which the documentation page sends as it is."""
+    """Return a model's configuration with an example. The documentation page offers it for sending."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class Answer(BaseModel):
-    """An answer's JSON object: every field present, in camelCase."""
+    """An answer's JSON object: every field is present, in camelCase."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,

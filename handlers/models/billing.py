@@ -76,7 +76,7 @@ class ContactSales(Success):
 
 
 class UpgradeAnswer(RootModel[CheckoutAnswer | ContactSales]):
-    """What to do next: pay, or write to us."""
+    """The next step: a URL at which to pay, or an address to write to."""
 
 
 class PortalAnswer(Success):
@@ -100,6 +100,6 @@ class Received(Answer):
 
 
 def ends(ending: Ending) -> str:
-    """Return the sentence that says when a plan ends."""
+    """Return the sentence on the end of a plan, for an answer's message."""
     when = "the end of the billing period" if ending.at is None else f"{ending.at:%Y-%m-%d}"
     return f"Your {PLANS[ending.tier].display_name} plan ends on {when}. Until then nothing changes."

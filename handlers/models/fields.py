@@ -1,4 +1,4 @@
-"""Types of fields in bodies. Each checks its value."""
+"""Types of fields in bodies. Each one checks its value."""
 
 import re
 from collections.abc import Collection
@@ -49,7 +49,10 @@ def at_most(most: int, *, bound: str = "maxLength") -> AfterValidator:
 
 
 def _email(text: str) -> str:
-    """Normalise an address, so that each mailbox is one account: NFC, lower case, domain in its `xn--` form."""
+    """Normalise an address, so that each mailbox is one account.
+
+    The form is NFC and lower case, with the domain in its `xn--` form.
+    """
     email = _nfc(_nfc(text.strip(), most=EMAIL_LENGTH).lower(), most=EMAIL_LENGTH)
     local, _, domain = email.rpartition("@")
     if characters(email) > EMAIL_LENGTH:
@@ -63,7 +66,7 @@ def _email(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str | None:
-    """Return a domain name in LDH labels, by IDNA 2008; None if it is no domain name with a dot."""
+    """Return a domain name in ASCII labels, by IDNA 2008. None: this is no domain name with a dot."""
     if not domain.isascii() or "xn--" in domain:
         import idna  # noqa: PLC0415 its tables take 10 ms, which few addresses need
 
@@ -94,7 +97,7 @@ def _password(text: str) -> str:
 
 
 def voice_named(requested: str) -> Voice:
-    """Return the voice of this name, in any case. Raises InvalidVoice if there is none."""
+    """Return the voice of this name, in any case. Raises InvalidVoice if the name is unknown."""
     voice = VOICES.get(requested.lower())
     if voice is None:
         raise InvalidVoice(
@@ -112,14 +115,14 @@ def _voice_id(requested: str) -> str:
 
 
 def required(text: str) -> str:
-    """Refuse a text that trimming left empty, as a missing field."""
+    """Refuse an empty text as a missing field."""
     if not text:
         raise PydanticCustomError("missing", "Field required")
     return text
 
 
 def among(options: Collection[str]) -> AfterValidator:
-    """Refuse a text that is none of these, and name them."""
+    """Refuse a text that is none of these options. The error's details list them."""
 
     def check(text: str) -> str:
         if text not in options:
@@ -139,7 +142,7 @@ AudioFormat = Annotated[
 RequiredText = Annotated[str, Field(min_length=1)]
 
 Secret = Annotated[str, Field(min_length=1, repr=False)]
-"""A password, a key or a token: in no `repr`, so in no log of a model."""
+"""A password, a key or a token. No `repr` contains it, so no log of a model does."""
 
 Email = Annotated[str, Field(min_length=1), AfterValidator(_email)]
 

@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`, and the row that it names, read beside the check of the API key."""
+"""The header `Idempotency-Key`, and its row, which is read beside the check of the API key."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ REPLAYED_HEADER: Final[dict[int | str, dict[str, Any]]] = {
         }
     }
 }
-"""For the OpenAPI document of a route that answers repeats."""
+"""The header of replays in the OpenAPI document of a route."""
 
 
 def _name(text: str) -> str:
@@ -43,7 +43,7 @@ def _name(text: str) -> str:
 
 
 IdempotencyName = Annotated[str, AfterValidator(_name)]
-"""The name that a client gives to a request which it may repeat."""
+"""A client's name for a request that it may repeat: 1 to 255 visible ASCII characters."""
 
 _Name = Annotated[
     IdempotencyName | None,
@@ -57,7 +57,7 @@ _Name = Annotated[
 
 
 async def _given(request: Request, services: RequestServices, name: _Name = None) -> AsyncIterator[Idempotent | None]:
-    """Begin to read the row of the header, which needs no more of the API key than its id. None: no header."""
+    """Begin to read the row of the header, which needs only the API key's id. None: no header."""
     token = given_token(request)
     if name is None or token is None or not is_api_key(token):
         yield None if name is None else Idempotent(name=name)
@@ -70,4 +70,4 @@ async def _given(request: Request, services: RequestServices, name: _Name = None
 
 
 GivenIdempotencyKey = Annotated[Idempotent | None, Depends(_given)]
-"""Comes before the API key among a route's parameters: they are resolved in their order."""
+"""The header. It must precede the API key among a route's parameters, which are resolved in their order."""

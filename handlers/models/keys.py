@@ -35,8 +35,8 @@ ScopeNames = Annotated[
     Field(json_schema_extra={"minItems": 1}, fail_fast=True),
     AfterValidator(_scopes),
 ]
-"""Scopes by name. Each once, in their order. The first wrong one ends the check: one error is answered, and a body has
-room for half a million, which would take a function's memory and time."""
+"""Names of scopes; validated, each once and in the order of `Scope`. The first wrong one ends the check: an answer has
+one error, and a body has room for half a million, which would take a function's memory and time."""
 
 Most = Annotated[int, Field(ge=1, le=STEP)] | None
 
@@ -45,9 +45,9 @@ LIMITS: Final = [to_camel(limit) for limit in KeyLimit]
 
 
 class GivenLimits(Body):
-    """Limits of the key's own; null: none.
+    """The key's own limits; null: no such limit.
 
-    Unlike elsewhere an unknown name is refused: a misspelt limit would leave the key without one.
+    Unlike in other bodies an unknown name is refused: a misspelt limit would leave the key without it.
     """
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
@@ -65,7 +65,7 @@ class GivenLimits(Body):
         return given
 
     def given(self) -> Mapping[KeyLimit, int | None]:
-        """Return the limits that were given, those of null included."""
+        """Return the limits that the body contains, those of null included."""
         return {limit: getattr(self, limit) for limit in KeyLimit if limit in self.model_fields_set}
 
     def numbers(self) -> Mapping[KeyLimit, int]:
@@ -91,7 +91,7 @@ class CreateKey(Body):
 
 
 class ChangeKey(Body):
-    """At least one of both. Limits that are not named stay as they are."""
+    """`name`, `limits`, or both. Limits that are not named stay unchanged."""
 
     model_config = example({"name": "My laptop", "limits": {"memosPerDay": 50, "charactersPerDay": None}})
 
@@ -121,7 +121,7 @@ class VerifyKey(Body):
 
 
 class KeyLimitsAnswer(Answer):
-    """The limits that the key has of its own; null: only the plan's."""
+    """The key's own limits; null: only the plan's apply."""
 
     memos_per_day: int | None
     characters_per_day: int | None
@@ -129,7 +129,7 @@ class KeyLimitsAnswer(Answer):
 
 
 class KeyUsedAnswer(Answer):
-    """What was used of the key's own limits; null where it has none."""
+    """The use of the key's own limits; null: the key has no such limit."""
 
     memos_today: int | None
     characters_today: int | None
@@ -183,7 +183,7 @@ class OneKey(Success):
 
 
 class FreshKey(Answer):
-    """A new key with its secret: no later answer contains it."""
+    """A new key with its secret, which no later answer contains."""
 
     id: str
     key: Secret

@@ -1,4 +1,4 @@
-"""What an owner has used of the limits, and what is left."""
+"""An owner's limits, their use, and what is left of them."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""How a usage log is answered: in lists, and line by line in an export."""
+"""The answer for a usage log: in lists, and as a line of an export."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from shared.tables.usage_logs import Action
 
 
 class LogAnswer(Answer):
-    """The key's name and prefix are those it had when this happened."""
+    """One event. The key's name and prefix are those of that time."""
 
     id: str
     action: Action

@@ -1,4 +1,4 @@
-"""How a memo is answered: by the memos function, and line by line in an export."""
+"""The answer for a memo: of the memos function, and as a line of an export."""
 
 from typing import Annotated, Final, Self
 
@@ -22,7 +22,7 @@ VOICE_ANSWERS: Final = {voice.id: VoiceAnswer.model_validate(voice) for voice in
 
 
 class VoiceEntry(VoiceAnswer):
-    """A voice in the list of voices. `sample_url` is absolute."""
+    """A voice in the list of voices. `sampleUrl` is the absolute URL of a sentence in this voice, as MP3."""
 
     sample_url: str
 
@@ -38,7 +38,7 @@ class VoiceEntry(VoiceAnswer):
 
 
 def _unknown(voice_id: str) -> VoiceAnswer:
-    """Answer a voice that is offered no more: a memo that moved in keeps the one it has."""
+    """Return the answer for a voice that is no longer offered. A memo that moved in keeps its voice."""
     return VoiceAnswer(id=voice_id, name=voice_id, gender="unknown", description="")
 
 
@@ -74,6 +74,6 @@ class MemoAnswer(Answer):
 
 
 def _format(memo: Memo) -> str:
-    """Return what the audio's URL ends with; of a URL elsewhere that ends with none of ours, MP3."""
+    """Return the format by the ending of the audio's URL. MP3 for a URL elsewhere with an unknown ending."""
     ending = format_of(memo.audio_url)
     return ending if ending in MEDIA_TYPES else DEFAULT_FORMAT

@@ -21,7 +21,7 @@ from shared.web.cold_start import applies
 
 
 class ErrorDetails(Answer):
-    """Only those that apply are present."""
+    """The details of an error. Only the fields that apply are present."""
 
     field: str | None = None
     reason: str | None = None
@@ -65,9 +65,9 @@ class OpenAiErrorAnswer(Answer):
 
 
 def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
-    """Return the errors of a route for its OpenAPI document, with those that any route can answer.
+    """Return a route's errors for its OpenAPI document, with those of every route.
 
-    Lambda serves no document: there it is empty, which saves building some hundred models at each cold start.
+    Empty in Lambda, which serves no document: this saves building some hundred models at each cold start.
     """
     if applies("error_models"):
         return {}
@@ -82,7 +82,7 @@ def errors(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
 
 
 def errors_of_openai(*kinds: type[AgentTalkError]) -> dict[int | str, dict[str, Any]]:
-    """Return the same in OpenAI's envelope."""
+    """Return the errors of a route for its OpenAPI document, in OpenAI's envelope."""
     return {status: {**said, "model": OpenAiErrorAnswer} for status, said in errors(*kinds).items()}
 
 

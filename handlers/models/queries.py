@@ -1,6 +1,6 @@
 """Query parameters: whole numbers, options, times, and windows of lists.
 
-Empty parameters never arrive here: `web/middleware.py` drops them, so that they count as absent.
+Empty parameters never arrive here: `shared/web/middleware.py` drops them, so that they count as absent.
 """
 
 import re
@@ -19,7 +19,7 @@ from shared.core.errors import (
 from shared.tables import Window
 
 DEFAULT_DAYS: Final = 30
-"""Days of figures if the query names no time."""
+"""Days of figures if the query has no time."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?
 
 
 def option(field: str, text: str, options: Sequence[str]) -> str:
-    """Return the text if it is one of the options. Raises ValidationFailed, which names them."""
+    """Return the text if it is one of the options. Raises ValidationFailed, whose details list them."""
     if text not in options:
         raise ValidationFailed(f"Invalid {field}: {text}", details={"field": field, "validOptions": list(options)})
     return text
@@ -44,23 +44,29 @@ def too_long(field: str, most: str, *, limit: int, provided: int) -> ValidationF
 
 
 def begins(field: str, text: str) -> datetime:
-    """Return the first moment that a date or a time means, UTC. Raises ValidationFailed if it is neither."""
+    """Return the start of a date's day, or a time's moment, UTC. Raises ValidationFailed if it is neither."""
     return _moments(field, text)[0]
 
 
 def ends(field: str, text: str) -> datetime:
-    """Return the first moment after what a date or a time means, UTC. Raises ValidationFailed if it is neither."""
+    """Return the end of a date's day, or of a time's millisecond, UTC, exclusive.
+
+    Raises ValidationFailed if it is neither.
+    """
     return _moments(field, text)[1]
 
 
 def up_to(field: str, text: str) -> datetime:
-    """Return a time's moment, or the end of a date's day, UTC. Raises ValidationFailed if it is neither."""
+    """Return the end of a date's day, exclusive, or a time's moment, UTC. Raises ValidationFailed if it is neither."""
     first, after = _moments(field, text)
     return first if after - first == MILLISECOND else after
 
 
 def window(*, limit: int, after: str | None, since: str | None = None, until: str | None = None) -> Window:
-    """Return a page's bounds from its query. Raises ValidationFailed if they are out of range or in the wrong order."""
+    """Return a page's bounds from its query.
+
+    Raises ValidationFailed if `limit` is not 1 to 100, or if `since` is not before `until`.
+    """
     if not 1 <= limit <= 100:
         raise ValidationFailed(
             "limit must be between 1 and 100", details={"field": "limit", "limit": 100, "provided": limit}
@@ -72,7 +78,7 @@ def window(*, limit: int, after: str | None, since: str | None = None, until: st
 
 
 def _moments(field: str, text: str) -> tuple[datetime, datetime]:
-    """Return the first moment that the text means, and the first after it; at most the last millisecond of 9999."""
+    """Return the first moment of a date or time, and the first after it. At most the last millisecond of 9999."""
     try:
         if _DATE.fullmatch(text):
             day = max(datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)), _EPOCH)
@@ -86,7 +92,10 @@ def _moments(field: str, text: str) -> tuple[datetime, datetime]:
 
 
 def _in_utc(at: datetime) -> datetime:
-    """Return the moment in UTC, to the millisecond. An offset that leaves the years 1 to 9999 gives their end."""
+    """Return the moment in UTC, to the millisecond.
+
+    If the offset leaves the years 1 to 9999: _EPOCH, or the last millisecond of 9999.
+    """
     try:
         return to_the_millisecond(at.astimezone(UTC))
     except OverflowError:
@@ -94,7 +103,7 @@ def _in_utc(at: datetime) -> datetime:
 
 
 def _whole(text: object) -> object:
-    """Accept plain digits alone: Pydantic would also read `5.0`, `+5` and `7_0`."""
+    """Accept plain digits alone: Pydantic also accepts `5.0`, `+5` and `7_0`."""
     if isinstance(text, str) and not re.fullmatch(r"-?[0-9]+", text):
         raise PydanticCustomError("int_parsing", "Input should be plain digits")
     return text
@@ -105,7 +114,7 @@ Whole = BeforeValidator(_whole)
 
 
 def one_of(options: Iterable[str], *, description: str, alias: str | None = None) -> Any:
-    """Return a query parameter that the documentation offers as a choice. The route checks it, by its own error."""
+    """Return a query parameter that the documentation offers as a choice. The route checks it, with its own error."""
     return Query(alias=alias, description=description, json_schema_extra={"enum": list(options)})
 
 

@@ -1,4 +1,4 @@
-"""How a user is answered."""
+"""The answer for a user."""
 
 from handlers.models.base import Answer
 from shared.core.clock import Instant

@@ -1,8 +1,8 @@
-"""The console: one self-contained answer, which loads nothing and asks this service's own API alone.
+"""The console: one self-contained page, which loads no further file and calls this service's API alone.
 
-`console/console.html` names its styles and scripts as files. Here each takes the place of its tag, and the page's
-policy allows exactly these, by their hashes. The modules become one script: `modules.py`. vendor/ holds libraries
-unchanged: Preact with htm renders, uPlot draws the charts.
+`console/console.html` names its styles and scripts as files. Their content replaces the tags here, and the page's
+policy allows exactly these, by their hashes. The modules become one script: `modules.py`. vendor/ contains unchanged
+libraries: Preact with htm renders, uPlot draws the charts.
 """
 
 import base64
@@ -37,7 +37,7 @@ _TAGS: Final = {
     "module": ("script", '<script type="module">'),
 }
 _SOURCE_MAP: Final = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
-"""Names a file that is not served: a browser's tools would ask for it, and complain."""
+"""A line that names a file which is not served: a browser's tools would request it, and report the error."""
 
 _NO_GZIP: Final = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*$")
 
@@ -46,10 +46,10 @@ _NO_GZIP: Final = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*$")
 class WebPage:
     html: bytes
     compressed: bytes
-    """The same by gzip."""
+    """`html` in gzip."""
 
     policy: str
-    """Its Content-Security-Policy, but for where sound may come from, which is a deployment's."""
+    """The Content-Security-Policy without `media-src`, which depends on the deployment."""
 
 
 _PAGE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = errors() | {
@@ -62,7 +62,10 @@ Accepted = Annotated[str | None, Header(alias="Accept-Encoding")]
 
 @routes.get("/app", response_class=Response, responses=_PAGE_ANSWERS)
 async def get_console(request: Request, services: RequestServices, accepted: Accepted = None) -> Response:
-    """Serve the console, where an owner signs up, makes memos and keys, sees usage, pays, and closes the account."""
+    """Return the console, a web page.
+
+    There an owner signs up, makes memos and keys, sees usage, pays, and closes the account.
+    """
     heard = " ".join(dict.fromkeys(("'self'", services.settings.edge.public_origin, *services.settings.audio.origins)))
     page = web_page(marked=bool(session_cookies(request).candidates))
     headers = {"vary": "Accept-Encoding", "content-security-policy": f"{page.policy}; media-src {heard}"}
@@ -84,7 +87,7 @@ async def lead_to_console() -> Response:
     responses=errors() | {200: {"description": "The text", "content": {PlainTextResponse.media_type: {}}}},
 )
 async def get_llms_txt(services: RequestServices) -> Response:
-    """Tell an agent what the service does and how to call it, in twenty lines."""
+    """Return a description of the service for agents, in twenty lines of text."""
     return PlainTextResponse(_read("llms.txt").replace("{url}", services.settings.public_url))
 
 
@@ -96,10 +99,10 @@ def takes_gzip(accepted: str | None) -> bool:
 
 @cache
 def web_page(*, marked: bool) -> WebPage:
-    """Read the console's files and assemble it, each form once, at its first request.
+    """Read the console's files and assemble the page. Each form is assembled once, at its first request.
 
-    A page is `marked` if it was asked for with a session's cookie, good or not: `<html data-session lang="en">`. Its
-    script cannot see the cookie, and asks for the session only then.
+    The page is `marked` if the request has a session's cookie, valid or not: `<html data-session lang="en">`. Its
+    script cannot read the cookie, and requests the session only if the page is marked.
     """
     hashes: dict[str, list[str]] = {"style": [], "script": []}
 
@@ -135,5 +138,5 @@ def web_page(*, marked: bool) -> WebPage:
 
 
 def _read(file: str) -> str:
-    """Lines end with a line feed only, as the browser counts them when it checks a hash."""
+    """Return a file's text. Lines end with a line feed only: a browser hashes them in this form."""
     return (_FILES / file).read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 """Joins the console's ES modules to one script, so that its code is one inline element with one hash.
 
-A module names what it uses by lines such as `import { api } from "./api.js";`, and declares by `export` what others
-may use. Joined, all declarations share one scope: `import` statements go, and the word `export` goes. So each name at
-a module's top is unique over all modules, which a test checks; renaming and default exports are not understood.
+A module imports names by lines such as `import { api } from "./api.js";`, and exports declarations by `export`. In the
+joined script all declarations share one scope: `import` statements and the word `export` are removed. So each name at a
+module's top must be unique over all modules, which a test checks; renaming and default exports are not supported.
 """
 
 import re
@@ -14,11 +14,11 @@ _EXPORT: Final = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)
 
 
 class ModulesCircle(ValueError):
-    """Modules import one another: no order would define each name before it is used."""
+    """Modules import one another, so no order defines each name before its use."""
 
 
 def joined(main: Path) -> str:
-    """Return one script of a module and all that it imports, each once, after what it imports itself."""
+    """Return one script of a module and all its imports. Each module is there once, after its own imports."""
     return "".join(_EXPORT.sub("", IMPORT.sub("", module.read_text(encoding="utf-8"))) for module in in_order(main))
 
 

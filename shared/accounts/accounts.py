@@ -62,7 +62,7 @@ class Accounts:
         refuse_after_s: float,
         sleep: Sleep,
     ) -> None:
-        """`refuse_after_s`: seconds after which a login is refused, whatever its check cost."""
+        """A refused login takes `refuse_after_s` seconds, so its time shows nothing of the account."""
         self._users = users
         self._keys = keys
         self._passwords = passwords
@@ -77,10 +77,10 @@ class Accounts:
         self._sleep = sleep
 
     async def sign_up(self, email: str, password: str, *, address: str) -> SignedUp:
-        """Open an account, with a first API key and a session. Raises Conflict, TooManyAttempts.
+        """Open an account, with a first API key and a session.
 
-        The rows come first, out of reach; the claim of the address is the commit. An interrupted sign-up
-        leaves the address free.
+        The rows are written first, where nothing reaches them; the claim of the address commits them. An interrupted
+        sign-up leaves the address free. Raises Conflict if the address has an account, TooManyAttempts.
         """
         attempt = self._attempts.sign_up(address)
         attempt.refuse_if_known()
@@ -102,8 +102,8 @@ class Accounts:
     async def log_in(self, email: str, password: str, *, address: str) -> tuple[User, Session]:
         """Begin a session.
 
-        Raises TooManyAttempts if too many failed, WrongPassword if the account is unknown or the password is wrong:
-        at the same moment for both, and for accounts that moved in, whose hashes cost more.
+        Raises TooManyAttempts if too many logins failed, WrongPassword if the account is unknown or the password is
+        wrong: at the same moment for both, and for accounts that moved in, whose hashes cost more.
         """
         time_s = asyncio.get_running_loop().time
         ends = time_s() + self._refuse_after_s
@@ -124,7 +124,11 @@ class Accounts:
         return user, self._sessions.begin(user)
 
     async def authenticate(self, token: str) -> tuple[User, Claims]:
-        """Whose session this is, in one read. Raises InvalidCredential, SessionExpired."""
+        """Return the user and the claims of a session's token, in one read.
+
+        Raises InvalidCredential if the token was not signed here or its user is erased, SessionExpired if the session
+        has ended.
+        """
         claims = self._sessions.read(token)
         user = await self._users.get(claims.user_id)
         if user is None:
@@ -134,7 +138,7 @@ class Accounts:
         return user, claims
 
     async def log_out(self, token: str) -> None:
-        """End a session. A token that is no good session has no effect."""
+        """End a session. A token of no valid session has no effect."""
         try:
             user, claims = await self.authenticate(token)
         except Unauthenticated:
@@ -146,9 +150,10 @@ class Accounts:
         )
 
     async def change_password(self, user: User, claims: Claims, *, current: str, new: str, address: str) -> Session:
-        """Change the password, end all sessions but the one of `claims`, and begin a new one.
+        """Change the password and begin a new session.
 
-        Raises WrongPassword, TooManyAttempts, and SessionExpired if the session has ended meanwhile.
+        All others end, except the one of `claims`. Raises WrongPassword, TooManyAttempts, and SessionExpired if the
+        session has ended meanwhile.
         """
         _, attempt = await self._check_password(user.email, current, address=address, user=user, refusal=_NOT_CURRENT)
         password_hash, _ = await gather_settled(self._passwords.hash(new), attempt.forgive())
@@ -157,9 +162,9 @@ class Accounts:
         def change(row: User) -> User:
             if row.is_closing:
                 raise SessionExpired("Session has ended")
-            if row.password_hash != user.password_hash:  # changed since: the password that was checked is not current
+            if row.password_hash != user.password_hash:  # it changed after the check
                 raise WrongPassword(_NOT_CURRENT)
-            if claims.session_id in row.ended_sessions:  # keeping it would bring it back
+            if claims.session_id in row.ended_sessions:  # `but=` would make a session valid that was logged out
                 raise SessionExpired("Session has ended")
             changed = row.without_sessions(but=claims.session_id)
             return changed.model_copy(update={"password_hash": password_hash, "updated_at": at})
@@ -181,13 +186,13 @@ class Accounts:
     async def _check_password(
         self, email: str, password: str, *, address: str, refusal: str, user: User | None = None
     ) -> tuple[User, Attempt]:
-        """Check an account's password: the one place that does, so every check takes an attempt.
+        """Check an account's password. Return the user, and the attempt to forgive.
 
-        Without `user` the account is looked up by its e-mail address; an unknown one costs the same work. Returns the
-        user and the attempt, to be forgiven. Raises WrongPassword(refusal), TooManyAttempts.
+        All checks pass here, so each one takes an attempt. Without `user` the account is looked up by its e-mail
+        address; an unknown address costs the same work. Raises WrongPassword(refusal), TooManyAttempts.
         """
         attempt = self._attempts.password(address, email)
-        attempt.refuse_if_known()  # before anything is asked at the same time
+        attempt.refuse_if_known()  # before requests are sent at the same time
         async with attempt.unless_it_breaks():
             if user is None:
                 _, user_id = await gather_settled(attempt.begin(), self._users.id_by_email(email))
@@ -200,9 +205,9 @@ class Accounts:
         return user, attempt
 
     async def _replace_old_hash(self, user: User, password: str) -> None:
-        """Hash the whole password of an account that moved in as all others are, unless it was changed meanwhile.
+        """Replace the predecessor's hash by Argon2id's, unless the password was changed.
 
-        If that fails, the next login does it.
+        A failure is logged; the next login tries again.
         """
         if not is_bcrypt(user.password_hash):
             return
@@ -240,7 +245,7 @@ class Accounts:
             await self._users.counted(user)
 
     async def _discard(self, user: User, key: NewKey) -> None:
-        """Remove the rows that lost the race for their address. They cannot be reached, so they may also stay."""
+        """Remove the rows of a sign-up that lost its address to another. A failure is logged: nothing reaches them."""
         with best_effort("rows of a refused sign-up could not be removed", user_id=user.id):
             await gather_settled(self._users.discard(user), self._keys.discard_ring(key.key))
 

@@ -1,7 +1,7 @@
-"""What an admin does with other people's accounts, and the figures of the service.
+"""An admin's view of all accounts, the changes an admin makes, and the figures of the service.
 
 Every change is recorded for its owner with `"by": "admin"`, and a log line names the admin. Figures come from counters
-of users and from the sums that housekeeping makes of days, so they cost two reads at any size.
+of users and from housekeeping's sums of days, so they cost two reads at any size.
 """
 
 import logging
@@ -24,7 +24,7 @@ from shared.tables.usage_logs import Action
 from shared.tables.users import Role, User, UserCounts
 
 AT_ONCE: Final = 4
-"""Users whose keys are read at the same time: two or three requests each."""
+"""Users whose keys are read at the same time, by two or three requests each."""
 
 BY_ADMIN: Final = {"by": "admin"}
 
@@ -36,7 +36,7 @@ _log = logging.getLogger("agent_talk.admin")
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A user with their keys, revoked ones included."""
+    """A user with all keys, revoked ones included."""
 
     user: User
     keys: list[ApiKey]
@@ -48,7 +48,7 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class Calls:
-    """Calls of UTC days, today included, as they were at a time; None: housekeeping has made no figures yet."""
+    """Calls by UTC day, today included, as of a time; `as_of` of None: housekeeping has made no figures yet."""
 
     as_of: datetime | None
     by_day: Mapping[date, int]
@@ -75,7 +75,7 @@ class Administration:
     async def users(
         self, window: Window, *, tier: Tier | None = None, role: Role | None = None, email: str | None = None
     ) -> Page[Listed]:
-        """Return users, newest first, with their keys. With a filter a page may be short though more follow."""
+        """Return users with their keys, newest first. A filtered page can be short although more pages follow."""
         if email is not None:
             user = await self._tables.users.by_email(email)
             page = Page(rows=[user] if user is not None and _is(user, tier, role) else [], after=None)
@@ -88,11 +88,14 @@ class Administration:
         return Page(rows=listed, after=page.after)
 
     async def user(self, user_id: str) -> Listed:
-        """Raises NotFound, also if the account was closed."""
+        """Return a user with all keys. Raises NotFound, also if the account was closed."""
         return await self._listed(await self._load(user_id))
 
     async def change(self, admin: User, user_id: str, *, tier: Tier | None, role: Role | None) -> User:
-        """Change a user's plan or role; None: not this one. Raises NotFound, and Forbidden for one's own admin role."""
+        """Change a user's plan or role, or both; None leaves one as it is.
+
+        Raises NotFound, and Forbidden if an admin gives up the admin's own role.
+        """
         if user_id == admin.id and role is not None and role is not Role.ADMIN:
             raise Forbidden("You cannot take away your own admin role")
         at = self._clock()
@@ -104,7 +107,7 @@ class Administration:
         return after
 
     async def close(self, admin: User, user_id: str) -> None:
-        """Close an account as its owner could. Raises NotFound, and Forbidden for the admin's own."""
+        """Close an account, as its owner can. Raises NotFound, and Forbidden for the admin's own account."""
         if user_id == admin.id:
             raise Forbidden("You cannot delete your own account here")
         user = await self._load(user_id)
@@ -112,7 +115,7 @@ class Administration:
         await self._closing.close(user)
 
     async def revoke_key(self, admin: User, api_key_id: str) -> None:
-        """End anybody's key for good, in force at once. Repeatable. Raises NotFound."""
+        """Revoke any owner's key for good, in force at once. Repeatable. Raises NotFound."""
         key = await self._tables.api_keys.get_issued(api_key_id) if is_key_part(api_key_id) else None
         if key is None:
             raise NotFound("API key not found")

@@ -1,12 +1,13 @@
-"""Closing an account: what is paid for is cancelled, nothing opens the account any more, and it is erased.
+"""Closing an account: paid services are cancelled, nothing opens the account any more, and it is erased.
 
-1. What the owner pays for is cancelled. If that fails, nothing has changed.
-2. The account is put on the list of those to erase, before anything of it changes: the list finishes what breaks off.
+1. Paid services are cancelled. If that fails, nothing has changed.
+2. The account is added to the list of accounts to erase, before any row of it changes: if this request breaks off,
+   housekeeping finishes its work from the list.
 3. The user's row is marked: sessions end, logins are refused, and the address stays taken.
-4. The ring admits no more keys, those that are there are revoked, and the audio is served no more.
-5. Audio and rows are erased, in this request as far as its time goes, and then by the list.
+4. The ring admits no more keys, existing keys are revoked, and no audio is served any more.
+5. Audio and rows are erased, by this request as far as its time suffices, then by housekeeping.
 
-A day after nothing was left, housekeeping erases once more: a memo or a key may have been under way meanwhile.
+A day after nothing was left, housekeeping erases once more: a request may have written a memo or a key meanwhile.
 """
 
 import logging
@@ -30,10 +31,11 @@ from shared.tables.closing import ClosingAccount
 from shared.tables.users import User
 
 KEPT_FOR: Final = timedelta(days=1)
-"""How long the list keeps an account after nothing was left of it: longer than any request can be under way."""
+"""The time for which an account stays on the list after nothing was left of it. No request lasts that long."""
 
 GIVEN_UP_AFTER: Final = timedelta(hours=1)
-"""After this an account on the list whose row is not marked was never closed: the request that was to is long gone."""
+"""The age at which an account on the list, whose row is not marked, leaves it: the request that was to close it has
+ended without doing so."""
 
 FOREVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -42,7 +44,7 @@ _log = logging.getLogger("agent_talk.closing")
 
 class PaidServices(Protocol):
     async def cancel(self, user_id: str) -> None:
-        """Cancel all that an owner pays for. Repeatable. Raises ServiceUnavailable if that is not certain."""
+        """Cancel all that an owner pays for. Repeatable. Raises ServiceUnavailable if the outcome is not certain."""
 
 
 class Closing:
@@ -57,9 +59,10 @@ class Closing:
         self._clock = clock
 
     async def close(self, user: User) -> None:
-        """Close an account. When this returns, no session or key of it works. Raises ServiceUnavailable, StoreError.
+        """Close an account: when this returns, no session or key of it works.
 
-        Erasing goes as far as the request's time does; what fails there is logged, and the list's to repeat.
+        Erasing takes the rest of the request's time. Its failures are logged, and housekeeping repeats it.
+        Raises ServiceUnavailable if paid services were not cancelled for certain, StoreError, AudioPlaceFailed.
         """
         await self._paid.cancel(user.id)
         at = self._clock()
@@ -72,7 +75,7 @@ class Closing:
         await gather_settled(self._mail.try_send(account_closed_mail(user.email)), self._try_erase(account, in_request))
 
     async def work(self, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Erase the accounts on the list, as far as the time goes. Repeatable; two runs at once are harmless."""
+        """Erase the accounts on the list, as far as the time suffices. Repeatable, and two runs may overlap."""
         worked, after = Worked(), None
         while can_go_on():
             accounts, after = await self._tables.closing.page(after)
@@ -92,7 +95,7 @@ class Closing:
         return worked.plus(is_done=False)
 
     async def _try_erase(self, account: ClosingAccount, can_go_on: CanGoOn) -> bool:
-        """Erase an account, and return whether nothing is left. What fails is logged: the list keeps the account."""
+        """Erase an account, and return whether nothing is left. A failure is logged: the account stays on the list."""
         try:
             return await self._erase(account, can_go_on)
         except (StoreError, AudioPlaceFailed):
@@ -121,7 +124,7 @@ class Closing:
         return True
 
     async def _shut(self, user_id: str, at: datetime) -> None:
-        """Let no key and no audio of the owner's work any more. Repeatable."""
+        """Revoke all keys of the owner, admit no new ones, and stop serving the audio. Repeatable."""
         await self._tables.api_keys.revoke_facts(await self._tables.api_keys.void(user_id, FOREVER), at)
         if self._audio.files is not None:
             await close_owner(self._audio.files, user_id)

@@ -1,7 +1,7 @@
 """Erasing a closed account: page by page, from the first row on, until nothing is left.
 
-No cursor is kept: each step reads what is still there, so it can stop anywhere, and be repeated by anybody. The rows
-that lead to others go after them: an API key is found by the ring and by the counters of its uses.
+No cursor is kept: each step reads the rows that are left, so any run can stop anywhere, and any other can continue.
+Rows that lead to further rows are deleted after them: the ring and the counters of uses lead to the API keys.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,20 +21,20 @@ from shared.tables.owned import BY_KEY, BY_OWNER, KEPT_A_DAY, partitions
 from shared.tables.schema import ACTIVE_OWNERS
 
 REST_S: Final = 3.0
-"""Seconds that are left of a run's time when it stops: one verb may take as long, and the answer some more."""
+"""Seconds of a request's time that erasing leaves: one verb may take as long, and the answer some more."""
 
 EVENTS_READ: Final = 500
 """Logs of one page."""
 
 MOVED_READ: Final = 200
-"""Rows of moved ids of one page: each can cost two deletions, which a run must have time for."""
+"""Rows of moved ids of one page. Each can cost two deletions, and a run must have time for a whole page."""
 
 DAYS_MOST: Final = 3660
-"""Days before today on whose lists an owner is looked for: ten years, more than there are."""
+"""Days before today whose lists are searched for an owner: ten years, more than the service has existed."""
 
 
 def in_request() -> bool:
-    """Return whether the request that is being served has time for more."""
+    """Return whether this request has time for one more step."""
     return time_left_s() > REST_S
 
 
@@ -46,10 +46,11 @@ class Erasure:
         self._clock = clock
 
     async def erase(self, user_id: str, *, whole: bool, can_go_on: CanGoOn = in_request) -> bool:
-        """Erase what there is of an owner. Returns whether nothing is left; False: the time did not suffice.
+        """Erase an owner's rows and audio, and return whether nothing is left.
 
-        `whole`: the ring too, which until then refuses keys that are still being made. The user's row goes last, and
-        with it the claim on the address. Raises StoreError, AudioPlaceFailed.
+        False: the time did not suffice. `whole` includes the ring, which refuses keys that are still being made as
+        long as it exists. The claim on the address and the user's row are deleted last. Raises StoreError,
+        AudioPlaceFailed.
         """
         steps = (
             self._long_memos,
@@ -68,7 +69,7 @@ class Erasure:
         return True
 
     async def _long_memos(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Take the owner's memos off the list of those still being said: their workers delete what they keep then."""
+        """Remove the owner's memos from the list of long memos. Without its row, a worker deletes the audio it made."""
         rows = [row async for row in self._tables.long_memos.every() if row.user_id == user_id]
         for row in rows:
             await self._tables.long_memos.remove(row.memo_id)
@@ -82,7 +83,7 @@ class Erasure:
         return can_go_on()
 
     async def _keys(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Erase the documents of keys, some hundred at most."""
+        """Erase the documents of all keys, some hundred at most."""
         for key_id in sorted(await self._key_ids(user_id)):
             for table in BY_KEY:
                 if not can_go_on() or not await self._store.erase(table, key_id):
@@ -90,7 +91,10 @@ class Erasure:
         return can_go_on()
 
     async def _key_ids(self, user_id: str) -> set[str]:
-        """Return the ids of an owner's keys: of the ring, of counters, and, if the ring has dropped some, of logs."""
+        """Return the ids of an owner's keys: from ring, counters, and maybe logs.
+
+        Logs are read if the ring is full, since it may have dropped keys.
+        """
         ring = await self._tables.api_keys.ring(user_id)
         counters = await self._store.counters(f"{user_id}:uses:")
         ids = {key.id for key in ring} | {counter.split(":")[2] for counter in counters}
@@ -106,7 +110,7 @@ class Erasure:
         return ids
 
     async def _days(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Take the owner off the list of each day since the account was made."""
+        """Remove the owner from the list of active owners of each day of the account."""
         last = self._clock().date()
         age = min((last - minted_at(user_id).date()).days, DAYS_MOST)
         days = [last - number * DAY for number in range(age + 1)]
@@ -114,7 +118,7 @@ class Erasure:
         return can_go_on()
 
     async def _moved(self, user_id: str, can_go_on: CanGoOn) -> bool:
-        """Forget by which ids the predecessor knew the owner, and the owner's audio."""
+        """Delete the rows that map the predecessor's ids of the owner and the audio."""
         after: str | None = None
         while True:
             page = await self._tables.moved.page(user_id, after=after, limit=MOVED_READ)
@@ -146,4 +150,4 @@ class Erasure:
 
 
 Step = Callable[[str, CanGoOn], Awaitable[bool]]
-"""Erases a part of what an owner has. Returns whether nothing of it is left, and there is time for the next."""
+"""Erases one part of an owner's data. Returns whether nothing of it is left and time remains for the next step."""

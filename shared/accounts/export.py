@@ -1,7 +1,7 @@
 """An owner's whole account as NDJSON, in parts: a function's answer is limited to 6 MB, and a request to 12 s.
 
-A part ends before a row, and its place says where the next one begins: `memos.019b…` is after that memo, `memos.`
-before the first. Rows that come and go between two parts are there or not, as in any list; all others are there once.
+A part ends before a row, and its place is where the next part begins: `memos.019b…` is after that memo, `memos.` before
+the first one. Every row that exists throughout the export is in it once; one written or deleted meanwhile may be.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -20,13 +20,13 @@ from shared.tables.usage_logs import UsageLog
 from shared.tables.users import User
 
 PART_BYTES: Final = 5_000_000
-"""Bytes of a part as Lambda sends them: as a text within JSON, of which it takes 6 MB."""
+"""Bytes of a part as Lambda sends it: as a JSON string in an answer of at most 6 MB."""
 
 PAGE: Final = 200
-"""Rows of one page of the store. A larger page would be read in vain where a part ends."""
+"""Rows of one page of the store. The last page of a part is read again by the next part: a larger one costs more."""
 
 REST_S: Final = 4.0
-"""Seconds of the request that are left when a part ends: reading a page may take as long."""
+"""Seconds of the request that a part leaves: reading a page may take as long."""
 
 Exported = User | ApiKey | Memo | UsageLog | Subscription
 
@@ -58,7 +58,10 @@ class AccountExports:
         self._part_bytes = part_bytes
 
     async def part(self, user: User, place: str | None, line: Line) -> ExportPart:
-        """Return the lines from a place on, as many as fit. A place is one of an earlier part's; None: the start."""
+        """Return the lines from a place on, as many as fit, but at least one.
+
+        A place comes from an earlier part; None is the start.
+        """
         lines, spent = list[str](), 0
         begin, _, after = (place or Section.ACCOUNT).partition(".")
         sections = list(Section)
@@ -74,7 +77,7 @@ class AccountExports:
         return ExportPart(text="".join(lines), place=None)
 
     def _rows(self, user: User, section: Section, after: str | None) -> AsyncIterator[tuple[str, Exported]]:
-        """Return the rows of a section after a key, each with its own."""
+        """Return the rows of a section after a key, each with its key. None: from the first row on."""
         match section:
             case Section.ACCOUNT:
                 return self._account(user, after)

@@ -1,7 +1,7 @@
 """Hash and check passwords, no more at once than there are processors.
 
-A hash takes a processor for some 50 ms. Those that come too fast wait in a queue, and those that could not be served
-within the request's time are refused at once: they would take the time of others, and be answered 503 all the same.
+A hash takes a processor for some 50 ms. Further hashes wait in a queue. One that would not end within its request's
+time is refused at once: it would delay other requests, and its own would be answered 503 all the same.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ PASSWORD_MOST: Final = 128
 
 
 FIRST_HASH_S: Final = 0.1
-"""Seconds that a hash is assumed to take until one was measured. Argon2's defaults take a third of it on Lambda."""
+"""Seconds that a hash is assumed to take before one is measured. With Argon2's defaults one takes a third on Lambda."""
 
 REST_S: Final = 2.0
-"""Seconds of a request that are left for its store calls. Less would hash passwords for requests that then fail."""
+"""Seconds of a request that a hash leaves for store calls. Less would hash passwords for requests that then fail."""
 
 SMOOTHING: Final = 0.2
-"""The part of the newest measurement in the mean duration of a hash: one slow hash does not close the queue."""
+"""The weight of the newest measurement in the mean duration of a hash. With 1, one slow hash would close the queue."""
 
 BCRYPT_MOST: Final = 72
-"""Bytes of a password that bcrypt hashes. The predecessor's library ignored all others; ours refuses them."""
+"""Bytes of a password that bcrypt hashes. The predecessor's library ignored further bytes; ours refuses them."""
 
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
 """Hashes of accounts that moved in. A cost of 15 takes some three seconds; a higher one would outlast the request."""
@@ -45,11 +45,9 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """Argon2id. The hasher's own defaults are RFC 9106's for constrained memory; tests bring a cheaper one.
-
-    Its import is slow, and for the one function that handles passwords. `at_once` is how many are hashed at the same
-    time; None: one for each processor.
-    """
+    """Hashes with Argon2id. The library's defaults are those of RFC 9106 for constrained memory; tests pass a cheaper
+    hasher. Its import is slow, and only the function that handles passwords pays it. `at_once` is how many passwords
+    are hashed at the same time; None: one for each processor."""
 
     def __init__(
         self,
@@ -76,11 +74,11 @@ class Passwords:
         return self._given or PasswordHasher()
 
     async def hash(self, password: str) -> str:
-        """Raises ServiceUnavailable if the queue is too long for the request's time."""
+        """Return the hash of a password. Raises ServiceUnavailable if the queue is too long for the request's time."""
         return await self._in_turn(lambda: self._hasher.hash(_compared(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Return whether it fits. A hash of None, for an unknown account, takes as long and fits nothing.
+        """Return whether the password fits. A hash of None, of an unknown account, takes as long and fits nothing.
 
         Raises ServiceUnavailable if the queue is too long for the request's time.
         """
@@ -89,7 +87,7 @@ class Passwords:
         return await self._in_turn(lambda: self._fits(password_hash, password))
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        """Do the work on one of the threads, after what was queued before."""
+        """Run `work` on one of the threads, after the work queued before it. Raises ServiceUnavailable."""
         wait_s = (self._queued // self._at_once + 1) * self._hash_s
         if wait_s > time_left_s() - REST_S:
             raise ServiceUnavailable(retry_after_s=max(1, math.ceil(self._queued / self._at_once * self._hash_s)))
@@ -110,13 +108,13 @@ class Passwords:
         if password_hash is not None and is_bcrypt(password_hash):
             return _fits_bcrypt(password_hash, password)
         fits = self._fits_argon2(password_hash or self._dummy or "", _compared(password))
-        if fits is None:  # a hash of no known form must cost as much as one of an unknown account
+        if fits is None:  # a hash of no known form costs nothing: take the time of an unknown account
             self._fits_argon2(self._dummy or "", _compared(password))
             return False
         return fits and password_hash is not None
 
     def _fits_argon2(self, password_hash: str, compared: str) -> bool | None:
-        """Return whether it fits; None: this is no hash."""
+        """Return whether the password fits; None: this is no hash of Argon2."""
         from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError  # noqa: PLC0415
 
         try:
@@ -128,20 +126,20 @@ class Passwords:
 
 
 def is_bcrypt(password_hash: str) -> bool:
-    """Whether the predecessor made this hash. The next login replaces it."""
+    """Return whether the predecessor made this hash. The next login replaces it."""
     return _BCRYPT.fullmatch(password_hash) is not None
 
 
 def _fits_bcrypt(password_hash: str, password: str) -> bool:
-    """Compare a password as it was sent, as the predecessor did."""
+    """Compare a password without composing it, as the predecessor did."""
     from bcrypt import checkpw  # noqa: PLC0415 few containers meet such a hash, and no start waits for the import
 
     return checkpw(password.encode()[:BCRYPT_MOST], password_hash.encode())
 
 
 def _compared(password: str) -> str:
-    """Return the form in which passwords are compared: NFC, as keyboards differ in how they compose what they type.
+    """Return the form in which passwords are compared: NFC.
 
-    A password too long to be anyone's is compared as it is, and fits nothing.
+    Keyboards differ in how they compose letters. A password over PASSWORD_MOST is compared unchanged, and fits nothing.
     """
     return composed(password, most=PASSWORD_MOST) or password

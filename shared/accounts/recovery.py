@@ -1,7 +1,7 @@
-"""Confirmed addresses and forgotten passwords: by links in mails, whose tokens are signatures over the user's state.
+"""Confirmed addresses and forgotten passwords, by links in mails whose tokens sign the user's state.
 
-Nothing is stored for a link. A token is `<user id>.<its end, epoch seconds>.<signature>`, and good while the state that
-it signs stands: so it works once, and a change of the password ends it.
+Nothing is stored for a link. A token is `<user id>.<its end, epoch seconds>.<signature>`. It is good until the state
+that it signs changes: so it works once, and a change of the password ends it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from shared.tables.usage_logs import Action
 from shared.tables.users import User
 
 MAIL_REST_S: Final = 0.2
-"""Seconds before forgot-password's answer at which its mail is given up: what the container then needs to answer."""
+"""Seconds before the answer of forgot-password at which its mail is given up: the container needs them to answer."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -43,7 +43,7 @@ _log = logging.getLogger("agent_talk.security")
 
 
 class Purpose(StrEnum):
-    """What a link is for. Also the name that its token has in the link."""
+    """The purpose of a link, and the name of its token in the link's fragment."""
 
     RESET = "reset"
     VERIFY = "verify"
@@ -53,7 +53,8 @@ LIVES: Final = {Purpose.RESET: timedelta(hours=1), Purpose.VERIFY: timedelta(hou
 
 
 class RecoveryTokens:
-    """Signs and checks the tokens of links, with a key of its own, so that no session is one and none is a session."""
+    """Signs and checks the tokens of links. Their key is derived for them alone, so no session's token passes as one,
+    nor the reverse."""
 
     def __init__(self, secret: str, clock: Clock) -> None:
         self._key = derived_key(secret, Use.RECOVERY)
@@ -64,18 +65,21 @@ class RecoveryTokens:
         return f"{user.id}.{ends_at}.{self._signature(purpose, user, ends_at)}"
 
     def user_id(self, token: str) -> str | None:
-        """Return whose token this says it is; None if it is none, or its time is up. It proves nothing yet."""
+        """Return the user's id that a token contains, without a check of its signature.
+
+        None: this is no token, or it has expired.
+        """
         user_id, ends_at, _ = _parts(token)
         return user_id if user_id and self._clock().timestamp() < ends_at else None
 
     def is_good(self, purpose: Purpose, token: str, user: User) -> bool:
-        """Return whether the token was issued for this purpose, and for the user as the row is now."""
+        """Return whether the token was issued for this purpose and the user's state. Ignores its end."""
         _, ends_at, signature = _parts(token)
         expected = self._signature(purpose, user, ends_at)
         return hmac.compare_digest(signature.encode(), expected.encode())
 
     def _signature(self, purpose: Purpose, user: User, ends_at: int) -> str:
-        """43 characters. Each field is a JSON value, so that no two states are one text."""
+        """Return the signature, 43 characters. Each field is a JSON value, so that no two states are one text."""
         state: list[object] = [purpose, user.id, user.email, ends_at]
         if purpose is Purpose.RESET:
             state += [user.password_hash, user.session_version]
@@ -87,13 +91,16 @@ class RecoveryTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Where links lead, and when forgot-password answers, in seconds after it came."""
+    """The page that links lead to, and the seconds from a request of forgot-password to its answer."""
 
     app_url: str
     answer_after_s: float
 
     def to(self, purpose: Purpose, token: str) -> str:
-        """Return a link with the token in its fragment, which browsers send to no server, so to no log."""
+        """Return a link with the token in its fragment.
+
+        Browsers send a fragment to no server, so no log contains it.
+        """
         return f"{self.app_url}#{purpose}={token}"
 
 
@@ -126,7 +133,7 @@ class Recovery:
         self._sleep = sleep
 
     async def send_verification(self, user: User) -> None:
-        """Mail the link that confirms the address. Never raises for the mail server."""
+        """Mail the link that confirms the address. A failure of the mail is logged, not raised."""
         link = self._links.to(Purpose.VERIFY, self._tokens.issue(Purpose.VERIFY, user))
         await self._mail.try_send(verify_mail(user.email, link))
 
@@ -153,10 +160,10 @@ class Recovery:
         _log.info("address confirmed", extra={"user_id": user.id})
 
     async def forget(self, email: str, *, address: str) -> None:
-        """Mail a link for a new password, if the address has an account. Raises TooManyAttempts.
+        """Mail a link for a new password, if the address has an account.
 
-        Returns at the same moment whether it has one or not, and whatever became of the mail. Costs two reads and the
-        attempt, likewise.
+        Returns at the same moment, and after the same two reads and one attempt, whether or not the address has an
+        account and the mail was sent. Raises TooManyAttempts.
         """
         time_s = asyncio.get_running_loop().time
         ends = time_s() + self._links.answer_after_s
@@ -172,18 +179,18 @@ class Recovery:
         await self._sleep(max(0.0, ends - time_s()))
 
     async def reset(self, token: str, new: str) -> int:
-        """Change the password and end all sessions. Returns how many keys were revoked.
+        """Change the password, end all sessions, and return how many keys were revoked.
 
-        Raises ValidationFailed unless the token is good; then no password is hashed. The link proves the address. If
-        that was never confirmed before, somebody else may have made the keys, so those made until now are revoked, but
-        for accounts that moved in.
+        The link proves the address. If it was not confirmed before, a stranger may have made the keys, so all keys made
+        until now are revoked, except those of accounts that moved in. Raises ValidationFailed unless the token is good;
+        a bad token costs no hash.
         """
         user = await self._bearer(Purpose.RESET, token, _BAD_RESET)
         password_hash = await self._passwords.hash(new)
         at = self._clock()
 
         def change(row: User) -> User:
-            # Another reset was faster, or the account is being closed, which ends its sessions.
+            # The token is no longer good if another reset was faster, or if the account was closed meanwhile.
             if not self._tokens.is_good(Purpose.RESET, token, row):
                 raise _refused(_BAD_RESET)
             distrusted = not row.email_verified and not row.moved_in
@@ -206,11 +213,14 @@ class Recovery:
         return revoked
 
     async def tell_of_change(self, user: User) -> None:
-        """Mail that the password was changed. Never raises for the mail server."""
+        """Mail that the password was changed. A failure of the mail is logged, not raised."""
         await self._mail.try_send(password_changed_mail(user.email, self._links.app_url))
 
     async def revoke_distrusted(self, user: User) -> int:
-        """Revoke the keys that a reset distrusts, and return how many. Repeatable: a login finishes what broke off."""
+        """Revoke the keys that a reset distrusts, and return how many.
+
+        Repeatable: every login calls it, so one finishes what an interrupted reset left.
+        """
         until = user.keys_distrusted_until
         if until is None:
             return 0
@@ -222,7 +232,7 @@ class Recovery:
         return len(keys)
 
     async def _bearer(self, purpose: Purpose, token: str, refusal: str) -> User:
-        """Return whose token this is, in one read. Raises ValidationFailed(refusal) unless it is good."""
+        """Return the user of a token, in one read. Raises ValidationFailed(refusal) unless the token is good."""
         user_id = self._tokens.user_id(token)
         user = None if user_id is None else await self._users.get(user_id)
         if user is None or user.is_closing or not self._tokens.is_good(purpose, token, user):
@@ -249,7 +259,7 @@ def _refused(message: str) -> ValidationFailed:
 
 
 def _parts(token: str) -> tuple[str, int, str]:
-    """Return the parts of a token; empty ones for what is none."""
+    """Return a token's user id, end in epoch seconds and signature. `("", 0, "")` if the end is no number."""
     user_id, _, rest = token.partition(".")
     ends_at, _, signature = rest.partition(".")
     if not (ends_at.isascii() and ends_at.isdigit() and len(ends_at) < 12):

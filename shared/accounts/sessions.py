@@ -1,4 +1,4 @@
-"""Sessions: signed tokens that a login gives out, and that name a user and a version of the user's sessions."""
+"""Sessions: signed tokens that a login issues, each with the user's id and the version of the user's sessions."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """The content of a session's token. It counts only while the user's row agrees."""
+    """The content of a session's token. The session is valid only if the user's row agrees."""
 
     user_id: str
     session_id: str

@@ -28,15 +28,15 @@ from shared.tables.users import User
 DEFAULT_NAME: Final = "Default Key"
 
 MOST_GRACE: Final = timedelta(days=7)
-"""How long a rotated key may go on working. Longer, and replacing a key would no longer end it soon."""
+"""The longest time for which a rotated key stays valid. With a longer one a rotation would not end the old key soon."""
 
 KEYS_REMEMBERED: Final = 1024
-"""Keys whose owners a container remembers, half a kilobyte each. One that it forgot costs a round trip."""
+"""Keys that a container remembers, half a kilobyte each. A request with a forgotten key takes a round trip more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewKey:
-    """A key as its owner gets it, once."""
+    """A key with its secret, which the owner gets once."""
 
     key: IssuedKey
     secret: str = field(repr=False)
@@ -52,14 +52,14 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Expiry:
-    """When a key ends; `at` of None: never."""
+    """The end of a key; `at` of None: never."""
 
     at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """`key` is None for a key that is unknown, or another owner's."""
+    """The outcome of a verification. `key` is None if the key is unknown or belongs to another owner."""
 
     state: KeyState
     key: IssuedKey | None = None
@@ -75,7 +75,7 @@ def new_key(
     scopes: Iterable[Scope] | None = None,
     limits: Mapping[KeyLimit, int] | None = None,
 ) -> NewKey:
-    """Mint a key. It is good once it is written. `scopes` of None: all of them."""
+    """Mint a key, which is valid once it is stored. `scopes` of None: all scopes."""
     secret = mint_api_key(test=test)
     key = IssuedKey(
         id=key_id(digest(secret)),
@@ -104,7 +104,10 @@ class ApiKeyService:
         self._known = Remembered[str, IssuedKey](KEYS_REMEMBERED)
 
     async def authenticate(self, secret: str) -> IssuedKey:
-        """Whose key this is, in one read. Raises InvalidCredential when it is unknown or expired, KeyRevoked."""
+        """Return the key of a secret, in one read.
+
+        Raises InvalidCredential if the key is unknown or expired, KeyRevoked if it was revoked.
+        """
         try:
             key = await find(self._keys, secret)
             if key is None:
@@ -121,15 +124,15 @@ class ApiKeyService:
         return key
 
     def remembered(self, secret: str) -> IssuedKey | None:
-        """Return the key as this container's last check found it good; None: it has to be checked first.
+        """Return the key as of this container's last successful check.
 
-        Whose key it is never changes, so what is read or reserved for its owner may begin beside its check. Whether it
-        is still good only the check tells.
+        None: check it first. A key never changes its owner, so reads and reservations for the owner may begin beside
+        the check. The check alone decides whether the key is still valid.
         """
         return self._known.get(digest(secret))
 
     async def verify(self, user: User, secret: str) -> Verification:
-        """Return the answer that an owner's key would get now. Spends nothing."""
+        """Return the state that a request with an owner's key would find now. Spends nothing."""
         key = await find(self._keys, secret)
         if key is None or key.user_id != user.id:
             return Verification(state=KeyState.NOT_FOUND)
@@ -151,9 +154,10 @@ class ApiKeyService:
         scopes: Iterable[Scope] | None = None,
         limits: Mapping[KeyLimit, int] | None = None,
     ) -> NewKey:
-        """Make a key. Raises TooManyAttempts if the owner has changed too many keys within the hour.
+        """Make a key.
 
-        Raises ValidationFailed if the owner has as many active keys as the tier admits, or the expiry has passed.
+        Raises ValidationFailed if the owner has as many active keys as the tier admits, or the expiry has passed, and
+        TooManyAttempts if the owner has changed too many keys within the hour.
         """
         at = self._clock()
         _check_expiry(expires_at, at)
@@ -177,7 +181,7 @@ class ApiKeyService:
         name: str | None = None,
         limits: Mapping[KeyLimit, int | None] | None = None,
     ) -> ApiKey:
-        """Rename a key, or change some of its own limits, or both, in force at once. A limit of None ends.
+        """Rename a key, change some of its own limits, or both, in force at once. None removes a limit.
 
         Raises NotFound, and TooManyAttempts if the owner has changed too many keys within the hour.
         """
@@ -195,11 +199,12 @@ class ApiKeyService:
         return key
 
     async def rotate(self, user: User, api_key_id: str, *, grace: timedelta, expiry: Expiry | None = None) -> NewKey:
-        """Replace a key by a new one with its name, scopes and limits; the old one ends after `grace`, or before.
+        """Replace a key by a new one with the same name, scopes and limits.
 
-        `expiry` is the new key's; None: the old one's own. Raises NotFound, Conflict if it was rotated already,
-        TooManyAttempts as `create` does, and ValidationFailed if the key or the given expiry has ended, or if with
-        a grace more keys than the plan has would be active beside those that replace them.
+        The old key ends after `grace`, or at its own expiry if that is sooner. `expiry` is the new key's; None: the old
+        key's. Raises NotFound, Conflict if the key was rotated already, TooManyAttempts as `create` does, and
+        ValidationFailed if the key or the given expiry has ended, or if there is a grace and as many keys as the plan
+        admits are in grace already.
         """
         at = self._clock()
         if expiry is not None:
@@ -222,12 +227,12 @@ class ApiKeyService:
         return new
 
     async def _rotated(self, done: Rotation) -> Conflict:
-        """Record a rotation again, which an interrupted call may not have done, and return the refusal of another."""
+        """Return the refusal of a second rotation. Records the first one, in case its own call was interrupted."""
         await self._record_rotation(done)
         return Conflict(f"API key was rotated already, to the key {done.to}: rotate or revoke that one")
 
     async def _record_rotation(self, done: Rotation) -> None:
-        """Record a rotation once, however often this is called."""
+        """Record a rotation. Repeats write the same log."""
         await self._recorder.try_record(
             Action.KEY_ROTATED,
             user_id=done.key.user_id,
@@ -238,7 +243,7 @@ class ApiKeyService:
         )
 
     async def revoke(self, user: User, api_key_id: str) -> None:
-        """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound."""
+        """Revoke a key for good, in force at once, and record it once. Repeatable. Raises NotFound."""
         await revoke(self._keys, self._recorder, user.id, api_key_id, self._clock())
 
 

@@ -1,4 +1,4 @@
-"""Revoking a key: by its owner, or by an operator who found it in the open."""
+"""Revoking a key: by its owner, or by an operator or admin, such as when the key was published."""
 
 from datetime import datetime
 from typing import Any
@@ -19,9 +19,10 @@ async def revoke(
     *,
     metadata: dict[str, Any] | None = None,
 ) -> IssuedKey:
-    """End a key for good, and record it once. In force at once, and repeatable. Raises NotFound.
+    """Revoke a key for good, in force at once, and record it once. Raises NotFound.
 
-    A repeat records the revocation that an interrupted call did not: both derive the log's id from it.
+    Repeatable: the log's id is derived from the revocation, so a repeat adds the log only if an interrupted call did
+    not.
     """
     key = await keys.revoke(user_id, api_key_id, at)
     assert key.revoked_at is not None, "it was just revoked"

@@ -3,13 +3,13 @@
 | area | name | content |
 |---|---|---|
 | audio | `audio/<owner>-<random>.mp3` | a memo's audio |
-| pieces | `pieces/<owner>-<random>.mp3-00007` | a part of it, until all parts are there |
-| leases | `leases/<owner>-<random>.mp3-00007-000` | who makes that part, and until when |
+| pieces | `pieces/<owner>-<random>.mp3-00007` | a part of it, until all parts are stored |
+| leases | `leases/<owner>-<random>.mp3-00007-000` | the worker that makes the part, and until when |
 | making | `making/<owner>-<random>.mp3` | nothing: the audio is being made |
 | closed | `closed/<owner>` | nothing: this owner's audio is served no more |
 
-`<owner>` is a digest of the owner's id, so that a few listings find all that is an owner's. `<random>` are 128 random
-bits, which keep a name from being guessed; it says nothing of the memo. `<owner>-<random>.mp3` is a *file*, the last
+`<owner>` is a digest of the owner's id, so that a few listings find all objects of an owner. `<random>` are 128 random
+bits, so that a name cannot be guessed and reveals nothing of the memo. `<owner>-<random>.mp3` is a *file*, the last
 part of its URL.
 """
 
@@ -26,12 +26,12 @@ from typing import Final, Protocol
 from shared.core.errors import AudioStoreFailed
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {"mp3": "audio/mpeg", "wav": "audio/wav", "opus": "audio/ogg"}
-"""By the ending of a file."""
+"""The media type by the ending of a file."""
 
 DEFAULT_FORMAT: Final = "mp3"
 
 CACHE_CONTROL: Final = "private, max-age=86400"
-"""Headers of an answer with audio. A file never changes, but can be deleted."""
+"""The header of an answer with audio: a day, and `private`, since a file never changes but can be deleted."""
 
 PAGE: Final = 1000
 """Names of one page, and of one deletion; S3 allows no more."""
@@ -54,7 +54,7 @@ class Area(StrEnum):
 
 
 class AudioPlaceFailed(AudioStoreFailed):
-    """The place did not do what was asked. The caller's message is fixed; `str()` is for the log."""
+    """The place failed at an operation. The caller gets a fixed message; `str()` is for the log."""
 
     def __init__(self, operation: str, what: str) -> None:
         super().__init__("The audio store failed", details={"operation": operation})
@@ -71,7 +71,7 @@ class NameTaken(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """An object that is there. `etag` is a strong one, with its quotes; `size` is in bytes."""
+    """A stored object. `etag` is strong, with its quotes; `size` is in bytes."""
 
     name: str
     size: int
@@ -106,29 +106,29 @@ class AudioFiles(Protocol):
     """Objects by name. Every verb raises AudioPlaceFailed if the place fails, and ValueError for a name of no area."""
 
     async def put(self, name: str, content: bytes) -> None:
-        """Write the object if the name is free: at once and whole. Equal content there counts as written.
+        """Write the object if the name is free: readers see all of it or nothing.
 
-        Raises NameTaken if other content is there.
+        An object of equal content counts as written. Raises NameTaken if other content has the name.
         """
 
     async def head(self, name: str) -> Held | None:
-        """None: absent."""
+        """Return the object's facts; None: absent."""
 
     async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
-        """The bytes from `start` up to `end`, exclusive, as far as there are any; None: absent."""
+        """Return the bytes from `start` up to `end`, exclusive. Fewer, or none, if it is shorter. None: absent."""
 
     async def link(self, name: str, *, method: str = "GET") -> Link | None:
-        """A URL for GET or HEAD, whether or not the object is there; None: this place has none, so read it."""
+        """Return a URL for GET or HEAD, whether or not the object exists. None: this place has no URLs, so read it."""
 
     async def delete(self, names: Sequence[str]) -> None:
         """Remove up to PAGE objects. An absent one is no error."""
 
     async def page(self, prefix: str, *, after: str | None = None, limit: int = PAGE) -> HeldPage:
-        """Up to `limit` objects whose names begin with `prefix`, which begins with an area and a slash."""
+        """Return up to `limit` objects whose names begin with `prefix`. It begins with an area and a slash."""
 
 
 def owner_digest(owner_id: str) -> str:
-    """How the names of this owner's objects begin, after their area: 128 bits of SHA-256, in 32 hexadecimal digits."""
+    """Return the `<owner>` of this owner's names: 32 hexadecimal digits of a SHA-256."""
     return hashlib.sha256(f"audio of {owner_id}".encode()).hexdigest()[:32]
 
 
@@ -138,12 +138,12 @@ def new_file(owner_id: str, ending: str = "mp3", *, random_hex: Callable[[int], 
 
 
 def is_file(text: str) -> bool:
-    """Whether `new_file` could have made this. What it could not, is no path either."""
+    """Return whether `new_file` could have made this. A text that passes contains no path."""
     return _FILE.fullmatch(text) is not None
 
 
 def format_of(file: str) -> str:
-    """The format that the name of a file ends with."""
+    """Return the format of a file, its ending: `mp3`, `wav` or `opus`."""
     return file.rpartition(".")[2]
 
 
@@ -160,12 +160,12 @@ def making(file: str) -> str:
 
 
 def piece(file: str, number: int) -> str:
-    """The name of a part, counted from 0; the names of a file's parts are in their order."""
+    """Return the name of a part, counted from 0. The names of a file's parts sort in their order."""
     return f"{Area.PIECES}/{file}-{number:05}"
 
 
 def lease(file: str, number: int, turn: int) -> str:
-    """The name of the lease of a part. `turn` counts from 0: the next one follows a lease that ended."""
+    """Return the name of a lease of a part. `turn` counts from 0: the next lease follows one that ended."""
     return f"{Area.LEASES}/{file}-{number:05}-{turn:03}"
 
 
@@ -174,26 +174,26 @@ def closed(owner: str) -> str:
 
 
 def file_of(name: str) -> str:
-    """The file that an object of any area but `closed` belongs to."""
+    """Return the file that an object of any area but `closed` belongs to."""
     area, _, rest = name.partition("/")
     parts = {Area.PIECES: 1, Area.LEASES: 2}.get(Area(area), 0)
     return rest.rsplit("-", parts)[0] if parts else rest
 
 
 def is_name(text: str) -> bool:
-    """Whether an object can have this name."""
+    """Return whether an object can have this name."""
     return _NAME.fullmatch(text) is not None
 
 
 def checked(name: str) -> str:
-    """The name. Raises ValueError if it is none of an area's, so that no other path is ever reached."""
+    """Return the name. Raises ValueError if no area has such names, so no other path is ever reached."""
     if not is_name(name):
         raise ValueError(f"no name of an object: {name[:100]!r}")
     return name
 
 
 def checked_prefix(prefix: str) -> str:
-    """The prefix. Raises ValueError if it does not begin with an area."""
+    """Return the prefix. Raises ValueError if it does not begin with an area."""
     area, slash, rest = prefix.partition("/")
     if area not in tuple(Area) or not slash or not re.fullmatch(r"[0-9a-z.-]*", rest):
         raise ValueError(f"no prefix of names: {prefix[:100]!r}")
@@ -201,10 +201,10 @@ def checked_prefix(prefix: str) -> str:
 
 
 async def look(files: AudioFiles, file: str) -> Held | Presence:
-    """Return the state of this file: the audio, being made, or absent. Asks the audio place alone.
+    """Return the state of this file: its audio, MAKING or ABSENT.
 
-    Three requests at the same time, and a fourth before the answer is ABSENT: the audio may have been put and the mark
-    removed between the first two.
+    Requests go to the audio place alone. Costs three requests at the same time, and a fourth before ABSENT: between the
+    first two another worker may have put the audio and removed the mark.
     """
     match = _FILE.fullmatch(file)
     if match is None:
@@ -220,12 +220,15 @@ async def look(files: AudioFiles, file: str) -> Held | Presence:
 
 
 async def close_owner(files: AudioFiles, owner_id: str) -> None:
-    """Serve none of this owner's audio any more. The mark stays: a file that is put later is not served either."""
+    """Stop serving this owner's audio. The mark stays for good: a file that is put later is not served either."""
     await files.put(closed(owner_digest(owner_id)), b"")
 
 
 async def erase_owner(files: AudioFiles, owner_id: str) -> bool:
-    """Delete one page of each area of this owner's; whether that was all. The mark of `close_owner` stays."""
+    """Delete a page of the owner's objects in each area.
+
+    Returns whether none are left. The mark of `close_owner` stays.
+    """
     owner = owner_digest(owner_id)
     pages = [await files.page(f"{area}/{owner}-") for area in (Area.MAKING, Area.LEASES, Area.PIECES, Area.AUDIO)]
     for page in pages:
@@ -235,7 +238,7 @@ async def erase_owner(files: AudioFiles, owner_id: str) -> bool:
 
 
 async def is_closed(files: AudioFiles, owner_id: str) -> bool:
-    """Whether `close_owner` was called."""
+    """Return whether `close_owner` was called for this owner."""
     return await files.head(closed(owner_digest(owner_id))) is not None
 
 
@@ -246,9 +249,9 @@ async def delete_file(files: AudioFiles, file: str) -> None:
 
 
 async def delete_parts(files: AudioFiles, file: str) -> None:
-    """Delete the mark of a file, and then its parts with their leases.
+    """Delete the mark of a file, then its parts with their leases.
 
-    The mark goes first: who takes a lease afterwards sees that nothing is to be made any more.
+    The mark is deleted first: a worker that takes a lease afterwards finds no mark, and makes no part.
     """
     await files.delete([making(file)])
     await _delete_parts(files, file)

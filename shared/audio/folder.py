@@ -1,7 +1,7 @@
 """Audio in a folder of this machine (AUDIO_DIR), for one process or several.
 
-An object is a file, `<folder>/<name>`. It is written under a temporary name and then linked, which fails if its own
-name is taken: a reader never sees half of it, and a writer never replaces one.
+An object is a file, `<folder>/<name>`. It is written under a temporary name and then linked, which fails if its name is
+taken: a reader never sees half an object, and a writer never replaces one.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from shared.audio.files import (
 )
 
 LEFT_OVER_S: Final = 3600.0
-"""Seconds after which a temporary file's writer is assumed dead. No writing takes minutes."""
+"""Seconds after which a temporary file's writer is assumed dead. Writing a file never takes minutes."""
 
 _TEMPORARY: Final = "tmp"
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class FolderFiles:
-    """Works in a thread, so that a slow disk does not stop the event loop. Makes the folder when it first writes."""
+    """Works in threads, so that a slow disk does not stop the event loop. The first write makes the folder."""
 
     def __init__(self, folder: Path, *, wall: Callable[[], float] = time.time) -> None:
         self._folder = folder
@@ -84,11 +84,11 @@ class FolderFiles:
             temporary.unlink(missing_ok=True)
 
     def _temporary(self) -> Path:
-        """A new name on the same file system. What dead writers left is removed."""
+        """Return a new path on the same file system, and remove the files of dead writers."""
         folder = self._folder / _TEMPORARY
         folder.mkdir(exist_ok=True)
         for left in folder.iterdir():
-            with suppress(FileNotFoundError):  # its writer lives
+            with suppress(FileNotFoundError):  # its writer has removed it
                 if left.stat().st_mtime < self._wall() - LEFT_OVER_S:
                     left.unlink()
         return folder / secrets.token_hex(16)
@@ -126,7 +126,10 @@ class FolderFiles:
 
 
 def _held(name: str, found: os.stat_result) -> Held:
-    """The time is the file's, in nanoseconds: together with the size it distinguishes any two contents of a name."""
+    """Make the object's facts.
+
+    The ETag has the file's time in nanoseconds and its size, which differ for any two contents of a name.
+    """
     return Held(
         name=name,
         size=found.st_size,

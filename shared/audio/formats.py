@@ -1,4 +1,4 @@
-"""The formats of audio, by the ending of a file: how each is measured, and joined of parts."""
+"""The formats of audio, by the ending of a file: how its length is read, and how parts are joined."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.audio.length import Length
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """Both raise BadAudio for what is not of this format."""
+    """The functions of a format. Both raise BadAudio for bytes of another format."""
 
     read: Callable[[bytes], Length]
     joined: Callable[[Iterable[bytes]], bytes]

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 
 class BadAudio(Exception):
-    """The bytes are no audio of their format, or parts that cannot stand in one file."""
+    """The bytes are not of the expected format, or the parts cannot be joined to one file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
-    """What a player plays: `samples` of each channel, without what the file says to drop.
+    """The length that a player plays: `samples` of each channel at `rate` a second, without those to be dropped.
 
     `whole` is False if the file breaks off, or is shorter than it announces.
     """

@@ -18,24 +18,25 @@ _SAMPLES: Final = 576
 _LENGTH_BITS: Final = 12
 """Bits of a granule's data. A granule without data is digital silence at any gain."""
 _GAIN_AT: Final = 21
-"""Bits before the gain: the data's length, and the number of its pairs."""
+"""Bits before the gain: the length of the data, and the number of its pairs."""
 _GAIN_BITS: Final = 8
 _UNIT_GAIN: Final = 210
 """The gain at which a value of 1 is a frequency at full scale."""
 _SIDE_BYTES: Final = {9: 9, 11: 9, 17: 17, 19: 17, 32: 32, 34: 32}
-"""Bytes between a frame's header and its data, of which two may be a checksum."""
+"""Bytes of side information, by the bytes between a frame's header and its data, of which two may be a checksum."""
 _LARGEST: Final = {0: 0, 1: 1, 2: 2, 3: 2, 5: 3, 6: 3, 7: 5, 8: 5, 9: 5, 10: 7, 11: 7, 12: 7}
-"""The largest value of each Huffman table; of those that are not here it is 15, and more with further bits."""
+"""The largest value of a Huffman table. In a table that is not here it is 15, and more with further bits."""
 _MP3_RATE: Final = 24_000
 _FULL_SCALE: Final = 1 << 15
 _STEP_DB: Final = 1.5
 _CLIPPED_SAMPLES: Final = 4
-"""Samples at full scale in one granule that speech of a sane level never has."""
+"""Samples at full scale from which a granule counts as clipped. Speech at a usual level has fewer."""
 _FURTHER_BITS: Final = dict(zip(range(16, 32), (1, 2, 3, 4, 6, 8, 10, 13, 4, 5, 6, 7, 8, 9, 11, 13), strict=True))
 
 
 class Granule(NamedTuple):
-    """The loudest channel's gain in steps of 1.5 dB, 0 in silence, and the most of its loudest frequency, in dB."""
+    """The loudest channel's gain in steps of 1.5 dB, 0 in silence, and the upper bound of its loudest frequency in dB,
+    where 0 is full scale."""
 
     gain: int
     peak_db: float
@@ -45,9 +46,10 @@ SILENCE: Final = Granule(0, -200.0)
 
 
 def samples_granules(samples: bytes, rate: int) -> tuple[list[Granule], float]:
-    """Return those of 16-bit little-endian samples of one channel, as long as an MP3's of 24 kHz.
+    """Return the granules of samples, and the seconds of one.
 
-    One with several samples at full scale counts as a frequency at full scale: it is clipped.
+    Samples are 16-bit little-endian, of one channel. A granule lasts 24 ms, as in an MP3 of 24 kHz. A clipped granule
+    has a peak of 0 dB.
     """
     numbers = array("h", samples)
     if sys.byteorder == "big":
@@ -61,7 +63,7 @@ def _granule_of(samples: "array[int]") -> Granule:
     power = sum(map(mul, samples, samples)) / len(samples)
     if not power:
         return SILENCE
-    gain = round(_UNIT_GAIN + 10 * log10(power / _FULL_SCALE**2) / _STEP_DB)  # above 100 for any sound at all
+    gain = round(_UNIT_GAIN + 10 * log10(power / _FULL_SCALE**2) / _STEP_DB)  # above 100 for any sound
     clipped = (
         sum(abs(sample) >= _FULL_SCALE - 1 for sample in samples) if max(map(abs, samples)) >= _FULL_SCALE - 1 else 0
     )
@@ -82,7 +84,10 @@ def granules_of(mp3: bytes) -> tuple[list[Granule], float]:
 
 
 def _granules(head: bytes, frame: Frame) -> list[Granule]:
-    """Return those of a frame, from its side information, which is 9, 17 or 32 bytes before `frame.side`."""
+    """Return the granules of a frame, from its side information.
+
+    These are the 9, 17 or 32 bytes before `frame.side`.
+    """
     first = frame.samples == _SAMPLES * 2
     size = _SIDE_BYTES[frame.side - 4]
     mono = size == (17 if first else 9)
@@ -99,7 +104,7 @@ def _granules(head: bytes, frame: Frame) -> list[Granule]:
 
 
 def _granule(block: int, width: int, *, tables_at: int) -> Granule:
-    """Parse one channel's part, of `width` bits. `tables_at` is the bit that tells whether its blocks are switched."""
+    """Parse one channel's part, of `width` bits. Bit `tables_at` is set if its blocks are switched."""
 
     def field(at: int, length: int) -> int:
         return block >> (width - at - length) & (1 << length) - 1

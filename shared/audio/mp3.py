@@ -1,10 +1,10 @@
 """MP3 files without a codec: the exact length of any file, and the header from which players read the length of ours.
 
-An MP3 is a row of frames of 384 to 1152 samples (ISO/IEC 11172-3 and 13818-3).
-An encoder begins with some hundred samples of its own and fills the last frame, so that frames alone tell up to 0.1 s
-too much.
-A first frame that holds no sound, marked Xing or Info, says how many frames follow, and its LAME part how many samples
-to drop at each end.
+An MP3 is a row of frames of 576 or 1152 samples (ISO/IEC 11172-3 and 13818-3, Layer III).
+An encoder adds some hundred samples at the start and fills the last frame, so the frames alone are up to 0.1 s too
+long.
+A first frame without sound, marked Xing or Info, contains the number of the frames that follow, and in its LAME part
+the samples to drop at each end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _BIT_RATES: Final = {
 _RATES: Final = {"1": (44_100, 48_000, 32_000), "2": (22_050, 24_000, 16_000), "2.5": (11_025, 12_000, 8_000)}
 _MARKS: Final = (b"Info", b"Xing")
 _WRITERS: Final = (b"LAME", b"Lavc", b"Lavf")
-"""Encoders whose tag says how many samples to drop. Lavc and Lavf are FFmpeg."""
+"""Encoders whose tag contains the samples to drop. Lavc and Lavf are FFmpeg."""
 _TAG_BYTES: Final = 4 + 4 + 8 + 36
 """A mark, its flags, frames and bytes, and the LAME part."""
 _MAX_GAP: Final = 0xFFF
@@ -34,14 +34,14 @@ _MAX_GAP: Final = 0xFFF
 
 
 class NotMp3(BadAudio):
-    """The bytes contain no frame of MPEG audio Layer III, or frames that cannot stand in one file."""
+    """The bytes contain no frame of MPEG audio Layer III, or frames that cannot be joined to one file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame's place and form.
 
-    `side` is where the side information ends, and a mark would begin, from the frame's start.
+    `side` is the offset in the frame at which the side information ends, and a mark would begin.
     """
 
     start: int
@@ -53,7 +53,8 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tag:
-    """The content of an Info frame. None: the frame lacks it. `lead` and `tail` are samples to drop."""
+    """The content of an Info frame: the frames and bytes of the file, None if absent, and the samples to drop at each
+    end."""
 
     frames: int | None
     size: int | None
@@ -62,9 +63,9 @@ class _Tag:
 
 
 def read_mp3(data: bytes) -> Length:
-    """Walk over the frames of a file and return its exact length.
+    """Return the exact length of a file, by a walk over its frames.
 
-    It is not whole if the last frame breaks off, or if fewer frames or bytes came than the header announces.
+    The file is not whole if its last frame breaks off, or if it has fewer frames or bytes than its header announces.
     Tags before the first frame and after the last are skipped, and so are bytes that belong to no frame.
     Raises NotMp3 if there is no frame with sound.
     """
@@ -91,10 +92,10 @@ def read_mp3(data: bytes) -> Length:
 
 
 def with_length(body: bytes, samples: int, *, lead: int) -> bytes:
-    """Return the frames of `body` behind a header that makes players play exactly `samples`.
+    """Return `body` after a header with its exact length.
 
-    `lead` is how many samples they drop first.
-    Raises NotMp3 if `body` has no frames, or not as many samples as are to be played, or many more.
+    By the header players drop the first `lead` samples, and then play `samples`. Raises NotMp3 if `body` has no frames,
+    fewer samples than these, or over 4095 more.
     """
     frames = list(frames_of(body))
     if not frames:
@@ -108,8 +109,8 @@ def with_length(body: bytes, samples: int, *, lead: int) -> bytes:
 def joined(parts: Iterable[bytes]) -> bytes:
     """Join MP3s of one form into one file with one header.
 
-    The samples that an encoder adds at each end stay as silence at the seams, some 50 ms; the file's own ends are
-    dropped as its parts say.
+    Samples that the encoder added stay as silence at the seams, some 50 ms. At the ends of the file they are dropped,
+    by the marks of the first and the last part.
     Raises NotMp3 if a part has no frame, or another rate or number of channels than the first.
     """
     bodies: list[bytes] = []
@@ -132,9 +133,10 @@ def joined(parts: Iterable[bytes]) -> bytes:
 
 
 def _header(body: bytes, frames: list[Frame], *, lead: int, tail: int) -> bytes:
-    """Return a frame without sound, of the first frame's form, that says how many frames and bytes follow.
+    """Return a frame without sound, with the number of frames and bytes of the file.
 
-    Its size is the stream's own, unless that is too small for what it says.
+    It has the form of the first frame. Its bit rate is the stream's, or the next one whose frame has room for the
+    content.
     """
     first = frames[0]
     kind = bytearray(body[first.start : first.start + 4])
@@ -156,8 +158,8 @@ def _header(body: bytes, frames: list[Frame], *, lead: int, tail: int) -> bytes:
 def frames_of(data: bytes) -> Iterator[Frame]:
     """Yield the frames in order. The last one may break off.
 
-    A header counts only if the next one follows where it says, or the data ends there: 11 set bits occur by chance in
-    a picture or a text.
+    The first header counts only if another one, a tag or the end of the data follows its frame: 11 set bits occur by
+    chance in a picture or a text. Further headers count only if they have its rate.
     """
     at = _after_id3(data)
     form = None
@@ -177,7 +179,7 @@ def frames_of(data: bytes) -> Iterator[Frame]:
 
 
 def _frame(data: bytes, at: int) -> Frame | None:
-    """Return the frame whose header is there; None: there is none of Layer III."""
+    """Return the frame whose header begins at `at`. None: no header of Layer III begins there."""
     if data[at : at + 1] != b"\xff" or (form := _form(data[at : at + 4])) is None:
         return None
     return Frame(at, *form)
@@ -185,10 +187,10 @@ def _frame(data: bytes, at: int) -> Frame | None:
 
 @lru_cache(maxsize=64)
 def _form(head: bytes) -> tuple[int, int, int, int] | None:
-    """Parse the four bytes of a header into a frame's size, samples, rate and side information's end.
+    """Parse a header into a frame's size, samples, rate and side information's end.
 
-    None: they are none of Layer III, or of a free bit rate, which is rare. Cached: a file has two or three
-    different headers.
+    A header has four bytes. None: this is no header of Layer III, or one of a free bit rate, which is rare. Cached: a
+    file has two or three different headers.
     """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
@@ -206,7 +208,7 @@ def _form(head: bytes) -> tuple[int, int, int, int] | None:
 
 
 def _tag(data: bytes, frame: Frame) -> _Tag | None:
-    """Parse the Info or Xing mark of a first frame; None: it has none, and is a frame of sound."""
+    """Parse the Info or Xing mark of a first frame. None: it has no mark, so it is a frame of sound."""
     at = frame.start + frame.side
     if data[at : at + 4] not in _MARKS:
         return None
@@ -221,7 +223,7 @@ def _tag(data: bytes, frame: Frame) -> _Tag | None:
 
 
 def _after_id3(data: bytes) -> int:
-    """Return where an ID3v2 tag ends, 0 without one. Its size has seven bits a byte."""
+    """Return the offset at which an ID3v2 tag ends, 0 without one. Its size has seven bits a byte."""
     if data[:3] != b"ID3" or len(data) < 10:
         return 0
     size = 0
@@ -231,7 +233,7 @@ def _after_id3(data: bytes) -> int:
 
 
 def _crc16(data: bytes) -> int:
-    """CRC-16/ARC, which LAME puts behind its part: without it a reader may take the part for damaged."""
+    """Return the CRC-16/ARC that ends the LAME part. Without it a reader may reject the part as damaged."""
     crc = 0
     for byte in data:
         crc ^= byte

@@ -1,8 +1,8 @@
 """Ogg files of Opus without a codec: their exact length, parts joined into one file, and silence.
 
 An Ogg stream is a row of pages (RFC 3533), each with up to 255 segments; a packet ends with a segment below 255 bytes.
-Opus (RFC 7845) has two packets of headers, then packets of sound. A page's granule position says how many samples of
-48 kHz end with it. A player drops the first `pre-skip` of them, and those beyond the last page's position.
+Opus (RFC 7845) has two packets of headers, then packets of sound. A page's granule position is the number of samples at
+48 kHz up to its end. A player drops the first `pre-skip` of them, and those beyond the last page's position.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,26 +14,29 @@ from shared.audio.length import BadAudio, Length
 __all__ = ["RATE", "NotOpus", "joined", "read_opus", "silence"]
 
 RATE: Final = 48_000
-"""Samples a second that positions count, whatever rate was encoded."""
+"""Samples a second, in which positions are counted at any encoded rate."""
 
 _PAGE: Final = b"OggS"
 _FIRST, _LAST = 2, 4
 """Flags of a page: the stream begins, the stream ends."""
 _HEAD_BYTES: Final = 27
 _WHOLE_SEGMENT: Final = 255
+_SEGMENTS_A_PAGE: Final = 255
 _PACKETS_A_PAGE: Final = 40
-"""Of at most 1,275 bytes, hence 6 segments, of which a page has 255."""
+"""Packets of 20 ms in 0.8 s of sound: players seek by pages, and RFC 7845 recommends at most a second in each."""
+_PACKET_BYTES: Final = 61_440
+"""RFC 7845 (6) lets a reader refuse longer packets. A packet of this size fits into one page."""
 _PRE_SKIP: Final = 312
-"""Samples before the sound, as libopus has them at 24 kHz."""
+"""Samples before the sound, as many as libopus adds at 24 kHz."""
 _FRAME: Final = 960
-"""20 ms."""
+"""Samples of 20 ms."""
 _SILENT: Final = bytes.fromhex("f8fffe")
 """A packet of 20 ms without sound: one CELT frame of full band and one channel (RFC 6716, 3.1)."""
 _SERIAL: Final = 1
 _VENDOR: Final = b"Agent Talk"
 
 _FRAMES: Final = (480, 960, 1920, 2880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4
-"""Samples of one frame by the five bits of a packet that name its kind (RFC 6716, table 2)."""
+"""Samples of one frame, by the first five bits of its packet (RFC 6716, table 2)."""
 _CODE_MASK: Final = 3
 _COUNT_MASK: Final = 0x3F
 
@@ -44,7 +47,7 @@ class NotOpus(BadAudio):
 
 @dataclass(frozen=True, kw_only=True)
 class _Stream:
-    """`packets` are those of sound; `drop` how many samples at the end are not to be heard."""
+    """The content of a file: `packets` of sound, and the samples to `drop` at the end."""
 
     head: bytes
     packets: Sequence[bytes]
@@ -57,16 +60,16 @@ class _Stream:
 
 
 def read_opus(data: bytes) -> Length:
-    """Return its exact length, in samples of 48 kHz. Raises NotOpus."""
+    """Return the exact length of a file, in samples of 48 kHz. Raises NotOpus."""
     stream = _read(data)
     samples = sum(map(_samples, stream.packets)) - stream.pre_skip - stream.drop
     return Length(samples=max(0, samples), rate=RATE, whole=stream.whole)
 
 
 def joined(parts: Iterable[bytes]) -> bytes:
-    """Return the parts as one file. What an encoder adds at each end stays as silence at the seams, some 20 ms.
+    """Join the parts to one file. Samples that the encoder added stay as silence at the seams, some 20 ms.
 
-    Raises NotOpus if a part is none, or has other headers of sound than the first.
+    Raises NotOpus if a part is no Opus, if parts differ in their channels, or if there is no part.
     """
     streams = [_read(part) for part in parts]
     if len({stream.head[8:10] + stream.head[18:] for stream in streams}) != 1:
@@ -76,7 +79,7 @@ def joined(parts: Iterable[bytes]) -> bytes:
 
 
 def silence(samples: int) -> bytes:
-    """Return a file of so many samples of 48 kHz."""
+    """Return a silent file of this many samples of 48 kHz."""
     head = b"OpusHead\x01\x01" + _PRE_SKIP.to_bytes(2, "little") + (24_000).to_bytes(4, "little") + bytes(3)
     count = -(-(samples + _PRE_SKIP) // _FRAME)
     return _written(head, [_SILENT] * count, drop=count * _FRAME - samples - _PRE_SKIP)
@@ -103,7 +106,10 @@ def _read(data: bytes) -> _Stream:
 
 
 def _pages(data: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
-    """Yield each page's body, the sizes of its segments, its flags and its position. One that breaks off is short."""
+    """Yield each page's body, the sizes of its segments, its flags and its position.
+
+    A page that breaks off has its body as far as it goes, and no segments: it is the last.
+    """
     at = 0
     while data[at : at + 4] == _PAGE and at + _HEAD_BYTES <= len(data):
         count = data[at + 26]
@@ -118,7 +124,7 @@ def _pages(data: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
 
 
 def _samples(packet: bytes) -> int:
-    """Return how many samples of 48 kHz a packet holds (RFC 6716, 3.1 and 3.2). Raises NotOpus."""
+    """Return the number of samples of 48 kHz in a packet (RFC 6716, 3.1 and 3.2). Raises NotOpus."""
     if not packet:
         raise NotOpus("a packet is empty")
     code = packet[0] & _CODE_MASK
@@ -134,14 +140,29 @@ def _samples(packet: bytes) -> int:
 def _written(head: bytes, packets: Sequence[bytes], *, drop: int) -> bytes:
     tags = b"OpusTags" + len(_VENDOR).to_bytes(4, "little") + _VENDOR + bytes(4)
     pages = [_page(0, [head], flags=_FIRST, position=0), _page(1, [tags], flags=0, position=0)]
+    *batches, last = _by_page(packets)
     position = 0
-    for start in range(0, len(packets), _PACKETS_A_PAGE):
-        batch = packets[start : start + _PACKETS_A_PAGE]
+    for batch in batches:
         position += sum(map(_samples, batch))
-        is_last = start + _PACKETS_A_PAGE >= len(packets)
-        ends_at = position - drop if is_last else position
-        pages.append(_page(len(pages), batch, flags=_LAST if is_last else 0, position=ends_at))
+        pages.append(_page(len(pages), batch, flags=0, position=position))
+    position += sum(map(_samples, last)) - drop
+    pages.append(_page(len(pages), last, flags=_LAST, position=position))
     return b"".join(pages)
+
+
+def _by_page(packets: Sequence[bytes]) -> list[list[bytes]]:
+    """Return the packets in batches that fit into a page each; at least one batch. Raises NotOpus."""
+    batches, segments = list[list[bytes]]([[]]), 0
+    for packet in packets:
+        if len(packet) > _PACKET_BYTES:
+            raise NotOpus(f"a packet has {len(packet)} bytes")
+        needed = len(packet) // _WHOLE_SEGMENT + 1
+        if len(batches[-1]) == _PACKETS_A_PAGE or segments + needed > _SEGMENTS_A_PAGE:
+            batches.append([])
+            segments = 0
+        batches[-1].append(packet)
+        segments += needed
+    return batches
 
 
 def _page(number: int, packets: Sequence[bytes], *, flags: int, position: int) -> bytes:
@@ -169,7 +190,7 @@ _CRCS: Final = _table()
 
 
 def _crc32(data: bytes) -> int:
-    """Ogg's checksum: the usual polynomial, neither reflected nor inverted, so the standard library has none."""
+    """Return Ogg's checksum. The standard library has none: its CRC-32 is reflected and inverted, Ogg's is neither."""
     crc = 0
     for byte in data:
         crc = (crc << 8 & 0xFFFFFFFF) ^ _CRCS[crc >> 24 ^ byte]

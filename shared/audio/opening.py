@@ -1,4 +1,4 @@
-"""The place that settings choose for audio, opened when it is first used: most containers never touch it."""
+"""The place that settings choose for audio, opened when it is first used: most containers never use it."""
 
 import logging
 import time
@@ -12,10 +12,10 @@ Close = Callable[[], Awaitable[None]]
 OpenFiles = Callable[[], tuple[AudioFiles, Close]]
 
 CHECKED_S: Final = 10.0
-"""Seconds that the outcome of a check is kept: callers of the health routes are anonymous, and each check asks S3."""
+"""Seconds for which the outcome of a check is kept: any client can call the health routes, and each check asks S3."""
 
 _NEVER_THERE: Final = closed("0" * 32)
-"""No owner's id has this digest, so that a check finds nothing, in one request."""
+"""The name that a check looks for, in one request. No owner's id has this digest, so it is always absent."""
 
 _log = logging.getLogger("agent_talk.audio")
 
@@ -25,7 +25,7 @@ async def nothing_to_close() -> None:
 
 
 class AudioPlace:
-    """`open_files` None: nothing keeps audio, since all speech is simulated."""
+    """The chosen place. `open_files` of None: no audio is kept, since all speech is simulated."""
 
     def __init__(self, open_files: OpenFiles | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._open = open_files
@@ -35,13 +35,13 @@ class AudioPlace:
 
     @property
     def files(self) -> AudioFiles | None:
-        """The files of the place; None: there is no place."""
+        """The files of the place, opened by the first use; None: there is no place."""
         if self._opened is None and self._open is not None:
             self._opened = self._open()
         return None if self._opened is None else self._opened[0]
 
     async def answers(self) -> bool:
-        """Return whether the place can be asked, as it was at most CHECKED_S ago. Without a place: True."""
+        """Return whether the place answered, at most CHECKED_S ago. Without a place: True."""
         now = self._monotonic()
         if self._checked is None or now - self._checked[0] > CHECKED_S:
             self._checked = now, await self._check()

@@ -1,6 +1,6 @@
-"""Audio in a bucket of S3 (AUDIO_BUCKET), or of a server that speaks its protocol.
+"""Audio in a bucket of S3 (AUDIO_BUCKET), or of a server with the same protocol.
 
-Import this module only where S3 was chosen: boto3 takes some tenths of a second.
+Import this module only if S3 was chosen: boto3 takes some tenths of a second.
 """
 
 import asyncio
@@ -36,29 +36,30 @@ AT_ONCE: Final = 8
 """Calls at the same time, each with a thread and a connection."""
 
 TIMEOUT_S: Final = 8.0
-"""Seconds that one call may take with its repeats. A request is answered within 12."""
+"""Seconds that one call may take with its repeats. A request has 12."""
 
 CONNECT_S: Final = 2.0
 READ_S: Final = 4.0
 
 WAIT_S: Final = 0.05, 0.8
-"""Seconds of the first and of the longest wait before a repeat; each is a random part of a span that doubles."""
+"""Seconds of the first and of the longest span of a wait before a repeat. A wait is a random part of its span, and
+spans double."""
 
 LINK_S: Final = 300
-"""Seconds that a link lives at most: so long a closed account's audio can still be fetched."""
+"""Seconds for which a link is valid: a closed account's audio can be fetched for as long by an older link."""
 
 SHORT_LINK_S: Final = 60
 """Seconds of a link when the credentials that sign it end sooner than LINK_S."""
 
 _DIGEST: Final = "sha256"
-"""The name of an object's metadata that identifies its content, for a put whose answer was lost."""
+"""The metadata that identifies an object's content: a repeated put recognises the object that it wrote before."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Access:
-    """A client and the credentials that it signs with: boto3's, and its client does not tell them."""
+    """A client of boto3 with the credentials that it signs with, which the client itself does not expose."""
 
     client: "S3Client"
     credentials: Any = field(repr=False)
@@ -68,14 +69,18 @@ class S3Access:
 
 
 def open_s3() -> S3Access:
-    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    """Open S3. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     session = boto3.session.Session()
     client = breakable(session.client("s3", config=config()))
     return S3Access(client=client, credentials=session.get_credentials())
 
 
 def config() -> Config:
-    """Signature 4 and the bucket in the host's name: without, a link could name another region's signature or host."""
+    """Return the client's configuration.
+
+    Links need signature 4 and the bucket in the host's name: otherwise one could have another region's signature or
+    host. Repeats are this module's own, so boto3 makes none.
+    """
     return Config(
         signature_version="s3v4",
         s3={"addressing_style": "auto"},
@@ -87,7 +92,7 @@ def config() -> Config:
 
 
 class S3Files:
-    """One bucket. Every call ends within `timeout_s`; within it a call that failed for now is sent again."""
+    """One bucket. Every call ends within `timeout_s`, repeats of transient failures included."""
 
     def __init__(
         self,
@@ -151,7 +156,10 @@ class S3Files:
             raise
 
     async def link(self, name: str, *, method: str = "GET") -> Link | None:
-        """A presigned URL. It lives LINK_S, or SHORT_LINK_S if the credentials end before; signing asks no server."""
+        """Return a presigned URL, valid for LINK_S or SHORT_LINK_S.
+
+        The short one is for credentials that end before. Signing costs no request, unless the credentials are renewed.
+        """
         verb, key = {"GET": "get_object", "HEAD": "head_object"}[method], checked(name)
         return await self._request("link", lambda s3: _signed(s3, verb, self._bucket, key))
 
@@ -211,7 +219,7 @@ class S3Files:
 
 
 class _Told(AudioPlaceFailed):
-    """S3's failure, with what it means."""
+    """A failure of S3 with its meaning."""
 
     def __init__(self, operation: str, means: S3Meaning, said: str) -> None:
         super().__init__(operation, f"{means.what}: {said}")
@@ -228,7 +236,7 @@ def _media_type(name: str) -> str:
 
 
 def _signed(s3: S3Access, verb: str, bucket: str, key: str) -> Link:
-    """Runs in a thread, as credentials may have to be renewed. Raises AudioPlaceFailed."""
+    """Sign a URL. Runs in a thread, since credentials may have to be renewed. Raises AudioPlaceFailed if they end."""
     if s3.credentials is not None:
         s3.credentials.get_frozen_credentials()  # renews them if they end in the next minutes
     lives_s = next((life_s for life_s in (LINK_S, SHORT_LINK_S) if not _end_within(s3.credentials, life_s)), None)
@@ -239,5 +247,5 @@ def _signed(s3: S3Access, verb: str, bucket: str, key: str) -> Link:
 
 
 def _end_within(credentials: Any, life_s: int) -> bool:
-    """Whether these end sooner. Those that do not tell their end, such as Lambda's, count as lasting."""
+    """Return whether the credentials end within `life_s`. Credentials without a known end, as Lambda's, never do."""
     return hasattr(credentials, "refresh_needed") and bool(credentials.refresh_needed(refresh_in=life_s))

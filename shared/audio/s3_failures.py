@@ -1,7 +1,7 @@
 """The errors of S3 and its SDK, and their meaning to the caller of a verb.
 
-Every verb of the port may be repeated: an object is written only where none is, and removing one twice removes it once.
-So a request is sent again whenever that may help, whether or not its outcome is known.
+Every verb of the port may be repeated: a put writes only if the name is free, and a deletion of an absent object has no
+effect. So a request is sent again whenever that may help, whether or not its outcome is known.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class S3Meaning:
     what: str
     fact: S3Fact = S3Fact.FAILED
     again: bool = False
-    """Whether the same request may fare better in a moment."""
+    """True if a repeat of the request may succeed in a moment."""
 
 
 _ABSENT: Final = S3Meaning(what="there is no such object", fact=S3Fact.ABSENT)
@@ -63,8 +63,8 @@ ANSWERED: Final[dict[str, S3Meaning]] = {
     **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, _CREDENTIALS),
     **dict.fromkeys(("KMS.DisabledException", "KMS.KMSInvalidStateException"), _KEY),
 }
-"""By the code of S3's answer; an answer without a body has its status for a code. One that is not here counts by its
-status: 429 and 503 ask to wait, other 5xx failed, all else is unexpected."""
+"""The meaning by the code of S3's answer; the code of an answer without a body is its status. A code that is not here
+counts by its status: `by_status`."""
 
 RAISED: Final[tuple[tuple[aws.Raised, S3Meaning], ...]] = (
     ((*aws.NO_REGION, *aws.NO_CREDENTIALS, botocore.ProfileNotFound), _NONE),
@@ -72,11 +72,11 @@ RAISED: Final[tuple[tuple[aws.Raised, S3Meaning], ...]] = (
     (aws.LOST, _LOST),
     ((botocore.BotoCoreError,), _UNEXPECTED),
 )
-"""By what the SDK raises when there is no answer. The first row that fits counts."""
+"""The meaning by the exception that the SDK raises without an answer. The first row that fits counts."""
 
 
 def meaning(exc: Exception) -> tuple[S3Meaning, str] | None:
-    """Return the meaning of an SDK exception and its loggable part; None if it is not the SDK's."""
+    """Return the meaning of an exception of the SDK and its loggable part. None: it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
         answer = aws.read_answer(exc)
         said = f"{answer.code} {answer.message[:BODY]} (HTTP {answer.status})"
@@ -88,6 +88,7 @@ def meaning(exc: Exception) -> tuple[S3Meaning, str] | None:
 
 
 def by_status(status: int) -> S3Meaning:
+    """Return the meaning of a status. 429 and 503 ask to wait, other 5xx failed, all others are unexpected."""
     if status in {429, 503}:
         return _BUSY
     return _BROKE if status >= 500 else _UNEXPECTED

@@ -1,4 +1,4 @@
-"""WAV files of 16-bit samples of one channel: a header on what voices call PCM."""
+"""WAV files of 16-bit samples of one channel: a header before the samples that providers call PCM."""
 
 import wave
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ _WIDTH: Final = 2
 
 
 class NotWav(BadAudio):
-    """The bytes are no WAV of 16-bit samples of one channel, or parts of several rates."""
+    """The bytes are no WAV of 16-bit samples of one channel, or the parts have several rates."""
 
 
 def with_header(samples: bytes, rate: int) -> bytes:
-    """Return the file of 16-bit little-endian samples."""
+    """Return the WAV file of 16-bit little-endian samples."""
     file = BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
@@ -30,7 +30,7 @@ def with_header(samples: bytes, rate: int) -> bytes:
 
 
 def read_wav(data: bytes) -> Length:
-    """Return its exact length. Raises NotWav."""
+    """Return the exact length of a file. Raises NotWav."""
     samples, rate, announced = _read(data)
     return Length(samples=len(samples) // _WIDTH, rate=rate, whole=len(samples) == announced * _WIDTH)
 
@@ -42,7 +42,7 @@ def samples_of(data: bytes) -> tuple[bytes, int]:
 
 
 def joined(parts: Iterable[bytes]) -> bytes:
-    """Return the parts as one file, without a gap. Raises NotWav if their rates differ."""
+    """Join the parts to one file, without a gap. Raises NotWav if a part is no WAV, or if their rates differ."""
     read = [_read(part) for part in parts]
     rates = {rate for _, rate, _ in read}
     if len(rates) != 1:
@@ -51,7 +51,7 @@ def joined(parts: Iterable[bytes]) -> bytes:
 
 
 def _read(data: bytes) -> tuple[bytes, int, int]:
-    """Return the samples, their rate, and how many the header announces."""
+    """Return the samples, their rate, and the number that the header announces."""
     try:
         with wave.open(BytesIO(data), "rb") as file:
             if (file.getnchannels(), file.getsampwidth()) != (1, _WIDTH):

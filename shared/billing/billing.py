@@ -1,4 +1,4 @@
-"""Plans that are paid for: checkout, portal, cancelling and keeping, and Stripe's events."""
+"""Paid plans: checkout, portal, cancelling and keeping, and Stripe's events."""
 
 import logging
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from shared.tables.users import User
 
 NO_SUBSCRIPTION: Final = "No subscription found. Please upgrade first."
 URL_LENGTH: Final = 2048
-"""Characters of an address to return to: what browsers take."""
+"""The most characters of an address to return to. Browsers accept as many."""
 
 _log = logging.getLogger("agent_talk.billing")
 
@@ -40,7 +40,7 @@ class CheckoutStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """A subscription that was told to end, or to go on. `at` is when what is paid for ends; None: unknown."""
+    """A subscription that was set to end with its period, or kept. `at` is the end of its period; None: unknown."""
 
     tier: Tier
     at: datetime | None
@@ -48,13 +48,16 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class ReturnUrls:
-    """Where browsers may return to: addresses of these origins. `app` is where they return to unless told otherwise."""
+    """The origins of addresses that browsers may return to from Stripe. `app` is the default address."""
 
     app: str
     origins: frozenset[str]
 
     def checked(self, url: str | None, field: str, *, otherwise: str) -> str:
-        """Return the address. Raises ValidationFailed if it is not of a configured origin."""
+        """Return the address; for None the app's, `https://…/app?billing=<otherwise>`.
+
+        Raises ValidationFailed if it is not of a configured origin.
+        """
         if url is None:
             return f"{self.app}?billing={otherwise}"
         plain = url.isascii() and url.isprintable() and not set(url) & set(" \\") and len(url) <= URL_LENGTH
@@ -96,7 +99,10 @@ class Billing:
     async def check_out(
         self, user: User, *, success_url: str | None = None, cancel_url: str | None = None
     ) -> CheckoutStarted:
-        """Begin the purchase of Pro. Raises ValidationFailed if there is nothing to buy, StripeFailed, StoreError."""
+        """Begin the purchase of Pro.
+
+        Raises ValidationFailed if the owner has a paid plan or a subscription, StripeFailed, StoreError.
+        """
         self._check_on()
         success_url = self._returns.checked(success_url, "successUrl", otherwise="success")
         cancel_url = self._returns.checked(cancel_url, "cancelUrl", otherwise="cancelled")
@@ -105,7 +111,7 @@ class Billing:
         customer = await self._customers.ensure(user)
         standing = await self._plans.standing(customer)
         if standing.may_live:
-            await self._plans.sync(user.id, customer)  # the event is late, or was lost
+            await self._plans.sync(user.id, customer)  # its event is late, or was lost
             raise ValidationFailed("You have a subscription already. Please manage it in the billing portal.")
         try:
             return await self._check_out(user, customer, success_url, cancel_url)
@@ -116,7 +122,7 @@ class Billing:
             return await self._check_out(user, customer, success_url, cancel_url)
 
     async def open_portal(self, user: User, *, return_url: str | None = None) -> str:
-        """Return the address of Stripe's own page for this owner. Raises ValidationFailed without a customer."""
+        """Return the address of this owner's page at Stripe. Raises ValidationFailed without a customer."""
         self._check_on()
         return_url = self._returns.checked(return_url, "returnUrl", otherwise="portal")
         row = await self._tables.subscriptions.of(user.id)
@@ -128,19 +134,19 @@ class Billing:
             raise ValidationFailed(NO_SUBSCRIPTION) from missing
 
     async def end_with_period(self, user: User) -> Ending:
-        """Let what the owner pays for end with its period. Repeatable. Raises ValidationFailed without any."""
+        """Let the subscription end with its period. Repeatable. Raises ValidationFailed without a live one."""
         customer, live = await self._live(user)
         await self._stripe.api.end_with_period(live.subscription)
         return await self._followed(user, customer, live)
 
     async def keep(self, user: User) -> Ending:
-        """Let what was to end go on. Repeatable. Raises ValidationFailed if there is nothing, or it has ended."""
+        """Keep a subscription that was to end. Repeatable. Raises ValidationFailed without a live one."""
         customer, live = await self._live(user)
         await self._stripe.api.keep(live.subscription)
         return await self._followed(user, customer, live)
 
     async def step_down(self, user: User, target: Plan) -> Ending:
-        """Go down to Hobby when what is paid for ends. Raises ValidationFailed for any other change."""
+        """Go down to Hobby when the paid period ends. Raises ValidationFailed for any other change."""
         current = PLANS[user.tier]
         if target.rank >= current.rank:
             raise ValidationFailed(
@@ -154,9 +160,9 @@ class Billing:
         return await self.end_with_period(user)
 
     async def cancel(self, user_id: str) -> None:
-        """Cancel at once all that an owner pays for, as the account is closed. Repeatable.
+        """Cancel all subscriptions of an owner at once, since the account is closed. Repeatable.
 
-        Raises ServiceUnavailable if that is not certain, StoreError.
+        Raises ServiceUnavailable if a subscription may still be paid for, StoreError.
         """
         row = await self._tables.subscriptions.of(user_id)
         if row is None or not (row.stripe_customer_id or row.stripe_subscription_id):
@@ -176,15 +182,16 @@ class Billing:
             )
 
     async def reconcile(self, *, can_go_on: CanGoOn, after: str | None = None, writes: bool = True) -> Reconciled:
-        """Compare all owners with Stripe, as `Reconciling` does, in pieces. While Stripe is off there are none."""
+        """Compare a piece of all owners with Stripe, as `Reconciling` does. If Stripe is off, return an empty piece."""
         if not self.is_on:
             return Reconciled(checked=0, failed=0, differed=(), after=None)
         return await self._reconciling.reconcile(can_go_on=can_go_on, after=after, writes=writes)
 
     async def receive(self, body: bytes, signature: str | None) -> None:
-        """Take an event of Stripe's. Raises ValidationFailed if it is not signed or no event.
+        """Synchronise the owner whose customer an event of Stripe names. Events of other customers have no effect.
 
-        Raises InternalError for all else that fails, so that Stripe sends it again.
+        Raises ValidationFailed if the body is not signed or is no event, and InternalError for any other failure, so
+        that Stripe sends the event again.
         """
         if not is_signed(body, signature or "", self._settings.webhook_secrets, now=self._clock().timestamp()):
             raise ValidationFailed("The signature of Stripe is missing or wrong")
@@ -217,7 +224,7 @@ class Billing:
         return CheckoutStarted(url=session.url, session_id=session.id)
 
     async def _not_ended(self, row: Subscription) -> list[str]:
-        """Return what a closed account would go on being billed for. Its open checkouts end here."""
+        """Return the ids of the subscriptions that have not ended. Expires open checkouts first, so none is added."""
         if row.stripe_customer_id is None:  # a row that moved in
             return [row.stripe_subscription_id or ""]
         await self._stripe.api.expire_checkouts(row.stripe_customer_id)

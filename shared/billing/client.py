@@ -1,6 +1,6 @@
 """Stripe, by its official SDK: one funnel with one deadline, and a method for each request that billing needs.
 
-The SDK takes up to a second to import, so nothing imports this module before Stripe is asked: `opening` does.
+The SDK takes up to a second to import, so `opening` imports this module before the first request to Stripe.
 """
 
 import asyncio
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from stripe.params import SubscriptionListParams  # a hundred modules, which are not packed
 
 VERSION: Final = "2026-10-28.endive"
-"""The version of Stripe's API whose answers `standing` reads. Events have the version of their endpoint instead."""
+"""The version of Stripe's API whose answers `standing` reads. Events have the version of their endpoint."""
 
 TIMEOUT_S: Final = 7.0
-"""Seconds that one call may take with its repeats. A request is answered within 12; the store needs the rest."""
+"""Seconds that one call may take with its repeats. A request has 12, of which the store needs the rest."""
 
 KEPT_S: Final = 1.5
-"""Seconds of the request's time that a call leaves to what follows it."""
+"""Seconds of the request's time that a call leaves for the steps after it."""
 
 RETRIES: Final = 2
-"""How often the SDK sends a request again, with the same idempotency key, after 0.5 s and 1 s: when it was not
-answered, for 409, and for 5xx."""
+"""Repeats of a request by the SDK, with the same idempotency key, after 0.5 s and 1 s: without an answer, and after 409
+or 5xx."""
 
 PAGE: Final = 100
-"""Objects of one page of a list, the most that Stripe answers."""
+"""Objects of one page of a list, the most that Stripe returns."""
 
-stripe.enable_telemetry = False  # it writes an id into a file below the home, and describes the machine to Stripe
+stripe.enable_telemetry = False  # else the SDK writes an id below the home, and describes the machine to Stripe
 
 _log = logging.getLogger("agent_talk.stripe")
 
@@ -61,7 +61,7 @@ class CheckoutSession:
 
 
 class _OverHttpx(stripe.HTTPClient):
-    """Sends the SDK's requests over a client of ours, whose connections survive a freeze."""
+    """Sends the SDK's requests over our own client, whose connections survive a freeze."""
 
     name = "httpx"
 
@@ -87,9 +87,9 @@ class _OverHttpx(stripe.HTTPClient):
 
 
 class StripeApi:
-    """One Stripe account. `http` is `http_connections.http_client()`, and is closed with this.
+    """One Stripe account. `http` is from `http_connections.http_client()`; `aclose` closes it.
 
-    Every call ends within TIMEOUT_S and within the time of the request that it serves. Each raises StripeFailed.
+    Every call ends within TIMEOUT_S and within the time of its request. Each raises StripeFailed.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class StripeApi:
         await self._http.aclose()
 
     async def subscriptions(self, customer: str) -> list[StripeSubscription]:
-        """Return all subscriptions of a customer, ended ones too; none of one that is absent or deleted."""
+        """Return all subscriptions of a customer, ended ones too; empty if the customer is absent."""
         found: list[StripeSubscription] = []
         asked: SubscriptionListParams = {"customer": customer, "status": "all", "limit": PAGE}
         while True:
@@ -128,7 +128,7 @@ class StripeApi:
             asked["starting_after"] = found[-1].id
 
     async def customers(self, user_id: str, email: str) -> list[str]:
-        """Return the customers that were made for this user, the oldest first; deleted ones are left out."""
+        """Return the ids of the customers made for this user, oldest first. Deleted ones are left out."""
         page = await self._request(
             "list customers", self._client.v1.customers.list_async({"email": email, "limit": PAGE})
         )
@@ -138,7 +138,7 @@ class StripeApi:
         return [one.id for one in sorted(mine, key=lambda one: (one.created, one.id))]
 
     async def create_customer(self, user_id: str, email: str, *, key: str) -> str:
-        """Make a customer. A repeat with the same `key` within a day returns the same one."""
+        """Make a customer and return its id. A repeat with the same `key` within a day returns the same one."""
         made = await self._request(
             "create a customer",
             self._client.v1.customers.create_async(
@@ -167,7 +167,7 @@ class StripeApi:
         return CheckoutSession(id=made.id, url=made.url)
 
     async def expire_checkouts(self, customer: str) -> None:
-        """Close all open checkout sessions of a customer, so that nothing more can be paid there."""
+        """Expire all open checkout sessions of a customer, so that none can be paid."""
         try:
             page = await self._request(
                 "list checkout sessions",
@@ -186,12 +186,12 @@ class StripeApi:
         return made.url
 
     async def end_with_period(self, subscription: StripeSubscription) -> None:
-        """Let a subscription end when what is paid for ends."""
+        """Let a subscription end with its paid period."""
         if not subscription.cancels:
             await self._update(subscription, {"cancel_at_period_end": True})
 
     async def keep(self, subscription: StripeSubscription) -> None:
-        """Let a subscription that is to end go on. Stripe takes one of the two ways to end it at a time."""
+        """Keep a subscription that is to end. Stripe accepts one of the two ways to end it per request."""
         if subscription.cancel_at_period_end:
             await self._update(subscription, {"cancel_at_period_end": False})
         elif subscription.cancel_at is not None:
@@ -211,7 +211,7 @@ class StripeApi:
         )
 
     async def _request(self, what: str, call: Awaitable[T]) -> T:
-        """Await a call of the SDK. Raises StripeFailed, which is logged here with Stripe's id of the request."""
+        """Await a call of the SDK. Raises StripeFailed, after logging it with Stripe's id of the request."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(min(TIMEOUT_S, self._time_left_s() - KEPT_S)):
@@ -235,11 +235,11 @@ KINDS: Final[tuple[tuple[type[stripe.StripeError], type[StripeFailed], str], ...
     (stripe.APIError, StripeBroke, "failed"),
     (stripe.StripeError, StripeBroke, "failed in a way that its SDK has no name for"),
 )
-"""What the SDK raises, and what that means. The first row that fits counts; `meaning` has the exceptions to it."""
+"""The meaning of each exception of the SDK. The first row that fits counts; `meaning` has the exceptions to it."""
 
 
 def meaning(error: stripe.StripeError) -> StripeFailed:
-    """Return what an error of the SDK means."""
+    """Return the failure that an error of the SDK means."""
     kind, what = next((kind, what) for raised, kind, what in KINDS if isinstance(error, raised))
     if error.http_status == 409:
         kind, what = StripeBusy, "is changing the same object for another request"

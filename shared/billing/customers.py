@@ -1,11 +1,12 @@
 """One of Stripe's customers for each owner, under any concurrency and any crash.
 
-1. Stripe is asked for a customer that was made for this owner: a crash before step 3 left one, perhaps days ago.
-2. One is made under an idempotency key that names the owner, so requests at the same moment get the same one.
-3. It is claimed and written to the owner's row; only then can anything be bought with it.
+1. Stripe's customers are searched for one that was made for this owner: a crash before step 3 may have left it.
+2. If there is none, one is made under an idempotency key of the owner, so requests at the same moment get the same one.
+3. The customer is claimed and written to the owner's row; only then can anything be bought with it.
 
-The key of a customer that replaces a deleted one names the deleted one: under the old key Stripe would repeat its
-answer about that one for a day. It repeats failures as well, so a key whose failure is repeated is followed by another.
+A key is `customer-019b…-4f1d…-first-0`: the owner, a digest of the address, the replaced customer (`first`: none), and
+a number. For a day Stripe repeats its first answer to a key. So the key of a replacement contains the deleted customer,
+and a key under which Stripe failed is followed by one with the next number.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from shared.tables.subscriptions import Subscription, Subscriptions, Subscriptio
 from shared.tables.users import User
 
 KEYS: Final = 3
-"""Idempotency keys that are tried one after the other. Each is stuck for a day if Stripe failed under it."""
+"""Idempotency keys that are tried in turn. Stripe repeats a failure under a key for a day."""
 
 
 class Customers:
@@ -31,14 +32,14 @@ class Customers:
         self._ids = ids
 
     async def ensure(self, user: User) -> str:
-        """Return the owner's customer; make it if there is none. Raises StripeFailed, StoreError."""
+        """Return the id of the owner's customer, made if there is none. Raises StripeFailed, StoreError."""
         row = await self._subscriptions.of(user.id)
         if row is not None and row.stripe_customer_id is not None:
             return row.stripe_customer_id
         return await self._attach(user, instead_of=None)
 
     async def replace(self, user: User, deleted: str) -> str:
-        """Return a customer in the place of one that Stripe has no more. Raises StripeFailed, StoreError."""
+        """Return the customer that replaces one deleted at Stripe. Raises StripeFailed, StoreError."""
         return await self._attach(user, instead_of=deleted)
 
     async def _attach(self, user: User, *, instead_of: str | None) -> str:
@@ -57,7 +58,7 @@ class Customers:
         return await self._subscriptions.attach(new, instead_of=instead_of)
 
     async def _create(self, user: User, instead_of: str | None) -> str:
-        address = hashlib.sha256(user.email.encode()).hexdigest()[:16]  # a key must not come with another address
+        address = hashlib.sha256(user.email.encode()).hexdigest()[:16]  # Stripe refuses a key with other parameters
         name = f"customer-{user.id}-{address}-{instead_of or 'first'}"
         for number in range(KEYS):
             try:

@@ -8,7 +8,7 @@ from shared.tables.housekeeping import Sweep
 
 
 class DailyComparison:
-    """While Stripe is off there is nothing to do."""
+    """The job. While Stripe is off it has nothing to do."""
 
     def __init__(self, billing: Billing, rows: HousekeepingRows, *, clock: Clock) -> None:
         self._billing = billing
@@ -16,9 +16,10 @@ class DailyComparison:
         self._clock = clock
 
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Go on with the last comparison, or begin one a day after it began; None: there was none.
+        """Continue the last comparison, or begin one a day after it began.
 
-        What could not be compared is logged, and is the next day's.
+        `last` of None: this is the first. An owner that could not be compared is logged and counted; the next day's
+        comparison includes it.
         """
         now = self._clock()
         sweep, due_since = Sweep.following(last, now)

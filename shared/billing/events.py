@@ -1,4 +1,4 @@
-"""Stripe's events. Each is only a hint that a customer changed: nothing but the customer's id is read from it."""
+"""Stripe's events. Each is only a hint that a customer changed: nothing of its content but the customer's id counts."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any, Final
 from shared.core.errors import ValidationFailed
 
 _TELLING: Final = ("customer.subscription.", "customer.deleted", "checkout.session.", "invoice.pa")
-"""How the types of events begin after which a plan may be another: `invoice.paid`, `invoice.payment_failed` …"""
+"""The prefixes of event types after which a plan may differ, such as `invoice.paid`, `invoice.payment_failed`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """`customer` None: the event has no customer, or is of a type that changes no plan."""
+    """A read event. `customer` of None: it names none, or its type changes no plan."""
 
     event_id: str
     event_type: str
@@ -34,7 +34,7 @@ def read_event(body: bytes) -> Hint:
 
 
 def _customer(subject: Mapping[str, Any]) -> str | None:
-    """Return the id of the customer whom an object belongs to; it may be expanded."""
+    """Return the id of an object's customer, also if that is expanded. None: it has no customer."""
     customer = subject.get("id") if subject.get("object") == "customer" else subject.get("customer")
     if isinstance(customer, dict):
         customer = customer.get("id")

@@ -1,4 +1,4 @@
-"""Stripe, opened when it is first asked: most containers never do, and its SDK is slow to import."""
+"""Stripe, opened by the first request to it: most containers send none, and its SDK is slow to import."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,11 +15,11 @@ OpenStripe = Callable[[], "StripeApi"]
 def stripe_opener(
     settings: BillingSettings, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> OpenStripe:
-    """Return what opens Stripe. It imports the SDK then."""
+    """Return a function that opens Stripe. Its call imports the SDK."""
 
     def opened() -> "StripeApi":
         from shared.billing.client import StripeApi  # noqa: PLC0415 its SDK takes up to a second
-        from shared.http_connections import http_client  # noqa: PLC0415 httpx, which a store in memory needs not
+        from shared.http_connections import http_client  # noqa: PLC0415 httpx, which a store in memory does not need
 
         return StripeApi(settings, http_client(settings.url), sleep=sleep)
 
@@ -27,7 +27,7 @@ def stripe_opener(
 
 
 class StripeConnection:
-    """Opens Stripe at the first use, once for all that bill in this container."""
+    """Opens Stripe at the first use, once in this container."""
 
     def __init__(self, open_stripe: OpenStripe) -> None:
         self._open = open_stripe
@@ -40,6 +40,6 @@ class StripeConnection:
         return self._opened
 
     async def close(self) -> None:
-        """Close what was opened, if anything was."""
+        """Close Stripe if it was opened."""
         if self._opened is not None:
             await self._opened.aclose()

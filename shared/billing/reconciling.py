@@ -1,7 +1,7 @@
-"""The comparison of all plans with Stripe: it finds what no event said.
+"""The comparison of all plans with Stripe: it finds changes without an event.
 
-Stripe stops repeating an event after three days, and an event of a moved account may never have been sent. Owners whose
-plan is as Stripe says cost no write.
+Stripe stops repeating an event after three days, and an event of a moved account may never have been sent. An owner
+whose plan agrees with Stripe costs no write.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger("agent_talk.billing")
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What an owner had here, and what Stripe says. `says` None: nothing that gives a plan or ever did."""
+    """An owner whose plan here differs from Stripe. `says` is the status at Stripe; None: no known subscription."""
 
     user_id: str
     tier: Tier | None
@@ -51,10 +51,10 @@ class Reconciling:
         self._plans = plans
 
     async def reconcile(self, *, can_go_on: CanGoOn, after: str | None = None, writes: bool = True) -> Reconciled:
-        """Compare owners, from `after` on, while `can_go_on`. With `writes` what differs is made as Stripe says.
+        """Compare owners, from `after` on, while `can_go_on`. With `writes`, synchronise those that differ.
 
-        Repeatable; two at once are harmless. Costs two reads and one request to Stripe for each owner, and a
-        synchronisation for each that differs. What fails is logged and counted. Raises StoreError if the list fails.
+        Repeatable, and two may overlap. Costs two reads and one request to Stripe for each owner, and a synchronisation
+        for each that differs. An owner that fails is logged and counted. Raises StoreError if the list fails.
         """
         checked = failed = 0
         differed: list[Difference] = []
@@ -78,7 +78,7 @@ class Reconciling:
     async def _compare(self, customer: Customer, *, writes: bool) -> Difference | None:
         row = await self._tables.subscriptions.of(customer.user_id)
         if row is None or row.stripe_customer_id != customer.id:
-            return None  # the claim is void
+            return None  # a claim that no row confirms
         user = await self._tables.users.get(customer.user_id)
         standing = await self._plans.standing(customer.id)
         if _agree(row, user, standing):

@@ -1,4 +1,4 @@
-"""What Stripe says of a customer's subscriptions, and what follows for the owner's plan. Nothing here asks."""
+"""A customer's subscriptions as Stripe returns them, and the plan that follows. This module sends no request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ STATUSES: Final[Mapping[str, SubscriptionStatus]] = {
     **{status.value: status for status in SubscriptionStatus},
     "incomplete_expired": SubscriptionStatus.CANCELED,
 }
-"""Stripe's statuses, and ours. One that is absent here changes nothing."""
+"""Our status by Stripe's. One that is absent here changes nothing."""
 
 LIVE: Final = (SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE)
 """The statuses that give the tier, the better ones first."""
 
 MAY_LIVE: Final = (*LIVE, SubscriptionStatus.PAUSED, SubscriptionStatus.UNPAID)
-"""Those that give it now, or again once the owner pays or resumes: a second subscription would be one too many."""
+"""The statuses that give the tier now, or again once the owner pays or resumes: a second subscription would be one too
+many."""
 
 _BEST_FIRST: Final = (*MAY_LIVE, SubscriptionStatus.INCOMPLETE, SubscriptionStatus.CANCELED)
 
@@ -34,7 +35,7 @@ class PricedItem:
 
 @dataclass(frozen=True, kw_only=True)
 class StripeSubscription:
-    """A subscription as Stripe answers it. `created` is in epoch seconds; `cancels`: it ends with its period."""
+    """A subscription as Stripe returns it. `created` and `cancel_at` are in epoch seconds."""
 
     id: str
     status: str
@@ -45,7 +46,7 @@ class StripeSubscription:
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> Self:
-        """Read an answer. Periods are the items' since 2025-03-31; before, they were the subscription's."""
+        """Read an answer. Since the version 2025-03-31 items have periods; before, the subscription had one."""
         return cls(
             id=answer["id"],
             status=answer["status"],
@@ -64,7 +65,7 @@ class StripeSubscription:
 
     @property
     def cancels(self) -> bool:
-        """Whether it is to end. The portal may set a time instead of the flag."""
+        """True if it is to end. Stripe's portal may set a time instead of the flag."""
         return self.cancel_at_period_end or self.cancel_at is not None
 
     @property
@@ -74,7 +75,7 @@ class StripeSubscription:
 
 @dataclass(frozen=True, kw_only=True)
 class Bought:
-    """A subscription with a price and a status that are known. `item` is the one whose price gives the tier."""
+    """A subscription with a known price and status. `item` is the one whose price gives the tier."""
 
     subscription: StripeSubscription
     item: PricedItem
@@ -90,7 +91,7 @@ class Bought:
         return _instant(self.item.period_end)
 
     def on(self, row: Subscription, at: datetime) -> Subscription:
-        """Return the row as this subscription makes it."""
+        """Return the row with this subscription's tier, status and period."""
         return row.model_copy(
             update={
                 "stripe_subscription_id": self.subscription.id,
@@ -106,10 +107,9 @@ class Bought:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What an owner has at Stripe: the one subscription that counts, None for none; and `live`, all that give a plan.
-
-    If any is live, the first of them is the best. `unknown` are subscriptions that have not ended, with a price or a
-    status that no setting and no code names. They change nothing.
+    """An owner's subscriptions at Stripe: `best`, the one that counts, None if there is none; and `live`, all that give
+    a plan, the best one first. `unknown` have not ended, but have a price that no setting or a status that no code
+    names: they change nothing.
     """
 
     best: Bought | None
@@ -118,16 +118,16 @@ class Standing:
 
     @property
     def decides(self) -> bool:
-        """Whether the plan follows from it: not if all that may give one is unknown."""
+        """True if the plan follows from this: not if there are unknown subscriptions, but none is live."""
         return not self.unknown or bool(self.live)
 
     @property
     def may_live(self) -> bool:
-        """Whether there is a subscription that gives a plan, or may do so again."""
+        """True if a subscription gives a plan, or may give one again."""
         return bool(self.unknown) or (self.best is not None and self.best.status in MAY_LIVE)
 
     def on(self, row: Subscription, at: datetime) -> Subscription:
-        """Return the row as this standing makes it. One that never had a subscription stays as it is."""
+        """Return the row with this standing's tier and status. A row without any subscription stays unchanged."""
         if self.best is not None:
             return self.best.on(row, at)
         if row.stripe_subscription_id is None:
@@ -137,10 +137,11 @@ class Standing:
 
 
 def standing_of(subscriptions: Sequence[StripeSubscription], tiers: Mapping[str, Tier]) -> Standing:
-    """Return what these subscriptions give, with `tiers` by the ids of prices.
+    """Return the standing of these subscriptions. `tiers` are by the ids of prices.
 
-    Of several live ones the best counts: one that is not past due, of the highest tier; then the oldest, so that the
-    second one is too much. Of several that are not live the newest counts.
+    If several are live, one counts that is not past due, of the highest tier, and among equals the oldest, so that a
+    second purchase is the one too many. If none is live, the status decides in the order of _BEST_FIRST, then the
+    newest counts.
     """
     bought, unknown = [], []
     for subscription in subscriptions:

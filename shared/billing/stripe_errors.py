@@ -2,12 +2,12 @@
 
 StripeFailed (ServiceUnavailable: the caller gets 503)
 ├── certainly not carried out
-│   ├── StripeBusy      it asks to wait, or another request holds what this one needs
-│   ├── StripeRefused   our key, our settings or our request are wrong: somebody has to look
-│   └── StripeMissing   what was named is not there, or is deleted
+│   ├── StripeBusy      Stripe asks to wait, or another request is changing the same object
+│   ├── StripeRefused   our key, our settings or our request are wrong: an operator has to act
+│   └── StripeMissing   the named object does not exist, or is deleted
 └── may have been carried out
     ├── StripeSilent    not reached, or not answered in time
-    └── StripeBroke     it answered that it failed
+    └── StripeBroke     Stripe answered that it failed
 """
 
 from typing import Final
@@ -15,15 +15,15 @@ from typing import Final
 from shared.core.errors import ServiceUnavailable
 
 SAID_CHARACTERS: Final = 300
-"""How many characters of Stripe's own text an error keeps."""
+"""Characters of Stripe's own text that an error keeps."""
 
 
 class StripeFailed(ServiceUnavailable):
-    """One request to Stripe failed. The caller's message is fixed; `str()` is for the log.
+    """One request to Stripe failed. The caller gets a fixed message; `str()` is for the log.
 
-    `stripe_status` is the HTTP status of the answer; None: there was none. `stripe_request` is Stripe's id of the
-    request, by which its dashboard finds it. `was_replayed`: an earlier request with the same idempotency key failed
-    so, and Stripe repeats that answer for a day.
+    `stripe_status` is the HTTP status of the answer; None: Stripe did not answer. `stripe_request` is Stripe's id of
+    the request, by which its dashboard finds it. `was_replayed`: this is the answer to an earlier request with the same
+    idempotency key, which Stripe repeats for a day.
     """
 
     def __init__(

@@ -1,17 +1,18 @@
-"""The plan that Stripe says: read there, written here, and never stale.
+"""The plan that follows from Stripe's answers: read there, written here, and never stale.
 
-An event, a request and the daily comparison are hints that a customer changed. What counts is what Stripe says when it
-is asked, and of two answers the later one. So each synchronisation
+An event, a request and the daily comparison are hints that a customer changed. Only Stripe's answer to a request
+counts, and the later of two answers. So each synchronisation
 
 1. draws a number from the owner's counter,
-2. then asks Stripe for all subscriptions of the customer,
+2. then requests all subscriptions of the customer from Stripe,
 3. then writes the row, unless it has this number or a higher one,
 4. then puts the user on the row's tier under the row's number, unless the user has a higher one.
 
-A number drawn after the asking, or none, lets the older of two answers win. Between 3 and 4 another synchronisation may
-write the row. If that changed the row's tier, it writes its number to the user even if the tier there is the right one
-already: so the first one finds a higher number, and leaves the user alone. Each step can be repeated, so what stops
-anywhere is finished by the next synchronisation; an event that was not acknowledged is one.
+With a number drawn after the request, or with none, the older of two answers could win. Between 3 and 4 another
+synchronisation may write the row. If that changes the row's tier, it writes its number to the user even if the user has
+the right tier already: so the first one finds a higher number, and does not change the user. Each step can be repeated,
+so the next synchronisation finishes one that stopped anywhere; Stripe's repeat of an event without an acknowledgement
+starts one.
 """
 
 import logging
@@ -48,11 +49,11 @@ class PlanSync:
         self._clock = clock
 
     async def standing(self, customer: str) -> Standing:
-        """Return what a customer has at Stripe now. Raises StripeFailed."""
+        """Return a customer's standing at Stripe now. Raises StripeFailed."""
         return standing_of(await self._stripe.api.subscriptions(customer), self._tiers)
 
     async def sync(self, user_id: str, customer: str) -> None:
-        """Write what Stripe says of this customer. Repeatable. Raises StripeFailed, StoreError."""
+        """Write the plan that follows from this customer's standing. Repeatable. Raises StripeFailed, StoreError."""
         number = await self._tables.subscriptions.draw(user_id)
         await self._write(user_id, customer, number, await self.standing(customer))
 
@@ -78,13 +79,16 @@ class PlanSync:
                     "a subscription of a customer that is not the owner's gives no plan: cancel it or attach it",
                     extra={"user_id": user_id, "customer": customer, "subscription_id": one.subscription.id},
                 )
-        elif after.synced == number:  # else a later answer decides what is too much
+        elif after.synced == number:  # else a later answer decides which one is too many
             await self._cancel(standing.live[1:], user_id, "a second subscription was paid for")
         if before is not None and after is not None and before.status != after.status:
             _log.info("a subscription changed", extra=_fields(after) | {"was": before.status})
 
     async def _put_on(self, row: Subscription, *, stamps: bool) -> User | None:
-        """Put the owner on the row's tier, and return the user; None if there is none. Nothing bought: no change."""
+        """Put the owner on the row's tier, and return the user; None: there is no user.
+
+        A row without a subscription changes nothing. `stamps` writes the number even if the tier is the same.
+        """
         if row.stripe_subscription_id is None:
             return await self._tables.users.get(row.user_id)
         before, after = await self._tables.users.put_on(row.user_id, row.tier, number=row.synced, stamps=stamps)

@@ -1,4 +1,4 @@
-"""Settings of billing: `shared.core.settings` reads them with its own. Without STRIPE_SECRET_KEY Stripe is off."""
+"""Settings of billing, which `shared.core.settings` reads with its own. Without STRIPE_SECRET_KEY Stripe is off."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from shared.core.speech_settings import Reader
 STRIPE_URL: Final = "https://api.stripe.com"
 
 NEEDED: Final = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_PRICE_PRO")
-"""Of these variables all are set, or none: each alone would take money and give no plan, or neither."""
+"""All of these variables are set, or none: a part of them would take money without giving a plan, or take none."""
 
 OTHERS: Final = ("STRIPE_PRICE_ENTERPRISE", "STRIPE_BASE_URL")
 
@@ -22,16 +22,16 @@ _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 
 @dataclass(frozen=True, kw_only=True)
 class BillingSettings:
-    """How Stripe is asked. `prices` are ids of prices by the names of their tiers: the first of each is sold."""
+    """Access to Stripe, and the ids of prices by the name of the tier that they give. The first of Pro's is sold."""
 
     secret_key: str = field(default="", repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
-    """An event signed with any of them counts: while a secret is replaced, there are two."""
+    """An event signed with any of these is accepted: while a secret is being replaced, there are two."""
 
     prices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     url: str = STRIPE_URL
     sales_email: str = ""
-    """Where those write to who want the plan that is not sold here; empty: to the address that mails come from."""
+    """The contact for plans that are not sold here; empty: the sender of mails."""
 
     @property
     def is_on(self) -> bool:
@@ -39,7 +39,7 @@ class BillingSettings:
 
 
 def read_billing(read: Reader, *, production: bool) -> BillingSettings:
-    """Read how plans are sold: not at all, if nothing of Stripe is set."""
+    """Read the settings of billing. If no variable of Stripe is set, billing is off."""
     sales_email = read.env.get("SALES_EMAIL", "")
     if sales_email and not _ADDRESS.fullmatch(sales_email):
         read.problems.append("SALES_EMAIL must be an email address")
@@ -67,7 +67,7 @@ def read_billing(read: Reader, *, production: bool) -> BillingSettings:
 
 
 def _problems(settings: BillingSettings) -> list[str]:
-    """Return what is wrong, without any value of a secret."""
+    """Return the problems. Their texts contain no secret."""
     problems = []
     if not _KEY.fullmatch(settings.secret_key):
         problems.append("STRIPE_SECRET_KEY must be a secret or restricted key: sk_… or rk_…")

@@ -1,8 +1,8 @@
-"""The machine's clock, compared with the clock of the store's server, which all containers see.
+"""The machine's clock, compared with the clock of the store's server, which is the same for all containers.
 
-A clock that is ahead closes days that still get memos, and dates rows into the future. One that is behind counts into
-a day that has ended, where other containers' refusals do not see it. So a clock that is off takes the server's time,
-by the `Date` header of its answers.
+A clock that is ahead closes days that still get memos, and dates rows in the future. A clock that is behind counts
+memos on a day that has ended, so the limit of the new day misses them. So a clock that is wrong takes the server's
+time, from the `Date` header of its answers.
 """
 
 import logging
@@ -13,11 +13,11 @@ from typing import Final
 from shared.core.clock import Clock, utc_now
 
 TOLERATED: Final = timedelta(minutes=5)
-"""How far the two clocks may differ: half of the ten minutes that a day is left open after its end. A smaller number
-would blame servers whose clock is a little off."""
+"""The difference above which the clock is corrected: half of the ten minutes that a day stays open after its end. A
+smaller one would take over the small errors of servers' clocks."""
 
 JITTER: Final = timedelta(seconds=2)
-"""A correction is kept while new headers differ by less: `Date` has whole seconds, and answers take a while."""
+"""A correction is kept until a header differs from it by more: `Date` has whole seconds, and answers take time."""
 
 _log = logging.getLogger("agent_talk.clock")
 
@@ -36,8 +36,9 @@ class CheckedClock:
     def observe(self, sent_at: datetime, date: str | None) -> None:
         """Compare with the `Date` header of an answer. `sent_at` is `system()` from before the request was sent.
 
-        The server dates its answer after the request was sent and before the answer is in. So a date before `sent_at`
-        proves a clock ahead, and one after now a clock behind, however long the container was frozen in between.
+        The server dates its answer after the request was sent and before the answer arrives. So a date before `sent_at`
+        proves that the clock is ahead, and a date in the future that it is behind, however long the container was
+        frozen in between.
         """
         if date is None or date == self._last_date:
             return

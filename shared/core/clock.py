@@ -23,7 +23,7 @@ def to_the_millisecond(at: datetime) -> datetime:
 
 
 def iso(at: datetime) -> str:
-    """Format a time as ISO 8601 in UTC with milliseconds and `Z`: `2026-11-23T22:30:56.120Z`."""
+    """Format a time as ISO 8601, in UTC with milliseconds: `2026-11-23T22:30:56.120Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -51,7 +51,7 @@ def midnight(day: date) -> datetime:
 
 
 def floor(at: datetime, unit: timedelta) -> datetime:
-    """Return the beginning of the day, hour or part of an hour that contains this moment."""
+    """Return the beginning of the day, hour or part of it that contains this moment."""
     start = midnight(at.date())
     return start + (at - start) // unit * unit
 
@@ -70,4 +70,5 @@ def month_after(day: date) -> date:
 
 
 def whole_seconds(span: timedelta) -> int:
+    """Return the seconds, rounded up, and at least 1: the value of a `Retry-After`."""
     return max(1, ceil(span.total_seconds()))

@@ -27,10 +27,10 @@ async def gather_settled(
 @overload
 async def gather_settled(*awaitables: Awaitable[A]) -> tuple[A, ...]: ...
 async def gather_settled(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
-    """Await all, then return the results in order, or raise the first error.
+    """Await all, then return their results in order, or raise the first error in that order.
 
-    A write in flight is not cancelled because another one failed: its outcome would be unknown for no reason. Nothing
-    still runs after the answer, when Lambda freezes the container.
+    An error cancels no other call: the outcome of a write in flight would be unknown. No call still runs after the
+    answer, when Lambda freezes the container.
     """
     results = await asyncio.gather(*awaitables, return_exceptions=True)
     for result in results:
@@ -47,14 +47,14 @@ async def in_batches(calls: Iterable[Awaitable[object]]) -> None:
 
 
 class KeyedLocks:
-    """Locks by key: changes of one row follow one another within a process, so that its writers do not compete."""
+    """Locks by key: a process changes a row in one task at a time, so that its own writers do not compete."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def acquire(self, row: Hashable, *, wait_s: float, late: Callable[[str], Exception]) -> AsyncIterator[None]:
-        """Hold the row's lock. Raises what `late` makes of a reason if the lock is not free within `wait_s` seconds."""
+        """Hold the row's lock. Raises the error that `late` returns if the lock is not free within `wait_s` seconds."""
         lock = self._locks.setdefault(row, asyncio.Lock())
         try:
             async with asyncio.timeout(max(0.0, wait_s)):

@@ -22,7 +22,7 @@ class Cursors:
         self._key = derived_key(secret, Use.CURSORS)
 
     def seal(self, scope: tuple[str | None, ...], after: str | None) -> str | None:
-        """Return the cursor of the page after the key `after`; None if there is no further page."""
+        """Return the cursor of the page after the key `after`. None: there is no further page."""
         if after is None:
             return None
         return base64.urlsafe_b64encode(self._mac(scope, after) + after.encode()).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Keys that are derived from SESSION_SECRET: one for each use, so that what one use gives away opens no other.
+"""Keys derived from SESSION_SECRET, one for each use: a key that leaks from one use is worthless in the others.
 
 A changed secret ends sessions, cursors and links in mails, and begins new windows of attempts. Nothing that must
 outlive the change of a secret may depend on a derived key.
@@ -28,9 +28,9 @@ class Pseudonyms:
         self._last: tuple[str | None, str] = None, ""
 
     def of(self, text: str) -> str:
-        """Return 32 hexadecimal digits: the same for the same text, and meaningless without the secret.
+        """Return 32 hexadecimal digits, equal for equal texts. They reveal nothing without the secret.
 
-        The last one is remembered: a container's requests in a row often come from one client.
+        The last result is cached: successive requests of a container often come from one client.
         """
         last, pseudonym = self._last
         if text != last:

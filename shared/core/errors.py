@@ -8,6 +8,7 @@ AgentTalkError
 ├── 405  MethodNotAllowed
 ├── 409  Conflict · FirstStillRunning
 ├── 413  PayloadTooLarge
+├── 416  RangeNotSatisfiable
 ├── 429  DailyLimitExceeded · MonthlyLimitExceeded · KeyLimitExceeded · TooManyAttempts
 ├── 500  InternalError
 ├── 502  SpeechFailed · AudioStoreFailed
@@ -19,7 +20,7 @@ from typing import ClassVar
 
 
 class AgentTalkError(Exception):
-    """A failure that is answered to the client. `details` has only keys of the public contract, in camelCase."""
+    """A failure that the client receives. `details` has only keys of the public contract, in camelCase."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -75,7 +76,7 @@ class InvalidVoice(AgentTalkError):
 
 
 class Unauthenticated(AgentTalkError):
-    """The caller is unknown: no credential, or no good one."""
+    """The caller is unknown: the request has no credential, or no valid one."""
 
     status = 401
 
@@ -92,7 +93,7 @@ class InvalidCredential(Unauthenticated):
 
 
 class SeveralSessions(Unauthenticated):
-    """The cookies contain more than one good session, so one may have been planted by another host."""
+    """The cookies contain more than one valid session, so another host may have planted one."""
 
     code = "UNAUTHORIZED"
 
@@ -190,7 +191,7 @@ class MonthlyLimitExceeded(DailyLimitExceeded):
 
 
 class KeyLimitExceeded(DailyLimitExceeded):
-    """A limit of the key's own: `limit` and `used` are in its unit, which the message names."""
+    """A limit of the API key itself is reached. `limit` and `used` are in its unit, which the message names."""
 
     def __init__(
         self, *, limit: int, used: int, unit: str, is_monthly: bool, resets_at: str, headers: Mapping[str, str]
@@ -235,7 +236,7 @@ class ServiceUnavailable(AgentTalkError):
 
 
 class AudioNotReady(AgentTalkError):
-    """The memo's audio is being made. An answer, and no failure: metrics and alarms do not count it."""
+    """The memo's audio is being made. This is no failure: it has a metric of its own, and alarms do not count it."""
 
     status = 503
     code = "AUDIO_NOT_READY"
@@ -245,7 +246,7 @@ class AudioNotReady(AgentTalkError):
 
 
 class InternalError(AgentTalkError):
-    """An unexpected failure. The text is fixed: only the log gets the cause."""
+    """An unexpected failure. The text is fixed: only the log contains the cause."""
 
     def __init__(self) -> None:
         super().__init__("An unexpected error occurred")

@@ -15,9 +15,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 class Ids:
     """Mints UUIDv7 (RFC 9562) as 32 hexadecimal digits: 48 bits of milliseconds, a counter, and 62 random bits.
 
-    Ids of one minter ascend while its clock does, also within a millisecond: the 12 bits after the version count up
-    from 0 (method 1 of the RFC's section 6.2). Library minters take neither a time nor give the bounds of a time range,
-    which keys need.
+    Ids of one minter ascend while its clock does, also the first 4,096 of a millisecond: the 12 bits after the version
+    count up from 0 (method 1 of the RFC's section 6.2). Libraries neither accept a time nor return the bounds of a time
+    range, which keys need.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Ids:
 
 
 def derived_id(at: datetime, name: str) -> str:
-    """Return the id of the one event that `name` can have at this time: equal arguments give equal ids."""
+    """Return the id of the one event of this name at this time. Equal arguments return equal ids."""
     tail = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) & (2**62 - 1)
     return f"{_ms(at) << 80 | 0x7 << 76 | 0b10 << 62 | tail:032x}"
 
@@ -46,7 +46,7 @@ def is_id(text: str) -> bool:
 
 
 def first_id(at: datetime) -> str:
-    """Return a bound: below every id minted at or after this time, above every id minted before."""
+    """Return a bound: below ids minted at or after this time, above all earlier ones."""
     return f"{_ms(at) << 80:032x}"
 
 

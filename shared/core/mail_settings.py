@@ -1,4 +1,4 @@
-"""Settings of mail: `shared.core.settings` reads them with its own."""
+"""Settings of mail, which `shared.core.settings` reads with its own."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za
 _HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
-"""By `SMTP_SECURITY`: the ports of submission (RFC 6409 and 8314), and the one of plain SMTP."""
+"""The default port for each SMTP_SECURITY: those of submission (RFC 6409 and 8314), and that of plain SMTP."""
 
 
 class MailChoice(StrEnum):
@@ -29,7 +29,7 @@ class SmtpSecurity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MailSettings:
-    """How mails are sent, and as whom. An SMTP server without a user is not logged in to."""
+    """How mails are sent, and by which sender. Without `smtp_user` there is no login to the SMTP server."""
 
     choice: MailChoice = MailChoice.CONSOLE
     sender: str = "agent-talk@localhost"
@@ -41,14 +41,14 @@ class MailSettings:
 
 
 def mailing_modules(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the modules that sending by the chosen mailer imports: some tenths of a second with SES."""
+    """Return the modules that sending a mail imports. With SES that takes some tenths of a second."""
     if env.get("MAIL") not in (MailChoice.SMTP, MailChoice.SES):
         return ()
     return (f"shared.mail.{env['MAIL']}", "email.message", "email.policy", "email.headerregistry")
 
 
 def read_mail(read: Reader, *, production: bool) -> MailSettings:
-    """Read who sends mails. The console prints links that open accounts, so it is refused where others read it."""
+    """Read how mails are sent. `console` prints links that open accounts: a problem in production and in Lambda."""
     deployed = production or read.in_lambda
     if deployed and not read.env.get("MAIL"):
         read.problems.append("no mail is configured: set MAIL to smtp or ses, which production and Lambda need")

@@ -1,8 +1,8 @@
-"""Secrets by reference: the environment names a parameter of AWS Systems Manager, and the parameter holds the secret.
+"""Secrets by reference: the environment names a parameter of AWS Systems Manager, which contains the secret.
 
-`SESSION_SECRET_PARAMETER=/agent-talk/production/session-secret` stands for `SESSION_SECRET`. All that are named are
-read by one request, signed here (Signature Version 4) with the credentials that Lambda puts into the environment: the
-SDK would take longer to import than everything else together, and most deployments need it for nothing more.
+`SESSION_SECRET_PARAMETER=/agent-talk/production/session-secret` replaces `SESSION_SECRET`. One request reads all named
+parameters. It is signed here (Signature Version 4), with the credentials that Lambda sets in the environment: the SDK
+takes longer to import than everything else together, and most deployments need it for nothing else.
 """
 
 import hashlib
@@ -30,13 +30,15 @@ SECRETS: Final = (
     "STRIPE_PRICE_PRO",
     "STRIPE_PRICE_ENTERPRISE",
 )
-"""The variables that may be given as the name of a parameter: ten at most, as one request reads no more."""
+"""The variables that the name of a parameter may replace: ten at most, since one request reads no more."""
 
 ATTEMPT_S: Final = 2.0
+"""Seconds that an attempt waits for the connection, and for each part of the answer."""
+
 ATTEMPTS: Final = 2
 
 PAUSE_S: Final = 0.5
-"""The longest wait before the second attempt; each is a random part of it, since containers start in crowds."""
+"""Most seconds before the second attempt. The wait is a random part of them: many containers start at once."""
 
 _TARGET: Final = "AmazonSSM.GetParameters"
 _PASSING: Final = ("ThrottlingException", "InternalServerError")
@@ -46,20 +48,20 @@ FROM_A_VPC: Final = "from a VPC it is reached by an interface endpoint of com.am
 Headers = Mapping[str, str]
 Answer = tuple[int, bytes]
 Post = Callable[[str, Headers, bytes], Answer]
-"""Sends to a URL. Raises OSError when no answer came."""
+"""Sends headers and body to a URL. Raises OSError if no answer comes."""
 
 Sleep = Callable[[float], None]
 
 
 def names_parameters(env: Mapping[str, str]) -> bool:
-    """Whether `with_secrets` would ask for any."""
+    """Return whether the environment names a parameter for `with_secrets` to read."""
     return any(env.get(secret + SUFFIX) for secret in SECRETS)
 
 
 def with_secrets(env: Mapping[str, str], *, post: Post | None = None, sleep: Sleep = time.sleep) -> Mapping[str, str]:
-    """The environment with the secrets in the place of what names them. Raises SettingsError with all that is wrong.
+    """Return the environment with each parameter's value under its secret's name.
 
-    Sends no request when no parameter is named.
+    Sends no request if no parameter is named. Raises SettingsError if a name is wrong or a parameter cannot be read.
     """
     named = {secret: env[secret + SUFFIX] for secret in SECRETS if env.get(secret + SUFFIX)}
     if not named:
@@ -93,12 +95,12 @@ class _Parameters:
             raise SettingsError([f"{name} is needed to read the parameters of secrets" for name in lacking])
 
     def read(self, names: Iterable[str]) -> dict[str, str]:
-        """The SecureStrings among these that exist. Raises SettingsError."""
+        """Return the SecureStrings among these, by name. Raises SettingsError if they cannot be read."""
         body = json.dumps({"Names": sorted(names), "WithDecryption": True}).encode()
         failure = ""
         for attempt in range(ATTEMPTS):
             if attempt:
-                self._sleep(PAUSE_S * random.random())  # noqa: S311 it decides nothing
+                self._sleep(PAUSE_S * random.random())  # noqa: S311 no secret depends on it
             try:
                 status, answer = self._post(self._url, signed(self._env, self._url, self._region, body, _now()), body)
             except ValueError as exc:
@@ -121,7 +123,7 @@ class _Parameters:
 
 
 def signed(env: Mapping[str, str], url: str, region: str, body: bytes, now: datetime) -> Headers:
-    """The headers of a request to the Parameter Store, with its signature."""
+    """Return the headers of a request to the Parameter Store, with its signature."""
     at = now.strftime("%Y%m%dT%H%M%SZ")
     headers = {
         "content-type": "application/x-amz-json-1.1",
@@ -146,9 +148,9 @@ def signed(env: Mapping[str, str], url: str, region: str, body: bytes, now: date
 
 
 def _post(url: str, headers: Headers, body: bytes) -> Answer:
-    from http.client import HTTPException  # noqa: PLC0415 for those who named a parameter
-    from urllib.error import HTTPError  # noqa: PLC0415
-    from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415
+    from http.client import HTTPException  # noqa: PLC0415 needed only if a parameter is named
+    from urllib.error import HTTPError  # noqa: PLC0415 likewise
+    from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415 likewise
 
     try:
         # an endpoint of AWS, or the operator's
@@ -160,11 +162,11 @@ def _post(url: str, headers: Headers, body: bytes) -> Answer:
         with answered:
             return answered.status or 0, answered.read()
     except (HTTPException, ValueError) as exc:
-        raise OSError(type(exc).__name__) from exc  # its text may show a header, and so a credential
+        raise OSError(type(exc).__name__) from exc  # its text may contain a header, and so a credential
 
 
 def _secure_strings(answer: bytes) -> dict[str, str]:
-    """By name. Raises SettingsError when this is no answer of the Parameter Store."""
+    """Return the values by name. Raises SettingsError if this is no answer of the Parameter Store."""
     try:
         found = json.loads(answer)["Parameters"]
         return {
@@ -176,7 +178,7 @@ def _secure_strings(answer: bytes) -> dict[str, str]:
 
 
 def _error_code(answer: bytes) -> str:
-    """What the service calls the error; the rest of its answer may repeat what was asked."""
+    """Return the error's code alone: the rest of the answer may repeat the request."""
     try:
         error: Any = json.loads(answer)
     except ValueError:

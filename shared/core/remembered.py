@@ -1,4 +1,4 @@
-"""What a container remembers between requests, bounded: memory must not grow with the owners that it serves."""
+"""Memory of a container between requests, bounded: it must not grow with the number of owners that it serves."""
 
 from collections import OrderedDict
 from typing import TypeVar
@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class Remembered(OrderedDict[K, V]):
-    """A mapping of at most `most` entries. Beyond them it forgets the one that was written longest ago."""
+    """A mapping of at most `most` entries. Beyond them, a write evicts the entry that was written longest ago."""
 
     def __init__(self, most: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from shared.core.mail_settings import MailSettings, read_mail
 from shared.core.speech_settings import AudioSettings, SpeechSettings, read_audio, read_speech
 from shared.core.urls import is_url, normal_origin, origin_of
 
-DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 known to everyone
+DEVELOPMENT_SECRET: Final = "development-only-secret-that-everyone-knows"  # noqa: S105 no secret: production refuses it
 DYNAMODB_TABLE: Final = "agent-talk"
 PUBLIC_URL: Final = "http://localhost:8000"
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -28,7 +28,7 @@ class StoreChoice(StrEnum):
 
 
 class SettingsError(Exception):
-    """The environment cannot be used. `problems` has a sentence each, with the names of the variables."""
+    """The environment cannot be used. `problems` has one sentence for each problem, with the variables' names."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -37,7 +37,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptLimits:
-    """Attempts that a window admits. Windows are 15 minutes for failed logins and an hour for the others."""
+    """Attempts that a window admits. A window is 15 minutes for failed logins, an hour for all other attempts."""
 
     failed_logins_per_account: int = 10
     failed_logins_per_address: int = 100
@@ -52,19 +52,19 @@ class AttemptLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """What answering and logging need, even when the other settings are wrong."""
+    """The settings that answers and logs need, even if the other settings are wrong."""
 
     production: bool = False
     cors_origins: tuple[str, ...] = ()
     public_origin: str = PUBLIC_URL
-    """The origin of PUBLIC_URL: pages there are this service's own."""
+    """The origin of PUBLIC_URL: its pages are this service's own."""
 
     log_level: str = "INFO"
     metrics: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read them. A wrong variable gets its default; `Settings.from_env` reports it."""
+        """Read these settings. A wrong variable gets its default; `Settings.from_env` reports it."""
         return cls.read(_Reader(env))
 
     @classmethod
@@ -91,7 +91,7 @@ class Settings:
     hypr_platform_url: str = ""
     hypr_app_slug: str = field(default="", repr=False)
     hypr_private_network: bool = False
-    """Only the functions reach HYPR Micro: it may be asked by http://, and mint keys for all who reach it."""
+    """Only the functions reach HYPR Micro, so HYPR_URL may be http://, and the server may give keys to any caller."""
 
     dynamodb_table: str = DYNAMODB_TABLE
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
@@ -100,14 +100,14 @@ class Settings:
     mail: MailSettings = field(default_factory=MailSettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     app_url: str = f"{PUBLIC_URL}/app"
-    """The page that mails lead to."""
+    """The page that mails link to."""
 
     forgot_password_ms: int = 2000
-    """Milliseconds after which forgot-password answers, whatever it did: longer than sending a mail takes."""
+    """Milliseconds after which forgot-password answers in every case: longer than sending a mail takes."""
 
     failed_login_ms: int = 2000
-    """Milliseconds after which a failed login is answered: longer than checking the dearest hash takes, so that the
-    time does not tell whose account moved in."""
+    """Milliseconds after which a failed login is answered: longer than checking the slowest hash takes, so that the
+    time does not reveal which accounts moved in."""
 
     warnings: tuple[str, ...] = ()
 
@@ -170,7 +170,7 @@ class Settings:
 
 
 def chosen_store(env: Mapping[str, str]) -> StoreChoice:
-    """Return the store that the environment asks for; memory if it asks for none or for an unknown one."""
+    """Return the store that the environment chooses. It is memory if the environment names none or an unknown one."""
     named = env.get("AGENT_TALK_STORE", "")
     if named in tuple(StoreChoice):
         return StoreChoice(named)
@@ -216,7 +216,7 @@ class _Reader:
         return url
 
     def encrypted_url(self, name: str, *, production: bool) -> str:
-        """Return the URL likewise; in production it must be an https:// one."""
+        """Return the URL as `url` does. In production an http:// URL is a problem."""
         url = self.url(name)
         if production:
             self.refuse_plain(name, url)
@@ -246,7 +246,7 @@ class _Reader:
 
 
 def _but(url: str) -> str:
-    """Return `, not <value>` for a problem's text; empty if the value may contain a password or a key."""
+    """Return `, not <value>` for a problem's text. Empty, if the value may contain a password or a key."""
     return "" if "@" in url or "?" in url else f", not {url!r}"
 
 
@@ -266,10 +266,10 @@ def _session_secret(read: _Reader, *, production: bool) -> str:
 
 
 def _is_weak(secret: str) -> bool:
-    """Return whether a secret of 32 bytes or more repeats itself, or has fewer than 8 different characters.
+    """Return whether a secret repeats itself, or has fewer than 8 different characters.
 
-    A repetition may be cut short: `12345678901234567890123456789012`. Random ones have more characters: of 32 random
-    digits one in ten million has fewer than 8.
+    The secret has 32 bytes or more. A repetition may be cut short: `12345678901234567890123456789012`. Random secrets
+    have more characters: of 32 random digits one in ten million has fewer than 8.
     """
     repeats = any(secret.startswith(secret[period:]) for period in range(1, len(secret) // 2 + 1))
     return repeats or len(set(secret)) < 8
@@ -304,7 +304,7 @@ def _store(read: _Reader, *, production: bool) -> StoreChoice:
 
 
 def _check_micro(read: _Reader) -> None:
-    """Check that one way to HYPR Micro is configured completely: a server directly, or the platform's proxy."""
+    """Check that one way to HYPR Micro is configured completely. It is a server, or the platform's proxy."""
     ways = (("HYPR_URL", "HYPERMICRO_API_KEY"), ("HYPR_PLATFORM_URL", "HYPR_APP_SLUG"))
     begun = [way for way in ways if any(read.env.get(name) for name in way)]
     if len(begun) == len(ways):

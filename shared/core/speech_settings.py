@@ -1,4 +1,4 @@
-"""Settings of speech and of the place where audio is kept: `shared.core.settings` reads them with its own."""
+"""Settings of speech and of the place where audio is kept, which `shared.core.settings` reads with its own."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ AUDIO_DIR: Final = Path(".local/audio")
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MOUNTS: Final = "/mnt/"
-"""Where Lambda mounts file systems that containers share; it takes no other path."""
+"""Where Lambda mounts file systems that containers share; it accepts no other path."""
 
 
 class SpeechChoice(StrEnum):
@@ -29,7 +29,7 @@ class AudioChoice(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechSettings:
-    """Which voices say what: `default` for all tiers but those that have their own."""
+    """The voices of each tier: `default` for all tiers without their own."""
 
     default: SpeechChoice = SpeechChoice.SIMULATED
     pro: SpeechChoice = SpeechChoice.SIMULATED
@@ -44,7 +44,7 @@ class SpeechSettings:
     """Empty: OpenAI's own."""
 
     queue_url: str = ""
-    """SQS's queue of long memos. Empty: tasks of this process say them."""
+    """The SQS queue of long memos. Empty: tasks of this process say them."""
 
     @property
     def choices(self) -> frozenset[SpeechChoice]:
@@ -53,17 +53,17 @@ class SpeechSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSettings:
-    """`place` None: nothing keeps audio, since all speech is simulated."""
+    """Where audio is kept. `place` None: nowhere, since all speech is simulated."""
 
     place: AudioChoice | None = None
     folder: Path = AUDIO_DIR
     bucket: str = ""
     origins: tuple[str, ...] = ()
-    """Origins that a page must admit to play what GET /audio redirects to."""
+    """The origins that GET /audio redirects to: a page's Content-Security-Policy must admit them."""
 
 
 class Reader(Protocol):
-    """What reads a variable and collects what is wrong with it."""
+    """Reads variables, and collects their problems."""
 
     env: Mapping[str, str]
     problems: list[str]
@@ -80,13 +80,13 @@ class Reader(Protocol):
 
 
 def chosen_speech(env: Mapping[str, str]) -> SpeechChoice:
-    """Return the default voices that the environment asks for; simulated ones if it asks for none or unknown ones."""
+    """Return the default voices that the environment names. They are simulated if it names none or unknown ones."""
     named = env.get("SPEECH", "")
     return SpeechChoice(named) if named in tuple(SpeechChoice) else SpeechChoice.SIMULATED
 
 
 def read_speech(read: Reader, *, production: bool) -> SpeechSettings:
-    """Read which voices are chosen, and what they need. In production no provider's key is sent unencrypted."""
+    """Read the chosen voices and their providers' settings. In production no key is sent unencrypted."""
     if read.in_lambda and not read.env.get("SPEECH"):
         read.problems.append(f"no speech is configured: set SPEECH to one of {', '.join(SpeechChoice)}")
     default = read.choice("SPEECH", tuple(SpeechChoice), default=SpeechChoice.SIMULATED)
@@ -115,7 +115,7 @@ def read_speech(read: Reader, *, production: bool) -> SpeechSettings:
 
 
 def read_audio(read: Reader, speech: SpeechSettings, *, production: bool) -> AudioSettings:
-    """Read where audio is kept. Unset is a folder on a laptop, and a problem in Lambda if any voice is real."""
+    """Read where audio is kept. Unset: a folder on a laptop, a problem in Lambda if any voice is real."""
     place = _place(read, speech)
     folder, bucket = Path(read.env.get("AUDIO_DIR") or AUDIO_DIR), read.env.get("AUDIO_BUCKET", "")
     if place is AudioChoice.S3 and not _BUCKET.fullmatch(bucket):
@@ -140,7 +140,7 @@ def _place(read: Reader, speech: SpeechSettings) -> AudioChoice | None:
 
 
 def _origins(env: Mapping[str, str], bucket: str) -> tuple[str, ...]:
-    """Where links to a bucket lead: S3's hosts for it, or the endpoint that the environment names instead."""
+    """Return the origins of links to a bucket. They are S3's, or the endpoint that the environment names."""
     endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
     if endpoint:
         scheme, _, rest = endpoint.partition("://")

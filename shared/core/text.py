@@ -1,11 +1,11 @@
-"""How texts are measured, composed and put into lines."""
+"""Texts: their lengths, their normal form, and the characters that would break a line."""
 
 import json
 import unicodedata
 from typing import Final
 
 _LONGEST_DECOMPOSITION: Final = 4
-"""The most characters that one composed character comes from, as in U+1FAF."""
+"""The most characters that NFC composes to one, as for U+1FAF."""
 
 _MOST_MARKS: Final = 30
 LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
@@ -13,14 +13,15 @@ LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"
 
 
 def characters(text: str) -> int:
-    """Return the length of a text as every client counts it: in UTF-16 code units."""
+    """Return the length of a text in UTF-16 code units, as JavaScript counts it."""
     return len(text.encode("utf-16-le")) // 2
 
 
 def with_few_marks(text: str) -> str:
-    """Return a text whose runs of combining characters end after 30, as Unicode's stream-safe format has them.
+    """Return the text with each run of combining characters cut after 30.
 
-    No word has more, and normalization's time grows with the square of a run: 100,000 of them would take 20 seconds.
+    So does Unicode's stream-safe format: no word has more. Normalization's time grows with the square of a run: 100,000
+    characters would take 20 seconds.
     """
     if text.isascii():
         return text
@@ -33,7 +34,7 @@ def with_few_marks(text: str) -> str:
 
 
 def composed(text: str, *, most: int) -> str | None:
-    """Return a text in NFC; None if it is so long that its NFC has more than `most` characters.
+    """Return a text in NFC. None: it is so long that its NFC has more than `most` characters.
 
     Normalization's time grows with the square of a run of combining characters: 1 MiB of them would take an hour.
     """
@@ -43,5 +44,5 @@ def composed(text: str, *, most: int) -> str | None:
 
 
 def sent_bytes(text: str) -> int:
-    """Return the size of a text in the JSON that Lambda sends."""
+    """Return a text's bytes in the JSON that Lambda sends, without the quotes."""
     return len(json.dumps(text)) - 2

@@ -6,11 +6,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_url(text: str) -> bool:
-    """Return whether this is an absolute http(s) URL without credentials, query and fragment."""
+    """Return whether this is an http(s) URL without credentials, query and fragment."""
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018 raises for what is no port
-    except ValueError:  # urlsplit raises it too, for brackets that hold no IPv6 address
+        parts.port  # noqa: B018 raises if it is no number, or too large
+    except ValueError:  # urlsplit raises it too, if brackets contain no IPv6 address
         return False
     plain = text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
     return plain and parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and not (parts.query or parts.fragment)

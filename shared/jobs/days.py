@@ -1,13 +1,13 @@
-"""The days on which owners made memos: each is worked through from its list of owners, and then the list is erased.
+"""The days on which owners made memos: passes sum each day from its list of owners, and then the list is erased.
 
-| begins | of each owner | of the service |
+| a pass begins | for each owner | for the service |
 |---|---|---|
 | every hour of the day itself | the counter of the day is read | the calls until then |
 | 10 minutes after the day | memos are compared with logs, and the day is summed | the calls of the day |
 | a day later | the same once more, and the logs are counted again | the same, for good; the list is erased |
 
-The last pass finds what was stored late: the end of a long memo, the log of a container that was frozen. A pass that is
-too long for a run goes on where it stopped. Of two runs at once the first to note its pass counts.
+The last pass includes late rows: the end of a long memo, the log of a container that was frozen. A pass that is too
+long for one run is continued by the next. If two runs overlap, the first to store its pass wins.
 """
 
 import logging
@@ -30,23 +30,23 @@ from shared.usage.reconcile import MemoReconciliation
 from shared.usage.rollups import Rollups
 
 AT_ONCE: Final = 4
-"""Owners at the same time. Each asks for two things at once, so more would wait for connections."""
+"""Owners counted at the same time. Each takes two requests at once; more owners would wait for connections."""
 
 BEFORE: Final = timedelta(days=30)
-"""How far back the first run of a deployment looks for days: as far as the figures go that an admin sees."""
+"""The time that the first run of a deployment searches back for days: the range of an admin's figures."""
 
 TODAY_EVERY: Final = HOUR
-"""How often the calls of the day itself are read, a request for each owner who made memos. A shorter time costs that
-more often, a longer one makes the figures older."""
+"""The time between two passes over the day itself, each a request for every owner who made memos. A shorter one costs
+more requests, a longer one makes the figures older."""
 
 LAST: Final = datetime.max.replace(tzinfo=UTC)
-"""When a finished day is due again."""
+"""The time at which a finished day is due again: never."""
 
 _log = logging.getLogger("agent_talk.housekeeping")
 
 
 class Stage(IntEnum):
-    """What a pass can know about its day."""
+    """The completeness of a day's rows when a pass begins."""
 
     UNDER_WAY = 0
     ENDED = 1
@@ -80,7 +80,7 @@ class ActiveDays:
         )
 
     async def work(self, known: Sequence[tuple[date, DayFigures]], can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Work through the days that are due, oldest first. `known` are the newest that have figures."""
+        """Make the passes that are due, oldest day first. `known` are the newest days with figures, in order."""
         now, done = self._clock(), 0
         due = list(_due(known, await self._first_day(known, now), now))
         for number, (day, figures) in enumerate(due):
@@ -92,7 +92,7 @@ class ActiveDays:
         return Worked(done=done)
 
     async def _first_day(self, known: Sequence[tuple[date, DayFigures]], now: datetime) -> date:
-        """Return the first day that may be unfinished. Without figures it is the first one with a list, or today."""
+        """Return the first day that may be unfinished. Without figures: the first day with a list, or today."""
         if known:
             return known[0][0]
         day = now.date() - BEFORE
@@ -101,7 +101,7 @@ class ActiveDays:
         return day
 
     async def _work_through(self, day: date, figures: DayFigures, now: datetime, can_go_on: CanGoOn) -> bool:
-        """Make a pass over a day, or go on with one. Returns whether it ended; False: the next run goes on."""
+        """Make a pass over a day, or continue one, and return whether it ended. If not, the next run continues it."""
         stage, running = Stage.of(day, now), figures.running
         if running is None or Stage.of(day, running.began_at) < stage:
             running = DayPass(began_at=now)
@@ -117,7 +117,7 @@ class ActiveDays:
         return await self._note(day, noted, _ended(counted))
 
     async def _count(self, day: date, stage: Stage, running: DayPass, can_go_on: CanGoOn) -> DayPass:
-        """Count the calls of owners as far as the time goes, from where a pass stopped."""
+        """Count the calls of owners from where a pass stopped, while time is left."""
         after, more = running.after, not running.is_whole
         while more:
             owners, after = await self._tables.active_owners.page(day, after=after)
@@ -134,7 +134,7 @@ class ActiveDays:
         return running.model_copy(update={"after": None, "is_whole": True})
 
     async def _calls(self, user_id: str, day: date, stage: Stage) -> int:
-        """Return how many calls an owner made on a day. Once it has ended, its logs are corrected and summed first."""
+        """Return the number of an owner's calls on a day. Once it has ended, correct and sum its logs first."""
         if stage is Stage.UNDER_WAY:
             return (await self._quotas.used_by(user_id, midnight(day))).day
         mismatch = await self._reconciliation.of_owner(user_id, day)
@@ -142,12 +142,12 @@ class ActiveDays:
             _log.warning("memos and logs differed: the logs were corrected", extra=mismatch.line())
         if mismatch.differs or stage is Stage.FINAL:
             async for _ in self._rebuild.rebuild(user_id, day, day):
-                pass  # it corrects the sums of this day and of the months after it
+                pass  # each step corrects sums of this day and of the months after it
         counts = await self._history.days(user_id, day, day)
         return sum(count.total.calls for count in counts.values())
 
     async def _note(self, day: date, before: DayFigures, after: DayFigures) -> bool:
-        """Store figures in place of those that this run began with. False: another run has stored some meanwhile."""
+        """Store figures in place of `before`, and return whether that is done. False: another run stored others."""
         if before == after:
             return True
         return after == await self._tables.housekeeping.change_day(day, lambda row: after if row == before else row)
@@ -158,7 +158,7 @@ def _ended(counted: DayPass) -> DayFigures:
 
 
 def _due(known: Sequence[tuple[date, DayFigures]], day: date, now: datetime) -> Iterator[tuple[date, DayFigures]]:
-    """Yield the days that a pass is due for, from the first that may be unfinished on, oldest first."""
+    """Yield the days with a due pass from `day` on, oldest first."""
     figures = dict(known)
     while day <= now.date():
         there = figures.get(day, DayFigures())

@@ -1,12 +1,12 @@
-"""Work that requests leave behind: jobs, each from its own list, 12 s at a time.
+"""Work that requests left unfinished: jobs, each from its own list, 12 s at a time.
 
 | job | list | work |
 |---|---|---|
 | days and counters | `active_owners`, `housekeeping` | sum days; drop ended counters; compare plans with Stripe |
-| long memos | `long_memos` | queue afresh what stopped in the middle |
-| closed accounts | `closing` | close and erase what a request could not, and look once more a day later |
+| long memos | `long_memos` | queue memos again whose worker stopped |
+| closed accounts | `closing` | finish the erasing that a request began, and erase once more a day later |
 
-Each job can stop anywhere, be repeated by any other run, and run twice at once. A run without work costs three
+Each job can stop anywhere, any later run can repeat it, and two runs may overlap. A run without work costs three
 requests: one for each list.
 """
 
@@ -24,16 +24,16 @@ from shared.tables import HousekeepingRows
 from shared.tables.housekeeping import Sweep
 
 RUN_S: Final = 12.0
-"""Seconds after which a run begins nothing any more. The function has a minute: a longer run would only delay the next
-job of the list, and the schedule starts another one."""
+"""Seconds after which a run begins no further piece of work. The function has a minute; a longer share of one job would
+only delay the next one, and the schedule starts another run."""
 
 _log = logging.getLogger("agent_talk.housekeeping")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """`oldest_s`: for how many seconds the oldest piece that is left has been due; None: a job failed, so it is not
-    known."""
+    """The outcome of one run. `oldest_s`: seconds for which the oldest remaining piece has been due; None: unknown,
+    since a job failed."""
 
     jobs: Mapping[str, Worked]
     oldest_s: float | None
@@ -49,11 +49,11 @@ class Run:
 
 class Daily(Protocol):
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Go on with the last sweep of a list, or begin one a day after it began; None: there was none."""
+        """Continue the last sweep of a list, or begin one a day after it began. `last` of None: this is the first."""
 
 
 class DaysAndCounters:
-    """Jobs that read how far they are at once."""
+    """Three jobs whose progress is read in one request."""
 
     def __init__(self, rows: HousekeepingRows, days: ActiveDays, counters: Daily, plans: Daily) -> None:
         self._rows = rows
@@ -69,7 +69,7 @@ class DaysAndCounters:
 
 
 class Housekeeping:
-    """The jobs by name, in the order in which they get their time."""
+    """Runs jobs in their order. Each has a name, for logs and metrics."""
 
     def __init__(
         self, jobs: Mapping[str, Job], *, clock: Clock, monotonic: Callable[[], float] = time.monotonic
@@ -79,7 +79,7 @@ class Housekeeping:
         self._monotonic = monotonic
 
     async def run(self, *, run_s: float = RUN_S) -> Run:
-        """Give each job its share of the time, and what the jobs before it left. What a job raises is logged."""
+        """Run each job for its share of `run_s` and the rest of earlier shares. Exceptions of jobs are logged."""
         began, share_s = self._monotonic(), run_s / len(self.jobs)
         results: dict[str, Worked | None] = {}
         for number, (name, job) in enumerate(self.jobs.items(), start=1):
@@ -91,10 +91,10 @@ class Housekeeping:
         return Run(jobs=worked, oldest_s=age if is_known else None)
 
     async def _worked(self, name: str, job: Job, *, ends: float) -> Worked | None:
-        """Run a job. None: it failed; the next run repeats it."""
+        """Run a job until `ends`. None: it failed; the next run repeats it."""
         try:
             return await job(partial(self._is_before, ends), silent)
-        except Exception:  # noqa: BLE001 whatever one job raises, the others are done
+        except Exception:  # noqa: BLE001 the other jobs run after any failure of one
             _log.exception("a job of housekeeping failed: the next run repeats it", extra={"job": name})
             return None
 

@@ -6,7 +6,7 @@ from shared.jobs.queue import MemoQueue, Work
 
 
 def open_queue(settings: SpeechSettings, work: Work) -> MemoQueue:
-    """Return SQS's queue if one is named, else one of this process, which hands over to `work` itself."""
+    """Return the queue in SQS if settings name one, else one that calls `work` here."""
     if not settings.queue_url:
         return ProcessQueue(work)
     from shared.jobs.sqs import SqsQueue  # noqa: PLC0415 boto3: some tenths of a second

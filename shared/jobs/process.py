@@ -1,4 +1,4 @@
-"""The queue as tasks of this process, for `make run`. A memo that is queued when it ends stays in the list of them."""
+"""The queue as tasks of this process, for `make run`. Memos queued when it ends stay in the list of long memos."""
 
 import asyncio
 import logging
@@ -8,16 +8,16 @@ from typing import Final
 from shared.jobs.queue import Work
 
 AT_ONCE: Final = 2
-"""Memos that are said at the same time. More would make each slower, and texts that are said at once too."""
+"""Long memos that are said at the same time. More would slow each other down, and memos of requests too."""
 
 AGAIN_S: Final = 2.0, 60.0
-"""Seconds before the second handing over, and at most before a later one: each wait is twice the one before."""
+"""Seconds of the first and of the longest wait before a memo is handed over again. Waits double."""
 
 _log = logging.getLogger("agent_talk.jobs")
 
 
 class ProcessQueue:
-    """Hands memos over one after the other, each until the work is done."""
+    """Hands memos over to `work`, `at_once` at a time, and again after each failure until it succeeds."""
 
     def __init__(
         self, work: Work, *, at_once: int = AT_ONCE, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -33,7 +33,7 @@ class ProcessQueue:
         task.add_done_callback(self._tasks.discard)
 
     async def drained(self) -> None:
-        """Wait until nothing is queued."""
+        """Wait until the queue is empty."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
@@ -53,7 +53,7 @@ class ProcessQueue:
         async with self._turns:
             try:
                 await self._work(memo_id, times)
-            except Exception:  # noqa: BLE001 the port's promise: whatever is raised, it is handed over again
+            except Exception:  # noqa: BLE001 the port promises another handing over after any exception
                 _log.exception("a long memo was not finished: it is tried again", extra={"memo_id": memo_id})
                 return False
         return True

@@ -1,14 +1,15 @@
-"""The queue of long memos, as a port: ids of memos that are to be said, each handed over at least once."""
+"""The queue of long memos, as a port: it hands over the ids of memos to say, each at least once."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 Work = Callable[[str, int], Awaitable[None]]
-"""Takes a memo's id, and how often it was handed over, this time included. If it raises, it is handed over again."""
+"""Takes a memo's id, and how often it was handed over, this time included. If it raises, the memo is handed over
+again."""
 
 
 class QueueFailed(Exception):
-    """The queue did not take a memo, or did not say that it did."""
+    """The queue did not accept a memo, or its answer was lost."""
 
 
 class MemoQueue(Protocol):
@@ -16,4 +17,4 @@ class MemoQueue(Protocol):
         """Queue a memo. Raises QueueFailed."""
 
     async def close(self) -> None:
-        """Hand over nothing any more. What is queued stays in the list of long memos."""
+        """Stop handing over. Queued memos stay in the list of long memos."""

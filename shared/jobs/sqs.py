@@ -1,6 +1,6 @@
 """The queue in SQS (SPEECH_QUEUE_URL): it hands memos over to the `speaker` function.
 
-Import this module only where SQS was chosen: boto3 takes some tenths of a second.
+Import this module only if SQS was chosen: boto3 takes some tenths of a second.
 """
 
 import json
@@ -18,14 +18,14 @@ if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_sqs import SQSClient
 
 TIMEOUT_S: Final = 3.0
-"""Seconds that a sending may take. It is the last thing of a request, after a second of writing the memo."""
+"""Seconds that sending may take. It is the last step of a request, after about a second of writing the memo."""
 
 CONNECT_S: Final = 1.0
 AT_ONCE: Final = 4
 
 
 def open_sqs() -> "SQSClient":
-    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    """Open SQS. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=TIMEOUT_S,
@@ -36,7 +36,7 @@ def open_sqs() -> "SQSClient":
 
 
 class SqsQueue:
-    """One queue. A message is `{"memoId": "019c…"}`; sent twice it is said once, so a sending may be repeated."""
+    """One queue. A message is `{"memoId": "019c…"}`. Sending may be repeated: a memo sent twice is said once."""
 
     def __init__(
         self, url: str, *, open_client: Callable[[], "SQSClient"] = open_sqs, timeout_s: float = TIMEOUT_S

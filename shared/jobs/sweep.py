@@ -1,6 +1,6 @@
-"""Dropping the counters of windows that ended, of attempts and of limits: some stores keep them for good.
+"""Dropping the counters of ended windows, of attempts and of limits: some stores keep counters for good.
 
-Counters have no list, so a sweep reads all of them once a day, by pages, and goes on where the run before stopped.
+Counters have no list, so a sweep reads all of them once a day, by pages; each run continues where the last one stopped.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from shared.stores.port import Counter, Store
 from shared.tables.housekeeping import HousekeepingRows, Sweep
 
 DROPPED: Final = 100
-"""Counters that one call drops: a request each on HYPR Micro, 8 at once. More could pass a verb's time."""
+"""Counters that one call drops: a request each on HYPR Micro, 8 at once. With more a verb could run out of time."""
 
 
 class CounterSweep:
@@ -24,7 +24,7 @@ class CounterSweep:
         self._clock = clock
 
     async def work(self, last: Sweep | None, can_go_on: CanGoOn, progress: Progress) -> Worked:
-        """Go on with the last sweep, or begin one a day after it began; None: there was none."""
+        """Continue the last sweep, or begin one a day after it began. `last` of None: this is the first."""
         now = self._clock()
         sweep, due_since = Sweep.following(last, now)
         if not self._store.keeps_ended_counters or now < due_since:
@@ -40,7 +40,7 @@ class CounterSweep:
 
 
 async def drop_ended(store: Store, counters: Iterable[Counter], at: datetime, progress: Progress) -> int:
-    """Drop those of these counters whose windows have ended. Returns how many."""
+    """Drop the counters whose windows have ended, and return how many."""
     ended = [counter.name for counter in counters if has_ended(counter.name, at)]
     for number in range(0, len(ended), DROPPED):
         some = ended[number : number + DROPPED]

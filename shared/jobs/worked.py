@@ -1,11 +1,11 @@
-"""What a run over a list of work did: every job of housekeeping answers with it."""
+"""The outcome of one run over a list of work; every housekeeping job returns one."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 CanGoOn = Callable[[], bool]
-"""Whether there is time for another piece of work."""
+"""Returns whether there is time for another piece of work."""
 
 Progress = Callable[[str], object]
 """Called with the name of each piece that was done."""
@@ -13,9 +13,9 @@ Progress = Callable[[str], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Worked:
-    """Pieces that were done, that wait for their time, and that failed; and whether the list's end was reached.
+    """The numbers of pieces that were done, are not due yet, and failed; and whether the end of the list was reached.
 
-    `due_since`: since when the oldest piece that is left has been due; None: nothing that is due is left.
+    `due_since` is the time at which the oldest remaining piece became due; None: no due piece remains.
     """
 
     done: int = 0
@@ -52,7 +52,8 @@ class Worked:
 
 
 Job = Callable[[CanGoOn, Progress], Awaitable[Worked]]
-"""Works on a list as long as it can. It may stop anywhere, and run twice at once. Raises StoreError and the like."""
+"""Works on a list while the first argument returns True, and calls the second with each piece. It may stop anywhere,
+and two runs may overlap. Raises StoreError and other failures of its remotes."""
 
 
 def oldest(*times: datetime | None) -> datetime | None:

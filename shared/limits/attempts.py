@@ -8,9 +8,9 @@
 | verification mail | `verify.20261123T1200.<address>` and `verify.20261123T1200.for.<account>` | 1 h |
 | key change | `keys.20261123T1200.<owner>` | 1 h |
 
-`<address>`, `<account>` and `<owner>` are pseudonyms. An attempt is counted before it is carried out, so no more than
-the limit get through under any concurrency. A refused attempt stays counted: its window is closed, and giving back
-would cost a request for each refusal.
+`<address>`, `<account>` and `<owner>` are pseudonyms. An attempt is counted before it is carried out, so at most the
+limit is admitted under any concurrency. A refused attempt stays counted: its window is closed, and giving it back would
+cost a request for each refusal.
 """
 
 import logging
@@ -33,15 +33,15 @@ from shared.stores.port import Store
 PASSWORD_WINDOW: Final = timedelta(minutes=15)
 
 KNOWN_FOR: Final = timedelta(minutes=1)
-"""How long a container refuses by what it saw, without asking the store. Longer would refuse too long where the limit
-was passed only by attempts that were then given back."""
+"""How long a container refuses without a request, after it saw a counter above its limit. A longer time would refuse
+more attempts for which places were given back since."""
 
 KEPT_FOR: Final = timedelta(hours=1)
 """How long an ended window's counters are kept: longer than any container's clock is behind, since a counter that is
 dropped too early starts at 0 again."""
 
 _KNOWN_MOST: Final = 10_000
-"""Counters that a container remembers, some 2 MB. Above it the oldest are forgotten, and cost requests again."""
+"""Counters that a container remembers, some 2 MB. A forgotten one costs requests again."""
 
 _START: Final = "%Y%m%dT%H%M"
 _WINDOWED: Final = re.compile(r"(?P<kind>login|signup|demo|keys|reset|verify)\.(?P<start>\d{8}T\d{4})\.")
@@ -51,8 +51,8 @@ _log = logging.getLogger("agent_talk.security")
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptBound:
-    """A counter and its limit. With `keeps_place` a place that is not needed after all stays counted, for the
-    container's next attempt: that saves the request that would give it back."""
+    """A counter and its limit. With `keeps_place` a place that is not used stays counted, for the container's next
+    attempt: that saves the request that would give it back."""
 
     counter: str
     limit: int
@@ -60,7 +60,7 @@ class AttemptBound:
 
 
 class KnownCounters:
-    """One container's knowledge of counters: which are closed, and how many reserved places are unused."""
+    """One container's memory of counters: which are closed, and how many reserved places are unused."""
 
     def __init__(self) -> None:
         self._closed = Remembered[str, datetime](_KNOWN_MOST)
@@ -76,7 +76,7 @@ class KnownCounters:
         self._places[counter] = self._places.get(counter, 0) + 1
 
     def take_places(self, counter: str) -> int:
-        """Return how many places the container holds on this counter; the caller has them now."""
+        """Return how many places the container has on this counter. They pass to the caller."""
         return self._places.pop(counter, 0)
 
 
@@ -102,9 +102,9 @@ class Attempt:
         self._taken: list[AttemptBound] = []
 
     async def begin(self) -> None:
-        """Count the attempt: one request for each bound, at once. Raises TooManyAttempts if a limit was reached.
+        """Count the attempt: one request for each bound, in parallel. Raises TooManyAttempts if a limit was reached.
 
-        If this container knows that a bound is closed, the refusal costs no request.
+        If this container remembers that a bound is closed, the refusal costs no request.
         """
         self.refuse_if_known()
         at = self._clock()
@@ -114,7 +114,7 @@ class Attempt:
             return
         for bound in closed:
             self._known.close(bound.counter, at + KNOWN_FOR)
-        for bound in self._bounds:  # a place on a bound that is not closed is for the next attempt
+        for bound in self._bounds:  # the next attempt uses the places on the other bounds
             if bound not in closed:
                 self._known.keep_place(bound.counter)
         self._taken.clear()
@@ -122,7 +122,7 @@ class Attempt:
 
     @asynccontextmanager
     async def unless_it_breaks(self) -> AsyncIterator[None]:
-        """Give the attempt back if it is cut short or answers 5xx. A refusal stays counted."""
+        """Give the attempt back if the code inside is cancelled or fails, except by a 4xx error."""
         try:
             yield
         except BaseException as failure:
@@ -131,14 +131,14 @@ class Attempt:
             raise
 
     def refuse_if_known(self) -> None:
-        """Raises TooManyAttempts if this container knows that a bound is closed. Costs no request."""
+        """Raise TooManyAttempts if this container remembers that a bound is closed. Costs no request."""
         at = self._clock()
         if any(self._known.is_closed(bound.counter, at) for bound in self._bounds):
             self._refuse(at)
 
     @asynccontextmanager
     async def unless_it_fails(self) -> AsyncIterator[None]:
-        """Give the attempt back if it fails for any reason, a refusal of the request included."""
+        """Give the attempt back if the code inside raises, whatever the error."""
         try:
             yield
         except BaseException:
@@ -146,7 +146,7 @@ class Attempt:
             raise
 
     async def forgive(self) -> None:
-        """Do not count this attempt after all. Never raises."""
+        """Give the attempt back, or keep its place for the next one (`keeps_place`). Never raises."""
         for bound in self._taken:
             if bound.keeps_place:
                 self._known.keep_place(bound.counter)
@@ -172,7 +172,7 @@ class Attempt:
 
 
 def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this is an attempts' counter whose window ended more than KEPT_FOR before `at`."""
+    """Return whether this counts attempts in a window that ended KEPT_FOR or more before `at`."""
     named = _WINDOWED.match(counter)
     if named is None:
         return False
@@ -181,7 +181,7 @@ def has_ended(counter: str, at: datetime) -> bool:
 
 
 class Attempts:
-    """The limits of all kinds of attempts, and what this container knows of them."""
+    """The limits of all kinds of attempts, and this container's memory of their counters."""
 
     def __init__(self, store: Store, limits: AttemptLimits, *, pseudonyms: Pseudonyms, clock: Clock) -> None:
         self._store = store
@@ -197,7 +197,7 @@ class Attempts:
         return self._hourly("demo", address, self._limits.demos_per_address)
 
     def password(self, address: str, account: str) -> Attempt:
-        """A check of an account's password, by login or for a change. Failed ones count; forgive the others."""
+        """Return the attempt to check an account's password, for a login or a change. Forgive it if it succeeds."""
         window, ends_at = _window(self._clock(), PASSWORD_WINDOW)
         of_address = f"login.{window}.{self._pseudonyms.of(address)}"
         of_account = f"{of_address}:{self._pseudonyms.of(account)}"
@@ -208,19 +208,19 @@ class Attempts:
         return self._attempt("password", bounds, ends_at)
 
     def reset(self, address: str, email: str) -> Attempt:
-        """A mail for a new password. Unknown e-mail addresses count like known ones."""
+        """Return the attempt to get a mail for a new password. Unknown e-mail addresses count like known ones."""
         limits = self._limits
         return self._mailing("reset", address, email, limits.resets_per_address, limits.resets_per_account)
 
     def verification(self, address: str, user_id: str) -> Attempt:
-        """One more mail that confirms an e-mail address."""
+        """Return the attempt to get one more mail that confirms an e-mail address."""
         limits = self._limits
         return self._mailing(
             "verify", address, user_id, limits.verifications_per_address, limits.verifications_per_account
         )
 
     def key_change(self, owner_id: str) -> Attempt:
-        """A key made, rotated or changed. Revoking takes none."""
+        """Return the attempt to make, rotate or change a key. Revoking a key needs none."""
         return self._hourly("keys", owner_id, self._limits.key_changes_per_owner)
 
     def _mailing(self, kind: str, address: str, account: str, per_address: int, per_account: int) -> Attempt:

@@ -1,4 +1,4 @@
-"""A key's own limits: they are reserved before the owner's, so that what the key refuses takes none of the owner's."""
+"""An API key's own limits. They are reserved before the owner's, so that a refusal takes no place of the owner."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from shared.tables import uses_counter
 from shared.tables.issued_keys import IssuedKey, KeyLimit
 
 LOOKS: Final = 4
-"""How often a place is tried for that was free when it was looked for. More would be taken by others as well."""
+"""Attempts to take a place that a read shows as free. Further attempts would lose it to other requests as well."""
 
 
 class KeyLimits:
@@ -20,10 +20,10 @@ class KeyLimits:
         self._store = store
 
     async def reserve(self, reservation: Reservation, key: IssuedKey, characters: int, at: datetime) -> None:
-        """Reserve a memo of so many characters in each limit of the key's own, or in none. No limits cost no request.
+        """Reserve a memo of `characters` in each of the key's own limits, or in none. Costs no request without limits.
 
-        Where the store counts one by one, a refusal is looked at again: it may be due to one that is being given back.
-        Raises KeyLimitExceeded.
+        Where the store counts one by one, a refused memo is tried again while a read shows room for it: the refusal may
+        be due to a place that is being given back. Raises KeyLimitExceeded.
         """
         bounds = {_counter(key, limit, at): limit for limit in key.limits}
         for look in range(1, LOOKS + 1):
@@ -51,26 +51,26 @@ class KeyLimits:
     async def _used_after(
         self, reserved: Reserved, bounds: Mapping[str, KeyLimit], key: IssuedKey, at: datetime
     ) -> Mapping[KeyLimit, int]:
-        """Return what is used of the limits that refused, or of all where others may have given back since."""
+        """Return the use of the limits that refused. Where the store counts one by one: of all, read again."""
         if self._store.reserves_at_once:
             return {bounds[counter]: reserved.values[counter] for counter in reserved.refused}
         return await self.used(key, at)
 
     async def refuse_spent(self, key: IssuedKey, characters: int, at: datetime) -> None:
-        """Raise KeyLimitExceeded if a limit of the key's own has no place for so many characters. It takes none."""
+        """Raise KeyLimitExceeded if one of the key's own limits has no room for the memo. Takes no place."""
         for limit, used in (await self.used(key, at)).items():
             if used + _needed(limit, characters) > key.limits[limit]:
                 raise _refusal(key, limit, used, at)
 
     async def used(self, key: IssuedKey, at: datetime) -> Mapping[KeyLimit, int]:
-        """Return what was used of each limit of the key's own, in one read; without limits, in none."""
+        """Return the use of each of the key's own limits. One read; none without limits."""
         if not key.limits:
             return {}
         counters = await self._store.counters(f"{uses_counter(key)}:{at:%Y-%m}")
         return {limit: counters.get(_counter(key, limit, at), 0) for limit in key.limits}
 
     async def is_spent(self, key: IssuedKey, at: datetime) -> bool:
-        """Whether no memo can be made with the key, however short."""
+        """Return whether one of the key's own limits is used up, so that it can make no memo at all."""
         return any(used >= key.limits[limit] for limit, used in (await self.used(key, at)).items())
 
 

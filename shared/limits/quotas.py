@@ -1,8 +1,8 @@
 """An owner's limits: memos a day and a month, over all keys.
 
-A place is reserved before a memo is made, and given back if the memo fails. A day and a month that are counted one
-after the other, in this order, are exact: the month never counts a memo that the day refuses. Counted at once, refusals
-of the one would take places of the other.
+A place is reserved before a memo is made, and given back if the memo fails. A store that cannot reserve day and month
+at once counts first the day, then the month: so the month never counts a memo that the day refuses. In parallel,
+refusals by the one would take places of the other.
 """
 
 import asyncio
@@ -23,15 +23,16 @@ from shared.tables.issued_keys import IssuedKey
 from shared.tables.users import Role, User
 
 MONTHS_REMEMBERED: Final = 4096
-"""Owners whose month's count a container remembers, some 200 bytes each. One that it forgot costs a read."""
+"""Owners whose month's count a container remembers, some 200 bytes each. A forgotten one costs a read."""
 
 REFUSED_REMEMBERED: Final = 4096
-"""API keys that a container remembers to have refused today, some 200 bytes each. A forgotten one leaves a row more."""
+"""API keys that a container remembers to have refused today, some 200 bytes each. With a forgotten one, a refused
+request that has an idempotency key writes one more row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """`used` of `limit` memos in a window, never more than the limit. A limit of None: none."""
+    """`used` of `limit` memos in a window; `used` is at most `limit`. `limit` None: unlimited."""
 
     limit: int | None
     used: int
@@ -42,9 +43,9 @@ class Allowance:
         return None if self.limit is None else self.limit - self.used
 
     def headers(self, at: datetime) -> dict[str, str]:
-        """Return a day's allowance as answers tell it at this time: by the older names, and by the IETF's draft.
+        """Return a day's allowance as headers: the older ones, and those of the IETF's draft.
 
-        The draft has no word for a limit that there is not, so `RateLimit` is left out then:
+        The draft cannot express an unlimited day, so its two headers are left out then:
         `RateLimit-Policy: "day";q=100;w=86400`, `RateLimit: "day";r=99;t=43200` (seconds).
         """
         headers = {
@@ -70,7 +71,7 @@ class Quota:
         return self.day.remaining == 0 or self.month.remaining == 0
 
     def refusal(self, at: datetime) -> DailyLimitExceeded:
-        """Return the error that names the spent limit: the month first, since it is spent tomorrow too."""
+        """Return the error that names the spent limit. The month comes first: it is spent tomorrow too."""
         is_month = self.month.remaining == 0
         allowance, error = (self.month, MonthlyLimitExceeded) if is_month else (self.day, DailyLimitExceeded)
         limit = allowance.limit or 0
@@ -91,13 +92,13 @@ class Used:
     at: datetime
 
     def of(self, user: User) -> Quota:
-        """Return these numbers with the limits of their owner, who may be read at the same time."""
+        """Return these numbers with their owner's limits. The owner may be read in parallel with them."""
         return _quota(*_limits(user), self.day, self.month, self.at)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """A place that was reserved. `month` is a counter that is still to be counted, since it cannot refuse today."""
+    """A reserved place. `month` is the month's counter if it is still to be counted, since it cannot refuse today."""
 
     quota: Quota
     user: User
@@ -112,17 +113,17 @@ class Quotas:
         self._refused = Remembered[str, date](REFUSED_REMEMBERED)
 
     def reservation(self, *, taken: Sequence[Bound] = ()) -> Reservation:
-        """Return a reservation, to take places or to give back those of an earlier one."""
+        """Return a new reservation. With `taken` it can give back the places of an earlier one."""
         return Reservation(self._store, taken=taken)
 
     async def admit(
         self, reservation: Reservation, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int
     ) -> Admission:
-        """Reserve one memo of so many characters, while the owner may still be read.
+        """Reserve one memo of `characters`, in parallel with reading the owner.
 
-        The key's own limits come first, then the owner's day and month. A refusal is looked at once more where the
-        store counts one by one: places of refusals and of failed memos may have been given back since. Raises
-        KeyLimitExceeded, MonthlyLimitExceeded, DailyLimitExceeded, and what `owner` raises.
+        The key's own limits come first, then the owner's day and month. Where the store counts one by one, a refused
+        memo is tried again, LOOKS times in all, while a read shows room for it: other requests may have given places
+        back. Raises KeyLimitExceeded, MonthlyLimitExceeded or DailyLimitExceeded; an exception of `owner` propagates.
         """
         owner = asyncio.ensure_future(owner)
         for look in range(1, LOOKS + 1):
@@ -137,9 +138,9 @@ class Quotas:
         raise AssertionError("the last look returns or raises")
 
     async def refuse_again(self, key: IssuedKey, owner: Awaitable[User], at: datetime, *, characters: int) -> None:
-        """Refuse a key that this container has refused today, if its limits are still spent. Raises what `admit` does.
+        """Refuse a key that this container refused today, if its limits are still spent. Raises as `admit` does.
 
-        It takes no place: it is for requests that would write before they are admitted. Other keys cost no request.
+        Takes no place: it serves requests that would write a row before they are admitted. Other keys cost no request.
         """
         if self._refused.get(key.id) != at.date():
             return
@@ -151,7 +152,7 @@ class Quotas:
             raise quota.refusal(at)
 
     async def count_month(self, reservation: Reservation, admission: Admission) -> None:
-        """Count the month of an admission, beside the memo's writes."""
+        """Count the month of an admission, in parallel with the memo's writes."""
         if admission.month is not None:
             month = await reservation.take(admission.month.counter, ends_at=admission.month.ends_at)
             self._months[admission.user.id] = (admission.quota.day.resets_at.date(), month)
@@ -160,13 +161,13 @@ class Quotas:
         return (await self.used_by(user.id, at)).of(user)
 
     async def used_by(self, user_id: str, at: datetime) -> Used:
-        """The same for an owner who is read meanwhile."""
+        """Return the memos that an owner used, without limits, in one read. The owner's row is not needed."""
         counters = await self._store.counters(_month_counter(user_id, at))
         day, month = (counters.get(name, 0) for name in (_day_counter(user_id, at), _month_counter(user_id, at)))
         return Used(day=day, month=month, at=at)
 
     async def now(self, key: IssuedKey, owner_of: Callable[[str], Awaitable[User]], at: datetime) -> Quota:
-        """Return what a key has used and may use. Its owner is read at the same time; what that raises passes."""
+        """Return a key's quota. The owner is read in parallel; an exception of `owner_of` propagates."""
         owner = owner_of(key.user_id)
         if key.is_test:
             counted, _ = await gather_settled(self._store.counters(_test_counter(key.user_id, at)), owner)
@@ -175,14 +176,14 @@ class Quotas:
         return used.of(user)
 
     async def left(self, user: User, key: IssuedKey, at: datetime) -> int | None:
-        """How many memos this key can make now; None: any number. 0 if a limit of the key's own is spent."""
+        """Return how many memos this key can make now; None: unlimited. 0 if one of the key's own limits is spent."""
         quota, spent = await gather_settled(self._quota_of(key, user, at), self._key_limits.is_spent(key, at))
         if spent:
             return 0
         return min((left for left in (quota.day.remaining, quota.month.remaining) if left is not None), default=None)
 
     async def refused(self, key: IssuedKey, at: datetime, refusal: DailyLimitExceeded) -> int:
-        """Count a refusal. Returns how many there have been in its window, this one included."""
+        """Count a refusal, and return how many its window has, this one included."""
         self._refused[key.id] = at.date()
         monthly, kind = isinstance(refusal, MonthlyLimitExceeded), "test" if key.is_test else "live"
         if isinstance(refusal, KeyLimitExceeded):
@@ -193,7 +194,7 @@ class Quotas:
     async def _admit(
         self, reservation: Reservation, key: IssuedKey, owner: "asyncio.Future[User]", at: datetime
     ) -> Admission | Quota:
-        """Try to reserve a place. Returns what is used, as read after the refusal, if there was none."""
+        """Try to reserve a place. If it is refused, return the quota after the refusal."""
         if key.is_test:
             day = Bound(counter=_test_counter(key.user_id, at), most=TEST_MEMOS_PER_DAY, ends_at=next_day(at))
             reserved, user = await gather_settled(reservation.reserve([day]), owner)
@@ -237,7 +238,7 @@ class Quotas:
         return _test_quota((await self._store.counters(counter)).get(counter, 0), at)
 
     async def _month_seen(self, user_id: str, at: datetime) -> int:
-        """The month's count, as it was at some time of this day."""
+        """Return the month's count at some time of this day. Costs a read if the container does not remember it."""
         day_ends_on, month = self._months.get(user_id, (None, 0))
         if day_ends_on == next_day(at).date():
             return month
@@ -248,7 +249,7 @@ class Quotas:
 
 @dataclass(frozen=True)
 class _DayLimit:
-    """Awaits to the limit of an owner's day, as often as it is awaited."""
+    """An awaitable of the limit of an owner's day. It can be awaited any number of times."""
 
     owner: "asyncio.Future[User]"
 
@@ -258,10 +259,10 @@ class _DayLimit:
 
 
 def _cannot_refuse_today(month_seen: int, day_limit: int | None, month_limit: int | None) -> bool:
-    """Whether the month has room for two days' limits above what it was today.
+    """Return whether a month's count, read today, leaves room for two days' limits.
 
-    One day's limit can be made after it was seen. The other is for counts that are given back, and for clocks that
-    differ about the day.
+    Memos made after the read can use up one day's limit. The other covers places that are counted and then given back,
+    and clocks that differ about the day.
     """
     if month_limit is None:
         return True
@@ -285,7 +286,7 @@ def _test_quota(day: int, at: datetime) -> Quota:
 
 
 def _limits(user: User) -> tuple[int | None, int | None]:
-    """Memos a day and a month; admins have no limit."""
+    """Return the limits of a day and a month, in memos. None: unlimited, as for admins."""
     if user.role is Role.ADMIN:
         return None, None
     limits = PLANS[user.tier].limits
@@ -297,7 +298,7 @@ def _quota(day_limit: int | None, month_limit: int | None, day: int, month: int,
 
 
 def _allowance(limit: int | None, counted: int, resets_at: datetime) -> Allowance:
-    """A counter passes its limit for a moment where a store counts before it refuses, and after a smaller plan."""
+    """Return an allowance. `counted` exceeds the limit while a store refuses, and after a change to a smaller plan."""
     return Allowance(limit=limit, used=counted if limit is None else min(limit, counted), resets_at=resets_at)
 
 

@@ -14,13 +14,13 @@ class Reservation:
     """Counters raised for one request, which are given back if the request fails."""
 
     def __init__(self, store: Store, *, taken: Sequence[Bound] = ()) -> None:
-        """`taken` are places of an earlier reservation, which are to be given back now."""
+        """`taken` are places of an earlier reservation, to be given back by this one."""
         self._store = store
         self._taken = list(taken)
 
     @property
     def taken(self) -> Sequence[Bound]:
-        """The places that would be given back."""
+        """The places that `give_back` gives back."""
         return tuple(self._taken)
 
     async def take(self, counter: str, *, ends_at: datetime | None = None) -> int:
@@ -30,14 +30,14 @@ class Reservation:
         return value
 
     async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
-        """Count a place in each of these counters, or in none, as the store's `reserve` does."""
+        """Count a place in each of these counters, or in none: see the store's `reserve`."""
         reserved = await self._store.reserve(bounds)
         if not reserved.refused:
             self._taken += bounds
         return reserved
 
     async def give_back(self) -> None:
-        """Give every place back, once, within a time of its own.
+        """Give every place back, once. It has at least UNDO_S, even after the request's deadline.
 
         Never raises: a place that cannot be given back stays counted, and is logged.
         """

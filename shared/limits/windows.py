@@ -1,4 +1,4 @@
-"""Which counters of an owner's days and months have ended, so that they can be dropped."""
+"""The counters of owners' days and months: which of them have ended, and can be dropped."""
 
 import re
 from datetime import date, datetime
@@ -16,7 +16,7 @@ _WINDOWED: Final = re.compile(
 
 
 def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this counts an owner's day or month that ended more than KEPT_FOR before `at`."""
+    """Return whether this counts an owner's day or month that ended KEPT_FOR or more before `at`."""
     window = _WINDOWED.fullmatch(counter)
     if window is None:
         return False

@@ -1,4 +1,4 @@
-"""Mails on a laptop: printed, and the newest kept for a page. Never where others read what is printed."""
+"""Mails on a laptop: printed, and the newest kept for a page. On a server the logs would contain working links."""
 
 import sys
 from collections import deque
@@ -9,7 +9,7 @@ from shared.mail.messages import recipient
 from shared.mail.sender import Mail
 
 KEPT: Final = 20
-"""Mails that are kept, the newest first. More would not fit on a page."""
+"""Mails that are kept, the newest ones. More would not fit on a page."""
 
 
 class ConsoleMailer:
@@ -28,9 +28,9 @@ class ConsoleMailer:
         self._write(f"Mail to {mail.to}: {mail.subject}\n\n{mail.text}")
 
     async def aclose(self) -> None:
-        """Keep the mails: nothing is open."""
+        """Do nothing: a console needs no closing, and the mails stay."""
 
 
 def _to_stderr(text: str) -> None:
-    """Print where it is in no answer of `make invoke`."""
+    """Print to stderr: `make invoke` prints the answer to stdout."""
     print(text, file=sys.stderr)  # noqa: T201 the console it is

@@ -1,7 +1,7 @@
 """The four mails, as text and HTML, and their form on the wire, which every adapter sends.
 
-Transactional mail: no link to unsubscribe, no tracking, and `Auto-Submitted`, so that no absence note answers it. Links
-lead to `APP_URL` alone, with their token in the fragment, which browsers send to no server.
+Mails are transactional: without a link to unsubscribe or tracking, and with `Auto-Submitted`, so that no absence note
+answers them. Links lead to `APP_URL` alone, with the token in the fragment, which browsers send to no server.
 """
 
 import re
@@ -19,7 +19,7 @@ _RECIPIENT = re.compile(r"[^\s\x00-\x20\x7f,;:<>()\[\]\\\"@]+@[a-z0-9.-]+")
 
 
 def verify_mail(to: str, link: str) -> Mail:
-    """Ask for proof that the address is its owner's."""
+    """Return the mail by whose link an owner confirms the address."""
     return _mail(
         "verify",
         to,
@@ -34,7 +34,7 @@ def verify_mail(to: str, link: str) -> Mail:
 
 
 def reset_mail(to: str, link: str) -> Mail:
-    """Let the owner of the address choose a new password."""
+    """Return the mail by whose link an owner chooses a new password."""
     return _mail(
         "reset",
         to,
@@ -49,7 +49,7 @@ def reset_mail(to: str, link: str) -> Mail:
 
 
 def password_changed_mail(to: str, app_url: str, *, revoked_keys: int = 0) -> Mail:
-    """Tell the owner that the password is another one now."""
+    """Return the notice of a changed password, and of keys that a reset revoked."""
     return _mail(
         "changed",
         to,
@@ -64,7 +64,7 @@ def password_changed_mail(to: str, app_url: str, *, revoked_keys: int = 0) -> Ma
 
 
 def account_closed_mail(to: str) -> Mail:
-    """Tell the owner that the account is closed."""
+    """Return the notice that the account is closed."""
     return _mail(
         "closed",
         to,
@@ -78,7 +78,7 @@ def account_closed_mail(to: str) -> Mail:
 
 
 def revoked_keys_text(count: int) -> str:
-    """Return the sentence that says how many keys a reset has revoked."""
+    """Return the sentence on the keys that a reset has revoked."""
     keys = "1 API key was" if count == 1 else f"{count} API keys were"
     return f"The address had never been confirmed, so {keys} revoked: somebody else may have made them."
 
@@ -89,9 +89,10 @@ def new_message_id() -> str:
 
 
 def encoded(mail: Mail, *, sender: str, at: datetime, message_id: str) -> bytes:
-    """Return the mail as it is sent: multipart/alternative, text first. Raises MailFailed for a bad recipient.
+    """Return the mail in its form on the wire: multipart/alternative, text first.
 
-    A local part in other letters than ASCII needs a server with SMTPUTF8; all else is ASCII.
+    A local part beyond ASCII needs a server with SMTPUTF8; all other parts are ASCII. Raises MailFailed for a bad
+    recipient.
     """
     from email.headerregistry import Address  # noqa: PLC0415 20 ms together, which most containers never need
     from email.message import EmailMessage  # noqa: PLC0415
@@ -123,7 +124,7 @@ def recipient(address: str) -> str:
 
 
 def _mail(kind: str, to: str, subject: str, paragraphs: Sequence[str]) -> Mail:
-    """A paragraph that is a link alone becomes one in HTML."""
+    """Return a mail of these paragraphs. In HTML a paragraph that is a URL becomes a link."""
     lines = ["Hello,", *paragraphs, f"{SERVICE}"]
     html = "".join(f"<p>{_linked(line)}</p>\n" for line in lines)
     return Mail(

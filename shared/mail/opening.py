@@ -1,4 +1,4 @@
-"""The mailer that settings choose, opened when it first sends: most containers never do."""
+"""The mailer that settings choose, opened by the first mail: most containers send none."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from shared.mail.sender import Mailer
 
 
 def mailer_opener(settings: MailSettings, clock: Clock) -> Callable[[], Mailer]:
-    """Return what opens the mailer. Each imports what it needs then."""
+    """Return a function that opens the mailer. Its call imports what the mailer needs."""
 
     def console() -> Mailer:
         from shared.mail.console import ConsoleMailer  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Sending mail, as a port; and the sender that a mail server's outage never reaches the caller through."""
+"""Sending mail, as a port; and a sender whose callers never fail because of the mail server."""
 
 import asyncio
 import logging
@@ -11,17 +11,17 @@ from shared.core.request import time_left_s
 from shared.observability import request_stats
 
 MAIL_S: Final = 5.0
-"""Seconds that a mail may take. A longer wait would keep a caller whose request is done already."""
+"""Seconds that a mail may take. A longer wait would delay the answer of a request that is done otherwise."""
 
 REST_S: Final = 1.0
-"""Seconds of a request that are left for its answer."""
+"""Seconds of a request's time that a mail leaves for the answer."""
 
 _log = logging.getLogger("agent_talk.mail")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """One mail to one recipient. Its texts may contain a link that opens an account: they are in no log."""
+    """One mail to one recipient. Its texts may contain a link that opens an account, so no log contains them."""
 
     kind: str
     """For logs: `verify`, `reset`, `changed` or `closed`."""
@@ -33,22 +33,23 @@ class Mail:
 
 
 class MailFailed(Exception):
-    """A mail was not sent, or maybe not. The text has no address in it: it is for the log."""
+    """A mail was not sent, or perhaps not. The text is for the log, and contains no address."""
 
 
 class Mailer(Protocol):
     async def send(self, mail: Mail, *, left_s: float) -> None:
-        """Send a mail. Raises MailFailed; the mail may have been sent all the same.
+        """Send a mail. The caller cancels this after `left_s` seconds.
 
-        The caller waits for so many seconds, and then cancels.
+        Raises MailFailed; the mail may have been sent all the same.
         """
 
     async def aclose(self) -> None:
-        """Close what sending has opened."""
+        """Close the connections and threads that sending opened."""
 
 
 class MailSender:
-    """Sends mails that a request stands without: a failure is logged and counted, and resending repeats the mail."""
+    """Sends mails. Requests succeed without them: a failure is logged and counted, and an owner can request a link
+    again."""
 
     def __init__(self, open_mailer: Callable[[], Mailer], *, pseudonyms: Pseudonyms) -> None:
         self._open = open_mailer
@@ -56,7 +57,7 @@ class MailSender:
         self._mailer: Mailer | None = None
 
     async def try_send(self, mail: Mail, *, within_s: float = MAIL_S) -> bool:
-        """Send a mail and return whether it was sent, within so many seconds. Never raises for the mail server."""
+        """Send a mail within `within_s` seconds, and return whether it was sent. Raises no MailFailed."""
         if self._mailer is None:
             self._mailer = self._open()
         left_s = min(within_s, time_left_s() - REST_S)

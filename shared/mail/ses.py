@@ -1,6 +1,6 @@
-"""Mails by Amazon SES, raw, so that they are what SMTP sends. No key: the function's role may send.
+"""Mails by Amazon SES, raw, so that they equal those of SMTP. The function's role gives the right to send: no key.
 
-Import this module only where SES was chosen: boto3 takes some tenths of a second.
+Import this module only if SES was chosen: boto3 takes some tenths of a second.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ ANSWERED: Final[dict[str, str]] = {
     **dict.fromkeys(aws.DENIED_CODES, "SES does not allow this to the role: check its right to ses:SendEmail"),
     **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, "SES does not know these credentials"),
 }
-"""By the code of SES's answer."""
+"""The failure by the code of SES's answer."""
 
 RAISED: Final[tuple[tuple[aws.Raised, str], ...]] = (
     ((*aws.NO_REGION, *aws.NO_CREDENTIALS, *aws.BAD_CONFIG), "SES was not asked: no AWS credentials, or no region"),
@@ -44,16 +44,16 @@ RAISED: Final[tuple[tuple[aws.Raised, str], ...]] = (
     (aws.LOST, "SES did not answer"),
     ((botocore.BotoCoreError,), "SES was asked wrongly"),
 )
-"""By what the SDK raises when there is no answer. The first row that fits counts."""
+"""The failure by the exception that the SDK raises without an answer. The first row that fits counts."""
 
 
 def open_ses() -> "SESV2Client":
-    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    """Open SES. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
         max_pool_connections=AT_ONCE,
-        retries={"total_max_attempts": 1},  # a mail that was sent and not answered would come twice
+        retries={"total_max_attempts": 1},  # a repeat after a lost answer would send the mail twice
     )
     return breakable(boto3.session.Session().client("sesv2", config=config))
 
@@ -73,7 +73,7 @@ class SesMailer:
         self._calls = AwsCalls(open_client, name="ses", at_once=AT_ONCE)
 
     async def send(self, mail: Mail, *, left_s: float) -> None:
-        """Raises MailFailed. The recipient is given beside the mail: headers alone name none."""
+        """Send a mail. Raises MailFailed. SES takes the recipient as an argument, not from the headers."""
         if not mail.to.isascii():
             raise MailFailed("SES takes addresses in ASCII alone")
         content = encoded(mail, sender=self._settings.sender, at=self._clock(), message_id=self._new_id())
@@ -97,7 +97,7 @@ class SesMailer:
 
 
 def failure(exc: Exception) -> MailFailed:
-    """Return the meaning of an SDK exception."""
+    """Return the failure that an exception of the SDK means."""
     if isinstance(exc, botocore.ClientError):
         answer = aws.read_answer(exc)
         return MailFailed(f"{ANSWERED.get(answer.code, 'SES refused the mail')} ({answer.status} {answer.code})")

@@ -14,10 +14,10 @@ from shared.mail.messages import encoded, new_message_id
 from shared.mail.sender import Mail, MailFailed
 
 AT_ONCE: Final = 4
-"""Mails of one process at the same time, each with a thread and a connection. Mail servers limit a client's."""
+"""Mails of one process at the same time, each with a thread and a connection. Mail servers limit connections."""
 
 MOST_S: Final = 5.0
-"""Seconds that a thread waits for one answer of the server at most, when its caller has left."""
+"""The most seconds that a thread waits for one answer of the server, even if its caller has given up."""
 
 RAISED: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((smtplib.SMTPAuthenticationError,), "the mail server does not take SMTP_USER and SMTP_PASSWORD"),
@@ -30,11 +30,11 @@ RAISED: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((TimeoutError,), "the mail server did not answer"),
     ((OSError,), "the mail server cannot be reached: check SMTP_HOST and SMTP_PORT"),
 )
-"""By what the client raises. The first row that fits counts."""
+"""The failure by the exception that the client raises. The first row that fits counts."""
 
 
 class SmtpMailer:
-    """`trusted` None: the machine's certificates."""
+    """`trusted` are the certificates of accepted servers; None: the machine's."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class SmtpMailer:
         return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mail")
 
     async def send(self, mail: Mail, *, left_s: float) -> None:
-        """Raises MailFailed. A mail that no thread has begun in time is not sent."""
+        """Send a mail. Raises MailFailed. A mail that no thread has begun before its time ends is not sent."""
         content = encoded(mail, sender=self._settings.sender, at=self._clock(), message_id=self._new_id())
         wait_s = min(left_s, MOST_S)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._send, mail.to, content, wait_s)
@@ -63,7 +63,7 @@ class SmtpMailer:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, to: str, content: bytes, wait_s: float) -> None:
-        """Runs in a thread."""
+        """Send a mail over a new connection. Runs in a thread."""
         options = [] if to.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
         try:
             with self._connected(wait_s) as server:
@@ -92,7 +92,7 @@ class SmtpMailer:
 
 
 def failure(exc: Exception) -> MailFailed:
-    """Return the meaning of what the client raised, with the server's code."""
+    """Return the failure that the client's exception means, with the server's code."""
     what = next(what for kinds, what in RAISED if isinstance(exc, kinds))
     code = getattr(exc, "smtp_code", None)
     return MailFailed(f"{what} ({type(exc).__name__}{f' {code}' if code else ''})")

@@ -1,4 +1,4 @@
-"""Whether a plan and its voices take a text: what they refuse is never charged."""
+"""Checks of a text against a plan and its voices. A text that they refuse is never charged."""
 
 from shared.core.errors import ValidationFailed
 from shared.core.text import characters
@@ -9,7 +9,7 @@ from shared.tables.users import User
 
 
 def check_length(draft: Draft, user: User) -> None:
-    """Raise ValidationFailed if the owner's plan does not take so long a text."""
+    """Raise ValidationFailed if the text is too long for the owner's plan."""
     limit, provided = PLANS[user.tier].limits.chars_per_memo, characters(draft.text)
     if limit is not None and provided > limit:
         raise ValidationFailed(
@@ -19,14 +19,17 @@ def check_length(draft: Draft, user: User) -> None:
 
 
 def takes(speaker: Synthesizer, draft: Draft, reading: str) -> bool:
-    """Whether the voices make the draft's format of so long a text, and as soon as it asks for."""
+    """Return whether the voices can make the draft's format of a text of this length.
+
+    If the draft `is_at_once`, its reading must also be quick.
+    """
     most = speaker.formats.get(draft.format, 0)
     fits = most is None or characters(draft.text) <= most
     return fits and (not draft.is_at_once or is_quick(speaker, reading))
 
 
 def check_voices(speaker: Synthesizer, draft: Draft, reading: str) -> None:
-    """Raise ValidationFailed unless the voices take it: `takes`."""
+    """Raise ValidationFailed unless `takes` returns True."""
     if draft.format not in speaker.formats:
         said = f"These voices cannot make {draft.format}"
         raise ValidationFailed(said, details={"field": "format", "validOptions": list(speaker.formats)})

@@ -1,8 +1,8 @@
-"""How a long memo ends: ready, failed or deleted. It is decided once, and the next worker writes it if one dies.
+"""The end of a long memo: ready, failed or deleted. It is decided once; if its worker dies, the next one writes it.
 
-The outcome is written into the memo's row of the list, once. What follows from it is repeatable, up to the row's
-removal: one extension of the memo and one of its log, sums that were made before, logs of a failure, audio. Only the
-caller that removes the row gives the places of a failed memo back, so they are never given back twice.
+The outcome is written into the memo's row of the list, once. The steps that follow are repeatable up to the row's
+removal: an extension of the memo and one of its log, a new count of sums that exist, logs of a failure, deleting audio.
+Only the caller that removes the row gives the places of a failed memo back, so they are never given back twice.
 """
 
 import logging
@@ -25,8 +25,8 @@ from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
 
 COUNTS: Final = 5
-"""How often the sums of a memo's day are compared with its logs, until they agree: another memo of that day may end at
-the same time. More would only wait for a store that does not keep what it acknowledged."""
+"""The most comparisons of a day's sums with its logs, until they agree: another memo of that day may end at the same
+time. More would help only with a store that loses acknowledged writes."""
 
 _log = logging.getLogger("agent_talk.memos")
 
@@ -42,9 +42,10 @@ class LongMemoEndings:
     async def decide(
         self, files: AudioFiles, memo_id: str, end: MemoEnd, *, seconds: float | None = None, code: str | None = None
     ) -> LongMemo | None:
-        """Decide how a memo ends, and write it. Returns its row with the outcome that was first, maybe another.
+        """Decide the end of a memo, write it, and return its row.
 
-        None: its end was written before. Raises StoreUnavailable, AudioPlaceFailed; then it can be repeated.
+        The row has the outcome that was decided first, which may be another one. None: the end was written before.
+        Raises StoreUnavailable, AudioPlaceFailed; then it can be repeated.
         """
         outcome = Outcome(end=end, at=self._clock(), seconds=seconds, code=code)
         row = await self._tables.long_memos.decide(memo_id, outcome)
@@ -53,7 +54,7 @@ class LongMemoEndings:
         return row
 
     async def delete(self, files: AudioFiles, memo_id: str) -> bool:
-        """End a memo as deleted. False: it ended otherwise, and its worker writes that."""
+        """End a memo as deleted, and return whether it did. False: it ended otherwise, and its worker writes that."""
         row = await self._tables.long_memos.decide(memo_id, Outcome(end=MemoEnd.DELETED, at=self._clock()))
         if row is None or row.outcome is None or row.outcome.end is not MemoEnd.DELETED:
             return False
@@ -61,7 +62,7 @@ class LongMemoEndings:
         return True
 
     async def write(self, files: AudioFiles, row: LongMemo) -> None:
-        """Write what follows from a row's outcome, and remove the row. Repeatable, also by several callers at once."""
+        """Carry out a row's outcome, and remove the row. Repeatable, also by several callers at the same time."""
         outcome = row.outcome
         assert outcome is not None, "it was decided"
         match outcome.end:
@@ -90,7 +91,7 @@ class LongMemoEndings:
         await self._count_again(row.user_id, row.created_at)
 
     async def _record_failure(self, row: LongMemo, outcome: Outcome) -> None:
-        """Record a failure as of its time, under ids that a repeat has too."""
+        """Record a failure as of its time. Ids are derived from the outcome, so repeats write the same logs."""
         memo = await self._tables.memos.get(row.user_id, row.memo_id)
         if memo is None:  # its owner deleted it meanwhile
             return
@@ -114,7 +115,10 @@ class LongMemoEndings:
         await self._count_again(row.user_id, outcome.at)
 
     async def _count_again(self, user_id: str, at: datetime) -> None:
-        """Count the logs of a day again if sums may have been made of them: of the day, or of one of its hours."""
+        """Count the logs of a day again if its sums, or those of its hours, may exist.
+
+        Raises StoreUnavailable if sums and logs still differ after COUNTS comparisons.
+        """
         if not Calendar(user_id=user_id, now=self._clock()).has_ended(floor(at, HOUR) + HOUR):
             return
         for _ in range(COUNTS):

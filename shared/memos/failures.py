@@ -1,6 +1,7 @@
-"""What becomes of a memo that fails: its places are given back, its rows removed, and the failure is recorded.
+"""The undoing of a memo that fails: its places are given back, its rows removed, and the failure is recorded.
 
-Giving back comes first, and both have time of their own: a memo that used up the request's time must not stay charged.
+Places are given back first. Both steps have time of their own: a memo that used up the request's time must not stay
+charged.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ _log = logging.getLogger("agent_talk.memos")
 
 
 class FailedMemos:
-    """Undoes and records requests that made no memo. Nothing here raises but the failure itself."""
+    """Undoes and records requests that made no memo. It raises only the failure itself."""
 
     def __init__(self, *, memos: Memos, long_memos: LongMemoList, quotas: Quotas, recorder: UsageRecorder) -> None:
         self._memos = memos
@@ -45,11 +46,11 @@ class FailedMemos:
 
     @asynccontextmanager
     async def undone(self, request: MemoRequest) -> AsyncIterator[None]:
-        """Undo and record what fails within, and raise it.
+        """Undo and record a failure of the body, and raise it.
 
-        A run of an idempotency key that fails lets the next one begin. It removes nothing, since another run may answer
-        what it would remove; so once its memo may be there, it stays charged. If another run has written the memo, this
-        one is not charged, and raises FirstStillRunning; but a listed one stays charged, since the list may give back.
+        A failed run of an idempotency key lets the next run begin. It removes nothing, since another run may return the
+        same memo; so once its memo may exist, it stays charged. If another run has written the memo, this one is not
+        charged, and raises FirstStillRunning; but a listed memo stays charged, since the list may give its places back.
         """
         try:
             yield
@@ -73,7 +74,7 @@ class FailedMemos:
         await gather_settled(turn.free(wrote=request.memo is not None), self._record(request, failure))
 
     async def _discard(self, request: MemoRequest) -> None:
-        """Remove audio and rows that may exist: the caller gets an error, so there must be no memo."""
+        """Remove audio and rows that may exist. A caller that gets an error must not find a memo."""
         with time_to_undo():
             if request.memo is None:
                 await _discard_audio(request)
@@ -105,7 +106,7 @@ class FailedMemos:
             await gather_settled(self._log(Action.MEMO_FAILED, request, code=code), self._log(kind, request, code=code))
 
     async def _record_refusal(self, request: MemoRequest, refusal: DailyLimitExceeded) -> None:
-        """Record the first refusal of a window. `of` says that the limit is the key's own; the code is the same."""
+        """Record the first refusal of a window. Metadata has `"of": "key"` for a key's own limit; codes are equal."""
         with best_effort("a refusal could not be counted", user_id=request.key.user_id):
             if await self._quotas.refused(request.key, request.at, refusal) == 1:
                 of_key = {"of": "key"} if isinstance(refusal, KeyLimitExceeded) else {}
@@ -136,7 +137,7 @@ async def _discard_audio(request: MemoRequest) -> None:
 
 
 def _code_of_5xx(failure: BaseException) -> str | None:
-    """Return the code of a failure that answers 5xx; None: the caller's fault, or a request that was cancelled."""
+    """Return the code of a failure that answers 5xx. None: it answers 4xx, or the request was cancelled."""
     match failure:
         case AgentTalkError():
             return failure.code if failure.status >= 500 else None

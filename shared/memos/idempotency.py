@@ -1,9 +1,9 @@
-"""Memos with an `Idempotency-Key`: whatever is repeated, and whatever dies, there is one memo, with one answer.
+"""Memos with an `Idempotency-Key`: repeats and crashes leave one memo, with one answer.
 
-A run decides the memo's id, time and file before it makes anything, in the row of the idempotency key. So all runs
-write the same memo, and a key is done once its memo, or the log of a memo that was deleted, is there: no write says so.
-A run that failed says so in the row, and the next begins at once. One that died is taken over after RUN_S, by a change
-of the row that only one caller can make. Why this is sound: docs/decisions/0007-idempotency.md.
+A run writes the memo's id, time and file into the row of the idempotency key before it makes anything. So all runs
+write the same memo, and a key is done once its memo exists, or the log of a deleted memo: no further write marks it as
+done. A run that fails writes that into the row, and the next one begins at once. A run that died is taken over after
+RUN_S, by a change of the row that only one caller can make. docs/decisions/0007-idempotency.md has the reasons.
 """
 
 import hashlib
@@ -31,18 +31,19 @@ from shared.tables.memos import Memo
 from shared.tables.usage_logs import MEMO_DELETED
 
 RUN_S: Final = timedelta(seconds=60)
-"""After so long a run without a memo is assumed dead, and may be taken over. A function is stopped after 15 s: less
-than that would begin a second run beside a living one, which costs its speech again, and never a second memo."""
+"""The age at which a run without a memo is assumed dead, and may be taken over. Lambda stops a function after 15 s:
+with less than that a second run could begin beside a living one, which costs the speech again, but makes no second
+memo."""
 
 LOOKS: Final = 3
-"""How often a row is read in which another run was faster. More would only answer "still running" later."""
+"""The most attempts to begin a run while others are faster. More would only delay the answer "still running"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Idempotent:
-    """An idempotency key as it came with a request. `reading` is its row, whose reading may be under way.
+    """An idempotency key of a request. `reading` returns its row, and may be under way.
 
-    `beside` writes what belongs to a run, when the run begins: so requests that are refused before write nothing.
+    `beside` writes further rows of a run when the run begins, so a request that is refused earlier writes none.
     """
 
     name: str
@@ -52,7 +53,8 @@ class Idempotent:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedAnswer:
-    """`is_replay`: an earlier request made the memo, and this one is not charged. `is_deleted`: it is gone since."""
+    """The memo of an idempotency key. `is_replay`: an earlier request made it, and this one is not charged.
+    `is_deleted`: it was deleted since."""
 
     memo: Memo
     allowance: Allowance
@@ -61,7 +63,7 @@ class KeyedAnswer:
 
 
 class KeyedMemos:
-    """`memos` makes what is made; this decides who makes it, and answers repeats."""
+    """Decides which request makes the memo of an idempotency key, and answers repeats. `making` makes the memos."""
 
     def __init__(
         self, making: MemoService, tables: Tables, *, quotas: Quotas, recorder: UsageRecorder, clock: Clock, ids: Ids
@@ -75,7 +77,7 @@ class KeyedMemos:
         self._clock = clock
         self._ids = ids
         self._under_way: set[tuple[str, str]] = set()
-        """What this container makes now: repeats of it need not try to claim the row as well."""
+        """API key id and idempotency key of the runs in this container: their repeats need not try to claim the row."""
 
     async def read(self, api_key_id: str, name: str) -> KeyedRun | None:
         """Return the newest run of an idempotency key; None: it is unused."""
@@ -84,9 +86,9 @@ class KeyedMemos:
     async def make(
         self, key: IssuedKey, draft: Draft, given: Idempotent, *, check: Awaitable[IssuedKey] | None = None
     ) -> KeyedAnswer:
-        """Make the memo of an idempotency key, or answer the one that was made.
+        """Make the memo of an idempotency key, or return the one that was made.
 
-        Raises what `MemoService.make` raises; then the key can be used again at once. Raises FirstStillRunning, and
+        Raises the errors of `MemoService.make`, after which the key can be used again at once; FirstStillRunning; and
         Conflict if the key was used with another body.
         """
         reading = given.reading or self.read(key.id, given.name)
@@ -114,7 +116,10 @@ class KeyedMemos:
         raise FirstStillRunning
 
     async def _replayed(self, key: IssuedKey, draft: Draft, seen: KeyedRun, body: str) -> KeyedAnswer | None:
-        """Return the first result; None: there is none, and a run may begin. Raises Conflict, FirstStillRunning."""
+        """Return the first result; None: no run has made one, and a new run may begin.
+
+        Raises Conflict if the body differs, FirstStillRunning if a run may be under way.
+        """
         if seen.body != body:
             raise Conflict("Idempotency-Key was used with another body")
         at = self._clock()
@@ -126,10 +131,10 @@ class KeyedMemos:
         if memo is None and not _is_deleted(log):
             if seen.failure is None and at - seen.began_at < RUN_S:
                 raise FirstStillRunning
-            # Its owner may have deleted the memo between the two reads. The log is marked before the memo goes.
+            # The owner may have deleted the memo between the two reads. A deletion marks the log first.
             log = await self._logs.get_of_memo(key.user_id, seen.memo_id)
         if memo is not None:
-            if log is None:  # its run died between the two, or is about to write it
+            if log is None:  # the run died between memo and log, or is about to write the log
                 await self._recorder.record_memo(memo, key)
             audio_url, seconds, is_long = memo.audio_url, memo.duration_seconds, memo.is_long
         elif log is not None and _is_deleted(log):
@@ -149,7 +154,7 @@ class KeyedMemos:
         return KeyedAnswer(memo=first, allowance=quota.day, is_replay=True, is_deleted=memo is None)
 
     def _turn(self, key: IssuedKey, draft: Draft, given: Idempotent, seen: KeyedRun | None, body: str) -> "Turn":
-        """Return the next run. It keeps the names of what an earlier one may have begun, or may still write."""
+        """Return the next run. It keeps the names of an earlier run that may have written, or may still write."""
         at = self._clock()
         run = self._ids.mint(at)
         if seen is None or seen.is_free:
@@ -193,7 +198,7 @@ class Turn:
         self.is_new = after is None
 
     async def begin(self) -> None:
-        """Begin, beside what reserves the memo's place. Raises FirstStillRunning if another run was faster."""
+        """Begin the run, beside the memo's reservation. Raises FirstStillRunning if another run was faster."""
         self._may_hold = True
         begun = self._keys.begin(self._api_key_id, self._digest, self._run, after=self._after)
         try:
@@ -203,9 +208,9 @@ class Turn:
             raise FirstStillRunning from exc
 
     async def free(self, *, wrote: bool) -> None:
-        """Let the next run begin at once. Never raises: if the row cannot be written, it begins after RUN_S.
+        """Let the next run begin at once. A failure is logged; then the next run begins after RUN_S.
 
-        `wrote`: the memo may be there, or still arrive, so the next run keeps its names.
+        `wrote`: the memo may exist, or its write may still arrive, so the next run keeps its names.
         """
         if self._may_hold:
             failure = Failure.IN_WRITES if wrote else Failure.BEFORE_WRITES
@@ -218,14 +223,14 @@ def _is_deleted(log: Document | None) -> bool:
 
 
 def key_digest(name: str) -> str:
-    """Return the stored form of an idempotency key: 128 bits of its SHA-256. The key may contain anything."""
+    """Return the stored form of an idempotency key: 128 bits of its SHA-256. So a key may have any characters."""
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def body_digest(draft: Draft) -> str:
-    """Return the SHA-256 of all that a request asks for. What is left out and its default are the same.
+    """Return the SHA-256 of a request's fields. An absent field and one with its default give the same digest.
 
-    A new field of the request must be absent here while it has its default: else a repeat from before is refused.
+    A new field must be left out here while it has its default: else repeats from before its introduction are refused.
     """
     asked = {"text": draft.text, "voice": draft.voice.id, "title": draft.title, "format": draft.format}
     defaults = {"title": None, "format": Draft.format}

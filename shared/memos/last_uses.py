@@ -1,4 +1,4 @@
-"""The last use of each API key, to the minute: no reason to fail a memo, and one request a minute and key at most."""
+"""The last use of each API key, to the minute, at one request a minute and key at most. A failure fails no memo."""
 
 import logging
 from datetime import datetime
@@ -10,7 +10,7 @@ from shared.tables import ApiKeys
 from shared.tables.issued_keys import IssuedKey
 
 KEYS_REMEMBERED: Final = 1024
-"""Keys whose minute a container remembers. One that it forgot costs a request more in its minute."""
+"""Keys whose minute a container remembers. A forgotten key costs one more request within its minute."""
 
 _log = logging.getLogger("agent_talk.memos")
 
@@ -21,7 +21,7 @@ class LastUses:
         self._marked = Remembered[str, datetime](KEYS_REMEMBERED)
 
     async def mark(self, key: IssuedKey, at: datetime) -> None:
-        """Keep the minute of a key's use, unless this container did. What fails is sent with the next use."""
+        """Store the minute of a key's use, unless this container has. After a failure the next use tries again."""
         minute = at.replace(second=0, microsecond=0)
         if self._marked.get(key.id) == minute:
             return

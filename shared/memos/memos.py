@@ -35,14 +35,14 @@ from shared.tables.memos import AudioStatus, Memo
 from shared.tables.users import User
 
 MAX_CHARACTERS: Final = 100_000
-"""A memo's text, on any plan."""
+"""The most characters of a memo's text, on any plan."""
 
 FITS_ANY_PLAN: Final = min(plan.limits.chars_per_memo or MAX_CHARACTERS for plan in PLANS.values())
-"""Characters that no plan refuses. A longer text waits for its owner's plan before it takes a place."""
+"""Characters that no plan refuses. With a longer text the owner's plan is read before a place is reserved."""
 
 
 class MemoService:
-    """`speakers` say what live keys ask for; test keys and demos are simulated."""
+    """Makes and deletes memos. `speakers` are the voices of live keys; memos of test keys and demos are simulated."""
 
     def __init__(
         self,
@@ -82,16 +82,16 @@ class MemoService:
         check: Awaitable[IssuedKey] | None = None,
         turn: MemoTurn | None = None,
     ) -> tuple[Memo, Allowance]:
-        """Make a memo and keep it. Returns it with what is left of the day's limit.
+        """Make a memo, store it, and return it with what is left of the day's limit.
 
-        A text that its voices say well within the request is ready then; a longer one is queued. `check` is the key's
-        check, if it is still under way: nothing is said or written before it succeeds, and what it raises comes before
-        all other errors. Raises MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the text is too long for
-        the plan or nothing in it can be said, SpeechFailed and AudioStoreFailed; then nothing is charged and nothing is
-        kept. What is not the caller's fault is recorded.
+        A quick text is ready then; a longer one is queued. `check` is the key's check, if it is still under way: no
+        text is said and no memo written before it succeeds, and its error takes precedence over all others. Raises
+        MonthlyLimitExceeded, DailyLimitExceeded, ValidationFailed if the text is too long for the plan or nothing in it
+        can be said, SpeechFailed and AudioStoreFailed; then nothing is charged and nothing is kept. Failures that
+        answer 5xx, and the first refusal of a window, are recorded.
 
-        `turn` is the run of an idempotency key that is to make it: see `FailedMemos.undone`. Raises FirstStillRunning
-        if another run is to, or has.
+        `turn` is the run of an idempotency key that makes the memo: see `FailedMemos.undone`. Raises FirstStillRunning
+        if another run makes or has made it.
         """
         at = self._clock()
         request = MemoRequest(
@@ -115,7 +115,7 @@ class MemoService:
         return memo, admission.quota.day
 
     async def demo(self, draft: Draft, *, address: str) -> Memo:
-        """A simulated memo that is not kept. Raises TooManyAttempts."""
+        """Return a simulated memo that is not kept. Raises TooManyAttempts."""
         await self._attempts.demo(address).begin()
         speech = await self._simulated.speak(draft.text, draft.voice, file="")
         names = self._new_names("demo", draft, self._clock())
@@ -124,10 +124,10 @@ class MemoService:
         )
 
     async def delete(self, user_id: str, memo_id: str) -> None:
-        """Delete a memo and its audio; what it counted stays. Raises MemoNotFound, AudioStoreFailed.
+        """Delete a memo and its audio; it still counts in limits and figures. Raises MemoNotFound, AudioStoreFailed.
 
-        The row goes last: if anything before it fails, the caller can ask again. One that is still being said ends by
-        this, unless it ended otherwise first.
+        The row is deleted last: after a failure the caller can repeat the request. A memo in processing ends as
+        deleted, unless it ended otherwise first.
         """
         memo = await self._memos.load(user_id, memo_id)
         files = self._audio.files
@@ -140,9 +140,10 @@ class MemoService:
         await self._memos.delete(memo)
 
     async def _admit(self, request: MemoRequest, check: Awaitable[IssuedKey] | None) -> Admission:
-        """Reserve a place for a text that its owner's plan takes, beside the key's check.
+        """Reserve a place beside the key's check, and list the owner as active.
 
-        Housekeeping compares memos with logs for owners on the day's list, so the owner is on it before the memo is.
+        Housekeeping compares memos with logs for the owners on that list, so it contains the owner before the memo
+        exists.
         """
         listed = self._recorder.note_active(request.key.user_id, request.names.created_at)
         if check is None:
@@ -152,9 +153,10 @@ class MemoService:
         return admission
 
     async def _place_beside(self, request: MemoRequest, check: Awaitable[IssuedKey]) -> Admission:
-        """Reserve a place beside the key's check, and again if the key's limits changed since the last check.
+        """Reserve a place beside the key's check.
 
-        Else a container that remembers the key would keep to its old limits once more.
+        If the key's limits changed since the last check, reserve again. Without the second reservation the old limits,
+        which the container remembers, would apply once more.
         """
         placing = asyncio.gather(self._place(request), return_exceptions=True)
         key, (placed,) = await gather_settled(check, placing)
@@ -167,14 +169,14 @@ class MemoService:
         return placed
 
     async def _place(self, request: MemoRequest) -> Admission:
-        """Invalid requests take no place: what could be too long waits for its owner."""
+        """Reserve a place for a valid request. A text that could be too long waits for its owner's plan first."""
         owner = asyncio.ensure_future(self.owner(request.key.user_id))
         if characters(request.draft.text) > FITS_ANY_PLAN:
             check_length(request.draft, await owner)
         await self._read(request, owner)
         if request.turn is None:
             return await self._admitted(request, owner)
-        if request.turn.is_new:  # each refusal would leave the row of its run
+        if request.turn.is_new:  # else each refusal would leave the row of its run
             length = characters(request.draft.text)
             await self._quotas.refuse_again(request.key, owner, request.at, characters=length)
         _, admission, _ = await gather_settled(request.turn.begin(), self._charge(request, owner), owner)
@@ -185,7 +187,10 @@ class MemoService:
         return await self._quotas.admit(request.reservation, request.key, owner, request.at, characters=length)
 
     async def _charge(self, request: MemoRequest, owner: "asyncio.Future[User]") -> Admission:
-        """Count all that a memo counts before it is written: if its run dies then, a repeat answers it, and cannot."""
+        """Charge and count the memo before it is written.
+
+        If its run dies, a repeat returns the memo without counting.
+        """
         admission = await self._admitted(request, owner)
         await self._count(request, admission)
         return admission
@@ -197,17 +202,17 @@ class MemoService:
         )
 
     async def owner(self, user_id: str) -> User:
-        """Return the owner of a key. Raises InvalidCredential if there is none any more, or the account was closed."""
+        """Return the owner of a key. Raises InvalidCredential if the account was closed or erased."""
         user = await self._users.get(user_id)
         if user is None or user.is_closing:
             raise InvalidCredential("Invalid API key")
         return user
 
     async def _read(self, request: MemoRequest, owner: Awaitable[User]) -> None:
-        """Keep what each voice that may say the text makes of it.
+        """Store in the request the reading of each adapter that may say the text.
 
-        Raises ValidationFailed if the owner's makes nothing, or cannot make the format. The owner is waited for only if
-        that may be so.
+        Raises ValidationFailed if the reading of the owner's adapter is empty, or if it cannot make the format. The
+        owner is awaited only if one of the adapters would refuse.
         """
         speakers = (self._simulated,) if request.key.is_test else self._speakers.all
         for speaker in speakers:
@@ -237,7 +242,7 @@ class MemoService:
         return MemoNames(memo_id=self._ids.mint(at), file=new_file(user_id, draft.format), created_at=at)
 
     async def _keep(self, memo: Memo, request: MemoRequest, admission: Admission) -> None:
-        """Write the memo, its log and its counts. When this returns, all of them are there."""
+        """Write the memo, its log and its counts. When this returns, all of them are stored."""
         request.memo = memo
         await gather_settled(
             self._memos.add(memo),
@@ -249,8 +254,8 @@ class MemoService:
     async def _begin(self, memo: Memo, request: MemoRequest, admission: Admission, speaker: Synthesizer) -> None:
         """Charge a long memo, list it, write it, and queue it, in this order.
 
-        Whatever dies in between, a memo that its owner sees is in the list, with its mark in the audio place and all of
-        its places. Raises AudioPlaceFailed, and SpeechFailed if the queue does not take it.
+        So after a crash between any two steps, a memo that its owner sees is in the list, has its mark in the audio
+        place, and is charged in full. Raises AudioPlaceFailed, and SpeechFailed if the queue does not accept the memo.
         """
         files = self._audio.files
         assert files is not None, "without a place of audio every text is simulated, and quick"

@@ -1,4 +1,4 @@
-"""A request for a memo: what is asked for, and what it has taken and written so far."""
+"""A request for a memo: its content, and the places it has taken and the rows it may have written so far."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from shared.tables.memos import Memo
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """`is_at_once`: a text that cannot be said within the request is refused, and not queued."""
+    """The content of a request. `is_at_once`: a text that cannot be said within the request is refused, not queued."""
 
     text: str
     voice: Voice
@@ -49,7 +49,7 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoNames:
-    """What is decided of a memo before anything of it is made: its id, its time, and the file its audio is kept as."""
+    """A memo's id, its audio's file and its time, decided before anything is made. A `file` is `4f1d…-9c07….mp3`."""
 
     memo_id: str
     file: str
@@ -57,9 +57,9 @@ class MemoNames:
 
 
 class MemoTurn(Protocol):
-    """A run of an idempotency key, which alone may make its memo. `is_bound`: an earlier one may have begun it.
+    """A run of an idempotency key, which alone may make the key's memo.
 
-    `is_new`: the first run of its key, which has no row yet.
+    `is_bound`: an earlier run may have begun the memo. `is_new`: this is the key's first run, and has no row yet.
     """
 
     names: MemoNames
@@ -67,18 +67,18 @@ class MemoTurn(Protocol):
     is_new: bool
 
     async def begin(self) -> None:
-        """Begin the run. Raises FirstStillRunning if another run is to make the memo."""
+        """Begin the run. Raises FirstStillRunning if another run makes the memo."""
 
     async def free(self, *, wrote: bool) -> None:
-        """Let another run begin, since this one failed. `wrote`: the memo may be there, or still arrive."""
+        """Let another run begin, since this one failed. `wrote`: the memo may exist, or its write may still arrive."""
 
 
 @dataclass(kw_only=True)
 class MemoRequest:
-    """`memo` is set once its rows are being written: from then on they may exist.
+    """One request and its progress. `memo` is set before its rows are written: from then on they may exist.
 
-    `speaker` is set once it may keep audio, under the name of `names`. `is_listed`: the memo may be in the list of long
-    memos. `turn` None: the request came without an idempotency key.
+    `speaker` is set before it can keep audio, in the file of `names`. `is_listed`: the memo may be in the list of long
+    memos. `turn` of None: the request has no idempotency key.
     """
 
     names: MemoNames
@@ -87,7 +87,7 @@ class MemoRequest:
     at: datetime
     reservation: Reservation
     readings: dict[Synthesizer, str] = field(default_factory=dict)
-    """What each voice that may say the text makes of it."""
+    """The reading of each adapter that may say the text."""
 
     speaker: Synthesizer | None = None
     memo: Memo | None = None

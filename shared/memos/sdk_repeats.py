@@ -1,8 +1,8 @@
-"""Memos for SDKs of speech, which repeat by themselves and say only that they do.
+"""Memos for SDKs of speech, whose automatic repeats are marked as repeats, but have no idempotency key.
 
-Before anything is bought, a call writes under its API key and body which idempotency key it makes its memo by: beside
-that key's row, so that a call that is refused leaves neither. A repeat reads it, and so answers the memo, waits for it,
-or makes it where the call failed. Of two calls with one body a repeat answers the later.
+Before speech is bought, a call draws an idempotency key for its memo and writes it under its API key and body, beside
+that key's row, so a refused call leaves neither. A repeat reads it, and so returns the memo, waits for it, or makes it
+if the call failed. After two calls with the same body a repeat returns the memo of the later one.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from shared.tables.issued_keys import IssuedKey
 from shared.tables.speech_calls import SpeechCall, SpeechCalls
 
 REPEATED_WITHIN: Final = timedelta(minutes=10)
-"""The contract's time, after which a repeat is a call of its own. An SDK gives up before."""
+"""The age of a call after which a repeat counts as a new call, by the API's contract. SDKs give up earlier."""
 
 
 class SdkMemos:
-    """Makes a memo that is ready in the answer."""
+    """Makes memos that are ready when the call returns."""
 
     def __init__(self, making: KeyedMemos, calls: SpeechCalls, *, clock: Clock, ids: Ids) -> None:
         self._making = making
@@ -37,9 +37,9 @@ class SdkMemos:
     async def make(
         self, key: IssuedKey, draft: Draft, *, is_repeat: bool, check: Awaitable[IssuedKey] | None = None
     ) -> KeyedAnswer:
-        """Make a call's memo; a repeat answers its call's, unless that was deleted. Raises what `KeyedMemos.make` does.
+        """Make a call's memo. For a repeat, return it instead, unless it was deleted.
 
-        ValidationFailed also for a text that cannot be said at once.
+        Raises the errors of `KeyedMemos.make`, and ValidationFailed if the text cannot be said at once.
         """
         draft = replace(draft, is_at_once=True)
         body = body_digest(draft)
@@ -50,7 +50,7 @@ class SdkMemos:
                 answer = await self._named(checked, draft, Idempotent(name=call.name))
                 if not answer.is_deleted:
                     return answer
-            # Repeats at once follow one call, or none, so they agree on the next one's name, and make one memo.
+            # Simultaneous repeats derive the same name from the last call, or from the body, so they make one memo.
             last = body if call is None else call.name
             following = SpeechCall(name=f"speech {hashlib.sha256(last.encode()).hexdigest()}", at=self._clock())
             beside = partial(self._calls.put, checked.id, body, following)

@@ -1,4 +1,4 @@
-"""Saying long memos: the work behind the queue. It may stop anywhere, and be handed over to two workers at once."""
+"""Saying long memos, which the queue hands over. A worker may stop anywhere, and two may have the same memo."""
 
 import logging
 from collections.abc import Callable
@@ -22,22 +22,22 @@ from shared.tables.long_memos import LongMemo, MemoEnd
 from shared.tables.memos import AudioStatus, Memo
 
 TRIES: Final = 3
-"""How often a memo is handed over before a failure is its end. Each try says only the pieces that are missing."""
+"""The number of tries from which a failure ends a memo. Each try says only the missing pieces."""
 
 SENDINGS: Final = 5
-"""How often a memo is queued afresh before it counts as failed: then it stopped its workers each time."""
+"""The times that a memo is queued before it fails: it stopped its workers each time."""
 
 WRITTEN_S: Final = 60.0
-"""Seconds after which the request of a memo has ended: without a memo then, there will be none."""
+"""Seconds after which a memo's request has ended: a memo that does not exist by then will not be written."""
 
 STOPPED: Final = timedelta(hours=1)
-"""What was queued so long ago is not in the queue any more: SQS hands it over five times, six minutes apart."""
+"""The age at which a queued memo is no longer in the queue: SQS hands it over five times, six minutes apart."""
 
 _log = logging.getLogger("agent_talk.speaker")
 
 
 class NotYet(Exception):
-    """The memo is not finished, and has not failed: it is to be handed over again."""
+    """The memo is neither finished nor failed: hand it over again."""
 
 
 class LongMemoSpeaker:
@@ -51,11 +51,11 @@ class LongMemoSpeaker:
         self._clock = clock
 
     async def say(self, memo_id: str, tries: int, *, time_left_s: Callable[[], float] = lambda: inf) -> bool:
-        """Say a long memo, or go on with it, and write its end. False: there is more to say, and some was said.
+        """Say a long memo, or the rest of it, and write its end. False: some pieces were said, and more are left.
 
-        `tries` is how often it was handed over. From TRIES on a failure of speech or of the audio place is its end;
-        before, it raises. Raises NotYet, AudioPlaceFailed, StoreUnavailable: hand it over again. A memo that ended
-        costs one read.
+        `tries` is how often it was handed over. From TRIES on a failure of speech or of the audio place ends the memo;
+        before, it is raised. Raises NotYet, AudioPlaceFailed, StoreUnavailable: hand the memo over again. A memo that
+        has ended costs one read.
         """
         row = await self._tables.long_memos.get(memo_id)
         memo = None if row is None else await self._wanted(self._files(), row)
@@ -67,7 +67,7 @@ class LongMemoSpeaker:
         except NotWanted as exc:
             if await self._tables.long_memos.get(memo_id) is not None:
                 raise NotYet("another worker writes its end") from exc
-            await delete_parts(files, row.file)  # what this worker kept after the end was written
+            await delete_parts(files, row.file)  # pieces that this worker kept after the end was written
             return True
         except Unfinished as exc:
             if not exc.bought:
@@ -86,17 +86,17 @@ class LongMemoSpeaker:
         return True
 
     async def work(self, memo_id: str, tries: int) -> None:
-        """Say a memo to its end, however long it takes: the work of a queue in this process."""
+        """Say a memo to its end, without a limit of time. This is the work of a queue in this process."""
         while not await self.say(memo_id, tries):
             pass
 
     async def send_stopped(
         self, queue: MemoQueue, *, idle: timedelta, can_go_on: CanGoOn = always, progress: Progress = silent
     ) -> Worked:
-        """Queue afresh what is in the list and was not queued for so long, as far as the time goes.
+        """Queue listed memos again that were last queued over `idle` ago.
 
-        What was queued SENDINGS times fails. Costs a request if the list is short. Raises StoreUnavailable,
-        AudioPlaceFailed, QueueFailed.
+        Stops when its time is up. A memo that was queued SENDINGS times fails. Costs a request if the list is short.
+        Raises StoreUnavailable, AudioPlaceFailed, QueueFailed.
         """
         worked = Worked()
         async for row in self._tables.long_memos.every():
@@ -129,9 +129,10 @@ class LongMemoSpeaker:
         return await speaker.speak_long(reading, VOICES[memo.voice], file=row.file, time_left_s=time_left_s)
 
     async def _wanted(self, files: AudioFiles, row: LongMemo) -> Memo | None:
-        """Return the memo that is to be said. None: it has an end, which is written now.
+        """Return the memo to say. None: it has ended, and its end is written, or it will never exist.
 
-        One whose request never wrote it ends as deleted. Raises NotYet while that may still happen.
+        A memo that its request never wrote ends as deleted; that of an idempotency key only leaves the list. Raises
+        NotYet while the request may still write it.
         """
         if row.outcome is not None:
             await self._endings.write(files, row)
@@ -139,7 +140,7 @@ class LongMemoSpeaker:
         memo = await self._tables.memos.get(row.user_id, row.memo_id)
         if memo is None and (self._clock() - (row.keyed_at or row.created_at)).total_seconds() < WRITTEN_S:
             raise NotYet("its request may still be under way")
-        if memo is None and row.keyed_at is not None:  # nothing of it is deleted: a repeat may be about to write it
+        if memo is None and row.keyed_at is not None:  # delete nothing else: a repeat may be about to write it
             await self._tables.long_memos.drop(row)
             return None
         if memo is None or await is_closed(files, row.user_id):
@@ -148,7 +149,10 @@ class LongMemoSpeaker:
         return memo
 
     async def _discard(self, memo_id: str, row: LongMemo) -> None:
-        """Delete the audio of a memo that was deleted or failed, or whose owner was closed, while it was said."""
+        """Delete the audio of a memo that was ended otherwise while it was said.
+
+        It was deleted or failed, or its owner's account was closed.
+        """
         memo = await self._tables.memos.get(row.user_id, memo_id)
         if memo is None or memo.status is not AudioStatus.READY or await is_closed(self._files(), row.user_id):
             await self._speakers.named(row.speech).discard(row.file)

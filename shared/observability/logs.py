@@ -7,8 +7,8 @@ from shared.observability import trace
 
 
 def configure_logging(level: str) -> None:
-    """Format the records of the service's own loggers as JSON lines with these ids, from `level` upwards."""
-    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 150 ms that no import needs
+    """Write records of the service's loggers, from `level` upwards, as JSON lines with these ids."""
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 the import takes 150 ms
 
     logger = logging.getLogger("agent_talk")
     logger.setLevel(level)
@@ -18,9 +18,9 @@ def configure_logging(level: str) -> None:
         handler.addFilter(_add_ids)
         logger.addHandler(handler)
         logger.propagate = False
-    logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs paths as they come, and keys may be in them
+    logging.getLogger("mangum").setLevel(logging.WARNING)  # it logs whole paths, which may contain keys
     for name in ("botocore", "stripe", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # below, they log whole requests, addresses in queries too
+        logging.getLogger(name).setLevel(logging.WARNING)  # below it they log whole requests, with addresses in queries
 
 
 def _add_ids(record: logging.LogRecord) -> bool:

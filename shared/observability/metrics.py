@@ -7,7 +7,7 @@
 | `SpeechErrors` · `StoreErrors` · `InternalErrors` | count | answers 502 · 503 · other 5xx |
 | `AudioNotReady` | count | answers 503 while a memo's audio is being made: no failure |
 | `MailErrors` | count | mails that were not sent |
-| `PlanChanges` | count | users who were put on another tier by what Stripe says |
+| `PlanChanges` | count | users whose tier was changed to the one they have at Stripe |
 | `StripeLatency` | ms | each request to Stripe, with its repeats |
 | `Duration` | ms | from the request to the end of its answer |
 | `StoreRequests` | count | requests to the store |
@@ -19,9 +19,9 @@ A run of housekeeping has `Duration`, `StoreRequests`, `StoreLatency`, and of it
 
 | metric | unit | |
 |---|---|---|
-| `WorkDone` | count | pieces of work that were done |
+| `WorkDone` | count | pieces of work that were finished |
 | `WorkFailed` | count | pieces, or whole jobs, that failed; the next run repeats them |
-| `OldestWork` | s | for how long the oldest piece that is left has been due; missing if a job failed |
+| `OldestWork` | s | how long the oldest unfinished piece has been due; missing if a job failed |
 
 The function is the only dimension, so each has at most these fifteen series. The route, the error's code and the
 request's id are metadata: searchable, and no further series.
@@ -41,12 +41,12 @@ VALUES: Final = 99
 """Values of one metric in a line: the format allows 100. Further store requests are counted and not timed."""
 
 KINDS: Final = {429: "LimitRefusals", 502: "SpeechErrors", 503: "StoreErrors"}
-"""Statuses that one kind of error alone has, and its metric."""
+"""The metric of each status that only one kind of error has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A finished request. It has the route's template and not the path, which may contain anything."""
+    """A finished request. `route` is the template of its path: the path itself may contain anything."""
 
     request_id: str | None
     client: str | None
@@ -60,7 +60,7 @@ class Served:
     spent: RequestStats
 
     def line(self) -> dict[str, object]:
-        """Return the log line's fields, beside the ids that every line has."""
+        """Return the log line's fields. The formatter adds the ids of the request and its trace."""
         return {
             "method": self.method,
             "route": self.route,
@@ -77,17 +77,17 @@ class Served:
 
 
 def kind_of_error(status: int | None, code: str | None = None) -> str | None:
-    """Return the metric that counts answers of this status and code; None if it is no error."""
+    """Return the metric that counts answers of this status and code. None: it is no error."""
     if status is None or status < 400:
         return None
     if code == AudioNotReady.code:
-        return "AudioNotReady"  # an answer, which the alarm of failures subtracts
+        return "AudioNotReady"  # no failure: the alarm of failures subtracts these answers
     return KINDS.get(status, "ClientErrors" if status < 500 else "InternalErrors")
 
 
 def emit(served: Served, *, function: str) -> None:
     """Write a request's metrics to standard output, in one line."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 for those who collect them
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 needed only if metrics are on
 
     spent = served.spent
     metrics = EphemeralMetrics(namespace=NAMESPACE)
@@ -123,14 +123,14 @@ def emit(served: Served, *, function: str) -> None:
     for name, value in beside.items():
         if value is not None:
             metrics.add_metadata(name, value)
-    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is
+    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log is standard output
 
 
 def emit_run(
     *, function: str, done: int, failed: int, oldest_s: float | None, spent: RequestStats, duration_ms: float
 ) -> None:
-    """Write the metrics of a run of housekeeping, likewise."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 for those who collect them
+    """Write the metrics of a run of housekeeping to standard output, in one line."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415 needed only if metrics are on
 
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension("function", function)
@@ -142,4 +142,4 @@ def emit_run(
         metrics.add_metric("OldestWork", "Seconds", oldest_s)
     for took_ms in spent.store_ms[:VALUES]:
         metrics.add_metric("StoreLatency", "Milliseconds", round(took_ms, 3))
-    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log it is
+    print(json.dumps(metrics.serialize_metric_set(), separators=(",", ":")), flush=True)  # noqa: T201 the log is standard output

@@ -13,27 +13,27 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class RequestStats:
-    """Times are milliseconds, one for each request to the store, to Stripe, and one for each speech."""
+    """The statistics of one request. Times are milliseconds: one for each request to the store or to Stripe."""
 
     store_ms: list[float] = field(default_factory=list)
     speech_ms: list[float] = field(default_factory=list)
-    """Milliseconds of speech for live keys' memos: test keys and demos are simulated."""
+    """One time for each speech of a live key's memo: test keys and demos are simulated."""
 
     stripe_ms: list[float] = field(default_factory=list)
     memos: int = 0
     plans_changed: int = 0
     mails_failed: int = 0
     key_id: str | None = None
-    """Which API key called; never the key itself."""
+    """The id of the API key that called; never the key itself."""
 
     user_id: str | None = None
-    """Whose key or session called, or who signed up or in."""
+    """The id of the user whose key or session called, or who signed up or logged in."""
 
     error: str | None = None
-    """The code of the error that was answered."""
+    """The code of the error in the answer."""
 
     error_status: int | None = None
-    """The status of that error, if the answer's own is another: a tool that failed is answered 200."""
+    """The status of that error, if the answer has another: a failed tool call is answered 200."""
 
     def asked_store(self, took_ms: float) -> None:
         self.store_ms.append(took_ms)
@@ -49,13 +49,13 @@ _current: ContextVar[RequestStats | None] = ContextVar("request_stats", default=
 
 
 def current() -> RequestStats:
-    """Return the statistics of the request being served; outside a request, ones that are discarded."""
+    """Return the statistics of the request being served. Outside a request: new ones, which are discarded."""
     return _current.get() or RequestStats()
 
 
 @contextmanager
 def collected() -> Iterator[RequestStats]:
-    """Collect the statistics of what runs within."""
+    """Collect the statistics of the code inside."""
     stats = RequestStats()
     token = _current.set(stats)
     try:

@@ -1,6 +1,6 @@
-"""The sayable part of a text: without markup, addresses and signs that have no sound. The stored text stays as it came.
+"""The sayable part of a text: without markup, addresses and signs without sound. The stored text is not changed.
 
-The result is for every synthesizer: words of any language, numbers as they were written, lines where a pause belongs.
+The result is for every adapter: words of any language, numbers as they were written, lines where a pause belongs.
 Nothing is treated as SSML: `<break/>` is text, and an adapter whose provider parses SSML must escape it.
 """
 
@@ -13,7 +13,7 @@ from shared.core.text import with_few_marks
 __all__ = ["cleaned"]
 
 _KEPT_SIGNS: Final = frozenset("°©®™№℃℉")
-"""Signs of Unicode's category "other symbol" that people say. The rest of that category is emoji and ornament."""
+"""Signs of Unicode's category "other symbol" that have a word. The rest of that category is emoji and ornament."""
 _SILENT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me"})
 """Categories without sound: control, format, surrogate, private, unassigned, ornament, skin tones, keycaps."""
 _SPACES: Final = {"\t": " ", "\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"}
@@ -41,9 +41,8 @@ _STYLED: Final = (
     (0x2160, 0x217F),
     (0xFB00, 0xFB06),
 )
-"""Letters and digits in fancy dress: mathematical, full-width, boxed, circled, Roman, ligatures.
-NFKC of a whole text would break ½ and x².
-"""
+"""Ranges of styled letters and digits: mathematical, full-width, boxed, circled, Roman, ligatures. They alone are
+normalised by NFKC, which would break ½ and x²."""
 
 _FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]?[\w+#.-]{0,30}[ ]*$", re.MULTILINE)
 _RULE = re.compile(r"^[-*_=|: ]+$", re.MULTILINE)
@@ -69,9 +68,10 @@ _WIDE = re.compile(r"[^\S\n]{2,}")
 
 
 def cleaned(text: str) -> str:
-    """Return what a voice is to say, one line a passage; empty: nothing in the text can be said.
+    """Return the sayable text, one line a passage.
 
-    Something can be said if a letter or a digit is left. Links keep their label, addresses their host, code its text.
+    Empty: no letter or digit is left, so nothing can be said. Links keep their label, addresses their host, code its
+    text.
     """
     said = "".join(_character(character) for character in unicodedata.normalize("NFC", with_few_marks(text)))
     said = _without_markup(_WIDE.sub("  ", said))
@@ -81,7 +81,7 @@ def cleaned(text: str) -> str:
 
 
 def _character(character: str) -> str:
-    """Return the character as it is to be read: itself, its plain form, or a space for what has no sound."""
+    """Return a character, its plain form, or a space if it has no sound. Empty within a word or an emoji."""
     if character < "\x7f" and (character >= " " or character == "\n"):
         return character
     if (written := _WRITTEN.get(character)) is not None:
@@ -95,7 +95,7 @@ def _character(character: str) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """Return the text without Markdown. What is no markup stays: 5 * 3, snake_case, a < b."""
+    """Return the text without Markdown. Signs that are no markup stay: 5 * 3, snake_case, a < b."""
     text = _FENCE.sub("", text)
     text = _RULE.sub("", text)
     text = _ITEM.sub("\n\n", text)
@@ -113,14 +113,14 @@ def _without_markup(text: str) -> str:
 
 
 def _host(match: re.Match[str]) -> str:
-    """Return an address's host, which is all of it that a listener can keep in mind, and the full stop after it."""
+    """Return an address's host and the punctuation after it. A listener could not remember the rest."""
     host = match[1].lower().removeprefix("www.")
     end = match[0][-1]
     return host.rstrip(".,;!?") + (end if end in ".,;!?" else "")
 
 
 def _cell(match: re.Match[str]) -> str:
-    """Return a pause for the border of a table's cells, nothing at a line's ends."""
+    """Return a pause for a border between two cells, nothing at the ends of a line."""
     before, after = match.start() - 1, match.end()
     if before < 0 or match.string[before] == "\n" or after == len(match.string) or match.string[after] == "\n":
         return ""

@@ -1,4 +1,4 @@
-"""Cutting what is said into what a synthesizer takes at once: at sentences, else clauses, else words, else anywhere."""
+"""Cutting a reading into pieces that an adapter takes: at sentences, else clauses, else words, else anywhere."""
 
 import re
 from collections.abc import Iterator
@@ -39,18 +39,17 @@ _SHORTENED: Final = frozenset(("e.g", "i.e", "cf", "approx", "etc"))
 
 
 def sentences(text: str, most: int) -> Iterator[str]:
-    """Yield the sentences in order, each of at most `most` characters, a line's end always ending one.
+    """Yield the sentences in order, each of at most `most` characters. A line's end ends a sentence.
 
     A longer sentence is cut after its last clause that fits, else its last word that fits, else after `most`
-    characters.
-    No character but white space is lost.
+    characters. No character but white space is lost.
     """
     for sentence in _whole_sentences(text):
         yield from _cut(sentence, most)
 
 
 def pieces(text: str, most: int) -> Iterator[str]:
-    """Yield as few pieces as its sentences allow, each of at most `most` characters, as a provider takes them."""
+    """Yield pieces of at most `most` characters in order. Each has as many whole sentences as fit."""
     piece = ""
     for sentence in sentences(text, most):
         if piece and len(piece) + 1 + len(sentence) > most:
@@ -76,7 +75,10 @@ def _whole_sentences(text: str) -> Iterator[str]:
 
 
 def _ends(text: str, start: int, stop: int, end: int) -> bool:
-    """Whether the mark before `stop` ends a sentence: not after a title or an initial, nor before a small letter."""
+    """Return whether the mark before `stop` ends a sentence.
+
+    It does not after a title or an initial, nor before a small letter.
+    """
     following = text[end : end + 2].lstrip()
     if text[stop - 1] != ".":
         return not following[:1].islower()

@@ -29,10 +29,10 @@ T = TypeVar("T")
 PROVIDER: Final = "elevenlabs"
 URL: Final = "https://api.elevenlabs.io"
 OUTPUT_FORMATS: Final = {"mp3": "mp3_24000_48", "wav": "pcm_24000", "opus": "opus_48000_32"}
-"""24 kHz mono, the MP3 at 48 kbit/s; every plan has them."""
+"""`output_format` of each format: 24 kHz mono, the MP3 at 48 kbit/s; Opus at 48 kHz. Every plan has them."""
 
 QUICK_CHARACTERS: Final = 1_000
-"""Characters whose audio comes within the funnel's time, of the slowest model too: one minute of sound."""
+"""Characters whose audio arrives within the funnel's time, also by the slowest model: one minute of sound."""
 
 AT_ONCE: Final = 4
 """Concurrent requests of one process: one less than the Creator plan's five. More are refused with 429."""
@@ -67,14 +67,15 @@ REFUSALS: Final = (
     Refusal(429, r"\bquota_exceeded\b", QuotaUsedUp, "has no characters left for this account"),
     Refusal(429, r"\bsystem_busy\b", ProviderBusy, "is busy"),
 )
-"""401 is a used-up quota too, and 429 has two meanings. The first row that fits counts."""
+"""The meaning of refusals. 401 can also be a used-up quota, and 429 has several meanings. The first row that fits
+counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ElevenLabsSettings:
     api_key: str = field(repr=False)
     url: str = URL
-    """Without a slash at its end. Accounts with data residency have another."""
+    """The server, without a slash at the end. Accounts with data residency have another one."""
     model: str = "eleven_flash_v2_5"
     voices: VoiceMap = field(default_factory=lambda: ELEVENLABS)
 
@@ -102,7 +103,7 @@ class ElevenLabs:
         return sayable(cleaned)
 
     async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
-        """Raises ProviderError, and so SpeechFailed."""
+        """Say a text of at most `max_characters`. Raises ProviderError, a SpeechFailed."""
         if characters(text) > self.max_characters:
             raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
         voice_id = quote(self._settings.voices[voice.id], safe="")
@@ -116,7 +117,7 @@ class ElevenLabs:
         return await self._request("POST", path, read, body=body)
 
     async def provider_voices(self) -> frozenset[str]:
-        """The ids of the voices that the account has. Raises ProviderError."""
+        """Return the ids of the account's voices. Raises ProviderError."""
         return await self._request("GET", "/v1/voices", _listed)
 
     async def _request(

@@ -1,9 +1,8 @@
-"""How numbers and signs are read in English, where the reader of our own voices would get them wrong.
+"""The English reading of numbers and signs that the library of our own voices, hibari, would misread.
 
-hibari reads numbers, money, dates, times, units, fractions and abbreviations by itself, and well: a table of tests
-holds what it gets.
-The rules here rewrite what it does not know into what it does. Providers read numbers themselves, in the text's
-language, and get none of this.
+hibari reads numbers, money, dates, times, units, fractions and abbreviations by itself; a table of tests shows how.
+The rules here rewrite further forms into forms that it reads. Providers read numbers themselves, in the text's
+language, so their texts are not rewritten.
 """
 
 import re
@@ -50,11 +49,10 @@ Rewrite = Callable[[re.Match[str]], str]
 
 
 def in_english(text: str) -> str:
-    """Return a cleaned text as our own voices read it; empty if they can say nothing of it.
+    """Return the reading of a cleaned text for our own voices.
 
-    It consists of Latin letters, digits, and signs that have a word.
-
-    Words of other scripts are left out: an English voice would spell some and skip others.
+    Empty: they can say nothing of it. It consists of Latin letters, digits, and signs that have a word. Words of other
+    scripts are left out: an English voice would spell some and skip others.
     """
     said = "".join(_latin(character) for character in text)
     for pattern, rewrite in _RULES:
@@ -75,14 +73,14 @@ def _latin(character: str) -> str:
         if small is not None:
             return small.capitalize() if character.isupper() else small
         if "à" <= character <= "ÿ":
-            return character  # as in café: the model's dictionary has words with it
+            return character  # the model's dictionary has words such as café
         base = "".join(filter(str.isascii, unicodedata.normalize("NFKD", character)))
         return base if base.isalpha() else " "
     return "" if unicodedata.category(character).startswith("M") else " "
 
 
 def _spelled(digits: str) -> str:
-    """Return digits one by one, in groups as they were written, or else of four: `1 2 3 4, 5 6`."""
+    """Return digits one by one, in groups: `1 2 3 4, 5 6`. Groups are those of the text, or else of four."""
     groups = re.findall(r"\d+", digits)
     if len(groups) == 1:
         groups = re.findall(r"\d{1,4}", groups[0])

@@ -11,16 +11,16 @@ from typing import Final, TypeVar
 from shared.speech.provider_errors import NoTurn, ProviderError, ProviderPaused
 
 TIMEOUT_S: Final = 10.0
-"""Seconds that one call may take with its waits. A request is answered within 12 (serverless.yml gives it 15)."""
+"""Seconds that one call may take with its waits. A request has 12 (serverless.yml stops the function after 15)."""
 
 AGAIN: Final = 2
-"""How often a request that surely was not billed is sent again. A larger number only helps if time is left."""
+"""Repeats of a request that certainly was not billed. A larger number only helps if time is left."""
 
 FAILURES: Final = 5
 WITHIN_S: Final = 30.0
 PAUSE_S: Final = 30.0
-"""So many failures in a row, within so many seconds, pause a provider for so many. Each failure can cost a caller the
-whole TIMEOUT_S; larger numbers make more callers wait for a provider that is down."""
+"""FAILURES in a row within WITHIN_S seconds pause a provider for PAUSE_S seconds. Each failure can cost a caller the
+whole TIMEOUT_S: with more failures more callers wait for a provider that is down."""
 
 _log = logging.getLogger("agent_talk.speech")
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Breaker:
-    """Counts failures in a row, and says whether a request may be sent. It knows this process only.
+    """Counts the failures in a row of this process, and refuses requests while a provider is paused.
 
     After the pause one request is admitted; its success closes the breaker, its failure pauses the provider again.
     """
@@ -49,7 +49,7 @@ class Breaker:
         self._trial_runs = False
 
     def admits(self) -> bool:
-        """Whether a request may be sent now. If so, the caller reports its outcome by one of the other methods."""
+        """Return whether a request may be sent now. If so, the caller reports its outcome by another method."""
         if self._paused_until is None:
             return True
         if self._trial_runs or self._monotonic() < self._paused_until:
@@ -71,7 +71,7 @@ class Breaker:
         self._trial_runs = False
 
     def learned_nothing(self) -> None:
-        """The request ended in a way that does not tell of the provider's health."""
+        """Report an outcome that shows nothing of the provider's health."""
         self._trial_runs = False
 
 
@@ -79,7 +79,7 @@ class Funnel:
     """Sends an adapter's requests, one deadline each.
 
     A request is sent again only if its error has a wait (`ProviderError.wait_s`), at most AGAIN times, and only if that
-    wait fits before the deadline: what may have been billed is never sent twice.
+    wait ends before the deadline: a request that may have been billed is never sent again.
     """
 
     def __init__(
@@ -100,9 +100,10 @@ class Funnel:
         self._sleep = sleep
 
     async def ask(self, send: Callable[[float], Awaitable[T]]) -> T:
-        """Return what `send` returns. It gets the seconds that are left, ends within them, and may raise ProviderError.
+        """Return the result of `send`, which gets the seconds that are left.
 
-        Raises ProviderPaused if the breaker is open, NoTurn if no turn comes in time, and what `send` raised last.
+        It ends within them. Raises ProviderPaused if the breaker is open, NoTurn if no turn is free in time, and the
+        last ProviderError of `send`.
         """
         ends_at = self._monotonic() + self._timeout_s
         for again in range(AGAIN, -1, -1):

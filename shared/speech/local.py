@@ -1,7 +1,6 @@
 """Our own voices: a text becomes sound on this machine, without a key or a network. The default of `make run`.
 
-The model is loaded by the first text. One text is said at a time in a process, in a thread, and the event loop never
-waits for it.
+The first text loads the model. A process says one text at a time, in a thread, so the event loop never waits for it.
 """
 
 import asyncio
@@ -22,21 +21,17 @@ if TYPE_CHECKING:
     from shared.speech.model import Model
 
 _MAX_CHARACTERS: Final = 20_000
-"""Of one call: some 20 minutes of sound, 7 MB, and 12 s of CPU.
-The sound is encoded sentence by sentence, so memory does not bound it.
-"""
+"""Characters of one call: some 20 minutes of sound, 7 MB, and 12 s of CPU. The sound is encoded sentence by sentence,
+so memory does not bound it."""
 
 _QUICK_CHARACTERS: Final = 2_000
-"""Some 2 minutes of sound, and 1.3 s of a whole CPU. While one is said every other text of the process waits."""
+"""Characters of some 2 minutes of sound, or 1.3 s of a whole CPU, for which all other texts of the process wait."""
 
 _log = logging.getLogger("agent_talk.speech")
 
 
 class LocalVoices:
-    """The twelve voices, out of one model.
-
-    The same text in the same voice is the same bytes, on one kind of processor.
-    """
+    """The twelve voices, from one model. Repeats of a text in one voice are the same bytes on one kind of processor."""
 
     max_characters = _MAX_CHARACTERS
     quick_characters = _QUICK_CHARACTERS
@@ -51,7 +46,7 @@ class LocalVoices:
         return in_english(cleaned)
 
     async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
-        """Say a text that `reading` returned. A caller that is cancelled ends the work within a sentence.
+        """Say a text that `reading` returned. If the caller is cancelled, the work ends within a sentence.
 
         Raises SpeechFailed if the text has no sound, or the model or the encoder fails.
         """

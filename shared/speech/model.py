@@ -1,8 +1,7 @@
-"""The model of our own voices, and what is done to its sound.
+"""The model of our own voices, and the processing of its sound.
 
-Importing this loads numpy and onnxruntime: only the thread of `local` does.
-
-hibari's own functions are used below its public ones, since those return sound only: its version is pinned.
+An import of this module loads numpy and onnxruntime: only the thread of `local` imports it. hibari's public functions
+return only sound, so internal ones are called here, and its version is pinned.
 """
 
 from collections.abc import Iterator
@@ -23,29 +22,26 @@ _MOST_CHARACTERS: Final = 200
 _MOST_PHONEMES: Final = 200
 """hibari's own bound, which it keeps at commas only. 400 are some 30 s, or 120 MB of spectra."""
 _SEED: Final = 15
-"""The seed of the noise in breath and consonants.
-One seed for all, so the same sentence is the same sound wherever it stands.
-"""
+"""The seed of the noise in breath and consonants. It is the same for all, so a sentence has the same sound anywhere."""
 _LOUDNESS: Final = -17.7
-"""Loudness of a sentence as `_levelled` measures it, without a gate.
-The MP3 is within 1 of -19 LUFS (ITU-R BS.1770-4), as most spoken audio.
-"""
+"""Loudness of a sentence in LUFS as `_levelled` measures it, without a gate. The MP3 is within 1 of -19 LUFS (ITU-R
+BS.1770-4), as most spoken audio."""
 _MOST_GAIN: Final = 4.0
-"""Factor, 12 dB. What would need more is no speech but breath, and its noise would be heard."""
+"""Factor, 12 dB. A sentence that needs more is breath, not speech, and its noise would be audible."""
 _CEILING: Final = 10 ** (-1.6 / 20)
-"""Peaks of the samples. MP3 adds up to half a decibel, and what is heard stays below -1 dBFS."""
+"""The highest sample, where 1 is full scale. MP3 adds up to half a decibel, so peaks stay below -1 dBFS."""
 _BLOCK: Final = RATE // 400
 """Samples whose peak is limited together, 2.5 ms: shorter than the period of the highest pitch."""
 _HOLD: Final = 5
 """Blocks before and after a peak over which the limiter's gain falls and rises. Fewer are heard as a buzz."""
 _FADE: Final = RATE // 200
-"""5 ms at each end of a sentence: no click at a seam."""
+"""Samples of 5 ms at each end of a sentence: without a fade a seam would click."""
 _PAUSE_S: Final = {True: 0.12, False: 0.02}
-"""Silence after a sentence, and where a sentence was cut. The model itself adds some 0.4 s."""
+"""Seconds of silence after a sentence, and where one was cut (False). The model itself adds some 0.4 s."""
 _FRAME: Final = 1_024
 """Samples whose energy is measured together, 43 ms."""
 _SOUNDING: Final = 0.05
-"""Share of the highest peak below which a frame counts as silence."""
+"""The share of the highest peak below which a frame counts as silence."""
 _VOICED_HZ: Final = 40
 _UNHEARD: Final = np.float32(-9)
 """Logarithm of a magnitude below hearing, for frequencies that a smaller throat moved in from above the spectrum."""
@@ -59,9 +55,9 @@ class Model:
         self._seen: Any = self._hibari.vocab
 
     def say(self, text: str, timbre: Timbre) -> Iterator[bytes]:
-        """Yield the sound of each sentence with the pause after it, as 16-bit little-endian samples.
+        """Yield the sound of each sentence with the pause after it.
 
-        Nothing: it has no sound.
+        Samples are 16-bit little-endian. A text without sound yields nothing.
         """
         for sentence in sentences(text, _MOST_CHARACTERS):
             for phonemes in self._phonemes(sentence):
@@ -73,7 +69,7 @@ class Model:
                 yield (np.concatenate([_faded(wave), silence]) * 32767).astype("<i2").tobytes()
 
     def phonemes(self, text: str) -> str:
-        """Return what the network is given for a text: the tests' proof of how numbers are read."""
+        """Return the phonemes of a text, which the network gets. Tests check by them how numbers are read."""
         return " ".join(
             phonemes for sentence in sentences(text, _MOST_CHARACTERS) for phonemes in self._phonemes(sentence)
         )
@@ -96,7 +92,7 @@ class Model:
             harmonic, noise, rest, phase, rest_phase = _warped(
                 (harmonic, noise, rest), (phase, rest_phase), timbre.formant
             )
-        # A lower pitch has more harmonics within the same width: each is made weaker, so that the voice stays as loud.
+        # A lower pitch has more harmonics in the same range: weaken each, so that the voice stays as loud.
         harmonic = harmonic + np.float32(0.5 * np.log(timbre.pitch))
         noise = noise + np.float32(timbre.breath)
         made: Wave = dsp.synth(harmonic, phase, noise, rest, rest_phase, pitch, np.random.default_rng(_SEED))
@@ -104,9 +100,9 @@ class Model:
 
 
 def _pitched(pitch: Wave, timbre: Timbre) -> Wave:
-    """Return the pitch in Hz of each frame, moved and spread around its geometric mean.
+    """Return the pitch in Hz of each frame, moved and spread around the mean.
 
-    Frames without a pitch stay so.
+    The mean is geometric. Frames without a pitch stay without one.
     """
     voiced = pitch > _VOICED_HZ
     if not voiced.any():
@@ -118,9 +114,9 @@ def _pitched(pitch: Wave, timbre: Timbre) -> Wave:
 
 
 def _warped(magnitudes: tuple[Wave, ...], phases: tuple[Wave, ...], formant: float) -> tuple[Wave, ...]:
-    """Return the spectra stretched along frequency: bin k holds what bin k / formant held.
+    """Return the spectra stretched along frequency.
 
-    Phases take the nearest bin.
+    Bin k holds the value of bin k / formant. Phases take the nearest bin.
     """
     bins = magnitudes[0].shape[0]
     source = np.arange(bins) / formant
@@ -133,7 +129,7 @@ def _warped(magnitudes: tuple[Wave, ...], phases: tuple[Wave, ...], formant: flo
 
 
 def _levelled(wave: Wave) -> Wave:
-    """Return the sound at _LOUDNESS: its energy as ears weigh it, over the time in which there is sound."""
+    """Return the sound at _LOUDNESS. That is its energy, weighted as by ears, over the time without silence."""
     frames = _blocks(wave, _FRAME)
     energy = float((np.abs(np.fft.rfft(frames)) ** 2).sum(axis=0) @ _EAR) * 2 / _FRAME
     peaks = np.abs(frames).max(axis=1)
@@ -145,7 +141,7 @@ def _levelled(wave: Wave) -> Wave:
 
 
 def _limited(wave: Wave) -> Wave:
-    """Return the sound with peaks of at most _CEILING: the gain falls before a peak and rises after it, smoothly."""
+    """Return the sound with peaks of at most _CEILING. The gain falls before a peak and rises after it, smoothly."""
     blocks = _blocks(wave, _BLOCK)
     peaks = np.abs(blocks).max(axis=1)
     if peaks.max() <= _CEILING:
@@ -161,12 +157,15 @@ def _limited(wave: Wave) -> Wave:
 
 
 def _blocks(wave: Wave, size: int) -> Wave:
-    """Return the sound in rows of so many samples, the last one filled with silence."""
+    """Return the sound in rows of `size` samples, the last one padded with silence."""
     return np.pad(wave, (0, -len(wave) % size)).reshape(-1, size)
 
 
 def _ear() -> NDArray[np.float64]:
-    """Return how much energy counts at each frequency: BS.1770's shelf above 1.5 kHz and high pass at 38 Hz."""
+    """Return the weight of energy at each frequency.
+
+    It is BS.1770's: a shelf above 1.5 kHz, and a high pass at 38 Hz.
+    """
     hz = np.maximum(np.fft.rfftfreq(_FRAME, 1 / RATE), 1e-9)
     shelf = 1 + (10**0.4 - 1) / (1 + (1_500 / hz) ** 4)
     weights: NDArray[np.float64] = shelf / (1 + (38 / hz) ** 4)
@@ -175,7 +174,7 @@ def _ear() -> NDArray[np.float64]:
 
 _EAR: Final = _ear()
 _RISE: Final = (np.arange(_BLOCK, dtype=np.float32) + np.float32(0.5)) / np.float32(_BLOCK)
-"""How far through a block each of its samples is."""
+"""The position of each sample in its block, from 0 to 1."""
 
 
 def _faded(wave: Wave) -> Wave:

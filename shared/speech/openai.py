@@ -1,4 +1,4 @@
-"""The voices of OpenAI, and of any server that speaks its protocol (kokoro-fastapi, speaches, LiteLLM …)."""
+"""The voices of OpenAI, and of any server with the same protocol (kokoro-fastapi, speaches, LiteLLM …)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,18 +30,19 @@ MAX_CHARACTERS: Final = 4_096
 """Characters of one request, from OpenAI's reference; compatible servers take at least as many."""
 
 RESPONSE_FORMATS: Final = {"mp3": "mp3", "wav": "pcm", "opus": "opus"}
-"""For a WAV the samples are asked for, which are of 24 kHz: the header of its own WAV has no length."""
+"""`response_format` of each format. A WAV is made from `pcm`, samples of 24 kHz: OpenAI's own WAV has no length in its
+header."""
 
 QUICK_CHARACTERS: Final = 1_000
-"""Characters whose audio comes within the funnel's time: one minute of sound, which is made some ten times as fast."""
+"""Characters whose audio arrives within the funnel's time: one minute of sound, made in some 6 s."""
 
 AT_ONCE: Final = 8
-"""Concurrent requests of one process. OpenAI bounds requests a minute instead, by the account's level."""
+"""Concurrent requests of one process. OpenAI limits requests a minute instead, by the account's level."""
 
 DOCUMENTED: Final = frozenset(
     "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse".split()  # noqa: SIM905 a list of names
 )
-"""The voices of `gpt-4o-mini-tts`, from OpenAI's reference: it has no request that lists them."""
+"""The voices of `gpt-4o-mini-tts`, from OpenAI's reference: its API has no list of them."""
 
 REFUSALS: Final = (
     Refusal(400, r"\b(string_above_max_length|string_too_long)\b", TextRefused, "takes no text of this length"),
@@ -52,15 +53,15 @@ REFUSALS: Final = (
     Refusal(429, r"\b(insufficient_quota|billing_hard_limit_reached)\b", QuotaUsedUp, "has no money of this account"),
     Refusal(429, r"", ProviderBusy, "is asked too often"),
 )
-"""429 is a used-up quota too. The first row that fits counts."""
+"""The meaning of refusals. 429 can also be a used-up quota. The first row that fits counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAiSettings:
     api_key: str = field(default="", repr=False)
-    """Empty: none is sent, as a server of one's own may want none."""
+    """Empty: no key is sent, for a server of one's own without keys."""
     url: str = URL
-    """With the version, as OpenAI's own libraries take it, and without a slash at its end."""
+    """The server with the version, as OpenAI's libraries take it, and without a slash at the end."""
     model: str = "gpt-4o-mini-tts"
     voices: VoiceMap = field(default_factory=lambda: OPENAI)
 
@@ -88,7 +89,7 @@ class OpenAiSpeech:
         return sayable(cleaned)
 
     async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
-        """Raises ProviderError, and so SpeechFailed."""
+        """Say a text of at most `max_characters`. Raises ProviderError, a SpeechFailed."""
         if characters(text) > self.max_characters:
             raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
 
@@ -105,9 +106,10 @@ class OpenAiSpeech:
         return await self._request("POST", "/audio/speech", read, body=body)
 
     async def provider_voices(self) -> frozenset[str]:
-        """The names of the server's voices, as far as it lists them; OpenAI's own are DOCUMENTED. Raises ProviderError.
+        """Return the names of the server's voices; for OpenAI's own server DOCUMENTED.
 
-        kokoro-fastapi and its like answer `{"voices": ["af_heart", …]}`, some with objects that have an id or a name.
+        kokoro-fastapi and similar servers answer `{"voices": ["af_heart", …]}`, some of them with objects that have an
+        id or a name. Raises ProviderError, also if the server has no list.
         """
         if self._settings.url == URL:
             return DOCUMENTED

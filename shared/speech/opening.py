@@ -1,4 +1,4 @@
-"""The voices that settings choose for each tier, opened when they first say something."""
+"""The voices that settings choose for each tier, opened by their first use."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ OpenAdapter = Callable[[], tuple[VoiceAdapter, Close]]
 
 
 class Speakers:
-    """The synthesizer of each tier. `adapters` are opened at their first use, each once, whatever tiers share it."""
+    """The synthesizer of each tier. Each of `adapters` is opened once, at its first use; tiers may share one."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Speakers:
         self._closing: list[Callable[[], Awaitable[None]]] = []
 
     def of(self, tier: Tier) -> Synthesizer:
-        """Return what says this tier's texts. The same object for tiers with the same voices."""
+        """Return the synthesizer of a tier. Tiers with the same voices share one object."""
         return self._speaking(self._choices[tier])
 
     def _speaking(self, choice: SpeechChoice) -> Synthesizer:
@@ -47,7 +47,7 @@ class Speakers:
         return self._opened[choice]
 
     def named(self, provider: str) -> Synthesizer:
-        """Return what a row's `speech` names. Raises ValueError if there are no such voices."""
+        """Return the synthesizer that a row's `speech` names. Raises ValueError if the name is unknown."""
         return self._speaking(SpeechChoice(provider))
 
     @property
@@ -81,7 +81,8 @@ def open_speakers(settings: SpeechSettings, audio: AudioPlace) -> Speakers:
 
 
 def _adapters(settings: SpeechSettings, maps: Mapping[str, VoiceMap]) -> Mapping[SpeechChoice, OpenAdapter]:
-    """Each imports what it needs when it is opened: numpy, boto3 and httpx take some tenths of a second each."""
+    """Return the functions that open adapters. Their imports are in them: numpy, boto3 and httpx take some tenths of a
+    second each."""
 
     def local() -> tuple[VoiceAdapter, Close]:
         from shared.speech.local import LocalVoices  # noqa: PLC0415

@@ -1,13 +1,13 @@
-"""A long text, said piece by piece, by one worker or several: each piece is bought once, and kept until all are there.
+"""A long text, said piece by piece, by one worker or several: each piece is bought once, and kept until all are said.
 
 | object | content |
 |---|---|
-| `leases/<file>-00007-000` | `{"until": 1764331200.0, "by": "9f0c…"}`: who says it, until which epoch second |
-| `pieces/<file>-00007` | 32 bytes of SHA-256 of what was to be said, then its audio |
+| `leases/<file>-00007-000` | `{"until": 1764331200.0, "by": "9f0c…"}`: the end in epoch seconds, and the worker |
+| `pieces/<file>-00007` | 32 bytes of SHA-256 of adapter, voice and text, then the audio |
 
-A worker takes a lease of a piece, asks the adapter, and keeps the answer. If it dies in between, or stops for longer
-than its lease, the next worker buys that piece once more; nothing else is ever bought twice. The clocks of two workers
-may differ by a lease less a call's time: half a minute.
+A worker takes a lease of a piece, calls the adapter, and keeps the audio. If it dies in between, or stops for longer
+than its lease, the next worker buys that piece again; no other piece is bought twice. The clocks of two workers may
+differ by a lease less a call's time: half a minute.
 """
 
 import asyncio
@@ -25,24 +25,24 @@ from shared.speech.synthesizer import VoiceAdapter
 from shared.speech.voices import Voice
 
 LEASE_S: Final = 60.0
-"""Seconds of a lease: more than a call and keeping its answer take. A longer one makes a dead worker's memo wait."""
+"""Seconds of a lease: longer than a call and keeping its audio. With a longer one a dead worker's memo waits longer."""
 
 CALL_S: Final = 25.0
-"""Seconds that must be left before a piece is asked for: an adapter's call ends within 10, and keeping it within 8."""
+"""Seconds that a piece needs to be begun: an adapter's call ends within 10, and keeping the audio within 8."""
 
 WAIT_S: Final = 2.0
-"""Seconds between two looks at a piece that another worker says."""
+"""Seconds between two reads of a piece that another worker is saying."""
 
 AT_ONCE: Final = 2
-"""Pieces at the same time, fewer than any provider's plan allows. More would take turns from texts said at once."""
+"""Pieces at the same time, fewer than any provider's plan allows. More would take turns from memos of requests."""
 
 _DIGEST_BYTES: Final = 32
 _TURNS: Final = 1000
-"""Leases that one piece can have; its names have three digits for them."""
+"""The most leases of one piece: their names have three digits."""
 
 
 class Unfinished(Exception):
-    """Pieces are missing, since the time is up. `bought` is how many this call added."""
+    """The time is up, and pieces are missing. `bought` is the number that this call added."""
 
     def __init__(self, bought: int) -> None:
         super().__init__(f"pieces are missing, and {bought} were added")
@@ -50,7 +50,7 @@ class Unfinished(Exception):
 
 
 class NotWanted(Exception):
-    """The file is not being made any more: it is there, or failed, or was deleted."""
+    """The file is no longer being made: it is ready, failed, or was deleted."""
 
 
 class Piecewise:
@@ -76,10 +76,10 @@ class Piecewise:
         form: str,
         time_left_s: Callable[[], float],
     ) -> Sequence[bytes]:
-        """Return the audio of each text, in order, and buy those that no worker has bought.
+        """Return the audio of each text, in order. Buys the pieces that no worker has bought.
 
-        Raises Unfinished, NotWanted, AudioPlaceFailed, and what the adapter raises. After a failure no further piece is
-        begun, and those under way are kept.
+        Raises Unfinished, NotWanted, AudioPlaceFailed, and the adapter's errors. After a failure no further piece is
+        begun, and pieces under way are kept.
         """
         work = _Work(adapter=adapter, voice=voice, file=file, form=form, time_left_s=time_left_s)
         parts = await asyncio.gather(
@@ -115,7 +115,7 @@ class Piecewise:
                     return bought
 
     async def _kept(self, work: "_Work", number: int, digest: bytes) -> bytes | None:
-        """Return the piece that is there. One of another text, as an older version cut it, is deleted."""
+        """Return a piece that was kept; None: absent. Deletes a piece of another text, as an older version cut it."""
         name = piece(work.file, number)
         content = await self._files.read(name)
         if content is None or content[:_DIGEST_BYTES] == digest:
@@ -124,7 +124,7 @@ class Piecewise:
         return None
 
     async def _bought(self, work: "_Work", number: int, text: str, digest: bytes, held: "_HeldLease") -> bytes | None:
-        """Say a piece under a lease, and keep it; None: another worker has kept one meanwhile."""
+        """Say a piece under a lease, and keep it. None: another worker has kept one meanwhile."""
         kept, mark = await gather_settled(self._kept(work, number, digest), self._files.head(making(work.file)))
         if kept is not None:
             return kept
@@ -160,7 +160,7 @@ class _Work:
 
 @dataclass(frozen=True, kw_only=True)
 class _HeldLease:
-    """A lease of ours. `until` is an epoch second."""
+    """A lease of this worker. `until` is in epoch seconds."""
 
     name: str
     until: float
@@ -191,7 +191,10 @@ class _Leases:
         return None
 
     async def give_back(self, held: _HeldLease) -> None:
-        """Let the next worker have it at once. After its end it stays: the next lease of the piece may be held."""
+        """Delete a lease, so that the next worker can take one at once.
+
+        A lease that has ended stays: another worker may hold the next one.
+        """
         if self._now() < held.until:
             await self._files.delete([held.name])
 
@@ -200,4 +203,4 @@ class _Leases:
 
 
 class _Stopped(Exception):
-    """No further piece is begun."""
+    """A piece was not begun, since the time is up or another piece failed."""

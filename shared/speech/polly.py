@@ -1,6 +1,6 @@
-"""Amazon Polly's voices. It needs no key of its own: the function's role may call it.
+"""Amazon Polly's voices. The function's role gives the right to call it: no key.
 
-Import this module only where Polly was chosen: boto3 takes some tenths of a second.
+Import this module only if Polly was chosen: boto3 takes some tenths of a second.
 """
 
 from collections.abc import Callable
@@ -40,20 +40,20 @@ T = TypeVar("T")
 
 PROVIDER: Final = "polly"
 MAX_CHARACTERS: Final = 3_000
-"""Billed characters of one SynthesizeSpeech."""
+"""Billed characters of one request, SynthesizeSpeech."""
 
 QUICK_CHARACTERS: Final = 2_000
-"""Characters whose audio certainly comes within the funnel's time: two minutes of sound."""
+"""Characters whose audio certainly arrives within the funnel's time: two minutes of sound."""
 
 AT_ONCE: Final = 8
 """Concurrent requests of one process, each with a thread. Neural voices take 8 requests a second (10 in a burst)."""
 
 ENGINE: Final = "neural"
 OUTPUTS: Final = {"mp3": ("mp3", 24_000), "wav": ("pcm", 16_000)}
-"""`OutputFormat` and `SampleRate` of each format. Samples come at 16 kHz at most."""
+"""`OutputFormat` and `SampleRate` of each format. Polly returns samples at 16 kHz at most."""
 CONNECT_S: Final = 2.0
 READ_S: Final = 8.0
-"""Seconds without a byte; a thread whose caller has left ends at the latest then."""
+"""Seconds without a byte. A thread whose caller has given up ends at the latest then."""
 
 _BUSY: Final = (ProviderBusy, "is asked too often")
 _DENIED: Final = (CredentialRefused, "does not allow this to the role: check its right to polly:SynthesizeSpeech")
@@ -78,8 +78,8 @@ ANSWERED: Final[dict[str, tuple[type[ProviderError], str]]] = {
     **dict.fromkeys(aws.DENIED_CODES, _DENIED),
     **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, _UNKNOWN),
 }
-"""By the code of Polly's answer; it throttles with HTTP 400. One that is not here counts by its status: 429 and 503 are
-busy, other 5xx broke, all else is refused."""
+"""The meaning by the code of Polly's answer; it throttles with HTTP 400. A code that is not here counts by its status:
+429 and 503 are busy, other 5xx broke, all others are refusals."""
 
 RAISED: Final[tuple[tuple[aws.Raised, tuple[type[ProviderError], str]], ...]] = (
     ((*aws.NO_REGION, *aws.NO_CREDENTIALS, botocore.ProfileNotFound), _NONE),
@@ -87,7 +87,7 @@ RAISED: Final[tuple[tuple[aws.Raised, tuple[type[ProviderError], str]], ...]] = 
     (aws.LOST, _SILENT),
     ((botocore.BotoCoreError,), _REFUSED),
 )
-"""By what the SDK raises when there is no answer. The first row that fits counts."""
+"""The meaning by the exception that the SDK raises without an answer. The first row that fits counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class PollySettings:
 
 
 def open_polly() -> "PollyClient":
-    """Where and as whom is what boto3 finds in the environment, `AWS_ENDPOINT_URL` included."""
+    """Open Polly. boto3 reads region, credentials and `AWS_ENDPOINT_URL` from the environment."""
     return breakable(boto3.session.Session().client("polly", config=config()))
 
 
@@ -134,14 +134,14 @@ class Polly:
         return sayable(cleaned)
 
     async def speak(self, text: str, voice: Voice, *, form: str = "mp3") -> Spoken:
-        """Raises ProviderError, and so SpeechFailed. The text is text: markup in it is read aloud."""
+        """Say a text of at most `max_characters`; SSML in it is read aloud. Raises ProviderError, a SpeechFailed."""
         if characters(text) > self.max_characters:
             raise TextRefused(PROVIDER, f"takes {self.max_characters} characters, not {characters(text)}")
         name, engine = polly_voice(self._settings.voices[voice.id])
         return await self._request(lambda client: _spoken(client, text, name=name, engine=engine, form=form))
 
     async def provider_voices(self) -> frozenset[str]:
-        """The voices with each of their engines, `Ruth:neural`. Raises ProviderError."""
+        """Return the voices with each of their engines: `Ruth:neural`. Raises ProviderError."""
         return await self._request(_listed)
 
     async def _request(self, work: Callable[["PollyClient"], T]) -> T:
@@ -165,13 +165,13 @@ class Polly:
 
 
 def polly_voice(name: str) -> tuple[str, str]:
-    """The name and the engine of a voice in the table: `Ruth:generative`, or `Ruth` alone for the neural one."""
+    """Return name and engine of a table's entry: `Ruth:generative`, or `Ruth` for the neural engine."""
     voice, _, engine = name.partition(":")
     return voice, engine or ENGINE
 
 
 def failure(exc: Exception) -> ProviderError | None:
-    """Return the meaning of an SDK exception; None if it is not the SDK's."""
+    """Return the failure that an exception of the SDK means. None: it is not the SDK's."""
     if isinstance(exc, botocore.ClientError):
         answer = aws.read_answer(exc)
         error, what = ANSWERED.get(answer.code) or _by_status(answer.status)
@@ -190,7 +190,7 @@ def _by_status(status: int) -> tuple[type[ProviderError], str]:
 
 
 def _spoken(client: "PollyClient", text: str, *, name: str, engine: str, form: str) -> Spoken:
-    """Runs in a thread."""
+    """Say a text with one request. Runs in a thread."""
     output, rate = OUTPUTS[form]
     parameters: Any = {"VoiceId": name, "Engine": engine, "SampleRate": str(rate), "OutputFormat": output}
     answer = client.synthesize_speech(Text=text, TextType="text", **parameters)
@@ -202,7 +202,7 @@ def _spoken(client: "PollyClient", text: str, *, name: str, engine: str, form: s
 
 
 def _listed(client: "PollyClient") -> frozenset[str]:
-    """Runs in a thread."""
+    """List the voices with each of their engines. Runs in a thread."""
     pages = client.get_paginator("describe_voices").paginate()
     return frozenset(
         f"{voice['Id']}:{engine}" for page in pages for voice in page["Voices"] for engine in voice["SupportedEngines"]

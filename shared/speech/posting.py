@@ -1,4 +1,4 @@
-"""One request to a provider that speaks HTTP: sent once, read whole, and its failure classified."""
+"""One request to a provider by HTTP: sent once, read whole, and its failure classified."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from shared.speech.provider_errors import (
 )
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""The longest text that a provider takes, 40,000 characters, is some 20 MB of the MP3 that is asked for."""
+"""The most bytes of an answer. The longest text of any provider, 40,000 characters, is some 20 MB of MP3."""
 
 SENDING: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (httpx.ConnectError, ProviderUnreached, "could not be reached"),
@@ -38,7 +38,7 @@ SENDING: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
 
 
 class Refusal(NamedTuple):
-    """An answer of this status whose own words match means this error."""
+    """A row of a provider's refusals: an answer of this status whose words match the pattern `words` means `error`."""
 
     status: int
     words: str
@@ -47,11 +47,11 @@ class Refusal(NamedTuple):
 
 
 class HttpProvider:
-    """One provider's requests. Give it `http_connections.http_client()`; other clients lose the promise about freezes.
+    """One provider's requests. `http` is from `http_connections.http_client()`: other clients do not survive a freeze.
 
-    `words` are the keys of the answer's error object that name the failure; a row of `refusals` is matched against
-    their values, joined by blanks. An answer that no row fits is judged by its status: 503 and 429 are busy, other 5xx
-    broke, all else is refused. The secret never stands in an error.
+    `words` are the keys of the answer's error object that name the failure; the rows of `refusals` are matched with
+    their values, joined by blanks. An answer that fits no row counts by its status: 503 and 429 are busy, other 5xx
+    broke, all others are refusals. No error contains the secret.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class HttpProvider:
     async def request(
         self, method: str, url: str, *, headers: dict[str, str], left_s: float, body: dict[str, Any] | None = None
     ) -> httpx.Response:
-        """A successful answer with its whole body, of at most MAX_ANSWER_BYTES. Raises ProviderError."""
+        """Return a successful answer with its whole body. It has at most MAX_ANSWER_BYTES. Raises ProviderError."""
         answer: httpx.Response | None = None
         try:
             # httpx bounds each step, not their sum.
@@ -133,7 +133,7 @@ class HttpProvider:
         )
 
     def _said(self, answer: httpx.Response) -> tuple[str, str]:
-        """The words that name the failure, and what a log may show of the answer."""
+        """Return the words that name the failure, and the loggable part of the answer."""
         try:
             body = json.loads(answer.content)
         except (ValueError, RecursionError):
@@ -154,12 +154,12 @@ def _by_status(status: int) -> tuple[type[ProviderError], str]:
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:
-    """Seconds; a date is not read, as no provider here sends one."""
+    """Return the seconds of Retry-After. None: absent, or a date, which no provider here sends."""
     text = answer.headers.get("Retry-After", "")
     return float(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _decoded(headers: httpx.Headers) -> httpx.Headers:
-    """The headers of a body that is decoded and whole already."""
+    """Return the headers without those of an encoded body. This one is decoded and whole."""
     left_out = ("content-encoding", "transfer-encoding", "content-length")
     return httpx.Headers([(name, value) for name, value in headers.multi_items() if name not in left_out])

@@ -1,4 +1,4 @@
-"""What a provider answered, taken for audio only if it is: whole, of the format asked for, and as long as its text."""
+"""Checks of a provider's answer: it counts as audio only if it is whole, of the requested format, and fits its text."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -17,19 +17,19 @@ MEDIA_TYPES: Final[Mapping[str, frozenset[str]]] = {
     "wav": frozenset({"audio/pcm", "audio/l16", "audio/x-pcm", "audio/basic", _ANY}),
     "opus": frozenset({"audio/opus", "audio/ogg", "application/ogg", _ANY}),
 }
-"""What servers call each format. For a WAV they are asked for its samples: what they put before them is wrong in
-streams, whose length they do not know."""
+"""The media types that servers send for each format. A WAV is made here from samples: in a stream a server does not
+know the length for the header."""
 
 
 def sayable(cleaned: str) -> str:
-    """The text if any voice can say something of it, else nothing. Providers say all scripts."""
+    """Return the text if it has a letter or a digit, else an empty one. Providers say all scripts."""
     return cleaned if any(map(str.isalnum, cleaned)) else ""
 
 
 def spoken_by(
     provider: str, content: bytes, *, media_type: str, text: str, form: str = "mp3", rate: int = 24_000
 ) -> Spoken:
-    """The audio of this text, with its exact length. `rate` is that of samples, which become a WAV.
+    """Return the audio of this text, with its exact length. Samples of `rate` become a WAV.
 
     Raises NotAudio, AudioCutOff and SpoiltAudio.
     """

@@ -3,21 +3,21 @@
 ProviderError (SpeechFailed: the caller gets 502 TTS_SERVICE_ERROR)
 ├── certainly not billed
 │   ├── ProviderPaused      the breaker is open: nothing was sent
-│   ├── NoTurn              no time was left to send it
+│   ├── NoTurn              no turn was free in time: nothing was sent
 │   ├── ProviderUnreached   no connection
-│   ├── ProviderBusy        it asks to wait
+│   ├── ProviderBusy        the provider asks to wait
 │   ├── TooManyAtOnce       the plan's concurrent requests are all under way
 │   ├── CredentialRefused   a wrong key or role, or none
-│   ├── QuotaUsedUp         the plan's characters, or its money
-│   ├── TextRefused         too long, or not to its taste
-│   ├── VoiceRefused        it has no such voice
+│   ├── QuotaUsedUp         the account's characters or money are used up
+│   ├── TextRefused         the text is too long, or its content is refused
+│   ├── VoiceRefused        the provider has no such voice
 │   └── RequestRefused      any other refusal
 └── may have been billed
     ├── ProviderSilent      sent, and not answered in time or at all
     ├── AudioCutOff         answered, and the audio broke off
-    ├── NotAudio            answered with something else
+    ├── NotAudio            answered without audio of the format
     ├── SpoiltAudio         answered with audio that cannot be the text
-    └── ProviderBroke       any other failure of the provider's
+    └── ProviderBroke       any other failure of the provider
 """
 
 from typing import ClassVar, Final
@@ -25,24 +25,24 @@ from typing import ClassVar, Final
 from shared.core.errors import SpeechFailed
 
 SAID_CHARACTERS: Final = 300
-"""How many characters of a provider's own text an error keeps."""
+"""Characters of a provider's own text that an error keeps."""
 
 
 class ProviderError(SpeechFailed):
-    """One request to a provider failed. The caller's message is fixed; `str()` is for the log.
+    """One request to a provider failed. The caller gets a fixed message; `str()` is for the log.
 
-    `provider_status` is the HTTP status of the provider's answer; None: there was no answer. `retry_after_s` is how
-    long the provider asks to wait; None: it did not say.
+    `provider_status` is the HTTP status of the provider's answer; None: it did not answer. `retry_after_s` are the
+    seconds that the provider asks to wait; None: the answer has none.
     """
 
     may_be_billed: ClassVar[bool] = False
     breaks: ClassVar[bool] = True
-    """Whether the breaker counts it: it shows the provider's health, not a fault of this request."""
+    """True if the breaker counts the failure: it shows the provider's health, not a fault of this request."""
     wait_s: ClassVar[float | None] = None
-    """Seconds before the same request may be sent again within its call, unless the provider names others; None: it is
-    not sent again. Never set this where `may_be_billed`: the text could be bought twice."""
+    """Seconds before the same request may be sent again within its call, unless the answer has `Retry-After`; None: it
+    is not sent again. Never set this if `may_be_billed`: the text could be bought twice."""
     for_good: ClassVar[bool] = False
-    """Whether the same request would be refused at any later time too."""
+    """True if every later repeat of the request would be refused too."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class ProviderBusy(ProviderError):
 
 
 class TooManyAtOnce(ProviderError):
-    """A request of ours ends soon and frees a place, so the wait is short and says nothing of the provider's health."""
+    """One of our requests ends soon and frees a place: the wait is short, and the provider is healthy."""
 
     wait_s = 0.25
     breaks = False

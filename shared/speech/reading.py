@@ -1,4 +1,4 @@
-"""Reading a text for a voice, without stopping the event loop."""
+"""The reading of a text for a voice, without stopping the event loop."""
 
 import asyncio
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 from shared.speech.synthesizer import Synthesizer
 
 READ_AT_ONCE: Final = 2_000
-"""Characters that the event loop reads itself, in some 10 ms. A thread costs more than a short text's reading."""
+"""The most characters that are read in the event loop, in some 10 ms. For a short text a thread would cost more."""
 
 
 async def read_text(speaker: Synthesizer, text: str) -> str:
-    """Return what the speaker says of a text. Long texts take up to a second, so a thread reads them."""
+    """Return the speaker's reading of a text. A long text takes up to a second, so a thread reads it."""
     if len(text) > READ_AT_ONCE:
         return await asyncio.to_thread(speaker.reading, text)
     return speaker.reading(text)

@@ -1,9 +1,8 @@
 """Audio that is no speech of the text: too short or too long, with a hole, a steady noise, clipped, or cut off.
 
 Some 1 % of a provider's answers babble, buzz or break off, with status 200. They count as failed, so they are not
-charged.
-Nothing is decoded: an MP3's side information says how loud each granule is, and samples say it themselves. Of Opus only
-the length is known.
+charged. No audio is decoded: an MP3's side information contains the loudness of each granule, and that of samples is
+computed. For Opus only the length is checked.
 """
 
 import re
@@ -24,9 +23,9 @@ _SECONDS_A_CHARACTER: Final = 0.08
 _LEAST: Final = 0.4
 _MOST: Final = 3.0
 _SLACK_S: Final = 1.0
-"""Silence around a text, which outweighs a text of one word."""
+"""Seconds of silence around a text, more than a text of one word takes."""
 _WORD_CHARACTERS: Final = 20
-"""Characters of a word that certainly take time: 1,000 letters in a row are babbled in some seconds."""
+"""Characters of a word that certainly take time: a voice babbles 1,000 letters in a row in some seconds."""
 _SIGN_CHARACTERS: Final = 12
 """Characters that a digit or a sign may stand for: % is "percent"."""
 _HOLE_S: Final = 1.5
@@ -36,17 +35,17 @@ _STEADY_STEPS: Final = 10
 _STEADY_S: Final = 3.0
 """Speech has gaps and consonants in any three seconds; a buzz or a noise stays within 15 dB."""
 _CLIPPED_DB: Final = -6.5
-"""Of the loudest frequency, in the loudest quarter of the granules. Speech of -19 LUFS has -17 to -11 dB in all our
-voices, at 32 to 160 kbit/s; 12 dB louder, with 5 % of its samples clipped, -6 dB and more. A lower bound would refuse
-speech that is only loud."""
+"""The most decibels of the loudest frequency in the loudest quarter of the granules. Speech of -19 LUFS has -17 to -11
+in all our voices, at 32 to 160 kbit/s; 12 dB louder, with 5 % of its samples clipped, -6 and more. A lower bound would
+refuse speech that is only loud."""
 _PAUSE = re.compile(r"\n|\.\.\.|…")
-"""Texts for which a voice may pause as long: a new passage, and dots. A sentence's end takes a second at most."""
+"""Signs at which a voice may pause over _HOLE_S: a new passage, and dots. A sentence's end takes a second at most."""
 
 
 def check_audio(audio: bytes, text: str, form: str = "mp3") -> Length:
-    """Return the length of audio that can be what a voice says of `text`.
+    """Return the length of audio that can be speech of `text`.
 
-    Raises SpeechFailed with the reason in its message if it cannot be, or is not of this format.
+    Raises SpeechFailed, with the reason in its message, if it cannot, or is not of this format.
     """
     try:
         length = FORMATS[form].read(audio)
@@ -59,7 +58,7 @@ def check_audio(audio: bytes, text: str, form: str = "mp3") -> Length:
 
 
 def check_sound(audio: bytes, length: Length, text: str, form: str) -> None:
-    """Raise SpeechFailed likewise, for whole audio whose length is known."""
+    """Raise SpeechFailed if whole audio of a known length cannot be speech of `text`."""
     least_s, most_s = _plausible_s(text)
     if not least_s <= length.seconds <= most_s:
         raise SpeechFailed(f"The audio takes {length.seconds:.1f} s, and the text {least_s:.1f} to {most_s:.1f} s")
@@ -94,6 +93,6 @@ def _plausible_s(text: str) -> tuple[float, float]:
 
 
 def _steady_s(gains: list[int], granule_s: float, loud: int) -> float:
-    """Return the seconds of the longest run without a granule clearly below the loud ones."""
+    """Return the seconds of the longest run without a granule below the loud ones."""
     steady = (loud - gain < _STEADY_STEPS for gain in gains)
     return max((sum(1 for _ in run) * granule_s for is_steady, run in groupby(steady) if is_steady), default=0.0)

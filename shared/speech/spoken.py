@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """When a word is said, in seconds from the beginning."""
+    """The time of a word, in seconds from the beginning."""
 
     word: str
     start_s: float
@@ -14,10 +14,7 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """One piece of audio, of the format that was asked for, and its exact length.
-
-    `marks` are None where they are not known.
-    """
+    """One piece of audio, of the requested format, and its exact length. `marks` of None: unknown."""
 
     audio: bytes = field(repr=False)
     seconds: float

@@ -1,4 +1,4 @@
-"""From a text to a file that can be fetched: cleaned, cut, said, joined, checked, and put where audio is kept."""
+"""From a text to a stored file: the text is cleaned, cut and said, its audio joined, checked and put into the place."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +20,11 @@ from shared.speech.synthesizer import Speech, VoiceAdapter
 from shared.speech.voices import Voice
 
 PUT_S: Final = 2.5
-"""Seconds of a request that speaking leaves for keeping the audio and writing the memo. More would fail long texts
-that are said in time; less would let Lambda stop the function while it writes."""
+"""Seconds of a request that saying leaves for keeping the audio and writing the memo. With more, long texts that are
+said in time would fail; with less, Lambda could stop the function while it writes."""
 
 MOST_AS_SAMPLES: Final = 20_000
-"""Characters of a text that is kept as samples, or encoded from a provider's: half an hour, 80 MB."""
+"""The most characters of a text that is kept as samples, or encoded from a provider's samples: half an hour, 80 MB."""
 
 WRITE_S: Final = 1.0
 """Seconds that keeping the audio leaves for writing the memo."""
@@ -52,7 +52,7 @@ class StoredSpeech:
 
     @property
     def formats(self) -> Mapping[str, int | None]:
-        """What the adapter brings, and what an encoder that is deployed here makes of its samples."""
+        """The adapter's formats, and those that deployed encoders make of its samples."""
         brought = self._adapter.formats
         made = brought | self._encoders.keys() if "wav" in brought else brought
         long = brought - {"wav"}
@@ -67,7 +67,7 @@ class StoredSpeech:
         return self._adapter.quick_characters
 
     async def speak(self, reading: str, voice: Voice, *, file: str) -> Speech:
-        """Say it within the request's time. Raises SpeechFailed, AudioPlaceFailed."""
+        """Say a reading within the request's time. Raises SpeechFailed, AudioPlaceFailed."""
         try:
             async with asyncio.timeout(max(0.0, self._time_left_s() - PUT_S)):
                 said = await self._said(self.cut(reading, self._adapter.max_characters), voice, self._brought(file))
@@ -90,7 +90,7 @@ class StoredSpeech:
             raise AudioPlaceFailed("read", f"{file} is not of its format: {exc}") from exc
 
     async def speak_long(self, reading: str, voice: Voice, *, file: str, time_left_s: Callable[[], float]) -> float:
-        """Say it piece by piece, of `quick_characters` each. See the port.
+        """Say a reading in pieces of at most `quick_characters`, as the port promises.
 
         All workers make the same file of the same pieces.
         """
@@ -105,15 +105,15 @@ class StoredSpeech:
         await delete_file(self._files, file)
 
     def cut(self, reading: str, most: int) -> Sequence[str]:
-        """Return the pieces of at most `most` characters that the adapter is asked for, in order."""
+        """Return the pieces of a reading in order, of at most `most` characters. Pieces without sound are left out."""
         if characters(reading) <= most:
             return (reading,)
         if characters(reading) > len(reading):
-            most //= 2  # cutting counts characters, of which some are two code units here
+            most //= 2  # cutting counts characters, and `most` code units, of which some characters have two
         return tuple(piece for piece in pieces(reading, most) if any(map(str.isalnum, piece)))
 
     async def _put(self, file: str, content: bytes, seconds: float) -> Speech:
-        """Keep the audio. If another run or worker was there first, its audio counts."""
+        """Keep the audio. If another run or worker was faster, return its audio instead."""
         try:
             await self._files.put(audio(file), content)
         except NameTaken as exc:
@@ -124,7 +124,7 @@ class StoredSpeech:
         return _speech(file, seconds)
 
     async def _said(self, texts: Sequence[str], voice: Voice, form: str) -> Sequence[Spoken]:
-        """Say the pieces at the same time, as far as the adapter does. The first failure cancels the others."""
+        """Say the pieces, at the same time if the adapter allows it. The first failure cancels the others."""
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._adapter.speak(text, voice, form=form)) for text in texts]
@@ -133,7 +133,7 @@ class StoredSpeech:
         return [task.result() for task in tasks]
 
     def _brought(self, file: str) -> str:
-        """Return the format that the adapter is asked for: the file's, or samples to encode."""
+        """Return the format to request from the adapter: the file's, or samples to encode."""
         form = format_of(file)
         return form if form in self._adapter.formats else "wav"
 

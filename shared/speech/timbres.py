@@ -1,7 +1,7 @@
 """The timbres of our own twelve voices, made from one model's voice.
 
-The model returns pitch and spectrum apart, so each can be changed before they become sound.
-The values were tried by measuring: pitch by Praat, words by two recognisers (docs/performance.md).
+The model returns pitch and spectrum separately, so each can be changed before they become sound.
+The values were chosen by measurement: pitch by Praat, words by two recognisers (docs/performance.md).
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Timbre:
-    """How a voice differs from the model's own, which is a woman's of 188 Hz.
+    """The differences of a voice from the model's own, a woman's of 188 Hz.
 
     `pitch` scales the mean of the pitch, and `spread` its movement around the mean (1 is the model's own).
     `formant` scales the frequencies of the resonances: below 1 is a longer throat.
-    `pace` is the speed of speaking, `breath` the natural logarithm of what noise is scaled by.
+    `pace` is the speed of speaking, `breath` the natural logarithm of the noise's factor.
     """
 
     pitch: float

@@ -1,10 +1,10 @@
-"""Which voice of a provider says what ours are called.
+"""The provider's voice for each of ours.
 
-A settings file (SPEECH_VOICES) changes the table name by name; what it leaves out stays as it is here:
+A settings file (SPEECH_VOICES) changes the table name by name; voices that it leaves out stay as they are here:
 
     {"elevenlabs": {"rachel": "21m00Tcm4TlvDq8ikWAM"}, "polly": {"freya": "Ruth:generative"}}
 
-`python -m tools.check_voices` asks a provider whether it still has these voices.
+`python -m tools.check_voices` checks that a provider still has these voices.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any, Final
 from shared.speech.voices import VOICES
 
 VoiceMap = Mapping[str, str]
-"""From the id of each of our voices to what the provider calls the voice that says it."""
+"""The provider's name of a voice by the id of ours."""
 
 POLLY: Final[VoiceMap] = {
     "rachel": "Joanna",
@@ -32,7 +32,7 @@ POLLY: Final[VoiceMap] = {
     "bill": "Brian",
     "sarah": "Kendra",
 }
-"""Names of Amazon Polly's voices; all have the neural engine. Another is named after a colon: `Ruth:generative`."""
+"""Names of Amazon Polly's voices; all have the neural engine. Another engine follows a colon: `Ruth:generative`."""
 
 ELEVENLABS: Final[VoiceMap] = {
     "rachel": "21m00Tcm4TlvDq8ikWAM",
@@ -65,14 +65,14 @@ OPENAI: Final[VoiceMap] = {
     "bill": "cedar",
     "sarah": "coral",
 }
-"""Names of the voices of OpenAI's `gpt-4o-mini-tts`; tts-1 lacks marin, verse and cedar. A server of one's own that
-speaks the same protocol has other names."""
+"""Names of the voices of OpenAI's `gpt-4o-mini-tts`; tts-1 lacks marin, verse and cedar. Other servers with the same
+protocol have other names."""
 
 DEFAULTS: Final[Mapping[str, VoiceMap]] = {"polly": POLLY, "elevenlabs": ELEVENLABS, "openai": OPENAI}
 
 
 class VoiceMapError(Exception):
-    """The faults of a file of voices, a sentence each."""
+    """A file of voices is wrong. `problems` are its faults, a sentence each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -80,7 +80,7 @@ class VoiceMapError(Exception):
 
 
 def load_voice_maps(file: Path) -> Mapping[str, VoiceMap]:
-    """The table by provider, as the settings file changes it. Raises VoiceMapError with all that is wrong with it."""
+    """Return the table by provider, with the changes of the settings file. Raises VoiceMapError with all its faults."""
     try:
         changes: Any = json.loads(file.read_text(encoding="utf-8"))
     except OSError as exc:
@@ -91,7 +91,7 @@ def load_voice_maps(file: Path) -> Mapping[str, VoiceMap]:
 
 
 def changed(changes: Any, *, file: str) -> Mapping[str, VoiceMap]:
-    """DEFAULTS with these changes, the content of `file`. Raises VoiceMapError."""
+    """Return DEFAULTS with these changes, the content of `file`. Raises VoiceMapError with all faults."""
     if not isinstance(changes, dict):
         raise VoiceMapError([f"{file} must be an object of providers"])
     problems = [

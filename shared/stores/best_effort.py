@@ -1,4 +1,4 @@
-"""Write what a request must not fail for, and what one failed sending must not lose."""
+"""Writes that must not fail their request, and writes that one failed attempt must not lose."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,14 +8,14 @@ from typing import Final
 from shared.stores.port import StoreError, StoreUnavailable
 
 SENT_MOST: Final = 3
-"""How often `repeated` sends. Of writes that fail once in twenty, one in 8,000 is lost; more would use up the time."""
+"""Attempts of `repeated`. If one in 20 fails, one write in 8,000 is lost; more would exhaust the request's time."""
 
 _log = logging.getLogger("agent_talk.best_effort")
 
 
 @contextmanager
 def best_effort(failed: str, **ids: object) -> Iterator[None]:
-    """Log a store's error as the message `failed` with these ids, and go on."""
+    """Suppress a StoreError of the code inside. It is logged as the message `failed`, with these ids."""
     try:
         yield
     except StoreError:
@@ -23,9 +23,9 @@ def best_effort(failed: str, **ids: object) -> Iterator[None]:
 
 
 async def repeated(send: Callable[[], Awaitable[object]], failed: str, **ids: object) -> None:
-    """Send what may be carried out twice, until it is acknowledged. Raises the last StoreUnavailable.
+    """Send an idempotent write until it is acknowledged, SENT_MOST times at most. Raises the last StoreUnavailable.
 
-    An earlier failure is logged as the message `failed` with these ids.
+    Earlier failures are logged as the message `failed` with these ids.
     """
     for _ in range(SENT_MOST - 1):
         try:

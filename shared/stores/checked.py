@@ -1,9 +1,9 @@
-"""Check once, in front of the engines, what every store promises alike.
+"""Check once, in front of the engines, the promises that are the same for every store.
 
 A store subclasses CheckedStore and implements the verbs that begin with an underscore. The public verbs of the port
-check keys, kinds, fields, steps and cursors, serialise documents, give each call its deadline, and translate what the
-engine raises. So an engine's verb gets JSON as text, a page as a half-open range of sort parts, and a cursor as the two
-strings that it returned.
+check keys, kinds, fields, steps and cursors, serialise documents, give each call its deadline, and translate the
+engine's exceptions. So an engine's verb gets JSON as text, a page as a half-open range of sort parts, and a cursor as
+the two strings that it returned.
 """
 
 import json
@@ -41,27 +41,27 @@ ABOVE: Final = "\x7f"
 """Sorts above every character of a key."""
 
 _NEXT: Final = '"'
-"""Sorts above `!`, which ends a key on HYPR Micro and DynamoDB, and below every character of a key: between a sort part
-and all that come after it."""
+"""Sorts above `!`, which ends a key on HYPR Micro and DynamoDB, and below every character of a key: so it separates a
+sort part from all that follow it."""
 
 _COUNTER: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,255}")
 
 T = TypeVar("T")
 
 TextChange = Callable[[str | None], str | None]
-"""As the port's Change, from JSON to JSON."""
+"""The port's Change, on documents as JSON text."""
 
 Texts = tuple[str | None, str | None]
 """A row as JSON before and after an update; None: absent."""
 
 Place = tuple[str, str]
-"""Where a scan stands. As a cursor: `["<user id>", "<memo id>"]`. The first string is not empty."""
+"""The position of a scan. As a cursor: `["<user id>", "<memo id>"]`. The first string is not empty."""
 
 
 class PageRows(Generic[T]):
     """The rows of one page while they are read: at most `limit`, at most `most_bytes` of JSON, and at least one.
 
-    `count` returns for how many rows of the limit one counts.
+    `count` returns how many rows of `limit` a row takes up.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PageRows(Generic[T]):
     def take(self, row: T) -> bool:
         """Add a row. Returns False if the page is full without it.
 
-        The size of a row beyond `limit` is not asked for: on DynamoDB that would decompress the row.
+        `size` is not called for a row beyond `limit`: on DynamoDB it would decompress the row.
         """
         self._count += self._count_of(row)
         if self.rows and self._count > self.limit:
@@ -100,7 +100,7 @@ class CheckedStore(ABC):
 
     Every verb ends within `timeout_s`, and within the `time_left_s()` of the request that it serves. `deadline` turns
     seconds from now into a time of the engine's clock. `meaning` translates an exception of the engine; None: it is not
-    the engine's, and passes through.
+    the engine's, and propagates.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class CheckedStore(ABC):
 
     async def delete(self, table: Table, key: Key) -> None:
         async with self._verb() as deadline:
-            if table.kind is Kind.CHANGING:  # a delete without the checks of an update could strike a later row
+            if table.kind is Kind.CHANGING:  # a delete without the checks of an update could delete a later row
                 await self._update(table, key, lambda _: None, deadline)
             else:
                 await self._delete(table, key, deadline)
@@ -242,7 +242,7 @@ class CheckedStore(ABC):
         return self._at(min(self._timeout_s, self._time_left_s()))
 
     def _half_way(self, deadline: float) -> float:
-        """Return the time after which a verb that may stop early begins no further request."""
+        """Return the time after which a verb that may stop early sends no more requests."""
         return (self._at(0) + deadline) / 2
 
     @asynccontextmanager
@@ -290,7 +290,7 @@ class CheckedStore(ABC):
     async def _erase(self, table: Table, partition: str, deadline: float) -> bool: ...
     @abstractmethod
     async def _drop(self, counters: Sequence[str], deadline: float) -> None:
-        """Forget counters, each named once."""
+        """Delete counters. Each occurs once in the list."""
 
     @abstractmethod
     async def _scan(

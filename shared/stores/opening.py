@@ -11,12 +11,12 @@ from shared.core.settings import Settings, SettingsError, StoreChoice
 from shared.stores.port import Store
 
 PROBE_S: Final = 2.0
-"""Seconds that the question whether the server is open to all may take, out of a first event's 12."""
+"""Seconds that `is_open_to_all` may take, out of the first event's 12."""
 
 Close = Callable[[], Awaitable[None]]
 
 IsOpenToAll = Callable[[], Awaitable[bool]]
-"""Whether the engine gives credentials to callers without any. Asked once, when a container starts."""
+"""Returns whether the engine gives credentials to callers without any. Called once, when a container starts."""
 
 
 async def nothing_to_close() -> None:
@@ -24,13 +24,13 @@ async def nothing_to_close() -> None:
 
 
 async def needs_credentials() -> bool:
-    """No engine but HYPR Micro gives credentials to callers without any."""
+    """Return False: only HYPR Micro gives credentials to callers without any."""
     return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedStore:
-    """A store, the call that its opener awaits after its last use, and a clock that the store's server checks."""
+    """A store, the clock to use with it, and `close`, which its opener awaits after the last use."""
 
     store: Store
     clock: Clock
@@ -41,9 +41,10 @@ class OpenedStore:
 def open_store(settings: Settings, *, creates_table: bool | None = None, clock: Clock = utc_now) -> OpenedStore:
     """Open the store that the settings choose. Raises SettingsError if they do not fit this machine.
 
-    `clock` is the machine's. The opened store's `clock` takes the server's time if the machine's is ahead of it.
+    `clock` is the machine's. The opened store's `clock` is corrected to its server's time (`CheckedClock`); with rows
+    in memory it is the machine's.
 
-    `creates_table`: whether `verify` creates DynamoDB's table if it is missing; None: in development only.
+    If DynamoDB's table is missing, `verify` creates it if `creates_table` is True; None: in development only.
     """
     match settings.store:
         case StoreChoice.MEMORY:
@@ -55,19 +56,19 @@ def open_store(settings: Settings, *, creates_table: bool | None = None, clock: 
 
 
 def _open_memory(settings: Settings, clock: Clock) -> OpenedStore:
-    from shared.stores.memory.file import shared_rows  # noqa: PLC0415
-    from shared.stores.memory.store import MemoryStore  # noqa: PLC0415
+    from shared.stores.memory.file import shared_rows  # noqa: PLC0415 only for this store
+    from shared.stores.memory.store import MemoryStore  # noqa: PLC0415 only for this store
 
     rows = shared_rows(settings.memory_file) if settings.memory_file else None
     return OpenedStore(store=MemoryStore(rows=rows), clock=clock)
 
 
 def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
-    """Its connections live as long as the container. Other stores import neither them nor the client."""
-    from shared.micro import MicroClient  # noqa: PLC0415
-    from shared.micro_address import Direct, Platform  # noqa: PLC0415
-    from shared.micro_connections import MicroConnections  # noqa: PLC0415
-    from shared.stores.micro.store import MicroStore  # noqa: PLC0415
+    """Open HYPR Micro, with connections that live as long as the container. Other stores do not import its client."""
+    from shared.micro import MicroClient  # noqa: PLC0415 only for this store
+    from shared.micro_address import Direct, Platform  # noqa: PLC0415 only for this store
+    from shared.micro_connections import MicroConnections  # noqa: PLC0415 only for this store
+    from shared.stores.micro.store import MicroStore  # noqa: PLC0415 only for this store
 
     server: Direct | Platform
     if settings.hypr_platform_url:
@@ -88,10 +89,10 @@ def _open_micro(settings: Settings, clock: CheckedClock) -> OpenedStore:
 
 
 def _open_dynamodb(settings: Settings, clock: CheckedClock, *, creates_table: bool | None) -> OpenedStore:
-    """Its client is made at the first call, and lives as long as the container. Other stores do not import boto3."""
+    """Open DynamoDB. The first call makes its client, for the container's life. Other stores do not import boto3."""
     try:
-        from shared.stores.dynamo.client import Dynamo, open_client  # noqa: PLC0415
-        from shared.stores.dynamo.store import DynamoStore  # noqa: PLC0415
+        from shared.stores.dynamo.client import Dynamo, open_client  # noqa: PLC0415 only for this store
+        from shared.stores.dynamo.store import DynamoStore  # noqa: PLC0415 only for this store
     except ModuleNotFoundError as exc:
         problem = f"AGENT_TALK_STORE=dynamodb needs boto3, which Lambda has and this Python has not ({exc})"
         raise SettingsError([problem]) from exc

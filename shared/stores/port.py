@@ -21,7 +21,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from pydantic_core import from_json
 
 PAGE_BYTES: Final = 900_000
-"""Bytes of a page's documents, but for tables that say otherwise. The public answer's bound is 1 MB."""
+"""Bytes of a page's documents, unless its table sets `page_bytes`. A public answer has 1 MB at most."""
 
 STEP: Final = 2**53
 """The most that one increment adds or subtracts. HYPR Micro rounds larger numbers: it counts in doubles."""
@@ -36,8 +36,8 @@ Document = dict[str, Any]
 """A JSON object, nested at most 200 deep: Pydantic's parser reads no deeper. Every store keeps its numbers exactly."""
 
 Change = Callable[[Document | None], Document | None]
-"""A function from a row before (None: absent) to the row after (None: deleted), which raises to refuse. It may be
-called more than once, so it must have no side effects."""
+"""A function from a row before the change (None: absent) to the row after it (None: deleted), which raises to refuse.
+It may be called more than once, so it must have no side effects."""
 
 
 class Kind(StrEnum):
@@ -50,10 +50,10 @@ class Kind(StrEnum):
 class Table:
     """A named set of rows. `database` is its database on HYPR Micro, which has few.
 
-    On DynamoDB, which limits the load of a partition, the rows of one partition are spread over `shards` of its own; a
-    page then reads each. `shards` must not change once there are rows.
+    DynamoDB limits the load of a partition, so there the rows of one partition are spread over `shards` of its own, and
+    a page reads each. `shards` must not change once there are rows.
 
-    `page_bytes`: the bytes of JSON that the documents of a page have at most; one row is always returned.
+    `page_bytes`: the most bytes of JSON in a page; a larger row is a page of its own.
     """
 
     name: str
@@ -81,7 +81,7 @@ def is_key_part(text: str) -> bool:
 
 
 def month_of(counter: str) -> str:
-    """Return a counter's name up to its first month: `u:calls:2026-03` of `u:calls:2026-03-02`.
+    """Return a counter's name up to a month: `u:calls:2026-03` of `u:calls:2026-03-02`.
 
     A name without a month is returned whole. Counters that share it can be reserved together.
     """
@@ -90,14 +90,14 @@ def month_of(counter: str) -> str:
 
 
 def serialised(value: Any) -> str:
-    """Return JSON. Raises ValueError for a value that JSON has not: NaN, an infinity, a lone surrogate."""
+    """Return JSON. Raises ValueError for a value that JSON cannot express: NaN, an infinity, a lone surrogate."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text.encode()
     return text
 
 
 def parsed(text: str) -> Any:
-    """Return the value that `serialised` wrote as this text. Pydantic's parser takes half of the time of `json`."""
+    """Return the value that `serialised` wrote as this text. Pydantic's parser takes half the time of `json`."""
     return from_json(text)
 
 
@@ -116,7 +116,7 @@ class Updated:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
-    """Some rows in order. `after` is the cursor of the next page; None: there are no more."""
+    """Some rows in order. `after` is the cursor of the next page; None: there is none."""
 
     rows: Sequence[T]
     after: str | None
@@ -124,7 +124,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
-    """A counter's value. `ends_at` is None if it does not end, or if the store does not keep the end."""
+    """A counter's value. `ends_at` None: it does not end, or the store does not keep its end."""
 
     name: str
     value: int
@@ -133,10 +133,10 @@ class Counter:
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """`by` more of a counter, if it then counts `most` at most; None: any number.
+    """An addition of `by` to a counter, if its value is `most` at most after it; `most` None: any value.
 
-    `most` may still be awaited: an engine that counts before it judges awaits it while it counts. A `by` below 0 gives
-    places back, and its `most` is None. `ends_at`: as for `increment`.
+    `most` may be an awaitable: an engine that counts before it judges awaits it in parallel with counting. A `by` below
+    0 gives places back, and its `most` is None. `ends_at`: as for `increment`.
     """
 
     counter: str
@@ -145,13 +145,13 @@ class Bound:
     ends_at: datetime | None = None
 
     async def settled(self) -> int | None:
-        """Return `most`. Raises what its awaitable raises."""
+        """Return `most`. An exception of its awaitable propagates."""
         return await self.most if isinstance(self.most, Awaitable) else self.most
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reserved:
-    """The result of a reserve. `values` are those of the counters that the engine looked at, as the reserve left them.
+    """The result of a reserve. `values` are those after it, of the counters that the engine read or raised.
 
     `refused` names the counters that would have passed their bounds. If it is empty, all were added to; else none.
     """
@@ -177,20 +177,20 @@ class StoreUnavailable(StoreError):
 
 
 class StoreNotReady(StoreUnavailable):
-    """The engine answered, but its set-up does not fit. The text says what to change, for the log."""
+    """The engine answered, but its configuration does not fit. The text, for the log, names the correction."""
 
 
 class Store(Protocol):
     @property
     def keeps_ended_counters(self) -> bool:
-        """Whether counters stay after their end, until they are dropped. If not, the engine forgets them itself."""
+        """True if counters stay after their end until they are dropped. False: the engine deletes them."""
 
     @property
     def reserves_at_once(self) -> bool:
-        """Whether one request reserves several counters. If not, they are counted one after the other, as given."""
+        """True if one request reserves several counters. False: they are counted one by one, in the given order."""
 
     async def get(self, table: Table, key: Key) -> Document | None:
-        """Return the row with its extensions; None: absent. Sees every acknowledged write."""
+        """Return the row with its extensions; None: absent. It contains every acknowledged write."""
 
     async def add(self, table: Table, key: Key, document: Document) -> None:
         """Write a row under a fresh key, once.
@@ -199,7 +199,7 @@ class Store(Protocol):
         """
 
     async def take_back(self, table: Table, key: Key) -> None:
-        """Undo one's own `add` of a row that no other caller has seen, by one request. An absent row is no error."""
+        """Undo the caller's `add` of a row that no other caller has read, by one request. An absent row is no error."""
 
     async def extend(self, table: Table, key: Key, field: str, value: Any) -> None:
         """Set one field of a row without rewriting the row: no conflict with an `update`.
@@ -212,7 +212,7 @@ class Store(Protocol):
         """Write a register. The last writer wins; a write that was not answered may still arrive late."""
 
     async def claim(self, table: Table, key: Key, document: Document) -> None:
-        """Create a row if it is absent. At most one caller is ever acknowledged; the others get AlreadyExists.
+        """Create a row if it is absent. At most one caller is ever acknowledged; all others get AlreadyExists.
 
         After a `delete` the key is free again. After StoreUnavailable the caller may own the key or not.
         """
@@ -220,8 +220,8 @@ class Store(Protocol):
     async def update(self, table: Table, key: Key, change: Change) -> Updated:
         """Read, change, write; loses no acknowledged update.
 
-        If `change` raises, its exception passes through and nothing is written. If it returns an equal document,
-        nothing is written either. Extensions that `change` leaves out are dropped.
+        If `change` raises, its exception propagates and nothing is written. If it returns an equal document, nothing is
+        written either. Extensions that `change` leaves out are dropped.
         """
 
     async def delete(self, table: Table, key: Key) -> None:
@@ -237,11 +237,12 @@ class Store(Protocol):
         newest_first: bool = False,
         between: tuple[str, str] | None = None,
     ) -> Page[Row]:
-        """Return up to `limit` rows of a partition in the order of their sort parts, after `after`.
+        """Return a page of a partition's rows, in the order of their sort parts.
 
-        The cost is the page's, whatever the table's size. `between` bounds the sort parts: low inclusive, high
-        exclusive. While other rows are added and deleted, a row that exists throughout is returned exactly once over
-        the pages. `after` need not exist. Raises InvalidKey if `partition` or `after` cannot be part of a key.
+        It has up to `limit` rows after `after`, a sort part that need not exist; None: from the beginning. `between`
+        bounds the sort parts: low inclusive, high exclusive. The cost is the page's, whatever the table's size. While
+        other rows are added and deleted, a row that exists throughout is returned exactly once over the pages. Raises
+        InvalidKey if `partition` or `after` cannot be part of a key.
         """
 
     async def increment(self, counter: str, by: int = 1, *, ends_at: datetime | None = None) -> int:
@@ -252,15 +253,15 @@ class Store(Protocol):
         """
 
     async def reserve(self, bounds: Sequence[Bound]) -> Reserved:
-        """Add to each of some counters its own number, or to none: no sum passes its bound, under any concurrency.
+        """Add to each counter its own number, or to none. No value passes its bound, under any concurrency.
 
-        The counters are of one month (`month_of`); ValueError for others. A lost answer may leave them too high. Giving
-        back is refused where a counter holds fewer places, and a giving back that the network repeats counts once; but
-        not on HYPR Micro, which cannot tell. Raises what an awaited bound raises; then nothing was added.
+        The counters differ, and belong to one month (`month_of`): else ValueError. A lost answer may leave them too
+        high. Giving back is refused if a counter has fewer places, and counts once if the network repeats the request;
+        HYPR Micro guarantees neither. An exception of an awaited bound propagates, and nothing is added.
         """
 
     async def counters(self, prefix: str) -> Mapping[str, int]:
-        """Return the counters whose names begin with `prefix`, in the order of their names.
+        """Return the counters with this prefix of their names, in the order of their names.
 
         A prefix contains at least the owner: the whole part of the names up to their first colon.
         """
@@ -268,14 +269,15 @@ class Store(Protocol):
     async def erase(self, table: Table, partition: str) -> bool:
         """Delete the rows of a partition that no caller writes any more. Returns whether none is left.
 
-        False: the time did not suffice; call again. It may stop anywhere and be repeated: no row is ever returned older
-        or with fewer extensions than before. Costs a request per row on HYPR Micro, per 25 rows on DynamoDB.
+        False: the time ran out; call again. It may stop anywhere and be repeated: no row is ever returned older or with
+        fewer extensions than before. Costs a request per document on HYPR Micro, per 25 rows on DynamoDB.
         """
 
     async def drop(self, counters: Sequence[str]) -> None:
-        """Forget counters that no caller counts any more: a closed owner's, those of ended windows.
+        """Delete counters that no caller counts any more: a closed owner's, an ended window's.
 
-        Absent counters are no error. Repeatable. Costs a request per counter on HYPR Micro, per 25 on DynamoDB.
+        Absent counters are no error. Repeatable. Costs a request per counter on HYPR Micro; on DynamoDB one per 25, and
+        one per counter of a day whose month is not deleted with it.
         """
 
     async def scan(self, table: Table, *, after: str | None = None, limit: int = 1000) -> Page[Row]:
@@ -285,4 +287,4 @@ class Store(Protocol):
         """Return every counter, by pages, in any order, for maintenance. A page may be short, even empty."""
 
     async def verify(self, tables: Sequence[Table]) -> None:
-        """Create what the tables lack. Raises StoreNotReady if they cannot be used."""
+        """Check the tables, and create missing parts of them. Raises StoreNotReady if they cannot be used."""

@@ -1,4 +1,4 @@
-"""The owners who made memos, by UTC day: a register for each, `2026-03-02 / <owner>` → `{}`.
+"""The owners who made memos, by UTC day: one register each, `2026-03-02 / <owner>` → `{}`.
 
 Maintenance of a day's memos, logs and sums reads this list, and never all users.
 """
@@ -23,7 +23,7 @@ class ActiveOwners:
         await self._store.put(ACTIVE_OWNERS, Key(day.isoformat(), user_id), {})
 
     async def of(self, day: date) -> AsyncIterator[str]:
-        """Yield the ids of a day's owners, in their order."""
+        """Yield the ids of a day's owners, ascending."""
         after: str | None = None
         while True:
             owners, after = await self.page(day, after=after)
@@ -33,10 +33,10 @@ class ActiveOwners:
                 return
 
     async def page(self, day: date, *, after: str | None) -> tuple[Sequence[str], str | None]:
-        """Return the next owners of a day after one of them, and where the next page begins; None: there is none."""
+        """Return a page of a day's owners, and the next page's `after`. None: there is none."""
         page = await self._store.page(ACTIVE_OWNERS, day.isoformat(), after=after, limit=OWNERS_READ)
         return [row.key.sort for row in page.rows], page.after
 
     async def erase(self, day: date) -> bool:
-        """Erase the list of a day that ended long ago. Returns whether nothing of it is left."""
+        """Erase the list of a day that ended long ago. Returns whether it is erased completely."""
         return await self._store.erase(ACTIVE_OWNERS, day.isoformat())

@@ -30,14 +30,14 @@ from shared.tables.key_rings import (
 from shared.tables.schema import API_KEYS, KEY_USES
 
 _FIELDS: Final = {"name": ("name",), "limits": tuple(limit.value for limit in KeyLimit)}
-"""The fields that an owner changes, by the register that keeps them if the ring cannot be written."""
+"""The fields that an owner changes, by the mark of the register that keeps them if the ring cannot be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rotatable:
-    """A key that can be rotated, with its own expiry. `ends_at` is earlier if a rotation of it was cut short.
+    """A key that can be rotated, with its own expiry. `ends_at` is earlier if a rotation of it was interrupted.
 
-    `in_grace` is how many keys of its owner are active though another one replaces them.
+    `in_grace` is the number of its owner's active keys that another key replaces.
     """
 
     key: IssuedKey
@@ -47,7 +47,7 @@ class Rotatable:
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation:
-    """A rotation that is done: `key` was replaced by the key of the id `to`, at `at`."""
+    """A finished rotation: the key with the id `to` replaced `key`, at `at`."""
 
     key: IssuedKey
     to: str
@@ -69,7 +69,7 @@ class ApiKeys:
         return None if document is None else IssuedKey.read(document)
 
     async def of(self, user_id: str, at: datetime) -> list[ApiKey]:
-        """Return an owner's keys, newest first, revoked ones included, with what they used of their limits at `at`."""
+        """Return an owner's keys, newest first, revoked ones included. Their limits' use is that at `at`."""
         ring = await self._rings.whole(user_id)
 
         def with_history(entry: Document) -> ApiKey:
@@ -93,7 +93,7 @@ class ApiKeys:
         return next((key for key in await self.of(user_id, at) if key.id == api_key_id), None)
 
     async def load(self, user_id: str, api_key_id: str, at: datetime) -> ApiKey:
-        """Raises NotFound."""
+        """Return the key with its history. Raises NotFound if its owner has no such key."""
         key = await self.get(user_id, api_key_id, at)
         if key is None:
             raise not_found()
@@ -104,7 +104,7 @@ class ApiKeys:
         return [IssuedKey.read(entry) for entry in (await self._rings.whole(user_id)).entries]
 
     async def begin_ring(self, key: IssuedKey) -> None:
-        """Write a new owner's first key. The owner must be new: nothing else may write this ring yet."""
+        """Write a new owner's first key. The owner must be new: no other call may write this ring yet."""
         await gather_settled(self._store.add(API_KEYS, Key(key.id), key.document()), self._rings.begin(key))
 
     async def discard_ring(self, key: IssuedKey) -> None:
@@ -112,23 +112,22 @@ class ApiKeys:
         await gather_settled(self._store.take_back(API_KEYS, Key(key.id)), self._rings.discard(key.user_id))
 
     async def void(self, user_id: str, until: datetime) -> list[IssuedKey]:
-        """Let no key that was made until then come into being any more. Returns those that are there, unrevoked.
+        """Void all keys made until then that are not in the ring yet. Returns the unrevoked ones that are in it.
 
-        They are to be revoked next. Repeatable.
+        The caller revokes those next. Repeatable.
         """
         keys = [IssuedKey.read(entry) for entry in await self._rings.void(user_id, until)]
         return [key for key in keys if key.created_at <= until and key.revoked_at is None]
 
     async def revoke_facts(self, keys: Sequence[IssuedKey], at: datetime) -> None:
-        """Revoke keys by what every check reads, alone, in a request or two each: their ring is being erased."""
+        """Revoke keys in their check documents alone, since their ring is being erased. A request or two each."""
         await in_batches(self._store.extend(API_KEYS, Key(key.id), "revoked_at", iso(at)) for key in keys)
 
     async def create(self, key: IssuedKey, *, max_active: int, admitted: Awaitable[None] | None = None) -> None:
         """Add a key to its owner's ring. Raises ValidationFailed if the ring has `max_active` active keys.
 
-        `admitted` is awaited meanwhile; if it raises, nothing is left of the key.
-
-        The check document is written first. The ring is the commit: the key is answered only after it.
+        The check document is written first, in parallel with awaiting `admitted`; if that raises an AgentTalkError, the
+        document is removed. The ring is the commit: the key is returned to its owner only after it.
         """
 
         beside = BesideRing()
@@ -144,7 +143,7 @@ class ApiKeys:
             await gather_settled(*((written,) if admitted is None else (written, admitted)))
             try:
                 await self._rings.change(key.user_id, change)
-            except ValidationFailed:  # a revocation that the ring lacks may leave room
+            except ValidationFailed:  # a revocation that is not in the ring yet may leave room
                 beside = (await self._rings.whole(key.user_id)).beside
                 await self._rings.change(key.user_id, change)
         except AgentTalkError:
@@ -152,18 +151,18 @@ class ApiKeys:
             raise
 
     async def rename(self, user_id: str, api_key_id: str, name: str, at: datetime) -> None:
-        """Rename a key, for lists and for logs alike. Raises NotFound if its owner has no such key."""
+        """Rename a key, in lists and in new logs. Raises NotFound if its owner has no such key."""
         await self._change(user_id, api_key_id, "name", {"name": name}, at)
 
     async def limit(self, user_id: str, api_key_id: str, limits: Mapping[KeyLimit, int | None], at: datetime) -> None:
-        """Change some of a key's own limits, in force at once; None ends one. Raises NotFound as `rename` does."""
+        """Change some of a key's own limits, in force at once; None removes one. Raises NotFound as `rename` does."""
         await self._change(user_id, api_key_id, "limits", {limit.value: most for limit, most in limits.items()}, at)
 
     async def rotatable(self, user_id: str, api_key_id: str, at: datetime) -> Rotatable | Rotation:
-        """Return a key that can be rotated, or its rotation if that is done.
+        """Return a key that can be rotated, or its finished rotation.
 
-        Raises NotFound if its owner has no such key, and ValidationFailed if it is revoked or expired. One that ended
-        early, by a rotation that was cut short, can be rotated.
+        A key that an interrupted rotation ended early can be rotated. Raises NotFound if the owner has no such key, and
+        ValidationFailed if it is revoked or expired.
         """
         check_id(api_key_id)
         entries, issued = await gather_settled(self._rings.read(user_id), self._store.get(API_KEYS, Key(api_key_id)))
@@ -172,7 +171,7 @@ class ApiKeys:
             raise not_found()
         if entry.get("rotated_to") is not None:
             end = end_of(issued)
-            if end != entry["expires_at"]:  # a rotation at the same time ended it earlier, and died
+            if end != entry["expires_at"]:  # a parallel rotation ended it earlier, and was interrupted
                 entry = await self._rings.change_entry(user_id, api_key_id, {"expires_at": end})
             return _rotation(entry)
         key = IssuedKey.model_validate(issued)
@@ -183,12 +182,12 @@ class ApiKeys:
         return Rotatable(key=key, ends_at=IssuedKey.read(issued).expires_at, in_grace=replaced_in(entries, at))
 
     async def rotate(self, old: Rotatable, new: IssuedKey, *, ends_at: datetime) -> Rotation:
-        """Replace a key, which ends at `ends_at` or earlier, by a new one. Returns the rotation that was done.
+        """Replace a key, which ends at `ends_at` or earlier, by a new one. Returns the rotation that took effect.
 
-        It is another one if two ran at the same time; then nothing is left of the new key.
+        If two rotations overlap, one takes effect and both return it; the other's new key is removed.
 
-        The old key's end is written first, so it never outlives it, wherever this stops. The ring is the commit. If it
-        is never written, the old key ends all the same, and can be rotated again.
+        The old key's end is written first, so the key stops working then even if this call is interrupted. The ring is
+        the commit. Without it the old key still ends, and can be rotated again.
         """
         key, end = old.key, iso(min(ends_at, old.ends_at or ends_at))
 
@@ -222,10 +221,10 @@ class ApiKeys:
         return done
 
     async def revoke(self, user_id: str, api_key_id: str, at: datetime) -> IssuedKey:
-        """End a key for good, in force at once. Returns it as it is then, with the time of its first revocation.
+        """Revoke a key, in force at once. Returns the revoked key, with the time of its first revocation.
 
-        Raises NotFound if its owner has no such key. Repeatable until done: it is counted first, then the fact that
-        every check reads is written, then the ring. Until the ring has it, the count makes lists read the fact.
+        Raises NotFound if its owner has no such key. Repeatable: the revocation is counted first, then written into the
+        check document, then into the ring. Until it is in the ring, the count makes lists read the check document.
         """
         check_id(api_key_id)
         entries, issued = await gather_settled(self._rings.read(user_id), self._store.get(API_KEYS, Key(api_key_id)))
@@ -249,8 +248,9 @@ class ApiKeys:
     async def _change(self, user_id: str, api_key_id: str, mark: str, fields: dict[str, Any], at: datetime) -> None:
         """Set fields of a key, for its check and for lists. Raises NotFound if its owner has no such key.
 
-        What checks read comes first, and decides: the ring follows it, also when several change it at once. If the
-        ring cannot be written, the fields are stored where lists read them; if that fails too, the old ones stand.
+        The check document is written first, and decides: the ring follows it, also if several calls change it at once.
+        If the ring cannot be written, a register beside it keeps the fields for lists. If that fails too, the old
+        fields are restored.
         """
         check_id(api_key_id)
         entries, issued, beside = await gather_settled(
@@ -278,7 +278,7 @@ class ApiKeys:
         )
 
     async def _follow(self, user_id: str, api_key_id: str, mark: str, fields: dict[str, Any], at: datetime) -> None:
-        """Give the ring the fields that checks read: of changes at once, those that stand there."""
+        """Copy fields of the check document to the ring until both are equal. Other calls may change them too."""
         while True:
             changed = fields | {"updated_at": iso(at)}
             try:

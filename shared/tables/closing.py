@@ -1,7 +1,7 @@
-"""The accounts that were closed and are being erased: a register for each.
+"""The accounts that were closed and are being erased: one register each.
 
-`all / <owner>` → `{"since": "2026-03-02T08:00:00.000Z", "emptied_at": null}`. The row goes last, a day after everything
-else: a request of the owner's may be carried out long after its sender died.
+`all / <owner>` → `{"since": "2026-03-02T08:00:00.000Z", "emptied_at": null}`. The row is deleted last, a day after
+everything else: a store may carry out a write of the owner's long after its sender died.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ READ: Final = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ClosingAccount:
-    """`emptied_at` is when nothing was left of it but this row, and the ring, which admits no keys; None: not yet."""
+    """`emptied_at` is when only this row was left, and the ring, which admits no keys any more; None: not yet."""
 
     user_id: str
     since: datetime
@@ -39,7 +39,7 @@ class ClosingAccounts:
         return None if document is None else _read(user_id, document["since"], document["emptied_at"])
 
     async def page(self, after: str | None = None) -> tuple[list[ClosingAccount], str | None]:
-        """Return up to READ accounts, the oldest owners first, and where the next page begins; None: there is none."""
+        """Return up to READ accounts, oldest owners first, and the next page's `after`. None: there is none."""
         page = await self._store.page(CLOSING, "all", after=after, limit=READ)
         rows = [_read(row.key.sort, row.document["since"], row.document["emptied_at"]) for row in page.rows]
         return rows, page.after

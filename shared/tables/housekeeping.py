@@ -1,4 +1,4 @@
-"""What housekeeping has done of the work that lists give it: the figures of days, and how far a sweep is.
+"""The progress of housekeeping: the figures of days, and the position of each sweep.
 
 `all / 2026-03-02` → `{"as_of": "2026-03-04T00:10:00.000Z", "calls": 17, "owners": 3, "running": null}`, and while
 a pass over the day's owners is under way
@@ -6,8 +6,9 @@ a pass over the day's owners is under way
     {"as_of": "2026-03-02T11:00:00.000Z", "calls": 9, "owners": 2,
      "running": {"began_at": "2026-03-03T00:10:00.000Z", "after": "019c…", "calls": 12, "owners": 2, "is_whole": false}}
 
-`all / sweep` → `{"began_at": "2026-03-02T08:00:00.000Z", "after": null}`, and `all / plans` likewise of the comparison
-with Stripe. They sort after all days, so one read from the newest row on returns them with the unfinished days.
+`all / sweep` → `{"began_at": "2026-03-02T08:00:00.000Z", "after": null}`, and the same under `all / plans` for the
+comparison with Stripe. They sort after all days, so one read from the newest row on returns them with the unfinished
+days.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +22,8 @@ from shared.tables.model import RowModel
 from shared.tables.schema import HOUSEKEEPING
 
 UNFINISHED: Final = 5
-"""Rows of one look: the sweep, the comparison, today, and the two days before. Days before those are finished, or have
-no row yet."""
+"""Rows of one read: the sweep, the comparison, today, and the two days before. Earlier days are finished, or have no
+row yet."""
 
 _ALL: Final = "all"
 _SWEEP: Final = "sweep"
@@ -30,7 +31,7 @@ _PLANS: Final = "plans"
 
 
 class DayPass(RowModel):
-    """A pass over a day's owners. `after`: the last one that is counted in `calls`; `is_whole`: so are all others."""
+    """A pass over a day's owners. `calls` counts them up to `after`; `is_whole`: the pass has counted all owners."""
 
     began_at: Instant
     after: str | None = None
@@ -45,7 +46,7 @@ class DayPass(RowModel):
 
 
 class DayFigures(RowModel):
-    """The calls of all owners on a UTC day, as they were at `as_of`; None: no pass has ended. `owners` made them."""
+    """The calls of all owners on a UTC day, as counted at `as_of`; None: no pass has ended. `owners` made them."""
 
     as_of: Instant | None = None
     calls: int = 0
@@ -54,14 +55,14 @@ class DayFigures(RowModel):
 
 
 class Sweep(RowModel):
-    """When the last sweep of a list began, of all counters or all customers, and where it goes on; None: it ended."""
+    """The last sweep of all counters or all customers: when it began, and where it continues; None: it has ended."""
 
     began_at: Instant
     after: str | None
 
     @classmethod
     def following(cls, last: "Sweep | None", now: datetime) -> tuple["Sweep", datetime]:
-        """Return the sweep to work on, and since when it is due: the last one, or one that begins a day after it."""
+        """Return the sweep to work on, and since when it is due. A new one is due a day after the last one began."""
         if last is not None and last.after is not None:
             return last, last.began_at
         return cls(began_at=now, after=None), now if last is None else last.began_at + DAY
@@ -72,7 +73,7 @@ class Sweep(RowModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """`days` are the newest that have a row, oldest first."""
+    """The newest rows. `days` are oldest first; `sweep`, `plans` None: none has begun yet."""
 
     sweep: Sweep | None
     plans: Sweep | None
@@ -84,7 +85,7 @@ class HousekeepingRows:
         self._store = store
 
     async def unfinished(self) -> Unfinished:
-        """Return the newest rows, in one read: they contain every day that is not finished and has a row."""
+        """Return the newest rows, in one read. They contain every unfinished day that has a row."""
         page = await self._store.page(HOUSEKEEPING, _ALL, limit=UNFINISHED, newest_first=True)
         documents = {row.key.sort: row.document for row in reversed(page.rows)}
         sweep, plans = (documents.pop(name, None) for name in (_SWEEP, _PLANS))
@@ -95,13 +96,13 @@ class HousekeepingRows:
         )
 
     async def days(self, first: date, last: date) -> Sequence[tuple[date, DayFigures]]:
-        """Return the figures from one day to another, inclusive, oldest first, in one read."""
+        """Return the figures from `first` to `last`, inclusive, oldest first, in one read."""
         between = (first.isoformat(), f"{last.isoformat()}.")
         page = await self._store.page(HOUSEKEEPING, _ALL, limit=(last - first).days + 1, between=between)
         return _days({row.key.sort: row.document for row in page.rows})
 
     async def change_day(self, day: date, change: Callable[[DayFigures], DayFigures]) -> DayFigures:
-        """Change a day's figures; absent ones are empty. Returns them."""
+        """Change a day's figures, and return them. `change` gets empty figures if the day has none."""
 
         def changed(document: Document | None) -> Document:
             return change(DayFigures() if document is None else DayFigures.read(document)).document()
@@ -111,11 +112,11 @@ class HousekeepingRows:
         return DayFigures.read(updated.after)
 
     async def note_sweep(self, sweep: Sweep) -> None:
-        """Note how far a sweep is. Of two that run at once the last one counts: what it repeats is harmless."""
+        """Store the position of the sweep. If two overlap, the last write wins: repeating a step has no effect."""
         await self._store.update(HOUSEKEEPING, Key(_ALL, _SWEEP), lambda _: sweep.document())
 
     async def note_plans(self, sweep: Sweep) -> None:
-        """Note how far the comparison with Stripe is, likewise."""
+        """Store the position of the comparison with Stripe, as `note_sweep` does."""
         await self._store.update(HOUSEKEEPING, Key(_ALL, _PLANS), lambda _: sweep.document())
 
 

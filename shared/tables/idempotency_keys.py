@@ -1,4 +1,4 @@
-"""Idempotency keys: the run that may make the memo of each, and the names that the memo has or will have."""
+"""Idempotency keys: for each, the run that may make its memo, and the ids that the memo has or will have."""
 
 from enum import StrEnum
 from typing import Self
@@ -10,13 +10,13 @@ from shared.tables.schema import IDEMPOTENCY_KEYS
 
 
 class Failure(StrEnum):
-    """How far a run came that failed."""
+    """The point at which a run failed."""
 
     BEFORE_WRITES = "before_writes"
-    """It has not sent the memo, and never will."""
+    """The run has not sent the memo, and never will."""
 
     IN_WRITES = "in_writes"
-    """The memo may be there, or still arrive."""
+    """The memo may be stored, or its write may still arrive."""
 
 
 class KeyedRun(RowModel):
@@ -25,8 +25,8 @@ class KeyedRun(RowModel):
         {"run": "019c…", "began_at": "2026-03-02T08:00:00.000Z", "memo_id": "019c…", "file": "5d41…-9f0c….mp3",
          "created_at": "2026-03-02T08:00:00.000Z", "body": "2cf2…", "is_bound": false}
 
-    `memo_id`, `file` and `created_at` are what the memo is made of that its request does not say; `body` is a digest of
-    the request. `is_bound`: an earlier run may still write the memo, so no run may change any of these. `failure` is
+    `memo_id`, `file` and `created_at` are the parts of the memo that its request does not contain; `body` is a digest
+    of the request. `is_bound`: an earlier run may still write the memo, so no run may change any of these. `failure` is
     an extension, `failed_<run>`, so a late one of an earlier run has no effect; None: the run has not failed.
     """
 
@@ -48,7 +48,7 @@ class KeyedRun(RowModel):
 
     @property
     def is_free(self) -> bool:
-        """Whether no run of this key can have written a memo, nor ever will: the key is as good as unused."""
+        """True if no run of this key has written a memo or ever will. The key counts as unused."""
         return self.failure is Failure.BEFORE_WRITES and not self.is_bound
 
 
@@ -61,7 +61,7 @@ class IdempotencyKeys:
         return None if document is None else KeyedRun.read(document)
 
     async def begin(self, api_key_id: str, digest: str, run: KeyedRun, *, after: KeyedRun | None) -> None:
-        """Make this the newest run, after the one that was read; None: there was none.
+        """Make this the newest run, after the one that was read. None: there was none.
 
         Raises AlreadyExists if another run began meanwhile. At most one caller is ever acknowledged.
         """

@@ -1,4 +1,4 @@
-"""The rows of API keys: what a key may do, until when, and how much."""
+"""The rows of API keys: a key's scopes, its end and its own limits."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ Each rotation has a field of its own and the earliest end counts, so a late writ
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """A right of an API key."""
 
     MEMO_WRITE = "memo:write"
     MEMO_READ = "memo:read"
@@ -29,7 +29,7 @@ class Scope(StrEnum):
 
 
 class KeyLimit(StrEnum):
-    """The limits that a key can have of its own, by their fields in a key's row."""
+    """The limits that a key can have of its own, named as their fields in a key's row."""
 
     MEMOS_PER_DAY = "memos_per_day"
     CHARACTERS_PER_DAY = "characters_per_day"
@@ -44,9 +44,9 @@ class KeyLimit(StrEnum):
         return "memos" if self is KeyLimit.MEMOS_PER_DAY else "characters"
 
     def counter(self, uses: str, at: datetime) -> str:
-        """Return the counter of what the key used of this limit: `<owner>:uses:<key>:2026-03-02:memos`.
+        """Return the counter of a limit's use: `<owner>:uses:<key>:2026-03-02:memos`.
 
-        `uses` is the key's own counter, so one range of counters has all that an owner's keys used.
+        It begins with `uses`, the key's own counter, so one range of counters contains all uses of an owner's keys.
         """
         window = f"{at:%Y-%m}" if self.is_monthly else f"{at:%Y-%m-%d}"
         return f"{uses}:{window}:{self.unit}"
@@ -56,7 +56,7 @@ class KeyLimit(StrEnum):
 
 
 class IssuedKey(RowModel):
-    """All that a check of a key needs. `id` derives from `key_hash`.
+    """The check document of a key: all that a check needs. `id` derives from `key_hash`.
 
     One fact, extended by `name`, `revoked_at`, the fields of `KeyLimit` and `ends_<new key's id>`. Stored as
 
@@ -92,12 +92,12 @@ class IssuedKey(RowModel):
 
     @property
     def limits(self) -> Mapping[KeyLimit, int]:
-        """The limits that the key has of its own."""
+        """The key's own limits."""
         limits = {limit: getattr(self, limit) for limit in KeyLimit}
         return {limit: most for limit, most in limits.items() if most is not None}
 
     def is_active(self, at: datetime) -> bool:
-        """Neither revoked nor past its end."""
+        """Return whether the key is neither revoked nor past its end."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
     def may(self, scope: Scope) -> bool:
@@ -107,8 +107,8 @@ class IssuedKey(RowModel):
 class ApiKey(IssuedKey):
     """An owner's API key with its history. `last_used_at` is to the minute; None: never used.
 
-    `used` is what was used of the key's own limits, today and this month. `rotated_to` is the id of the key that
-    replaces this one.
+    `used` is the use of the key's own limits, today and this month. `rotated_to` is the id of the key that replaces
+    this one.
     """
 
     updated_at: Instant
@@ -119,7 +119,7 @@ class ApiKey(IssuedKey):
 
 
 def key_id(key_hash: str) -> str:
-    """Return an API key's id: half of its SHA-256, in hexadecimal. It reveals nothing of 256 random bits."""
+    """Return an API key's id: half of its SHA-256, in hexadecimal. It reveals nothing of the key's 256 random bits."""
     return key_hash[:32]
 
 
@@ -134,5 +134,5 @@ def end_of(document: Document) -> str | None:
 
 
 def earliest(*ends: str | None) -> str | None:
-    """Return the first of some ends, which are written as `iso` writes them; None: never."""
+    """Return the first of some ends, each formatted by `iso`; None: never."""
     return min((end for end in ends if end is not None), default=None)

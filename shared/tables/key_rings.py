@@ -1,11 +1,11 @@
-"""Key rings: one row with all keys of an owner, and the registers of what a ring lacks.
+"""Key rings: one row with all keys of an owner, and registers with the changes that a ring lacks.
 
 A ring is `{"keys": [<entry>, …]}`, oldest first. An entry is a key's row with
 
     {…, "updated_at": "2026-03-02T08:00:00.000Z", "rotated_to": "77ab…", "rotated_at": "2026-03-02T08:00:00.000Z"}
 
-The last two are there once another key replaces this one. A ring has `"void_until": "2026-03-02T08:00:00.000Z"` too
-if keys that were made until then are void: a reset distrusts them, or their owner closed the account.
+The last two are null until another key replaces this one. A ring also has `"void_until": "2026-03-02T08:00:00.000Z"` if
+keys that were made until then are void: a reset distrusts them, or their owner closed the account.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +22,18 @@ from shared.tables.issued_keys import IssuedKey, earliest
 from shared.tables.schema import API_KEYS, KEY_RINGS, KEY_USES
 
 RING: Final = 500
-"""How many keys a ring contains. Of more, the oldest inactive ones are dropped from the list; they stay revoked. A
-larger ring makes every change of a key slower: it is one row of some 400 bytes a key."""
+"""Keys in a ring. Beyond this number the oldest inactive keys are dropped from the list; they stay revoked. A larger
+ring makes every change of a key slower: it is one row of some 400 bytes a key."""
 
 Entries = list[Document]
 
 ChangeEntries = Callable[[Entries], Entries]
-"""A function from a ring's entries before to those after. It may be called more than once, and may raise to refuse."""
+"""A function from a ring's entries before a change to those after it, which raises to refuse. It may be called more
+than once."""
 
 
 class BesideRing:
-    """The registers of an owner's keys: last uses, and what the ring lacks because a write of it failed.
+    """The registers of an owner's keys: last uses, and changes that the ring lacks because a write of it failed.
 
     `<key>` → `{"at": "2026-03-02T08:15:00.000Z"}`, `<key>.name` → `{"name": "build", "updated_at": …}`,
     `<key>.limits` → `{"memos_per_day": 10, …}`, `<key>.ends` → `{"expires_at": …}`.
@@ -53,13 +54,13 @@ class BesideRing:
         self._fields.setdefault(api_key_id, {}).update(revoked_at=revoked_at, updated_at=revoked_at)
 
     def merged(self, entries: Entries) -> Entries:
-        """Return the entries of a ring with what it lacks. The first revocation stands, and the earliest end."""
+        """Return the entries with the changes that the ring lacks. The first revocation and the earliest end count."""
         return [_merged(entry, self._fields.get(entry["id"], {})) for entry in entries]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeRing:
-    """`entries` are those of the ring and of what it lacks; `counts` the counters of the owner's keys, by name."""
+    """`entries` are the ring's, with the changes that it lacks; `counts` the counters of the owner's keys, by name."""
 
     entries: Entries
     counts: Mapping[str, int]
@@ -71,11 +72,11 @@ class KeyRings:
         self._store = store
 
     async def read(self, user_id: str) -> Entries:
-        """Return the entries as the ring has them, in one read."""
+        """Return the ring's own entries, in one read; empty if there is no ring."""
         return _entries(await self._store.get(KEY_RINGS, Key(user_id)))
 
     async def beside(self, user_id: str) -> BesideRing:
-        """Return what the ring lacks, but for revocations."""
+        """Return the last uses, and the changes that the ring lacks, except revocations."""
         beside = BesideRing()
         after = None
         while True:
@@ -87,9 +88,9 @@ class KeyRings:
             after = page.after
 
     async def whole(self, user_id: str) -> "WholeRing":
-        """Return a ring with all that it lacks, in three reads at once.
+        """Return a ring with all changes that it lacks, by three reads in parallel.
 
-        A revocation that began is a counter. Where the ring lacks the revocation itself, the key's check document says
+        A counter shows that a key's revocation began. If the ring lacks the revocation, the key's check document shows
         whether it is in force: one more read for each such key.
         """
         entries, counts, beside = await gather_settled(
@@ -107,7 +108,7 @@ class KeyRings:
         return WholeRing(entries=beside.merged(entries), counts=counts, beside=beside)
 
     async def begin(self, key: IssuedKey) -> None:
-        """Write a new owner's ring. Nothing else may write it yet."""
+        """Write a new owner's ring. No other call may write it yet."""
         await self._store.add(KEY_RINGS, Key(key.user_id), {"keys": [entry_of(key)]})
 
     async def discard(self, user_id: str) -> None:
@@ -115,7 +116,7 @@ class KeyRings:
         await self._store.take_back(KEY_RINGS, Key(user_id))
 
     async def change(self, user_id: str, change: ChangeEntries) -> Entries:
-        """Change a ring, and return its entries as they are then. What `change` raises passes through.
+        """Change a ring, and return its entries after the change. An exception of `change` propagates.
 
         Raises SessionExpired if a new entry's key is void: the session that made it has ended.
         """
@@ -128,9 +129,9 @@ class KeyRings:
         return _entries((await self._store.update(KEY_RINGS, Key(user_id), changed)).after)
 
     async def void(self, user_id: str, until: datetime) -> Entries:
-        """Let no key that was made until then come into a ring any more. Returns the entries, with what it lacks.
+        """Let the ring refuse new keys that were made until then. Returns the entries, with the changes that it lacks.
 
-        A key that is being made has its check document already, and the ring as its commit: so it never becomes one.
+        A key that is being made may have its check document already, but its commit is the ring: so it is never made.
         """
 
         def voided(ring: Document | None) -> Document | None:
@@ -144,9 +145,9 @@ class KeyRings:
     async def change_entry(
         self, user_id: str, api_key_id: str, fields: Document, *, unless: str | None = None
     ) -> Document:
-        """Set fields of one entry of a ring, and return it as it is then; `unless` a field has a value already.
+        """Set fields of one entry of a ring, and return the entry after the change.
 
-        Raises NotFound if there is no such entry.
+        If the field `unless` has a value, nothing is changed. Raises NotFound if there is no such entry.
         """
 
         def change(entries: Entries) -> Entries:
@@ -158,11 +159,11 @@ class KeyRings:
         return entry_in(await self.change(user_id, change), api_key_id)
 
     async def put_beside(self, user_id: str, api_key_id: str, mark: str, fields: Document) -> None:
-        """Write a register of what the ring lacks, since it cannot be written."""
+        """Write a register with changes that the ring lacks, since it cannot be written."""
         await self._store.put(KEY_USES, beside_key(user_id, api_key_id, mark), fields)
 
     async def note_revocation(self, user_id: str, api_key_id: str) -> None:
-        """Count that a revocation begins. Before it is in force: else a list could miss it."""
+        """Count that a revocation begins. Await it before the revocation is written: else a list could miss that."""
         await self._store.increment(revocations_counter(user_id, api_key_id))
 
     async def mark_used(self, user_id: str, api_key_id: str, minute: datetime) -> None:
@@ -194,7 +195,7 @@ def entry_in(entries: Entries, api_key_id: str) -> Document:
 
 
 def replaced(entries: Entries, changed: Document) -> Entries:
-    """Return the entries with this one in the place of the key's."""
+    """Return the entries with this one in the place of the entry with its id."""
     return [changed if entry["id"] == changed["id"] else entry for entry in entries]
 
 
@@ -203,7 +204,7 @@ def active_in(entries: Entries, at: datetime) -> int:
 
 
 def replaced_in(entries: Entries, at: datetime) -> int:
-    """Return how many keys are active though another one replaces them: those whose grace has not ended."""
+    """Return how many rotated keys are still active, since their grace has not ended."""
     return active_in([entry for entry in entries if entry.get("rotated_to") is not None], at)
 
 
@@ -215,7 +216,7 @@ def kept(entries: Entries, at: datetime) -> Entries:
 
 
 def check_id(api_key_id: str) -> None:
-    """Raises NotFound for what no store could address."""
+    """Raise NotFound if this is not an id: a store could not address it."""
     if not is_id(api_key_id):
         raise not_found()
 
@@ -225,7 +226,7 @@ def not_found() -> NotFound:
 
 
 def _check_void(ring: Document | None, after: Entries) -> None:
-    """Raises SessionExpired if an entry that the ring lacks is of a key that was made until `void_until`."""
+    """Raise SessionExpired if a new entry is void: its key was made until `void_until`."""
     if ring is None or "void_until" not in ring:
         return
     before = {entry["id"] for entry in _entries(ring)}

@@ -1,4 +1,4 @@
-"""Parts of lists, newest first: of one partition, filtered, or merged of several."""
+"""Pages of lists, newest first: of one partition, filtered, or merged from several."""
 
 import heapq
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ FILTERED_READ: Final = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A part of a list, newest first. `since` is inclusive, `until` exclusive; None: open. `after` continues a page."""
+    """A part of a list, newest first. `since` is inclusive, `until` exclusive; None: open. `after`: the last page's."""
 
     limit: int = 20
     after: str | None = None
@@ -47,7 +47,7 @@ async def newest(
 def merged(pages: Sequence[Page[Row]], limit: int) -> Page[Row]:
     """Merge pages of several partitions into one, newest first.
 
-    It ends where the first of them ends: rows after that may be missing from it.
+    It ends where the first of them ends: beyond that, rows of that partition would be missing.
     """
     known_to = max((page.after for page in pages if page.after is not None), default="")
     rows = [

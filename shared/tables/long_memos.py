@@ -1,4 +1,4 @@
-"""The list of long memos: each from the answer that says `processing` until its end is written.
+"""The list of long memos: each from the answer `processing` until its end is written.
 
 A row is stored under `all` and the memo's id, as
 
@@ -7,7 +7,7 @@ A row is stored under `all` and the memo's id, as
      "created_at": "2026-03-02T08:00:00.000Z", "sent_at": "2026-03-02T08:00:00.000Z", "sendings": 1,
      "keyed_at": null, "outcome": null}
 
-and its `outcome`, which is written once, is one of
+and its `outcome`, which is written once, is one of these:
 
     {"end": "ready", "at": "2026-03-02T08:01:00.000Z", "seconds": 481.25}
     {"end": "failed", "at": "2026-03-02T08:01:00.000Z", "code": "TTS_SERVICE_ERROR"}
@@ -46,7 +46,7 @@ class Outcome(RowModel):
 
 
 class Place(RowModel):
-    """A counted place of the memo, in its reservation's terms."""
+    """A counted place of the memo: the store's `Bound`, without `most`."""
 
     counter: str
     by: int
@@ -61,9 +61,10 @@ class Place(RowModel):
 
 
 class LongMemo(RowModel):
-    """`speech` names the voices that say it. `sent_at`, `sendings`: when it was last queued afresh, how often.
+    """`speech` names the voices that say it. `sent_at` is when it was last queued, `sendings` how often it was.
 
-    `keyed_at`: when a run of its idempotency key last listed it, which may be about to write the memo; None: without.
+    `keyed_at` is when a run of its idempotency key last listed it: that run may be about to write the memo. None: it
+    has no idempotency key.
     """
 
     memo_id: str
@@ -83,7 +84,7 @@ class LongMemoList:
         self._store = store
 
     async def get(self, memo_id: str) -> LongMemo | None:
-        """None: there is none, or its end was written."""
+        """Return the row of a long memo. None: there is none, or the memo's end was written."""
         document = await self._store.get(LONG_MEMOS, _key(memo_id))
         return None if document is None else LongMemo.read(document)
 
@@ -91,7 +92,7 @@ class LongMemoList:
         await self._store.add(LONG_MEMOS, _key(row.memo_id), row.document())
 
     async def add_again(self, row: LongMemo) -> None:
-        """List a memo that an earlier run may have listed: a row that is there gets this one's `keyed_at`.
+        """List a memo that an earlier run may have listed. An existing row gets this one's `keyed_at`.
 
         It keeps its places, which are those of the run that may have written the memo.
         """
@@ -103,7 +104,7 @@ class LongMemoList:
         await self._store.update(LONG_MEMOS, _key(row.memo_id), listed)
 
     async def drop(self, row: LongMemo) -> None:
-        """Remove the row of a memo that was never written, unless a run lists it again first."""
+        """Remove the row of a memo that was never written, unless a run listed it again."""
 
         def dropped(document: Document | None) -> Document | None:
             same = document is None or LongMemo.read(document).keyed_at == row.keyed_at
@@ -112,7 +113,7 @@ class LongMemoList:
         await self._store.update(LONG_MEMOS, _key(row.memo_id), dropped)
 
     async def every(self) -> AsyncIterator[LongMemo]:
-        """Yield all rows, the oldest first. Costs a request if there are few."""
+        """Yield all rows, oldest first. One request for LISTED rows."""
         after: str | None = None
         while True:
             page = await self._store.page(LONG_MEMOS, _ALL, after=after, limit=LISTED)
@@ -123,9 +124,9 @@ class LongMemoList:
                 return
 
     async def decide(self, memo_id: str, outcome: Outcome) -> LongMemo | None:
-        """Write the outcome unless there is one. Returns the row as it is then: one caller's outcome counts for all.
+        """Write the outcome unless the row has one. Returns the row after that: all callers get the same outcome.
 
-        None: the row is gone.
+        None: there is no row any more.
         """
 
         def decided(row: LongMemo) -> LongMemo:
@@ -134,13 +135,13 @@ class LongMemoList:
         return await self._change(memo_id, decided)
 
     async def sent_again(self, memo_id: str, at: datetime) -> LongMemo | None:
-        """Note that it is queued afresh. None: the row is gone."""
+        """Store that the memo is queued again. None: there is no row any more."""
         return await self._change(
             memo_id, lambda row: row.model_copy(update={"sent_at": at, "sendings": row.sendings + 1})
         )
 
     async def remove(self, memo_id: str) -> bool:
-        """Remove the row. True for the one caller who did."""
+        """Remove the row. Returns True to the one caller that removed it."""
         updated = await self._store.update(LONG_MEMOS, _key(memo_id), lambda _: None)
         return updated.before is not None
 

@@ -13,7 +13,7 @@ from shared.tables.moved import MovedIds
 from shared.tables.schema import MEMOS
 
 ENDED: Final = "ended"
-"""The extension of a long memo, and of its log: how it ended."""
+"""The extension of a long memo and of its log: how the memo ended."""
 
 
 class AudioStatus(StrEnum):
@@ -23,9 +23,9 @@ class AudioStatus(StrEnum):
 
 
 class Ended(RowModel):
-    """How a long memo ended: with so many seconds of audio, or failed (None).
+    """How a long memo ended: with `seconds` of audio; None: it failed.
 
-    Beside the memo and beside its log as `"ended": {"seconds": 481.25}` or `"ended": {"seconds": null}`.
+    Stored beside the memo and beside its log as `"ended": {"seconds": 481.25}` or `"ended": {"seconds": null}`.
     """
 
     seconds: float | None
@@ -34,8 +34,8 @@ class Ended(RowModel):
 class Memo(RowModel):
     """`audio_url` is relative to `PUBLIC_URL`; `character_count` counts UTF-16 code units.
 
-    `api_key_id` is the key that made it; None: no key did, as in a demo. A long memo (`is_long`) is said after the
-    request that made it: its `duration_seconds` are the estimate, and `ended` says what came of it.
+    `api_key_id` is the key that made it; None: no key made it. A long memo (`is_long`) is said after the request that
+    made it: its `duration_seconds` are an estimate, and `ended` is None until its end is written.
     """
 
     id: str
@@ -59,11 +59,11 @@ class Memo(RowModel):
 
     @property
     def audio_seconds(self) -> float:
-        """The length of the audio; the estimate while it is not known."""
+        """The length of the audio; for a long memo that is not ready, the estimate."""
         return self.duration_seconds if self.ended is None else self.ended.seconds or self.duration_seconds
 
     def audio_at(self, public_url: str) -> str:
-        """Return the absolute URL of the audio. Memos that moved in may have an absolute one: it stays."""
+        """Return the absolute URL of the audio. An absolute one, as memos that moved in may have, is unchanged."""
         return self.audio_url if "://" in self.audio_url else public_url + self.audio_url
 
 
@@ -73,7 +73,7 @@ class Memos:
         self._moved = MovedIds(store)
 
     async def get(self, user_id: str, memo_id: str) -> Memo | None:
-        """Return the memo of this id, or of the one that it had in the predecessor; None: its owner has none."""
+        """Return the memo with this id, or with this id in the predecessor. None: the owner has no such memo."""
         current = memo_id if is_id(memo_id) else await self._moved.memo_id(user_id, memo_id)
         document = None if current is None else await self._store.get(MEMOS, Key(user_id, current))
         return None if document is None else Memo.read(document)
@@ -104,12 +104,12 @@ class Memos:
         return memo.model_copy(update={"title": title})
 
     async def end(self, user_id: str, memo_id: str, ended: Ended) -> None:
-        """Write how a long memo ended. An absent one stays absent."""
+        """Write how a long memo ended. If the memo does not exist, the call has no effect."""
         await self._store.extend(MEMOS, Key(user_id, memo_id), ENDED, ended.document())
 
     async def delete(self, memo: Memo) -> None:
         await self.remove(memo.user_id, memo.id)
 
     async def remove(self, user_id: str, memo_id: str) -> None:
-        """Delete a memo that need not be there."""
+        """Delete a memo. An absent one is no error."""
         await self._store.delete(MEMOS, Key(user_id, memo_id))

@@ -1,7 +1,7 @@
 """The base of all row models, which are in the modules of their nouns.
 
 A row is a frozen model, and `document` is its JSON form, as stores keep it. Values that change with every call (uses,
-last use) are counters and registers, and the typed helpers in `tables/` answer both together.
+last use) are counters and registers, which the typed helpers in `tables/` return with the row.
 """
 
 from typing import Self

@@ -1,4 +1,5 @@
-"""What an owner has, in one list: it goes when the account is closed. A test holds it to all tables and counters."""
+"""All rows and counters of an owner, in one list: closing the account deletes them. A test compares it with all tables
+and counters."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -33,25 +34,25 @@ BY_OWNER: Final[Mapping[Table, tuple[str, ...]]] = {
     KEY_USES: ("{owner}",),
     MOVED: ("{owner}",),
 }
-"""Tables with partitions of the owner's own, which are erased whole. Rows of MOVED lead to others, which go first."""
+"""Tables with partitions of the owner's own, which are erased whole. Rows of MOVED lead to rows that go first."""
 
 BY_KEY: Final = (IDEMPOTENCY_KEYS, SPEECH_CALLS, API_KEYS)
 """Tables with a partition for each of the owner's API keys."""
 
 KEPT_A_DAY: Final[Mapping[Table, tuple[str, ...]]] = {KEY_RINGS: ("{owner}",)}
-"""Likewise, but a day later: a ring that is closed refuses a key that is still being made."""
+"""Tables of the same form, erased a day later: a closed ring refuses a key that is still being made."""
 
 ONE_BY_ONE: Final = (LONG_MEMOS, ACTIVE_OWNERS, SUBSCRIPTIONS, STRIPE_IDS, EMAILS, USERS, CLOSING)
-"""Tables in which single rows are the owner's: memos still being said, each day's, the subscription's, the user's."""
+"""Tables in which single rows are the owner's: its long memos, days, subscription, customer, address and account."""
 
 OF_THE_SERVICE: Final = (HOUSEKEEPING,)
-"""Tables without rows of an owner. A pass over a day names the owner that it stopped at, until it goes on."""
+"""Tables without rows of an owner. A pass over a day contains the id of the owner it stopped at, until it continues."""
 
 COUNTERS: Final = ("calls", "testcalls", "uses", "refused", "stripe")
 """The counters `<owner>:<name>:…`. All counters that begin with the owner are dropped, whatever their names."""
 
 NOT_OWNED: Final = ("login", "signup", "demo", "keys", "reset", "verify", "users", "subscriptions")
-"""How counters begin that are no owner's: attempts, by pseudonyms, whose windows end; and two sums over all."""
+"""The first parts of counters that belong to no owner: attempts, by pseudonyms, whose windows end; and sums."""
 
 
 def partitions(tables: Mapping[Table, tuple[str, ...]], owner: str) -> list[tuple[Table, str]]:

@@ -10,36 +10,36 @@
 | idempotency_keys | API key id / digest of the given key | changing, extended by `failed_<run>`: the newest run |
 | speech_calls | API key id / digest of a body | registers: an SDK's newest call with that body |
 | memos | owner / memo | facts, extended by `title`, a long one's by `ended` |
-| long_memos | all / memo | changing: what is still being said, until its end is written |
+| long_memos | all / memo | changing: a long memo, until its end is written |
 | usage_logs | owner.memos or owner.events / log | facts, a memo's extended by `memo_deleted` and `ended` |
-| active_owners | day / owner | registers: who made a memo on that UTC day |
-| usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: what the logs of it add up to |
-| usage_months | owner / month | facts, likewise: its days, and all that was before |
+| active_owners | day / owner | registers: an owner who made a memo on that UTC day |
+| usage_days | owner / day, or day.hour | facts, extended by `sums` when repaired: the sums of its logs |
+| usage_months | owner / month | facts, extended likewise: the sums of its days, and of all time before |
 | subscriptions | owner | changing |
 | closing | all / owner | registers: a closed account that is being erased |
 | stripe_ids | customer / Stripe's id | changing: the claim of an owner on it |
-| housekeeping | all / day, or `sweep` | changing: the figures of days, and how far a sweep of counters is |
-| moved | users, audio or owner / digest of the predecessor's id | facts, extended by `seen`: what is here instead |
+| housekeeping | all / day, `sweep` or `plans` | changing: the figures of days, and the positions of sweeps |
+| moved | users, audio or owner / digest of the predecessor's id | facts, extended by `seen`: the id or file here |
 
 All users share the partition of `users`, all long memos that of `long_memos`, and a day's owners that of
 `active_owners`, so they are spread over shards.
-What an owner has of these tables and counters, `owned.py` lists: it goes when the account is closed.
+`owned.py` lists the rows and counters of an owner, which closing the account deletes.
 
 | counter | what |
 |---|---|
 | `<owner>:calls:<day or month>` | memos made with live keys |
 | `<owner>:testcalls:<day>` | memos made with test keys |
 | `<owner>:uses:<key>` | memos made with a key |
-| `<owner>:uses:<key>:revocations` | revocations that began: then a list asks the key itself whether it is revoked |
+| `<owner>:uses:<key>:revocations` | revocations that began: a list then reads the key's check document too |
 | `<owner>:uses:<key>:<day>:memos`, `<owner>:uses:<key>:<day or month>:characters` | used of the key's own limits |
 | `<owner>:refused:<live, test or key>:<day or month>` | memos refused by a limit |
-| `<owner>:stripe` | numbers drawn before Stripe was asked |
+| `<owner>:stripe` | numbers of synchronisations, drawn before Stripe is asked |
 | `login.<window>.<address>:<account>`, `login.<window>.<address>` | failed passwords |
-| `reset.<window>.<address>`, `reset.<window>.for.<account>`, `verify.<window>.…` likewise | mails asked for |
+| `reset.<window>.<address>`, `reset.<window>.for.<account>`, `verify.<window>.…` likewise | requested mails |
 | `signup.<window>.<address>`, `demo.<window>.<address>` | attempts |
-| `users:new:<day>` | users who signed up on that day and are there; `users` counts those from before |
+| `users:new:<day>` | existing users who signed up on that day; `users` counts those from before there were days |
 | `users:tier:<pro or enterprise>` | users on that plan |
-| `subscriptions` | how many there are |
+| `subscriptions` | subscriptions |
 """
 
 from typing import Final
@@ -47,7 +47,7 @@ from typing import Final
 from shared.stores.port import Kind, Table
 
 LOGS_BYTES: Final = 5_000_000
-"""Bytes of a page of usage logs: those of a long past are counted by thousands. A page of an answer has 100 at most."""
+"""Bytes of a page of usage logs, which are counted by thousands. A page of an answer has 100 logs at most."""
 
 USERS: Final = Table(name="users", kind=Kind.CHANGING, database="users", shards=16)
 EMAILS: Final = Table(name="emails", kind=Kind.CHANGING, database="indexes")

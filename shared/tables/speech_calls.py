@@ -1,7 +1,7 @@
-"""The newest call of an SDK's speech route by its API key and body: a register for each.
+"""The newest call of an SDK's speech route by API key and body: one register each.
 
 `<API key id> / <digest of the body>` → `{"name": "speech 019c…", "at": "2026-03-02T08:00:00.000Z"}`. `name` is the
-idempotency key under which the call makes its memo. A header's has no blank, so none is ever the same.
+idempotency key under which the call makes its memo. It contains a blank, so no `Idempotency-Key` header equals it.
 """
 
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ class SubscriptionStatus(StrEnum):
 
 
 class Subscription(RowModel):
-    """What an owner has at Stripe. With a customer alone, nothing was bought yet: Hobby, and active."""
+    """An owner's subscription. With a customer alone nothing was bought yet: its tier is Hobby, its status active."""
 
     id: str
     user_id: str
@@ -40,7 +40,7 @@ class Subscription(RowModel):
     current_period_end: Instant | None = None
     cancel_at_period_end: bool = False
     synced: int = 0
-    """The number that was drawn before Stripe was asked for what this row contains: a lower one is older."""
+    """The number of the synchronisation that wrote this row: drawn before Stripe was asked. A lower one is older."""
 
     created_at: Instant
     updated_at: Instant
@@ -55,7 +55,7 @@ class Customer:
 
 
 class Subscriptions:
-    """An owner has one at most. Its customer is claimed, so that a Stripe event leads to its owner by one read."""
+    """Each owner has one at most. Its customer is claimed, so that one read finds the owner of a Stripe event."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -65,7 +65,7 @@ class Subscriptions:
         return None if document is None else Subscription.read(document)
 
     async def owner_of(self, stripe_customer_id: str) -> str | None:
-        """Return the owner who claims this customer; None if none does. The owner's row may have another one."""
+        """Return the owner who claims this customer; None: no owner does. The owner's row may have another customer."""
         known = is_key_part(stripe_customer_id)
         claim = await self._store.get(STRIPE_IDS, Key(CUSTOMERS, stripe_customer_id)) if known else None
         return None if claim is None else claim["user_id"]
@@ -76,7 +76,8 @@ class Subscriptions:
         return subscription if subscription and subscription.stripe_customer_id == stripe_customer_id else None
 
     async def customers(self, after: str | None = None, *, limit: int = 100) -> Page[Customer]:
-        """Return a page of the claimed customers, by id. A claim may be void: the owner's row decides."""
+        """Return a page of the claimed customers, in the order of their ids. A claim is void if its owner's row has
+        another customer, or none."""
         page = await self._store.page(STRIPE_IDS, CUSTOMERS, after=after, limit=limit)
         rows = [Customer(id=row.key.sort, user_id=row.document["user_id"]) for row in page.rows]
         return Page(rows=rows, after=page.after)
@@ -85,7 +86,7 @@ class Subscriptions:
         return (await self._store.counters("subscriptions")).get("subscriptions", 0)
 
     async def draw(self, user_id: str) -> int:
-        """Return a number above all that were drawn for this owner. Draw it before Stripe is asked."""
+        """Return a number above all earlier ones of this owner. Draw it before Stripe is asked."""
         return await self._store.increment(f"{user_id}:stripe")
 
     async def create(self, subscription: Subscription) -> None:
@@ -98,7 +99,7 @@ class Subscriptions:
         await self._store.increment("subscriptions")
 
     async def attach(self, new: Subscription, *, instead_of: str | None) -> str:
-        """Store the customer of `new` in the owner's row, and return the customer that the row has then.
+        """Store the customer of `new` in the owner's row, and return the row's customer.
 
         A row that has another customer than `instead_of` keeps it. Raises Conflict if another owner has the customer.
         """
@@ -122,8 +123,8 @@ class Subscriptions:
     ) -> tuple[Subscription | None, Subscription | None]:
         """Change the row of this customer, unless it has this number or a higher one. Returns it before and after.
 
-        Both are None if there is no row: it was erased. An equal row keeps its `updated_at`; its number is written all
-        the same, as it outdates requests that are still under way.
+        Both are None if there is no row: it was erased. A row that `change` leaves equal keeps its `updated_at`, but
+        gets the number, which outdates requests that are still under way.
         """
 
         def changed(document: Document | None) -> Document | None:
@@ -141,7 +142,10 @@ class Subscriptions:
         return before, after
 
     async def change(self, user_id: str, change: Callable[[Subscription], Subscription]) -> Subscription:
-        """Change a subscription. Raises NotFound, Conflict as `create` does, and what `change` raises."""
+        """Change a subscription; an exception of `change` propagates.
+
+        Raises NotFound if the owner has none, Conflict if another owner has its customer.
+        """
 
         def changed(document: Document | None) -> Document:
             if document is None:
@@ -154,13 +158,13 @@ class Subscriptions:
         return Subscription.read(updated.after)
 
     async def delete(self, user_id: str) -> None:
-        """Delete a subscription. The claim on its customer is void from then on."""
+        """Delete a subscription. The claim on its customer is void after that."""
         deleted = await self._store.update(SUBSCRIPTIONS, Key(user_id), lambda _: None)
         if deleted.before is not None:
             await self._store.increment("subscriptions", -1)
 
     async def erase(self, user_id: str) -> None:
-        """Delete a subscription and the claim on its customer, which `delete` leaves. Repeatable until done."""
+        """Delete a subscription and the claim on its customer, which `delete` leaves. Repeatable."""
 
         def claim_of_another(claim: Document | None) -> Document | None:
             return claim if claim and claim["user_id"] != user_id else None
@@ -175,7 +179,8 @@ class Subscriptions:
     async def _claim(self, subscription: Subscription) -> None:
         """Claim a subscription's customer, before its row is written.
 
-        A claim whose row lacks the customer is void, and may be replaced: a crash in between blocks nothing.
+        A claim whose row lacks the customer is void, and may be replaced: a crash between the two writes blocks no
+        owner. Raises Conflict if another owner has the customer.
         """
         if subscription.stripe_customer_id is None:
             return

@@ -1,4 +1,4 @@
-"""Usage logs: what happened to an owner."""
+"""Usage logs: the events of an owner."""
 
 from contextlib import suppress
 from enum import StrEnum
@@ -34,7 +34,7 @@ class Action(StrEnum):
 
 
 class UsageLog(RowModel):
-    """Something that happened to an owner. The key's name and prefix are those it had then; None: no key was involved.
+    """An event of an owner. The key's name and prefix are those of that time; None: no key was involved.
 
     Stored under `<owner>.memos` or `<owner>.events` and the log's id, a memo's under the memo's own, as
 
@@ -54,31 +54,31 @@ class UsageLog(RowModel):
 
     @classmethod
     def read(cls, document: Document) -> Self:
-        """Of a long memo that is ready the metadata have the exact seconds."""
+        """Return the log. If it is of a long memo that is ready, its metadata contain the exact seconds."""
         log, seconds = cls.model_validate(document), (document.get(ENDED) or {}).get("seconds")
         return log if seconds is None else log.model_copy(update={"metadata": log.metadata | {"audioSeconds": seconds}})
 
 
 MEMO_DELETED: Final = "memo_deleted"
-"""The extension of a memo's log: its owner deleted the memo, which stays in every count. It says what repeats of the
-memo's request answer: `{"audio_url": "/audio/4f1d…-9c07….mp3", "is_long": false}`."""
+"""The extension of a memo's log: its owner deleted the memo, which stays in every count. Repeats of the memo's request
+are answered from it: `{"audio_url": "/audio/4f1d…-9c07….mp3", "is_long": false}`."""
 
 
 class LogKind(StrEnum):
-    """An owner's logs are in two partitions: those of memos made, and those of all other events."""
+    """The two partitions of an owner's logs: one for memos made, one for all other events."""
 
     MEMOS = "memos"
     EVENTS = "events"
 
 
 class UsageLogs:
-    """Memos made are by far the most logs. They are kept apart from events, so that a page of either is full."""
+    """Most logs are of memos made. They are kept apart from events, so that pages of both are full."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def add(self, log: UsageLog) -> None:
-        """Write a log. It may be sent again: a log that is already stored under its id stays as it is."""
+        """Write a log. Repeatable: a log that is already stored under its id stays unchanged."""
         kind = LogKind.MEMOS if log.action is Action.MEMO_CREATED else LogKind.EVENTS
         with suppress(AlreadyExists):
             await self._store.add(USAGE_LOGS, Key(f"{log.user_id}.{kind}", log.id), log.document())
@@ -96,12 +96,12 @@ class UsageLogs:
         return await self._store.get(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id))
 
     async def mark_memo_deleted(self, user_id: str, memo_id: str, audio_url: str, *, is_long: bool) -> None:
-        """Note beside a memo's log that its owner deletes the memo, so that the log is right without one."""
+        """Mark a memo's log, since its owner deletes the memo. Reconciling then keeps a log without a memo."""
         deleted = {"audio_url": audio_url, "is_long": is_long}
         await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), MEMO_DELETED, deleted)
 
     async def end_memo(self, user_id: str, memo_id: str, ended: Ended) -> None:
-        """Write beside a long memo's log how the memo ended: it counts with its exact seconds, or not at all."""
+        """Write how a long memo ended beside its log. It counts with its exact seconds, or not if it failed."""
         await self._store.extend(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", memo_id), ENDED, ended.document())
 
     async def delete_memo(self, user_id: str, log_id: str) -> None:
@@ -109,7 +109,10 @@ class UsageLogs:
         await self._store.delete(USAGE_LOGS, Key(f"{user_id}.{LogKind.MEMOS}", log_id))
 
     async def page(self, user_id: str, window: Window, *, action: Action | None = None) -> Page[UsageLog]:
-        """Return an owner's logs, newest first. With an `action` other than memo_created a page may end early."""
+        """Return an owner's logs, newest first.
+
+        With an `action` other than memo_created a page may be short though more logs follow.
+        """
         if action is None:
             page = merged(
                 await gather_settled(
@@ -131,7 +134,7 @@ class UsageLogs:
         return Page(rows=[UsageLog.read(row.document) for row in page.rows], after=page.after)
 
     async def rows(self, user_id: str, kind: LogKind, window: Window, *, newest_first: bool = True) -> Page[Row]:
-        """Return documents of one kind: to count them, models of all would take most of the time."""
+        """Return the documents of one kind, for counting. Building models of them would take most of the time."""
         return await self._store.page(
             USAGE_LOGS,
             f"{user_id}.{kind}",

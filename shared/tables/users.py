@@ -30,8 +30,8 @@ class Role(StrEnum):
 
 
 class User(RowModel):
-    """A raised `session_version` ends every session begun under a lower one; `ended_sessions` are those that were
-    logged out, with their ends in epoch seconds. Links in mails are stored nowhere: their tokens sign the row."""
+    """A raised `session_version` ends every session that began under a lower one. `ended_sessions` are the sessions
+    that were logged out, with their ends in epoch seconds. Links in mails are not stored: their tokens sign the row."""
 
     id: str
     email: str
@@ -43,19 +43,19 @@ class User(RowModel):
     created_at: Instant
     updated_at: Instant
     kept_session: str | None = None
-    """The session that changed the password last: it stays good, though it began under a lower `session_version`."""
+    """The session that last changed the password: it stays valid, though it began under a lower `session_version`."""
 
     moved_in: bool = False
     """The account comes from the predecessor, with keys that its owner made."""
 
     keys_distrusted_until: Instant | None = None
-    """Keys made until then are to be revoked: a reset proved the address after a stranger may have made them."""
+    """Keys made until then are to be revoked: a stranger may have made them before a reset proved the address."""
 
     plan_number: int = 0
-    """The number under which Stripe's word put the user on the tier: `shared/billing/syncing.py`."""
+    """The number of the synchronisation with Stripe that set the tier: `shared/billing/syncing.py`."""
 
     closing_at: Instant | None = None
-    """When the owner closed the account. Nothing opens it any more; it is being erased."""
+    """When the owner closed the account: no credential opens it any more, and it is being erased."""
 
     ended_sessions: dict[str, int] = Field(default_factory=dict, exclude=True)
 
@@ -64,12 +64,12 @@ class User(RowModel):
         return self.closing_at is not None
 
     def has_session(self, session_id: str, version: int) -> bool:
-        """Return whether a session that began under this `session_version` is still good."""
+        """Return whether a session that began under this `session_version` is still valid."""
         current = version == self.session_version or session_id == self.kept_session
         return current and session_id not in self.ended_sessions and not self.is_closing
 
     def closed(self, at: datetime) -> Self:
-        """Return the user with the account closed: no session is good any more. A closed one stays as it is."""
+        """Return the user with the account closed, and all sessions ended. A closed account stays unchanged."""
         return self if self.is_closing else self.without_sessions().model_copy(update={"closing_at": at})
 
     def without_sessions(self, *, but: str | None = None) -> Self:
@@ -83,24 +83,24 @@ class User(RowModel):
 
 
 ENDED_KEPT: Final = 20
-"""How many expired sessions a user's row may contain before they are dropped. More make every check read more; fewer
-make more logouts rewrite the row."""
+"""Expired sessions that a user's row may contain before they are dropped. More make every check read more; fewer make
+more logouts rewrite the row."""
 
 ENDED_MOST: Final = 500
-"""How many ended sessions a user's row may contain: 30 kB, which every check reads. It is one logout every 20 minutes
-for the seven days that a session lasts."""
+"""Ended sessions that a user's row may contain: 30 kB, which every check reads. It is one logout every 20 minutes for
+the seven days that a session lasts."""
 
 
 NEW_DAYS: Final = 30
-"""Days whose sign-ups an admin sees, today included."""
+"""Days for which an admin gets the number of sign-ups, today included."""
 
 NEW: Final = "users:new:"
-"""How the counters of sign-ups begin, before the day."""
+"""The prefix of the counters of sign-ups: the day follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserCounts:
-    """How many users there are, by plan, and how many of them signed up on each of the last NEW_DAYS UTC days."""
+    """The number of users, in all and by plan, and of those who signed up on each of the last NEW_DAYS UTC days."""
 
     total: int
     by_tier: Mapping[Tier, int]
@@ -131,12 +131,15 @@ class Users:
         return user if user and user.email == email else None
 
     async def id_by_email(self, email: str) -> str | None:
-        """Return the id that claims the address; None if it is free. The claim is void if that user is absent."""
+        """Return the id that claims the address; None: it is free. The claim is void if that user is absent."""
         claim = await self._store.get(EMAILS, _email_key(email))
         return None if claim is None else claim["user_id"]
 
     async def page(self, window: Window, *, tier: Tier | None = None, role: Role | None = None) -> Page[User]:
-        """Return users, newest first, but for those whose sign-up was not completed. Filtered, a page may be short."""
+        """Return users, newest first, without those of incomplete sign-ups.
+
+        A page may be short though more users follow. Costs one read, and one for each user.
+        """
         asked = {name: value for name, value in (("tier", tier), ("role", role)) if value is not None}
         keep = (lambda document: _of(document, asked) == asked) if asked else None
         page = await newest(self._store, USERS, "all", window, keep=keep)
@@ -159,7 +162,7 @@ class Users:
         return UserCounts(total=total, by_tier={Tier.HOBBY: total - sum(tiers.values())} | tiers, new=new)
 
     async def add(self, user: User) -> None:
-        """Write the row. No request can reach it until `claim_email`."""
+        """Write a new user's row. No request can reach it until `claim_email`."""
         await self._store.add(USERS, _user_key(user.id), user.document())
 
     async def claim_email(self, user: User, *, void: str | None = None) -> None:
@@ -176,7 +179,7 @@ class Users:
         await self._store.update(EMAILS, _email_key(user.email), change)
 
     async def counted(self, user: User) -> None:
-        """Count a new user, by the day of the sign-up: the sum of all days is the number of users."""
+        """Count a new user, by the day of the sign-up. The sum over all days is the number of users."""
         await self._store.increment(_new_counter(user.created_at.date()))
 
     async def discard(self, user: User) -> None:
@@ -184,11 +187,11 @@ class Users:
         await self._store.take_back(USERS, _user_key(user.id))
 
     async def change(self, user_id: str, change: Callable[[User], User]) -> User:
-        """Change a user. Raises NotFound if there is none with this id, and what `change` raises."""
+        """Change a user. Raises NotFound if there is none with this id; an exception of `change` propagates."""
         return (await self.change_from(user_id, change))[1]
 
     async def change_from(self, user_id: str, change: Callable[[User], User]) -> tuple[User, User]:
-        """Change a user likewise. Returns the user before and after."""
+        """Change a user as `change` does. Returns the user before and after."""
 
         def changed(document: Document | None) -> Document:
             if document is None:
@@ -205,10 +208,10 @@ class Users:
         return before, after
 
     async def put_on(self, user_id: str, tier: Tier, *, number: int, stamps: bool) -> tuple[User | None, User | None]:
-        """Put a user on a tier, unless the row has this number or a higher one, or the account is closed.
+        """Put a user on a tier, unless the account is closed or the row's number is not lower.
 
-        With `stamps` the number is written even if the tier is the same: it outdates writers of lower numbers. Returns
-        the user before and after; None: there is none. One read if nothing is written.
+        With `stamps` the number is written even if the tier is the same: it outdates writers with lower numbers.
+        Returns the user before and after; None: there is no such user. One read if nothing is written.
         """
 
         def changed(document: Document | None) -> Document | None:
@@ -238,7 +241,7 @@ class Users:
             await self._store.update(USERS, _user_key(user.id), lambda row: row and _without(row, over))
 
     async def delete(self, user: User) -> None:
-        """Delete the claim on the address, then the row. Repeatable until done."""
+        """Delete the claim on the address, then the row. Repeatable."""
 
         def claim_of_another(claim: Document | None) -> Document | None:
             return claim if claim and claim["user_id"] != user.id else None
@@ -250,7 +253,7 @@ class Users:
             await self._count_tiers(User.read(deleted.before).tier, Tier.HOBBY)
 
     async def _count_tiers(self, before: Tier, after: Tier) -> None:
-        """Count a change of plan. Hobby is not counted: it is what is left of all users."""
+        """Count a change of plan. Hobby has no counter: its number is the remainder of all users."""
         for tier, by in ((before, -1), (after, 1)) if before is not after else ():
             if tier is not Tier.HOBBY:
                 with best_effort("a change of plan could not be counted", tier=tier, by=by):
@@ -258,7 +261,7 @@ class Users:
 
 
 def _total(counters: Mapping[str, int]) -> int:
-    """`users` alone counts those from before there were days."""
+    """Return the number of users. The counter `users` has those from before sign-ups were counted by the day."""
     return sum(count for name, count in counters.items() if name == "users" or name.startswith(NEW))
 
 

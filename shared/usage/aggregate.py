@@ -1,10 +1,10 @@
-"""Summing the logs of finished days, months and hours into documents.
+"""Sum the logs of finished days, months and hours into documents.
 
 Two containers that sum at once write equal documents. Logs are counted in steps of about a page, and months are written
-as they end, in order. Days are written of the open month, and of a month that the deadline could interrupt or that has
-many logs: first all but the last day of the steps, then the last one, with the mark. So no document claims more than is
-stored, and a deadline loses a page or two. Days of a finished month that have no document get theirs when their hours
-are asked for.
+as they end, in order. Days have documents in the open month, and in a month that the deadline could interrupt or that
+has many logs: first all but the last day of the steps are written, then the last one, with the mark. So no document
+claims more than is stored, and a deadline loses a page or two. Days of a finished month that have no document get
+theirs when a report by the hour needs them.
 """
 
 import time
@@ -27,15 +27,15 @@ STEPS_UNSAVED: Final = 8
 """Steps of one month that a crash may lose: some 64,000 logs, two seconds of CPU."""
 
 SAVING_S: Final = 2.0
-"""Seconds before the deadline from which on each step is written: thirty days take half of one at 0.29 of a core."""
+"""Seconds before the deadline from which on each step is written: thirty days take half a second at 0.29 of a core."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummedTimeline:
     """The stored sums of days and hours, read together: `timeline` is complete up to `until`, and empty after it.
 
-    It is by the hour, or by the day where hours were not asked for. `is_marked`: a day's mark proves `until`, not only
-    what the reader knew before. `hour_rollups` are the documents of single hours.
+    It is by the hour, or by the day if hours were not requested. `is_marked`: a day's mark proves `until`, not only the
+    reader's `summed_before`. `hour_rollups` are the documents of single hours.
     """
 
     timeline: Timeline
@@ -50,11 +50,11 @@ def read_rollups(
     """Read documents of days and hours, in order. All days before `summed_before` are known to be summed.
 
     From there on marks decide. The documents 01, 03 (marked), 04.00 and 04.01 (marked) prove that all days up to the
-    third are summed, the second without activity, and the fourth day until 02:00. An hour's mark is about its own day:
-    04.01 proves nothing if the third day is not proven. A day's mark is about its own month: those before have
-    documents of their own, which a container may have written since this one looked for them.
+    third are summed, the second without activity, and the fourth day until 02:00. An hour's mark covers its own day:
+    04.01 proves nothing if the third day is not proven. A day's mark covers its own month: earlier months have
+    documents of their own, which a container may have written after this one read the months.
 
-    A document of a time that has not ended yet comes from a clock that is ahead. It is ignored: logs are counted there.
+    A document of a time that has not ended yet comes from a clock that is ahead. It is ignored: its logs are counted.
     """
     days = [rollup for rollup in rollups if rollup.hour is None]
     ended = [rollup for rollup in days if calendar.has_ended(rollup.end)]
@@ -62,7 +62,7 @@ def read_rollups(
     last = max([summed_before - DAY, *marks])
     summed = [rollup for rollup in ended if rollup.day <= last]
     hour_rollups = [rollup for rollup in rollups if rollup.hour is not None]
-    # A stored day, marked or not, has its hours deleted one by one: what is left of them is not complete.
+    # The hours of a stored day, marked or not, are deleted one by one: the remaining ones are not complete.
     is_stored = any(rollup.day == last + DAY for rollup in days)
     summed_hours, until = _summed_hours([] if is_stored else hour_rollups, calendar, midnight(last + DAY))
     timeline = _hours_of(summed) if by_hour else {midnight(rollup.day): rollup.whole for rollup in summed}
@@ -85,8 +85,8 @@ class UsageAggregator:
     ) -> tuple[dict[date, MonthRollup], SummedTimeline]:
         """Sum all finished days and months that are not summed yet.
 
-        Returns the months that got documents, and the timeline of the open month as it is then. Begins where `known`
-        ends, if a day of the open month marks it; otherwise, or if it is None, that is read.
+        Returns the months that got documents, and the timeline of the open month after that. Begins where `known` ends
+        if its `is_marked` is true; else, or if it is None, reads the stored sums first.
         """
         user_id, month, before = calendar.user_id, calendar.open_month, GroupedCounts()
         if known is None or not known.is_marked:
@@ -116,14 +116,14 @@ class UsageAggregator:
         return months.written, SummedTimeline(timeline=timeline, until=since, is_marked=True)
 
     async def sum_days(self, user_id: str, days: Sequence[date]) -> Timeline:
-        """Count the hours of some days of finished months, in order, and store a document for each."""
+        """Count the hours of days of finished months, in order; store a document for each."""
         counted = by_day(await self._counter.count(user_id, midnight(days[0]), midnight(days[-1] + DAY)))
         rollups = [DayRollup.of(day, counted.get(day, {})) for day in days]
         await in_batches(self._rollups.add_day(user_id, rollup) for rollup in rollups)
         return _hours_of(rollups)
 
     async def sum_hours(self, calendar: Calendar, since: datetime) -> tuple[Timeline, datetime]:
-        """Sum the finished hours from `since` on. Returns their counts, and where they end."""
+        """Sum the finished hours from `since` on. Returns their counts, and the end of the last one."""
         user_id, hours = calendar.user_id, Timeline()
         steps = self._counter.count_in_steps(user_id, since, calendar.open_hour, HOUR)
         async with aclosing(steps):
@@ -136,27 +136,27 @@ class UsageAggregator:
         return hours, since
 
     async def _write_days(self, user_id: str, hours: Timeline, *, last: date) -> None:
-        """Store the days of a step. The last one has the mark, so it is written when all others are stored."""
+        """Store the days of a step. The last one has the mark, so it is written after all others are stored."""
         days = by_day(hours)
         marked = DayRollup.of(last, days.pop(last, {}), mark=True)
         await in_batches(self._rollups.add_day(user_id, DayRollup.of(day, counts)) for day, counts in days.items())
         await self._rollups.add_day(user_id, marked)
 
     async def _delete_hours(self, user_id: str, hours: Sequence[DayRollup]) -> None:
-        """Delete hours whose day is stored. If that fails, they cost a few bytes, and nothing reads them."""
+        """Delete hours whose day is stored. If that fails, they cost a few bytes, and no report reads them."""
         with best_effort("sums of hours could not be deleted", user_id=user_id):
             await in_batches(self._rollups.delete_day(user_id, hour) for hour in hours)
 
 
 class _Risk:
-    """Tells when the steps of a month are written: before the deadline could lose them, or if they are many."""
+    """Decides when the steps of a month are written: before the deadline could lose them, or if they are many."""
 
     def __init__(self) -> None:
         self._steps = 0
         self._began = time.monotonic()
 
     def is_high(self, *, is_new_month: bool) -> bool:
-        """Count a step that has ended."""
+        """Count a step that has ended. Returns whether the unsaved steps are to be written now."""
         self._steps = 1 if is_new_month else self._steps + 1
         took_s, self._began = time.monotonic() - self._began, time.monotonic()
         return self._steps >= STEPS_UNSAVED or time_left_s() < SAVING_S + 2 * took_s
@@ -186,7 +186,7 @@ class _MonthWriter:
 def _summed_hours(
     hour_rollups: Iterable[DayRollup], calendar: Calendar, since: datetime
 ) -> tuple[list[DayRollup], datetime]:
-    """Return the documents of the hours of one day, from its midnight on, that its last mark proves, and their end."""
+    """Return the hours of the day `since` that its last mark proves, and their end."""
     hours = [rollup for rollup in hour_rollups if rollup.day == since.date() and calendar.has_ended(rollup.end)]
     until = max([since, *(rollup.end for rollup in hours if rollup.mark)])
     return [rollup for rollup in hours if rollup.end <= until], until

@@ -23,7 +23,7 @@ class GroupBy(StrEnum):
 
 
 Group = tuple[GroupBy, str]
-"""`(GroupBy.VOICE, "sam")`. An empty name: the log had no such field."""
+"""`(GroupBy.VOICE, "sam")`. An empty name: the log has no such field."""
 
 
 class Counts(NamedTuple):
@@ -85,7 +85,7 @@ class GroupedCounts:
             self.add_counts(log, counts)
 
     def add_counts(self, log: Document, counts: Counts) -> None:
-        """Add what `counts_of` returned for a usage log's document."""
+        """Add the counts that `counts_of` returned for this document."""
         action, key, voice = log["action"], log["api_key_id"] or "", log["metadata"].get("voice") or ""
         self._add([((GroupBy.ACTION, action), counts), ((GroupBy.KEY, key), counts), ((GroupBy.VOICE, voice), counts)])
 
@@ -107,8 +107,8 @@ class GroupedCounts:
 
 
 def counts_of(log: Document) -> Counts | None:
-    """Return what a usage log's document adds; None: nothing. A long memo counts with its exact seconds once they are
-    known, and not at all if it failed."""
+    """Return the counts of a usage log's document; None: it has none. A long memo counts with its exact seconds once
+    they are known, and not at all if it failed."""
     action, metadata = log["action"], log["metadata"]
     if action == Action.MEMO_CREATED and not metadata.get("test", False):
         ended = log.get(ENDED)
@@ -118,7 +118,7 @@ def counts_of(log: Document) -> Counts | None:
 
 
 def packed(parts: Mapping[int, GroupedCounts]) -> Document:
-    """Pack counts by a number (an hour of a day, a day of a month) into a small document.
+    """Pack counts by number (the hour of a day, or the day of a month) into a document.
 
     Two memos and an error at 9 o'clock, all in the voice sam and with one key:
 

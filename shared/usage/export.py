@@ -1,6 +1,6 @@
 """An owner's memos and daily usage as one file: CSV for spreadsheets, NDJSON for programs.
 
-A Lambda function can answer at most 6 MB, counted as the JSON text that carries the body. The file is built page by
+A Lambda function can return at most 6 MB, counted as the JSON text that contains the body. The file is built page by
 page, and abandoned as soon as it is larger.
 """
 
@@ -22,10 +22,10 @@ ANSWER_BYTES: Final = 6_000_000
 """Bytes of JSON text. Lambda's limit is 6,291,556 bytes for the body and the rest of the answer."""
 
 FIRST_PAGE: Final = 100
-"""Memos. The size of the first page's memos decides how many are read next; a larger page could be cut off."""
+"""Memos of the first page. Their size decides how many are read next; a larger first page could be cut off."""
 
 LARGEST_PAGE: Final = 1000
-"""Memos: the most that a store reads at once."""
+"""Memos a page at most: as many as a store reads at once."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a cell that begins with one of these as a formula."""
@@ -42,9 +42,10 @@ class Exports:
         self._answer_bytes = answer_bytes
 
     async def csv(self, user_id: str, days: int) -> str:
-        """Return every memo of the last `days` days, newest first, and then each day's calls and characters.
+        """Return the memos of the last days, newest first, then each day's calls and characters.
 
-        Today is the last of the days. Raises PayloadTooLarge, with the number of days that would fit.
+        Today is the last of the days. Raises PayloadTooLarge, whose text contains the number of days that would fit, or
+        the route to page through if a single day does not.
         """
         daily = await self._reports.last_days(user_id, days)
         usage = "\n" + _lines([[f"# Daily Usage (Last {days} Days)"], ["Date", "Calls", "Characters"]])
@@ -101,5 +102,5 @@ def _lines(rows: Iterable[list[object]]) -> str:
 
 
 def _plain(cell: object) -> object:
-    """Return a cell that a spreadsheet shows as it is, and does not run as a formula."""
+    """Return a cell that a spreadsheet shows as text, and does not run as a formula."""
     return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

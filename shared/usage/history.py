@@ -4,8 +4,8 @@
     usage_months    │ usage_days             │ usage_logs (on a busy day, finished hours have documents in usage_days)
 
 A finished day or month is summed once, by housekeeping or when an answer first needs it (`aggregate`). After that an
-answer reads one range of each of the three, at once. An answer by the hour reads the documents of days in finished
-months too, and makes those that are missing: a month's document names the days that had activity.
+answer reads one range of each of the three, in parallel. An answer by the hour also reads the documents of days in
+finished months, and writes the missing ones: a month's document names the days that had activity.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ from shared.usage.recount import LOGS_READ, LogCounter, Timeline, add_logs
 from shared.usage.rollups import DayRollup, MonthRollup, Rollups, month_name
 
 HOURLY_FROM: Final = 1000
-"""With more logs than this since the last sum, the finished hours are summed. A larger number makes every answer of a
-busy day read more logs, some 400 bytes each; a smaller one makes more owners pay for documents of hours."""
+"""Logs since the last sum above which the finished hours are summed. A larger number makes every answer of a busy day
+read more logs, some 400 bytes each; a smaller one writes documents of hours for more owners."""
 
 DailyCounts = dict[date, GroupedCounts]
 """Days without activity are absent."""
 
 Months = dict[date, MonthRollup]
-"""By their first days."""
+"""Months' documents, by their first days."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class AllTime:
 
 @dataclass(frozen=True, kw_only=True)
 class _Span:
-    """The days that an answer is about, inclusive. `by_hour`: the hours of days in finished months are needed too."""
+    """The days that an answer covers, inclusive. `by_hour`: the hours of days in finished months are needed too."""
 
     calendar: Calendar
     first: date
@@ -62,17 +62,17 @@ class _Span:
 
     @property
     def months(self) -> list[date]:
-        """The finished months in it: they have documents, once they are summed."""
+        """The first days of the span's finished months. Each has a document once it is summed."""
         return self.calendar.finished_months(self.first, self.last)
 
     @property
     def first_single_day(self) -> date:
-        """The first day whose own document is needed. Months' documents have the days before it."""
+        """The first day whose own document is needed. The documents of months contain the days before it."""
         return self.first if self.by_hour else max(self.first, self.calendar.open_month)
 
     @property
     def logs_since(self) -> datetime:
-        """The first moment that no document can be about."""
+        """The first moment that no document can cover."""
         return midnight(max(self.calendar.open, self.first))
 
     @property
@@ -84,7 +84,7 @@ class _Span:
         return [month for month in self.months if month not in months]
 
     def days_without_hours(self, months: Months, timeline: Timeline) -> list[date]:
-        """Return the days of finished months, in order, whose hours are needed and not in the timeline."""
+        """Return the days whose hours are needed and missing, of finished months, in order."""
         if not self.by_hour:
             return []
         active = (month.replace(day=number) for month in self.months for number in sorted(months[month].days))
@@ -94,14 +94,14 @@ class _Span:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """The counts for one answer. `timeline` is by the hour, or by the day where days have documents."""
+    """The counts for one answer. `timeline` is by the hour; without `by_hour`, by the day where days have documents."""
 
     months: Months
     timeline: Timeline
 
 
 class History:
-    """Counts include errors only if `errors` is asked for: their logs are read apart. Raises StoreUnavailable."""
+    """An owner's counts. They include errors only with `errors`, whose logs cost a read. Raises StoreUnavailable."""
 
     def __init__(
         self,
@@ -120,14 +120,14 @@ class History:
         self._hourly_from = hourly_from
 
     async def days(self, user_id: str, first: date, last: date, *, errors: bool = False) -> DailyCounts:
-        """Return the counts of the days from one to another, inclusive, in order."""
+        """Return the counts of the days from `first` to `last`, inclusive, in order."""
         calendar = Calendar(user_id=user_id, now=self._clock())
         last = min(last, calendar.now.date() + DAY)
         read = await self._read(calendar, first, last, errors=errors)
         return {day: counts for day, counts in sorted(_days(read).items()) if first <= day <= last}
 
     async def hours(self, user_id: str, first: datetime, end: datetime, *, errors: bool = False) -> Timeline:
-        """Return the counts of the hours from one moment to another, exclusive, in order."""
+        """Return the counts of the hours from `first` to `end`, exclusive, in order."""
         calendar, last = Calendar(user_id=user_id, now=self._clock()), (end - HOUR).date()
         read = await self._read(calendar, first.date(), last, errors=errors, by_hour=True)
         return {hour: counts for hour, counts in sorted(read.timeline.items()) if first <= hour < end}
@@ -142,7 +142,7 @@ class History:
         return AllTime(total=GroupedCounts.sum([*before, *days]), recent=recent)
 
     async def _read(self, calendar: Calendar, first: date, last: date, *, errors: bool, by_hour: bool = False) -> _Read:
-        """Read the documents and logs of the days from one to another, inclusive, and sum first what is not summed."""
+        """Read the documents and logs of the days from `first` to `last`, inclusive. Missing sums are made first."""
         span = _Span(calendar=calendar, first=max(first, calendar.born), last=last, by_hour=by_hour)
         if span.is_empty:
             return _Read(months={}, timeline={})
@@ -158,11 +158,11 @@ class History:
         return _Read(months=months, timeline=timeline)
 
     async def _catch_up(self, span: _Span, months: Months, summed: SummedTimeline) -> tuple[Months, SummedTimeline]:
-        """Sum all that has ended, and return the documents of the span. `months` and `summed` are those there were."""
+        """Sum all that has ended, and return the documents of the span. `months` and `summed` are those read before."""
         known = None if span.missing(months) else summed
         made, caught_up = await self._aggregator.catch_up(span.calendar, known)
         months = months | {month: rollup for month, rollup in made.items() if month in span.months}
-        if span.missing(months):  # another container has summed them meanwhile
+        if span.missing(months):  # another container has summed them since the first read
             months, summed = await self._documents(span)
         if missing := span.missing(months):
             names = [month_name(month) for month in missing]
@@ -191,14 +191,14 @@ class History:
         return await self._rollups.months(span.calendar.user_id, months[0], months[-1]) if months else {}
 
     async def _day_rollups(self, span: _Span) -> list[DayRollup]:
-        """Read all days of the open month, if it is in the span: the newest proves how far they are summed."""
+        """Read the span's days. With the open month: up to its newest, whose mark proves how far it is summed."""
         since, last = span.first_single_day, span.last
         if since > last:
             return []
         return await self._rollups.days(span.calendar.user_id, since, None if span.has_open_month else last + DAY)
 
     async def _logs_since(self, calendar: Calendar, since: datetime, pages: dict[LogKind, Page[Row]]) -> Timeline:
-        """Count the logs since a moment. `pages` are the newest of them, and may reach farther back or less far."""
+        """Count the logs since a moment. `pages` are the newest logs, and may end before or after that moment."""
         low = first_id(since)
         rows = [row for page in pages.values() for row in page.rows if row.key.sort >= low]
         is_all = all(page.after is None or page.after < low for page in pages.values())
@@ -215,7 +215,7 @@ def _kinds(*, errors: bool) -> list[LogKind]:
 
 
 def _days(read: _Read) -> DailyCounts:
-    """Return the counts by day. They were not read by the hour, so the timeline is of the open month alone."""
+    """Return the counts by day. They were not read by the hour, so the timeline covers the open month alone."""
     days = {
         first_day.replace(day=number): counts
         for first_day, month in read.months.items()

@@ -1,4 +1,4 @@
-"""Which days, months and hours have ended for good, so that their logs can be summed."""
+"""Days, months and hours that have ended, grace included, so that their logs can be summed."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,16 +9,16 @@ from shared.core.ids import minted_at
 
 GRACE: Final = timedelta(minutes=10)
 """How long after its end a day may still get logs. A request is answered within 15 seconds, so its logs are stored by
-then, unless its container was frozen or its clock is off. A longer grace would make answers read more logs."""
+then, unless its container was frozen or its clock is wrong. A longer grace would make answers read more logs."""
 
 SIGN_UP_AHEAD: Final = timedelta(days=2)
-"""How far ahead the clock that minted the owner's id may have been. Logs dated earlier than this before the id's time
+"""How far ahead the clock that minted the owner's id may have been. Logs that are dated earlier than this before the id
 would never be counted; a longer span costs an empty month's document for more owners."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """Which days, months and hours of an owner have ended at one time."""
+    """The days, months and hours of an owner that have ended at the time `now`."""
 
     user_id: str
     now: datetime
@@ -30,7 +30,7 @@ class Calendar:
 
     @property
     def open(self) -> date:
-        """The first day that must not be summed yet: today, or yesterday during the first ten minutes of a day."""
+        """The first day that must not be summed yet. It is today, or yesterday in a day's first ten minutes."""
         return (self.now - GRACE).date()
 
     @property
@@ -40,13 +40,13 @@ class Calendar:
 
     @property
     def open_month(self) -> date:
-        """The first day of the month of `open`. All months before have ended."""
+        """The first day of the month of `open`. All earlier months have ended."""
         return self.open.replace(day=1)
 
     def has_ended(self, end: datetime) -> bool:
-        """Whether a time span that ends at `end` can be summed."""
+        """Return whether a time span that ends at `end` can be summed."""
         return end <= self.now - GRACE
 
     def finished_months(self, first: date, last: date) -> list[date]:
-        """Return the first days of the months that have ended, from one day's month to another's."""
+        """Return the months that have ended, from that of `first` to that of `last`, by their first days."""
         return list(months(max(first, self.born), min(last, self.open_month - DAY)))

@@ -1,7 +1,7 @@
-"""Comparing stored sums with a new count of the logs, and correcting those that differ.
+"""Compare stored sums with a new count of the logs, and correct those that differ.
 
-Sums are wrong if a log was stored after its day had been summed: by a container that was frozen while it wrote, or if a
-container whose clock was ahead summed a day, an hour or a month that had not ended.
+Sums are wrong if a log was stored after its day had been summed: because a container was frozen while it wrote, or
+because one whose clock was ahead summed a day, an hour or a month that had not ended.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from shared.usage.rollups import DayRollup, MonthRollup, Rollups, month_name
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedMonth:
-    """The outcome of one month. `wrong` has the names of its sums that differed: `2026-03-02`, `2026-03-02.09`, …"""
+    """The outcome of one month. `wrong` contains the names of sums that differed: `2026-03-02`, `2026-03-02.09`, …"""
 
     month: str
     days: int
@@ -28,7 +28,7 @@ class CheckedMonth:
 
 
 class UsageRebuild:
-    """Compares an owner's sums with the logs. `repair`: also correct what differs. Raises StoreUnavailable."""
+    """Compares an owner's sums with the logs. With `repair`, corrects differing ones. Raises StoreUnavailable."""
 
     def __init__(self, *, logs: UsageLogs, rollups: Rollups, clock: Clock, repair: bool) -> None:
         self._rollups = rollups
@@ -43,7 +43,7 @@ class UsageRebuild:
         return [month_name(day) for day in months(max(first, calendar.born), calendar.open)]
 
     async def rebuild(self, user_id: str, first: date, last: date) -> AsyncIterator[CheckedMonth]:
-        """Check the days from one to another, inclusive, up to today. It can stop anywhere, and be repeated."""
+        """Check the days from `first` to `last`, inclusive, and all months since `first`. Repeatable."""
         calendar = Calendar(user_id=user_id, now=self._clock())
         first, last = max(first, calendar.born), min(last, calendar.open)
         unfinished = await self._check_unfinished(calendar) if last == calendar.open else []
@@ -60,9 +60,9 @@ class UsageRebuild:
     async def _check_finished(
         self, calendar: Calendar, first: date, last: date, month: date, before: GroupedCounts
     ) -> tuple[int, list[str], MonthRollup]:
-        """Check a month's days from one to another, and its own sums.
+        """Check a month's days from `first` to `last`, and its own sums.
 
-        Returns how many days, the names of the sums that differ, and the right sums of the month.
+        Returns the number of days, the names of the sums that differ, and the right sums of the month.
         """
         user_id = calendar.user_id
         end = min(month_after(month), calendar.open)
@@ -70,7 +70,7 @@ class UsageRebuild:
             self._rollups.days(user_id, month, end), self._rollups.months(user_id, month, month)
         )
         stored = {rollup.day: rollup for rollup in rollups if rollup.hour is None}
-        # Days of a finished month may have no document: the month's counts them.
+        # Days of a finished month may have no document of their own: the month's document contains them.
         of_month = stored_months[month].days if month in stored_months else {}
         whole = {month.replace(day=number): counts for number, counts in of_month.items()}
         wrong, days = list[str](), whole | {day: rollup.whole for day, rollup in stored.items()}
@@ -85,17 +85,17 @@ class UsageRebuild:
         return max(0, (last - first).days + 1), wrong, right
 
     async def _check_unfinished(self, calendar: Calendar) -> list[str]:
-        """Check the sums of the open day's hours, and delete all sums of times that have not ended.
+        """Check the open day's hours, and delete the sums of times that have not ended.
 
-        A container wrote those by a clock that is ahead. Nothing reads them before their time has ended, but then they
-        would lack what has been logged since.
+        A container whose clock is ahead wrote those. No report reads them before their time has ended, but then they
+        would lack the logs stored since.
         """
         user_id = calendar.user_id
         rollups = await self._rollups.days(user_id, calendar.open)
         early = [rollup for rollup in rollups if not calendar.has_ended(rollup.end)]
         early_months = list(await self._rollups.months(user_id, calendar.open_month))
         if self._repair:
-            # The newest first: a mark must not outlive the sums that it claims.
+            # Newest first: a mark must not outlive the sums that it proves.
             for month in reversed(early_months):
                 await self._rollups.delete_month(user_id, month)
             for rollup in reversed(early):

@@ -1,9 +1,9 @@
-"""Comparing memos with their usage logs, and correcting what a crash left half-made.
+"""Compare memos with their usage logs, and correct the logs after a crash.
 
-A memo, its log and its counts are written at once. A container that is killed in between leaves a memo without a log,
-which its owner sees and no report counts, or a log without a memo, which reports count and its owner never got. The
-memos decide: the missing log is written from the memo, and the log without a memo is deleted, unless its owner deleted
-the memo.
+A memo, its log and its counts are written in parallel. A container that is killed in between leaves a memo without a
+log, which its owner sees and no report counts, or a log without a memo, which reports count and its owner never got.
+The memos decide: the missing log is written from the memo, and the log without a memo is deleted, unless its owner
+deleted the memo.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ from shared.usage.periods import GRACE
 from shared.usage.recount import LOGS_READ
 
 MEMOS_READ: Final = 500
-"""Memos a page. More would be cut off at a page's 900 kB, since each has its text."""
+"""Memos a page. A larger page would often be cut off at 900 kB, since each memo contains its text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Mismatch:
 
 
 class MemoReconciliation:
-    """Compares the memos of a day's active owners with their logs. `repair`: also correct what differs."""
+    """Compares the memos of a day's active owners with their logs. With `repair`, corrects the logs that differ."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class MemoReconciliation:
         self._repair = repair
 
     async def of_day(self, day: date) -> AsyncIterator[Mismatch]:
-        """Yield the owners whose memos and logs of a UTC day differ. Raises StoreUnavailable; it can be repeated.
+        """Yield the owners whose memos and logs of a UTC day differ. Raises StoreUnavailable. Repeatable.
 
-        The last ten minutes are left out: their requests may still be under way. A day whose sums are stored must have
-        them rebuilt after its logs were corrected.
+        The last ten minutes are left out: their requests may still be under way. If the day's sums are stored, rebuild
+        them after its logs were corrected.
         """
         async for user_id in self._active_owners.of(day):
             mismatch = await self.of_owner(user_id, day)
@@ -79,9 +79,9 @@ class MemoReconciliation:
                 yield mismatch
 
     async def of_owner(self, user_id: str, day: date) -> Mismatch:
-        """Compare one owner's memos and logs of a UTC day, likewise."""
+        """Compare one owner's memos and logs of a UTC day, as `of_day` does."""
         until = min(midnight(day) + DAY, self._clock() - GRACE)
-        # Memos first: a memo that its owner deletes meanwhile has the note of it beside its log, which is read later.
+        # Memos first: if an owner deletes a memo in between, its log, which is read later, is already marked.
         memos = await self._memos_between(user_id, midnight(day), until)
         logs = await self._logs_between(user_id, midnight(day), until)
         without_log = [memo_id for memo_id in memos if memo_id not in logs]

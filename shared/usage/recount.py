@@ -1,4 +1,4 @@
-"""Counting the logs themselves. All stored sums are made here, and a rebuild compares them with a new count."""
+"""Count the logs themselves. All stored sums come from here, and a rebuild compares them with a new count."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ LOGS_READ: Final = 8000
 an answer to 10,000 documents. A larger number means fewer requests, and more memory: about 3 kB a log."""
 
 Timeline = dict[datetime, GroupedCounts]
-"""Counts by the first moment of an hour or of a day; those without activity are absent.
+"""Counts by the first moment of an hour or of a day; hours and days without activity are absent.
 
 {datetime(2026, 3, 2, 9, tzinfo=UTC): GroupedCounts(…), datetime(2026, 3, 2, 17, tzinfo=UTC): GroupedCounts(…)}
 """
@@ -36,7 +36,7 @@ class LogCounter:
     async def count(
         self, user_id: str, since: datetime, until: datetime, *, kinds: Iterable[LogKind] = LogKind
     ) -> Timeline:
-        """Count the logs from one moment to another, exclusive, by the hour."""
+        """Count the logs from `since` to `until`, exclusive, by the hour."""
         hours: Timeline = {}
         window = Window(limit=self._logs_read, since=since, until=until)
         with collector_at_rest():
@@ -46,11 +46,11 @@ class LogCounter:
     async def count_in_steps(
         self, user_id: str, since: datetime, until: datetime, unit: timedelta
     ) -> AsyncGenerator[tuple[datetime, Timeline], None]:
-        """Count the same in steps of about a page, oldest first.
+        """Count the logs from `since` to `until`, exclusive, in steps, oldest first.
 
-        Yields the end of each step, and its counts by the hour. A step has whole units of `unit`, a day or an hour, so
-        `until` must begin one. The next page is read while the caller handles a step, so close a generator that is left
-        early.
+        Yields the end of each step, and its counts by the hour. A step is about a page, in whole units of `unit` (a day
+        or an hour), so `until` must begin one. The next page is read while the caller handles a step: close a generator
+        that is left early.
         """
         lists = [_LogList(self._logs, user_id, kind, since, until, limit=self._logs_read) for kind in LogKind]
         counted: Timeline = {}
@@ -79,7 +79,7 @@ class LogCounter:
 
 
 class _LogList:
-    """An owner's logs of one kind, oldest first, a page at a time. All before `read_to` have been read."""
+    """An owner's logs of one kind, oldest first, a page at a time. All logs before `read_to` have been read."""
 
     def __init__(
         self, logs: UsageLogs, user_id: str, kind: LogKind, since: datetime, until: datetime, *, limit: int
@@ -99,14 +99,14 @@ class _LogList:
 
 
 async def _read_on(lists: Sequence[_LogList]) -> list[Row]:
-    """Read a page of the list that is read least far, or of both: the other's counts would wait for it."""
+    """Read a page of the list that is read least far, or of both. A step ends where the shorter one ends."""
     least = min(log_list.read_to for log_list in lists)
     pages = await gather_settled(*(log_list.read_on() for log_list in lists if log_list.read_to == least))
     return [row for rows in pages for row in rows]
 
 
 def add_logs(rows: Iterable[Row], into: Timeline) -> None:
-    """Count logs in the hours that they happened in."""
+    """Add logs to the hours of their times."""
     hours: dict[str, GroupedCounts] = {}
     for row in rows:
         counts = counts_of(row.document)
@@ -120,7 +120,7 @@ def add_logs(rows: Iterable[Row], into: Timeline) -> None:
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """Rest the garbage collector: logs have no cycles, and looking for them takes half of the time of counting."""
+    """Pause the garbage collector. Logs have no cycles, and the search for them takes half of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -131,7 +131,7 @@ def collector_at_rest() -> Iterator[None]:
 
 
 def by_day(hours: Timeline) -> dict[date, dict[int, GroupedCounts]]:
-    """Return counts by day, and then by the hour of the day."""
+    """Return counts by day, then by the hour of the day."""
     days: dict[date, dict[int, GroupedCounts]] = {}
     for hour, counts in hours.items():
         days.setdefault(hour.date(), {})[hour.hour] = counts

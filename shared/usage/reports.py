@@ -1,6 +1,6 @@
 """Reports on an owner's usage: totals, days, weeks and months, shares of voices and errors, and series.
 
-Days are UTC days, weeks are ISO weeks. Percentages are rounded to one decimal, each by itself.
+Days are UTC days, weeks are ISO weeks. Each percentage is rounded to one decimal, so they may not add up to 100.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +56,7 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Periods with calls, newest first. `total` is the calls of all of them."""
+    """Periods with calls, newest first. `total` is the number of calls in all days."""
 
     total: int
     daily: Sequence[Period]
@@ -100,7 +100,7 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """One bucket of a series. `groups` is by the groups' names; an ungrouped series has one group, named ""."""
+    """One bucket of a series. `groups` are counts by group name; an ungrouped series has one group, named ""."""
 
     start: datetime
     end: datetime
@@ -126,9 +126,9 @@ class UsageReports:
         )
 
     async def voices(self, user_id: str, first: date | None = None, last: date | None = None) -> list[Share]:
-        """Return the shares of the voices, the most used first, in the days from `first` to `last`.
+        """Return the voices' shares in the days from `first` to `last`, most used first.
 
-        If both are None: of all time. If only one is None, the other bounds nothing on its side.
+        Both are inclusive. None: no bound on that side; both None: of all time.
         """
         if first is None and last is None:
             return _voices((await self._history.all_time(user_id)).total)
@@ -160,7 +160,7 @@ class UsageReports:
         )
 
     async def last_days(self, user_id: str, count: int) -> list[Period]:
-        """Return the last `count` days, today included, oldest first, those without calls too."""
+        """Return the last `count` days with today, oldest first. Days without calls are included."""
         today = self._clock().date()
         first = today - (count - 1) * DAY
         counts = await self._history.days(user_id, first, today)
@@ -170,7 +170,7 @@ class UsageReports:
     async def series(
         self, user_id: str, start: datetime, end: datetime, *, bucket: Bucket, group_by: GroupBy | None
     ) -> list[Slot]:
-        """Return the buckets that cover the time from `start` to `end`, exclusive, those without activity too."""
+        """Return the buckets that cover `start` to `end`, exclusive. Buckets without activity are included."""
         start, end = bucket.floor(start), bucket.ceiling(end)
         if bucket is Bucket.HOUR:
             counts = await self._history.hours(user_id, start, end, errors=True)
@@ -191,7 +191,7 @@ def week_name(day: date) -> str:
 
 
 def shares(counts: Mapping[str, int]) -> list[Share]:
-    """Return the shares of counts, the largest first, equal ones in their order. Each is rounded by itself."""
+    """Return the shares of counts, largest first, equal ones in their order. Zero counts are left out."""
     total = sum(counts.values())
     ordered = sorted(((name, count) for name, count in counts.items() if count), key=lambda row: row[1], reverse=True)
     return [Share(name=name, count=count, percentage=round(100 * count / total, 1)) for name, count in ordered]
@@ -203,7 +203,7 @@ def _voices(counts: GroupedCounts) -> list[Share]:
 
 
 def _periods(days: Sequence[tuple[date, Counts]], name: Callable[[date], str]) -> list[Period]:
-    """Add up days, which are in order, to the periods that `name` puts them in. Newest first, without empty ones."""
+    """Add up days, given in order, to the periods that `name` returns. Newest first, without empty periods."""
     periods = []
     for period_name, several in groupby(days, key=lambda day: name(day[0])):
         total = Counts()

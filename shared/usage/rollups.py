@@ -1,9 +1,9 @@
-"""Stored sums of an owner's logs: a document for each finished day, and for each finished month.
+"""Stored sums of an owner's logs: one document for each finished day, and one for each finished month.
 
-A day without activity has no document. So the last day of each batch gets one in any case, written after all others,
-with a **mark**: every day up to it has been summed. Every month has a document, from the owner's first on, and months
-are written in order. On a busy day each finished hour has a document of its own, until the day has one; a marked hour
-says that every hour of its own day up to it has been summed.
+A day without activity has no document. So the last day of each batch always gets one, written after all others, with a
+**mark**: every day up to it has been summed. Every month has a document, from the owner's first on, and months are
+written in order. On a busy day each finished hour has a document of its own, until the day has one; a marked hour
+proves that every hour of its own day up to it has been summed.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from shared.tables.schema import USAGE_DAYS, USAGE_MONTHS
 from shared.usage.counts import GroupBy, GroupedCounts, packed, unpacked
 
 READ: Final = 1000
-"""Documents a page: far more than the 900 kB of a page hold."""
+"""Documents a page: far more than fit into its 900 kB."""
 
 _ABOVE: Final = "a"
 """Appended to a name, it sorts above that name and below the next; alone, above every name."""
@@ -35,7 +35,7 @@ class DayRollup:
         {"sums": {"whole": {"groups": […], "parts": [[0, …]]}, "hours": {"groups": […], "parts": [[9, …], [17, …]]}},
          "mark": false}
 
-    with `whole` and `hours` as `packed` makes them.
+    with `whole` and `hours` as `packed` returns them.
     """
 
     day: date
@@ -62,7 +62,7 @@ class DayRollup:
 
     @property
     def end(self) -> datetime:
-        """The first moment after it."""
+        """The first moment after the day or the hour."""
         return self.start + (DAY if self.hour is None else HOUR)
 
     @property
@@ -120,7 +120,7 @@ class Rollups:
         self._store = store
 
     async def days(self, user_id: str, since: date, until: date | None = None) -> list[DayRollup]:
-        """Return the sums of days and hours from a day on, up to another, exclusive, in order."""
+        """Return the sums of days and hours from `since` to `until`, exclusive. None: to the newest."""
         rows = await self._range(USAGE_DAYS, user_id, since.isoformat(), until.isoformat() if until else _ABOVE)
         return [DayRollup.read(row.key.sort, row.document) for row in rows]
 
@@ -154,7 +154,7 @@ class Rollups:
             await self._store.extend(USAGE_DAYS, key, "sums", rollup.sums)
 
     async def correct_month(self, user_id: str, first: date, rollup: MonthRollup) -> None:
-        """Store the right sums over wrong ones, likewise."""
+        """Store the right sums over wrong ones, as an extension too."""
         key = Key(user_id, month_name(first))
         if not await self._add(USAGE_MONTHS, key, rollup.document()):
             await self._store.extend(USAGE_MONTHS, key, "sums", rollup.document()["sums"])

@@ -1,7 +1,7 @@
-"""Who is calling: sessions and API keys, as annotated dependencies.
+"""Credentials of callers, sessions and API keys, as annotated dependencies.
 
-A credential is an `Authorization` header, `Bearer <token>` or the bare token. Without one a session may come by cookie.
-A route says by its parameter's type which scopes an API key needs there. A session may do everything.
+A credential is an `Authorization` header, `Bearer <token>` or the bare token. Without one a cookie may have a session.
+The type of a route's parameter names the scopes that an API key needs there. A session may do everything.
 """
 
 from collections.abc import Awaitable
@@ -35,14 +35,14 @@ _DOTS_OF_A_SESSION: Final = 2
 """A session's token has three parts. An API key has no dot."""
 
 CLIENTS: Final = 256
-"""Clients' addresses that a container remembers in their one spelling: reading one takes longer than finding it."""
+"""Client addresses whose spelling a container remembers: parsing one takes longer than finding it."""
 
 
 class _SessionScheme(SecurityBase):
-    """Names the scheme in the OpenAPI document of each route that depends on it.
+    """The scheme of sessions in the OpenAPI document, for each route that depends on it.
 
-    A dependency on a credential is a scheme itself, and reads the request itself: FastAPI solves each dependency anew
-    for each request, which takes longer than most of them do.
+    Its subclasses read the credential themselves, without further dependencies: FastAPI solves each dependency anew for
+    each request, which takes longer than most of them do.
     """
 
     scheme_name = "session"
@@ -50,7 +50,7 @@ class _SessionScheme(SecurityBase):
 
 
 class _KeyScheme(SecurityBase):
-    """Likewise. Called itself, it only documents that a key is taken where a session is."""
+    """The scheme of API keys, likewise. Its own call checks nothing: it documents that a route also accepts a key."""
 
     scheme_name = "apiKey"
     model = HTTPBearer(description="An API key, `at_live_…` or `at_test_…`.")
@@ -63,7 +63,7 @@ _OR_KEY: Final = _KeyScheme()
 
 
 def given_token(request: Request) -> str | None:
-    """Return the token of the Authorization header; None if there is none, or another scheme than Bearer."""
+    """Return the token of the Authorization header. None: no header, or another scheme than Bearer."""
     scheme, space, rest = request.headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip() or None
@@ -85,7 +85,7 @@ RequestServices = Annotated[Services, Depends(services)]
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """An owner, who calls by one of their API keys or by a session: exactly one of `key` and `user` is not None."""
+    """An owner, identified by an API key or by a session: exactly one of `key` and `user` is not None."""
 
     user_id: str
     key: IssuedKey | None = None
@@ -94,7 +94,7 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True)
 class PresentedKey:
-    """A good key; with `check`, one that was good at its last check, while the next one runs."""
+    """A valid key; with `check`, one that was valid at its last check, while the next check runs."""
 
     key: IssuedKey
     check: Awaitable[IssuedKey] | None = None
@@ -117,9 +117,10 @@ class _Session(_SessionScheme):
 
 
 async def _session_by_cookie(request: Request, services: Services, missing: str) -> SessionOfCaller:
-    """Return the one good session among the cookies. Raises MissingCredential(missing) if no cookie counts.
+    """Return the one valid session among the cookies.
 
-    Raises SeveralSessions if more than one is good, and InvalidCredential or SessionExpired if none is.
+    Raises MissingCredential(missing) if no cookie counts, SeveralSessions if more than one is valid, and
+    InvalidCredential or SessionExpired if none is.
     """
     tokens = session_cookies(request).candidates
     if not tokens:
@@ -162,7 +163,10 @@ async def _admin(user: Annotated[User, Depends(_user)]) -> User:
 
 
 async def _key(token: str | None, services: Services, *scopes: Scope) -> IssuedKey:
-    """Return the good key of this token. Raises ScopeMissing if it lacks a scope, after all that is wrong with it."""
+    """Return the valid key of this token.
+
+    Raises MissingCredential, InvalidCredential or KeyRevoked, and only then ScopeMissing if it lacks a scope.
+    """
     if token is None:
         raise MissingCredential("An API key is required: send it as `Authorization: Bearer at_live_…`")
     if token.count(".") == _DOTS_OF_A_SESSION:
@@ -176,9 +180,9 @@ async def _key(token: str | None, services: Services, *scopes: Scope) -> IssuedK
 
 
 async def api_key(request: Request, services: Services) -> IssuedKey:
-    """Return the good API key of a request, whatever its scopes.
+    """Return the valid API key of a request, with any scopes.
 
-    It is for a route that answers errors by itself: FastAPI answers those of a dependency. Raises MissingCredential,
+    For a route that answers errors itself: FastAPI answers those of a dependency. Raises MissingCredential,
     InvalidCredential, KeyRevoked.
     """
     return await _key(given_token(request), services)
@@ -196,7 +200,7 @@ async def _caller(token: str | None, request: Request, services: Services, *scop
 
 
 class _Key(_KeyScheme):
-    """The dependency on an API key with these scopes, which may be checked while its owner is read."""
+    """The dependency on an API key with these scopes. Its check may run while the owner is read."""
 
     def __init__(self, *scopes: Scope) -> None:
         self._scopes = scopes
@@ -217,7 +221,7 @@ def _key_with(*scopes: Scope) -> Any:
 def _caller_with(*scopes: Scope, beside: bool = False) -> Any:
     """Return the dependency on a session, or on an API key with these scopes.
 
-    `beside`: a key that was good at its last check is checked while a `RouteWithChecks` reads its answer.
+    `beside`: a key that was valid at its last check is checked while a `RouteWithChecks` reads its answer.
     """
 
     class Credential(_SessionScheme):
@@ -233,7 +237,7 @@ def _caller_with(*scopes: Scope, beside: bool = False) -> Any:
 
 
 def _remembered(token: str | None, services: Services, *scopes: Scope) -> IssuedKey | None:
-    """Return the key as its last check found it good, if it has these scopes, which never change."""
+    """Return the key as of its last successful check, if it has these scopes. A key's scopes never change."""
     key = None if token is None else services.api_keys.remembered(token)
     return key if key is not None and all(map(key.may, scopes)) else None
 
@@ -244,9 +248,10 @@ async def _address(request: Request) -> str:
 
 @lru_cache(maxsize=CLIENTS)
 def client_network(address: str) -> str:
-    """Return what one client has of the network, in one spelling: an IPv4 address, or the /64 of an IPv6 one.
+    """Return a client's network in one spelling.
 
-    `2001:DB8:0:1::5` → `2001:db8:0:1::/64`; `::ffff:203.0.113.7` → `203.0.113.7`; what is no address stays as it is.
+    It is the IPv4 address, or the /64 of an IPv6 address: `2001:DB8:0:1::5` → `2001:db8:0:1::/64`, and
+    `::ffff:203.0.113.7` → `203.0.113.7`. Other texts stay unchanged.
     """
     try:
         parsed = ip_address(address)
@@ -264,16 +269,16 @@ def _is_key(token: str) -> bool:
 
 
 CallingSession = Annotated[SessionOfCaller, Depends(_SESSION)]
-"""A good session, with its user; API keys are refused."""
+"""A valid session, with its user; API keys are refused."""
 
 SessionUser = Annotated[User, Depends(_user)]
 """The user of a session; API keys are refused."""
 
 AdminUser = Annotated[User, Depends(_admin)]
-"""The user of a session, who is an admin now; for others it is 403."""
+"""The user of a session, who is an admin now; other users get 403."""
 
 MemoMaker = Annotated[PresentedKey, _key_with(Scope.MEMO_WRITE)]
-"""An API key, which may be checked while its owner is read: await `check` before anything is done."""
+"""An API key, which may be checked while its owner is read: await `check` before any effect."""
 
 AnyKey = Annotated[PresentedKey, _key_with()]
 """An API key with any scopes."""
@@ -285,7 +290,7 @@ UsageExporter = Annotated[Caller, _caller_with(Scope.USAGE_READ, Scope.MEMO_READ
 
 MemoPageReader = Annotated[Caller, _caller_with(Scope.MEMO_READ, beside=True)]
 UsagePageReader = Annotated[Caller, _caller_with(Scope.USAGE_READ, beside=True)]
-"""A caller whose key may be checked while a page is read."""
+"""Callers whose keys may be checked while a page is read."""
 
 ClientAddress = Annotated[str, Depends(_address)]
-"""The client's address as API Gateway saw it, as `client_network` writes it: what attempts are counted by."""
+"""The client's address from API Gateway, in the spelling of `client_network`. Attempts are counted by it."""

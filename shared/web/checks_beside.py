@@ -1,9 +1,9 @@
-"""Checks of credentials that run while a route reads its answer, on a route that answers nothing before they end.
+"""Checks of credentials that run while a route reads its answer. The route sends no answer before they end.
 
     routes = APIRouter(route_class=RouteWithChecks)
 
-A dependency that gives what a last check found good begins the next one by `check_beside`. What that raises is
-answered, whatever else was wrong with the request.
+A dependency returns a credential that was valid at its last check, and begins the next check by `check_beside`. If that
+fails, its error is the answer, also if the request has other errors.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 _CHECKS: Final = "agent_talk.checks"
-"""A request's checks, in its ASGI scope. Dependencies that are generators would do, for a tenth of a page's time."""
+"""The key of a request's checks in its ASGI scope. Generators as dependencies would take a tenth of a page's time."""
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class RouteWithChecks(APIRoute):
 
 
 def check_beside(request: Request, check: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
-    """Begin a check. Raises KeyError on a route of another class: it would answer unchecked."""
+    """Begin a check. Raises KeyError on a route of another class, which would answer unchecked."""
     checks: list[Awaitable[object]] = request.scope[_CHECKS]
     task = asyncio.ensure_future(check())
     checks.append(task)
@@ -43,7 +43,7 @@ def check_beside(request: Request, check: Callable[[], Coroutine[Any, Any, T]]) 
 
 
 async def _succeeded(check: Awaitable[object]) -> None:
-    """Raise what the check raises, without the error that it replaces: that one repeats the body."""
+    """Raise the check's exception, without the route's as its context. That one contains the body."""
     try:
         await check
     except Exception as exc:

@@ -1,9 +1,9 @@
 """Start-up tricks: each shortens a container's initialisation or its first event, and is listed with its measured gain.
 
-This is the one module that reads the environment when it is imported, and the one that changes the interpreter. Each
-trick applies in Lambda only, unless `COLD_START_WITHOUT` names it (`collector,pydantic_v1`): that is how
-`python -m tools.bench.tricks` measures what a trick still gains. Imports here are of the standard library, so that
-the collector rests while everything else is imported.
+This is the one module that reads the environment when it is imported, and the one that changes the interpreter. Tricks
+apply in Lambda only, except those that `COLD_START_WITHOUT` names (`collector,pydantic_v1`), by which
+`python -m tools.bench.tricks` measures their gain. This module imports the standard library alone, so that the
+collector is off during all other imports.
 """
 
 import gc
@@ -24,7 +24,7 @@ TRICKS: Final[Mapping[str, str]] = {
     "error_models": "FastAPI builds a hundred for OpenAPI documents, which Lambda never serves. x 1.11 without.",
     "imports_ahead": "An initialisation has a whole CPU, the first event a part of one. First event x 16 without.",
 }
-"""Each trick, why it holds, and the processor time without it over the time with it: `handlers.memos` on HYPR Micro,
+"""Each trick with its reason, and the processor time without it over the time with it: `handlers.memos` on HYPR Micro,
 Python 3.11, x86-64, bytecode present, as `python -m tools.bench.tricks` printed it."""
 
 OPENAPI_MODELS: Final = "fastapi.openapi.models"
@@ -41,13 +41,13 @@ _IMPORTED_TO_OPEN: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "dynamodb": ("shared.stores.dynamo.client", "shared.stores.dynamo.store"),
 }
-"""The modules that opening each store imports: no function pays for a store that it does not use."""
+"""The modules that opening each store imports. A function imports those of its own store only."""
 
 
 class NoModels(ModuleType):
     """A module whose every name is a class that takes any arguments and keeps none.
 
-    It stands for models that are named in annotations and as schemes of a document, and that nothing reads.
+    It replaces models that only annotations and the schemes of a document name: no code reads them.
     """
 
     def __getattr__(self, name: str) -> type:
@@ -59,24 +59,24 @@ class NoModels(ModuleType):
 
 
 def applies(trick: str) -> bool:
-    """Say whether a trick of `TRICKS` is in force in this process."""
+    """Return whether a trick of `TRICKS` is in force in this process."""
     return IN_LAMBDA and trick not in _WITHOUT
 
 
 def begin() -> None:
-    """Apply what must precede all other imports; `prepare` and `finish` follow when a function is built."""
+    """Apply the tricks that must precede all other imports. Building a function calls `prepare` and `finish`."""
     if applies("collector"):
         gc.disable()
     if applies("pydantic_v1"):
-        sys.modules["pydantic.v1"] = None  # type: ignore[assignment] # Python's way to say that there is no such module
+        sys.modules["pydantic.v1"] = None  # type: ignore[assignment] # to Python, None means an absent module
     if applies("openapi_models"):
         sys.modules[OPENAPI_MODELS] = NoModels(OPENAPI_MODELS)
 
 
 def prepare(env: Mapping[str, str], *, store: str, also: Iterable[str] = ()) -> None:
-    """Do ahead what the first event would do without a network.
+    """Do the work of the first event that needs no network.
 
-    Imports the log library, what opens `store` and what `also` names; loads OpenSSL; reads the certificates; compiles
+    Imports the log library, the modules of `store` and those of `also`; loads OpenSSL; reads the certificates; compiles
     the tokenizer's patterns, with which FastAPI finds an endpoint's line. Objects that exist afterwards live as long as
     the container, so they are frozen out of garbage collection.
     """
@@ -86,7 +86,7 @@ def prepare(env: Mapping[str, str], *, store: str, also: Iterable[str] = ()) -> 
     for module in ("aws_lambda_powertools", *_IMPORTED_TO_OPEN[store], *also):
         import_module(module)
     if store == "micro":
-        with suppress(OSError, ValueError):  # the first event reports what is wrong with the URL or the certificates
+        with suppress(OSError, ValueError):  # the first event reports a wrong URL or wrong certificates
             url = env.get("HYPR_URL") or env.get("HYPR_PLATFORM_URL") or ""
             import_module("shared.connection_rules").tls_context(url)
     inspect.getsourcelines(prepare)
@@ -94,7 +94,7 @@ def prepare(env: Mapping[str, str], *, store: str, also: Iterable[str] = ()) -> 
 
 
 def finish() -> None:
-    """End the collector's rest: a function has been built."""
+    """Turn the collector on again, once a function is built."""
     gc.enable()
 
 

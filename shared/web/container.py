@@ -1,4 +1,4 @@
-"""The container of a function that answers no HTTP: its services, its event loop, and its log lines."""
+"""The container of a function without HTTP: its services, its event loop, and its log lines."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -32,7 +32,7 @@ class Container:
         return await self._startup.services()
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]], context: Any) -> T:
-        """Run the work of one event on the container's loop. Its log lines have the event's id."""
+        """Run the work of one event on the container's loop. Its log lines contain Lambda's id of the request."""
         configure_logging(self.web.log_level)
         if self._loop is None:
             self._loop = asyncio.new_event_loop()

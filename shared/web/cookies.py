@@ -1,7 +1,7 @@
-"""The session's cookie: which one counts, for whom, and how it is set.
+"""The session's cookie: how it is set, and which one of a request counts.
 
-In production the cookie is set twice. `__Host-auth_token` wins: a browser takes it from this very host alone, so no
-sibling host can plant one. `auth_token` is for clients that know that name only.
+In production the cookie is set under two names. `__Host-auth_token` wins: a browser accepts it from this very host
+alone, so no sibling host can plant one. `auth_token` is for clients that use only that name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ COOKIE: Final = "auth_token"
 HOST_COOKIE: Final = "__Host-auth_token"
 
 MOST: Final = 4
-"""Cookies named `auth_token` that are looked at. Each good one costs a read of the store; honest browsers send two,
-their own host's and a parent domain's."""
+"""The most cookies named `auth_token` in a request. Each signed token costs a read of the store; honest browsers send
+two, of the host and of a parent domain."""
 
 _IN_SCOPE: Final = "agent_talk.session_cookies"
 _IS_FOREIGN: Final = "agent_talk.is_foreign"
@@ -34,7 +34,7 @@ class SessionCookies:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """The tokens of which exactly one may be a good session."""
+        """The tokens of which exactly one may be a valid session."""
         return self.of_host[:1] or self.plain
 
     @property
@@ -43,7 +43,7 @@ class SessionCookies:
 
 
 class CookieMiddleware:
-    """Keeps the session's tokens of the Cookie header, and no other cookie: parsers behind it get none.
+    """Reads the session's tokens from the Cookie header, and removes the header: later parsers get no cookie.
 
     A request with a foreign `Origin` is served without its cookies, and its answer sets none, so that no other site
     signs a visitor in, out, or acts in the visitor's name.
@@ -75,7 +75,7 @@ class CookieMiddleware:
         await self._app(scope, receive, send_without_cookies)
 
     def _is_foreign(self, scope: Scope) -> bool:
-        """Return whether the request names an origin that is neither the API's own nor one of `origins`."""
+        """Return whether the request's origin is neither the API's own nor one of `origins`."""
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
         if not given:
             return False
@@ -86,7 +86,7 @@ class CookieMiddleware:
 
 
 def read_cookies(headers: Sequence[str]) -> SessionCookies:
-    """Read the session's tokens from Cookie headers. Of more than MOST named `auth_token` none counts.
+    """Read the session's tokens from Cookie headers. With more than MOST cookies `auth_token`, none of them counts.
 
     Tokens need no unquoting, so the standard library's parser is not used: before Python 3.11.10 its time grows with
     the square of a header's length.
@@ -102,13 +102,13 @@ def read_cookies(headers: Sequence[str]) -> SessionCookies:
 
 
 def session_cookies(request: Request) -> SessionCookies:
-    """Return the session's tokens of a request; none if its origin is foreign."""
+    """Return the session's tokens of a request, without any if its origin is foreign."""
     cookies: SessionCookies = request.scope.get(_IN_SCOPE, SessionCookies())
     return cookies
 
 
 def is_foreign(request: Request) -> bool:
-    """Return whether a request names an origin that is neither the API's own nor a configured one."""
+    """Return whether a request's origin is neither the API's own nor a configured one."""
     return bool(request.scope.get(_IS_FOREIGN))
 
 
@@ -130,5 +130,5 @@ def clear_session(response: Response, *, production: bool) -> None:
 
 
 def _names(*, production: bool) -> tuple[str, ...]:
-    """`__Host-` needs `Secure`, which browsers refuse on http://."""
+    """Return the cookie's names. `__Host-` needs `Secure`, which browsers refuse on http://."""
     return (COOKIE, HOST_COOKIE) if production else (COOKIE,)

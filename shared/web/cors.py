@@ -1,4 +1,4 @@
-"""Which web pages may call: configured origins in production, any in development, without credentials."""
+"""CORS: pages of configured origins may call in production; in development all pages may, without credentials."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ SDK_HEADERS: Final = (
     *("X-Stainless-Lang", "X-Stainless-OS", "X-Stainless-Package-Version", "X-Stainless-Runtime"),
     *("X-Stainless-Runtime-Version", "X-Stainless-Timeout"),
 )
-"""Request headers that OpenAI's SDKs send besides. Nothing reads them, but without them no page could use an SDK."""
+"""Further request headers of OpenAI's SDKs. The API ignores them, but a page could not use an SDK without them."""
 
 EXPOSED_HEADERS: Final = (
     *("X-Request-Id", "X-Memo-Id", "X-Next-Cursor", "Idempotency-Replayed", "Retry-After", "ETag", "Content-Range"),
@@ -32,7 +32,7 @@ EXPOSED_HEADERS: Final = (
 
 
 class Cors(CORSMiddleware):
-    """Answers preflights; a refused one has the envelope of all errors."""
+    """Answers preflights. A refusal has the envelope of all errors."""
 
     def __init__(self, app: App, *, origins: tuple[str, ...], production: bool) -> None:
         super().__init__(

@@ -42,16 +42,16 @@ _EXPECTED: Final = {
     "dict_type": "object",
     "list_type": "array",
 }
-"""Pydantic's errors about a wrong type, and the JSON name of the type that was expected."""
+"""The JSON name of the expected type, by Pydantic's errors about a wrong type."""
 
 _BOUNDS: Final = {"greater_than_equal": "at least {ge}", "less_than_equal": "at most {le}"}
-"""Pydantic's errors about a number outside its bounds, and what is said of them."""
+"""The text of a bound, by Pydantic's errors about a number outside it."""
 
 _CODES: Final = {error.code: error for error in (ValidationFailed, InvalidVoice)}
 
 
 def refusal(errors: Sequence[Mapping[str, Any]]) -> AgentTalkError:
-    """Translate the first of Pydantic's (or FastAPI's) validation errors into one of ours."""
+    """Translate the first of Pydantic's or FastAPI's errors into one of ours."""
     error = errors[0]
     kind, given = error["type"], error.get("input")
     field = next((str(part) for part in reversed(error["loc"]) if isinstance(part, str)), "body")
@@ -96,9 +96,9 @@ def _answer(error: AgentTalkError) -> JSONResponse:
 
 
 def caller_error(exc: AgentTalkError | StoreError) -> AgentTalkError:
-    """Return the error that a caller receives, and log what only the log may contain.
+    """Return the error that a caller receives, and log details that it must not get.
 
-    Any failure of the engine is an outage, also for a request that it refused. Raises the exception if it is a defect.
+    Any failure of the engine counts as an outage, also a refused request. Raises the exception if it is a defect.
     """
     if isinstance(exc, AlreadyExists | InvalidKey):
         raise exc
@@ -106,7 +106,7 @@ def caller_error(exc: AgentTalkError | StoreError) -> AgentTalkError:
         _log.error("the store is unavailable", exc_info=exc)
         return ServiceUnavailable()
     if isinstance(exc, SpeechFailed | AudioStoreFailed):
-        _log.error("%s", exc)  # the caller's message is fixed, and this one has the provider's
+        _log.error("%s", exc)  # the caller gets a fixed message, the log the provider's
     return exc
 
 
@@ -121,7 +121,7 @@ async def _on_invalid_request(_: Request, exc: Exception) -> JSONResponse:
 
 
 async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
-    """Answer FastAPI's own errors: an unknown route, an unknown method, a body that cannot be decoded."""
+    """Answer FastAPI's own errors. These are an unknown route or method, and a body that cannot be decoded."""
     assert isinstance(exc, HTTPException)
     match exc.status_code:
         case 404:
@@ -138,7 +138,7 @@ async def _on_unexpected(_: Request, __: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> str:
-    """Return the methods of all routes of this path: the router's own answer names those of the first route alone."""
+    """Return the methods of all routes of this path. The router's own answer would name those of the first route."""
     methods: set[str] = set()
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:

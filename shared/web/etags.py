@@ -4,7 +4,7 @@ import hashlib
 
 
 def etag_of(content: str) -> str:
-    """Return a strong entity tag: `"9f86d081884c7d659a2feaa0c55ad015"`, quotes included."""
+    """Return a strong entity tag with its quotes: `"9f86d081884c7d659a2feaa0c55ad015"`."""
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
 
 

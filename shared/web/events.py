@@ -1,8 +1,8 @@
 """API Gateway's events: an HTTP API's (payload 2.0), and a REST API's (1.0).
 
-Other senders give functions events of a similar form: an ALB's `requestContext` has `elb`, and its client address is a
-header that the caller forges; an authorizer's has `type` and `methodArn` or `routeArn`, and grants access by its
-answer. Only events in which API Gateway itself says who called are requests.
+Other senders' events have a similar form: an ALB's `requestContext` has `elb`, and its client address is a header that
+the caller can forge; an authorizer's event has `type` and `methodArn` or `routeArn`, and its answer grants access. Only
+events in which API Gateway itself names the client's address are requests.
 """
 
 import re
@@ -20,7 +20,7 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\+?\}")
 """A parameter of a gateway's route: `{memo_id}`, or `{proxy+}` for several segments."""
 
 HOST_FIELD: Final = "agent_talk.host"
-"""Where an event keeps its host while Mangum reads it."""
+"""The key under which an event keeps its host while Mangum reads it."""
 
 
 def is_http(event: Any) -> bool:
@@ -34,9 +34,10 @@ def is_http(event: Any) -> bool:
 
 
 def normal_event(event: dict[str, Any]) -> dict[str, Any]:
-    """Return the event as Mangum reads it: no absent parts, and several Cookie headers as one.
+    """Return the event in a form that Mangum reads.
 
-    Mangum joins repeated headers by a comma, which separates no cookies.
+    No part is absent, and several Cookie headers are one. Mangum joins repeated headers by a comma, which does not
+    separate cookies.
     """
     normal = event | {name: event.get(name) or empty for name, empty in (("headers", {}), ("rawQueryString", ""))}
     repeated = event.get("multiValueHeaders")
@@ -52,16 +53,17 @@ def normal_event(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def given_request_id(event: Any) -> str | None:
-    """Return what the caller gave as the request's id; None if the event has no such header."""
+    """Return the caller's `X-Request-Id`; None: the event has no such header."""
     headers = event.get("headers") if isinstance(event, dict) else None
     given = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
     return str(given["x-request-id"]) if "x-request-id" in given else None
 
 
 def without_server(event: dict[str, Any]) -> dict[str, Any]:
-    """Return the event without the headers that name the server; the host is kept under HOST_FIELD.
+    """Return the event without the headers that name the server.
 
-    Mangum parses both as a name and a number, and fails for `443,80` or an IPv6 address. Nothing here reads the result.
+    The host is kept under HOST_FIELD. Mangum parses both as a name and a number, and fails for `443,80` or an IPv6
+    address. The result is not needed.
     """
     hosts: list[str] = []
     kept = dict(event)
@@ -74,7 +76,7 @@ def without_server(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(scope: Scope) -> None:
-    """Give the scope of an event its host again, and the root path below which its routes are."""
+    """Add the kept host to the scope of an event, and the root path of its routes."""
     event = scope.get("aws.event")
     if not isinstance(event, dict):
         return
@@ -90,10 +92,11 @@ def _joined(value: object) -> str:
 
 
 def _root_of(event: dict[str, Any], path: str) -> str | None:
-    """Return what precedes the route in a path: a base path, a stage, or both, as `/v1x`; None if nothing does.
+    """Return the part of a path before the route, as `/v1x`.
 
-    The gateway's own route names it. Without one (`$default`) only a named stage is known, which begins the paths of an
-    HTTP API, in payload 2.0 and in 1.0; those of a REST API never contain it.
+    It is a base path, a stage, or both; None: there is none. It follows from the gateway's route. Without one
+    (`$default`) only a named stage is known, with which the paths of an HTTP API begin, in payload 2.0 and in 1.0;
+    those of a REST API never contain it.
     """
     route = _route_of(event)
     if route is not None:
@@ -106,7 +109,7 @@ def _root_of(event: dict[str, Any], path: str) -> str | None:
 
 
 def _route_of(event: dict[str, Any]) -> str | None:
-    """Return the path that the gateway's route stands for, its parameters filled in; None for `$default`."""
+    """Return the path of the gateway's route, with its parameters filled in. None for `$default`."""
     route = event.get("resource") or str(event.get("routeKey")).rpartition(" ")[2]
     if not isinstance(route, str) or not route.startswith("/"):
         return None

@@ -1,7 +1,7 @@
 """A resource's routes as a Lambda function: `handler(event, context)`.
 
-Importing builds the FastAPI app, and in Lambda imports what the environment asks for; it opens nothing. The chain of
-middleware is built at the first event, and `startup` builds the services then.
+An import of a handler builds the FastAPI app, and in Lambda imports the modules that the environment needs; it opens no
+connection. The first event builds the chain of middleware, and by `startup` the services.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ from shared.web.middleware import (
 from shared.web.startup import BuildServices, Startup
 
 TEXT: Final = [*DEFAULT_TEXT_MIME_TYPES, "application/x-ndjson"]
-"""Media types that are answered as text; all others are in base64."""
+"""Media types whose bodies are text in Lambda's answer; all others are in base64."""
 
 _log = logging.getLogger("agent_talk.function")
 
@@ -57,8 +57,8 @@ _log = logging.getLogger("agent_talk.function")
 class Function:
     """One resource's routes. Call it with an API Gateway event; `asgi` serves the same routes to any ASGI server.
 
-    `answers_outages`: the routes themselves answer when the store cannot be used. `sends_mail`: what the chosen mailer
-    needs is imported ahead. `around` is put around all that serves its requests.
+    `answers_outages`: the routes answer also when the store cannot be used. `sends_mail`: the modules of the chosen
+    mailer are imported ahead. `around` wraps the whole chain of middleware.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Function:
             redirect_slashes=False,
             exception_handlers=EXCEPTION_HANDLERS,
         )
-        self.app.router.routes.extend(routes.routes)  # including them would build each route and its models once more
+        self.app.router.routes.extend(routes.routes)  # `include_router` would build each route and its models once more
         self.app.state.function = self
         self.began_at = 0.0
-        """When the first event came, in seconds of the monotonic clock."""
+        """The time of the first event, in seconds of the monotonic clock."""
 
         self.clock = clock
         self._environ = environ
@@ -115,7 +115,7 @@ class Function:
         startup: Startup | None = None,
         clock: Clock = utc_now,
     ) -> "Function":
-        """Return the same routes as a container of their own."""
+        """Return the same routes as another container."""
         return Function(
             self.routes,
             title=self.title,
@@ -135,12 +135,12 @@ class Function:
 
     @property
     def store_choice(self) -> StoreChoice:
-        """The store that the environment asks for, whether it can be used or not."""
+        """The store that the environment chooses, usable or not."""
         return chosen_store(self._environ)
 
     @property
     def speech_choice(self) -> SpeechChoice:
-        """The default voices that the environment asks for, whether they can be used or not."""
+        """The default voices that the environment chooses, usable or not."""
         return chosen_speech(self._environ)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -193,7 +193,7 @@ class Function:
         return None if self._services is None else self._services.pseudonyms.of(client_network(address))
 
     def _refuse(self, event: Any, error: AgentTalkError) -> dict[str, Any]:
-        """Return an error in API Gateway's form, for an event that became no request, or no whole answer."""
+        """Return an error in API Gateway's form. The event became no request, or no whole answer."""
         settings = WebSettings.from_env(self._environ)
         if self._chain is None:
             configure_logging(settings.log_level)
@@ -218,4 +218,4 @@ def _unreadable(exc: Exception) -> ValidationFailed:
 
 
 async def _nothing() -> None:
-    """Admit requests without services: the routes ask for them themselves."""
+    """Admit requests without services: the routes build them themselves."""

@@ -22,8 +22,8 @@ from shared.web.error_answers import envelope
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
-"""Bytes of a header's value that anything reads; the rest is cut off. API Gateway admits 10 KB for all headers, and
-parsers whose time grows with the square of what they read still take milliseconds for this."""
+"""The most bytes of a header's value; the rest is cut off. API Gateway admits 10 KB for all headers, and parsers whose
+time grows with the square of the length take milliseconds for this one."""
 
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
@@ -38,9 +38,9 @@ _log = logging.getLogger("agent_talk.requests")
 
 
 def standard_headers(request_id: str, *, production: bool, policy: str = API_POLICY) -> dict[str, str]:
-    """Return the headers of every answer, unless it has its own. `policy` is its Content-Security-Policy.
+    """Return the headers of every answer that does not set its own. `policy` is the Content-Security-Policy.
 
-    Answers contain tokens and personal data: stored by a browser they would be shown again after a logout.
+    Answers are not stored: they contain tokens and personal data, which a browser would show again after a logout.
     """
     headers = {
         "x-request-id": request_id,
@@ -69,13 +69,13 @@ async def send_error(send: Send, error: AgentTalkError) -> None:
 
 
 def _unnamed(_: str) -> None:
-    """Name no client."""
+    """Return no pseudonym: clients have no name in the log."""
 
 
 class RequestMiddleware:
-    """Logs each request at its end, and hands it to `observe`. The first one is the container's cold start.
+    """Logs each request at its end, and passes it to `observe`. The first one is the container's cold start.
 
-    `pseudonym_of` names a client by its address, in the log line.
+    `pseudonym_of` returns the pseudonym of a client's address for the log line.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class RequestMiddleware:
         status: int | None = None
         head = method == "HEAD"
         scope["client_method"] = method  # a signed link is for one method
-        if head:  # whatever answers GET answers HEAD, without the body; only GET has ranges
+        if head:  # a route of GET also answers HEAD, without the body; only GET has ranges
             scope["method"] = "GET"
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
 
@@ -165,10 +165,10 @@ class RequestMiddleware:
 
 
 class AdmissionMiddleware:
-    """Admits a request if `ready` does not raise and its body has at most 1 MiB. A stage's root gets its last slash.
+    """Admits a request if `ready` does not raise and its body has at most 1 MiB. Redirects `/prod` to `/prod/`.
 
-    The whole body is read first: in Lambda it is there already. It counts as JSON whatever its type says, as clients
-    always could omit that; an absent one counts as an empty object, so that the error names its missing fields.
+    The whole body is read first: in Lambda it has arrived with the event. It counts as JSON with any Content-Type,
+    which clients may omit; an absent body counts as an empty object, so that the error names the missing fields.
     """
 
     def __init__(self, app: App, *, ready: Callable[[], Awaitable[object]]) -> None:
@@ -191,7 +191,7 @@ class AdmissionMiddleware:
             await send_error(send, error)
             return
         if body is None:
-            return  # the client hung up before its body was whole: nothing may be done in its name
+            return  # the client hung up before its body was whole: the request must have no effect
         if scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
             body = body or b"{}"
             headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-type"]
@@ -209,7 +209,7 @@ class AdmissionMiddleware:
 
 
 def _check_path(scope: Scope) -> None:
-    """Raises ValidationFailed if the path is not valid Unicode: no answer could contain it."""
+    """Raise ValidationFailed if the path is not valid Unicode. No answer could contain it."""
     try:
         scope["path"].encode()
     except UnicodeEncodeError as exc:
@@ -217,7 +217,7 @@ def _check_path(scope: Scope) -> None:
 
 
 def _without_empty(query: bytes) -> bytes:
-    """Drop parameters without a value: an optional parameter that is empty counts as absent."""
+    """Drop parameters without a value. An optional parameter that is empty counts as absent."""
     return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[2])
 
 

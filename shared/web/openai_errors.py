@@ -11,7 +11,7 @@ from shared.web.middleware import App, Message, Receive, Scope, Send
 PATHS: Final = frozenset({"/v1/audio/speech", "/v1/models"})
 
 RUNNING: Final = 409
-"""The one refusal that a repeat mends: the first request is still running."""
+"""The one refusal after which a repeat can succeed: the first request is still running."""
 
 TYPES: Final[Mapping[int, str]] = {
     401: "authentication_error",
@@ -22,10 +22,10 @@ TYPES: Final[Mapping[int, str]] = {
     502: "server_error",
     503: "server_error",
 }
-"""What OpenAI calls errors of these statuses; all others are `invalid_request_error`."""
+"""OpenAI's `type` of an error by its status; all others are `invalid_request_error`."""
 
 PARAMS: Final[Mapping[str, str]] = {"text": "input", "format": "response_format"}
-"""Its names of our fields, where they differ."""
+"""OpenAI's names of our fields, where they differ."""
 
 
 class OpenAiErrors:
@@ -40,7 +40,7 @@ class OpenAiErrors:
 
 
 class _Rewritten:
-    """Holds an error's start back until its body is there, which is one small message."""
+    """Holds back the start of an error's answer until its body is complete, to change both. The body is small."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

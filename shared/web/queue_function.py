@@ -1,4 +1,4 @@
-"""A Lambda function that SQS hands messages to: `handler(event, context)` answers which of them to hand over again."""
+"""A Lambda function that handles messages of SQS: `handler(event, context)` returns those to hand over again."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from shared.web.container import Container
 from shared.web.startup import BuildServices
 
 ENDS_BEFORE_S: Final = 25.0
-"""Seconds before the function's end at which work has to end: time to write what came of it."""
+"""Seconds before the function's end at which work must end: the time to write its outcome."""
 
 Record = Mapping[str, Any]
 """A message as Lambda hands it over: `messageId`, `body`, `attributes.ApproximateReceiveCount`."""
@@ -22,7 +22,7 @@ HandleRecord = Callable[[Services, Record, Callable[[], float]], Awaitable[None]
 """Handles a message, within the seconds that the last argument returns. If it raises, SQS hands it over again."""
 
 Begin = Callable[[Services], Awaitable[None]]
-"""What a container does once, before its first message."""
+"""The work of a container before its first message, once."""
 
 _log = logging.getLogger("agent_talk.function")
 
@@ -44,7 +44,7 @@ class QueueFunction:
         self._has_begun = False
 
     def with_environment(self, environ: Mapping[str, str], build: BuildServices = build_services) -> "QueueFunction":
-        """Return the same function as a container of its own."""
+        """Return the same function as another container."""
         return QueueFunction(self._handle, begin=self._begin, environ=environ, build=build, monotonic=self._monotonic)
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
@@ -60,10 +60,10 @@ class QueueFunction:
         self._container.close()
 
     async def _handle_all(self, records: list[Record], ends_at: float) -> list[str]:
-        """Handle messages at the same time. Returns the ids of those that are to be handed over again."""
+        """Handle messages at the same time. Return the ids of those to hand over again."""
         try:
             services = await self._container.services()
-        except ServiceUnavailable:  # the log says why
+        except ServiceUnavailable:  # its cause is logged
             return [record["messageId"] for record in records]
         if not self._has_begun:
             self._has_begun = True
@@ -74,7 +74,7 @@ class QueueFunction:
     async def _is_done(self, services: Services, record: Record, ends_at: float) -> bool:
         try:
             await self._handle(services, record, lambda: ends_at - self._monotonic())
-        except Exception:  # noqa: BLE001 whatever one message raises, the others are done
+        except Exception:  # noqa: BLE001 the other messages are handled after any failure of one
             _log.exception("a message was not handled: it comes again", extra={"message_id": record["messageId"]})
             return False
         return True

@@ -1,4 +1,4 @@
-"""The part of a file that a `Range` header asks for."""
+"""The part of a file that a `Range` header requests."""
 
 import re
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Part:
 
 
 def requested_part(header: str | None, total: int) -> Part | None:
-    """Return the part of a file that a `Range` header asks for (RFC 9110, 14.2); None if it cannot be satisfied.
+    """Return the part of a file that a `Range` header requests (RFC 9110, 14.2).
 
-    Without a header, with several ranges, or with one that is malformed, it is the whole file.
+    None: it cannot be satisfied. Without a header, with several ranges, or with a malformed one, it is the whole file.
     """
     whole = Part(start=0, end=total, total=total)
     match = _RANGE.fullmatch(header.strip()) if header else None

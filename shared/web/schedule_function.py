@@ -1,4 +1,4 @@
-"""Housekeeping as a Lambda function: EventBridge calls `handler(event, context)` on a schedule, one run a call."""
+"""Housekeeping as a Lambda function: EventBridge calls `handler(event, context)` on a schedule; a call is one run."""
 
 import logging
 import os
@@ -31,11 +31,11 @@ class ScheduleFunction:
         self._monotonic = monotonic
 
     def with_environment(self, environ: Mapping[str, str], build: BuildServices = build_services) -> "ScheduleFunction":
-        """Return the same function as a container of its own."""
+        """Return the same function as another container."""
         return ScheduleFunction(environ=environ, build=build, monotonic=self._monotonic)
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
-        """Make a run. Returns the fields of its log line.
+        """Make a run, and return the fields of its log line.
 
         Raises ValueError for another event, and ServiceUnavailable if the services cannot be built; Lambda counts both
         as errors of the function.
@@ -68,7 +68,7 @@ class ScheduleFunction:
 
 
 def _line(run: Run, *, duration_ms: float, store_requests: int) -> dict[str, Any]:
-    """Return the fields of a run's log line, beside the ids that every line has."""
+    """Return the fields of a run's log line, without the ids that every line has."""
     jobs = {
         name: {
             "done": worked.done,

@@ -1,6 +1,6 @@
 """A container's start: secrets and settings are read, the store is opened and verified, the services are built.
 
-It happens at the first event, once. If it fails, that event is answered 503, and the next event tries again.
+The first event starts the container, once. If that fails, the event is answered 503, and the next event tries again.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Startup:
         return self._services
 
     async def close(self) -> None:
-        """Close what was opened, if anything was."""
+        """Close the services if they were built."""
         if self._services is not None:
             await self._services.close()
 
@@ -74,7 +74,7 @@ class Startup:
             await _start(services)
         except SettingsError as exc:
             _log.error("cannot serve: %s", exc, extra={"problems": exc.problems})
-            self._with_secrets = None  # the next event reads them again: they may have been corrected
+            self._with_secrets = None  # the next event reads secrets again: they may have been corrected
             raise ServiceUnavailable from exc
         except StoreError as exc:
             _log.error("cannot serve: %s", exc)
@@ -104,7 +104,7 @@ async def _start(services: Services) -> None:
     """
     try:
         await services.store.verify(TABLES)
-        # at the same time it would open a connection of its own
+        # beside `verify` this would open a second connection
         await check_exposure(services.settings, services.is_open_to_all)
     except BaseException:
         await services.close()

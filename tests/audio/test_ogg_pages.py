@@ -91,6 +91,29 @@ def test_written_pages_are_those_that_mutagen_would_write(count: int, length: in
     assert pages[0].packets == [HEAD]
 
 
+@pytest.mark.parametrize("frames", [2, 6, 48])
+def test_joined_packets_of_many_frames_get_more_pages(frames: int) -> None:
+    """A packet may have 48 frames of 1,275 bytes, and no page more than 255 segments."""
+    packets = [bytes([0xF8 | 3, frames]) + bytes(frames * 1_275)] * 50
+    file = joined([written(packets, size=30_000, frame=frames * FRAME)])
+    pages = pages_of(file)
+    assert b"".join(page.write() for page in pages) == file
+    assert [held for page in pages[2:] for held in page.packets] == packets
+    assert read_opus(file).samples == 50 * frames * FRAME - 312
+    assert pages[-1].last
+
+
+@pytest.mark.parametrize(("size", "is_joined"), [(61_440, True), (61_441, False)])
+def test_joined_refuses_a_packet_beyond_the_format(size: int, is_joined: bool) -> None:  # noqa: FBT001
+    """No reader has to take a packet of more than 61,440 bytes (RFC 7845, 6)."""
+    part = written([packet(9), packet(size)], size=60_000)
+    if is_joined:
+        assert read_opus(joined([part])).samples == 2 * FRAME - 312
+    else:
+        with pytest.raises(NotOpus, match="61441 bytes"):
+            joined([part])
+
+
 def test_joined_drops_what_its_first_and_last_part_say() -> None:
     """The first part's header has the samples before the sound, the last part's position those after it."""
     parts = [written([packet(40)] * 5, drop=drop) for drop in (100, 200, 300)]

@@ -1,5 +1,5 @@
-// The way in: sign up, log in, a new password, and what links of mails lead to. Opening a link changes nothing, since
-// scanners open links too: each form sends on a press.
+// The forms without a session: sign up, log in, a new password, and the targets of links in mails. Opening a link
+// changes nothing, since scanners open links too: each form sends on a press.
 
 import { keepSecret, keepUncopied } from "./keyring.js";
 import { ApiInBrief, Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
@@ -10,7 +10,7 @@ import { ACCESS } from "./texts.js";
 const LEAST = 8;
 const MOST = 128;
 
-/** What is wrong with a new password, or "". */
+/** The problem with a new password, or "". */
 export function passwordProblem(password) {
   if (!password) return ACCESS.noNewPassword;
   const length = password.normalize("NFC").length;
@@ -23,7 +23,7 @@ function emailProblem(email) {
   return /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email.trim()) ? "" : ACCESS.badEmail;
 }
 
-/** The problems that there are. */
+/** The problems without the empty ones. */
 export const only = (problems) => Object.fromEntries(Object.entries(problems).filter(([, problem]) => problem));
 
 function EmailField(props) {
@@ -36,13 +36,13 @@ export function NewPasswordField({ name = "newPassword", label = ACCESS.newPassw
     required hint=${ACCESS.passwordHint} ...${rest} />`;
 }
 
-/** Raise the failure with words of its own, where the API's are for programs, at the field that is at fault. */
+/** Raise the failure, reworded if it has this code, at the field at fault: the API's messages are for programs. */
 function reworded(failure, code, message, field = "") {
   if (failure.code === code) Object.assign(failure, { message, field });
   throw failure;
 }
 
-/** `enter(user, apiKey)` begins the session; `mail` is a mail's {kind, token}, `note` says why one is here. */
+/** `enter(user, apiKey)` begins the session; `mail` is a mail's {kind, token}, `note` the reason for this view. */
 export function AccessView({ api, mail, note, enter, mailIsRead }) {
   const [way, setWay] = useState(mail ? mail.kind : "login");
   const [email, setEmail] = useState("");
@@ -124,7 +124,7 @@ function Reset({ api, token, turn }) {
   async function send({ newPassword }) {
     try {
       const { message } = await api.post("/api/v1/auth/reset-password", { token, newPassword });
-      turn("login", `${message}.`); // it may say that keys were revoked
+      turn("login", `${message}.`); // the message may mention revoked keys
     } catch (failure) {
       if (failure.field !== "token") throw failure;
       setOver(true);
@@ -166,7 +166,7 @@ function LinkOver({ next, label }) {
     <div class="actions"><${Button} kind="primary" onClick=${next}>${label}<//></div>`;
 }
 
-/** The first call of an owner, for a terminal: it runs as it stands. */
+/** The first call of an owner, for a terminal: it runs unchanged. */
 export function firstCall(key) {
   return [
     `curl -s ${addressOf("/api/v1/memo")} \\`,

@@ -1,4 +1,4 @@
-// The account: its address, password and sessions, what we have of it as a file, and its end.
+// The account: its address, password and sessions, all its data as a file, and its closing.
 
 import { NewPasswordField, only, passwordProblem } from "./access.js";
 import { saveFile } from "./csv.js";
@@ -47,7 +47,7 @@ function Address({ session, api, tell }) {
   <//>`;
 }
 
-/** Say at the password's field that it is wrong: the API's refusal names no field. */
+/** Show at the password's field that it is wrong: the API's refusal names no field. */
 function wrongPassword(failure, field) {
   if (failure.code === "UNAUTHORIZED") Object.assign(failure, { field, message: ACCOUNT.wrong });
   throw failure;
@@ -75,7 +75,7 @@ function Password({ session, api, tell }) {
 const EXPORT = "/api/v1/auth/me/export";
 const NEXT = "X-Next-Cursor";
 
-/** The whole export: the API ends a part before 5 MB, and names where it goes on. */
+/** The whole export. The API returns parts of at most 5 MB, each with the cursor of the next. */
 async function exported(api) {
   const parts = [];
   let cursor = "";

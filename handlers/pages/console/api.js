@@ -1,8 +1,8 @@
-// The only place that sends requests. An answer is returned; everything else is an ApiFailure of one of these kinds:
-//   offline      no answer came            unavailable  a 5xx: an outage, never the owner's fault
+// The only module that sends requests. A success is returned; any other outcome is an ApiFailure of one of these kinds:
+//   offline      no answer arrived         unavailable  a 5xx: an outage, never the owner's fault
 //   ended        the session has ended     limit        429, with the seconds to wait
 //   field        400, at a field           missing      404
-//   credential   401 for another reason    refused      every other refusal; its message says why
+//   credential   401 for another reason    refused      every other refusal; its message has the reason
 
 import { addressOf } from "./router.js";
 
@@ -45,10 +45,10 @@ function urlOf(path, query = {}) {
   return addressOf(path) + (search && `?${search}`);
 }
 
-/** The API by the cookie's session. `onEnded` is called when an answer says that the session has ended. */
+/** The API with the cookie's session. `onEnded` is called when an answer shows that the session has ended. */
 export function openApi(onEnded) {
-  const begun = new Map(); // GETs that were sent ahead, each for the first who asks
-  let sessions = 0; // an answer that comes after its session was left says nothing of the next one
+  const begun = new Map(); // GETs that were sent ahead, each for the first caller of its URL
+  let sessions = 0; // counts ended ones: a late answer of one shows nothing of the next
 
   async function send(method, path, query, body, headers = {}) {
     const hasKey = "Authorization" in headers;
@@ -74,7 +74,7 @@ export function openApi(onEnded) {
     try {
       return await answer[as]();
     } catch {
-      throw new ApiFailure({ kind: "offline" }); // cut off in the middle
+      throw new ApiFailure({ kind: "offline" }); // the answer broke off
     }
   }
 
@@ -88,18 +88,18 @@ export function openApi(onEnded) {
     return ahead || ask("GET", path, query, undefined, options);
   }
 
-  /** Send a GET before its view is there, so that a first view takes one round of requests. */
+  /** Send a GET before its view is shown, so that a first view takes one round of requests. */
   function ahead(path, query) {
     const url = urlOf(path, query);
     const answer = ask("GET", path, query, undefined);
-    answer.catch(() => begun.delete(url)); // an old failure must not be what a later request gets
+    answer.catch(() => begun.delete(url)); // a later request must not get an old failure
     begun.set(url, answer);
   }
 
   return {
     get,
     ahead,
-    /** Forget what belongs to a session that is left. */
+    /** Drop the answers of a session that has ended here. */
     forget() {
       begun.clear();
       sessions += 1;
@@ -115,7 +115,7 @@ export function openApi(onEnded) {
   };
 }
 
-/** A value of the header Idempotency-Key: one for each thing that is to happen once, the same when it is repeated. */
+/** A value for the header Idempotency-Key: one for each request with an effect, and the same for its repeats. */
 export function idempotencyKey() {
   return crypto.randomUUID ? crypto.randomUUID() : [...crypto.getRandomValues(new Uint8Array(16))].join("-");
 }

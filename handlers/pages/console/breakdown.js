@@ -5,12 +5,12 @@ import { html } from "./preact.js";
 import { largestGroups, layerValues } from "./series.js";
 import { figure, percent, USAGE_SAID } from "./texts-usage.js";
 
-/** Layers that have a colour of their own. The others are one more layer: more colours could not be told apart. */
+/** Layers with a colour of their own. The other groups share one more layer: more colours would look alike. */
 const MOST_LAYERS = 5;
 const OTHERS_COLOUR = "--layer-others";
 
 /**
- * `nameOf(group)` names a group, `chosen` is the one shown alone ("": none), `choose(group)` shows one or, by "", all.
+ * `nameOf(group)` names a group, `chosen` is the one shown alone ("": none), `choose(group)` shows one, or all for "".
  * `note` is shown if these figures do not follow a filter.
  */
 export function Breakdown({ id, title, slots, bars, by, measure, nameOf, chosen, choose, note }) {

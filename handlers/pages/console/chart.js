@@ -1,18 +1,18 @@
-// Bars over time by uPlot, stacked in layers, with a limit as a line. The same figures are read by keyboard and as a table.
+// Bars over time by uPlot, stacked in layers, with a limit as a line; also readable by keyboard and as a table.
 
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { USAGE_SAID } from "./texts-usage.js";
 
-/** So much of a bar's room, and at most so many pixels. */
+/** The width of a bar as a share of its room, and at most in pixels. */
 const BAR_SIZE = [0.72, 40];
 
-/** Pixels that a name on the axis takes, with the room around it. */
+/** Pixels of a name on the axis, with the room around it. */
 const AXIS_NAME_PX = 72;
 
-/** A limit is drawn if the highest bar has at least this share of it: further up it would press all bars flat. */
+/** The share of a limit that the highest bar needs for the limit to be drawn: a higher line would flatten all bars. */
 const SHOWN_SHARE = 0.2;
 
-/** Layers have edges between them in at most so many bars: in thinner ones the edges would hide the colours. */
+/** The most bars whose layers have edges: in thinner ones the edges would hide the colours. */
 const MOST_EDGED_BARS = 31;
 
 const HOUR_STEPS = [1, 2, 3, 6, 12, 24, 48, 96, 168];
@@ -70,7 +70,7 @@ export function Chart({ title, atRest, bars, layers, line, format, axis, columns
   </figure>`;
 }
 
-/** Newest first. One layer is its own total. */
+/** The figures as a table, newest first. One layer has no column of its own beside the total. */
 function ChartTable({ title, bars, layers, totals, axis, columns }) {
   const several = layers.length > 1;
   return html`<div class="rows" tabindex="0" role="group" aria-label=${USAGE_SAID.tableOf(title)}>
@@ -99,7 +99,7 @@ function sentenceOfBar(at, bars, layers, totals, format) {
   return layers.length > 1 && parts.length > 0 ? `${whole} (${parts.join(", ")})` : whole;
 }
 
-/** Which bar a key leads to; null: it leads to none. From no bar, one comes in at the nearer end. */
+/** The bar that a key moves to; null: the key moves nothing. Without a current bar it is the nearer end. */
 function nextBar(key, at, last) {
   if (key === "Home") return 0;
   if (key === "End") return last;
@@ -185,7 +185,7 @@ function drawLine(plot, { value, label }, colour) {
 
 const isHours = (bars) => bars.some(({ short }) => short.includes(":"));
 
-/** As many bars as there is room to name, evenly apart: the last one among them, or of hours the midnights. */
+/** The bars with a name on the axis, as many as fit, evenly apart: with the last one, or for hours the midnights. */
 function namedBars(count, width, hours) {
   const least = count / Math.max(1, Math.floor(width / AXIS_NAME_PX));
   const step = hours ? HOUR_STEPS.find((one) => one >= least) : Math.ceil(least);

@@ -1,5 +1,5 @@
-// The key that the page makes memos with. A session cannot make memos, so the page makes a key that can do nothing else
-// and ends in an hour, and replaces the one that it made before: it never takes more than one place among the owner's keys.
+// The key with which the page makes memos. A session cannot make memos, so the page makes a key with this scope alone,
+// which ends in an hour. It replaces the page's former key, so it takes one place at most among the owner's keys.
 
 import { ApiFailure } from "./api.js";
 import { dropSecret, keepSecret, keptSecrets } from "./keyring.js";
@@ -9,7 +9,7 @@ const PAGE_KEY_NAME = "Console";
 const PAGE_KEY_MS = 3_600_000;
 const PAGE_KEY_SCOPES = ["memo:write"];
 
-/** The keys whose secrets this tab has and that work, as /api/keys lists them. */
+/** The active keys that can make memos and whose secrets this tab has, as /api/keys lists them. */
 export function usableKeys(keys) {
   const kept = keptSecrets().map(({ id }) => id);
   return keys.filter(({ id, isActive, scopes }) => kept.includes(id) && isActive && scopes.includes("memo:write"));
@@ -19,7 +19,7 @@ export function secretOf(id) {
   return keptSecrets().find((kept) => kept.id === id)?.key ?? null;
 }
 
-/** The key that a page made before, whose secret is gone; null: there is none. */
+/** The key that a page made before, whose secret is lost; null: there is none. */
 export function formerPageKey(keys) {
   return keys.find(isPageKey) ?? null;
 }
@@ -28,7 +28,7 @@ export function isPageKey({ name, scopes, isActive, rotatedTo }) {
   return isActive && rotatedTo === null && name === PAGE_KEY_NAME && String(scopes) === String(PAGE_KEY_SCOPES);
 }
 
-/** Makes the page's key, and keeps its secret in the tab's memory. Raises ApiFailure, of the field "key" if no more fit. */
+/** Make the page's key, and keep its secret in this tab. Raises ApiFailure, at the field "key" if no place is free. */
 export async function makePageKey(api, keys, mostKeys) {
   const expiresAt = new Date(Date.now() + PAGE_KEY_MS).toISOString();
   const former = formerPageKey(keys);
@@ -44,7 +44,7 @@ export async function makePageKey(api, keys, mostKeys) {
   }
 }
 
-/** The failure of a memo request in words for its form, at the key's field if the key is at fault. */
+/** The failure of a memo request, reworded for its form, and at the key's field if the key is at fault. */
 export function keyFailure(failure, id) {
   const isOver = failure.kind === "credential" || failure.code === "REVOKED_KEY";
   if (!isOver && failure.code !== "FORBIDDEN") return failure;

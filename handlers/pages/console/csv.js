@@ -8,14 +8,14 @@ export function csvOf(rows) {
   return rows.map((row) => `${row.map(cellOf).join(",")}\r\n`).join("");
 }
 
-/** An apostrophe before what would be a formula makes it text. Numbers stay numbers, negative ones too. */
+/** An apostrophe before a formula makes it text. Numbers stay numbers, negative ones too. */
 function cellOf(value) {
   if (typeof value === "number") return String(value);
   const harmless = FORMULA.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 
-/** Lets the browser save a text as a file. */
+/** Let the browser save a text as a file. */
 export function saveFile(name, text, type) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));

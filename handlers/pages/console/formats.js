@@ -1,4 +1,4 @@
-// Numbers and times as people read them. Times are in the reader's zone; days and limits are UTC's, and say so.
+// Numbers and times for readers. Times are in the reader's zone; days and limits are in UTC, and are marked so.
 
 const NUMBER = new Intl.NumberFormat("en");
 const DATE = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
@@ -14,7 +14,7 @@ const UNITS = [
   ["minute", 60],
 ];
 
-/** `12,345`; "unlimited" and what is no number stays as it is. */
+/** `12,345`. Other values than numbers, such as "unlimited", stay unchanged. */
 export const number = (value) => (typeof value === "number" ? NUMBER.format(value) : String(value));
 
 /** `1 memo`, `2 memos`: with a space that does not break. */
@@ -39,7 +39,7 @@ export function ago(iso, now = Date.now()) {
   return unit ? RELATIVE.format(Math.round(seconds / size), unit) : "just now";
 }
 
-/** `in 5 minutes`, `in 40 seconds`: how long a refusal asks to wait. */
+/** `in 5 minutes`, `in 40 seconds`: the wait that a refusal asks for. */
 export function wait(seconds) {
   const [unit, size] = UNITS.find(([, length]) => seconds >= length) || ["second", 1];
   return `in ${counted(Math.max(1, Math.ceil(seconds / size)), unit)}`;

@@ -1,4 +1,4 @@
-// What is around every view: the navigation, what was said last, and what stands where a view cannot be.
+// The frame of every view: the navigation, the last message, and the replacements of a view that cannot be shown.
 
 import { Button, Heading, Notice } from "./parts.js";
 import { html, useErrorBoundary } from "./preact.js";
@@ -7,7 +7,7 @@ import { SAID, WAYS, sentenceOf } from "./texts.js";
 
 const MARK = "M2 7v2M5 4v8M8 2v12M11 5v6M14 7v2";
 
-/** The name, and for who is logged in the views and the way out. */
+/** The name of the service; with a session also the views and the button to log out. */
 export function Header({ session, views, name, range, logOut }) {
   return html`<header class="top">
     <div class="top-row">
@@ -24,7 +24,7 @@ export function Header({ session, views, name, range, logOut }) {
   </header>`;
 }
 
-/** A view. What it raises while it is drawn is shown in its place, and the rest of the page goes on. */
+/** A view. An exception while it is drawn is shown in its place, and the rest of the page keeps working. */
 export function ShownView({ view: Shown, shared }) {
   const [broken] = useErrorBoundary((error) => console.error(error));
   if (!broken) return html`<${Shown} ...${shared} />`;
@@ -32,7 +32,7 @@ export function ShownView({ view: Shown, shared }) {
     <${Notice} kind="problem"><p>${SAID.brokenNext}</p><p><code>${String(broken)}</code></p><//>`;
 }
 
-/** In the place of every view, when it is not known whose session it is. */
+/** The replacement of every view while the session's user is unknown. */
 export function Unreachable({ failure, again }) {
   return html`<div class="view-head"><${Heading}>${SAID.unreachable}<//></div>
     <${Notice} kind="problem">
@@ -41,7 +41,7 @@ export function Unreachable({ failure, again }) {
     <//>`;
 }
 
-/** What happened last, for eyes and for screen readers. It stays until it is closed or something else happens. */
+/** The last message, on the screen and for screen readers. It stays until it is closed or replaced. */
 export function Told({ sentence, close }) {
   return html`<div class="told" role="status">
     ${sentence && html`<p>${sentence}</p><${Button} kind="small" aria-label=${SAID.close} onClick=${close}>×<//>`}

@@ -1,4 +1,4 @@
-// Dialogs that make and change API keys. Each hands what the API answered to `done`.
+// Dialogs that make and change API keys. Each passes the API's answer to `done`.
 
 import { Button, Check, Dialog, Field, Form, Group } from "./parts.js";
 import { html, useState } from "./preact.js";
@@ -7,7 +7,7 @@ import { GRACES, KEYS, LIMITS, SCOPES } from "./texts-keys.js";
 
 const HIGHEST = 1_000_000_000;
 
-/** Limits as the API takes them, of a form's fields: a number, or null for none. */
+/** The limits of a form's fields for the API: a number, or null for no limit. */
 function limitsOf(values) {
   return Object.fromEntries(Object.keys(LIMITS).map((name) => [name, values[name].trim() ? Number(values[name]) : null]));
 }

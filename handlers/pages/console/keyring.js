@@ -1,13 +1,13 @@
-// Secrets of keys that this tab has seen: a key is shown once, and a memo is made by a key. They live in the tab's
-// memory alone, until it is reloaded, closed, or logged out.
+// The secrets of keys that this tab has shown: a secret is shown once, and making a memo needs one. The tab's memory
+// alone has them, until it is reloaded or closed, or the owner logs out.
 
 let secrets = [];
 
-let uncopied = null; // a fresh key that was shown, and that its owner has not copied yet
+let uncopied = null; // a new key that was shown, but not copied yet
 
 export const uncopiedKey = () => uncopied;
 
-/** Keep what is shown only once, until null takes its place. Until then the browser asks before the page is left. */
+/** Keep a key that is shown only once, until null replaces it. Until then the browser asks before leaving the page. */
 export function keepUncopied(fresh) {
   uncopied = fresh;
   window[fresh ? "addEventListener" : "removeEventListener"]("beforeunload", askBeforeLeaving);
@@ -15,7 +15,7 @@ export function keepUncopied(fresh) {
 
 const askBeforeLeaving = (event) => event.preventDefault();
 
-/** Keep a fresh key: {id, key, name}. */
+/** Keep a new key: {id, key, name}. */
 export function keepSecret({ id, key, name }) {
   secrets = [{ id, key, name }, ...secrets.filter((kept) => kept.id !== id)];
 }

@@ -11,7 +11,7 @@ import { KEYS, LIMITS, SCOPES } from "./texts-keys.js";
 const LIST = "/api/keys";
 const PLAN_LIMITS = "/api/v1/usage/limits";
 
-/** What the view asks for at first. */
+/** The GETs of a first view of API keys: [path] each. */
 export const keysFirst = () => [[LIST], [PLAN_LIMITS]];
 
 export function KeysView({ api, tell }) {
@@ -47,7 +47,7 @@ export function KeysView({ api, tell }) {
   function revoked() {
     dropSecret(asked.apiKey.id);
     ended(KEYS.isRevoked(asked.apiKey.name));
-    setTimeout(focusHeading); // once the dialog is gone: the button that opened it goes with the key's place
+    setTimeout(focusHeading); // after the dialog has closed: its opener is removed with the key's row
   }
 
   const dones = (apiKey) =>
@@ -80,7 +80,7 @@ export function KeysView({ api, tell }) {
 
 const planName = (tier) => tier[0].toUpperCase() + tier.slice(1);
 
-/** The secret of a key that was just made, once. */
+/** The secret of a new key, shown once. */
 function FreshKey({ fresh, done }) {
   const title = useRef(null);
   useEffect(() => title.current.focus(), []);
@@ -92,12 +92,13 @@ function FreshKey({ fresh, done }) {
   </section>`;
 }
 
-const SOON_MS = 14 * 86_400_000; // of an end that wants to be noticed
+const SOON_MS = 14 * 86_400_000; // before its end a key gets a warning
 const isSoon = (iso) => new Date(iso).getTime() - Date.now() < SOON_MS;
 
 function stateOf({ isActive, expiresAt, rotatedTo }) {
   if (isActive) return expiresAt && (rotatedTo ? KEYS.replaced(expiresAt) : KEYS.endsAt(expiresAt));
-  return expiresAt && new Date(expiresAt) <= new Date() ? KEYS.pastEnd(expiresAt) : KEYS.revoked; // the API does not say which
+  // The API does not name the reason: it follows from the end.
+  return expiresAt && new Date(expiresAt) <= new Date() ? KEYS.pastEnd(expiresAt) : KEYS.revoked;
 }
 
 function KeyRow({ apiKey, ask }) {

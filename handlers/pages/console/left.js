@@ -1,11 +1,11 @@
-// What is left of the limits today and this month, and why memos are being refused. It comes first on the overview.
+// The limits of today and this month, and the reasons why memos are being refused: the first part of the overview.
 
 import { number } from "./formats.js";
 import { Notice } from "./parts.js";
 import { html } from "./preact.js";
 import { startsOver, USAGE_SAID } from "./texts-usage.js";
 
-/** Shares of a limit from which on its bar warns, and warns more. */
+/** The shares of a limit from which its bar has the first and the second colour of a warning. */
 const WARN_SHARE = 0.8;
 const ALARM_SHARE = 0.95;
 
@@ -52,7 +52,7 @@ export function RefusedNow({ limits, keys }) {
   `;
 }
 
-/** Why a key is refused now by limits of its own, the one that lasts longest first. */
+/** The refusals of a key by its own limits now, the longest first. */
 function keyRefusals(key, { daily, monthly }) {
   if (!key.isActive) return [];
   const { limits, used } = key;

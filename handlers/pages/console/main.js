@@ -1,4 +1,4 @@
-// The page itself: whose session it is, which view is shown, and what is said of it.
+// The page itself: its session, its view, and its messages.
 
 import { AccessView, FirstKey } from "./access.js";
 import { AccountView } from "./account.js";
@@ -15,8 +15,8 @@ import { changed, changesOf, hrefOf, readRoute } from "./router.js";
 import { forgetSession, hasSession, noteSession, onSessionElsewhere } from "./session.js";
 import { SAID, sentenceOf } from "./texts.js";
 
-/** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` names what a view
-    asks for at first, as [path, query] each, so that it is asked for at the same time as the session. */
+/** The views in the order of the navigation: {overview: {view: OverviewView, first}}. `first(route)` returns the first
+    GETs of a view, [path, query] each, so that they are sent at the same time as that of the session. */
 const SHOWN = {
   overview: { view: OverviewView, first: overviewFirst },
   memos: { view: MemosView, first: memosFirst },
@@ -36,13 +36,13 @@ function nameOf(route) {
   return SHOWN[route.view] ? route.view : Object.keys(SHOWN)[0];
 }
 
-/** Ask for the session, and at the same time for what the first view shows. */
+/** Request the session, and at the same time the data of the first view. */
 function askAhead() {
   const { first = () => [] } = SHOWN[nameOf(START)] || {};
   for (const [path, query] of [[ME], ...first(START)]) api.ahead(path, query);
 }
 
-/** Whose session it is: `state` is "asking", "in", "out" or "failed", and then `failure` says why. */
+/** The session: `state` is "asking", "in", "out" or "failed", which has a `failure`. */
 function useSession(mayAsk) {
   const [now, setNow] = useState({ state: mayAsk ? "asking" : "out", user: null, apiKey: null, note: "" });
   const user = useRef(null);
@@ -71,18 +71,18 @@ function useSession(mayAsk) {
     }
   }
 
-  /** Ask anew how the account stands, behind what is shown. */
+  /** Load the account again, without a change of the view. */
   async function renew() {
     try {
       const { user: found } = await api.get(ME);
       if (user.current && user.current.id === found.id) setNow((before) => ({ ...before, user: found }));
     } catch (failure) {
-      if (!(failure instanceof ApiFailure)) throw failure; // all else shows where it matters: in the view's own requests
+      if (!(failure instanceof ApiFailure)) throw failure; // the view's own requests show other failures
     }
   }
 
   useEffect(() => {
-    const shown = (event) => event.persisted && (user.current || hasSession()) && ask(); // from the browser's cache of pages
+    const shown = (event) => event.persisted && (user.current || hasSession()) && ask(); // from the browser's cache
     const stop = onSessionElsewhere((id) => {
       if (id === null) user.current && leave(SAID.loggedOut);
       else if (!user.current || user.current.id !== id) ask();
@@ -95,7 +95,7 @@ function useSession(mayAsk) {
   return { ...now, enter, leave, ask, renew };
 }
 
-/** The route of the address bar, and what changes it. A mail's token leaves the bar at once: it stays in no history. */
+/** The route of the address bar, and its setters. A mail's token leaves the bar at once, so no history keeps it. */
 function useRoute(arrived) {
   const [route, setRoute] = useState(START);
 
@@ -139,7 +139,7 @@ function Console() {
     session.enter(found, key);
   }
 
-  /** After the first key: the first memo, but for who came for another view. */
+  /** Go on to the first memo after the first key, unless the URL names another view. */
   function begin() {
     enter(user);
     if (!route.view) go({ view: "memos" }, { replace: true });
@@ -150,7 +150,7 @@ function Console() {
     try {
       await api.post("/api/v1/auth/logout");
     } catch (failure) {
-      return tell(sentenceOf(failure)); // the session goes on: it must not seem to have ended
+      return tell(sentenceOf(failure)); // the session still exists: it must not seem to have ended
     }
     go({ view: "", range: "", key: "", voice: "" }, { replace: true });
     session.leave(SAID.loggedOut);
@@ -168,7 +168,7 @@ function Console() {
     if (!changes || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     go(changes);
-    focusHeading(); // of the same view; another view's heading takes the focus when it comes
+    focusHeading(); // of the same view; another view's heading takes the focus when it appears
   }
 
   function content() {

@@ -1,4 +1,4 @@
-// One memo of the list: its audio or what became of it, its text, and its title, which can be changed.
+// One memo of the list: its audio or its state, its text, and its title, which can be changed.
 
 import { Button, Dialog, Field, Form, Time, useAlive } from "./parts.js";
 import { BeingMade, Player } from "./player.js";
@@ -6,10 +6,10 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./preact.js"
 import { SAID, sentenceOf } from "./texts.js";
 import { MEMO_SAID, nameOfMemo } from "./texts-memos.js";
 
-/** Characters of a text that are shown before the rest is asked for. */
+/** Characters of a text that are shown before a press shows the rest. */
 const SHOWN_CHARACTERS = 280;
 
-/** `change(memo)` replaces it in the list, `remove(memo)` deletes it, `focus`: whether it takes the focus as it appears. */
+/** `change(memo)` replaces it in the list, `remove(memo)` deletes it; with `focus` it takes the focus at once. */
 export function MemoItem({ memo, keyName, focus, change, remove, tell, api }) {
   const [renaming, setRenaming] = useState(false);
   const [deleting, setDeleting] = useState(false);
@@ -83,7 +83,7 @@ function Rename({ memo, send, cancel }) {
   </div>`;
 }
 
-/** Why a long memo failed, as the log of its end says. */
+/** The reason why a long memo failed, from the log of its end. */
 function WhyFailed({ memo, api }) {
   const [why, setWhy] = useState("");
   const alive = useAlive();
@@ -94,7 +94,7 @@ function WhyFailed({ memo, api }) {
         const log = logs.find(({ metadata }) => metadata.memoId === memo.id);
         if (log && alive.current) setWhy(MEMO_SAID.why(log.metadata.code));
       },
-      () => {}, // that it failed is shown without the reason
+      () => {}, // the failure is shown without its reason
     );
   }, [memo.id]);
   return html`<p class="memo-failed"><strong>${MEMO_SAID.failedTitle}</strong> ${why}</p>`;

@@ -1,4 +1,4 @@
-// The memos: one is made, and those that were made are listed, newest first, heard, named and deleted.
+// The memos: a form makes one, and a list, newest first, plays, renames and deletes them.
 
 import { MemoItem } from "./memo-item.js";
 import { Button, Empty, Heading, Loaded, useAlive, useLoaded } from "./parts.js";
@@ -10,7 +10,7 @@ import { MEMO_SAID, nameOfMemo } from "./texts-memos.js";
 
 const MEMO_PAGE = 20;
 
-/** Pages that are read at most to fill one: with a voice a page may come short, or empty, before the end. */
+/** The most pages that are read to fill one: with a voice a page can be short, or empty, before the end. */
 const MOST_SHORT_PAGES = 5;
 
 const MAKING_PATHS = ["/api/v1/voices", "/api/v1/usage/limits", "/api/keys"];
@@ -29,7 +29,7 @@ export function MemosView({ route, go, api, tell }) {
   const making = useLoaded(() => loadMaking(api), []);
   const list = useMemoList(api, route.voice);
   const heading = useRef(null);
-  const hasTools = useRef(false); // once there, they stay: one of them may have the focus
+  const hasTools = useRef(false); // once shown, they stay: one of them may have the focus
   hasTools.current ||= list.memos.length > 0 || route.voice !== "";
 
   async function made(memo, keyName) {
@@ -42,7 +42,7 @@ export function MemosView({ route, go, api, tell }) {
     await api.delete(`/api/v1/memo/${memo.id}`);
     list.drop(memo.id);
     tell(MEMO_SAID.deleted(nameOfMemo(memo)));
-    setTimeout(() => heading.current?.focus()); // once the dialog is gone: its opener goes with the memo
+    setTimeout(() => heading.current?.focus()); // after the dialog has closed: its opener is removed with the memo
   }
 
   const actions = { change: list.change, remove, tell, api };
@@ -140,7 +140,7 @@ async function loadMaking(api) {
   return { voices, limits, keys };
 }
 
-/** The memos that were read so far, of a voice or ("") of all: {loaded, memos, hasMore, keyNames, more, add, drop, change}. */
+/** The memos read so far, of a voice or ("") of all: {loaded, memos, hasMore, keyNames, more, add, drop, change}. */
 function useMemoList(api, voice) {
   const [state, setState] = useState({ memos: [], cursor: null, keyNames: {} });
   const loaded = useLoaded(() => loadMemos(api, voice, null), [voice]);
@@ -186,7 +186,7 @@ async function loadMemos(api, voice, after) {
   return { memos, cursor, keyNames: memos.length ? await keyNamesOf(api, memos) : {} };
 }
 
-/** The name of the key that made each memo, by the memo's id, out of the usage logs of the same time. */
+/** The name of the key that made each memo, by the memo's id, from the usage logs of the same time. */
 async function keyNamesOf(api, memos) {
   const from = memos.at(-1).createdAt;
   const to = new Date(Date.parse(memos[0].createdAt) + 1000).toISOString();

@@ -1,4 +1,4 @@
-// The overview: what is left, and the figures of a range. The range, the figure and the filter are in the URL.
+// The overview: the limits, and the figures of a range. The range, the figure and the filter are in the URL.
 
 import { firstCall } from "./access.js";
 import { Breakdown } from "./breakdown.js";
@@ -62,7 +62,7 @@ function FirstMemo() {
   <//>`;
 }
 
-/** The figures of a range, narrowed to a key or to a voice if the route says so. */
+/** The figures of a range, filtered by a key or a voice if the route has one. */
 function FiguresOf({ figures, limits, keys, route, go }) {
   const { range, byKey, byVoice, actions, refusals } = figures;
   const measure = MEASURES[route.measure] ?? MEASURES.calls;
@@ -113,7 +113,7 @@ function MeasureTiles({ slots, before, only, range, route, go }) {
   </ul>`;
 }
 
-/** {of: "key", "voice" or null, name, label}; name null: everything. */
+/** The filter of a route: {of: "key", "voice" or null, name, label}; a name of null: no filter. */
 function filterOf(route, keys) {
   const of = route.key ? "key" : route.voice ? "voice" : null;
   return of === null ? { of, name: null, label: "" } : { of, name: route[of], label: namesOf(keys)[of](route[of]) };
@@ -151,7 +151,7 @@ async function loadFigures(api, range) {
   return { range, byKey: barsOf(keys, range), byVoice: barsOf(voices, range), actions, refusals };
 }
 
-/** By key and by voice with the period before; by action the days of the range alone. */
+/** The queries by key and by voice, with the period before, and by action, for the days of the range alone. */
 function seriesQueries(range) {
   const requests = requestsOf(range);
   const days = { startTime: range.from, endTime: range.to, bucket: "1d", groupBy: "action" };

@@ -1,15 +1,15 @@
-// The parts that views are made of. A part shows texts that are handed to it, as text.
+// The parts of views. A part shows the texts that it is given, as text.
 
 import { ago, dateTime } from "./formats.js";
 import { createContext, html, useContext, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
 import { addressOf } from "./router.js";
 import { SAID, sentenceOf } from "./texts.js";
 
-const Problems = createContext({}); // of the form around a field: what is wrong with which, {field: sentence}
+const Problems = createContext({}); // of the form around a field: {field: sentence}
 
 let hasHeading = false;
 
-/** A view's heading, which names the page. It takes the focus when it comes, but for the page's first. */
+/** A view's heading, which names the page. It takes the focus when it appears, except the page's first. */
 export function Heading({ children, ...rest }) {
   const heading = useRef(null);
   useEffect(() => {
@@ -25,7 +25,7 @@ export function focusHeading() {
   if (heading) heading.focus();
 }
 
-/** A button. While `busy` it says that it works, and a second press does nothing. */
+/** A button. While `busy` it is announced as working, and a second press has no effect. */
 export function Button({ children, busy = false, kind = "", type = "button", onClick, ...rest }) {
   return html`<button
     type=${type}
@@ -38,7 +38,7 @@ export function Button({ children, busy = false, kind = "", type = "button", onC
   </button>`;
 }
 
-/** A hint and the form's problem with a field: which of them describe it, and their paragraphs. */
+/** A hint and the form's problem with a field: the ids that describe the field, and the paragraphs. */
 function useDescription(name, hint) {
   const problem = useContext(Problems)[name];
   return {
@@ -90,7 +90,7 @@ export function Check({ name, label, ...rest }) {
   return html`<label class="check"><input type="checkbox" name=${name} ...${rest} /><span>${label}</span></label>`;
 }
 
-/** A form. `send(values)` does what it is for; what it raises is shown at the field that it names, or above the button.
+/** A form. `send(values)` carries it out; a failure is shown at the field that it names, or above the button.
     `check(values)` returns {field: sentence} of all that must not be sent. The first field at fault takes the focus. */
 export function Form({ send, check = () => ({}), label, working, kind = "primary", children, aside, ...rest }) {
   const [busy, setBusy] = useState(false);
@@ -101,7 +101,7 @@ export function Form({ send, check = () => ({}), label, working, kind = "primary
   useEffect(() => {
     const first = [...form.current.elements].find(({ name }) => Object.hasOwn(problems, name));
     if (!first) return;
-    first.closest("details")?.setAttribute("open", ""); // what is folded takes no focus
+    first.closest("details")?.setAttribute("open", ""); // a folded field cannot take the focus
     (first.matches("fieldset") ? first.querySelector("input") : first).focus();
   }, [problems]);
 
@@ -141,14 +141,14 @@ export function Form({ send, check = () => ({}), label, working, kind = "primary
   </form>`;
 }
 
-/** A ref that is true as long as the component is on the page: what arrives later is dropped. */
+/** A ref that is true while the component is on the page: answers that arrive later are dropped. */
 export function useAlive() {
   const alive = useRef(true);
   useEffect(() => () => (alive.current = false), []);
   return alive;
 }
 
-/** Load what a view shows. Returns {value, failure, loading, reload}; `value` stays while it is loaded anew. */
+/** Load the data of a view. Returns {value, failure, loading, reload}; `value` stays while it is loaded again. */
 export function useLoaded(load, depends) {
   const [state, setState] = useState({ value: null, failure: null, loading: true });
   const [turn, setTurn] = useState(0);
@@ -164,7 +164,7 @@ export function useLoaded(load, depends) {
   return { ...state, reload: () => setTurn((number) => number + 1) };
 }
 
-/** What `useLoaded` returned: its value by `children(value)`, a wait, or a failure with a way to try again. */
+/** The state of `useLoaded`: its value by `children(value)`, a wait, or a failure with a button to try again. */
 export function Loaded({ of, children, wait = SAID.loading }) {
   if (of.failure && of.failure.kind !== "ended") {
     return html`<${Notice} kind="problem" title=${SAID.notShown}>
@@ -183,12 +183,12 @@ export function Notice({ kind = "", title, children }) {
   </div>`;
 }
 
-/** What stands where nothing is yet: what it would be, and what to do next. */
+/** The place of a list without entries: its future content, and the next step. */
 export function Empty({ title, children }) {
   return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;
 }
 
-/** A modal dialog. Escape and the button of `close` close it; the focus returns to what opened it. */
+/** A modal dialog. Escape and the button of `close` close it; the focus returns to the control that opened it. */
 export function Dialog({ title, close, children }) {
   const dialog = useRef(null);
   useLayoutEffect(() => {
@@ -196,7 +196,7 @@ export function Dialog({ title, close, children }) {
     const opener = document.activeElement;
     current.showModal();
     return () => {
-      current.close(); // before it goes, or all else would still be inert, and take no focus
+      current.close(); // before its removal: else the rest of the page stays inert, and takes no focus
       if (opener && opener.isConnected) opener.focus();
     };
   }, []);
@@ -215,7 +215,7 @@ export function Copy({ text, label, secret = false }) {
       await navigator.clipboard.writeText(text);
       setDone(SAID.copied);
     } catch {
-      getSelection().selectAllChildren(shown.current); // no permission: it is selected, ready for Ctrl+C
+      getSelection().selectAllChildren(shown.current); // no permission: select it for Ctrl+C
       setDone(SAID.selected);
     }
   }
@@ -226,12 +226,12 @@ export function Copy({ text, label, secret = false }) {
   </div>`;
 }
 
-/** Where programs read how the service is called. */
+/** The link to the description of the service for programs. */
 export function ApiInBrief() {
   return html`<a href=${addressOf("/llms.txt")} target="_blank" rel="noopener">${SAID.apiInBrief}</a>`;
 }
 
-/** A moment: how long ago it was, or with `exact` when. The other is its title. */
+/** A moment: the time since then, or with `exact` its date. The other one is the title. */
 export function Time({ at, exact = false }) {
   return html`<time datetime=${at} title=${exact ? ago(at) : dateTime(at)}>${exact ? dateTime(at) : ago(at)}</time>`;
 }

@@ -1,5 +1,5 @@
-// Plans: what each has, and how one is bought, managed, cancelled and kept. Stripe's own pages take the payment; the
-// browser returns with `?billing=success`, `cancelled` or `portal`. What the API says of the plan is what is shown.
+// Plans: their features, and buying, managing, cancelling and keeping one. Stripe's own pages take the payment; the
+// browser returns with `?billing=success`, `cancelled` or `portal`. The page shows the plan that the API returns.
 
 import { idempotencyKey } from "./api.js";
 import { Button, Dialog, Form, Heading, Loaded, Notice, useAlive, useLoaded } from "./parts.js";
@@ -10,21 +10,21 @@ import { PLAN, STANDING, featuresOf } from "./texts-plan.js";
 
 const TIERS = "/api/v1/billing/tiers";
 const SUBSCRIPTION = "/api/v1/billing/subscription";
-const LOOKS = 15; // after a payment, until Stripe's event has come
+const LOOKS = 15; // after a payment, until Stripe's event has arrived
 const LOOK_MS = 2_000;
 
-/** What the view asks for at first. */
+/** The GETs of a first view of plans: [path] each. */
 export const planFirst = () => [[TIERS], [SUBSCRIPTION]];
 
 export function PlanView({ route, session, go, api, tell, renew }) {
-  const [way] = useState(route.billing); // the way back that led here, once
+  const [way] = useState(route.billing); // how the browser returned from Stripe, once
   const loaded = useLoaded(async () => {
     const [{ tiers }, { subscription }] = await Promise.all([api.get(TIERS), api.get(SUBSCRIPTION)]);
     return { tiers, subscription };
   }, []);
 
   useEffect(() => {
-    if (way) go({ view: "plan" }, { replace: true }); // so that a reload does not thank again
+    if (way) go({ view: "plan" }, { replace: true }); // else a reload would show the thanks again
   }, []);
   const tier = loaded.value && loaded.value.subscription.tier;
   useEffect(() => {
@@ -40,7 +40,7 @@ export function PlanView({ route, session, go, api, tell, renew }) {
     </div>`}<//>`;
 }
 
-/** What there is to say to who comes back from Stripe, or comes while nothing can be bought. */
+/** The message after a return from Stripe, or while payments are off. */
 function Returned({ way, subscription, reload }) {
   const isOff = !subscription.billing.stripeEnabled;
   if (isOff) return html`<${Notice} title=${PLAN.off}><p role="status">${way ? PLAN.offReturned : PLAN.offHint}</p><//>`;
@@ -49,7 +49,7 @@ function Returned({ way, subscription, reload }) {
   return way === "success" ? html`<${Bought} subscription=${subscription} reload=${reload} />` : null;
 }
 
-/** After a payment: look until Stripe has told the service, for a while. */
+/** The message after a payment. Reloads until the service has Stripe's event, LOOKS times at most. */
 function Bought({ subscription, reload }) {
   const [looks, setLooks] = useState(0);
   const isThere = subscription.tier !== "hobby";
@@ -63,7 +63,7 @@ function Bought({ subscription, reload }) {
   return html`<${Notice} kind="warning"><p role="status">${PLAN.slow}</p><${Button} onClick=${() => setLooks(0)}>${PLAN.look}<//><//>`;
 }
 
-/** A button that asks the API. While it works a second press does nothing; a failure is said. */
+/** A button that sends a request. While it works a second press has no effect; a failure is shown. */
 function Asking({ ask, label, working, kind, tell }) {
   const [busy, setBusy] = useState(false);
   const alive = useAlive();
@@ -79,7 +79,7 @@ function Asking({ ask, label, working, kind, tell }) {
   return html`<${Button} kind=${kind} busy=${busy} onClick=${press}>${busy ? working : label}<//>`;
 }
 
-/** The plan that the owner has: how it stands, and what can be done with it. */
+/** The owner's plan: its state, and the actions on it. */
 function Standing({ subscription, api, tell, reload }) {
   const [asked, setAsked] = useState(false);
   const { tier, tierName, status, currentPeriodEnd, cancelAtPeriodEnd, stripeSubscriptionId, billing } = subscription;
@@ -99,7 +99,7 @@ function Standing({ subscription, api, tell, reload }) {
     reload();
   }
 
-  if (!isPaid && !billing.canManageSubscription && !STANDING[status]) return null; // the plan's own card says it all
+  if (!isPaid && !billing.canManageSubscription && !STANDING[status]) return null; // the plan's own card shows it all
   return html`<section class="section">
     <div class="figure"><p class="muted">${PLAN.current}</p><h2 class="figure-value">${tierName}</h2></div>
     ${STANDING[status] && html`<${Notice} kind="warning"><p>${STANDING[status]}</p><//>`}

@@ -1,18 +1,18 @@
-// A memo's audio: the browser's own player, which keyboards and screen readers know. Nothing is loaded before it is played.
+// A memo's audio: the browser's own player, which works with keyboards and screen readers. Audio is loaded when played.
 
 import { Button, useAlive } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { MEMO_SAID } from "./texts-memos.js";
 
-/** Milliseconds between looks at a memo whose audio is being made. The last one is repeated. */
+/** Milliseconds before each request of a memo whose audio is being made. The last wait is repeated. */
 const LOOK_AFTER_MS = [1_500, 2_500, 4_000, 6_000, 10_000, 15_000, 30_000];
 
-/** Looks until the page stops by itself: some ten minutes, and audio takes seconds. */
+/** Requests until the page stops by itself: some ten minutes, and audio takes seconds. */
 const MOST_LOOKS = 24;
 
 let playing = null;
 
-/** One memo is heard at a time. */
+/** Pause the other player: one memo plays at a time. */
 function silenceOthers(audio) {
   if (playing !== null && playing !== audio) playing.pause();
   playing = audio;
@@ -27,7 +27,7 @@ export function Player({ url, name }) {
   </div>`;
 }
 
-/** Hear a voice's sample, or stop it. */
+/** A button that plays a voice's sample, or stops it. */
 export function SampleButton({ voice }) {
   const [state, setState] = useState("silent");
   const audio = useRef(null);
@@ -47,7 +47,7 @@ export function SampleButton({ voice }) {
     <p role="alert" class="sample-said">${state === "broken" && html`<span class="refused">${MEMO_SAID.noSample}</span>`}</p>`;
 }
 
-/** In a player's place while the audio is being made. `look()` asks for the memo again; its owner redraws it. */
+/** Shown in place of a player while audio is being made. `look()` requests the memo again; its owner redraws it. */
 export function BeingMade({ look }) {
   const [stopped, setStopped] = useState(false);
   const alive = useAlive();
@@ -61,7 +61,7 @@ export function BeingMade({ look }) {
     async function ask() {
       looks += 1;
       if (looks > MOST_LOOKS) return setStopped(true);
-      if (document.hidden) return later(pause()); // nobody looks at the page: the service is not asked
+      if (document.hidden) return later(pause()); // send no request for a hidden page
       try {
         await look();
       } catch (failure) {

@@ -1,4 +1,4 @@
-// Preact and htm, which vendor/ holds: the page executes them before the modules. Texts become text nodes, never markup.
+// Preact and htm of vendor/, which the page executes before the modules. Texts become text nodes, never markup.
 
 export const { createContext, render } = globalThis.preact;
 export const { useContext, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } =

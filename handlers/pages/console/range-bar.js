@@ -1,4 +1,4 @@
-// The tools above the figures: which days they are of, how long a bar is, and the figures as a file.
+// The tools above the figures: their days, the length of a bar, and the figures as a file.
 
 import { Button, Field, Form } from "./parts.js";
 import { html, useState } from "./preact.js";

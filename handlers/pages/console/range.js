@@ -4,10 +4,10 @@
 const DAY_MS = 86_400_000;
 const WEEKS_IN_A_YEAR = 52;
 
-/** The most days that a range may have, and that one request of days may ask for: the API's bound. */
+/** The most days of a range, and of one request by the day: the API's bound. */
 const MOST_DAYS = 366;
 
-/** The most days that are shown by the hour, and that are shown day by day: more bars would be too thin to read. */
+/** The most days that are shown by the hour, and by the day: more bars would be too thin to read. */
 const MOST_DAYS_BY_HOUR = 7;
 const MOST_DAYS_BY_DAY = 100;
 
@@ -34,8 +34,8 @@ export function mondayOf(day) {
 /**
  * The range that a URL names: {name, from, to, days, by, before: {from, to}, problem}.
  *
- * `by` is the length of a bar: "hour", "day" or "week". `problem` is why a name cannot be shown, as a name of
- * RANGE_PROBLEMS; then the range is the default one. null: there is none.
+ * `by` is the length of a bar: "hour", "day" or "week". `problem` is the reason why a name cannot be shown, as a name
+ * of RANGE_PROBLEMS; then the range is the default one. null: no problem.
  */
 export function rangeOf(name, by, today) {
   const dates = /^(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)$/.exec(name ?? "");
@@ -49,7 +49,7 @@ export function rangeOf(name, by, today) {
   return rangeFrom(known, addDays(today, 1 - Number(known)), today, by, null);
 }
 
-/** Why two dates make no range: "invalid", "order", "future" or "long"; null if they do. */
+/** The reason why two dates make no range: "invalid", "order", "future" or "long"; null if they do. */
 export function problemOf(from, to, today) {
   if (!isDay(from) || !isDay(to)) return "invalid";
   if (from > to) return "order";
@@ -61,7 +61,7 @@ export function canBeByHour(range) {
   return range.days <= MOST_DAYS_BY_HOUR;
 }
 
-/** What to ask /usage/series for, so that the answers together cover the range and the period before it. */
+/** The queries of /usage/series whose answers together cover the range and the period before it. */
 export function requestsOf({ from, to, by, before }) {
   const now = { startTime: from, endTime: to, bucket: by === "hour" ? "1h" : "1d" };
   const then = { startTime: before.from, endTime: before.to, bucket: "1d" };

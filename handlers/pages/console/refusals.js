@@ -1,4 +1,4 @@
-// What was refused and what failed in a range, each named as what it is.
+// The refusals and failures of a range, each by its name.
 
 import { html } from "./preact.js";
 import { totalOf } from "./series.js";
@@ -6,7 +6,7 @@ import { USAGE_SAID } from "./texts-usage.js";
 
 export const REFUSALS_PATH = "/api/v1/usage";
 
-/** Pages of logs that are read at most: a log is the first refusal of a day, so four hundred are more than a year. */
+/** The most pages of logs that are read: a log is the first refusal of a day, so four hundred are more than a year. */
 const MOST_PAGES = 4;
 
 /** The logs of refusals in a range, newest first. */
@@ -26,7 +26,7 @@ export function refusalsQuery({ from, to }, cursor = null) {
   return { action: "error_rate_limit", from, to, limit: 100, cursor };
 }
 
-/** `days` are slots of days, grouped by action; `filtered`: whether the rest of the page shows a part of the account. */
+/** `days` are slots of days, grouped by action; `filtered`: the rest of the page shows only a part of the account. */
 export function RefusalsSection({ logs, days, filtered }) {
   const sentences = [...refusalSentences(logs), ...failureSentences(days)];
   return html`<section class="section" aria-labelledby="refusals-title">
@@ -38,7 +38,7 @@ export function RefusalsSection({ logs, days, filtered }) {
   </section>`;
 }
 
-/** A log says which limit refused: the key's own by `metadata.of`, else the code names the owner's. */
+/** The limit that refused, from a log: the key's own by `metadata.of`, else the owner's by the code. */
 function refusalSentences(logs) {
   const keys = new Map();
   const own = { day: new Set(), month: new Set(), test: new Set() };

@@ -1,7 +1,7 @@
 // The view and its state are in the page's query: `?view=memos&range=30&key=k1&voice=adam`. Addresses are relative, so
-// that they work below a stage and a base path. Tokens of mails are in the fragment, which no server sees.
+// that they work below a stage and a base path. Tokens of mails are in the fragment, which is sent to no server.
 
-const KEPT = ["range"]; // goes along to another view; all else is that view's own
+const KEPT = ["range"]; // kept in another view; all other state belongs to one view
 const STATE = ["view", "range", "by", "measure", "key", "voice"];
 
 export function readRoute({ search, hash } = window.location) {
@@ -15,13 +15,13 @@ export function readRoute({ search, hash } = window.location) {
   };
 }
 
-/** The query of a route. What is empty is left out, so that one state has one address. */
+/** The query of a route. Empty values are left out, so that one state has one address. */
 export function hrefOf(route) {
   const query = new URLSearchParams(STATE.filter((name) => route[name]).map((name) => [name, route[name]]));
   return `?${query}`;
 }
 
-/** The route after changes: another view keeps the range alone. */
+/** The route after changes. Another view keeps only the range. */
 export function changed(route, changes) {
   const leaves = changes.view && changes.view !== route.view;
   const kept = leaves ? Object.fromEntries(KEPT.map((name) => [name, route[name]])) : route;

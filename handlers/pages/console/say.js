@@ -1,4 +1,4 @@
-// The form that makes a memo. What is repeated after a lost answer has the same Idempotency-Key, so one memo is made.
+// The form that makes a memo. A repeat after a lost answer has the same Idempotency-Key, so one memo is made.
 
 import { idempotencyKey } from "./api.js";
 import { formerPageKey, isPageKey, keyFailure, makePageKey, secretOf, usableKeys } from "./console-key.js";
@@ -7,14 +7,14 @@ import { html, useRef, useState } from "./preact.js";
 import { SampleButton } from "./player.js";
 import { MEMO_SAID } from "./texts-memos.js";
 
-/** The most characters that a memo has on any plan. */
+/** The most characters of a memo, on any plan. */
 const MOST_CHARACTERS = 100_000;
 
 const PAGE = "page";
 const PASTED = "pasted";
 const SECRET = /^at_(live|test)_[A-Za-z0-9_-]{43}$/;
 
-/** `made(memo, keyName)` is called with each memo that was made; the key's name is null if it is not known. */
+/** `made(memo, keyName)` is called with each new memo; the key's name is null if it is unknown. */
 export function Say({ api, voices, limits, keys, made }) {
   const [text, setText] = useState("");
   const [voiceId, setVoice] = useState(voices[0].id);
@@ -51,7 +51,7 @@ export function Say({ api, voices, limits, keys, made }) {
     await made(memo, key.name);
   }
 
-  /** The same for the same memo until it is made; a failure is not kept, so a repeat after one is tried anew. */
+  /** The key stays the same until the memo is made. The API keeps no failure, so a repeat after one tries again. */
   function keyOfRequest(body, secret) {
     const whole = JSON.stringify([body, secret]);
     if (sent.current.body !== whole) sent.current = { body: whole, key: idempotencyKey() };
@@ -97,7 +97,7 @@ export function Say({ api, voices, limits, keys, made }) {
   <//>`;
 }
 
-/** A key with limits of its own is for some other program: this page takes one only if there is no other. */
+/** A key with its own limits is meant for another program: the page uses one only if it has no other key. */
 function hasNoLimit({ limits }) {
   return Object.values(limits).every((limit) => limit === null);
 }
@@ -112,7 +112,7 @@ function keyHint(keyId, keys) {
   return formerPageKey(keys) === null ? MEMO_SAID.pageKeyHint : MEMO_SAID.renewedKeyHint;
 }
 
-/** What a memo takes, by the limit that is nearest: the month's, the day's, or the key's own. */
+/** The sentence on a memo's cost, by the nearest limit: the month's, the day's, or the key's own. */
 function costOf({ daily, monthly }, keys, keyId, pasted) {
   if (keyId === PASTED && pasted.startsWith("at_test_")) return MEMO_SAID.testCost;
   if (monthly.remaining === 0) return MEMO_SAID.noneLeftMonth(monthly);
@@ -123,7 +123,7 @@ function costOf({ daily, monthly }, keys, keyId, pasted) {
   return left > 0 ? `${MEMO_SAID.cost(daily)} ${MEMO_SAID.keyCost(left)}` : MEMO_SAID.keySpent(key.name);
 }
 
-/** A lost answer and a first try that goes on have words of their own: the form can be sent again without a second memo. */
+/** The sentences for a lost answer and for a try that still runs: sending the form again makes no second memo. */
 function told(failure) {
   if (failure.kind === "offline") return Object.assign(failure, { kind: "refused", message: MEMO_SAID.lost });
   if (failure.status === 409 && failure.retryAfter !== null) failure.message = MEMO_SAID.stillRunning(failure.retryAfter);

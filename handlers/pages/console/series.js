@@ -47,7 +47,7 @@ export function totalOf(slots, only = null) {
   return slots.map((slot) => countsIn(slot, only)).reduce(plus, NO_COUNTS);
 }
 
-/** How a figure changed: {kind: "none" | "new" | "same" | "more" | "less", share}; `share` is 0.12 for 12 percent. */
+/** The change of a figure: {kind: "none" | "new" | "same" | "more" | "less", share}; `share` is 0.12 for 12 percent. */
 export function changeOf(now, before) {
   if (before === 0) return { kind: now === 0 ? "none" : "new", share: null };
   const share = (now - before) / before;
@@ -55,7 +55,7 @@ export function changeOf(now, before) {
   return { kind: share > 0 ? "more" : "less", share: Math.abs(share) };
 }
 
-/** The groups with any of a figure, which `of` takes out of counts: {name, total}, the largest first. */
+/** The groups with a total above 0 of the figure that `of` reads from counts: {name, total}, the largest first. */
 export function largestGroups(slots, of) {
   const totals = new Map();
   for (const { groups } of slots)
@@ -66,7 +66,7 @@ export function largestGroups(slots, of) {
     .map(([name, total]) => ({ name, total }));
 }
 
-/** For each layer, what each bar has of a figure. A layer is {names}, the groups that it adds up. */
+/** The values of each bar, by layer, of the figure that `of` reads. A layer is {names}, the groups that it sums. */
 export function layerValues(slots, layers, of) {
   return layers.map(({ names }) =>
     slots.map((slot) => names.reduce((sum, name) => sum + of(countsIn(slot, name)), 0)),

@@ -1,10 +1,11 @@
-// Whether this browser has a session. The session itself is a cookie that no script reads: the server marks the page that
-// comes with one, so that a newcomer's page asks for nothing. A note in the browser tells other tabs who logs in and out.
+// Whether this browser has a session. The session is a cookie that no script can read: the server marks a page whose
+// request has one, so that a newcomer's page sends no request. A note in localStorage tells other tabs of log-ins and
+// log-outs.
 
 const NOTE = "agent-talk.session";
 const MARKED = document.documentElement.dataset;
 
-/** Whether there may be a session: the page came with one, or this or another tab began one since. */
+/** True if there may be a session: the page's request had one, or this or another tab began one since. */
 export function hasSession() {
   return "session" in MARKED || readNote() !== null;
 }
@@ -23,7 +24,7 @@ function readNote() {
   try {
     return localStorage.getItem(NOTE);
   } catch {
-    return null; // a browser that keeps no notes: tabs notice one another at their next request
+    return null; // without localStorage a tab notices a log-out at its next request
   }
 }
 
@@ -32,11 +33,11 @@ function keepNote(id) {
     if (id === null) localStorage.removeItem(NOTE);
     else localStorage.setItem(NOTE, id);
   } catch {
-    // likewise
+    // as above
   }
 }
 
-/** Call `told(id)` when another tab logs in, or out (null). Returns what stops it. */
+/** Call `told(id)` when another tab logs in, or out (null). Returns a function that stops this. */
 export function onSessionElsewhere(told) {
   const noticed = (event) => event.key === NOTE && told(event.newValue);
   window.addEventListener("storage", noticed);

@@ -1,4 +1,4 @@
-// What the view of the account says.
+// The sentences of the view of the account.
 
 import { date } from "./formats.js";
 

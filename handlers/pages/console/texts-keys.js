@@ -1,4 +1,4 @@
-// What the view of API keys says.
+// The sentences of the view of API keys.
 
 import { counted, date, dateTime, number } from "./formats.js";
 

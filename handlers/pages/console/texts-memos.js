@@ -1,4 +1,4 @@
-// What the memos view says. See texts.js: every sentence of the console is in a module of this name.
+// The sentences of the memos view. See texts.js: every sentence of the console is in a module of this name.
 
 import { counted, number, wait } from "./formats.js";
 import { resetIn } from "./texts-usage.js";
@@ -98,7 +98,7 @@ export const MEMO_SAID = {
   deleted: (name) => `“${name}” is deleted.`,
 };
 
-/** What a memo is called: its title, or the beginning of its text. */
+/** The name of a memo: its title, or the beginning of its text. */
 export function nameOfMemo({ title, text }) {
   if (title !== null) return title;
   const beginning = text.trim().replace(/\s+/g, " ");

@@ -1,10 +1,10 @@
-// What the view of plans says.
+// The sentences of the view of plans.
 
 import { counted, date, number } from "./formats.js";
 
 const VOICES = { edge: "Standard voices", elevenlabs: "ElevenLabs voices", any: "Voices of any provider" };
 
-/** What a plan has, in the order in which plans are compared. */
+/** The features of a plan, in the order of a comparison. */
 export function featuresOf({ limits, features }) {
   const memos = limits.callsPerDay;
   const length = limits.charsPerMemo;

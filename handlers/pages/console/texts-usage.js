@@ -1,4 +1,4 @@
-// What the overview says. See texts.js: every sentence of the console is in a module of this name.
+// The sentences of the overview. See texts.js: every sentence of the console is in a module of this name.
 
 import { clock, counted, date, dateTime, number, utcDate, wait } from "./formats.js";
 
@@ -12,10 +12,10 @@ const LONG_DAY = new Intl.DateTimeFormat("en", { dateStyle: "full", timeZone: "U
 const UTC_HOUR = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: "UTC" });
 const AND = new Intl.ListFormat("en", { type: "conjunction" });
 
-/** Days that a sentence lists by name before it says how many more there are. */
+/** The most days that a sentence lists by name; it counts the others. */
 const LISTED_DAYS = 3;
 
-/** How each figure is named and written: in full, and `plain` where its name is beside it. `of` takes it out of counts. */
+/** The name and form of each figure: in full, and `plain` beside its name. `of` reads it from counts. */
 export const MEASURES = {
   calls: { label: "Memos", of: ({ calls }) => calls, write: (count) => counted(count, "memo"), plain: number },
   characters: {
@@ -147,7 +147,7 @@ export const startsOver = (resetAt, now) => `Starts over ${resetIn(resetAt, now)
 
 export const percent = (share) => (share >= 0.1 ? WHOLE_SHARE : SHARE).format(share);
 
-/** How a bar is named: {name, short}. */
+/** The name of a bar: {name, short}. */
 export function barName({ start, end }, by) {
   const at = new Date(start);
   if (by === "hour") {

@@ -1,11 +1,11 @@
-// What the page says. Views take their sentences from here, so that one reading shows how the page speaks.
+// The sentences of the page. Views take theirs from modules of this name, so that the language is in one place.
 
 import { wait } from "./formats.js";
 import { resetIn } from "./texts-usage.js";
 
 export const VIEWS = { overview: "Overview", memos: "Memos", keys: "API keys", plan: "Plan", account: "Account" };
 
-/** In the navigation, whose five names share the width of a phone. */
+/** The names in the navigation: all five must fit the width of a phone. */
 export const WAYS = { ...VIEWS, keys: "Keys" };
 
 export const SAID = {
@@ -42,12 +42,12 @@ export const FAILED = {
   attemptsPlain: "Too many attempts. Try again later.",
 };
 
-/** The sentence for a failure of the API, in words for the person at the page. */
+/** The sentence for a failure of the API, for a reader of the page. */
 export function sentenceOf(failure) {
   const { kind, details = {}, retryAfter, message } = failure;
   if (kind === "offline" || kind === "ended") return FAILED[kind];
   if (kind === "unavailable") return retryAfter ? FAILED.unavailableFor(retryAfter) : FAILED.unavailable;
-  if (details.resetAt) return FAILED.limit(message, details.resetAt); // its message says whose limit it is, and of what
+  if (details.resetAt) return FAILED.limit(message, details.resetAt); // its message names the limit and its owner
   if (kind === "limit") return retryAfter ? FAILED.attempts(retryAfter) : FAILED.attemptsPlain;
   return message && !/[.!?]$/.test(message) ? `${message}.` : message || FAILED.unavailable;
 }

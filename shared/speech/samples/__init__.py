@@ -9,5 +9,5 @@ FOLDER: Final = Path(__file__).parent
 
 
 def sample(voice: str) -> bytes | None:
-    """Return the MP3 of a voice's sample by the voice's id; None: there is no such voice."""
+    """Return the MP3 of a voice's sample by the voice's id. None: there is no such voice."""
     return (FOLDER / f"{voice}.mp3").read_bytes() if voice in VOICES else None

@@ -1,8 +1,8 @@
-"""Believe DynamoDB's answers only if they are whole, and DynamoDB's: checked before the SDK parses them.
+"""Accept an answer only if it is complete and comes from DynamoDB: checked before the SDK parses it.
 
-The SDK does not see to it. Since botocore 1.43 it accepts a body that is shorter than its `Content-Length`, most of its
-retry modes ignore the checksum, and it reads no body at all as an answer without fields: an absent row, a counter of
-nothing, a session that has been deleted.
+The SDK does not check this. Since botocore 1.43 it accepts a body that is shorter than its `Content-Length`, most of
+its retry modes ignore the checksum, and it parses an empty body as an answer without fields: an absent row, a counter
+without a value, a deleted session.
 """
 
 import json
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _OF_OTHER_SERVICES: Final = ("SerializationException", "UnknownOperationException")
-"""How the endpoint of another service of AWS answers our requests, or DynamoDB those that were garbled on the way."""
+"""Errors with which another AWS service answers our requests, or DynamoDB those that were garbled on the way."""
 
 
 def check_answers(client: "DynamoDBClient") -> None:
-    """Let calls of this client raise AnswerCut or NotDynamo where an answer is not to be believed.
+    """Let a client's calls raise AnswerCut or NotDynamo for an answer that is not valid.
 
-    The SDK's event `before-parse` is sent for each answer, in all its versions and retry modes.
+    The SDK emits its event `before-parse` for each answer, in all versions and retry modes.
     """
     endpoint = client.meta.endpoint_url
 
@@ -37,7 +37,7 @@ def check_answers(client: "DynamoDBClient") -> None:
 
 
 def _check_whole(status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Each witness that there is must agree; a success needs one, and a body with an object."""
+    """Raise AnswerCut unless length and checksum match. A success needs one of them, and an object."""
     length, checksum = headers.get("content-length"), headers.get("x-amz-crc32")
     if length is not None and length != str(len(body)):
         raise AnswerCut(f"{len(body)} of {length} bytes (HTTP {status})")
@@ -48,7 +48,7 @@ def _check_whole(status: int, headers: Mapping[str, str], body: bytes) -> None:
 
 
 def _check_dynamo(status: int, headers: Mapping[str, str], body: bytes, endpoint: str) -> None:
-    """An error of DynamoDB names its kind."""
+    """Raise NotDynamo unless the error names its kind, as DynamoDB's do."""
     kind = headers.get("x-amzn-errortype") or _kind(body)
     if not kind or kind.endswith(_OF_OTHER_SERVICES):
         raise NotDynamo(f"HTTP {status} {kind} from {endpoint}")

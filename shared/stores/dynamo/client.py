@@ -1,6 +1,6 @@
-"""Talk to DynamoDB: one table's items, over one funnel.
+"""DynamoDB's wire client: the items of one table, over one funnel.
 
-boto3 blocks, so each call runs on one of a few threads. Its own retries are off: the funnel knows which calls may be
+boto3 blocks, so each call runs on one of a few threads. Its own retries are off: the funnel decides which calls are
 sent again, and until when. How a call can fail: `failures`. No connection is opened before the first call, since
 containers that are copies of one snapshot would share it.
 """
@@ -26,20 +26,20 @@ if TYPE_CHECKING:  # stubs, which only a developer has
     from types_boto3_dynamodb import DynamoDBClient
 
 AT_ONCE: Final = 8
-"""Calls at the same time, each with a thread and a connection. More would cost memory; a request makes few at once."""
+"""Concurrent calls, each with a thread and a connection. More would cost memory; a request makes few at once."""
 
 CONNECT_S: Final = 2.0
 """Seconds for opening a connection."""
 
 READ_S: Final = 4.0
-"""Seconds between two pieces of an answer, after which the call is sent again where it may be."""
+"""Seconds between two pieces of an answer, after which the call fails, and is sent again if it may be."""
 
 WAIT_S: Final = 0.05, 0.8
-"""Seconds that the first and the longest wait before a repeat take at most. Each wait is a random part of a span that
-doubles, so that throttled containers do not come back together."""
+"""Most seconds of the first and of the longest wait before a repeat. Each wait is a random part of a span that doubles,
+so that throttled containers do not retry together."""
 
 BATCH: Final = 25
-"""Items that DynamoDB takes in one batch at most."""
+"""Items that DynamoDB accepts in one batch at most."""
 
 Item = dict[str, Any]
 """Attributes in DynamoDB's own notation: `{"n": {"N": "1"}}`."""
@@ -51,24 +51,24 @@ _log = logging.getLogger("agent_talk.dynamo")
 
 
 def open_client() -> "DynamoDBClient":
-    """Open a client with the region, credentials and endpoint that boto3 finds in the environment."""
+    """Open a client. boto3 reads region, credentials and endpoint from the environment."""
     return prepared(boto3.session.Session().client("dynamodb", config=config()))
 
 
 def prepared(client: "DynamoDBClient") -> "DynamoDBClient":
-    """Return the client, which from now on believes whole answers only, and whose calls can be given up."""
+    """Return the client, changed. It accepts complete answers only, and its calls can be given up."""
     check_answers(client)
     return breakable(client)
 
 
 def config() -> Config:
     """Return the SDK's settings. Its checks of parameters are off: they take a third of a call's time, and DynamoDB
-    checks as well."""
+    checks them too."""
     return Config(
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
         max_pool_connections=AT_ONCE,
-        retries={"total_max_attempts": 1, "mode": "standard"},  # the environment's could wait before it sends
+        retries={"total_max_attempts": 1, "mode": "standard"},  # the environment's settings could add waits
         parameter_validation=False,
     )
 
@@ -76,8 +76,9 @@ def config() -> Config:
 class Dynamo:
     """One table. Every call ends by `deadline`, a time of the injected monotonic clock.
 
-    Within it a call is sent again, after a wait, if it was refused for lack of capacity, or if its outcome is unknown
-    and carrying it out twice is harmless. Raises DynamoError. Logs contain keys, so a key contains no secret.
+    Until then a call is sent again, after a wait, if it was refused for lack of capacity, if it did not reach DynamoDB,
+    or if its outcome is unknown and carrying it out twice is harmless. Raises DynamoError. Logs contain keys, so a key
+    contains no secret.
     """
 
     def __init__(
@@ -115,17 +116,17 @@ class Dynamo:
     async def put(
         self, item: Item, *, deadline: float, condition: str | None = None, values: Item | None = None
     ) -> None:
-        """Raises ConditionFailed, with the item as it is, if the condition does not hold."""
+        """Write an item. Raises ConditionFailed, with the stored item, if the condition does not hold."""
         await self._request("put_item", deadline, Item=item, **_only_if(condition, values))
 
     async def delete(
         self, key: Item, *, deadline: float, condition: str | None = None, values: Item | None = None
     ) -> None:
-        """Raises ConditionFailed, with the item as it is, if the condition does not hold."""
+        """Delete an item. Raises ConditionFailed, with the stored item, if the condition does not hold."""
         await self._request("delete_item", deadline, Key=key, **_only_if(condition, values))
 
     async def delete_all(self, keys: Sequence[Item], *, deadline: float) -> None:
-        """Delete items, BATCH by a request, whether they are there or not."""
+        """Delete items, BATCH by each request. An absent one is no error."""
         await in_batches(
             self._delete_batch(keys[start : start + BATCH], deadline) for start in range(0, len(keys), BATCH)
         )
@@ -143,9 +144,9 @@ class Dynamo:
         returns: bool = False,
         returns_old: bool = False,
     ) -> Item:
-        """Return the item as it is now, if `returns`.
+        """Change an item by an update expression. Returns the changed item if `returns`, else an empty one.
 
-        Raises ConditionFailed, with the item as it is if `returns` or `returns_old`.
+        Raises ConditionFailed if the condition does not hold, with the stored item if `returns` or `returns_old`.
         """
         answer = await self._request(
             "update_item",
@@ -173,9 +174,9 @@ class Dynamo:
         newest_first: bool = False,
         keys_only: bool = False,
     ) -> tuple[list[Item], Item | None]:
-        """Return items of one partition in order, and the key after which there may be more; None: there are none.
+        """Return items of one partition in order, and the next query's `after`; None: the end.
 
-        With `keys_only` an item is its `pk` and `sk`.
+        With `keys_only` an item has `pk` and `sk` alone.
         """
         return _items(
             await self._request(
@@ -192,7 +193,7 @@ class Dynamo:
     async def scan(
         self, condition: str, values: Item, *, deadline: float, limit: int, after: Item | None
     ) -> tuple[list[Item], Item | None]:
-        """Return those of the table's next `limit` items that meet the condition, and the key to go on after."""
+        """Return the items that meet a condition, and the next scan's `after`. Reads `limit` items."""
         return _items(
             await self._request(
                 "scan",
@@ -223,7 +224,7 @@ class Dynamo:
         await self._request("update_time_to_live", deadline, TimeToLiveSpecification=specification)
 
     async def pause(self, turn: int, error: DynamoError, *, deadline: float) -> None:
-        """Wait before attempt number `turn` + 1. Raises the error if the time does not suffice."""
+        """Wait after failed attempt number `turn`, from 0. Raises the error if the wait would pass the deadline."""
         first, most = WAIT_S
         wait_s = self._jitter() * min(most, first * 2**turn)
         if self._monotonic() + wait_s >= deadline:

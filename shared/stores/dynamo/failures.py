@@ -2,7 +2,7 @@
 
 | outcome | meaning | sent again |
 |---|---|---|
-| refused | the request was refused, or never sent: nothing was done | if waiting may help |
+| refused | the request was refused, or never sent: it had no effect | if waiting may help |
 | unknown | the request was sent, and may have been carried out | if carrying it out twice is harmless |
 """
 
@@ -16,7 +16,7 @@ from shared import aws_failures as aws
 from shared.stores.port import StoreError, StoreNotReady, StoreUnavailable
 
 BODY: Final = 300
-"""Characters of an answer's text that an error keeps."""
+"""Characters of an answer's text that an error contains at most."""
 
 
 class CallOutcome(Enum):
@@ -34,9 +34,9 @@ class DynamoError(Exception):
 
 
 class ConditionFailed(DynamoError):
-    """The row is not as the request required. `item` is the row as it is; None: absent.
+    """The row does not meet the request's condition. `item` is the stored row; None: absent.
 
-    `repeated`: the request was sent before and not answered, so that sending may have made the row as it is.
+    `repeated`: an earlier attempt of this request was not answered, and may itself have changed the row.
     """
 
     def __init__(self, message: str, item: dict[str, Any] | None) -> None:
@@ -53,7 +53,7 @@ class CallTimedOut(DynamoError):
 
 
 class AnswerCut(Exception):
-    """An answer arrived that is not whole."""
+    """An answer arrived that is not complete."""
 
 
 class NotDynamo(Exception):
@@ -66,7 +66,7 @@ class Meaning:
     what: str
     outcome: CallOutcome = CallOutcome.REFUSED
     again: bool = False
-    """Whether the same request may succeed after a wait."""
+    """True if the same request may succeed after a wait."""
 
 
 BUSY: Final = Meaning(StoreUnavailable, "DynamoDB has no capacity for this now", again=True)
@@ -97,7 +97,7 @@ _BAD_REGION: Final = Meaning(StoreNotReady, "this is no AWS region: check AWS_DE
 _ADDRESS: Final = Meaning(StoreNotReady, "the endpoint is not a URL: check AWS_ENDPOINT_URL")
 _LATE: Final = Meaning(StoreUnavailable, "DynamoDB did not answer in time", CallOutcome.UNKNOWN)
 UNEXPECTED: Final = Meaning(StoreError, "DynamoDB does not take this request")
-"""For a failure that no row of the tables fits."""
+"""The meaning of a failure that matches no row of the tables."""
 
 ANSWERED: Final[dict[str, Meaning]] = {
     **dict.fromkeys((*aws.BUSY_CODES, "ProvisionedThroughputExceededException", "LimitExceededException"), BUSY),
@@ -111,11 +111,11 @@ ANSWERED: Final[dict[str, Meaning]] = {
     "ResourceNotFoundException": _NO_TABLE,
     **dict.fromkeys(("ValidationException", "ItemCollectionSizeLimitExceededException"), UNEXPECTED),
 }
-"""By the code of DynamoDB's answer. Other codes count by status: 5xx failed, 408 and 429 are busy, the rest is
-unexpected."""
+"""The meaning of each code of DynamoDB's answers. Other codes are classified by status: 5xx failed, 408 and 429 busy,
+all others unexpected."""
 
 TRY_LATER: Final = (408, 429)
-"""Statuses of answers, not always DynamoDB's own, that ask for a repeat."""
+"""Statuses of answers, not always DynamoDB's own, after which a repeat may succeed."""
 
 RAISED: Final[tuple[tuple[aws.Raised, Meaning], ...]] = (
     ((botocore.NoRegionError,), _NO_REGION),
@@ -128,7 +128,7 @@ RAISED: Final[tuple[tuple[aws.Raised, Meaning], ...]] = (
     ((NotDynamo,), _FOREIGN),
     ((botocore.BotoCoreError,), UNEXPECTED),
 )
-"""By the exception if there is no answer to believe. The first row that fits counts."""
+"""The meaning of each exception of a call without a valid answer. The first row that matches is used."""
 
 
 def failure(exc: Exception) -> DynamoError | None:
@@ -140,7 +140,7 @@ def failure(exc: Exception) -> DynamoError | None:
     ):  # an environment variable that the SDK cannot parse
         is_address = any(word in str(exc) for word in ("endpoint", "URL", "Port"))
         return DynamoError("ValueError", str(exc), _ADDRESS if is_address else _BAD_CONFIG)
-    if type(exc) is botocore.HTTPClientError:  # its text may show a header, and so a credential
+    if type(exc) is botocore.HTTPClientError:  # its text may contain a header, and so a credential
         return DynamoError("HTTPClientError", type(exc.kwargs.get("error")).__name__, _LOST)
     for kinds, meaning in RAISED:
         if isinstance(exc, kinds):
@@ -149,7 +149,7 @@ def failure(exc: Exception) -> DynamoError | None:
 
 
 def meaning(failed: Exception) -> StoreError | None:
-    """Return the store error for a failure of the wire client; None: it is another's."""
+    """Return the store error for a DynamoError. None: it is another exception."""
     return failed.meaning.error(f"{failed.meaning.what} ({failed})") if isinstance(failed, DynamoError) else None
 
 

@@ -3,7 +3,7 @@
 | attribute | a row | a counter |
 |---|---|---|
 | `pk` | `<table>#<partition>`, and `#<shard>` in spread tables | `counter#<its name up to the first colon>` |
-| `sk` | `<sort>!` | its name up to its first month; the whole name, if there is no month in it |
+| `sk` | `<sort>!` | its name up to its first month; the whole name if it contains no month |
 | `doc` | the document as JSON; compressed from 100 kB on | |
 | `ext` | a map of its extensions, by field, each as JSON | |
 | `at_<field>` | the stamp of an extension: microseconds since 1970, above those of earlier ones | |
@@ -24,7 +24,7 @@ A memo whose title was changed, and a counter:
      "ttl": {"N": "1796083200"}, "r7": {"S": "3be1…"}}
 
 `#` and `!` are not in the alphabet of keys. `!` sorts below it, so a row without a sort part is the first of its
-partition, and a key can be named that sorts just before or just after a row.
+partition, and there are keys that sort directly before and directly after a row.
 """
 
 import re
@@ -40,12 +40,12 @@ from shared.stores.checked import Place
 from shared.stores.port import Counter, Document, Key, Row, Table, month_of, parsed, serialised
 
 COMPRESSED_FROM: Final = 100_000
-"""Bytes of JSON from which a document is compressed. An item may have 400 KB. Shorter documents stay readable in the
-console, and cost no time to compress."""
+"""Bytes of JSON from which a document is compressed, since an item has at most 400 KB. Shorter documents stay readable
+in AWS's console, and cost no time to compress."""
 
 TOKENS: Final = 8
-"""Writes of a row whose tokens it keeps, so that a writer whose answer was lost finds its own. Each costs 20 bytes of
-the item; a writer that was overtaken by more writes raises StoreUnavailable."""
+"""Last writes whose tokens a row contains, so that a writer whose answer was lost finds its own. Each costs 20 bytes of
+the item. A writer whose token was dropped raises StoreUnavailable."""
 
 REMEMBERED: Final = ", ".join(
     [*(f"t[{at}] = if_not_exists(t[{at + 1}], :none)" for at in range(1, TOKENS)), f"t[{TOKENS}] = :token"]
@@ -54,7 +54,7 @@ REMEMBERED: Final = ", ".join(
 empty string, fills the list of a row that an earlier version of this code wrote, with fewer tokens."""
 
 RESERVES: Final = 8
-"""Reserves whose tokens an item keeps: one that the network delivers again in that time counts once. Each costs some 20
+"""Last reserves whose tokens an item contains: if the network repeats one of them, it counts once. Each costs some 20
 bytes of an item that is to stay below 1 KB, one written unit."""
 
 RESERVES_REMEMBERED: Final = ", ".join(
@@ -69,7 +69,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A row's item. A query returns more rows than its page holds, so a document is decompressed only on access."""
+    """A row's item. A query returns more rows than its page has, so a document is decompressed only on access."""
 
     pk: str
     key: Key
@@ -98,7 +98,7 @@ class Stored:
         return Row(key=self.key, document=self.document())
 
     def remembered_by(self, tokens: tuple[str, ...]) -> bool:
-        """Whether a row that has these tokens now would still contain that of a write that replaced this version."""
+        """Return whether these tokens would still contain that of this version's successor."""
         if tokens[:1] != self.tokens[:1]:
             return False
         return len(tokens) <= TOKENS or self.tokens[-1] in tokens[1:]
@@ -131,7 +131,7 @@ def tokens_of(item: Item | None) -> tuple[str, ...]:
 
 
 def extension_stamp(field: str) -> str:
-    """Return the attribute that holds the stamp of an extension. Extensions of an earlier version have none."""
+    """Return the attribute with the stamp of an extension. Extensions that earlier code wrote have none."""
     return f"at_{field}"
 
 
@@ -154,7 +154,7 @@ def place_of(item: Item) -> Place:
 
 
 def partitions(table: Table, partition: str) -> list[str]:
-    """Return the partitions of DynamoDB that contain one of the port's."""
+    """Return the partitions of DynamoDB over which a partition of the port is spread."""
     if table.shards == 1:
         return [f"{table.name}#{partition}"]
     return [f"{table.name}#{partition}#{shard}" for shard in range(table.shards)]
@@ -169,18 +169,18 @@ def counter_partition(name: str) -> str:
 
 
 def counter_attribute(name: str) -> str:
-    """Return the attribute that holds a counter's value in its item: `n`, or `n-02` for a day."""
+    """Return the attribute of a counter's value in its item: `n`, or `n-02` of a day."""
     return "n" + name.removeprefix(month_of(name))
 
 
 def counter_ends_at(name: str, ends_at: datetime) -> datetime:
-    """Return when a counter's item ends: with its month, where it shares it with the counters of other days."""
+    """Return when a counter's item ends. A day's ends with the month, whose days share one item."""
     month = month_of(name)
     return ends_at if month == name else next_month(datetime.strptime(month[-7:], "%Y-%m").replace(tzinfo=UTC))
 
 
 def read_counters(item: Item) -> list[Counter]:
-    """Return the counters that an item holds, in the order of their names."""
+    """Return the counters of an item, in the order of their names."""
     item_ends_at = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC) if "ttl" in item else None
     return [
         Counter(
@@ -201,7 +201,7 @@ def _counter_ends(item: Item, attribute: str, item_ends_at: datetime | None) -> 
         return item_ends_at
     try:
         return next_day(datetime.fromisoformat(f"{item['sk']['S'][-7:]}-{day[1]}").replace(tzinfo=UTC))
-    except ValueError:  # no day of this month
+    except ValueError:  # the month has no such day
         return item_ends_at
 
 

@@ -1,7 +1,7 @@
-"""Read pages of the DynamoDB table: ranges of a partition, and scans of everything.
+"""Read pages of the DynamoDB table: ranges of a partition, and scans of the whole table.
 
-A scan reads the whole table, of which the rows asked for may be a small part. It may end a page early, even empty: it
-begins no further request after `enough`, a time of the same clock as `deadline`.
+The requested rows may be a small part of a scan. So it may end a page early, even empty: it begins no further request
+after `enough`, a time of the same clock as `deadline`.
 """
 
 from collections import deque
@@ -24,11 +24,11 @@ from shared.stores.dynamo.items import (
 from shared.stores.port import Counter, Row, Table
 
 SLACK: Final = 4
-"""Rows that a page of a spread table asks each shard for beyond its share. More reads rows in vain; less makes a second
-request likelier, since rows are not spread evenly."""
+"""Rows that a page of a spread table requests of each shard beyond its share. More of them are read in vain; fewer make
+a second request likelier, since rows are not spread evenly."""
 
 SCANNED: Final = 100
-"""Items that a scan reads at least by one request: most may be of other tables."""
+"""Least items that one request of a scan reads: most may be of other tables."""
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ async def read_page(
     newest_first: bool,
     deadline: float,
 ) -> tuple[list[Row], bool]:
-    """Return the rows of a half-open range that fit a page, and whether there are more. Raises DynamoError."""
+    """Return the rows of a half-open range that fit a page, and whether more follow. Raises DynamoError."""
     ask = limit + 1 if table.shards == 1 else limit // table.shards + SLACK
     shards = [_Shard(dynamo, name, low, high, ask=ask) for name in partitions(table, partition)]
     page = PageRows[Stored](limit, lambda stored: stored.size, most_bytes=table.page_bytes)
@@ -61,7 +61,7 @@ async def read_page(
 async def scan_rows(
     dynamo: Dynamo, table: Table, *, after: Place | None, limit: int, deadline: float, enough: float
 ) -> tuple[list[Row], Place | None]:
-    """Return some rows of a table, and where the scan stands; None: at its end. Raises DynamoError."""
+    """Return some rows of a table, and the position of the scan; None: the end. Raises DynamoError."""
     page = PageRows[Stored](limit, lambda stored: stored.size, most_bytes=table.page_bytes)
     place = await _scan(dynamo, f"{table.name}#", read_item, page, after, deadline=deadline, enough=enough)
     return _rows(page.rows), place
@@ -76,9 +76,9 @@ async def scan_counters(
     deadline: float,
     enough: float,
 ) -> tuple[list[Counter], Place | None]:
-    """Return some counters that have not ended, and where the scan stands; None: at its end. Raises DynamoError.
+    """Return some counters that have not ended, and the scan's position. None: the end. Raises DynamoError.
 
-    The counters of one item come together, and may be more than `limit`.
+    The counters of one item are returned together, and may be more than `limit`.
     """
 
     def read(item: Item) -> list[Counter] | None:
@@ -99,7 +99,7 @@ async def _scan(
     deadline: float,
     enough: float,
 ) -> Place | None:
-    """Fill a page with what `read` makes of the items whose partitions begin with `begin`; None: skip the item."""
+    """Fill a page from the items of the partitions that begin with `begin`. `read` None: skip the item."""
     while True:
         items, read_to = await dynamo.scan(
             "begins_with(pk, :begin)",
@@ -133,7 +133,7 @@ class _Shard:
         self._done = False
 
     async def read_on(self, deadline: float, *, newest_first: bool) -> None:
-        """Read until there is at least one row, or no more."""
+        """Read until there is at least one row, or the range ends."""
         while not self.rows and not self._done:
             items, self._after = await self._dynamo.query(
                 "pk = :pk AND sk BETWEEN :low AND :high",

@@ -1,4 +1,4 @@
-"""Check the one DynamoDB table, and create it where infrastructure does not."""
+"""Check the one DynamoDB table, and create it if infrastructure does not."""
 
 from typing import Any, Final
 
@@ -23,9 +23,10 @@ _ON: Final = ("ENABLED", "ENABLING")
 
 
 async def verify(dynamo: Dynamo, *, creates: bool, deadline: float) -> None:
-    """Check the table, by two calls. Raises StoreNotReady if its set-up does not fit, StoreUnavailable, DynamoError.
+    """Check the table, by two calls. With `creates`, create it or its time to live if missing.
 
-    With `creates`, create what is missing; any number of containers may do so at once.
+    Any number of containers may do so at once. Raises StoreNotReady if its configuration does not fit, StoreUnavailable
+    if it is in a state that cannot be used, and DynamoError.
     """
     try:
         table, ttl = await gather_settled(dynamo.describe(deadline=deadline), dynamo.describe_ttl(deadline=deadline))
@@ -61,7 +62,7 @@ async def _create(dynamo: Dynamo, *, deadline: float) -> None:
 
 
 async def _awaited(dynamo: Dynamo, *, deadline: float) -> Any:
-    """Wait until the table can be used; return its description."""
+    """Wait until the table can be used, and return its description."""
     turn = 0
     while True:
         table: Any = {}
@@ -84,12 +85,12 @@ async def _expire(dynamo: Dynamo, *, deadline: float) -> None:
     try:
         await dynamo.expire_by(TTL, deadline=deadline)
     except DynamoError:
-        if not _expires(await dynamo.describe_ttl(deadline=deadline)):  # another container may have been faster
+        if not _expires(await dynamo.describe_ttl(deadline=deadline)):  # another container may have set it first
             raise
 
 
 def _expires(ttl: Any) -> bool:
-    """Whether time to live is on our attribute; False: it is off. Raises StoreNotReady if it is on another."""
+    """Return whether time to live is on, for `ttl`. Raises StoreNotReady if it is on for another attribute."""
     status, attribute = ttl.get("TimeToLiveStatus", "DISABLED"), ttl.get("AttributeName", TTL)
     if status in _ON and attribute == TTL:
         return True
@@ -102,7 +103,7 @@ def _expires(ttl: Any) -> bool:
 
 
 def _still(table: Any) -> DynamoError:
-    """Return the error for when no time is left."""
+    """Return the error for a table that is still being created when the time runs out."""
     what = "the table that DYNAMODB_TABLE names is being created"
     return DynamoError(str(table.get("TableStatus")), "it cannot be used yet", Meaning(StoreUnavailable, what))
 

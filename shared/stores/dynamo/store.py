@@ -1,8 +1,8 @@
 """Store rows on DynamoDB: one table, one request for most verbs, two for a change.
 
 Every write of a row adds a token to the row, which keeps the last few. So a write without an answer can be sent again:
-if the row is not as the second sending requires, but contains the write's token, the first one was carried out. How
-rows are laid out: `items`. Why no index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
+if the row does not meet the second attempt's condition, but contains the write's token, the first one was carried out.
+How rows are laid out: `items`. Why no index rows and no transactions are needed: docs/decisions/0004-dynamodb.md.
 """
 
 import secrets
@@ -102,9 +102,10 @@ class DynamoStore(CheckedStore):
     _claim = _add
 
     async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
-        """A request that is carried out late finds the stamp of a later extension, and changes nothing.
+        """Extend the row, unless it has a later stamp of the field.
 
-        A call that finds a later stamp, of a clock that is ahead, takes one above it: it began after that extension.
+        So a request that is carried out late has no effect. A call that reads a later stamp, of a clock that is ahead,
+        takes one above it: it began after that extension.
         """
         token = _token()
         stamp = self._stamp(above=0)
@@ -129,7 +130,7 @@ class DynamoStore(CheckedStore):
             except ConditionFailed as failed:
                 later = stamp_of(failed.item, field)
                 if token in tokens_of(failed.item) or later < stamp or (later == stamp and failed.repeated):
-                    return  # an earlier sending extended the row, or the row is absent
+                    return  # an earlier attempt extended the row, or the row is absent
                 await self._dynamo.pause(turn, _outrun(failed), deadline=deadline)
                 stamp, turn = self._stamp(above=later), turn + 1
             else:
@@ -162,7 +163,7 @@ class DynamoStore(CheckedStore):
         )
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
-        """A decrement is not sent again when its answer is lost: a counter may be too high, never too low."""
+        """Count by one update. A decrement whose answer is lost is not repeated: it could leave the counter too low."""
         bound = Bound(counter=counter, by=by, ends_at=ends_at)
         item, _ = await self._count([bound], [], deadline, repeatable=by > 0)
         return _values(item, [bound])[counter]
@@ -181,10 +182,10 @@ class DynamoStore(CheckedStore):
     async def _count(
         self, bounds: Sequence[Bound], conditions: Sequence[Condition], deadline: float, *, repeatable: bool = True
     ) -> tuple[Item, bool]:
-        """Add to all counters if each condition holds. Returns the item as it is now, and whether it was added to.
+        """Add to all counters if each condition holds. Returns the item after that, and whether it was changed.
 
-        One update, sent again when its answer is lost: its token shows whether it was carried out. If more than
-        `items.RESERVES` others come between the two sendings, the token is forgotten, and it may count twice.
+        One update, repeated if its answer is lost: its token shows whether it was carried out. If `items.RESERVES` or
+        more other updates come between the two attempts, the token is dropped, and the update may count twice.
         """
         request, token = _count_request(bounds, conditions), _token()
         request["values"][":token"] = {"S": token}
@@ -197,7 +198,7 @@ class DynamoStore(CheckedStore):
         return item, True
 
     async def _counters(self, prefix: str, deadline: float) -> Mapping[str, int]:
-        """Counters that have ended are left out: DynamoDB deletes them, but may take days."""
+        """Read the counters that have not ended. DynamoDB deletes ended ones, but may take days."""
         values = {":pk": {"S": counter_partition(prefix)}, ":prefix": {"S": month_of(prefix)}}
         counted: Counts[str] = Counts()
         after: Item | None = None
@@ -227,7 +228,7 @@ class DynamoStore(CheckedStore):
         return True
 
     async def _drop(self, counters: Sequence[str], deadline: float) -> None:
-        """With a month the days in it are forgotten too, since they share its item; a day alone leaves the item."""
+        """Delete counters. A month is deleted with its days, since they share an item; a day alone leaves the item."""
         whole = [counter for counter in counters if counter == month_of(counter)]
         days = [counter for counter in counters if month_of(counter) not in whole]
         await self._dynamo.delete_all([counter_key(counter) for counter in whole], deadline=deadline)
@@ -261,7 +262,7 @@ class DynamoStore(CheckedStore):
         await provisioning.verify(self._dynamo, creates=self._creates_table, deadline=deadline)
 
     def _stamp(self, *, above: int) -> int:
-        """Microseconds since 1970, at least one above `above` and above this store's last."""
+        """Return microseconds since 1970, raised above `above` and this store's last stamp."""
         self._last_stamp = max(int(self._clock().timestamp() * 1_000_000), above + 1, self._last_stamp + 1)
         return self._last_stamp
 
@@ -269,7 +270,7 @@ class DynamoStore(CheckedStore):
         return "ttl" in counter and int(counter["ttl"]["N"]) <= self._clock().timestamp()
 
     async def _changed(self, table: Table, key: Key, change: TextChange, deadline: float) -> Texts:
-        """Raises ConditionFailed if another writer came first."""
+        """Read, change and write a row. Raises ConditionFailed if another writer changed it in between."""
         item = await self._dynamo.get(row_key(table, key), deadline=deadline)
         seen = None if item is None else read_item(item)
         before = None if seen is None else serialised(seen.document())
@@ -299,7 +300,7 @@ class DynamoStore(CheckedStore):
 
 
 def _conditions(bounds: Sequence[Bound], limits: Sequence[int | None]) -> list[Condition]:
-    """Each counter keeps its bound, and none falls below 0."""
+    """Return the conditions of a reserve: no counter passes its bound, or falls below 0."""
     conditions = list[Condition]()
     for at, (bound, limit) in enumerate(zip(bounds, limits, strict=True)):
         if bound.by < 0:
@@ -311,7 +312,7 @@ def _conditions(bounds: Sequence[Bound], limits: Sequence[int | None]) -> list[C
 
 
 def _count_request(bounds: Sequence[Bound], conditions: Sequence[Condition]) -> dict[str, Any]:
-    """The update that adds to all counters if the conditions hold, and if it was not carried out before."""
+    """Return the update that adds to all counters if the conditions hold, at most once."""
     names = {f"#n{at}": counter_attribute(bound.counter) for at, bound in enumerate(bounds)}
     values: Item = {":none": {"S": ""}, **{f":by{at}": {"N": str(bound.by)} for at, bound in enumerate(bounds)}}
     for _, needed in conditions:
@@ -348,7 +349,7 @@ def _token() -> str:
 
 
 def _outrun(failed: ConditionFailed) -> DynamoError:
-    """Return the error for when no time is left."""
+    """Return the error for a change that other writers outran until the time ended."""
     error = CallTimedOut("other writers changed the row before each attempt")
     error.__cause__ = failed
     return error

@@ -1,4 +1,4 @@
-"""Keep the memory store's rows in a file, so that successive local invocations see each other's data.
+"""Keep the memory store's rows in a file, so that successive local invocations share them.
 
 Every use locks a second file, reads the rows if another process has written them since, and replaces the whole file
 after a write: a crash leaves the old rows or the new ones. A write costs the file's size, which suits a laptop.
@@ -59,8 +59,8 @@ def _locked(path: Path) -> Iterator[TextIO]:
 
 
 def _announce(lock: TextIO) -> None:
-    """Write into the lock's file that the rows will change. A reader cannot tell a new file by inode and time alone:
-    file systems reuse inodes, also within one tick of their clock."""
+    """Write a new text into the lock's file before the rows change. A reader cannot recognise a new file by inode and
+    time alone: file systems reuse inodes, also within one tick of their clock."""
     lock.truncate(0)
     lock.write(secrets.token_hex(8))
     lock.flush()

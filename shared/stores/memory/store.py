@@ -34,7 +34,7 @@ class Rows:
 
 
 class RowSession(Protocol):
-    """Exclusive use of the rows. Code inside must not await."""
+    """Opens a context with exclusive use of the rows. Code inside must not await."""
 
     def __call__(self, *, writes: bool = False) -> AbstractContextManager[Rows]:
         """Return the rows to use inside. With `writes`, changes are stored unless the code inside raises."""
@@ -184,7 +184,7 @@ def _in_process() -> RowSession:
     rows = Rows()
 
     @contextmanager
-    def session(*, writes: bool = False) -> Iterator[Rows]:  # noqa: ARG001 the one copy is both
+    def session(*, writes: bool = False) -> Iterator[Rows]:  # noqa: ARG001 both reads and writes use the one copy
         yield rows
 
     return session
@@ -208,7 +208,7 @@ def _fitting(
 
 
 def _drop_ended(rows: Rows, now: str, *, near: str) -> None:
-    """Forget ended counters among the new one's neighbours: windows of one counter differ in the end of their names."""
+    """Delete ended counters beside a new one. Windows of one counter differ in the end of their names."""
     at = rows.counters.bisect_left(near)
     for name in rows.counters.keys()[max(0, at - 8) : at + 8]:
         ends = rows.counters[name][1]

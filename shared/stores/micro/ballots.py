@@ -3,7 +3,7 @@
 A row has versions. The number of each is a ballot drawn from the row's counter, so each has exactly one writer. A
 writer draws a ballot, builds on the newest version, draft or final, posts its own as a draft, and reads the counter
 again. If no later ballot was drawn, every later writer will build on this draft: it is decided, and is made final. A
-draft that arrives late is older than what others have built meanwhile, and is never read. The argument, and what breaks
+draft that arrives late is older than the versions written meanwhile, and is never read. The proof, and the failures
 without each of the steps: docs/decisions/0002-hypr-micro-rows.md.
 
 Waiting only reduces contention. Correctness never depends on a clock or a timeout.
@@ -27,36 +27,38 @@ STALE_S: Final = 10.0
 smaller value would compete with living writers."""
 
 PATIENCE_S: Final = (0.5, 1.5)
-"""Seconds, at least and at most, that a writer waits for another's fresh draft before it draws a ballot. Spread, so
-that writers that wait do not collide again."""
+"""Seconds, at least and at most, that a writer waits for another's fresh draft before it draws a ballot. The waits are
+spread between the two, so that waiting writers do not collide again."""
 
 FIRST_WAIT_S: Final = 0.05
 """Seconds before the second read of a row that another writer is changing. Each later wait is twice as long."""
 
 LOOKS: Final = 3
-"""Reads for the draft of the ballot before a writer's own, before it builds on what is there."""
+"""Further reads for the draft of the ballot before a writer's own. After them it builds on the newest draft that it
+read."""
 
 RECENT_S: Final = 1.0
-"""Seconds for which a row that was read may serve as the base of a change, which saves a request. After longer, the
-base has often changed, and the attempt costs more requests than it saves."""
+"""Seconds for which a row that was read may serve as the base of a change, which saves a request. An older base has
+often changed since, and then the attempt costs more requests than it saves."""
 
 RECENT_ROWS: Final = 16
-"""Rows remembered so. A request changes a few."""
+"""Rows that a store remembers for this. A request changes a few."""
 
 SWEEPING_S: Final = 1.0
-"""Seconds for deleting old versions, beside a change. What is left is deleted by the next change."""
+"""Seconds for deleting old versions, in parallel with a change. The next change deletes the rest."""
 
 UNANSWERED: Final = 3
 """Requests without an answer after which a change gives up. Each may have cost seconds of the verb's time."""
 
 _GOLDEN: Final = 0.6180339887
+"""The fraction of the golden ratio: its multiples, modulo 1, are spread evenly."""
 
 _log = logging.getLogger("agent_talk.ballots")
 
 
 @dataclass(kw_only=True)
 class _Call:
-    """One update, over its attempts."""
+    """One update, with all its attempts."""
 
     row: Address
     change: TextChange
@@ -74,7 +76,7 @@ class _Proposal:
     version: Version
     before: str | None = None
     changed: bool = False
-    """False: the version is proposed as it is, since the change left it so, is in it already, or `refused`."""
+    """False: the version is proposed unchanged, since the change left it equal, is in it already, or was `refused`."""
     refused: Exception | None = None
 
     def under(self, ballot: int) -> Version:
@@ -104,30 +106,30 @@ class Ballots:
         return state
 
     def recent(self, row: Address) -> RowState | None:
-        """Return the row as this store read it within the last second, with its own changes since."""
+        """Return the row as this store read it within RECENT_S, with its own changes since. None: it did not."""
         state = self._recent.get(row.stem)
         return state if state is not None and self._now() < state.at + RECENT_S else None
 
     def forget(self, row: Address) -> None:
-        """Remember nothing of a row, nor of reads that have begun: they may have missed a write."""
+        """Forget a row, and the results of reads that have begun. They may have missed a write."""
         self._forgotten = self._begin()
         self._recent.pop(row.stem, None)
 
     def is_orphaned(self, state: RowState) -> bool:
-        """Whether the newest version is a draft whose writer is assumed dead."""
+        """Return whether the newest version is a draft whose writer is assumed dead."""
         newest = state.newest
         return newest is not None and not newest.final and self._clock.age_s(newest.at) >= STALE_S
 
     async def update(self, row: Address, change: TextChange, *, deadline: float) -> Texts:
-        """Change a row; return it before and after. What `change` raises passes through, and is not written."""
+        """Change a row; return it before and after. An exception of `change` propagates, and nothing is written."""
         began = self._begin()
         async with self._locks.acquire(row.stem, wait_s=deadline - self._now(), late=NoTimeLeft):
             call = _Call(row=row, change=change, deadline=deadline)
             state, unanswered = self.recent(row), 0
             if state is None:
                 state = await self.read(row, deadline=deadline)
-            # A remembered row can be built upon: a ballot proves it the newest. It cannot be the reason of a refusal,
-            # unless it was read while this call waited for the lock.
+            # A remembered row can be the base of a change: a ballot proves it the newest. It cannot be the reason of a
+            # refusal, unless it was read while this call waited for the lock.
             certain = state.order > began
             while True:
                 try:
@@ -143,7 +145,7 @@ class Ballots:
                 certain, state = True, await self.read(row, deadline=deadline)
 
     async def _attempt(self, call: _Call, state: RowState, *, certain: bool) -> RowState | None:
-        """Return the row as it is decided now; None: start again with a new read."""
+        """Return the row as decided by this attempt; None: start again with a new read."""
         state = await self._after_others(call, state)
         if _contains(state.final, call.proposed):
             return state
@@ -172,12 +174,12 @@ class Ballots:
         if final is None:
             return None
         decided = replace(state, versions=[*state.versions, final])
-        if final.text is None:  # else a deleted row's content would stay until a next change, which may never come
+        if final.text is None:  # else a deleted row's content would stay until the next change, which may never come
             await self._sweep(call, decided)
         return _answered(proposal, decided)
 
     async def _after_others(self, call: _Call, state: RowState) -> RowState:
-        """Return the row once no other writer is known to change it, or when patience ends."""
+        """Return the row once no other writer seems to change it, or when patience ends."""
         patience_s, wait_s = self._patience_s(), FIRST_WAIT_S
         while patience_s > 0 and self._is_busy(call, state):
             await self._wait(min(wait_s, patience_s), deadline=call.deadline)
@@ -191,7 +193,7 @@ class Ballots:
         return not (_is_decided(state) or _contains(state.newest, call.proposed) or self.is_orphaned(state))
 
     async def _below(self, call: _Call, ballot: int) -> RowState:
-        """Read the row again, a few times if the draft of the ballot before this one is missing."""
+        """Read the row again, up to LOOKS more times if the draft before `ballot` is missing."""
         state, wait_s = await self.read(call.row, deadline=call.deadline), FIRST_WAIT_S
         for _ in range(LOOKS):
             if state.ballot >= ballot - 1:
@@ -202,12 +204,12 @@ class Ballots:
         return state
 
     async def _decide(self, call: _Call, version: Version) -> Version | None:
-        """Post a draft and make it final once it is decided. None: a later ballot was drawn, so start again."""
+        """Post a draft and make it final once it is decided. None: it is not decided, so start again."""
         draft = replace(version, final=False, at=self._clock.stamp())
         database, key = call.row.database, call.row.version(draft.ballot)
         try:
             await self._client.create(database, key, draft.value(), deadline=call.deadline)
-        except DocumentExists:  # a network that delivers twice returns the second answer
+        except DocumentExists:  # a network that delivers a request twice may return the second answer
             if await self._client.get(database, key, deadline=call.deadline) != draft.value():
                 return None
         later = await self._outbid_by(call.row, draft.ballot, deadline=call.deadline)
@@ -227,9 +229,9 @@ class Ballots:
         return None if latest == ballot else latest
 
     async def _sweep(self, call: _Call, state: RowState) -> None:
-        """Delete what the newest final version has replaced, as far as SWEEPING_S allows.
+        """Delete the documents that the newest final version replaced, within SWEEPING_S.
 
-        The next change does this for the last one, while it draws its ballot: so it delays no caller.
+        A change does this for the one before it, in parallel with drawing its ballot: so it delays no caller.
         """
         row, final = call.row, state.final
         if final is None:
@@ -244,7 +246,7 @@ class Ballots:
         self._recent[row.stem] = state
 
     def _begin(self) -> int:
-        """Number a read or an update that begins now; later ones have higher numbers."""
+        """Return the number of a read or an update that begins now. Later ones have higher numbers."""
         self._begun += 1
         return self._begun
 
@@ -263,7 +265,7 @@ class Ballots:
 
 
 async def remove(client: MicroClient, database: str, keys: list[str], *, deadline: float) -> None:
-    """Delete documents that have no effect any more, in parallel. What cannot be deleted stays without effect."""
+    """Delete documents that have no effect any more, in parallel. A document that cannot be deleted has none either."""
 
     async def delete(key: str) -> None:
         try:
@@ -286,7 +288,7 @@ def _propose(call: _Call, state: RowState) -> _Proposal:
     before = _text(state.over(base))
     try:
         after = call.change(before)
-    except Exception as exc:  # noqa: BLE001 -- the caller's own; raised once the base is decided
+    except Exception as exc:  # noqa: BLE001 the exception of `change`; raised once the base is decided
         return _Proposal(version=kept, refused=exc)
     if after == before:
         return _Proposal(version=kept)
@@ -304,12 +306,12 @@ def _contains(version: Version | None, proposed: Container[int]) -> bool:
 
 
 def _may_have_contained(version: Version, proposed: Iterable[int]) -> bool:
-    """Whether one of these ballots may have left the trail: to propose its change again could make it twice."""
+    """Return whether one of these ballots may have left the trail. A new proposal could repeat its change."""
     return len(version.trail) == TRAIL and any(ballot < version.trail[0] for ballot in proposed)
 
 
 def _is_decided(state: RowState) -> bool:
-    """Whether no draft is newer than the final version."""
+    """Return whether no draft is newer than the final version."""
     return state.newest is None or state.newest.final
 
 
@@ -320,7 +322,7 @@ def _answered(proposal: _Proposal, state: RowState) -> RowState:
 
 
 def _made(settled: RowState, proposed: Mapping[int, Texts]) -> Texts:
-    """Return what the change made, whatever others have made of it since; if it made nothing, the row as it is."""
+    """Return the row before and after this call's change. If it made none: the row twice."""
     trail = () if settled.final is None else settled.final.trail
     row = _text(settled.row())
     return next((proposed[ballot] for ballot in trail if ballot in proposed), (row, row))

@@ -1,4 +1,4 @@
-"""Translate a failed HYPR Micro request to the store error that the caller of a verb gets."""
+"""Translate the failure of a HYPR Micro request to the store error that the caller of a verb gets."""
 
 from typing import Final
 
@@ -32,11 +32,11 @@ MEANINGS: Final[tuple[tuple[type[MicroError], type[store.StoreError], str], ...]
     (Rejected, store.StoreError, "HYPR Micro does not take this request"),
     (MicroError, store.StoreUnavailable, "HYPR Micro did not answer as it should"),
 )
-"""Failure of the wire, store error, and its text. The first row that fits counts."""
+"""Failure of the wire client, store error, and its text. The first row that matches is used."""
 
 
 def meaning(failure: Exception) -> store.StoreError | None:
-    """Return the store error for a failure of the wire client; None: it is another's."""
+    """Return the store error for a MicroError. None: it is another exception."""
     for kind, error, what in MEANINGS:
         if isinstance(failure, kind):
             return error(f"{what} ({failure})")

@@ -7,8 +7,8 @@
 | the end of a fact whose write may still arrive | `<table>!<partition>!<sort>!g<stamp>` | `{}` |
 | a register | `<table>!<partition>!<sort>!r` | `{doc, at}`; `at` distinguishes one write from another |
 
-A key ring that was changed twice, and extended after it, is three documents until the next change. A stamp is 16
-hexadecimal digits of a clock and 16 of the node (shortened here):
+A key ring that was changed twice, then extended, is three documents until the next change. A stamp is 16 hexadecimal
+digits of a clock and 16 of the node (shortened here):
 
     key_rings!ada!!e019a…01b7…  {"field": "note", "json": "\"x\""}
     key_rings!ada!!v000000000001  {"final": true, "doc": "{\"keys\":[]}", "at": "019a…00b7…", "trail": [1]}
@@ -19,8 +19,8 @@ Its ballots come from the counter `b!key_rings!ada!`. The port's counter `ada:ca
 
 `!` is not in the alphabet of keys and sorts below it. So the documents of a row are adjacent, the rows of a partition
 are in the order of their sort parts, and no other table, partition or row is in between. A row's extensions sort before
-its versions: a reader going forward, even by several requests, cannot meet a version from before an extension was
-folded and miss the extension.
+its versions: a forward read, even by several requests, cannot return a version from before an extension was folded and
+miss the extension.
 
 A fact is one final version with ballot 0, and is never replaced. `doc` and `json` are JSON as text: as JSON itself the
 server would round whole numbers beyond 2**53 and turn 1.0 into 1.
@@ -39,11 +39,11 @@ from shared.stores.port import Document, InvalidKey, Key, Row, Table, parsed
 T = TypeVar("T")
 
 TRAIL: Final = 64
-"""Ballots that a version's trail keeps. A change that was interrupted while the row changed so many times gives up,
-since the trail cannot tell whether it was made. Each costs up to 14 bytes in every version."""
+"""Ballots in a version's trail. A change that is interrupted while the row changes this often gives up, since the trail
+no longer shows whether it was made. Each ballot costs up to 14 bytes in every version."""
 
 ROW_READ: Final = 1000
-"""Documents asked for by one read of a row. Far above what a row has, so that one request reads it."""
+"""Documents requested by one read of a row: far more than a row has, so that one request reads it."""
 
 EXTRA: Final = 4
 """Bytes of JSON around a field: quotes, colon and comma."""
@@ -94,7 +94,7 @@ class Address:
 
 
 def bounds(table: Table, partition: str, since: str, until: str) -> tuple[str, str]:
-    """Return the range of keys of a partition's rows from `since` inclusive to `until` exclusive."""
+    """Return the keys' range of a partition's rows: `since` inclusive, `until` exclusive."""
     begin = f"{table.name}!{partition}!"
     return f"{begin}{since}!", f"{begin}{until}!"
 
@@ -121,7 +121,7 @@ class HybridClock:
         return f"{self._last:016x}{self._node}"
 
     def age_s(self, stamp: str) -> float:
-        """Return the seconds since a stamp was given, if its node's clock agrees with this one."""
+        """Return the age of a stamp in seconds, if its node's clock agrees with this one."""
         return self._clock().timestamp() - (int(stamp[:16], 16) >> _COUNT_BITS) / 1000
 
 
@@ -130,7 +130,7 @@ class Version:
     """A state of a row: a draft, or `final` once it is decided. `text` is the row's JSON; None: deleted.
 
     `trail` contains the ballots whose changes it contains, ascending. `folded` contains the stamps of the extensions
-    that its change saw: they have no effect on this version.
+    that its change was based on: they have no effect on this version.
     """
 
     ballot: int
@@ -172,7 +172,7 @@ class Extension:
 
 @dataclass(frozen=True, kw_only=True)
 class RowState:
-    """The documents of a row as one read found them, each kind in ascending order.
+    """The documents of a row as one read returned them, each kind in ascending order.
 
     `at_once`: one request read them all, so a document that is missing was absent. `order` and `at` are when the read
     began: by its reader's count of reads, and by the client's clock.
@@ -191,7 +191,7 @@ class RowState:
 
     @cached_property
     def final(self) -> Version | None:
-        """The version that readers see: the newest final one; None: the row is absent."""
+        """The version that reads return: the newest final one. None: the row is absent."""
         return next((version for version in reversed(self.versions) if version.final), None)
 
     @property
@@ -211,7 +211,7 @@ class RowState:
         return sum(len(text.encode()) + EXTRA for text in texts)
 
     def over(self, version: Version | None) -> Document | None:
-        """Return a version with the extensions that it has not folded; a document of the caller's own."""
+        """Return a version with its unfolded extensions, as a new document. None: absent."""
         if version is None or version.text is None:
             return None
         # An end hides every fact but those that its own node added after it.
@@ -227,9 +227,10 @@ class RowState:
 
 
 def sized_row(key: Key, documents: Sequence[micro.StoredDocument]) -> tuple[Row, int] | None:
-    """Return the row that these documents are, with the bytes of its JSON or a little more; None: it is absent.
+    """Return the row of these documents, and the size of its JSON. None: it is absent.
 
-    Nearly every fact is one document. Its state would take longer than all else of reading it.
+    The size is in bytes, or a little more. Nearly every fact is one document: building its RowState would take longer
+    than the rest of the read.
     """
     value = documents[0].value
     if len(documents) == 1 and value.get("final") and value["doc"] is not None:
@@ -241,7 +242,7 @@ def sized_row(key: Key, documents: Sequence[micro.StoredDocument]) -> tuple[Row,
 
 
 def by_row(items: Sequence[T], *, key: Callable[[T], str]) -> Iterator[tuple[Key, list[T]]]:
-    """Group what has documents' keys, in the order of the keys, by the rows that they are of."""
+    """Group items, sorted by the keys of documents, by row. An item whose key has another form is left out."""
     for stem, group in groupby(items, key=lambda item: key(item).rpartition("!")[0]):
         row = _key_of(stem)
         if row is not None:
@@ -271,7 +272,7 @@ async def read_row_state(client: micro.MicroClient, row: Address, *, deadline: f
 
 
 async def read_row(client: micro.MicroClient, row: Address, *, deadline: float) -> list[micro.StoredDocument]:
-    """Return all documents of a row, by more than one request from ROW_READ on."""
+    """Return all documents of a row, by one request for up to ROW_READ of them."""
     start, documents = row.low, list[micro.StoredDocument]()
     while True:
         read = await client.query(row.database, start=start, end=row.high, limit=ROW_READ, deadline=deadline)
@@ -282,12 +283,12 @@ async def read_row(client: micro.MicroClient, row: Address, *, deadline: float) 
 
 
 def _before(one: str, other: str) -> bool:
-    """Whether one node wrote both stamps, in this order. Clocks cannot order what two nodes wrote."""
+    """Return whether one node wrote both stamps, in this order. Clocks cannot order the writes of two nodes."""
     return one[16:] == other[16:] and one < other
 
 
 def _key_of(stem: str) -> Key | None:
-    """Return the key of the row whose documents' keys begin so; None: they have another form."""
+    """Return the key of the row of this stem. None: it has another form."""
     parts = stem.split("!")
     try:
         return Key(parts[1], parts[2]) if len(parts) == 3 else None

@@ -1,6 +1,6 @@
 """Read ranges of rows from HYPR Micro, a page at a time.
 
-A row is several documents, and a read ends after a number of documents: the last row of a full read may be cut.
+A row is one or several documents, and a read ends after a number of documents: it may cut the last row.
 """
 
 from typing import Final
@@ -11,21 +11,21 @@ from shared.stores.micro.layout import Address, by_row, read_row, sized_row
 from shared.stores.port import Key, Row, Table
 
 SLACK: Final = 8
-"""Documents that a page asks for beyond 1.25 times its rows: extensions and old versions are in between. More makes
-answers longer; less makes a second request likelier."""
+"""Documents that a page requests beyond 1.25 times its rows, for extensions and old versions. More of them make answers
+longer; fewer make a second request likelier."""
 
 BULK: Final = 1000
-"""Rows: a larger page is read to count its rows. One answer is as good as a full page then, and to ask for more
-documents than rows would read a fifth of them twice."""
+"""Rows above which a page serves counting, and may be short: it ends with the first answer that has a row. It requests
+as many documents as rows: with more, a fifth of them would be read twice."""
 
 MOST: Final = 10_000
-"""Documents that the server returns at most."""
+"""Documents that the server returns at most in one answer."""
 
 
 async def read_rows(
     client: MicroClient, table: Table, low: str, high: str, *, limit: int, newest_first: bool, deadline: float
 ) -> tuple[list[Row], bool]:
-    """Return the rows between two documents' keys that fit a page, and whether there are more.
+    """Return the rows between two documents' keys that fit a page, and whether more follow.
 
     A page of more than BULK rows ends with the first answer that has a row, and may be short.
     """
@@ -56,7 +56,7 @@ async def _read_on(
     if not rows:
         last = read[-1].key
         return ([], low, last) if newest_first else ([], last + "\0", high)
-    # The last row may be cut. It is left to the next read, unless it alone fills one.
+    # The last row may be cut. The next read returns it, unless it alone fills this one.
     if len(rows) == 1:
         key = rows[0][0]
         rows = [(key, await read_row(client, Address.of(table, key), deadline=deadline))]

@@ -3,8 +3,8 @@
 A fact is one request, and is never rewritten. Rows that change use ballots (`ballots`). The keys of a row's documents,
 and how they fold into a row: `layout`. Why all of it is sound: docs/decisions/0002-hypr-micro-rows.md.
 
-A write without an answer is never sent again, since the server may carry it out much later. Where a read can tell
-whether it was carried out, it is settled by reading; else the verb raises StoreUnavailable.
+A write without an answer is never sent again, since the server may carry it out much later. If a read can show whether
+it was carried out, the verb reads; else it raises StoreUnavailable.
 """
 
 import asyncio
@@ -39,13 +39,14 @@ from shared.stores.micro.ranges import read_rows
 from shared.stores.port import AlreadyExists, Bound, Counter, Document, Key, Kind, Reserved, Row, Table, parsed
 
 COUNTERS_READ: Final = 1000
-"""Counters asked for at once. An owner has fewer, so one request reads them all."""
+"""Counters requested at once. An owner has fewer, so one request reads them all."""
 
 
 class MicroStore(CheckedStore):
     """Keeps the promises of the port on one HYPR Micro server, among any number of containers.
 
-    `node` names this store among all that write to the server: 16 hexadecimal digits. Tests inject clock and sleep.
+    `node` identifies this store among all that write to the server: 16 hexadecimal digits; None: random ones. Tests
+    inject clock and sleep.
     """
 
     reserves_at_once = False
@@ -75,7 +76,7 @@ class MicroStore(CheckedStore):
             return None if register is None else parsed(register["doc"])
         state = await self._ballots.read(row, deadline=deadline)
         if self._ballots.is_orphaned(state):
-            with suppress(MicroError):  # else what is decided already still counts
+            with suppress(MicroError):  # if the draft cannot be finished, the decided version counts
                 _, text = await self._ballots.update(row, lambda text: text, deadline=deadline)
                 return None if text is None else parsed(text)
         return state.row()
@@ -94,7 +95,7 @@ class MicroStore(CheckedStore):
 
     async def _extend(self, table: Table, key: Key, field: str, text: str, deadline: float) -> None:
         row = Address.of(table, key)
-        # Another node's clock may be ahead: only a stamp above what is there makes this one the later extension.
+        # Another node's clock may be ahead: only a stamp above the existing ones makes this one the later extension.
         state = self._ballots.recent(row) or await self._ballots.read(row, deadline=deadline)
         older = [extension.stamp for extension in state.extensions if extension.name == field]
         stamp = self._clock.stamp(above=max(older, default=""))
@@ -144,14 +145,15 @@ class MicroStore(CheckedStore):
         )
 
     async def _increment(self, counter: str, by: int, ends_at: datetime | None, deadline: float) -> int:
-        """Counters that have ended stay: the server's own expiry can delete one that is in use."""
+        """Count without `ends_at`: the server's own expiry can delete a counter in use."""
         return await self._client.increment(named_counter(counter), by, deadline=deadline)
 
     async def _reserve(self, bounds: Sequence[Bound], deadline: float) -> Reserved:
-        """Count and judge the counters one after the other, and give all back at the first that passes its bound.
+        """Count and judge the counters one by one; give all back if one passes its bound.
 
-        In this order they are exact: a later counter never counts what an earlier one refuses. The server cannot tell a
-        repeated request from a new one: a network that delivers a giving back twice leaves the counter too low.
+        In this order they are exact: a later counter never counts a place that an earlier one refuses. The server
+        cannot distinguish a repeated request from a new one: a network that delivers a giving back twice leaves the
+        counter too low.
         """
         values: dict[str, int] = {}
         counted: list[Bound] = []
@@ -188,7 +190,7 @@ class MicroStore(CheckedStore):
             documents = await self._client.keys(table.database, start=low, end=high, limit=ROW_READ, deadline=deadline)
             rows = list(by_row(documents, key=str))
             if len(documents) == ROW_READ and len(rows) > 1:
-                rows.pop()  # it may be cut, and a part of its documents must not be deleted first
+                rows.pop()  # it may be cut, and an arbitrary part of its documents must not be deleted first
             while rows:
                 if self._at(0) >= enough:
                     return False
@@ -224,7 +226,7 @@ class MicroStore(CheckedStore):
             try:
                 await self._client.create_database(name, deadline=deadline)
             except micro_errors.DatabaseExists:
-                continue  # another container was faster
+                continue  # another container created it first
             except MicroError as error:
                 if error.outcome is not Outcome.UNKNOWN:
                     raise
@@ -232,7 +234,7 @@ class MicroStore(CheckedStore):
                     raise
 
     async def _uncount(self, counted: list[Bound], values: dict[str, int]) -> None:
-        """Give back what was counted. Never raises: a place that cannot be given back stays counted, and is logged."""
+        """Give back counted places. Never raises: a place that cannot be given back stays counted, and is logged."""
 
         async def uncount(bound: Bound) -> None:
             with best_effort("a place could not be given back: its counter stays too high", counter=bound.counter):
@@ -243,7 +245,7 @@ class MicroStore(CheckedStore):
             await gather_settled(*(uncount(bound) for bound in taken))
 
     async def _erase_row(self, row: Address, documents: Sequence[str], deadline: float) -> None:
-        """Delete a row's versions from old to new, then the rest: no older version and no revoked fact reappears."""
+        """Delete a row's versions, oldest first, then the rest. No older version or revoked fact reappears."""
         self._ballots.forget(row)
         versions = [document for document in documents if row.is_version(document)]
 
@@ -264,7 +266,7 @@ class MicroStore(CheckedStore):
     async def _settle(self, error: MicroError, database: str, key: str, content: micro.Json, deadline: float) -> None:
         """Raise the error unless a read shows that its request was carried out.
 
-        A network may deliver a request twice and return the second answer: that the key is taken, by the first.
+        A network may deliver a request twice and return the second answer: DocumentExists, since the first was stored.
         """
         if error.outcome is not Outcome.UNKNOWN and not isinstance(error, micro_errors.DocumentExists):
             raise error
@@ -282,7 +284,7 @@ class MicroStore(CheckedStore):
             await self._client.replace(row.database, row.register, content, deadline=deadline)
 
     async def _delete_document(self, database: str, document: str, deadline: float) -> bool:
-        """Delete a document. Returns whether it was certainly there, and so cannot arrive later."""
+        """Delete a document. Returns whether it certainly existed, so that its write cannot arrive later."""
         try:
             await self._client.delete(database, document, deadline=deadline)
         except micro_errors.DocumentNotFound:
@@ -296,9 +298,9 @@ class MicroStore(CheckedStore):
         return True
 
     async def _forget_fact(self, row: Address, seen: RowState | None, *, certain: bool, deadline: float) -> None:
-        """Delete a fact's extensions, after the fact: a revoked key must at no moment be valid again.
+        """Delete the extensions of a deleted fact. A revoked key must at no time be valid again.
 
-        A fact that was absent may still arrive. An end is written that hides it then.
+        The write of a fact that was absent may still arrive: an end is written, which hides the fact then.
         """
         if seen is None or not certain:
             seen = await read_row_state(self._client, row, deadline=deadline)
