@@ -144,7 +144,7 @@ class TestLogIn:
             await services.accounts.log_in("old@example.org", PASSWORD, address=ADDRESS)
 
     async def test_right_password_that_closes_costs_no_attempt(self, services: Services, store: MemoryStore) -> None:
-        """As one that logs in: it takes no attempt of the account's, and the address keeps one for the next."""
+        """Like a login with the right password it takes no attempt of the account, and the address keeps one place."""
         made = await signed_up(services)
         with pytest.raises(WrongPassword):
             await services.accounts.close(made.user, password="wrong", address=ADDRESS)

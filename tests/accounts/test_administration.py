@@ -33,7 +33,7 @@ async def closing(services: Services) -> SignedUp:
 
 
 async def test_closing_account_is_gone_for_an_admin(services: Services, admin: User, closing: SignedUp) -> None:
-    """It is in no list, by its address neither, and cannot be read, changed or closed."""
+    """It is in no list, cannot be found by its address, and cannot be read, changed or closed."""
     administration, user_id = services.administration, closing.user.id
     assert [listed.user.id for listed in (await administration.users(Window())).rows] == [admin.id]
     assert (await administration.users(Window(), email=closing.user.email)).rows == []
@@ -51,7 +51,7 @@ async def test_closing_account_is_gone_for_an_admin(services: Services, admin: U
 async def test_admin_may_change_their_own_plan(
     services: Services, admin: User, tier: Tier | None, role: Role | None
 ) -> None:
-    """And keep the role by naming it."""
+    """An admin may change their own plan, with or without the same role in the request."""
     changed = await services.administration.change(admin, admin.id, tier=tier, role=role)
     assert (changed.tier, changed.role) == (tier or Tier.HOBBY, Role.ADMIN)
 
@@ -69,7 +69,7 @@ async def test_admin_keeps_the_role_and_the_account(services: Services, admin: U
 
 @pytest.mark.parametrize("key_id", ["", "no key", "a/b", "0" * 32, "ä"])
 async def test_unknown_key_is_not_found(services: Services, admin: User, key_id: str) -> None:
-    """Also if its id has not the form of one."""
+    """An unknown id is 404, a malformed one too."""
     with pytest.raises(NotFound):
         await services.administration.revoke_key(admin, key_id)
 

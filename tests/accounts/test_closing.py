@@ -254,7 +254,7 @@ async def finished(services: Services, ada: SignedUp, clock: FakeClock) -> None:
 @pytest.mark.parametrize("processed", [False, True])
 @pytest.mark.thorough
 async def test_closing_killed_at_a_request_is_finished(tmp_path: Path, *, processed: bool) -> None:
-    """Likewise on HYPR Micro, at each request of the wire, within the verbs too."""
+    """The same holds on HYPR Micro, at each request of the wire, within the verbs too."""
     clock, at, killed = FakeClock(), 0, True
     async with micro_store_world() as world:
         good = await world.container()
@@ -288,7 +288,7 @@ class Deaths:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_closing_races_with_all_else(seed: int, tmp_path: Path) -> None:
-    """With memos, new keys, logins, a changed password and itself: nothing of them is left or works."""
+    """It races with memos, new keys, logins, a changed password and itself: no row is left, no credential works."""
     clock = FakeClock()
     services = built(racing_store(seed, clock), tmp_path, clock=clock)
     ada = await busy_owner(services)
@@ -320,7 +320,7 @@ async def test_closing_races_with_all_else(seed: int, tmp_path: Path) -> None:
 
 
 async def test_closing_changes_nothing_unless_cancelled(tmp_path: Path) -> None:
-    """Cancelling what is paid for comes first: if it fails, the caller gets its error, and no row has changed."""
+    """Paid subscriptions are cancelled first: if that fails, the caller gets the error, and no row has changed."""
     store = MemoryStore(clock=FakeClock())
     services = built(store, tmp_path, paid=Refusing())
     ada = await busy_owner(services)

@@ -97,7 +97,7 @@ async def test_new_hash_never_overwrites_a_changed_password(seed: int) -> None:
     "unknown", ["!", "", "35c975626aab67385195d908e15780e7", "$2b$31$" + 53 * "a", "$2b$12$short", "$argon2id$v=19$x"]
 )
 async def test_hash_of_no_known_form_fits_nothing(services: Services, unknown: str) -> None:
-    """It is a wrong password, never a failure, costs as much as an unknown account, and a reset replaces it."""
+    """A login with it is refused as a wrong password, costs as much as an unknown account, and a reset replaces it."""
     user = await moved_in(services, unknown)
     hasher = WatchedHasher()
     assert not await Passwords(hasher).verify(unknown, "")
@@ -141,7 +141,7 @@ class Slept:
 
 
 async def test_failed_login_waits_for_a_fixed_moment() -> None:
-    """Unknown accounts, argon2's hashes, bcrypt's, and those of no form: each waits for what is left of two seconds."""
+    """Unknown accounts, argon2 hashes, bcrypt hashes and invalid ones: each answer comes after two seconds."""
     for password_hash in (None, await cheap_passwords().hash("x"), bcrypt_hash("x"), "!"):
         slept = Slept()
         services = services_with(racing_store(0), slept, failed_login_ms=2000)

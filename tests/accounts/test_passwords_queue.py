@@ -48,7 +48,7 @@ def hasher() -> Iterator[_HeldHasher]:
 
 @pytest.mark.parametrize("at_once", [1, 2])
 async def test_hashing_refuses_at_once_what_cannot_be_served(hasher: _HeldHasher, at_once: int) -> None:
-    """A queue as long as the request's time is served; what comes then gets 503, and when to come back."""
+    """A queue as long as the request's time is served; later requests get 503 with `Retry-After`."""
     passwords = Passwords(hasher, at_once=at_once)
     room = round(at_once * (REQUEST_S - REST_S) / FIRST_HASH_S)
     tasks = [asyncio.ensure_future(passwords.hash(f"password {number}")) for number in range(room + 50)]

@@ -112,7 +112,7 @@ def test_forgot_waits_for_no_stuck_mailer() -> None:
 
 @pytest.mark.parametrize("purpose", Purpose)
 def test_token_lives_until_its_end(purpose: Purpose) -> None:
-    """To the second, and no longer."""
+    """A token is valid until its end, to the second."""
     clock, user = FakeClock(), a_user()
     tokens = RecoveryTokens(SECRET, clock)
     token = tokens.issue(purpose, user)
@@ -151,7 +151,7 @@ async def use(services: Services, purpose: Purpose, token: str) -> None:
 async def test_link_changes_nothing_that_has_changed_meanwhile(
     store: MemoryStore, purpose: Purpose, happens: str
 ) -> None:
-    """Another request used it, or closed or erased the account, after it was found good: it is refused as a bad one."""
+    """If another request used it, or closed or erased the account, after its check, it is refused as invalid."""
     racing = Meanwhile(store)
     services, other = services_on(racing), services_on(store)
     user = (await signed_up(other)).user

@@ -209,7 +209,7 @@ async def test_a_new_key_has_the_end_that_was_asked_for(services: Services) -> N
 
 
 async def test_keys_in_grace_are_no_more_than_the_plans(services: Services) -> None:
-    """A full ring can rotate, but a chain of graces is refused: it would make any number of live keys."""
+    """A full ring can rotate, but a chain of graces is refused, since it would allow any number of live keys."""
     ada = await signed_up(services)
     other, key = await a_second_key(services, ada), ada.api_key
     hour = timedelta(hours=1)

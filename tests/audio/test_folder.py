@@ -102,7 +102,7 @@ async def test_delete_parts_deletes_more_than_a_page(tmp_path: Path) -> None:
 
 
 async def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    """It is 502 STORAGE_ERROR with the operation, and nothing of the system's text."""
+    """It is 502 STORAGE_ERROR with the operation, without the system's text."""
     (tmp_path / "blocked").write_bytes(b"a file, where a folder should be")
     with pytest.raises(AudioPlaceFailed) as raised:
         await FolderFiles(tmp_path / "blocked").put(making(new_file("ada")), b"")

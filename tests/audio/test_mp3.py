@@ -33,7 +33,7 @@ def test_length_is_exact_in_all_readers(samples: int) -> None:
 
 
 def test_sound_begins_where_the_samples_began() -> None:
-    """The encoder's own samples before the first one are dropped: nothing comes late."""
+    """The encoder's own samples before the first one are dropped, so the sound is not delayed."""
     encoder = Mp3Encoder()
     encoder.add(bytes(2 * 5_000) + struct.pack("<2000h", *([9_000, -9_000] * 500 + [0] * 1_000)) + bytes(2 * 5_000))
     loud = [n for n, value in enumerate(decoded(encoder.finish())) if abs(value) > 0.1]

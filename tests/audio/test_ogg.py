@@ -34,7 +34,7 @@ def counted(file: bytes) -> tuple[int, float]:
 
 @pytest.mark.parametrize("samples", [1, 479, 480, 24_000, 123_457])
 def test_length_is_exact_to_the_sample(samples: int) -> None:
-    """Two readers and ours agree with what was encoded."""
+    """Two readers and ours agree with the number of encoded samples."""
     file = tone(samples)
     length = read_opus(file)
     assert (length.samples, length.rate, length.whole) == (2 * samples, RATE, True)

@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> Asked:
 
 
 async def test_place_is_opened_and_closed_once(files: Asked) -> None:
-    """Not before its first use; one that was never used is not closed either."""
+    """It is opened at its first use; a place that was never used is not closed."""
     place = AudioPlace(files.open)
     await place.close()
     assert (files.opened, files.closed) == (0, 0)
@@ -54,7 +54,7 @@ async def test_place_is_opened_and_closed_once(files: Asked) -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_place_is_asked_again_after_ten_seconds(files: Asked, *, fails: bool) -> None:
-    """The last outcome counts for so long, good or bad: health routes are anonymous."""
+    """The last result counts for ten seconds, good or bad, since health routes are anonymous."""
     time = FakeTime()
     place = AudioPlace(files.open, monotonic=time.monotonic)
     files.fails = fails

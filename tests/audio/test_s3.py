@@ -163,7 +163,7 @@ async def test_s3_deletes_a_page_by_one_request(world: S3World) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_link_is_signed_for_five_minutes(world: S3World, file: str, method: str) -> None:
-    """It names the object alone, with signature 4, and is made without a request."""
+    """The link is for the object alone, with signature version 4, and is made without a request."""
     link = await world.files.link(audio(file), method=method)
     assert link is not None
     parts = urlsplit(link.url)
@@ -230,7 +230,7 @@ async def test_link_renews_credentials_that_end(client: "S3Client", bucket: str,
 
 
 async def test_link_of_a_process_without_credentials_fails(file: str) -> None:
-    """It is an error of ours, named, and no unsigned URL."""
+    """It raises an error of ours, and returns no unsigned URL."""
 
     class Nobody:
         def generate_presigned_url(self, *_: Any, **__: Any) -> str:
@@ -300,7 +300,7 @@ def test_meaning_of_what_the_sdk_raises(raised: Exception, *, again: bool) -> No
 
 
 def test_meaning_shows_no_header_and_leaves_others_alone() -> None:
-    """The SDK's own text may hold a credential. An exception outside the table is a defect, and stays one."""
+    """The SDK's own text may contain a credential. An exception outside the table is a defect, and stays one."""
     means = meaning(botocore.HTTPClientError(error=ValueError("Authorization: secret")))
     assert means is not None
     assert "secret" not in means[1]

@@ -147,7 +147,7 @@ async def test_repeats_keep_their_idempotency_key() -> None:
 
 
 async def test_every_change_has_an_idempotency_key() -> None:
-    """Also those for which the SDK mints one."""
+    """Every changing request has a key of ours, also those for which the SDK would make one."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
     asking = stripe_at(StripeTransport(fake))()
     customer = await asking.create_customer("u", "ada@example.org", key="one")
@@ -180,7 +180,7 @@ async def test_customers_of_a_user_are_the_oldest_first() -> None:
 
 @pytest.mark.parametrize("ends", [{"cancel_at_period_end": True}, {"cancel_at": 1_772_500_000}])
 async def test_subscription_that_ends_already_is_left_alone(ends: dict[str, Any]) -> None:
-    """By the flag, or at a time that the portal set: no request changes it."""
+    """If it ends by the flag, or at a time that the portal set, no request changes it."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
     customer = fake.objects.make_customer(email="ada@example.org", metadata={})["id"]
     fake.objects.change(fake.objects.subscribe(customer, PRO), **ends)
@@ -204,7 +204,7 @@ async def test_requests_are_timed() -> None:
 
 
 def test_sdk_sends_no_telemetry() -> None:
-    """It would write an id into a file below the home, where Lambda's is not writable."""
+    """Telemetry would write an id into a file below the home, which is not writable in Lambda."""
     assert stripe.enable_telemetry is False
 
 
@@ -232,7 +232,7 @@ async def test_connection_opens_stripe_once_and_closes_it() -> None:
 
 
 async def test_opener_opens_the_stripe_of_its_settings() -> None:
-    """With a client of its own."""
+    """It opens a Stripe with its own HTTP client."""
     opened = stripe_opener(BILLING)()
     assert isinstance(opened, StripeApi)
     await opened.aclose()

@@ -159,7 +159,7 @@ def customers_at(stripe: StaleStripe, world: BillingWorld) -> Customers:
 
 
 async def test_deleted_customer_is_never_its_own_replacement() -> None:
-    """Also while Stripe's list still has it; it is what an owner without any gets."""
+    """A deleted customer is not chosen again, even while Stripe's list has it; an owner without one gets it."""
     world = BillingWorld()
     await world.begin()
     customers = customers_at(StaleStripe(fails=[]), world)

@@ -167,7 +167,7 @@ def test_fake_repeats_what_a_key_was_answered() -> None:
 
 
 def test_fake_lists_by_pages() -> None:
-    """The newest first, a hundred at most, and the next page after an id; the SDK goes through all of them."""
+    """Newest first, at most a hundred, and the next page after an id; the SDK reads all pages."""
 
     async def play(client: StripeClient, fake: FakeStripe) -> None:
         customer = await a_customer(client)

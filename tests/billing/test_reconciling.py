@@ -177,7 +177,7 @@ async def test_reconcile_names_what_is_unknown_every_time() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("erased", [False, True])
 async def test_reconcile_cancels_what_a_closed_account_pays_for(*, erased: bool) -> None:
-    """Also if the user's row is deleted already; one without a live subscription agrees."""
+    """This holds even if the user's row is deleted already; an account without a live subscription agrees."""
     world = BillingWorld()
     one = await lost_event(world)
     await world.billing().reconcile(can_go_on=always)
@@ -205,7 +205,7 @@ def run_command(tmp_path: Path, *options: str, fault: StripeFault | None = None)
 
 
 def test_sync_stripe_says_what_differed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And makes it right."""
+    """The command prints each difference, and corrects it."""
     status, world = run_command(tmp_path)
     assert status == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -223,7 +223,7 @@ def test_sync_stripe_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_sync_stripe_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its exit status is 1."""
+    """The command prints failures, and its exit status is 1."""
     status, _ = run_command(tmp_path, fault=StripeFault.UNREACHED)
     assert status == 1
     assert "1 compared, 0 made as Stripe says, 1 failed" in capsys.readouterr().out

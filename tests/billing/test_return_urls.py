@@ -10,7 +10,7 @@ RETURNS = ReturnUrls(app=f"{APP}/talk", origins=frozenset({APP, "http://localhos
 
 
 def test_return_url_is_the_apps_unless_one_is_named() -> None:
-    """With what happened."""
+    """The default return address is the app's, with the outcome."""
     assert RETURNS.checked(None, "returnUrl", otherwise="portal") == f"{APP}/talk?billing=portal"
 
 
@@ -29,7 +29,7 @@ def test_return_url_is_the_apps_unless_one_is_named() -> None:
     ],
 )
 def test_return_url_of_an_origin_is_taken_as_it_is(url: str) -> None:
-    """With any path, query and fragment."""
+    """An address of an allowed origin is used unchanged, with any path, query and fragment."""
     assert RETURNS.checked(url, "returnUrl", otherwise="portal") == url
 
 
@@ -57,7 +57,7 @@ def test_return_url_of_an_origin_is_taken_as_it_is(url: str) -> None:
     ],
 )
 def test_return_url_of_another_origin_is_refused(url: str) -> None:
-    """And one that a browser may read in another way than this service does."""
+    """Another origin is refused, and a URL that browsers may parse differently than this service."""
     with pytest.raises(ValidationFailed, match="returnUrl") as refused:
         RETURNS.checked(url, "returnUrl", otherwise="portal")
     assert refused.value.details == {"field": "returnUrl"}

@@ -312,7 +312,7 @@ async def test_tier_follows_the_price_and_never_metadata() -> None:
     ids=["price", "status"],
 )
 async def test_unknown_price_or_status_changes_nothing(before: str | None, unknown: Any) -> None:
-    """And is logged as an error, with what to set."""
+    """It changes nothing, and is logged as an error with the setting to change."""
     world, billing, customer = await begun()
     one = world.stripe.objects.subscribe(customer, PRO, announced=False)
     if before is not None:
@@ -365,7 +365,7 @@ async def test_period_is_the_items() -> None:
     "ends", [{"cancel_at_period_end": True, "cancel_at": 1_800_000_000}, {"cancel_at": 1_800_000_000}]
 )
 async def test_cancellation_in_the_portal_shows(ends: dict[str, Any]) -> None:
-    """By the flag, or by a time with the flag unset, as in flexible billing mode."""
+    """It shows by the flag, or by a time with the flag unset, as in flexible billing mode."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     world.stripe.objects.change(one, **ends)
@@ -435,7 +435,7 @@ async def test_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
 
 
 async def test_plan_change_is_logged_once() -> None:
-    """The owner's usage log has each change, with both tiers, however often events come."""
+    """The owner's usage log has each change once, with both tiers, however often its events arrive."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     for _ in range(3):
@@ -502,7 +502,7 @@ async def test_sync_takes_a_customer_with_many_subscriptions() -> None:
 
 
 async def test_events_at_once_end_alike() -> None:
-    """All events of a history in containers of their own at the same moment."""
+    """All events of a history, handled concurrently by separate containers, end in the same state."""
     world, _, customer = await begun()
     one = recovered(world, customer)
     await asyncio.gather(*(world.deliver(world.billing(), event) for event in world.events()))

@@ -170,7 +170,7 @@ def test_too_many_attempts_say_when_to_try_again(page: Page, site: Site) -> None
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> None:
-    """As long as the answer is not there, further presses do nothing; what was typed stays."""
+    """Until the answer arrives, further presses have no effect; input stays."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -194,7 +194,7 @@ def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> Non
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_sign_up_with_a_taken_address_says_so_at_it(page: Page, site: Site) -> None:
-    """With what to do instead; the address goes along to the log in."""
+    """It shows a remedy; the log in form keeps the address."""
     site.sign_up()
     page.goto("/app")
     page.get_by_role("button", name="Create an account").click()

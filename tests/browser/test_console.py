@@ -149,7 +149,7 @@ def test_session_that_ended_leads_back_to_the_same_view(page: Page, site: Site) 
 
 @on_memory
 def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
-    """Not within the page, not from the browser's cache of pages, and not in another tab."""
+    """The back button shows nothing in the page, from the browser's cache of pages, or in another tab."""
     logged_in(page, site)
     other = page.context.new_page()
     other.goto(f"{site.url}/app?view=account")
@@ -236,7 +236,7 @@ def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> 
 
 @on_memory
 def test_late_refusal_says_nothing_of_the_next_session(page: Page, site: Site) -> None:
-    """An answer to a request of the session that was left, which comes after the next login, ends nothing."""
+    """An answer to a request of the previous session that arrives after the next login ends no session."""
     logged_in(page, site)
     held: list[Route] = []
 
@@ -295,7 +295,7 @@ def test_addresses_lead_back_and_forward(page: Page, site: Site) -> None:
 
 
 def test_console_works_below_a_stage(browser: Browser) -> None:
-    """As at API Gateway's own address, `/prod/app`: every address of the page is relative."""
+    """Every address of the page is relative, so it works at API Gateway's own address, `/prod/app`."""
     with serving(stage="/prod") as site, watched_page(browser, site) as page:
         site.sign_up()
         page.goto(f"{site.url}/usage")

@@ -31,7 +31,7 @@ def keys_of(site: Site, token: str) -> list[dict[str, Any]]:
 
 
 def test_key_is_made_with_scopes_limits_and_end(page: Page, site: Site, token: str) -> None:
-    """By keyboard; the API shows what was chosen, and the secret is shown once."""
+    """By keyboard; the API has the chosen values, and the secret is shown once."""
     page.get_by_role("button", name="New key").focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="New API key")

@@ -68,7 +68,7 @@ def make(site: Site, key: str, count: int = 1, **memo: Any) -> None:
 
 
 def test_memo_is_said_heard_named_and_deleted(browser: Browser, speaking_site: Site) -> None:
-    """By our own voices and by keyboard, with a key that the page makes once, for an hour and for memos alone."""
+    """With our own voices, by keyboard, and with a key that the page makes once, for an hour and for memos alone."""
     token = speaking_site.sign_up()["token"]
     with watched_page(browser, speaking_site, color_scheme="light") as page:
         opened(page)
@@ -164,7 +164,7 @@ def test_repeat_after_a_lost_answer_makes_one_memo(page: Page, site: Site) -> No
 
 @on_memory
 def test_key_with_limits_of_its_own_is_not_the_pages(page: Page, site: Site) -> None:
-    """It was made for a program: the page takes it only where it can make no key of its own."""
+    """Such a key was made for a program: the page uses it only if it can make no key itself."""
     site.sign_up()
     log_in(page)
     page.get_by_role("link", name="Keys").click()

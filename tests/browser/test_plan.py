@@ -117,7 +117,7 @@ def test_portal_is_opened_and_left_with_its_changes(page: Page, site: Site, toke
 
 
 def test_enterprise_leads_to_an_address(page: Page, token: str) -> None:
-    """It is by agreement: the button shows whom to write to."""
+    """Enterprise is by agreement: the button shows an address to write to."""
     assert token
     page.get_by_role("button", name="Ask for an offer").click()
     expect(page.get_by_role("link", name="sales@example.org")).to_have_attribute("href", "mailto:sales@example.org")

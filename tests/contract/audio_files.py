@@ -154,7 +154,7 @@ class AudioFilesContract:
     # page
 
     async def test_pages_hold_an_owners_objects_in_order(self, files: AudioFiles, owner: str) -> None:
-        """Pages neither skip nor repeat, of any size, and hold nothing of another owner's or another area's."""
+        """Pages of any size neither skip nor repeat, and contain no object of another owner or area."""
         names = sorted(audio(new_file(owner)) for _ in range(5))
         for name in [*names, audio(new_file(f"{owner} another")), making(new_file(owner))]:
             await files.put(name, b"x")

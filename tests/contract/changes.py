@@ -28,7 +28,7 @@ from tests.support import Refused, refuse
 @pytest.mark.anyio
 class ChangesContract:
     async def test_update_keeps_extensions_that_it_returns(self, store: Store, prefix: str) -> None:
-        """A change sees extensions and keeps those it returns."""
+        """A change gets the row with its extensions, and keeps those it returns."""
         await store.add(CHANGING, Key(prefix), {"n": 0})
         await store.extend(CHANGING, Key(prefix), "more", 1)
         assert (await store.update(CHANGING, Key(prefix), counting)).after == {"n": 1, "more": 1}
@@ -91,7 +91,7 @@ class ChangesContract:
 
     @PLAIN_RACE
     async def test_claim_is_never_held_by_two(self, store: Store, prefix: str, seed: int) -> None:
-        """Claims race with deletes by their own winners: at no time two hold the key."""
+        """When claims race with deletes by their own winners, the key never has two owners."""
         holders: list[int] = []
 
         async def hold(by: int) -> None:

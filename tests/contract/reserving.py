@@ -87,7 +87,7 @@ class ReserveContract:
         assert await counts(store, prefix) == [0, 0]
 
     async def test_reserve_gives_places_back(self, store: Store, prefix: str) -> None:
-        """A negative number gives back what was reserved, and makes room for another."""
+        """A negative number gives reserved places back, and makes room for other reservations."""
         await store.reserve(bounds(prefix, day=1, month=1))
         assert (await store.reserve(bounds(prefix, day=1, month=1))).refused != ()
         assert (await store.reserve(bounds(prefix, day=None, month=None, by=-1))).refused == ()

@@ -41,7 +41,7 @@ class RowsContract:
         assert await store.get(FACTS, Key(prefix, "x")) == {"a": 1}
 
     async def test_get_returns_a_document_nested_200_deep(self, store: Store, prefix: str) -> None:
-        """As deep as a document may be."""
+        """A document of the maximum depth is read unchanged."""
         inner: object = 1
         for _ in range(199):
             inner = [inner]
@@ -153,14 +153,14 @@ class RowsContract:
         assert await store.get(CHANGING, Key(prefix)) == {"a": 2}
 
     async def test_put_replaces_the_last_value(self, store: Store, prefix: str) -> None:
-        """A register holds what was put last."""
+        """A register contains the last value that was put."""
         await store.put(REGISTERS, Key(prefix, "x"), {"a": 1, "b": 1})
         await store.put(REGISTERS, Key(prefix, "x"), {"a": 2})
         assert await store.get(REGISTERS, Key(prefix, "x")) == {"a": 2}
 
     @PLAIN_RACE
     async def test_put_leaves_one_of_the_values_when_raced(self, store: Store, prefix: str, seed: int) -> None:
-        """A register raced by many holds one of their values."""
+        """After concurrent puts a register contains one of their values."""
         await race(seed, *(store.put(REGISTERS, Key(prefix, "x"), {"a": n, "b": n}) for n in range(RACERS)))
         row = await store.get(REGISTERS, Key(prefix, "x"))
         assert row in [{"a": n, "b": n} for n in range(RACERS)]

@@ -54,7 +54,7 @@ def test_billing_needs_all_of_stripe(name: str) -> None:
     ],
 )
 def test_billing_names_the_wrong_variable(name: str, value: str) -> None:
-    """And never shows a secret."""
+    """The error names the variable, and never contains a secret."""
     text = problem(SELLING | {name: value})
     assert name in text
     assert "sk_test" not in text
@@ -72,7 +72,7 @@ def test_billing_warns_of_a_test_key_in_production() -> None:
 
 
 def test_billing_settings_show_no_secret() -> None:
-    """In their representation."""
+    """The settings' repr contains no secret."""
     shown = repr(BILLING)
     assert "sk_test" not in shown
     assert "whsec" not in shown

@@ -90,7 +90,7 @@ def test_clock_is_not_corrected_by_a_date_that_was_seen() -> None:
 
 @pytest.mark.parametrize(("off", "said"), [(timedelta(hours=-1), "ahead of"), (timedelta(hours=1), "behind")])
 def test_clock_logs_which_way_it_is_off(caplog: pytest.LogCaptureFixture, off: timedelta, said: str) -> None:
-    """And then, once, that it agrees again."""
+    """It logs the difference once, and then, once, that the clocks agree again."""
     clock = CheckedClock(FakeClock(NOON))
     observed(clock, NOON + off)
     observed(clock, NOON)

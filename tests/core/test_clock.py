@@ -13,7 +13,7 @@ _TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.j
 
 
 def test_utc_now_is_in_whole_milliseconds() -> None:
-    """And in UTC."""
+    """The time is in UTC, in whole milliseconds."""
     now = utc_now()
     assert (now.tzinfo, now.microsecond % 1000) == (UTC, 0)
 
@@ -27,7 +27,7 @@ def test_utc_now_is_in_whole_milliseconds() -> None:
     ],
 )
 def test_iso_writes_utc_with_milliseconds(at: datetime, expected: str) -> None:
-    """From any offset."""
+    """Times of any offset are written in UTC with milliseconds."""
     assert iso(at) == expected
 
 
@@ -50,7 +50,7 @@ def test_iso_sorts_as_times_do(one: datetime, other: datetime) -> None:
     ],
 )
 def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> None:
-    """For any offset of the given time."""
+    """The next day and month begin at midnight UTC, for any offset of the given time."""
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
     assert next_day(moment) == datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)
@@ -66,19 +66,19 @@ def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> 
     ],
 )
 def test_months_are_those_of_both_days_and_between(first: str, last: str, expected: list[str]) -> None:
-    """By their first days."""
+    """Months are listed by their first days, both ends included."""
     found = months(date.fromisoformat(first), date.fromisoformat(last))
     assert [day.isoformat() for day in found] == expected
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(-5, 1), (0, 1), (0.001, 1), (1, 1), (1.001, 2), (60, 60)])
 def test_whole_seconds_are_rounded_up_from_one(seconds: float, expected: int) -> None:
-    """A client that waits so long does not come too early, and never waits 0 seconds."""
+    """A client that waits this long never retries too early, and never waits 0 seconds."""
     assert whole_seconds(timedelta(seconds=seconds)) == expected
 
 
 def test_mint_makes_uuids_of_version_7() -> None:
-    """With the time that it was given."""
+    """Ids are UUIDs of version 7, with the given time."""
     minted = UUID(Ids().mint(NOON))
     assert (minted.version, minted.variant) == (7, "specified in RFC 4122")
     assert minted.int >> 80 == int(NOON.timestamp() * 1000)
@@ -97,7 +97,7 @@ def test_mint_differs_between_minters() -> None:
 
 
 def test_mint_stays_unique_when_the_clock_goes_back() -> None:
-    """And each id has the time that it was given."""
+    """Ids stay unique, and each has its given time."""
     ids = Ids()
     earlier = NOON - timedelta(milliseconds=5)
     minted = [ids.mint(at) for _ in range(50) for at in (NOON, earlier)]

@@ -31,7 +31,7 @@ class Calls:
 
 
 async def test_gather_settled_returns_results_in_order() -> None:
-    """In the order of the awaitables, whichever ends first."""
+    """Results are in the order of the awaitables, whichever ends first."""
     call = Calls()
     assert await gather_settled(call(1, steps=3), call(2)) == (1, 2)
     assert call.ended == [2, 1]
@@ -46,7 +46,7 @@ async def test_gather_settled_awaits_all_before_it_raises() -> None:
 
 
 async def test_in_batches_awaits_all_in_bounded_batches() -> None:
-    """As many as a container has connections are in flight together."""
+    """At most a container's number of connections run concurrently."""
     call = Calls()
     await in_batches(call(number) for number in range(2 * AT_ONCE + 1))
     assert (call.ended, call.most) == ([*range(2 * AT_ONCE + 1)], AT_ONCE)

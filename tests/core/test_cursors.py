@@ -21,7 +21,7 @@ def sealed(scope: tuple[str | None, ...] = SCOPE, after: str = "0" * 32) -> str:
 @repeatable
 @given(st.text("abcdefXYZ019_.-", max_size=128))
 def test_cursor_opens_where_it_was_sealed(after: str) -> None:
-    """Any key comes back unchanged."""
+    """A sealed key of any content is opened unchanged."""
     assert CURSORS.open(SCOPE, sealed(after=after)) == after
 
 
@@ -33,7 +33,7 @@ def test_cursor_is_none_at_both_ends() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 32])
 def test_cursor_has_the_alphabet_of_urls(length: int) -> None:
-    """It needs no encoding in a query, whatever its length."""
+    """A cursor of any length needs no encoding in a query."""
     assert set(sealed(after="0" * length)) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -78,7 +78,7 @@ def test_cursor_is_refused_when_truncated() -> None:
 
 
 def test_cursor_is_refused_when_changed() -> None:
-    """In any character, or by one more that a lenient reader of base64 skips."""
+    """A change of any character, or an additional one that lenient readers of base64 skip, is refused."""
     with pytest.raises(ValidationFailed):
         CURSORS.open(SCOPE, f"{sealed()[:7]}!!!!{sealed()[7:]}")
     whole = sealed(after="0" * 29)  # 45 bytes: base64 has no padding bits
@@ -117,7 +117,7 @@ def test_open_refuses_what_was_never_sealed(cursor: str) -> None:
 @repeatable
 @given(st.text())
 def test_open_refuses_any_text(cursor: str) -> None:
-    """Without another exception."""
+    """Any text is refused by ValidationFailed alone."""
     with pytest.raises(ValidationFailed):
         CURSORS.open(SCOPE, cursor)
 

@@ -11,7 +11,7 @@ from tests.support import SECRET, FakeClock, a_user
 
 
 def test_derived_keys_differ_by_use_and_by_secret() -> None:
-    """A key that one use gives away opens no other, and is never the secret itself."""
+    """A leaked key of one use is useless for any other, and is never the secret itself."""
     keys = {derived_key(secret, use) for secret in (SECRET, SECRET + "x") for use in Use}
     assert len(keys) == 2 * len(Use)
     assert SECRET.encode() not in keys
@@ -41,7 +41,7 @@ def test_pseudonym_is_constant_and_needs_the_secret() -> None:
 
 
 def test_pseudonym_has_32_digits_whatever_came_before() -> None:
-    """Also that of an empty text, the first one, a repeated one, and one after another."""
+    """Also for an empty text, the first one, a repeated one, and one after another."""
     pseudonyms = Pseudonyms(SECRET)
     for text in ("", "", "a", "a", "b", "a", ""):
         assert pseudonyms.of(text) == Pseudonyms(SECRET).of(text)

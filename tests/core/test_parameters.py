@@ -151,7 +151,7 @@ def test_with_secrets_asks_the_region_or_endpoint(store: Store, env: dict[str, s
 
 
 def test_with_secrets_names_all_problems_at_once(store: Store) -> None:
-    """By the variables' names."""
+    """All problems are reported together, by the variables' names."""
     twice = ENV | {"SESSION_SECRET": SECRET, "HYPERMICRO_API_KEY_PARAMETER": "micro"}
     assert problems(twice, store) == [
         "SESSION_SECRET and SESSION_SECRET_PARAMETER are both set",
@@ -210,7 +210,7 @@ def test_with_secrets_reports_a_foreign_endpoint(store: Store, answer: bytes) ->
 
 @pytest.mark.parametrize("url", ["localhost", "http://127.0.0.1:1", "http://a b"])
 def test_with_secrets_reports_an_unreachable_endpoint(url: str) -> None:
-    """With what a function in a VPC needs."""
+    """The report contains the remedy for a function in a VPC."""
     with pytest.raises(
         SettingsError, match=r"could not be read: the Parameter Store cannot be reached at .* from a VPC"
     ):
@@ -233,7 +233,7 @@ def test_with_secrets_shows_no_malformed_credential(name: str) -> None:
 
 
 def test_named_micro_key_chooses_micro() -> None:
-    """Its parameter's name is enough."""
+    """The name of its parameter suffices to choose HYPR Micro."""
     assert chosen_store({"HYPERMICRO_API_KEY_PARAMETER": "/micro"}) is StoreChoice.MICRO
 
 
@@ -260,7 +260,7 @@ def served(store: Store) -> Iterator[str]:
 
 
 def test_with_secrets_asks_over_http(store: Store, served: str) -> None:
-    """With a real server on loopback."""
+    """It works with a real server on loopback."""
     env = ENV | {"AWS_ENDPOINT_URL": served}
     assert with_secrets(env)["SESSION_SECRET"] == SECRET
     ((_, headers, _),) = store.asked
@@ -289,7 +289,7 @@ def test_with_secrets_asks_no_proxy(store: Store, served: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_with_secrets_retries_a_cut_answer(store: Store, served: str, status: int) -> None:
-    """And reports it if it stays so."""
+    """A truncated answer is retried, and reported if it persists."""
     store.cuts_answers = True
     store.failures = [(status, b"{}")] * ATTEMPTS
     with pytest.raises(SettingsError, match=r"cannot be reached at \S+ \(IncompleteRead\)"):
@@ -298,7 +298,7 @@ def test_with_secrets_retries_a_cut_answer(store: Store, served: str, status: in
 
 
 def test_with_secrets_logs_no_request(store: Store, served: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither names nor values reach a log."""
+    """Logs contain neither names nor values."""
     caplog.set_level(logging.DEBUG)
     with_secrets(ENV | {"AWS_ENDPOINT_URL": served})
     assert caplog.records == []

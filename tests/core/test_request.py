@@ -16,7 +16,7 @@ def test_time_left_is_a_whole_requests_outside_of_one() -> None:
 
 
 def test_time_left_is_up_to_the_deadline() -> None:
-    """It may be below 0."""
+    """After the deadline it is below 0."""
     with request_that_has(100):
         assert 90 < time_left_s() <= 100
     with request_that_has(-100):
@@ -34,6 +34,6 @@ def test_undoing_has_its_least_time_and_ends(seconds: float) -> None:
 
 
 def test_undoing_keeps_what_the_request_has_left() -> None:
-    """It may take longer than its least time."""
+    """If the request has more time left than the least time, undoing has all of it."""
     with request_that_has(100) as ends, time_to_undo():
         assert ends_at.get() == ends

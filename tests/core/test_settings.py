@@ -236,12 +236,12 @@ def test_settings_require_secret_and_url_in_production(name: str) -> None:
 
 
 def test_settings_refuse_the_known_secret_in_production() -> None:
-    """It stands in the source."""
+    """The known secret is in the source, so production refuses it."""
     assert "SESSION_SECRET" in problem(PRODUCTION | {"SESSION_SECRET": DEVELOPMENT_SECRET})
 
 
 def test_settings_take_a_whole_production() -> None:
-    """Without a warning."""
+    """Complete settings of production give no warning."""
     settings = Settings.from_env(PRODUCTION | LAMBDA)
     assert (settings.production, settings.store, settings.warnings) == (True, StoreChoice.DYNAMODB, ())
 
@@ -270,7 +270,7 @@ def test_settings_refuse_memory_in_production_lambda() -> None:
 
 
 def test_settings_warn_of_memory_in_lambda() -> None:
-    """In development it serves."""
+    """In development it serves, with a warning."""
     settings = Settings.from_env(LAMBDA | {"AGENT_TALK_STORE": "memory", "SESSION_SECRET": SECRET})
     assert settings.store is StoreChoice.MEMORY
     (warning,) = settings.warnings
@@ -338,7 +338,7 @@ def test_settings_refuse_plain_http_in_production(name: str, more: dict[str, str
 
 
 def test_settings_take_plain_http_without_a_key() -> None:
-    """A speech server of one's own that needs no key is sent none."""
+    """Plain HTTP is accepted for a server of one's own without a key, since no key is sent."""
     settings = Settings.from_env(PRODUCTION | {"OPENAI_BASE_URL": "http://speech.internal/v1"})
     assert settings.speech.openai_base_url == "http://speech.internal/v1"
 
@@ -395,7 +395,7 @@ def test_settings_report_all_problems_at_once() -> None:
 
 
 def test_settings_hide_the_session_secret() -> None:
-    """In their repr, and in problems."""
+    """Neither their repr nor problems contain it."""
     canary = "canary-of-the-secret-in-the-settings"
     assert canary not in repr(Settings.from_env({"SESSION_SECRET": canary}))
     assert "short-canary" not in " ".join(problems({"SESSION_SECRET": "short-canary"}))

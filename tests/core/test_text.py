@@ -9,7 +9,7 @@ ACCENT = "\u0301"
 
 @pytest.mark.parametrize(("text", "length"), [("", 0), ("abc", 3), ("ä", 1), ("\U0001f600", 2)])
 def test_characters_are_utf_16_code_units(text: str, length: int) -> None:
-    """As JavaScript and JSON Schema's users count them."""
+    """Characters are counted as in JavaScript."""
     assert characters(text) == length
 
 

@@ -147,7 +147,7 @@ def test_alarm_of_mails_watches_every_function_that_sends_some(capsys: pytest.Ca
 
 
 def test_alarm_of_housekeeping_watches_its_oldest_work(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is older than a day, or there is no value for an hour."""
+    """The alarm is raised if the oldest work is older than a day, or has no value for an hour."""
     resources = yaml.load((FOLDER / "housekeeping.yml").read_text(), Loader=Template)["Resources"]  # noqa: S506
     oldest = resources["OldestWorkAlarm"]["Properties"]
     assert (oldest["Threshold"], oldest["TreatMissingData"]) == (24 * 3600, "breaching")

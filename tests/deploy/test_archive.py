@@ -84,7 +84,7 @@ def test_a_package_that_would_hide_our_own_code_is_refused(source: Path, package
 
 
 def test_archive_depends_on_names_and_contents_only(tmp_path: Path, source: Path, packages: Path) -> None:
-    """The same files give the same bytes whatever their times modes and order."""
+    """The same files give the same bytes, whatever their times, modes and order."""
     archive.write(tmp_path / "one.zip", archive.entries(source, packages))
     other = tree(tmp_path / "other", tuple(reversed(PACKED)))
     for path in other.rglob("*.py"):

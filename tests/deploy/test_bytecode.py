@@ -26,7 +26,7 @@ def test_modules_alone_are_compiled_and_never_compared(tmp_path: Path) -> None:
 
 
 def test_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
-    """In another folder, too: tracebacks name the place where Lambda unpacks an archive."""
+    """Another folder gives the same bytes too, since tracebacks name Lambda's folder."""
     first, second = (
         [path.read_bytes() for path in compiled(entries_of(tmp_path), Path(sys.executable), tmp_path / each).values()]
         for each in ("one", "two")

@@ -61,7 +61,7 @@ def rows(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_check_role_accepts_what_the_function_needs(template: dict[str, Any]) -> None:
-    """One statement for two tables, or one for each: what is permitted counts."""
+    """One statement for two tables, or one for each: only the permissions count."""
     check_role(template, "subscriptions", table="rows")
     apart = [items([f"{name}#*"], "GetItem", "PutItem") for name in ("users", "subscriptions", "stripe_ids")]
     rows(template)[1:] = [*apart, *copy.deepcopy(NEEDED[1:])]
@@ -87,7 +87,7 @@ def test_check_role_refuses_a_statement_more(template: dict[str, Any], statement
 
 
 def test_check_role_refuses_a_statement_less(template: dict[str, Any]) -> None:
-    """A role that lacks what the function needs would be 503 in an account, and in no test."""
+    """A role without a needed permission would be 503 in an account, and in no test."""
     del rows(template)[2]
     with pytest.raises(TemplateFault, match=r"needs \{'PutItem'\}"):
         check_role(template, "subscriptions", table="rows")

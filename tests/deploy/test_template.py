@@ -33,7 +33,7 @@ def test_read_decides_every_condition(tmp_path: Path) -> None:
 
 
 def test_read_refuses_a_condition_that_it_does_not_know(tmp_path: Path) -> None:
-    """A check of what would be made must not guess."""
+    """A check of a stack's resources must not guess."""
     unknown = {**TEMPLATE, "Conditions": {"Other": {"Fn::Contains": [[1], 1]}, "Chosen": {"Fn::Equals": [1, 1]}}}
     (tmp_path / "template.json").write_text(json.dumps(unknown))
     with pytest.raises(TemplateFault, match="not a condition"):

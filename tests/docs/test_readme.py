@@ -78,7 +78,7 @@ def test_output_matches_around_ellipses_only(printed: str, *, matches: bool) -> 
 
 @with_a_shell
 def test_page_that_prints_something_else_is_refused(tmp_path: Path) -> None:
-    """Wrong output and a failing command are reported with their lines; what follows a failure does not run."""
+    """Wrong output and a failing command are reported with their lines; commands after a failure do not run."""
     checkout = copy_checkout(tmp_path)
     page = "```sh\necho one\n```\n\n```text\ntwo\n```\n\n```sh\nfalse\n```\n\n```sh\ntouch never\n```\n"
     wrong, failed = checkout.run_page(page)

@@ -71,7 +71,7 @@ def test_skill_has_the_form_that_agents_load() -> None:
 
 
 def test_evaluations_are_balanced_and_whole() -> None:
-    """A handful, of prompts that trigger the skill and of prompts that do not, each with what is expected."""
+    """There are prompts that trigger the skill and prompts that do not, each with its expectation."""
     cases = json.loads((FOLDER / "evaluations.json").read_text())
     assert all(case.keys() == {"prompt", "triggers", "expects"} for case in cases)
     assert {case["triggers"] for case in cases} == {True, False}

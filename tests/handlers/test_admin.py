@@ -69,7 +69,7 @@ class TestWho:
 
 class TestList:
     def test_users_are_listed_newest_first_by_pages(self, world: World, admin: Account) -> None:
-        """Each has the fields of a user, and how many keys there are and how often they were used."""
+        """Each has the fields of a user, the number of keys and of their uses."""
         emails = [f"person{number}@example.org" for number in range(5)]
         for email in emails:
             last = world.sign_up(email)
@@ -130,7 +130,7 @@ class TestList:
             assert [status(cursor=begun, **query) for query in ({}, {name: ""}, {name: changed})] == [400] * 3, name
 
     def test_user_is_shown_with_keys_and_figures(self, world: World, admin: Account) -> None:
-        """Keys as their owner sees them; 404 for unknown ids."""
+        """The keys are in the form of their owner's list; unknown ids are 404."""
         ada = world.sign_up()
         world.memo(ada.key, "Hello")
         answer = world.get(f"{USERS}/{ada.id}", token=admin.session).json
@@ -283,7 +283,7 @@ class TestStats:
         assert (shown["users"]["newLast7Days"], shown["users"]["newLast30Days"]) == tuple(2 * each for each in counted)
 
     def test_deleted_users_count_no_more(self, world: World, admin: Account) -> None:
-        """Nor does their plan, wherever they signed up."""
+        """Neither they, nor their plans, nor their sign-ups are counted."""
         ada = world.sign_up()
         world.patch(f"{USERS}/{ada.id}", token=admin.session, json={"tier": "enterprise"})
         world.later(days=3)

@@ -340,7 +340,7 @@ def test_a_number_of_days_that_is_none_is_a_wrong_type(world: World, ada: Accoun
 
 
 def test_dashboard_shows_usage_keys_memos_limits_and_plan(world: World, busy: Account) -> None:
-    """The dashboard answers usage, keys, memos, what is left of the day, and the plan."""
+    """The dashboard answers usage, keys, memos, the rest of the day's limit, and the plan."""
     world.memo(busy.key)
     assert asked(world, busy, STATS) == {
         "success": True,

@@ -114,7 +114,7 @@ def test_foreign_return_url_is_400(world: World, payer: tuple[Account, str], url
 
 @pytest.mark.parametrize(("on", "name"), [(Tier.PRO, "Pro"), (Tier.ENTERPRISE, "Enterprise")])
 def test_checkout_is_400_on_a_paid_tier(world: World, ada: Account, on: Tier, name: str) -> None:
-    """However the owner came there."""
+    """A paid tier from any source refuses a checkout."""
     world.put_on(ada, on)
     assert world.post(CHECKOUT, token=ada.session).refusal == (
         400,
@@ -135,7 +135,7 @@ def test_checkout_is_400_with_a_subscription(world: World, ada: Account, status:
 
 
 def test_checkout_is_200_after_the_end(world: World, payer: tuple[Account, str]) -> None:
-    """With the same customer."""
+    """After the end a new checkout has the same customer."""
     account, subscription = payer
     world.stripe.objects.end(subscription)
     deliver_all(world)
@@ -205,7 +205,7 @@ def test_cancel_and_reactivate_are_400_without_one(world: World, ada: Account, p
 
 
 def test_upgrade_leads_to_the_checkout(world: World, ada: Account) -> None:
-    """For Pro, in any case of its letters."""
+    """An upgrade to Pro, in upper or lower case, leads to the checkout."""
     answer = world.post(UPGRADE, token=ada.session, json={"tier": "PRO"})
     assert answer.status == 200
     assert answer.json.keys() == {"success", "checkoutUrl", "sessionId"}
@@ -250,7 +250,7 @@ def test_wrong_direction_is_400(world: World, ada: Account, path: str, on: Tier,
 
 @pytest.mark.parametrize("path", [UPGRADE, DOWNGRADE])
 def test_unknown_tier_of_a_change_is_400(world: World, ada: Account, path: str) -> None:
-    """With the options; an absent one is a missing field."""
+    """The refusal contains the options; an absent tier is a missing field."""
     answer = world.post(path, token=ada.session, json={"tier": "gold"})
     assert answer.refusal == (400, "VALIDATION_ERROR", "Invalid tier: gold")
     assert answer.error["details"]["validOptions"] == ["hobby", "pro", "enterprise"]
@@ -279,7 +279,7 @@ def test_downgrade_is_400_of_a_tier_that_was_given(world: World, ada: Account) -
 
 @pytest.mark.parametrize("target", ["pro", "enterprise"])
 def test_downgrade_is_400_to_no_lower_tier(world: World, payer: tuple[Account, str], target: str) -> None:
-    """To the same tier, and to a higher one."""
+    """A downgrade to the same tier or to a higher one is 400."""
     answer = world.post(DOWNGRADE, token=payer[0].session, json={"tier": target})
     message = f"{target.title()} is not below your plan, Pro"
     assert answer.refusal == (400, "VALIDATION_ERROR", message)
@@ -327,7 +327,7 @@ def test_payments_take_a_session_alone(world: World, ada: Account, path: str) ->
 
 @pytest.mark.parametrize("path", [CHECKOUT, PORTAL, CANCEL, REACTIVATE])
 def test_payments_are_503_while_stripe_is_down(world: World, ada: Account, path: str) -> None:
-    """With a time to try again."""
+    """The answer has `Retry-After`."""
     if path != CHECKOUT:
         bought(world, ada)
     world.stripe_network.fault = lambda _: StripeFault.UNREACHED
@@ -336,7 +336,7 @@ def test_payments_are_503_while_stripe_is_down(world: World, ada: Account, path:
 
 
 def test_closing_cancels_what_is_paid_for(world: World, payer: tuple[Account, str]) -> None:
-    """Open checkouts end too, and events that come later are taken and change nothing."""
+    """Open checkouts end too, and later events are accepted and change nothing."""
     account, subscription = payer
     (customer,) = world.stripe.objects.customers
     world.stripe.objects.make_session(
@@ -351,7 +351,7 @@ def test_closing_cancels_what_is_paid_for(world: World, payer: tuple[Account, st
 
 
 def test_closing_ends_the_checkouts_of_who_bought_nothing(world: World, ada: Account) -> None:
-    """Else a plan could be paid for after the account is closed."""
+    """Otherwise a plan could be paid for after the account is closed."""
     assert world.post(CHECKOUT, token=ada.session).status == 200
     assert world.delete("/api/v1/auth/me", token=ada.session, json={"password": PASSWORD}).status == 200
     assert [one["status"] for one in world.stripe.objects.sessions.values()] == ["expired"]
@@ -379,7 +379,7 @@ def test_closing_is_503_while_stripe_is_down(world: World, payer: tuple[Account,
 
 
 def test_closing_cancels_a_subscription_without_its_customer(world: World, ada: Account) -> None:
-    """As one that moved in may be."""
+    """A subscription that moved in may have no customer."""
     customer = world.stripe.objects.make_customer(email=ada.email, metadata={})["id"]
     subscription = world.stripe.objects.subscribe(customer, PRO)
     world.run(Subscriptions(world.store).create(a_row(ada, subscription=subscription, customer=None)))

@@ -52,7 +52,7 @@ def test_closing_takes_the_password(world: World, ada: Account, password: str) -
 
 
 def test_closing_takes_a_session(world: World, ada: Account) -> None:
-    """Not a key, nor a missing body."""
+    """A key is refused, and so is a missing body."""
     assert world.delete(ME, json={"password": PASSWORD}).error["code"] == "MISSING_API_KEY"
     assert world.delete(ME, token=ada.key, json={"password": PASSWORD}).error["code"] == "INVALID_API_KEY"
     assert world.delete(ME, token=ada.session, json={}).error["code"] == "MISSING_FIELD"

@@ -121,7 +121,7 @@ def test_startup_refuses_lambda_without_a_store(new_world: NewWorld, logs: Logs)
 
 
 def test_startup_logs_all_problems_at_once(new_world: NewWorld, logs: Logs) -> None:
-    """In one ERROR line, by the variables' names."""
+    """All problems are in one ERROR line, by the variables' names."""
     world = new_world(
         {**IN_LAMBDA, "AGENT_TALK_ENV": "production", "SESSION_SECRET": "", "PUBLIC_URL": "", "LOG_LEVEL": "LOUD"}
     )
@@ -148,7 +148,7 @@ def test_function_keeps_one_event_loop(world: World) -> None:
 
 
 def test_functions_share_nothing_but_the_store(world: World) -> None:
-    """Each builds services of its own."""
+    """Each function builds its own services."""
     account = world.sign_up()
     memo = world.memo(account.key)
     assert world.get("/api/v1/usage", token=account.key).json["logs"][0]["id"] == memo["id"]

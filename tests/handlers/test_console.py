@@ -71,7 +71,7 @@ def hash_of(text: str) -> str:
 
 @pytest.mark.parametrize("rest", [False, True])
 def test_console_is_served_to_anyone(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
-    """Without a credential, and never within a frame."""
+    """It needs no credential, and no page may frame it."""
     answer = world.get(PAGE, rest=rest)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.body.startswith(b"<!doctype html>")
@@ -84,7 +84,7 @@ def test_console_is_the_same_for_every_caller(new_world: NewWorld, answer: Answe
 
 
 def test_policy_allows_the_consoles_own_code_alone(answer: Answer, outline: Outline) -> None:
-    """Its styles and scripts by their hashes, its own API, sound of this service, and no markup from texts."""
+    """The policy allows its styles and scripts by hash, its API, audio of this service, and no markup from texts."""
     assert directives(answer) == {
         "default-src": ["'none'"],
         "script-src": [hash_of(text) for text in outline.texts["script"]],
@@ -180,7 +180,7 @@ def test_takes_gzip_reads_codings_and_weights(accepted: str | None, takes: bool)
 
 @pytest.mark.parametrize("path", ["/", "/usage"])
 def test_old_addresses_lead_to_the_console(world: World, path: str) -> None:
-    """By a relative redirect, which is right below a stage too."""
+    """The redirect is relative, so it works below a stage too."""
     answer = world.get(path)
     assert (answer.status, answer.headers["location"]) == (307, "app")
 
@@ -193,7 +193,7 @@ def test_console_is_assembled_once(marked: bool) -> None:  # noqa: FBT001 a para
 
 @pytest.mark.parametrize("cookies", [("auth_token=anything",), ("other=1", "auth_token=anything")])
 def test_console_is_marked_if_a_session_came_along(world: World, answer: Answer, cookies: tuple[str, ...]) -> None:
-    """Its script cannot see the cookie; but for the mark the page and its policy are the same, whatever the cookie."""
+    """No script can read the cookie; except for the mark the page and its policy are the same for any cookie."""
     with_session = world.get(PAGE, cookies=cookies)
     assert b"<html data-session lang" in with_session.body
     assert with_session.body.replace(b"data-session ", b"", 1) == answer.body

@@ -136,7 +136,7 @@ class TestSeveralCookies:
         assert me(world, f"auth_token={value}").refusal[:2] == (401, "INVALID_API_KEY")
 
     def test_api_key_is_not_read_from_a_cookie(self, world: World, ada: Account) -> None:
-        """A good key opens nothing by cookie, on routes that take a session or either."""
+        """A valid key in a cookie is refused, on routes that take a session or either."""
         for path in (ME, "/api/v1/memos", "/api/v1/usage"):
             assert world.get(path, cookies=[f"auth_token={ada.key}"]).status == 401
 

@@ -138,7 +138,7 @@ def test_payload_1_on_a_named_stage_is_served(world: World, path: str, stage: st
     ],
 )
 def test_root_of_a_stage_leads_to_the_console(world: World, build: Any, stage: str, also: Event) -> None:
-    """Also without its last slash, by way of it, so that `app` is found below the stage."""
+    """Without the last slash it redirects to the address with it, so that `app` is found below the stage."""
     for path, location in (("/dev", "dev/"), ("/dev/", "app")):
         answer = world.handle("usage", build("GET", path, stage=stage) | also)
         assert (answer.status, answer.headers["location"]) == (307, location)
@@ -158,7 +158,7 @@ def test_root_of_a_stage_leads_to_the_console(world: World, build: Any, stage: s
     ],
 )
 def test_path_that_no_route_explains_is_unknown(world: World, event: Event) -> None:
-    """A REST API's paths never hold the stage, and nothing is cut off a path by guessing."""
+    """A REST API's paths never contain the stage, and no part of a path is removed by guessing."""
     assert world.handle("memos", event).refusal[:2] == (404, "NOT_FOUND")
 
 

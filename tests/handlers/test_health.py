@@ -106,7 +106,7 @@ def test_details_have_database_and_audio(world: World) -> None:
 
 
 def test_details_are_503_in_an_outage(world: World) -> None:
-    """Without a latency."""
+    """In an outage the details are 503, without a latency."""
     world.is_down = True
     answer = world.get("/health/detailed")
     assert (answer.status, answer.json["status"]) == (503, "error")
@@ -136,7 +136,7 @@ def test_unknown_paths_are_404_in_the_envelope(world: World, method: str, path: 
 
 
 def test_unknown_paths_are_404_in_an_outage(world: World) -> None:
-    """They need no store."""
+    """Unknown paths are 404 without the store."""
     world.is_down = True
     assert world.get("/nothing").refusal == NOTHING_HERE
 

@@ -16,13 +16,13 @@ ALL = [scope.value for scope in Scope]
     ("given", "scopes"), [(ALL, ALL), (ALL[::-1], ALL), (ALL[-1:], ALL[-1:]), ([*ALL[:2], ALL[0]], ALL[:2])]
 )
 def test_scopes_are_each_once_in_their_order(given: list[str], scopes: list[str]) -> None:
-    """Also all of them, and whatever the order and number in the body."""
+    """Scopes are stored once each and in a fixed order, for any order and repetition in the body."""
     assert SCOPES.validate_python(given) == scopes
 
 
 @pytest.mark.parametrize("given", [[], ["memo"], [*ALL, "memo"], ["MEMO:READ"]])
 def test_scopes_are_refused_if_one_is_unknown(given: list[str]) -> None:
-    """And if there is none: a key that may do nothing is a mistake."""
+    """An empty list is refused too: a key without permissions is a mistake."""
     with pytest.raises(ValidationError, match="must be some of memo:write, memo:read, usage:read"):
         SCOPES.validate_python(given)
 
@@ -57,6 +57,6 @@ def test_limits_are_refused_if_one_is_unknown_or_no_number(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [None, "memosPerDay", ["memosPerDay"], 5])
 def test_limits_that_are_no_object_are_refused(body: Any) -> None:
-    """As a value of the wrong type, and without another failure."""
+    """They are refused as a value of the wrong type, without another failure."""
     with pytest.raises(ValidationError, match="should be a valid dictionary"):
         GivenLimits.model_validate(body)

@@ -38,7 +38,7 @@ def used(world: World, account: Account) -> int:
 def test_a_keys_limit_refuses_and_says_which(
     world: World, ada: Account, name: str, most: int, unit: str, resets: str
 ) -> None:
-    """The refusal has the limit, what is used of it and when it ends; the owner is charged for what was made."""
+    """The refusal has the limit, its used part and its end; the owner is charged only for made memos."""
     key_id, secret = world.new_key(ada, limits={name: most})
     for _ in range(2):
         world.memo(secret, text="Hello")
@@ -55,7 +55,7 @@ def test_a_keys_limit_refuses_and_says_which(
 
 
 def test_limits_are_shown_with_what_is_used(world: World, ada: Account) -> None:
-    """By GET, PATCH and lists alike; what has no limit is not counted."""
+    """GET, PATCH and lists show them alike; a use without a limit is not counted."""
     key_id, secret = world.new_key(ada, limits={"memosPerDay": 5, "charactersPerMonth": 500})
     world.memo(secret, text="Hello")
     key = shown(world, ada, key_id)
@@ -105,7 +105,7 @@ def test_a_name_and_limits_are_changed_together(world: World, ada: Account) -> N
 
 @pytest.mark.parametrize(("limits", "missing"), [("{}", "limits"), ("null", "name")])
 def test_a_change_needs_something_to_change(world: World, ada: Account, limits: str, missing: str) -> None:
-    """Neither a name nor a limit: what was given without anything in it is missing, or the name."""
+    """A body without a name and a limit is refused: the error names the empty field, or the name."""
     answer = world.patch(f"/api/keys/{ada.key_id}", token=ada.session, body=f'{{"limits": {limits}}}')
     assert answer.refusal == (400, "MISSING_FIELD", f"Missing required field: {missing}")
 

@@ -33,7 +33,7 @@ OTHERS: list[Callable[[str, str], dict[str, str]]] = [
 def test_cursor_is_bound_to_each_filter(
     world: World, ada: Account, path: str, name: str, others: Callable[[str, str], dict[str, str]]
 ) -> None:
-    """A cursor continues the list that it came from: with a filter left out, emptied or changed it is 400."""
+    """A cursor continues its own list: with a filter left out, emptied or changed it is 400."""
     for _ in range(3):
         world.memo(ada.key, voice="sam")
     value, other = LISTS[path][name]
@@ -100,7 +100,7 @@ BODY = b'{"text": "Hello", "voice": "sam"}'
     ],
 )
 def test_body_counts_as_a_whole_in_several_messages(world: World, parts: list[bytes], status: int) -> None:
-    """A body is what all its messages have together, and so is its size: a mebibyte is served, a byte more is 413."""
+    """Body and size are the sum of all messages: a mebibyte is served, a byte more is 413."""
     assert sent_in_parts(world, parts)[0]["status"] == status
 
 

@@ -7,7 +7,7 @@ from tests.handlers.world import PUBLIC_URL, World
 
 
 def test_llms_txt_is_twenty_lines_of_text(world: World) -> None:
-    """With this deployment's own URLs, for callers without a credential."""
+    """It contains this deployment's own URLs, and needs no credential."""
     answer = world.get("/llms.txt")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     text = answer.body.decode()

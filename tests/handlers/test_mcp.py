@@ -47,7 +47,7 @@ def code(answer: Answer) -> tuple[int, int]:
 
 class TestNewest:
     def test_discovery_says_what_the_server_is(self, world: World, ada: Account) -> None:
-        """Its revisions, capabilities and instructions, for five minutes and for this key alone."""
+        """The answer has its revisions, capabilities and instructions, fresh for five minutes, for this key alone."""
         answer = newest(world, ada.key, "server/discover")
         assert answer.status == 200
         result = answer.json["result"]
@@ -96,19 +96,19 @@ class TestNewest:
         ],
     )
     def test_headers_that_differ_are_refused(self, world: World, ada: Account, headers: Any) -> None:
-        """Headers must repeat the body: what stands between a client and this server goes by them."""
+        """Headers must repeat the body, since intermediaries use them."""
         answer = newest(world, ada.key, "tools/call", {"name": "list_voices"}, headers=headers)
         assert code(answer) == (400, -32020)
 
     def test_an_encoded_name_is_decoded(self, world: World, ada: Account) -> None:
-        """Names that are no plain ASCII come in base64."""
+        """Names that are not plain ASCII are in base64."""
         headers = {"mcp-name": "=?base64?bGlzdF92b2ljZXM=?="}
         answer = newest(world, ada.key, "tools/call", {"name": "list_voices"}, headers=headers)
         assert answer.json["result"]["isError"] is False
 
     @pytest.mark.parametrize("version", ["2027-01-01", "2024-11-05", "1900-01-01", "", "2025-11-25"])
     def test_versions_without_support_are_refused(self, world: World, ada: Account, version: str) -> None:
-        """Also one that begins with `initialize`. The refusal lists what is supported."""
+        """The refusal lists the supported revisions; `initialize` with such a version is refused too."""
         meta = {**META, "io.modelcontextprotocol/protocolVersion": version}
         answer = newest(world, ada.key, "tools/list", meta=meta, headers={"mcp-protocol-version": version})
         assert code(answer) == (400, -32022)
@@ -177,7 +177,7 @@ class TestOlder:
 
     @every_older
     def test_ping_is_answered(self, world: World, ada: Account, revision: str) -> None:
-        """By an empty result."""
+        """A ping gets an empty result."""
         assert older(world, ada.key, "ping", revision=revision).json["result"] == {}
 
     def test_the_oldest_needs_no_header(self, world: World, ada: Account) -> None:
@@ -226,7 +226,7 @@ class TestOlder:
 class TestForm:
     @pytest.mark.parametrize("body", ["", "{", "nul", "\x00", '{"a": NaN}', '"\\ud800"', "[" * 10_000, b"\xff{}"])
     def test_what_is_no_json_is_a_parse_error(self, world: World, ada: Account, body: Any) -> None:
-        """Without an id, since none could be read."""
+        """The error has no id, since none could be read."""
         answer = world.post(MCP, token=ada.key, body=body)
         assert answer.status == 400
         assert "id" not in answer.json
@@ -251,13 +251,13 @@ class TestForm:
         ],
     )
     def test_what_is_no_message_is_refused(self, world: World, ada: Account, body: Any) -> None:
-        """Without an id that could be misread."""
+        """The error has no id that could be misread."""
         answer = world.post(MCP, token=ada.key, body=json.dumps(body))
         assert code(answer) == (400, -32600)
 
     @pytest.mark.parametrize("revision", [None, *SUPPORTED])
     def test_batches_are_refused(self, world: World, ada: Account, revision: str | None) -> None:
-        """In every revision: one message in each POST."""
+        """In every revision a POST has one message."""
         headers = {} if revision is None else {"mcp-protocol-version": revision}
         body = [request("ping", {}), request("ping", {})]
         assert code(world.post(MCP, token=ada.key, json=body, headers=headers)) == (400, -32600)
@@ -277,7 +277,7 @@ class TestForm:
 class TestCallers:
     @pytest.mark.parametrize("body", ["{}", "[]", '{"jsonrpc": "1.0"}'])
     def test_credentials_come_before_the_message(self, world: World, body: str) -> None:
-        """Only what does not parse is answered before them."""
+        """Only an unparsable body is refused before them."""
         assert world.post(MCP, body=body).status == 401
         assert world.post(MCP, body=body, token="at_live_" + "x" * 43).status == 401
         assert world.post(MCP, body="{").json["error"]["code"] == -32700
@@ -292,13 +292,13 @@ class TestCallers:
             assert answer.headers["www-authenticate"] == "Bearer"
 
     def test_a_session_is_no_key(self, world: World, ada: Account) -> None:
-        """Neither by header nor by cookie: a page of another site could make memos by a cookie."""
+        """A session is refused in a header and in a cookie: with a cookie another site's page could make memos."""
         assert world.post(MCP, token=ada.session, json=request("ping", {})).status == 401
         cookies = [f"auth_token={ada.session}"]
         assert world.post(MCP, cookies=cookies, json=request("ping", {})).status == 401
 
     def test_a_revoked_key_is_told_by_the_protocol(self, world: World, ada: Account) -> None:
-        """As a tool's result to a call, and as an error with the status and code of HTTP to anything else."""
+        """A call gets a tool's error result, any other method an error with the status and code of HTTP."""
         world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
         listed = newest(world, ada.key, "tools/list")
         assert code(listed) == (403, -32603)
@@ -308,7 +308,7 @@ class TestCallers:
         assert called["content"][0]["text"].startswith("REVOKED_KEY: API key has been revoked")
 
     def test_an_outage_is_told_by_the_protocol(self, world: World, ada: Account) -> None:
-        """With the status of HTTP and how long to wait, and never 401."""
+        """The error has the status of HTTP and a wait, and is never 401."""
         newest(world, ada.key, "tools/list")
         world.is_down = True
         answer = newest(world, ada.key, "tools/list")

@@ -93,7 +93,7 @@ async def test_kept_audio_is_included_if_it_fits(tmp_path: Path, size: int) -> N
 
 @pytest.mark.parametrize("file", [SHORT, LONG_WAV])
 async def test_simulated_audio_is_included_if_it_fits(file: str) -> None:
-    """It needs no place of audio: its bytes are made from its name."""
+    """It needs no audio place: its bytes are made from its name."""
     made = simulated_audio(file)
     assert made is not None
     link, second = await told(memo_of(f"/audio/{file}"), None)

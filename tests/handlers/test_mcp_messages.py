@@ -53,7 +53,7 @@ def test_parsed_reads_each_kind_of_message(body: str, message: RpcMessage) -> No
     ],
 )
 def test_parsed_refuses_what_is_no_message(body: str, code: RpcCode) -> None:
-    """By the code of the protocol, and with 400."""
+    """The error has the protocol's code, and 400."""
     with pytest.raises(RpcError) as refused:
         parsed(body.encode())
     assert (refused.value.code, refused.value.status, refused.value.data) == (code, 400, None)
@@ -68,6 +68,6 @@ def test_parsed_refuses_what_is_no_message(body: str, code: RpcCode) -> None:
     ],
 )
 def test_error_body_has_the_id_that_was_read(message_id: Any, data: Any, rest: dict[str, Any]) -> None:
-    """Also an id of 0 or of no letter; and data only where there are some."""
+    """An id of 0 or an empty one is kept; data is present only if there is some."""
     body = error_body(RpcCode.INVALID_REQUEST, "no", message_id=message_id, data=data)
     assert body == {"jsonrpc": "2.0", "error": {"code": -32600, "message": "no"}} | rest

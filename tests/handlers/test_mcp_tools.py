@@ -54,7 +54,7 @@ def test_client_drives_every_tool(world: World, ada: Account, revision: str) -> 
 
 
 def test_create_memo_answers_what_http_answers(world: World, ada: Account) -> None:
-    """The structured result is the memo of the HTTP API, with what is left of the day."""
+    """The structured result is the memo of the HTTP API, with the rest of the day's limit."""
     made = call(world, ada.key, "create_memo", text="Hello there", voice="Rachel").structured_content
     assert made is not None
     today, replayed = made.pop("today"), made.pop("replayed")
@@ -152,7 +152,7 @@ def test_list_memos_cuts_texts_of_more_than_200(world: World, ada: Account, leng
 
 
 def test_list_memos_filters(world: World, ada: Account) -> None:
-    """By voice and by day, as the HTTP API does."""
+    """It filters by voice and by day, as the HTTP API does."""
     world.memo(ada.key, voice="adam")
     world.later(days=1)
     world.memo(ada.key, voice="adam")
@@ -196,7 +196,7 @@ def test_list_memos_takes_empty_arguments_as_absent(world: World, ada: Account) 
 def test_list_memos_binds_its_cursor(
     world: World, ada: Account, bob: Account, name: str, value: str, other: str
 ) -> None:
-    """To each filter and to the owner: left out, changed, emptied or another's, it is refused by name."""
+    """The cursor is bound to each filter and to the owner: with any change it is refused by name."""
     for account in (ada, ada, bob, bob):
         world.memo(account.key, voice="adam")
     page = call(world, ada.key, "list_memos", limit=1, **{name: value}).structured_content
@@ -225,7 +225,7 @@ def test_a_foreign_memo_is_absent(world: World, ada: Account, bob: Account) -> N
     ],
 )
 def test_scopes_choose_the_listed_tools(world: World, ada: Account, scopes: list[str], tools: tuple[str, ...]) -> None:
-    """A key sees the tools that it may call; another one is refused, and names the scope that it needs."""
+    """The list has the tools that a key may call; any other one is refused with the name of its scope."""
     _, key = world.new_key(ada, scopes=scopes)
     assert tuple(tool.name for tool in tools_of(world, key)) == tools
     for tool in sorted(set(TOOLS) - set(tools)):
@@ -320,7 +320,7 @@ def test_an_outage_is_a_tool_error(world: World, ada: Account) -> None:
 
 
 def test_an_outage_at_the_start_is_a_tool_error(new_world: NewWorld) -> None:
-    """Also for a container that has not begun yet."""
+    """An outage at a container's start is a tool's error too."""
     world = new_world()
     ada = world.sign_up()
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_voices"}}
@@ -331,7 +331,7 @@ def test_an_outage_at_the_start_is_a_tool_error(new_world: NewWorld) -> None:
 
 
 def test_test_keys_memos_are_not_charged(world: World, ada: Account) -> None:
-    """A test key makes memos by a tool as by HTTP: of its own 1,000 a day."""
+    """A test key makes memos by a tool as by HTTP, within its own 1,000 a day."""
     _, key = world.new_key(ada, test=True)
     made = call(world, key, "create_memo", text="Hello", voice="rachel").structured_content
     assert made is not None

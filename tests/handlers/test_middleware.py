@@ -153,14 +153,14 @@ def test_unknown_field_names_may_be_invalid_unicode(world: World) -> None:
     ids=["path", "query", "header", "cookie", "audio", "body", "rest query", "rest body"],
 )
 def test_event_with_raw_surrogates_is_400(world: World, ada: Account, event: dict[str, Any]) -> None:
-    """In path, query, header, cookie or body."""
+    """Raw surrogates in path, query, header, cookie or body are 400."""
     event["headers"].setdefault("authorization", f"Bearer {ada.key}")
     answer = world.handle("memos", event)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
 
 
 def test_unknown_fields_are_ignored(world: World) -> None:
-    """They change nothing."""
+    """Unknown fields have no effect."""
     answer = world.post(DEMO, json={"text": "Hi", "voice": "rachel", "extra": {"deep": [1]}})
     assert answer.status == 201
 
@@ -174,13 +174,13 @@ def test_body_is_json_whatever_its_type_says(world: World, content_type: str) ->
 
 @pytest.mark.parametrize("rest", [False, True])
 def test_base64_body_is_decoded(world: World, rest: bool) -> None:  # noqa: FBT001 a parameter
-    """As API Gateway sends bytes."""
+    """API Gateway sends bytes in base64."""
     answer = world.post(DEMO, body='{"text": "Grüße", "voice": "rachel"}'.encode(), rest=rest)
     assert (answer.status, answer.json["text"]) == (201, "Grüße")
 
 
 def test_base64_body_is_400_when_malformed(world: World) -> None:
-    """In the envelope."""
+    """A malformed base64 body is 400, in the envelope."""
     event = http_event("POST", DEMO, body="a") | {"isBase64Encoded": True}
     answer = world.handle("memos", event)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
@@ -312,7 +312,7 @@ def test_stage_is_one_whole_path_segment(world: World, stage: str, path: str, st
 
 
 def test_wrong_method_is_405_below_a_stage(world: World) -> None:
-    """With the methods of the route below the stage."""
+    """The answer names the methods of the route below the stage."""
     answer = world.handle("keys", http_event("PUT", "/dev/api/keys", stage="dev"))
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
@@ -326,7 +326,7 @@ def test_request_id_of_the_caller_is_kept(world: World, given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a.b", "<script>", "\xe9", "a\n"])
 def test_request_id_of_another_form_is_replaced(world: World, given: str) -> None:
-    """By a new one."""
+    """A malformed request id is replaced by a new one."""
     answer = world.get("/health", headers={"X-Request-Id": given})
     assert answer.headers["x-request-id"] != given
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", answer.headers["x-request-id"])
@@ -398,7 +398,7 @@ def test_answers_have_hsts_in_production(new_world: NewWorld) -> None:
 
 
 def test_cors_admits_any_origin_in_development(world: World, ada: Account) -> None:
-    """Without credentials."""
+    """In development any origin is admitted, without credentials."""
     for answer in kinds_of_answers(world, ada):
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
@@ -445,7 +445,7 @@ def preflight(world: World, path: str, origin: str, method: str) -> Answer:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 def test_preflight_admits_methods_and_headers(world: World, method: str) -> None:
-    """For every route, in development from any origin."""
+    """The preflight of every route admits its methods and headers, in development from any origin."""
     for path in (MEMO, "/api/keys", "/api/v1/auth/me"):
         answer = preflight(world, path, "https://any.example.org", method)
         assert answer.status == 200
@@ -486,7 +486,7 @@ def test_preflight_admits_what_is_read_in_production(new_world: NewWorld, path: 
 
 
 def test_preflight_is_answered_in_an_outage(world: World) -> None:
-    """It needs no store."""
+    """A preflight is answered without the store."""
     world.is_down = True
     assert preflight(world, MEMO, "https://any.example.org", "POST").status == 200
 
@@ -563,14 +563,14 @@ def test_log_lines_have_the_request_id(world: World, logs: Logs) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/api/v1/voices", "/api/v1/billing/tiers", "/audio/simulated-10.mp3"])
 def test_head_is_get_without_the_body(world: World, path: str) -> None:
-    """With the length of the body that GET answers."""
+    """HEAD has the length of GET's body."""
     head, get = world.send("HEAD", path), world.send("GET", path)
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-length"] == get.headers["content-length"]
 
 
 def test_preflight_refusal_has_the_envelope(new_world: NewWorld) -> None:
-    """Without an admitted origin."""
+    """A preflight without an admitted origin is refused in the envelope."""
     asked = {"origin": "https://evil.example.org", "access-control-request-method": "GET"}
     answer = new_world(PRODUCTION).send("OPTIONS", "/api/v1/voices", headers=asked)
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")

@@ -50,7 +50,7 @@ def test_moved_audio_is_read_by_its_old_name(keeping: World, folder: Path, old: 
 
 
 def test_moved_audio_costs_one_read_and_own_audio_none(keeping: World, folder: Path) -> None:
-    """Only a name that the predecessor can have given is looked up, and none that this service gives."""
+    """Only a name of the predecessor's form is looked up, and none of this service's form."""
     file = moved_in(keeping, folder)
     assert reads(keeping, f"/audio/{OLD}") == (200, 1)
     assert reads(keeping, "/audio/memo_2.mp3") == (404, 1)

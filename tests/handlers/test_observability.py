@@ -81,7 +81,7 @@ def micro() -> Iterator[MicroWorld]:
 
 class TestLogLine:
     def test_request_is_one_line(self, world: World, ada: Account, logs: Logs) -> None:
-        """With method, route, status and error code."""
+        """The line has method, route, status and error code."""
         world.memo(ada.key)
         world.get("/api/v1/memos", token=ada.key)
         world.get("/api/v1/memos")
@@ -154,7 +154,7 @@ class TestLogLine:
         assert (line["method"], line["route"]) == ("HEAD", "/api/v1/voices")
 
     def test_request_line_names_outages_and_defects(self, world: World, ada: Account, logs: Logs) -> None:
-        """By the codes of their answers."""
+        """Outages and defects are in the line by the codes of their answers."""
         world.get("/api/v1/usage", token=ada.key)
 
         async def fail() -> None:
@@ -197,7 +197,7 @@ class TestMetrics:
     def test_metrics_are_not_written_outside_lambda(
         self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Nor with METRICS=0."""
+        """No metrics are written outside Lambda, in an emulation of it, or with METRICS=0."""
         for environ in ({}, {"METRICS": "0"}, {"METRICS": "0", "AWS_LAMBDA_FUNCTION_NAME": "memos"}):
             new_world(environ).get("/api/v1/voices")
         new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "IS_LOCAL": "true"}).get("/api/v1/voices")
@@ -217,7 +217,7 @@ class TestMetrics:
         assert named(line) - ON_A_NETWORK == {"Duration", "StoreRequests", "ColdStarts"}
 
     def test_metrics_count_a_failed_start(self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
-        """As StoreErrors."""
+        """A failed start is counted in StoreErrors."""
         new_world({"AWS_LAMBDA_FUNCTION_NAME": "memos", "LOG_LEVEL": "LOUD"}).get("/api/v1/voices")
         (line,) = written(capsys)
         assert line["StoreErrors"] == [1]
@@ -351,13 +351,13 @@ class TestMetrics:
         assert kind_of_error(status) == kind
 
     def test_audio_that_is_being_made_is_no_error_of_the_store(self) -> None:
-        """AUDIO_NOT_READY has a metric of its own, which the alarm of failures subtracts."""
+        """AUDIO_NOT_READY has its own metric, which the alarm of failures subtracts."""
         assert kind_of_error(503, "AUDIO_NOT_READY") == "AudioNotReady"
 
 
 class TestTrace:
     def test_trace_continues_in_every_store_request(self, micro: MicroWorld, logs: Logs) -> None:
-        """Each request to the store is a span of its own."""
+        """Each request to the store has its own span."""
         account = micro.sign_up()
         micro.get("/api/v1/memos", token=account.key)
         micro.wire.seen.clear()
@@ -370,7 +370,7 @@ class TestTrace:
 
     @pytest.mark.parametrize("rest", [False, True])
     def test_trace_is_ignored_when_invalid(self, micro: MicroWorld, logs: Logs, *, rest: bool) -> None:
-        """With its state, and no trace is invented."""
+        """Its state is ignored too, and no trace is generated."""
         account = micro.sign_up()
         for headers in ({}, TRACE | {"traceparent": "00-nothing"}, {"tracestate": "a=1"}):
             assert micro.get("/api/v1/memos", token=account.key, headers=headers, rest=rest).status == 200
