@@ -86,7 +86,7 @@ async def cost(api: Api, method: str, path: str, request: dict[str, Any]) -> int
 
 @pytest.mark.parametrize("row", COSTS)
 async def test_anonymous_request_costs_what_the_table_says(api: Api, row: str) -> None:
-    """Nothing that a stranger sends once costs more; what they send often is refused, for nothing (below)."""
+    """A stranger's single request never costs more; frequent ones are refused at no cost (below)."""
     method, path, request, requests = COSTS[row]
     assert await cost(api, method, path, request) == requests
 

@@ -67,7 +67,7 @@ async def test_idle_connections_are_not_used_again(opened: Opened) -> None:
 
 
 async def test_close_closes_the_client(opened: Opened) -> None:
-    """Its connections are left to no one. Calls that were never used have no client to close."""
+    """Its connections are closed. Calls that were never used have no client to close."""
     unused = Opened()
     unused.calls.close()
     assert unused.clients == []
@@ -77,7 +77,7 @@ async def test_close_closes_the_client(opened: Opened) -> None:
 
 
 async def test_close_lets_no_waiting_work_begin(opened: Opened) -> None:
-    """Work that has begun ends; what waited for its thread is cancelled."""
+    """Running work ends; work that waits for a thread is cancelled."""
     began, hold, did = threading.Event(), threading.Event(), list[str]()
 
     def work(_: Client) -> None:

@@ -152,7 +152,7 @@ async def test_a_memo_is_seven_requests_two_deep(api: Api, owner: Owner) -> None
 
 
 async def test_a_memo_of_a_key_not_remembered_is_three_deep(api: Api, owner: Owner) -> None:
-    """Its check, then the owner and the day, then the writes."""
+    """The three rounds are its check, then the owner and the day, then the writes."""
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
     created = await api.http.post("/api/keys", json={}, headers=owner.session)
     key = {"Authorization": f"Bearer {created.json()['key']['key']}"}
@@ -203,7 +203,7 @@ async def test_a_memo_near_the_months_limit_is_one_deeper(api: Api, owner: Owner
     "limits", [{"memosPerDay": 9}, {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}]
 )
 async def test_a_keys_limit_is_one_request_each(api: Api, owner: Owner, limits: dict[str, int]) -> None:
-    """They are counted one after the other, before the owner's, so that no limit counts what another refuses."""
+    """They are counted one after the other, before the owner's: no limit counts a request that another refuses."""
     await api.http.patch(f"/api/keys/{owner.key_id}", json={"limits": limits}, headers=owner.session)
     for _ in range(2):
         await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
@@ -253,7 +253,7 @@ async def test_a_refused_rotation_is_four_requests_or_one(api: Api, owner: Owner
 
 
 async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) -> None:
-    """With limits and what is used of them: those counters lie in the range of the uses."""
+    """It includes limits and their used parts, whose counters are in the range of the uses."""
     limits = {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}
     await api.http.patch(f"/api/keys/{owner.key_id}", json={"limits": limits}, headers=owner.session)
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
@@ -347,7 +347,7 @@ async def test_webhook_costs_9_requests_or_16(api: Api, owner: Owner) -> None:
 
 
 async def test_a_forged_event_costs_no_request(api: Api) -> None:
-    """Neither of the store nor to Stripe."""
+    """It costs no request to the store, and none to Stripe."""
     with api.world.recorder.measure() as cost:
         answer = await api.http.post("/api/webhooks/stripe", content=b"{}", headers={"stripe-signature": "t=1,v1=2"})
     assert (answer.status_code, cost.requests, api.stripe.calls) == (400, 0, [])

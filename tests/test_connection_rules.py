@@ -54,7 +54,7 @@ def chosen_protocol(client: ssl.SSLContext, certificate: Path) -> str | None:
 
 @pytest.mark.parametrize("folder", [None, ""])
 def test_context_trusts_the_file_that_is_named(tmp_path: Path, folder: str | None) -> None:
-    """And no other authority; it speaks HTTP/1.1 to servers that offer more."""
+    """It trusts no other authority, and uses HTTP/1.1 with servers that offer more."""
     certificate = self_signed(tmp_path)
     context = context_trusting(str(certificate), folder)
     assert chosen_protocol(context, certificate) == "http/1.1"
@@ -69,7 +69,7 @@ def test_context_trusts_the_folder_that_is_named(tmp_path: Path, file: str | Non
 
 @pytest.mark.parametrize("unset", [None, ""])
 def test_context_trusts_mozillas_authorities_else(tmp_path: Path, unset: str | None) -> None:
-    """And no certificate that is its own authority."""
+    """It trusts no self-signed certificate."""
     context = context_trusting(unset, unset)
     assert context.cert_store_stats()["x509_ca"] > 50
     with pytest.raises(ssl.SSLCertVerificationError):

@@ -35,6 +35,6 @@ def test_named_time_fits_into_a_request(name: str) -> None:
 
 
 def test_request_fits_into_its_function() -> None:
-    """With the time to give back places and remove rows, before Lambda stops the function."""
+    """There is time to give places back and remove rows before Lambda stops the function."""
     function_s = yaml.safe_load(SERVERLESS.read_text())["provider"]["timeout"]
     assert function_s > REQUEST_S + 2 * UNDO_S

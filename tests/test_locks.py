@@ -23,6 +23,6 @@ def pins(name: str) -> set[str]:
     ],
 )
 def test_lock_has_all_that_it_extends(lock: str, extended: str) -> None:
-    """In the same versions. A lock that was not renewed lacks what the tests import since then."""
+    """It has the same versions. A lock that was not renewed lacks newer imports of the tests."""
     assert len(pins(extended)) > 10
     assert pins(extended) - pins(lock) == set()

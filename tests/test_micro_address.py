@@ -17,7 +17,7 @@ def test_segment_encodes_once_and_takes_the_longest() -> None:
 
 @pytest.mark.parametrize("ending", ["", "/", "//"])
 def test_address_takes_a_url_with_a_final_slash(ending: str) -> None:
-    """And with a path: no path of a request begins with two slashes."""
+    """A path with a final slash is accepted too: no path of a request begins with two slashes."""
     assert Direct(url=f"https://micro:7070/a{ending}", api_key=KEY).root == "https://micro:7070/a"
     proxy = Platform(url=f"https://platform/a{ending}", app_slug="talk")
     assert proxy.root == "https://platform/a/proxy/hypermicro"

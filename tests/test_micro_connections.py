@@ -220,7 +220,7 @@ async def test_request_is_certainly_not_sent_without_handshake() -> None:
 
 
 async def test_connection_that_the_server_closed_is_not_used() -> None:
-    """Also when the event loop did not yet read the end: a request on it would fail as of unknown outcome."""
+    """This holds even if the event loop has not read the end yet: a request on it would have an unknown outcome."""
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)  # noqa: FBT003 its name

@@ -112,7 +112,7 @@ def test_other_failures_are_unknown_whatever_the_wait(status: int) -> None:
 
 
 def test_errors_with_unknown_outcome_are_three() -> None:
-    """Only what was sent and not clearly answered has an unknown outcome."""
+    """Only a request that was sent and not clearly answered has an unknown outcome."""
     unknown = {error for error in MicroError.__subclasses__() if error.outcome is Outcome.UNKNOWN}
     assert unknown == {NoAnswer, ForeignServer, ServerFailed}
 

@@ -29,7 +29,7 @@ def test_models_are_frozen_and_keep_what_was_given_out_of_errors() -> None:
 
 
 def test_answers_have_every_field_under_its_public_name() -> None:
-    """In camelCase. Made from rows, by either name."""
+    """Public names are in camelCase. Models are made from rows by either name."""
     for answer in of_base(Answer):
         config = answer.model_config
         assert config["serialize_by_alias"], answer

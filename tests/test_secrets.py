@@ -33,7 +33,7 @@ def test_secret_is_in_no_repr() -> None:
 
 
 def test_row_is_in_no_repr() -> None:
-    """Rows contain what their owners wrote."""
+    """Rows contain their owners' texts, so no repr shows them."""
     version = Version(ballot=1, final=True, text="canary", at="")
     assert "canary" not in repr([version, Extension(stamp="", name="title", text="canary")])
 

@@ -35,7 +35,7 @@ class _Refusing:
 
 @pytest.mark.parametrize("is_repeat", [False, True])
 async def test_sdk_call_is_refused_by_the_check_of_its_key(store: Store, clock: FakeClock, *, is_repeat: bool) -> None:
-    """A key that was good at its last check and is revoked now makes no memo, and answers none."""
+    """A key that was valid at its last check and is revoked now makes no memo, and gets none."""
 
     async def check() -> IssuedKey:
         raise KeyRevoked

@@ -136,7 +136,7 @@ class TestEnds:
     async def test_failure_is_given_back_after_the_last_try(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """It is raised before; then the memo is failed and no call, its places are free, and the failure is logged."""
+        """Earlier failures are raised; then the memo has failed, is no call, has no places, and its failure is logged."""
         memo = await begin(process, ada)
         world.voices.fails = lambda text: "Three" in text
         for tries in range(1, TRIES):
@@ -180,7 +180,7 @@ class TestEnds:
     async def test_failed_piece_is_bought_by_the_next_try(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """Its lease was given back, and the pieces that were bought are kept."""
+        """Its lease was given back, and the bought pieces are stored."""
         memo = await begin(process, ada)
         world.voices.fails = lambda text: "Three" in text
         with pytest.raises(SpeechFailed):
@@ -257,7 +257,7 @@ class TestDeletion:
     async def test_memo_whose_audio_is_not_ours_is_deleted(
         self, world: LongMemoWorld, process: Services, ada: SignedUp, url: str
     ) -> None:
-        """Audio of the predecessor's, and of the simulation, is no file of ours: the memo goes, and nothing else."""
+        """Audio of the predecessor and of the simulation is no file of ours: only the memo is deleted."""
         memo = (await begin(process, ada)).model_copy(update={"id": IDS.mint(world.clock()), "audio_url": url})
         memo = memo.model_copy(update={"is_long": False})
         await process.tables.memos.add(memo)
@@ -269,7 +269,7 @@ class TestDeletion:
     async def test_memo_deleted_while_it_is_said_is_gone(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """Its worker keeps no audio of it, and buys no further piece once it sees that."""
+        """Its worker stores no audio of it, and buys no further piece once it notices the deletion."""
         memo = await begin(process, ada)
 
         async def delete() -> None:
@@ -377,7 +377,7 @@ class TestTwoWorkers:
     async def test_workers_at_once_buy_each_piece_once(
         self, world: LongMemoWorld, process: Services, ada: SignedUp, workers: int
     ) -> None:
-        """They wait for one another's pieces, and make one file of one length."""
+        """Concurrent workers wait for one another's pieces, and make one file of one length."""
         memo = await begin(process, ada)
         said = await asyncio.gather(
             *(world.process().speaker.say(memo.id, 1) for _ in range(workers)), return_exceptions=True
@@ -446,7 +446,7 @@ class TestStopped:
     async def test_unfinished_memos_are_queued_at_a_start(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """Those that were queued long enough ago; and one that stops its workers each time has failed."""
+        """Memos that were queued long enough ago are queued again; one that stops its workers each time has failed."""
         memo = await begin(process, ada)
         assert (await process.speaker.send_stopped(world.queue, idle=timedelta(hours=1))).done == 0
         for _ in range(SENDINGS - 1):
@@ -484,7 +484,7 @@ class TestStopped:
     async def test_row_without_a_memo_is_dropped_in_time(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """A request that died before it wrote its memo: while it may still live its row stays."""
+        """If a request died before it wrote its memo, its row stays only while the request may still be alive."""
         memo = await begin(process, ada)
         await process.tables.memos.remove(ada.user.id, memo.id)
         with pytest.raises(NotYet):

@@ -51,7 +51,7 @@ def test_a_line_is_json_with_its_time_and_ids(first_lines: io.StringIO) -> None:
 
 
 def test_a_line_is_written_once_and_by_our_handler_alone() -> None:
-    """Lambda gives the root logger a handler of its own: it would write each line again, as text."""
+    """Lambda adds its own handler to the root logger, which would write each line again, as text."""
     root, other = logging.getLogger(), logging.StreamHandler(io.StringIO())
     root.addHandler(other)
     try:

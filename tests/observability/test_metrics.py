@@ -71,7 +71,7 @@ def test_metrics_take_the_error_before_the_answers_status(capsys: pytest.Capture
 
 
 def test_metrics_of_a_run_have_its_work(capsys: pytest.CaptureFixture[str]) -> None:
-    """And the times of its store requests, as many as the format allows."""
+    """They have its work, and the times of its store requests, as many as the format allows."""
     spent = RequestStats(store_ms=[1.23456] * (VALUES + 1))
     emit_run(function="housekeeping", done=3, failed=1, oldest_s=60.0, spent=spent, duration_ms=12.5)
     fields, units = written(capsys)

@@ -112,7 +112,7 @@ def test_failed_memo_may_keep_its_place_or_give_it_back() -> None:
 
 
 def test_failed_memo_may_give_its_place_back_before_it_goes() -> None:
-    """Its place may be another memo's while a list still shows it, and then shows it no more."""
+    """Another memo may have its place while a list still shows it, and later lists do not."""
     failed, good, used = ("memo", "a", UNANSWERED), ("memo", "b", 201), ("used", None, 1)
     both, one = ("list", None, frozenset("ab")), ("list", None, frozenset("b"))
     assert memos(one_after_another(failed, good, both, used, one), limit=1)

@@ -54,6 +54,6 @@ async def test_plan_is_never_stale_with_two_deviations(name: str) -> None:
 
 @pytest.mark.parametrize("broken", [NumberedLate, NeverStamps])
 async def test_broken_synchronisation_is_caught(broken: type[PlanSync]) -> None:
-    """With a number drawn late, and without the number on a user who has the tier, such schedules end stale."""
+    """With a number drawn late, and without the number on a user who has the tier, these schedules end stale."""
     with pytest.raises(AssertionError, match="Stripe says"):
         await explored_with(STORIES["subscribe and end"], broken, deviations=2)

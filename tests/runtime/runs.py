@@ -208,7 +208,7 @@ def test_an_outage_is_answered_within_the_time_of_a_request(api: RuntimeApi, twi
 
 
 def test_after_a_timeout_the_next_process_serves(api: RuntimeApi, twin: Path, own: Path) -> None:
-    """Lambda kills a process that is out of time, and starts another; what was half made is replaced or refused."""
+    """Lambda kills a process that exceeds its time, and starts another; incomplete rows are replaced or refused."""
     micro = Micro()
     with served(micro) as url, on_micro(api, twin, own, url) as one:
         one.ready()

@@ -77,7 +77,7 @@ def test_cleaned_text_has_only_what_can_be_said(text: str) -> None:
 
 @given(st.text(alphabet="abcdefghij .,!?", max_size=200).map(lambda text: " ".join(text.split())))
 def test_plain_words_stay_as_they_are(text: str) -> None:
-    """Letters and words of a text without markup come through, in their order."""
+    """Letters and words of a text without markup stay, in their order."""
     assert [c for c in cleaned(text) if c.isalpha()] == [c for c in text if c.isalpha()]
 
 

@@ -58,7 +58,7 @@ def test_piece_is_filled_to_its_last_character() -> None:
 
 
 def test_long_sentence_is_cut_at_a_clause_then_a_word() -> None:
-    """Without a clause that fits it is cut between words, and within one only if it is too long itself."""
+    """Without a clause that fits it is cut between words, and within a word only if that is too long itself."""
     assert list(sentences("one two, three four five", 12)) == ["one two,", "three four", "five"]
     assert list(sentences("abcdefghij", 4)) == ["abcd", "efgh", "ij"]
 

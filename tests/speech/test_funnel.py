@@ -109,7 +109,7 @@ async def test_funnel_gives_up_when_no_turn_comes() -> None:
 
 
 async def test_funnel_sends_nothing_when_its_turn_comes_too_late(time: FakeTime) -> None:
-    """A turn that comes at the deadline or after it is no turn: the provider would be given no time."""
+    """A turn at the deadline or after it sends nothing: the provider would have no time."""
     for late_s in (0.0, 1.0):
         funnel, hold = Funnel("some", at_once=1, monotonic=time.monotonic, sleep=time.sleep), asyncio.Event()
 

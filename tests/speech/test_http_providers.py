@@ -63,7 +63,7 @@ async def world(kind: Kind) -> AsyncIterator[Spoke]:
 
 @pytest.mark.thorough
 async def test_speak_answers_the_providers_audio(world: Spoke) -> None:
-    """The bytes are the provider's own, a recogniser hears the text, the length is exact, and it was billed once."""
+    """The bytes are the provider's own, a recogniser finds the text, the length is exact, and it was billed once."""
     spoken = await world.open().speak(TEXT, ADA)
     assert spoken.audio == aloud(TEXT)
     sound = decoded(spoken.audio)
@@ -76,7 +76,7 @@ async def test_speak_answers_the_providers_audio(world: Spoke) -> None:
 @pytest.mark.parametrize("form", ["wav", "opus"])
 @pytest.mark.thorough
 async def test_speak_answers_each_format(world: Spoke, form: str) -> None:
-    """Samples get a header; Opus stays as it came. A recogniser hears the text, and the length is exact."""
+    """Samples get a header; Opus is unchanged. A recogniser finds the text, and the length is exact."""
     spoken = await world.open().speak(TEXT, ADA, form=form)
     assert spoken.audio == aloud(TEXT, form=form)
     sound = played(spoken.audio)
@@ -268,7 +268,7 @@ async def test_speak_keeps_to_the_bound_of_requests_at_once(kind: Kind) -> None:
 
 
 async def test_speak_is_abandoned_with_its_caller(world: Spoke) -> None:
-    """A caller that goes away frees its place."""
+    """A cancelled caller frees its place."""
     speaker = world.open(at_once=1)
     world.provider.hold.clear()
     task = asyncio.create_task(speaker.speak(TEXT, ADA))

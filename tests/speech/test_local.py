@@ -75,7 +75,7 @@ def test_voice_is_as_loud_as_the_others(voice: str) -> None:
 
 @each_voice
 def test_voice_is_played_for_its_exact_length(voice: str) -> None:
-    """The stated seconds are what decoders play, 0 samples off."""
+    """Decoders play exactly the stated seconds, to the sample."""
     spoken = plain(voice)[0]
     assert lengths(spoken.audio) == dict.fromkeys(("miniaudio", "mutagen"), round(spoken.seconds * RATE))
 
@@ -169,7 +169,7 @@ def test_text_without_sound_is_a_failure_of_speech() -> None:
 
 
 def test_event_loop_runs_while_a_text_is_said() -> None:
-    """The loop does other work while the voice's thread works: no step of its own takes as long as the text."""
+    """The loop runs other tasks while the voice's thread works: none of its steps takes as long as the text."""
 
     async def ticks() -> int:
         count = 0

@@ -65,7 +65,7 @@ async def test_piece_of_another_text_is_bought_anew(workers: Workers, byte: byte
 
 
 async def test_worker_that_stops_for_longer_than_its_lease(workers: Workers) -> None:
-    """Its piece is bought once more, by the next one; both have the piece that was kept first."""
+    """Its piece is bought again, by the next worker; both use the piece that was stored first."""
     stopped, stalled = asyncio.Event(), asyncio.Event()
 
     async def stop() -> None:
@@ -96,7 +96,7 @@ async def test_dead_workers_lease_is_waited_for(workers: Workers) -> None:
 
 
 async def test_no_piece_is_begun_after_a_failure(workers: Workers) -> None:
-    """Those under way are kept, and the failed one's lease is given back; the rest is for the next worker."""
+    """Pieces in progress are stored, and the failed one's lease is given back; the rest is left for the next worker."""
     workers.voices.fails = lambda text: text == TEXTS[0]
     with pytest.raises(SpeechFailed):
         await workers.said()
@@ -105,7 +105,7 @@ async def test_no_piece_is_begun_after_a_failure(workers: Workers) -> None:
 
 
 async def test_lease_that_ended_is_not_given_back(workers: Workers) -> None:
-    """Another worker may hold the piece's next lease by then: with the first one free, a third would buy it too."""
+    """Another worker may have the piece's next lease by then: with the first one free, a third would buy it too."""
 
     async def stall() -> None:
         workers.clock.advance(timedelta(seconds=LEASE_S))
@@ -187,7 +187,7 @@ async def test_piece_that_had_all_its_leases_is_not_bought(clock: FakeClock, tmp
 
 
 async def test_file_that_is_not_made_any_more_buys_nothing(workers: Workers) -> None:
-    """Without its mark the memo has ended: the lease that was taken is given back."""
+    """Without its mark the memo has an outcome: the taken lease is given back."""
     await workers.files.delete([making(workers.file)])
     with pytest.raises(NotWanted):
         await workers.said()

@@ -229,7 +229,7 @@ async def test_polly_lists_voices_with_their_engines(stubbed: Stubbed) -> None:
 
 @pytest.mark.parametrize("code", ANSWERED)
 def test_failure_knows_every_code_of_the_table(code: str) -> None:
-    """Status 500 would be ProviderBroke: a row's meaning comes from its code. Only what is not billed is sent again."""
+    """Status 500 would be ProviderBroke: a row's error comes from its code. Only unbilled requests are repeated."""
     answer: Any = {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
     error = failure(botocore.ClientError(answer, "SynthesizeSpeech"))
     assert type(error) is ANSWERED[code][0]
@@ -271,7 +271,7 @@ def test_failure_knows_what_the_sdk_raises(raised: Exception, error: type[Provid
 
 
 def test_failure_shows_no_header_of_a_request() -> None:
-    """The SDK's own text may hold a header, and so a credential."""
+    """The SDK's own text may contain a header, and so a credential."""
     error = failure(botocore.HTTPClientError(error=ValueError("Authorization: AWS4-HMAC secret")))
     assert error is not None
     assert "secret" not in str(error)

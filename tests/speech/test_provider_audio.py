@@ -11,7 +11,7 @@ OPUS = silence(48_000)
 
 @pytest.mark.parametrize("kind", sorted(MEDIA_TYPES["opus"]))
 def test_media_type_is_read_as_http_means_it(kind: str) -> None:
-    """In any case, with blanks around it, with parameters after it."""
+    """It is read in upper or lower case, with blanks around it, and with parameters after it."""
     for written in (kind, kind.upper(), f" {kind} ", f"{kind};codecs=opus", f"{kind} ; charset=x; y"):
         assert spoken_by("some", OPUS, media_type=written, text="Hello.", form="opus").seconds == 1
 

@@ -113,5 +113,5 @@ def test_audio_is_clipped_in_its_loudest_quarter(clipped: int, *, is_clipped: bo
 
 @pytest.mark.parametrize(("sounding", "says"), [(39, "The audio is silent"), (40, "The audio has a hole of 8.6 s")])
 def test_audio_is_silent_in_nine_tenths_of_its_time(sounding: int, says: str) -> None:
-    """A click is no speech. What is left of a text that breaks off after some words is a hole."""
+    """A click is no speech. If a text breaks off after some words, the rest is a hole."""
     assert reason(wav((LOUD, sounding), (SILENT, 400 - sounding))) == says

@@ -50,7 +50,7 @@ def stored(
 async def test_formats_are_those_brought_and_those_encoded(
     tmp_path: Path, brought: set[str], *, deployed: bool, formats: dict[str, int | None]
 ) -> None:
-    """Samples can be encoded where an encoder is deployed; what passes through samples has a longest text."""
+    """Samples can be encoded if an encoder is deployed; formats made from samples have a longest text."""
     assert stored(tmp_path, ToneVoices(formats=brought), deployed=deployed).formats == formats
 
 

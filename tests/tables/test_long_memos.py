@@ -28,7 +28,7 @@ def memo() -> LongMemo:
 
 
 async def test_first_outcome_counts_for_all(store: Store, memo: LongMemo) -> None:
-    """A worker that comes late learns how the memo ended, and changes nothing."""
+    """A late worker gets the first outcome, and changes nothing."""
     listed, first = LongMemoList(store), Outcome(end=MemoEnd.READY, at=NOON, seconds=1.5)
     await listed.add(memo)
     for outcome in (first, Outcome(end=MemoEnd.FAILED, at=LATER, code="TTS_SERVICE_ERROR")):

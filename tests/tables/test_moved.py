@@ -35,7 +35,7 @@ async def test_old_ids_lead_to_what_moved_in(store: Store) -> None:
 
 
 async def test_a_user_who_moves_again_is_mapped_as_before(store: Store) -> None:
-    """Also once it is noted that all of the user has moved. Another id for the same user is refused."""
+    """The mapping stays, also after the user is marked as seen. Another id for the same user is refused."""
     moved = MovedIds(store)
     await moved.add_user("user_1", ADA)
     await moved.mark_seen("user_1", "2026-03-02")

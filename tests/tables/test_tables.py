@@ -325,7 +325,7 @@ class TestUsers:
         assert (await Users(store).count(), counts.total, counts.by_tier[Tier.HOBBY]) == (4, 4, 4)
 
     async def test_change_of_plan_holds_if_it_cannot_be_counted(self, store: Store) -> None:
-        """Its count is a figure for admins: the change is acknowledged without it."""
+        """The count is only a figure for admins, so the change is acknowledged without it."""
         user = await signed_up(store, a_user())
         failing = FailingStore(store, at=1)
         changed = await Users(failing).change(user.id, lambda row: row.model_copy(update={"tier": Tier.PRO}))
@@ -593,7 +593,7 @@ class TestMemos:
 
     @pytest.mark.parametrize("url", ["https://talk.example.org/a.mp3", "http://localhost:3000/audio/a.mp3?x=1"])
     def test_audio_url_that_moved_in_absolute_stays(self, url: str) -> None:
-        """PUBLIC_URL goes before a path of ours, and before nothing else: two addresses in one lead nowhere."""
+        """PUBLIC_URL is prepended to paths of ours alone: two addresses in one would be no address."""
         memo = a_memo("ada")
         assert memo.audio_at("https://api.example.org") == "https://api.example.org/audio/simulated-4.mp3"
         assert memo.model_copy(update={"audio_url": url}).audio_at("https://api.example.org") == url
@@ -766,7 +766,7 @@ class TestSubscriptions:
         assert await Subscriptions(store).count() == 1
 
     async def test_attach_refuses_anothers_customer(self, store: Store) -> None:
-        """Its events lead to the owner who claimed it."""
+        """A customer's events lead to the owner who claimed it."""
         await Subscriptions(store).create(a_subscription(self.OTHER))
         with pytest.raises(Conflict):
             await Subscriptions(store).attach(a_subscription(self.USER), instead_of=None)
@@ -790,12 +790,12 @@ class TestSubscriptions:
         assert later == after.model_copy(update={"synced": 3, "status": SubscriptionStatus.PAST_DUE})
 
     async def test_draw_returns_ascending_numbers(self, store: Store) -> None:
-        """Each owner has a counter of its own."""
+        """Each owner has a separate counter."""
         drawn = [await Subscriptions(store).draw(owner) for owner in (self.USER, self.USER, self.OTHER)]
         assert drawn == [1, 2, 1]
 
     async def test_customers_are_listed_by_pages(self, store: Store) -> None:
-        """In the order of their ids, each with the owner who claims it."""
+        """Customers are listed in the order of their ids, each with the owner who claims it."""
         owners = [f"{number:032x}" for number in range(1, 6)]
         for number, owner in enumerate(owners):
             await Subscriptions(store).create(a_subscription(owner, customer=f"cus_{number}"))
@@ -836,7 +836,7 @@ class TestVoidRing:
     """A void ring admits no key that was made up to a time."""
 
     async def test_ring_stays_void_until_the_latest_of_two_times(self, store: Store) -> None:
-        """A reset that comes late opens no ring that a closed account has shut; the moment itself is void too."""
+        """A late reset never reopens the ring of a closed account; a key of the moment itself is refused too."""
         keys, until = ApiKeys(store), NOON + timedelta(hours=1)
         first = a_key("0" * 32)
         await keys.begin_ring(first)
@@ -850,7 +850,7 @@ class TestVoidRing:
         assert [key.id for key in await keys.ring(first.user_id)] == [first.id, later.id]
 
     async def test_void_returns_the_keys_that_are_to_be_revoked(self, store: Store) -> None:
-        """Those made until then, the moment included, which are not revoked yet."""
+        """It returns the keys made until then, the moment included, that are not revoked yet."""
         keys = ApiKeys(store)
         made = [a_key("0" * 32).model_copy(update={"created_at": NOON + timedelta(minutes=n)}) for n in range(4)]
         await keys.begin_ring(made[0])
@@ -883,7 +883,7 @@ class TestVoidRing:
         assert [key.revoked_at for key in await keys.ring("0" * 32)] == [None, None]
 
     async def test_absent_ring_stays_absent(self, store: Store) -> None:
-        """Nothing of an erased account comes back."""
+        """Voiding an absent ring makes no row, so an erased account's ring stays absent."""
         assert await ApiKeys(store).void("0" * 32, NOON) == []
         assert await store.get(KEY_RINGS, Key("0" * 32)) is None
 

@@ -45,7 +45,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 @pytest.mark.thorough
 def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
-    """It prints its answer and nothing else."""
+    """Each invocation prints its answer alone."""
     rows = tmp_path / "rows.json"
     signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
     second = invoke("users", str(EVENTS / "login.json"), memory_file=rows)
@@ -57,7 +57,7 @@ def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_invocation_says_a_long_text_before_it_ends(tmp_path: Path) -> None:
-    """It answers `processing` first; the next one, a process of its own, finds the memo ready."""
+    """It answers `processing`; the next invocation, in another process, finds the memo ready."""
     rows, env = tmp_path / "rows.json", {"AUDIO_DIR": str(tmp_path / "audio")}
     signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
     key = {"authorization": f"Bearer {json.loads(signed_up['body'])['apiKey']['key']}"}
@@ -123,7 +123,7 @@ async def test_the_documentation_page_names_no_third_party_host() -> None:
 @pytest.mark.anyio
 @pytest.mark.thorough
 async def test_docs_ask_for_one_credential_and_say_how_to_get_it() -> None:
-    """A newcomer reads in the first paragraph where a key comes from, and finds one field to paste it into."""
+    """The first paragraph tells a newcomer how to get a key, and there is one field to paste it into."""
     async with gateway_client() as client:
         schema = (await client.get("/openapi.json")).json()
     assert "/api/v1/auth/signup" in schema["info"]["description"].splitlines()[0]

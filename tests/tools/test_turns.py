@@ -105,7 +105,7 @@ async def test_turn_begins_when_the_body_is_there() -> None:
 
 
 async def test_body_that_is_too_large_is_not_waited_for() -> None:
-    """A body above what is refused gets its turn before its end, so that it is refused."""
+    """A body above the limit gets its turn before its end, so that it is refused."""
     app = Working()
     turns = Turns(app, at_once=1)
     large = asked(turns, "/large", [{"type": "http.request", "body": b"x" * (MAX_BODY_BYTES + 1), "more_body": True}])
@@ -115,7 +115,7 @@ async def test_body_that_is_too_large_is_not_waited_for() -> None:
 
 
 async def test_turn_ends_with_failures_and_cancellations() -> None:
-    """A handler that fails, and a client that hangs up, free their turns; one that waits gives up its place."""
+    """A failed handler and a client that disconnects free their turns; a cancelled waiter leaves the queue."""
     app = Working()
     turns = Turns(app, at_once=1)
     cancelled, waiting, fails = (asked(turns, path) for path in ("/cancelled", "/waiting", "/fails"))

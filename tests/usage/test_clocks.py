@@ -91,7 +91,7 @@ async def test_rebuild_mends_today_what_a_clock_ahead_summed(
     [(2 * HOUR, ["2026-11-23.12"]), (2 * DAY, ["2026-11-24"]), (40 * DAY, ["2026-11", "2026-12"])],
 )
 async def test_rebuild_without_repair_mends_nothing(store: MemoryStore, ahead: timedelta, wrong: list[str]) -> None:
-    """It names an hour's wrong sums, and those of times that have not ended, and leaves them."""
+    """It names an hour's wrong sums, and those of times that have not ended, and changes none."""
     owner = Owner(store, FakeClock(NOON))
     await log_memos(owner, 3)
     await history_on(store, FakeClock(NOON + ahead), hourly_from=2).hours(owner.id, NOON, NOON + HOUR)
@@ -113,7 +113,7 @@ async def test_rebuild_of_days_before_leaves_today(store: MemoryStore) -> None:
 
 
 async def test_rebuild_deletes_early_sums_the_newest_first() -> None:
-    """A rebuild that dies leaves no mark, and no later month, that claims what was deleted already."""
+    """A rebuild that dies leaves no mark, and no later month, that claims a deleted sum."""
     deleted: list[str] = []
 
     class Noting(MemoryStore):

@@ -337,7 +337,7 @@ async def test_history_sums_hours_of_a_busy_day_until_its_end() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("logs", "summed"), [(1000, []), (1001, [(3, 7)])])
 async def test_history_sums_hours_beyond_a_thousand_logs(logs: int, summed: list[tuple[int, int]]) -> None:
-    """By default. Until then an answer reads all logs of the day; from then on those since the last finished hour."""
+    """Up to a thousand logs an answer reads all logs of the day; above it those since the last finished hour."""
     owner = Owner(MemoryStore(), FakeClock(datetime(2025, 12, 3, 7, 59, tzinfo=UTC)))
     for _ in range(logs):
         await owner.log(MEMO)

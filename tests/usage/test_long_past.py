@@ -36,7 +36,7 @@ async def of_two_years(store: Store, *, every: timedelta = timedelta(hours=18)) 
 
 
 async def test_first_figures_of_two_years_write_months_and_no_days() -> None:
-    """The first answer writes a document for each month, and for the days of the open month, whatever came before."""
+    """The first answer writes a document for each month, and for the days of the open month, for any past."""
     async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)

@@ -16,7 +16,7 @@ def at(now: datetime, *, minted: datetime = MIDNIGHT - 60 * DAY) -> Calendar:
 
 
 def test_time_has_ended_ten_minutes_after_its_end() -> None:
-    """To the millisecond: a day, an hour, a month and any other span."""
+    """A day, an hour, a month and any other span has ended ten minutes later, to the millisecond."""
     just, before = at(MIDNIGHT + GRACE), at(MIDNIGHT + GRACE - MILLISECOND)
     assert (just.has_ended(MIDNIGHT), before.has_ended(MIDNIGHT)) == (True, False)
     assert (just.open, before.open) == (date(2026, 3, 1), date(2026, 2, 28))
@@ -25,7 +25,7 @@ def test_time_has_ended_ten_minutes_after_its_end() -> None:
 
 
 def test_months_that_have_ended_are_those_asked_for() -> None:
-    """From one day's month to another's, inclusive, none before the owner's first and none that is open."""
+    """The months from one day's to another's, inclusive, without those before the owner's first and the open one."""
     calendar = at(MIDNIGHT + 12 * HOUR, minted=datetime(2025, 12, 20, tzinfo=UTC))
     ended = [date(2025, 12, 1), date(2026, 1, 1), date(2026, 2, 1)]
     assert calendar.finished_months(date(2025, 1, 1), date(2026, 12, 31)) == ended

@@ -94,7 +94,7 @@ async def test_memo_that_its_owner_deleted_keeps_its_log() -> None:
 
 @pytest.mark.parametrize("is_known", [True, False])
 async def test_repaired_log_names_its_key_and_how_the_memo_ended(*, is_known: bool) -> None:
-    """As the log that a crash lost: a key that is known no more is left out, and exact seconds count."""
+    """It equals the log that a crash lost: an unknown key is left out, and exact seconds count."""
     world, key = World(repair=True), a_key(OWNER)
     if is_known:
         await world.tables.api_keys.create(key, max_active=1)
@@ -112,7 +112,7 @@ async def test_repaired_log_names_its_key_and_how_the_memo_ended(*, is_known: bo
     [(timedelta(0), True), (timedelta(hours=12), True), (timedelta(hours=12, milliseconds=1), False)],
 )
 async def test_day_is_compared_from_its_midnight(ago: timedelta, *, compared: bool) -> None:
-    """And no memo of the day before."""
+    """A day is compared from its midnight, without memos of the day before."""
     world = World(repair=False)
     memo = a_memo(ago=ago)
     await world.tables.memos.add(memo)

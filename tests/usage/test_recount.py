@@ -35,13 +35,13 @@ MADE = {"characters": 7, "audioSeconds": 1.5}
     ],
 )
 def test_log_adds_its_counts(log: dict[str, Any], counts: Counts | None) -> None:
-    """A live memo counts, with its exact seconds once they are known; a failed one, a test and an event do not."""
+    """A live memo counts, with its exact seconds once known; a failed memo, a test's and an event do not."""
     assert counts_of(log) == counts
 
 
 @pytest.mark.parametrize("was_enabled", [True, False])
 def test_collector_is_afterwards_as_it_was(*, was_enabled: bool) -> None:
-    """It rests while logs are counted, also if that fails, and is not enabled where it was not."""
+    """The garbage collector is off while logs are counted, and afterwards as before, also after a failure."""
     enabled = gc.isenabled()
     (gc.enable if was_enabled else gc.disable)()
     try:

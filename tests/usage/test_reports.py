@@ -31,7 +31,7 @@ COUNTS = st.builds(
 @repeatable
 @given(st.dictionaries(NAMES, st.integers(0, 10**9)))
 def test_percentages_are_each_rounded_to_one_decimal(counts: dict[str, int]) -> None:
-    """Each share is rounded by itself, so equal counts have equal percentages; what is zero is left out."""
+    """Each share is rounded separately, so equal counts have equal percentages; zeros are left out."""
     found = shares(counts)
     total = sum(counts.values())
     assert {share.name: share.count for share in found} == {name: count for name, count in counts.items() if count}
@@ -98,7 +98,7 @@ def test_buckets_contain_the_time_asked_for(bucket: Bucket) -> None:
 
 @pytest.mark.anyio
 async def test_day_of_failures_only_has_errors_and_no_period() -> None:
-    """It is all errors in the errors' report, and in no day, week or month of usage, before and after it is summed."""
+    """It is in the report of errors, and in no day, week or month of usage, before and after it is summed."""
     owner = Owner(MemoryStore(), FakeClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))
     reports, day = UsageReports(owner.history, owner.clock), date(2026, 3, 2)
     await owner.log(ERROR)
@@ -126,7 +126,7 @@ async def test_voices_of_equal_counts_are_in_their_order(logged: Sequence[str]) 
 
 @pytest.mark.anyio
 async def test_summary_counts_this_week_and_month_from_their_first_day() -> None:
-    """From Monday's midnight on, and from the first of the month; the hour before is of neither."""
+    """The week counts from Monday's midnight, the month from its first; the hour before belongs to neither."""
     owner = Owner(MemoryStore(), FakeClock(BORN))
     reports = UsageReports(owner.history, owner.clock)
     for at in ((5, 31, 23), (6, 1, 0), (6, 7, 23), (6, 8, 0)):

@@ -53,13 +53,13 @@ def test_nothing_is_answered_before_the_check_ends() -> None:
 
 @pytest.mark.parametrize("query", ["", "&limit=0", "&limit=10"], ids=["good", "a defect", "bad input"])
 def test_what_a_check_raises_comes_before_all_else(query: str) -> None:
-    """Also when the route would fail, or is not called; that error is out of sight, since it repeats the input."""
+    """It comes before a route's failure too, whose error stays hidden, since it repeats the input."""
     with serving(RouteWithChecks) as client, pytest.raises(Refused) as raised:
         client.get(f"/?refuses=true{query}")
     assert raised.value.__suppress_context__
 
 
 def test_route_of_another_class_answers_nothing() -> None:
-    """It would not wait for the check."""
+    """Its answer would not wait for the check."""
     with serving(APIRoute) as client, pytest.raises(KeyError):
         client.get("/")

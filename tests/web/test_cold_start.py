@@ -130,7 +130,7 @@ def test_import_is_light_outside_lambda(handler: str) -> None:
 @pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.thorough
 def test_first_event_imports_nothing_on_memory(handler: str) -> None:
-    """And no client of another store is imported at all. The users and admin functions send mail by boto3 here."""
+    """No client of another store is imported at all. The users and admin functions send mail by boto3 here."""
     started = container(handler, IN_LAMBDA | MEMORY)
     others = OF_ITS_OWN.get(handler, set()) | {"botocore"}  # powertools tries to import it
     others |= {"boto3"} if handler in ("handlers.users", "handlers.admin") else set()
@@ -141,14 +141,14 @@ def test_first_event_imports_nothing_on_memory(handler: str) -> None:
 @pytest.mark.parametrize("handler", ["handlers.subscriptions", "handlers.users"])
 @pytest.mark.thorough
 def test_stripe_is_imported_when_it_is_first_asked(handler: str) -> None:
-    """Neither at a start nor by an event that needs no payment, also where plans are sold: it takes up to a second."""
+    """It takes up to a second, so neither a start nor an event without payments imports it, even if plans are sold."""
     started = container(handler, IN_LAMBDA | MEMORY | SELLING, "/api/v1/billing/tiers")
     assert not {"stripe", "shared.billing.client"} & (started.imported | started.later)
 
 
 @pytest.mark.thorough
 def test_mailer_is_imported_ahead_where_mail_is_sent() -> None:
-    """By the users function in Lambda alone: a first mail must not wait for boto3 until its time is up."""
+    """Only the users function in Lambda imports it: otherwise a first mail could time out waiting for boto3."""
     assert "shared.mail.ses" in container("handlers.users", IN_LAMBDA | MEMORY).imported
     by_smtp = {"MAIL": "smtp", "SMTP_HOST": "smtp.example.org"}
     assert "shared.mail.smtp" in container("handlers.users", IN_LAMBDA | MEMORY | by_smtp).imported

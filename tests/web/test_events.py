@@ -53,7 +53,7 @@ def test_is_http_refuses_other_senders(event: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("address", [None, 7, ["203.0.113.7"]])
 def test_is_http_refuses_events_without_source_ip(address: object) -> None:
-    """Attempts are counted by it, so no request comes without one."""
+    """Attempts are counted by the source IP, so a request without one is refused."""
     event = http_event("GET", "/health")
     event["requestContext"]["http"]["sourceIp"] = address
     assert not is_http(event)

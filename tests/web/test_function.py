@@ -38,7 +38,7 @@ def test_answer_that_breaks_off_is_500(function: Function) -> None:
 
 
 def test_event_that_cannot_be_read_is_400(function: Function) -> None:
-    """Also in a container that has served a request before."""
+    """An unreadable event is 400, also in a container that has served a request before."""
     function(http_event("GET", "/broken"), LambdaContext())
     event = http_event("POST", "/broken") | {"body": "\u00ff", "isBase64Encoded": True}
     answer = function(event, LambdaContext())

@@ -59,7 +59,7 @@ async def answered(
     ],
 )
 async def test_error_has_openais_type_and_says_whether_to_retry(status: int, kind: str) -> None:
-    """A repeat mends what failed here, and a first request that is still running; no refusal else."""
+    """A retry helps after our own failures and while a first request still runs, and after no other refusal."""
     headers, body = await answered(status)
     assert json.loads(body) == {"error": {"message": "Ours", "type": kind, "param": "input", "code": "OURS"}}
     assert headers["content-length"] == str(len(body))

@@ -65,7 +65,7 @@ def test_queue_function_in_another_environment_begins_too(function: QueueFunctio
 
 
 def test_queue_function_hands_over_again_what_failed_alone(function: QueueFunction, work: _Work) -> None:
-    """A message that fails takes no other with it, whichever comes first."""
+    """A failed message fails no other, in any order."""
     event = sqs_event(["a", "bad", "b", "bad"])
     answer = function(event, LambdaContext())
     failed = [event["Records"][number]["messageId"] for number in (1, 3)]
@@ -74,7 +74,7 @@ def test_queue_function_hands_over_again_what_failed_alone(function: QueueFuncti
 
 
 def test_queue_function_gives_time_until_shortly_before_its_end(function: QueueFunction, work: _Work) -> None:
-    """Work ends early enough that what came of it can be written, before Lambda stops the function."""
+    """Work ends early enough to write its outcome before Lambda stops the function."""
     function(sqs_event(["a"]), LambdaContext(remaining_ms=300_000))
     assert work.left_s == [300 - ENDS_BEFORE_S]
     assert ENDS_BEFORE_S > 15

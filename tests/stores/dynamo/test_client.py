@@ -122,7 +122,7 @@ async def test_call_that_is_slow_blocks_no_other() -> None:
 
 
 async def test_answer_holds_back_a_clock_that_is_ahead() -> None:
-    """The `Date` of an answer is the store's time: a machine's clock that is a day ahead of it is held back to it."""
+    """The `Date` of an answer is the store's time: a machine's clock that is a day ahead of it is set back to it."""
     clock = CheckedClock(FakeClock(NOON + timedelta(days=1)))
     metadata = {"HTTPHeaders": {"date": format_datetime(NOON, usegmt=True)}}
     dynamo = dynamo_on(Client(lambda: {"ResponseMetadata": metadata}), checked_clock=clock)
@@ -197,7 +197,7 @@ async def test_connections_are_kept_after_an_error_answer(code: str, status: int
 async def test_connections_are_replaced_after_a_freeze() -> None:
     """After a freeze old connections are closed, also while an abandoned call still waits on one.
 
-    That call keeps the one it is on, since its answer may still come.
+    That call keeps its connection, since its answer may still arrive.
     """
     with SlowServer() as server:
         time = FakeTime()
@@ -302,7 +302,7 @@ async def test_waits_double_up_to_a_bound_with_jitter() -> None:
 
 
 async def test_waits_double_until_a_batch_is_carried_out() -> None:
-    """A batch that is carried out in part is sent again without what was done, after the same waits."""
+    """A batch that was carried out in part is sent again with the rest alone, after the same waits."""
     keys = [KEY | {"sk": {"S": str(number)}} for number in range(4)]
     sent: list[int] = []
 

@@ -152,7 +152,7 @@ async def test_verb_survives_a_fault_at_any_call(
 ) -> None:
     """A verb succeeds, and is done once, after any one fault at any of its calls.
 
-    As if there had been none: what was done is seen, done once, and nothing else is.
+    The result equals that without a fault: the effect is there once, and no other.
     """
     verb = VERBS[name]
     await prepared(container, verb)
@@ -380,7 +380,7 @@ async def test_extend_counts_when_the_other_clock_is_ahead(world: DynamoWorld) -
 
 
 async def test_extend_undoes_no_update_when_the_answer_was_lost(world: DynamoWorld) -> None:
-    """An extension whose answer was lost does not undo an update that saw it."""
+    """An extension whose answer was lost does not undo an update that read it."""
     one, other = world.container(), world.container()
     await other.store.claim(CHANGING, ROW, {"n": 0})
 

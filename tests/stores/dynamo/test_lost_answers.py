@@ -100,7 +100,7 @@ def dropped(_: Document | None) -> None:
 async def test_update_is_done_once_when_its_answer_is_lost(
     store: DynamoStore, table: _Table, lost: Callable[[_Table, Any], None]
 ) -> None:
-    """It is sent again. If it finds its own token it is done; nothing is changed twice."""
+    """It is sent again. If the row has its token, it is done; nothing is changed twice."""
     table.lost = lost
     await store.update(CHANGING, ROW, raised)
     assert (await store.get(CHANGING, ROW), table.calls[:3]) == ({"n": 2}, ["get", "put", "put"])
@@ -120,7 +120,7 @@ async def test_deletion_is_done_when_its_answer_is_lost(
 async def test_write_that_may_be_overwritten_is_no_success(
     store: DynamoStore, table: _Table, change: Callable[[Document | None], Document | None]
 ) -> None:
-    """Another's row may have come after the lost write, or instead of it: a second change could count twice."""
+    """Another writer's row may have replaced or prevented the lost write: a second change could count twice."""
     table.lost = overwritten_by_another
     with pytest.raises(StoreUnavailable):
         await store.update(CHANGING, ROW, change)
@@ -143,7 +143,7 @@ async def test_update_of_a_row_removed_meanwhile_is_no_success(store: DynamoStor
 
 
 async def test_update_that_was_answered_begins_anew_after_another(store: DynamoStore, table: _Table) -> None:
-    """A refusal that no lost sending came before is plain: the change sees the other's row, and is made on it."""
+    """A refusal without an earlier lost request is certain: the change is made again on the other writer's row."""
     first = True
 
     def change(row: Document | None) -> Document:

@@ -75,14 +75,14 @@ async def test_giving_back_counts_once_when_delivered_twice(container: Container
 
 
 async def test_refused_reserve_names_what_absent_counters_hold(container: Container) -> None:
-    """Nothing: the first of a month is refused where the bound is 0, and no counter comes to be."""
+    """They are 0: the first reservation of a month is refused if the bound is 0, and makes no counter."""
     reserved = await container.store.reserve(places(most=0))
     assert (reserved.refused, reserved.values) == ((DAY, MONTH), {DAY: 0, MONTH: 0})
     assert await container.store.counters("u:") == {}
 
 
 async def test_giving_back_never_goes_below_zero(container: Container) -> None:
-    """Where fewer places are held than are given back, nothing changes."""
+    """If fewer places are counted than are given back, nothing changes."""
     await container.store.reserve(places(by=1))
     assert (await container.store.reserve(places(by=-2))).refused == (DAY, MONTH)
     assert await container.store.counters("u:") == {MONTH: 1, DAY: 1}

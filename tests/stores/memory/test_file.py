@@ -132,9 +132,9 @@ async def test_file_shows_writes_of_another_store(path: Path) -> None:
 
 
 async def test_file_change_is_noticed_when_its_stat_is_equal(path: Path) -> None:
-    """A write is seen even if the file's inode, time and size are as before.
+    """A write is noticed even if the file's inode, time and size are unchanged.
 
-    File systems reuse inodes, and clocks of files tick slowly: size, inode and time may be the same again.
+    File systems reuse inodes, and file times are coarse: size, inode and time may be equal.
     """
     one, other = opened(path), opened(path)
     await one.increment("c")

@@ -72,7 +72,7 @@ async def test_scan_refuses_a_cursor_of_another_form(after: str) -> None:
 
 
 async def test_verbs_yield_before_they_act() -> None:
-    """Every verb yields before it acts. What is true when a verb is called may have changed when it acts."""
+    """Every verb yields before it acts, so the state may change between its call and its action."""
     paused = 0
 
     async def pause() -> None:
@@ -103,7 +103,7 @@ async def test_verbs_yield_before_they_act() -> None:
 
 
 async def test_update_starts_again_when_another_came_between() -> None:
-    """A change is called again when another came between."""
+    """A change is called again if another write came between."""
     seen: list[Any] = []
 
     def change(document: Any) -> Any:
@@ -135,7 +135,7 @@ async def test_stores_share_nothing() -> None:
 
 
 async def test_increment_forgets_ended_neighbours() -> None:
-    """Counters past their end are forgotten as their successors come."""
+    """Ended counters are dropped when their successors are counted."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     for day in range(100):

@@ -86,7 +86,7 @@ async def test_update_gives_up_when_it_may_have_left_the_trail() -> None:
 
 
 async def test_update_sees_an_extension_set_during_the_last_one() -> None:
-    """An update sees an extension that this store set during the update before."""
+    """An update reads an extension that this store set during the previous update."""
     meanwhile = Meanwhile("c1", INCREMENT, 1)
     async with micro_store_world(schedule=meanwhile) as world:
         container = await world.container()
@@ -98,7 +98,7 @@ async def test_update_sees_an_extension_set_during_the_last_one() -> None:
 
 
 async def test_update_sees_another_stores_extension_in_a_second() -> None:
-    """Updates in a row see another store's extension within a second."""
+    """Successive updates read another store's extension within a second."""
     async with micro_store_world() as world:
         one, other = await world.container(), await world.container()
         await one.store.claim(CHANGING, ROW, {"log": []})
@@ -140,7 +140,7 @@ async def test_update_succeeds_when_answers_take_over_a_second() -> None:
 
 
 async def test_get_answers_what_is_decided_when_a_draft_stays() -> None:
-    """A draft of a dead writer that cannot be finished now hides nothing: what was decided before it counts."""
+    """A dead writer's draft that cannot be finished now hides nothing: the version decided before it counts."""
     async with micro_store_world() as world:
         container = await world.container()
         await container.store.claim(CHANGING, ROW, {"log": []})
@@ -174,7 +174,7 @@ async def test_extension_of_an_absent_row_is_not_the_next_ones(table: Table) -> 
 
 @pytest.mark.parametrize("fault", [HANGS, FAILED, REFUSED], ids=["hangs", "fails", "is refused"])
 async def test_sweeping_holds_no_change(fault: Fault) -> None:
-    """Deleting what a change replaced may fail, and takes a second of the next change at most."""
+    """Deleting replaced versions may fail, and delays the next change by at most a second."""
     async with micro_store_world() as world:
         container = await world.container()
         for token in ("one", "two"):

@@ -949,7 +949,7 @@ async def test_a_keys_limit_on_two_containers_is_exact(seed: int) -> None:
 
 @seeds
 async def test_revocation_holds_on_another_container(seed: int) -> None:
-    """A revocation on one container holds on the other."""
+    """A revocation on one container is in force on the other."""
     async with race(seed) as raced:
         owner, (one, other) = raced.owner, raced.containers
         random, acknowledged, late = seeded(seed), False, Counter[int]()

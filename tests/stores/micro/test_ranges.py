@@ -73,7 +73,7 @@ def sorts(rows: Sequence[Row]) -> list[int]:
     ],
 )
 async def test_page_asks_for_little_more_than_its_rows(limit: int, asked: int) -> None:
-    """A quarter and some documents more; a page that only counts as many documents as rows, up to the server's most."""
+    """A quarter and some documents more; a bulk page as many documents as rows, up to the server's maximum."""
     server = documents()
     assert await read(server, limit=limit) == ([], False)
     assert server.limits == [asked]
@@ -109,7 +109,7 @@ async def test_page_has_each_row_whole(extensions: int, *, newest_first: bool) -
 
 
 async def test_bulk_page_ends_with_the_first_answer_that_has_a_row() -> None:
-    """One answer is as good as a full page; the last row may be cut, and comes with the next."""
+    """One answer with a row suffices; the last row may be incomplete, and is on the next page."""
     server = documents(*(a_row(number) for number in range(BULK + 500)))
     rows, more = await read(server, limit=BULK + 200)
     assert (sorts(rows), more, len(server.limits)) == (list(range(BULK + 199)), True, 1)

@@ -166,7 +166,7 @@ BUDGETS: Final[Mapping[str, Case]] = {
 
 @pytest.mark.parametrize("name", BUDGETS)
 async def test_verb_makes_the_requests_of_its_budget(name: str) -> None:
-    """A verb makes exactly the requests of its budget, as many of them in a row."""
+    """A verb makes exactly the requests of its budget, with the budgeted number in a row."""
     case = BUDGETS[name]
     async with micro_store_world() as world:
         container = await world.container()

@@ -52,7 +52,7 @@ def deployment(tmp_path: Path) -> Deployment:
 
 
 def test_verify_keys_says_whose_they_are(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """Good, good until, and no key of this service; nothing is revoked, and no secret is printed."""
+    """It prints valid keys, keys with an end, and texts that are no key; it revokes none, and prints no secret."""
     ada, ending = deployment.ada, deployment.ending
     assert deployment.command("verify-keys", ada.api_key.secret, "", ending.secret, "not a key") == 1
     printed = capsys.readouterr().out
@@ -65,7 +65,7 @@ def test_verify_keys_says_whose_they_are(deployment: Deployment, capsys: pytest.
 
 
 def test_verify_keys_tells_an_expired_key(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its end is compared with now."""
+    """A key whose end has passed is reported as expired."""
     later = FakeClock(NOON + timedelta(hours=2))
     assert deployment.command("verify-keys", deployment.ending.secret, clock=later) == 0
     assert capsys.readouterr().out.rstrip().endswith("expired")

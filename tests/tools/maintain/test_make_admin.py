@@ -22,7 +22,7 @@ def services_on_file(environ: dict[str, str], clock: FakeClock) -> Services:
 
 
 def test_make_admin_gives_the_role_and_records_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The owner sees that an operator did it. A repeat changes nothing, and an unknown address is refused."""
+    """The owner's log names an operator. A repeat changes nothing, and an unknown address is refused."""
     environ, clock = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json")}, FakeClock(NOON)
     services = services_on_file(environ, clock)
     ada = asyncio.run(signed_up(services))

@@ -72,7 +72,7 @@ def test_all_keys_and_passwords_work(moved: tuple[str, World]) -> None:
 
 
 def test_moved_account_works_as_any_other(moved: tuple[str, World]) -> None:
-    """A live key makes a memo, which the day's limit counts on from what the predecessor counted."""
+    """A live key makes a memo, and the day's limit continues from the predecessor's count."""
     name, world = moved
     person = people(name)[3 if name == "micro-docs" else 2]
     before = world.get("/api/v1/usage/limits", token=person.live[0]).json

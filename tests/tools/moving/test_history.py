@@ -125,7 +125,7 @@ def test_memo_keeps_a_url_that_leads_somewhere(url: str | None, kept: bool) -> N
 
 
 def test_log_with_broken_metadata_counts_without_characters() -> None:
-    """It keeps its place in the count of calls, as SQL counts it, and is no memo that failed."""
+    """It stays a call, as SQL counts it, and does not count as a failed memo."""
     (row,), whys = history(logs=[log_row(metadata="{not json")])
     assert row.document["metadata"] | {"memoId": ""} == {
         "memoId": "",
@@ -160,7 +160,7 @@ def test_figures_of_a_user_begin_with_the_first_row() -> None:
 
 
 def test_counts_are_those_of_the_predecessor_or_of_memos() -> None:
-    """The day and the month count what was counted, or the memos if these are more; earlier months limit nothing."""
+    """Day and month have the predecessor's counts, or its memos if they are more; earlier months limit nothing."""
     limits = [
         {"id": number, "user_id": "user_1", "api_key_id": key_row(key)["id"], "date": day, "count": count}
         for number, (key, day, count) in enumerate(

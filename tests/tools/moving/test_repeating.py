@@ -141,7 +141,7 @@ def write_documents(url: str) -> None:
 
 
 async def test_later_move_brings_what_has_changed() -> None:
-    """New memos, uses, revocations, plans and passwords come; a deleted memo and a deleted key go, and still count."""
+    """New memos, uses, revocations, plans and passwords are imported; deleted memos and keys are removed, but count."""
     store, rows = racing_store(0), small()
     await move(GivenSource(rows), store)
     rows["users"][0] |= {
