@@ -136,7 +136,7 @@ class TestEnds:
     async def test_failure_is_given_back_after_the_last_try(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """Earlier failures are raised; then the memo has failed, is no call, has no place, and the log has the failure."""
+        """Earlier failures are raised; then the memo has failed: no call, no place, and a log of the failure."""
         memo = await begin(process, ada)
         world.voices.fails = lambda text: "Three" in text
         for tries in range(1, TRIES):
