@@ -106,7 +106,7 @@ async def test_anonymous_refusal_costs_nothing_once_known(api: Api, row: str, li
 
 
 async def test_anonymous_refusal_costs_no_more_after_many_accounts(api: Api) -> None:
-    """However many e-mail addresses were tried before, one more login costs four requests."""
+    """After any number of tried e-mail addresses, one more login costs four requests."""
     costs = [
         await cost(api, "POST", "/api/v1/auth/login", {"json": {"email": f"u{n}@example.org", "password": "x"}})
         for n in range(30)

@@ -295,7 +295,7 @@ async def test_key_creation_costs_9_requests(api: Api, owner: Owner) -> None:
 async def test_key_revocation_costs_11_requests(api: Api, owner: Owner, other_keys: int, most: int) -> None:
     """Revoking a key is 11 requests, 9 of which wait for one another; 10 on a ring that was never rewritten.
 
-    One more than designed: it counts that a revocation begins, so that no list misses one that a crash cut short.
+    One of them counts that a revocation begins, so that no list misses one that a crash interrupted.
     """
     for _ in range(other_keys):
         await api.http.post("/api/keys", json={}, headers=owner.session)

@@ -48,7 +48,7 @@ def crossed() -> Iterator[set[str]]:
 
 
 def test_requests_cross_few_packages() -> None:
-    """A memo, a sign-up, charts and a key's check each cross no more packages than the goals name."""
+    """A memo, a sign-up, charts and a key's check each cross at most the packages of GOALS."""
     store = MemoryStore()
     functions = local_gateway({"AGENT_TALK_STORE": "memory"}, lambda settings: Services.on(store, settings)).functions
 

@@ -52,7 +52,7 @@ async def test_micro_creates_reads_replaces_and_deletes_documents() -> None:
 
 
 async def test_query_reads_in_byte_order_and_continues() -> None:
-    """A range is read in byte order and continued behind its last key."""
+    """A range is read in byte order and continued after its last key."""
     async with world() as w:
         for key in ("é", "a!2", "b", "a!1", "a!3", "\U0001f600", "\uffff"):
             await w.client.create("memos", key, {"k": key})

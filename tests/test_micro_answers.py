@@ -116,7 +116,7 @@ async def ask(wire: MicroConnections, target: str = "/") -> Answer:
 @pytest.mark.parametrize(("sent", "body"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
 @pytest.mark.parametrize("size", [1, 7, 1_000_000])
 async def test_answer_is_read_however_it_is_split(sent: bytes, body: bytes, size: int) -> None:
-    """An answer in pieces of any size is the answer as a whole, and its connection is used again."""
+    """An answer in pieces of any size equals the complete answer, and its connection is reused."""
     async with (
         raw_server(split(sent, at_least=size), [answer(b"next")]) as server,
         MicroConnections(server.url) as wire,

@@ -64,7 +64,7 @@ async def test_host_of_other_letters_is_sent_in_ascii() -> None:
 
 
 async def test_answer_has_status_headers_and_content() -> None:
-    """An answer has its status, its headers under lower-case names, and its whole body."""
+    """An answer has its status, its headers under lower-case names, and its complete body."""
     sent = b"HTTP/1.1 404 Not Found\r\nRetry-After: 3\r\nDATE:  today \r\nContent-Length: 5\r\n\r\nfalse"
     async with connected([sent]) as at:
         got = await at.ask()

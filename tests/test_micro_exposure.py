@@ -76,7 +76,7 @@ async def test_opened_micro_asks_the_server() -> None:
 
 
 def test_platform_hides_its_slug() -> None:
-    """The slug is a secret: it stands in no repr and in no error's text."""
+    """The slug is a secret: no repr and no error's text contains it."""
     platform = Platform(url="http://platform", app_slug="sl0g")
     assert "sl0g" not in repr(platform)
     assert "sl0g" not in platform.redact("no app sl0g")

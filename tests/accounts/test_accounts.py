@@ -92,7 +92,7 @@ class TestSignUp:
     async def test_sign_up_leaves_all_or_nothing_when_interrupted(
         self, store: MemoryStore, at: int, *, lost: bool, for_good: bool
     ) -> None:
-        """An interrupted sign-up leaves the address free or the account whole."""
+        """An interrupted sign-up leaves the address free or the account complete."""
         failing = services_on(FailingStore(store, at=at, lost=lost, for_good=for_good))
         returned, raised = await outcomes([signed_up(failing)])
         assert {type(error) for error in raised} <= {StoreUnavailable}
@@ -137,7 +137,7 @@ class TestLogIn:
         assert told[0] == told[1]
 
     async def test_claim_on_another_address_leads_to_no_account(self, services: Services) -> None:
-        """A claim that a crash left behind, on an address that the account has no more: its password does not fit."""
+        """A crash may leave a claim on an address that the account no longer has: its password is refused there."""
         made = await signed_up(services)
         await services.tables.users.claim_email(made.user.model_copy(update={"email": "old@example.org"}))
         with pytest.raises(WrongPassword):
@@ -354,7 +354,7 @@ class TestKeys:
     async def test_key_is_made_or_a_repeat_makes_one_when_a_call_fails(
         self, store: MemoryStore, at: int, *, lost: bool
     ) -> None:
-        """Whichever call fails a key is made or a repeat makes one."""
+        """If any call fails, a key is made or a repeat makes one."""
         user = (await signed_up(services_on(store))).user
         returned, raised = await outcomes([_create(services_on(FailingStore(store, at=at, lost=lost)), user)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])

@@ -59,7 +59,7 @@ async def test_login_replaces_the_predecessors_hash(services: Services, prefix: 
 
 
 async def test_login_takes_what_node_cut_until_the_first_one(services: Services) -> None:
-    """Beyond 72 bytes all passwords were alike. From the first login on, the whole of it counts."""
+    """Beyond 72 bytes all passwords were equal. From the first login on, all of its bytes count."""
     user = await moved_in(services, bcrypt_hash(LONG))
     assert await cheap_passwords().verify(user.password_hash, LONG[:72] + "q")
     assert not await cheap_passwords().verify(user.password_hash, LONG[:71])
@@ -81,7 +81,7 @@ async def test_login_compares_as_sent_until_the_first_one(services: Services) ->
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_new_hash_never_overwrites_a_changed_password(seed: int) -> None:
-    """First logins at the same time as a reset: the password of the reset stands, and only that."""
+    """If first logins race with a reset, only the password of the reset is valid."""
     services = services_with(racing_store(seed))
     user = await moved_in(services, bcrypt_hash("old password"))
     token = services.recovery._tokens.issue(Purpose.RESET, user)

@@ -93,7 +93,7 @@ async def rename(services: Services, ada: SignedUp) -> None:
 async def test_a_revocation_agrees_after_a_repeat(
     store: Store, services: Services, ada: SignedUp, at: int, *, lost: bool
 ) -> None:
-    """Whichever call fails, before or after it is carried out: repeated, the key is dead everywhere, logged once."""
+    """If any call fails, before or after its effect, a repeat leaves the key revoked everywhere, and logged once."""
     await outcomes([revoke(services_on(FailingStore(store, at=at, lost=lost)), ada)])
     await revoke(services, ada)
     assert await is_active(services, ada) == {False}

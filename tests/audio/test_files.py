@@ -21,7 +21,7 @@ from shared.audio.files import (
 
 
 def test_new_file_begins_with_the_owners_digest() -> None:
-    """All of an owner's begin alike, and another's do not; the owner's id does not stand in it."""
+    """All of an owner's files have one prefix, which no other owner has and which does not contain the owner's id."""
     files = [new_file("0190b5a2c3d4", random_hex=lambda _: "f" * 32) for _ in range(2)]
     assert files[0] == f"{owner_digest('0190b5a2c3d4')}-{'f' * 32}.mp3"
     assert "0190b5a2c3d4" not in files[0]

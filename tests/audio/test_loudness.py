@@ -64,7 +64,7 @@ def test_granules_of_reads_every_form(form: Form) -> None:
 
 @pytest.mark.parametrize(("table", "largest"), LARGEST)
 def test_peak_is_bound_by_the_largest_table(table: int, largest: int) -> None:
-    """Whichever of a granule's tables it is, with and without switched blocks. Table 0 alone bounds nothing."""
+    """The largest of a granule's tables bounds the peak, with and without switched blocks. Table 0 alone does not."""
     form = Form(version="1", bit_rate=9)
     for tables in ((table, 0, 0), (0, table, 0), (0, 0, table), (table, 0), (0, table)):
         granule = [Sounding(gain=180, tables=tables)]

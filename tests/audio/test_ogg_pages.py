@@ -134,7 +134,7 @@ def test_joined_parts_have_equal_channels(at: int, is_equal: bool) -> None:  # n
 
 
 def test_file_is_whole_only_up_to_its_last_byte() -> None:
-    """Wherever it breaks off, within a page or between two, it is not whole, and nothing is dropped of what came."""
+    """A file that breaks off, within a page or between two, is not whole, and no part that arrived is dropped."""
     file = written([packet(300)] * 4, drop=500)
     sizes = [len(page.write()) for page in pages_of(file)]
     least = sum(sizes[:3])

@@ -170,7 +170,7 @@ async def test_deleted_customer_is_never_its_own_replacement() -> None:
 
 @pytest.mark.parametrize(("was_replayed", "keys"), [(False, 1), (True, 2)])
 async def test_new_key_is_tried_after_a_repeated_failure_alone(*, was_replayed: bool, keys: int) -> None:
-    """A request that failed just now may have made a customer: under another key it could make a second one."""
+    """A failed request may have made a customer: a repeat under another key could make a second one."""
     world = BillingWorld()
     await world.begin()
     stripe = StaleStripe(fails=[StripeBroke("failed", was_replayed=was_replayed)])

@@ -379,7 +379,7 @@ async def test_cancellation_in_the_portal_shows(ends: dict[str, Any]) -> None:
     "customer", [lambda one: one, lambda one: {"id": one, "object": "customer"}], ids=["id", "expanded"]
 )
 async def test_event_of_any_shape_leads_to_its_owner(customer: Callable[[str], Any]) -> None:
-    """An invoice of any version names its customer, by id or whole."""
+    """An invoice of any version contains its customer, as an id or as an object."""
     world, billing, its = await begun()
     subscribed(world, its)
     event = {

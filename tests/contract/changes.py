@@ -178,7 +178,7 @@ class ChangesContract:
 
     @PLAIN_RACE
     async def test_update_holds_a_limit_when_raced(self, store: Store, prefix: str, seed: int) -> None:
-        """Changes that refuse above 7 leave the row at 7, however many race."""
+        """Any number of racing changes that refuse above 7 leave the row at 7."""
 
         def change(document: Document | None) -> Document:
             changed = counting(document)

@@ -43,7 +43,7 @@ def test_clock_that_was_set_right_is_believed_again() -> None:
 
 
 def test_clock_behind_takes_the_stores_time(caplog: pytest.LogCaptureFixture) -> None:
-    """A clock behind would count into a day that has ended. It is moved on to the server's time, and is logged once."""
+    """A clock behind would count into a day that has ended. It is set to the server's time, and is logged once."""
     system = FakeClock(NOON)
     clock = CheckedClock(system)
     observed(clock, NOON + timedelta(hours=1))

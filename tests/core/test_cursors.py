@@ -70,7 +70,7 @@ def test_cursor_of_another_secret_is_refused() -> None:
 
 
 def test_cursor_is_refused_when_truncated() -> None:
-    """Wherever it is cut."""
+    """A cursor that is truncated anywhere is refused."""
     whole = sealed()
     for length in range(len(whole)):
         with pytest.raises(ValidationFailed):

@@ -84,7 +84,7 @@ def test_with_secrets_replaces_names_by_values(store: Store) -> None:
 
 
 def test_with_secrets_reads_all_by_one_request(store: Store) -> None:
-    """However many are named."""
+    """One request reads all named parameters."""
     read = with_secrets(ENV | {"HYPERMICRO_API_KEY_PARAMETER": "/micro"}, post=store)
     assert (read["SESSION_SECRET"], read["HYPERMICRO_API_KEY"]) == (SECRET, "k3y")
     ((url, headers, body),) = store.asked

@@ -110,7 +110,7 @@ async def test_a_link_to_something_else_is_refused(files: S3Files, http: httpx.A
 
 
 async def test_a_link_ends(client: "S3Client", bucket: str, http: httpx.AsyncClient, file: str) -> None:
-    """One of a second serves at first, and soon no more."""
+    """A link of one second serves at first, and is soon refused."""
     url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": audio(file)}, ExpiresIn=1)
     until = time.monotonic() + EXPIRY_S
     while (await http.get(url)).status_code == 200:

@@ -60,7 +60,7 @@ async def test_standin_answers_recorded_requests_as_the_server_did() -> None:
 
 
 async def test_standin_acknowledges_both_creates_that_checked_first() -> None:
-    """Two creates that both checked first are both acknowledged and the last stands."""
+    """Two creates that both checked first are both acknowledged, and the last one stays."""
     gate = Gate()
     async with client_of(StandIn(schedule=gate)) as http:
         writes = [asyncio.create_task(http.post(DOCS, json={"key": "k", "value": {"by": by}})) for by in "ab"]

@@ -168,7 +168,7 @@ def test_voices_are_told_by_their_share(world: World, busy: Account) -> None:
 def test_voices_are_those_of_the_range(
     world: World, busy: Account, range_: dict[str, str], voices: dict[str, int], months_later: int
 ) -> None:
-    """A range counts its days whole; without one it is all time, also when the days' months have ended."""
+    """A range counts complete days; without one it is all time, also if the days' months have ended."""
     world.later(days=31 * months_later)
     answered = data(world, busy, VOICES, **range_)
     assert {voice["voiceId"]: voice["callCount"] for voice in answered} == voices

@@ -139,7 +139,7 @@ def test_our_modules_write_no_markup() -> None:
 
 
 def test_vendored_licences_go_with_the_console(answer: Answer) -> None:
-    """Each library's whole licence is in the page that contains the library."""
+    """Each library's complete licence is in the page that contains the library."""
     folder = Path(pages.__file__).parent / "vendor"
     licences = sorted(folder.glob("*/LICENSE"))
     assert [licence.parent.name for licence in licences] == ["htm", "preact", "uplot"]

@@ -178,7 +178,7 @@ def test_email_that_is_unusual_is_accepted(world: World, email: str) -> None:
 
 
 def test_memo_of_an_unknown_voice_is_listed(world: World, ada: Account) -> None:
-    """A memo whose voice is offered no more, and whose audio has an absolute URL, reads like any other."""
+    """A memo whose voice is no longer offered, and whose audio has an absolute URL, is read like any other."""
     memo = world.memo(ada.key)
     row = world.run(Memos(world.store).load(ada.id, memo["id"]))
     old = row.model_copy(update={"id": "f" + row.id[1:], "voice": "nova", "audio_url": "https://cdn.example/a.mp3"})

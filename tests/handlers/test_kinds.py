@@ -49,7 +49,7 @@ def test_cursor_is_bound_to_each_filter(
 
 @pytest.mark.parametrize(("path", "name"), EACH)
 def test_cursor_of_no_filter_refuses_each(world: World, ada: Account, path: str, name: str) -> None:
-    """A filter that is added to a list under way is 400; one that is empty is none."""
+    """Adding a filter to a continued list is 400; an empty filter is none."""
     for _ in range(3):
         world.memo(ada.key, voice="sam")
     at = {"limit": "1", "cursor": world.get(path, token=ada.key, query={"limit": "1"}).json["nextCursor"]}

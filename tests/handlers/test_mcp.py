@@ -326,7 +326,7 @@ class TestCallers:
     def test_metrics_count_a_tools_error_as_http_does(
         self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A limit, an outage and a wrong argument are answered 200, and counted by the status that they stand for."""
+        """A limit, an outage and a wrong argument are answered 200, and counted by their status in the HTTP API."""
         world = new_world({"METRICS": "1"})
         ada = world.sign_up()
         world.spend(ada, 100)

@@ -168,7 +168,7 @@ def test_list_memos_filters(world: World, ada: Account) -> None:
 
 
 def test_get_memo_tells_the_title_if_there_is_one(world: World, ada: Account) -> None:
-    """A model reads the title and the whole text; an empty title is none."""
+    """A model gets the title and the complete text; an empty title is none."""
     for title, shown in (("Greeting", ["Title: Greeting"]), ("", []), (None, [])):
         made = call(world, ada.key, "create_memo", text="Hello there", voice="rachel", title=title).structured_content
         assert made is not None

@@ -161,7 +161,7 @@ class TestEvents:
             assert len(kept(folder)) == 2
 
     def test_unreadable_message_and_outage_come_again(self, speaking: World, logs: Logs) -> None:
-        """A message that is none of ours hinders no other; without the store all come again."""
+        """A foreign message does not hinder any other; without the store all messages are delivered again."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         event = sqs_event(["no JSON", json.dumps({"memoId": memo["id"]})])

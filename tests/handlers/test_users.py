@@ -374,7 +374,7 @@ def test_change_password_is_refused_after_ten_wrong_ones(world: World, ada: Acco
 
 
 def test_change_password_replaces_the_old_one(world: World, ada: Account) -> None:
-    """The old password logs in no more, the new one does."""
+    """The old password no longer logs in, the new one does."""
     world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"})
     assert log_in(world, ada.email).refusal == NO_LOGIN
     assert log_in(world, ada.email, "another one").status == 200

@@ -249,7 +249,7 @@ async def test_owner_who_fails_is_not_skipped(
 async def test_long_memo_that_failed_a_day_later_is_no_call(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
 ) -> None:
-    """The last pass reads the logs again: a memo that ended as failed counts no more."""
+    """The last pass reads the logs again: a memo that has failed since no longer counts."""
     memo, _ = await services.memos.make(people[0].api_key.key, SAY)
     clock.at = at(TUESDAY, 1)
     await work(store, services, clock)

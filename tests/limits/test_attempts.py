@@ -159,7 +159,7 @@ class TestPasswordAttempts:
             await fail(attempts, "1.2.3.4", "ada@example.org")
 
     async def test_containers_hold_one_place_of_an_address_each(self, store: Store, clock: FakeClock) -> None:
-        """However many good logins they saw, three containers hold at most three of the address's places."""
+        """After any number of right logins three containers keep at most three of the address's places."""
         containers = [attempts_on(store, clock) for _ in range(3)]
         for n in range(30):
             await succeed(containers[n % 3], "1.2.3.4", "ada@example.org")

@@ -111,7 +111,7 @@ async def test_characters_are_exact_and_never_above(kind: str, limit: KeyLimit) 
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.thorough
 async def test_a_failed_memo_gives_the_keys_places_back(kind: str, *, lost: bool) -> None:
-    """Whichever call of the store fails, as much is counted as was made; one unanswered call may count once more."""
+    """If any call of the store fails, exactly the made memos are counted; one unanswered call may count once more."""
     async with stores(kind, 1, seed=1) as (store,):
         services = services_on(store)
         for at in CUTS.get(kind, range(14)):

@@ -228,7 +228,7 @@ class HeldSmtpMailer(SmtpMailer):
 
 
 async def test_smtp_waits_no_longer_than_its_caller() -> None:
-    """A thread waits as long as its caller for an answer, and no more than five seconds: no caller ends it."""
+    """A thread waits for an answer as long as its caller, at most five seconds: a caller cannot end it."""
     mailer = HeldSmtpMailer()
     mailer.go_on.set()
     for left_s in (0.5, 60):
@@ -273,7 +273,7 @@ async def test_ses_sends_four_mails_at_once_and_none_late() -> None:
 
 
 async def test_console_prints_and_keeps_the_last() -> None:
-    """The newest first, and no more than fit on a page."""
+    """It keeps the newest first, and at most as many as fit on a page."""
     printed: list[str] = []
     mailer = ConsoleMailer(write=printed.append)
     for number in range(KEPT + 5):

@@ -101,9 +101,9 @@ class Trial:
 @pytest.mark.parametrize(("lost", "for_good"), [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.thorough
 def test_a_run_cut_short_at_any_call_is_repeated(store: str, *, lost: bool, for_good: bool) -> None:
-    """Whichever calls of two runs in a row are not answered, and whether their containers die: one memo, one answer.
+    """If any calls of two successive runs are not answered, or their containers die, there is one memo and one answer.
 
-    With `lost` the call is carried out, with `for_good` no later call is. On moto, which is slow, each of the four
+    With `lost` the call takes effect, with `for_good` no later call does. On moto, which is slow, each of the four
     takes another quarter of the calls.
     """
     firsts = range(2 * lost + for_good, CALLS, 4) if store == "dynamodb" else range(CALLS)
@@ -243,9 +243,9 @@ async def test_speech_that_fails_frees_the_key_at_once(store: Store, clock: Fake
 
 @pytest.mark.anyio
 async def test_a_frozen_run_wakes_to_another_runs_audio(store: Store, clock: FakeClock, tmp_path: Path) -> None:
-    """A run stands still while it speaks, and another takes over: the audio that was put first is both's, and stays.
+    """A run freezes while it speaks, and another takes over: both use the audio that was put first, which stays.
 
-    The first finds the memo there, is not charged, and answers it too.
+    The first finds the memo, is not charged, and returns it too.
     """
     asleep, awake = asyncio.Event(), asyncio.Event()
 

@@ -177,7 +177,7 @@ async def test_concurrent_memos_never_exceed_the_limit(store: MemoryStore, servi
 async def test_memo_is_made_or_costs_nothing_when_a_call_is_refused(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
-    """Whichever call is refused a memo is made or costs nothing and a repeat makes it."""
+    """If any call is refused, a memo is made or costs nothing, and a repeat makes it."""
     failing = services_on(FailingStore(store, at=at))
     returned, raised = await outcomes([make(failing, ada)])
     assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
@@ -193,7 +193,7 @@ async def test_memo_is_made_or_costs_nothing_when_a_call_is_refused(
 async def test_failed_memo_keeps_one_count_at_most_when_answer_is_lost(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
-    """Whichever answer is lost a failed memo keeps nothing and at most one count too many."""
+    """If any answer is lost, a failed memo leaves no row and at most one count too many."""
     returned, _ = await outcomes([make(services_on(FailingStore(store, at=at, lost=True)), ada)])
     made = (await services.tables.memos.page(ada.user.id, Window())).rows
     assert [memo.id for memo in made] == [memo.id for memo, _ in returned]
@@ -389,7 +389,7 @@ class _UseFails(Intercepted):
 async def test_last_use_that_failed_is_sent_again_in_its_minute(
     store: MemoryStore, ada: SignedUp, clock: FakeClock
 ) -> None:
-    """The memo stands without it, the next memo of the minute sends it, and the third has nothing to send."""
+    """The memo succeeds without it, the next memo of the minute sends it, and the third sends none."""
     failing = _UseFails(store, failures=1)
     services = services_on(failing, clock)
     for marked in (1, 2, 2):

@@ -65,7 +65,7 @@ def test_a_line_is_written_once_and_by_our_handler_alone() -> None:
 
 
 def test_libraries_log_no_requests() -> None:
-    """Below a warning they log whole requests, with paths, addresses and keys in them."""
+    """Below the level of warnings they log complete requests, with paths, addresses and keys."""
     names = ("mangum", "botocore", "stripe", "httpx", "httpcore")
     for name in names:
         logging.getLogger(name).setLevel(logging.DEBUG)

@@ -135,7 +135,7 @@ def test_words_of_other_scripts_are_left_out() -> None:
 
 @given(st.text(alphabet="0123456789.,:-/$€%+() xeZ'\"", max_size=60))
 def test_any_row_of_digits_and_signs_is_rewritten(text: str) -> None:
-    """No digit but 0 gets lost, in whatever order digits and signs stand; 0 may become "hundred"."""
+    """No digit except 0 is lost, in any order of digits and signs; 0 may become "hundred"."""
     assume("50" not in text)  # 50/50 is written in words
     said = in_english(text)
     assert Counter(re.findall("[1-9]", text)) <= Counter(re.findall("[1-9]", said))
@@ -165,5 +165,5 @@ def test_letters_that_the_model_lacks_lose_their_accents(text: str, said: str) -
     ],
 )
 def test_in_english_writes_signs_and_units_as_words(text: str, written: str) -> None:
-    """One of a unit has no plural, a sign's words stand apart from a number, and other scripts are left out."""
+    """A single unit has no plural, a sign's words are separated from a number, and other scripts are left out."""
     assert in_english(text) == written

@@ -184,7 +184,7 @@ def test_event_loop_runs_while_a_text_is_said() -> None:
 
 
 def test_text_of_a_cancelled_caller_makes_room_for_the_next() -> None:
-    """A caller that left does not keep the voices: of its long text no more than the sentence at work is finished."""
+    """A cancelled caller frees the voices: of its long text at most the current sentence is finished."""
 
     async def after_a_long_one() -> tuple[Spoken, bool]:
         voices = LocalVoices()

@@ -12,7 +12,7 @@ from tools.samples import TEXT, make
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_sample_is_a_short_sentence_in_each_voice(voice: str) -> None:
-    """Every voice has a sample of its sentence, whole, of at most 20 kB."""
+    """Every voice has a sample of its complete sentence, of at most 20 kB."""
 
     mp3 = sample(voice)
     assert mp3 is not None

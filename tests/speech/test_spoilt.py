@@ -103,7 +103,7 @@ def test_body_without_frames_is_spoilt() -> None:
 
 @pytest.mark.parametrize("text", ["a" * 100_000, "100%", "$1,234,567.89", "word " * 1000, "7 7 7 7 7 7 7 7"])
 def test_length_of_odd_texts_is_plausible(text: str) -> None:
-    """A long word is babbled in seconds, and a sign may stand for many letters: neither is refused for its length."""
+    """A long word is babbled in seconds, and a sign may be read as many letters: neither is refused for its length."""
     with pytest.raises(SpeechFailed) as refused:
         check_audio(mp3(np.zeros(RATE * (400 if text.startswith("word") else 3))), text)
     assert "takes" not in str(refused.value)

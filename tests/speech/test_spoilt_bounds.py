@@ -80,7 +80,7 @@ def test_speech_passes() -> None:
     [(LOUD - 19, 63, True), (LOUD - 19, 61, False), (LOUD - 18, 63, False), (SILENT, 63, True), (SILENT, 61, False)],
 )
 def test_hole_is_27_db_below_and_lasts_1_5_s(gain: int | None, count: int, *, is_hole: bool) -> None:
-    """Wherever it is, the ends included."""
+    """A hole is found anywhere, the ends included."""
     for at in (0, len(SPEECH), 2 * len(SPEECH)):
         runs = [*SPEECH, *SPEECH]
         runs[at:at] = [(gain, count)]

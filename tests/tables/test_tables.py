@@ -302,7 +302,7 @@ class TestUsers:
         assert (now.session_version, now.ended_sessions) == (user.session_version + 1, {})
 
     async def test_expired_sessions_do_not_end_the_others(self, store: Store) -> None:
-        """However many of them a row contains: they are dropped, and one logout ends one session."""
+        """Any number of expired sessions in a row are dropped, and one logout ends one session."""
         user = await signed_up(store, a_user())
         for number in range(ENDED_MOST):
             await store.extend(USERS, Key("all", user.id), f"ended_s{number}", 900)

@@ -90,7 +90,7 @@ async def test_turn_ends_when_the_answer_begins() -> None:
 
 
 async def test_turn_begins_when_the_body_is_there() -> None:
-    """A client that sends its body slowly keeps no other from its turn; the body then arrives whole."""
+    """A client that sends its body slowly delays no other's turn; its body arrives complete."""
     app = Working()
     app.may.set()
     turns = Turns(app, at_once=1)

@@ -239,7 +239,7 @@ async def test_history_ignores_hours_that_are_being_deleted() -> None:
 
 @pytest.mark.anyio
 async def test_history_counts_once_when_a_month_was_summed_early() -> None:
-    """A container whose clock is still in the month counts no day twice that another's has closed."""
+    """A container whose clock is still in the month counts no day twice that another container has closed."""
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock)
     await lived(owner, 20)

@@ -124,7 +124,7 @@ async def test_day_is_compared_from_its_midnight(ago: timedelta, *, compared: bo
     ("later", "compared"), [(timedelta(minutes=10), False), (timedelta(minutes=10, milliseconds=1), True)]
 )
 async def test_last_ten_minutes_are_left_out(later: timedelta, *, compared: bool) -> None:
-    """A memo of them may be without its log: its request is under way."""
+    """A memo of the last ten minutes may lack its log: its request is in progress."""
     world, memo = World(repair=False), a_memo()
     await world.tables.memos.add(memo)
     world.clock.at = NOON + later

@@ -350,7 +350,7 @@ def test_error_has_a_bounded_part_of_the_message() -> None:
 
 @pytest.mark.parametrize("error", [unanswered(), closed(), answered("InternalServerError", 500)()])
 async def test_call_is_not_resent_when_twice_would_harm(error: Exception) -> None:
-    """A call that must not be carried out twice is not sent again if its outcome is unknown."""
+    """A call that must not take effect twice is not sent again if its outcome is unknown."""
     client = Client(raising(error))
     dynamo = dynamo_on(client)
     with pytest.raises(DynamoError) as caught:
@@ -363,7 +363,7 @@ async def test_call_is_not_resent_when_twice_would_harm(error: Exception) -> Non
 
 @pytest.mark.parametrize("error", [unreached(), answered("ProvisionedThroughputExceededException")()])
 async def test_call_is_resent_when_it_was_refused(error: Exception) -> None:
-    """A call that was refused for lack of capacity is sent again, also one that must not be carried out twice."""
+    """A call that was refused for lack of capacity is sent again, also one that must not take effect twice."""
     client = Client(raising(error, then={"Attributes": {"n": {"N": "1"}}}))
     dynamo = dynamo_on(client)
     counted = await dynamo.update(KEY, "ADD n :by", values={}, repeatable=False, deadline=dynamo.deadline(5))

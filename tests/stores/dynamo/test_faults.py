@@ -195,7 +195,7 @@ async def test_verb_leaves_the_row_whole_when_cancelled(
 ) -> None:
     """A verb cancelled at any call leaves the row as before or after, and a repeat finishes it.
 
-    A container that is stopped in the middle of a call; the call itself may still be carried out.
+    This is a container that is stopped during a call; the call itself may still take effect.
     """
     verb = VERBS[name]
     await prepared(container, verb)
@@ -349,7 +349,7 @@ async def test_extend_undoes_no_later_one_when_it_arrives_late(world: DynamoWorl
 
 @pytest.mark.parametrize("acknowledged", [1, 12])
 async def test_extend_carried_out_late_undoes_no_later(world: DynamoWorld, acknowledged: int) -> None:
-    """An extension that was given up, and is carried out after a later one was acknowledged, does nothing."""
+    """An extension that was given up, and is executed after a later one was acknowledged, has no effect."""
     clock = FakeClock()
     one, other = world.container(clock=clock), world.container(clock=clock)
     await fact(one.store)
@@ -368,7 +368,7 @@ async def test_extend_carried_out_late_undoes_no_later(world: DynamoWorld, ackno
 
 
 async def test_extend_counts_when_the_other_clock_is_ahead(world: DynamoWorld) -> None:
-    """The later extension stands also if its container's clock is behind that of the earlier one's."""
+    """The later extension wins, also if its container's clock is behind the earlier one's."""
     ahead = world.container(clock=FakeClock(NOON + timedelta(seconds=90)))
     right = world.container(clock=FakeClock(NOON))
     await fact(right.store)

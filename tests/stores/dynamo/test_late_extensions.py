@@ -32,7 +32,7 @@ async def containers(world: DynamoWorld) -> AsyncIterator[tuple[Container, Conta
 async def test_an_extension_carried_out_late_changes_nothing(
     world: DynamoWorld, containers: tuple[Container, Container]
 ) -> None:
-    """A title's request reaches DynamoDB after a later title was acknowledged: that one stands."""
+    """If a title's request reaches DynamoDB after a later title was acknowledged, the later title stays."""
     _, right = containers
     right.wire.faults = always(FAULTS["timed out before"])
     with pytest.raises(StoreUnavailable):

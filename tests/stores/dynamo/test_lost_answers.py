@@ -128,7 +128,7 @@ async def test_write_that_may_be_overwritten_is_no_success(
 
 
 async def test_update_begins_anew_on_a_row_that_would_remember_it(store: DynamoStore, table: _Table) -> None:
-    """Another's change keeps the tokens before it. Without that of the lost write among them, it was not made."""
+    """Another writer's change keeps the earlier tokens. Without that of the lost write among them, it had no effect."""
     table.lost = changed_by_another
     await store.update(CHANGING, ROW, raised)
     assert await store.get(CHANGING, ROW) == {"n": 11}

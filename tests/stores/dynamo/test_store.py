@@ -168,7 +168,7 @@ async def test_reads_are_consistent(container: Container, read: str) -> None:
 
 
 async def test_page_reads_one_row_beyond_itself_at_most(container: Container) -> None:
-    """A page reads no more than one row beyond itself."""
+    """A page reads at most one row beyond itself."""
     for number in range(40):
         await container.store.add(FACTS, Key("p", f"{number:02}"), {})
     container.wire.calls.clear()
@@ -181,7 +181,7 @@ async def test_page_reads_one_row_beyond_itself_at_most(container: Container) ->
 async def test_page_decompresses_only_the_row_that_ends_it(
     world: DynamoWorld, container: Container, *, limit: int, bytes_each: int, read: int, newest_first: bool
 ) -> None:
-    """A page decompresses no more than the row that ends it.
+    """A page decompresses at most the row that ends it.
 
     A query brings a megabyte of compressed rows, which may be a hundred times as much.
     """
@@ -562,7 +562,7 @@ async def test_verify_creates_no_table_in_production(client: "DynamoDBClient") -
     [(["ACTIVE"], 1), (["UPDATING"], 1), (["CREATING", "CREATING", "ACTIVE"], 3), (["CREATING", "UPDATING"], 2)],
 )
 async def test_verify_waits_for_a_table_that_is_created(world: DynamoWorld, statuses: list[str], looks: int) -> None:
-    """Another container, or infrastructure, creates it just now. One that is being changed can be used."""
+    """Another container, or infrastructure, is creating it. A table that is being changed can be used."""
     container = world.container()
     container.wire.answers["describe_table"] = described_as(world, statuses)
     await container.store.verify(TABLES)

@@ -200,7 +200,7 @@ async def test_cut_answers_are_unavailable(name: str, mode: str) -> None:
     ids=["garbled", "no witness", "empty", "empty with a length", "not JSON", "204"],
 )
 async def test_answer_is_not_believed_without_proof(unbelievable: bytes) -> None:
-    """An answer that is garbled, empty, or proven whole by nothing is repeated."""
+    """A request is repeated if its answer is garbled, empty, or without proof of completeness."""
     with Endpoint(unbelievable, whole(document(Item=ITEM))) as endpoint:
         async with store_on(client_on(endpoint.url)) as store:
             assert await store.get(FACTS, ROW) == {"a": 1}
@@ -290,7 +290,7 @@ async def test_trickling_answers_free_their_threads(tmp_path: Path, part: int, *
 
 
 async def test_call_that_is_given_up_is_not_sent_later() -> None:
-    """A request that was not sent yet when its caller gave up is never sent: it would be carried out late."""
+    """A request that was not sent yet when its caller gave up is never sent: it would take effect late."""
     reached, go_on = threading.Event(), threading.Event()
 
     def hold(**_: object) -> None:

@@ -98,7 +98,7 @@ async def test_page_doubles_what_it_asks_for_while_rows_are_absent(*, newest_fir
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize("extensions", [0, 1, 7, 60])
 async def test_page_has_each_row_whole(extensions: int, *, newest_first: bool) -> None:
-    """A read may end within a row: it is read whole, and once. A row of more documents than a read is read alone."""
+    """A read may end within a row: it is read completely, once. A row of more documents than a read is read alone."""
     server = documents(*(a_row(number, extensions=extensions) for number in range(12)))
     rows, more = await read(server, limit=10, newest_first=newest_first)
     expected = list(range(12))[::-1] if newest_first else list(range(12))

@@ -235,7 +235,7 @@ async def test_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> 
 
 @pytest.mark.thorough
 async def test_get_reads_a_row_of_over_a_thousand_documents() -> None:
-    """A row of more documents than one read is read whole."""
+    """A row of more documents than one read is read completely."""
     async with micro_store_world() as world:
         store = (await world.container()).store
         await store.add(CHANGING, C, {"n": 0})
@@ -249,7 +249,7 @@ async def test_get_reads_a_row_of_over_a_thousand_documents() -> None:
 
 
 async def test_extend_deletes_the_extension_that_it_replaces() -> None:
-    """A field extended again after a read leaves no older extension behind."""
+    """A field that is extended again after a read leaves no older extension."""
     async with micro_store_world() as world:
         container = await world.container()
         await added(container.store)
@@ -353,7 +353,7 @@ async def test_erase_stops_at_half_of_its_time() -> None:
 
 @pytest.mark.thorough
 async def test_erase_of_over_a_thousand_documents_leaves_none() -> None:
-    """A partition of more documents than one read returns is erased whole, cut rows included."""
+    """A partition of more documents than one read returns is erased completely, split rows included."""
     async with micro_store_world() as world:
         container = await world.container()
         for number in range(600):

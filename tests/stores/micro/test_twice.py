@@ -53,7 +53,7 @@ async def test_update_changes_once_when_delivered_twice(world: MicroStoreWorld) 
 
 
 async def test_extension_stands_over_one_by_a_clock_ahead(world: MicroStoreWorld) -> None:
-    """A gateway 90 s ahead renames, and two seconds later the right one: the later name stands for both."""
+    """A gateway 90 s ahead renames, and two seconds later one with the right time: the later name counts for both."""
     ahead, right = await world.container(), await world.container()
     ahead.clock.advance(90)
     await ahead.store.add(FACTS, ROW, {"name": "none"})
