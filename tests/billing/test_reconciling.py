@@ -230,7 +230,7 @@ def test_sync_stripe_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_sync_stripe_needs_stripe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its settings nothing is compared."""
+    """Without Stripe's settings the command compares nothing."""
     environ = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json")}
     assert main(["sync-stripe"], environ=environ) == 2
     assert "Stripe is off" in capsys.readouterr().err

@@ -218,7 +218,7 @@ def test_with_secrets_reports_an_unreachable_endpoint(url: str) -> None:
 
 
 def test_with_secrets_reports_an_endpoint_that_is_no_url(store: Store) -> None:
-    """By the variable's name."""
+    """The problem names the variable."""
     (problem,) = problems(ENV | {"AWS_ENDPOINT_URL_SSM": "http://[::1"}, store)
     assert problem.startswith("AWS_ENDPOINT_URL is not a URL: ")
 
@@ -332,7 +332,7 @@ def in_production(url: str, *, fails: int) -> Function:
 
 
 def test_startup_reads_secrets_once(store: Store, served: str) -> None:
-    """At the first event, also if the store then fails."""
+    """Secrets are read at the first event, once, also if the store then fails."""
     function = in_production(served, fails=1)
     event = http_event("GET", "/api/v1/voices", headers={"origin": "https://app.example.org"})
     try:
@@ -357,7 +357,7 @@ def test_startup_is_503_when_secrets_cannot_be_read(store: Store, served: str) -
 
 
 def test_startup_reads_a_wrong_secret_again(store: Store, served: str) -> None:
-    """After it was corrected, the next event serves."""
+    """After a wrong secret is corrected, the next event serves."""
     function = in_production(served, fails=0)
     store.secure[NAME] = "too short"
     try:
@@ -387,7 +387,7 @@ def test_startup_answers_503_when_secrets_come_too_late() -> None:
 
 
 def test_parameters_import_no_client() -> None:
-    """Until a parameter is named."""
+    """No HTTP client is imported until a parameter is named."""
     loaded = "import shared.core.parameters, sys; print({'boto3', 'botocore', 'urllib.request'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)  # noqa: S603 ours
     assert ran.stdout.strip() == "set()"

@@ -169,7 +169,7 @@ def test_settings_need_one_whole_way_to_micro(env: dict[str, str], named: list[s
 
 
 def test_settings_hide_the_key_of_micro() -> None:
-    """In their repr."""
+    """The settings' repr does not contain the key."""
     assert "k3y-of-micro" not in repr(Settings.from_env(DIRECT | {"HYPERMICRO_API_KEY": "k3y-of-micro"}))
 
 
@@ -363,7 +363,7 @@ def test_dynamodb_table_has_a_default_name() -> None:
 
 @pytest.mark.parametrize("name", ["ab", "x" * 256, "a b c", "arn:aws:dynamodb:eu-west-1:1:table/t", "täble", "table\n"])
 def test_settings_refuse_table_names_dynamodb_refuses(name: str) -> None:
-    """By the variable's name."""
+    """The problem names the variable."""
     assert "DYNAMODB_TABLE" in problem({"DYNAMODB_TABLE": name})
 
 

@@ -388,7 +388,7 @@ def test_closing_cancels_a_subscription_without_its_customer(world: World, ada: 
 
 
 def test_closing_is_503_while_stripe_is_off(new_world: NewWorld) -> None:
-    """If the account is paid for: that could not be cancelled."""
+    """Closing a paid account is 503, since its subscription could not be cancelled."""
     world = new_world()
     ada = world.sign_up()
     world.run(Subscriptions(world.store).create(a_row(ada, subscription="sub_1", customer="cus_1")))

@@ -133,7 +133,7 @@ def test_startup_logs_all_problems_at_once(new_world: NewWorld, logs: Logs) -> N
 
 @pytest.mark.parametrize("environ", [{"IS_LOCAL": "true", "AGENT_TALK_STORE": ""}, {"AGENT_TALK_STORE": "memory"}])
 def test_startup_takes_memory_locally_or_by_name(new_world: NewWorld, environ: dict[str, str]) -> None:
-    """In an emulation, or if AGENT_TALK_STORE names it."""
+    """Memory serves in an emulation, or if AGENT_TALK_STORE names it."""
     world = new_world({**IN_LAMBDA, **environ})
     assert world.get(VOICES).status == 200
 

@@ -79,7 +79,7 @@ def test_console_is_served_to_anyone(world: World, rest: bool) -> None:  # noqa:
 
 
 def test_console_is_the_same_for_every_caller(new_world: NewWorld, answer: Answer) -> None:
-    """For any credential and deployment."""
+    """The page is the same for any credential and deployment."""
     assert new_world(PRODUCTION).get(PAGE, token="forged").body == answer.body
 
 

@@ -39,7 +39,7 @@ def test_a_rotation_replaces_a_key_at_once(world: World, ada: Account, body: str
 
 
 def test_an_old_key_works_for_its_grace(world: World, ada: Account) -> None:
-    """Until its end, which the list shows, and no longer."""
+    """An old key works until its end, which the list shows, and no longer."""
     new = rotate(world, ada, ada.key_id, graceSeconds=3600).json["key"]
     assert listed(world, ada)[ada.key_id]["expiresAt"].startswith("2026-03-02T13:00:00")
     assert [use(world, key) for key in (ada.key, new["key"])] == [201, 201]

@@ -70,7 +70,7 @@ def sent(world: World, key: str, body: str | bytes, given_headers: dict[str, str
 
 
 def test_no_message_is_answered_5xx(world: World, ada: Account, fuzz: Fuzz) -> None:
-    """For any message, with any headers."""
+    """Any message with any headers is answered below 500."""
 
     @fuzz(120)
     @given(bodies, headers)

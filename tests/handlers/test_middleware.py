@@ -188,7 +188,7 @@ def test_base64_body_is_400_when_malformed(world: World) -> None:
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
 def test_body_of_two_mebibytes_is_413(world: World, ada: Account, method: str, path: str) -> None:
-    """On every route that reads a body, with the security headers."""
+    """Every route that reads a body refuses two mebibytes, with the security headers."""
     answer = world.send(method, path, token=token_for(path, ada), body=json.dumps({"text": "x" * 2 * 1024 * 1024}))
     assert answer.refusal == (413, "PAYLOAD_TOO_LARGE", "Request body exceeds 1048576 bytes")
     assert "details" not in answer.error
@@ -319,7 +319,7 @@ def test_wrong_method_is_405_below_a_stage(world: World) -> None:
 
 @pytest.mark.parametrize("given", ["a", "A-z_09", "x" * 64])
 def test_request_id_of_the_caller_is_kept(world: World, given: str) -> None:
-    """If it has the contract's form, on every kind of answer."""
+    """A request id of the contract's form is kept, on every kind of answer."""
     for path in ("/health", "/nothing", "/api/v1/auth/me"):
         assert world.get(path, headers={"X-Request-Id": given}).headers["x-request-id"] == given
 

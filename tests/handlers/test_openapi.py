@@ -156,14 +156,14 @@ def test_operation_ids_are_unique() -> None:
 
 
 def test_paths_belong_to_one_function() -> None:
-    """With all its methods."""
+    """One function has a path with all its methods."""
     paths = [path for document in DOCUMENTS.values() for path in document["paths"]]
     assert len(paths) == len(set(paths))
 
 
 @every_document
 def test_model_fields_are_camel_case(name: str) -> None:
-    """In requests and answers, but for those that OpenAI named."""
+    """Fields of requests and answers are in camelCase, except OpenAI's."""
     models = DOCUMENTS[name].get("components", {}).get("schemas", {})
     for model in (of for called, of in models.items() if called not in {"CreateSpeech", "ModelEntry"}):
         for field in model.get("properties", {}):

@@ -139,7 +139,7 @@ def test_bad_token_costs_no_hash(world: World, ada: Account, spoil: Callable[[st
 
 
 def test_reset_bounds_the_new_password(world: World, ada: Account) -> None:
-    """And the token stays good."""
+    """A refused new password leaves the token valid."""
     token = reset_token(world, ada)
     assert reset(world, token, "short").error["details"] == {"field": "newPassword"}
     assert reset(world, token).status == 200
@@ -283,7 +283,7 @@ def test_another_secret_ends_links_alone(new_world: NewWorld) -> None:
 
 
 def test_tokens_are_in_no_log(world: World, logs: Logs, ada: Account) -> None:
-    """Nor is the e-mail address, whatever becomes of the token."""
+    """Logs contain neither the token nor the e-mail address, whatever the token's result."""
     token, verification = reset_token(world, ada), world.mails.token(ada.email, "verify")
     verify(world, verification)
     reset(world, token)

@@ -47,7 +47,7 @@ def test_refusals_by_the_plan_leave_one_row(world: World, ada: Account, ask: Ask
 
 @ASKS
 def test_refusals_by_a_limit_of_the_key_leave_one_row(world: World, ada: Account, ask: Ask) -> None:
-    """Also where a text of fewer characters would still be made."""
+    """This holds also if a text of fewer characters would still have room."""
     key_id, key = world.new_key(ada, limits={"charactersPerDay": 4})
     assert {ask(world, key, number).status for number in range(10)} == {429}
     assert rows(world, IDEMPOTENCY_KEYS, key_id) <= 1

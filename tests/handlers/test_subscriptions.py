@@ -60,21 +60,21 @@ NO_BILLING = {"stripeEnabled": False, "canUpgrade": False, "canManageSubscriptio
 
 
 def test_tiers_are_public_and_in_order(world: World) -> None:
-    """With every field of the contract."""
+    """Tiers need no credential, are in order, and have every field of the contract."""
     answer = world.get(TIERS, token="garbage")
     assert (answer.status, answer.json) == (200, {"success": True, "tiers": [HOBBY, PRO, ENTERPRISE]})
 
 
 @pytest.mark.parametrize(("name", "tier"), [("hobby", HOBBY), ("Pro", PRO), ("ENTERPRISE", ENTERPRISE)])
 def test_tier_is_found_in_any_case(world: World, name: str, tier: dict[str, Any]) -> None:
-    """In upper, lower and mixed case."""
+    """A tier's name is accepted in upper, lower and mixed case."""
     answer = world.get(f"{TIERS}/{name}")
     assert (answer.status, answer.json) == (200, {"success": True, "tier": tier})
 
 
 @pytest.mark.parametrize("name", ["gold", "pro%20", "PR%C3%96"])
 def test_unknown_tier_is_400_with_the_options(world: World, ada: Account, name: str) -> None:
-    """On every route that takes a tier."""
+    """Every route with a tier refuses an unknown one, with the options."""
     shown = {"pro%20": "pro ", "PR%C3%96": "PRÖ"}.get(name, name)
     for path in (f"{TIERS}/{name}", f"{COMPARE}/{name}"):
         answer = world.get(path, token=ada.session)
@@ -143,7 +143,7 @@ def test_subscription_answers_its_row_when_paid(world: World, ada: Account) -> N
 
 
 def test_compare_names_each_feature_of_a_better_plan(world: World, ada: Account) -> None:
-    """With current, target and improvement."""
+    """Each feature has its current value, its target and whether it improves."""
     answer = world.get(f"{COMPARE}/Pro", token=ada.session)
     assert answer.status == 200
     assert answer.json == {
@@ -167,7 +167,7 @@ def test_compare_names_each_feature_of_a_better_plan(world: World, ada: Account)
 
 
 def test_compare_writes_no_limit_as_unlimited(world: World, ada: Account) -> None:
-    """And is better than every number."""
+    """A missing limit is "unlimited", which is better than every number."""
     world.put_on(ada, Tier.ENTERPRISE)
     comparison = world.get(f"{COMPARE}/hobby", token=ada.session).json["comparison"]
     assert (comparison["isUpgrade"], comparison["isDowngrade"], comparison["isSameTier"]) == (False, True, False)

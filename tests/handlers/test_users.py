@@ -86,7 +86,7 @@ def test_sign_up_session_opens_the_account(world: World) -> None:
 
 
 def test_sign_up_is_409_when_the_address_is_taken(world: World, ada: Account) -> None:
-    """In any case of its letters, and without a cookie."""
+    """A taken address, in any case of its letters, is 409 without a cookie."""
     answer = world.post(SIGN_UP, json={"email": ada.email.upper(), "password": PASSWORD})
     assert answer.refusal == TAKEN
     assert answer.error.keys() == {"code", "message"}
@@ -407,7 +407,7 @@ def test_change_password_changes_nothing_when_wrong(world: World, ada: Account) 
 
 
 def test_change_password_bounds_the_new_one(world: World, ada: Account) -> None:
-    """As in a sign-up, and the field is named."""
+    """The bounds are those of a sign-up, and the error names the field."""
     answer = world.post(CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "p" * 129})
     assert answer.refusal[:2] == (400, "VALIDATION_ERROR")
     assert answer.error["details"] == {"field": "newPassword", "maxLength": 128, "provided": 129}
@@ -439,7 +439,7 @@ def test_header_wins_over_the_cookie(world: World, ada: Account, bob: Account) -
 
 
 def test_session_route_is_401_without_a_credential(world: World) -> None:
-    """With WWW-Authenticate."""
+    """The answer has WWW-Authenticate."""
     answer = world.get(ME)
     assert answer.refusal[:2] == (401, "MISSING_API_KEY")
     assert answer.headers["www-authenticate"] == "Bearer"

@@ -206,7 +206,7 @@ async def test_two_runs_at_once_count_each_call_once_on(kind: str, seed: int) ->
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.thorough
 async def test_run_killed_at_any_call_is_finished_by_the_next(clock: FakeClock, *, lost: bool) -> None:
-    """At each of its calls: the next run makes the same figures."""
+    """After a kill at any call the next run makes the same figures."""
     number, failed = 0, True
     while failed:
         clock.at = at(MONDAY, 12)

@@ -114,7 +114,7 @@ async def test_smtp_sends_to_other_letters_by_smtputf8() -> None:
 
 @pytest.mark.parametrize("security", [SmtpSecurity.STARTTLS, SmtpSecurity.TLS])
 async def test_smtp_encrypts_and_logs_in(certificate: Path, security: SmtpSecurity) -> None:
-    """Before the password is sent."""
+    """The connection is encrypted before the password is sent."""
     tls = {"starttls" if security is SmtpSecurity.STARTTLS else "tls": serving(certificate)}
     with mail_server(password=PASSWORD, **tls) as server:
         mailer = smtp(server.port, security=security, certificate=certificate, password=PASSWORD)
@@ -186,7 +186,7 @@ async def test_ses_says_why_a_mail_was_not_sent() -> None:
     ],
 )
 def test_ses_failures_are_classified(raised: Exception, said: str) -> None:
-    """Without the text of the SDK, which may repeat the address."""
+    """The error does not contain the SDK's text, which may repeat the address."""
     assert said in str(ses.failure(raised))
     assert "ada" not in str(ses.failure(raised))
 

@@ -128,7 +128,7 @@ def test_seed_s_key_is_shown_by_what_is_known_of_it() -> None:
     ],
 )
 def test_key_that_was_off_comes_revoked(is_active: Any, more: dict[str, Any], revoked: str) -> None:
-    """At its last change, else its last use, else when it was made."""
+    """It is revoked at its last change, else at its last use, else at its creation."""
     owner, _ = one(user_row(), api_keys=[key_row(LIVE, is_active=is_active, **more)])
     revoked_at = key(owner).key.revoked_at
     assert revoked_at is not None
