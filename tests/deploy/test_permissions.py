@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatch
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.fakes.dynamo_world import CHANGING, FACTS, REGISTERS, SPREAD, DynamoW
 from tests.fakes.permitted import NotPermitted, PermittedStore
 from tests.support import counted, racing_store
 from tools.local import FUNCTIONS
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
 
 KEY = Key("p", "row")
 
@@ -49,9 +53,15 @@ class AskedStore(PermittedStore):
         self.asked |= {(action, table) for action in actions}
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator["DynamoDBClient"]:
+    with engine() as client:
+        yield client
+
+
 @pytest.fixture
-def world() -> Iterator[DynamoWorld]:
-    with engine() as client, table_on(client) as table:
+def world(client: "DynamoDBClient") -> Iterator[DynamoWorld]:
+    with table_on(client) as table:
         yield DynamoWorld(client, table)
 
 

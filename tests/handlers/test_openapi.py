@@ -47,7 +47,7 @@ OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAiErrorAnswer"}
 OWN_503 = {"/health", "/health/ready", "/health/detailed"}
 """Paths whose 503 is an answer of their own, not the error envelope."""
 
-EXAMPLES = 10
+EXAMPLES = 6
 CALLERS = ("session", "session", "session", "key", "nobody")
 
 every_document = pytest.mark.parametrize("name", DOCUMENTS)
