@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -48,6 +48,12 @@ class AttemptLimits:
     resets_per_address: int = 20
     verifications_per_account: int = 3
     verifications_per_address: int = 20
+
+    @classmethod
+    def read(cls, read: "_Reader") -> Self:
+        """Read each from the variable of its name in capitals."""
+        names = [limit.name for limit in fields(cls)]
+        return cls(**{name: read.count(name.upper(), default=getattr(cls, name)) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +123,7 @@ class Settings:
         env = {name: value for name, value in env.items() if value}
         read = _Reader(env)
         edge = WebSettings.read(read)
-        production, attempts = edge.production, AttemptLimits()
+        production = edge.production
         speech, public_url = read_speech(read, production=production), _public_url(read, production=production)
         private = read.choice("HYPR_PRIVATE_NETWORK", ("0", "1"), default="0") == "1"
         settings = cls(
@@ -132,25 +138,7 @@ class Settings:
             hypr_app_slug=env.get("HYPR_APP_SLUG", ""),
             hypr_private_network=private,
             dynamodb_table=read.table("DYNAMODB_TABLE", default=DYNAMODB_TABLE),
-            attempts=AttemptLimits(
-                failed_logins_per_account=read.count(
-                    "FAILED_LOGINS_PER_ACCOUNT", default=attempts.failed_logins_per_account
-                ),
-                failed_logins_per_address=read.count(
-                    "FAILED_LOGINS_PER_ADDRESS", default=attempts.failed_logins_per_address
-                ),
-                signups_per_address=read.count("SIGNUPS_PER_ADDRESS", default=attempts.signups_per_address),
-                demos_per_address=read.count("DEMOS_PER_ADDRESS", default=attempts.demos_per_address),
-                key_changes_per_owner=read.count("KEY_CHANGES_PER_OWNER", default=attempts.key_changes_per_owner),
-                resets_per_account=read.count("RESETS_PER_ACCOUNT", default=attempts.resets_per_account),
-                resets_per_address=read.count("RESETS_PER_ADDRESS", default=attempts.resets_per_address),
-                verifications_per_account=read.count(
-                    "VERIFICATIONS_PER_ACCOUNT", default=attempts.verifications_per_account
-                ),
-                verifications_per_address=read.count(
-                    "VERIFICATIONS_PER_ADDRESS", default=attempts.verifications_per_address
-                ),
-            ),
+            attempts=AttemptLimits.read(read),
             speech=speech,
             audio=read_audio(read, speech, production=production),
             mail=read_mail(read, production=production),

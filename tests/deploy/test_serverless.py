@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from deploy.bundle import DEPLOYED
 from deploy.check_roles import DYNAMODB
 from deploy.template import holds
 from shared.core.parameters import SECRETS, SUFFIX
-from shared.core.settings import DEVELOPMENT_SECRET
+from shared.core.settings import DEVELOPMENT_SECRET, AttemptLimits
 from shared.web.function import Function
 from shared.web.queue_function import QueueFunction
 from shared.web.schedule_function import ScheduleFunction
@@ -153,6 +154,7 @@ def test_every_setting_reaches_the_functions() -> None:
     settings = (core / "settings.py").read_text() + (core / "speech_settings.py").read_text()
     settings += (core / "mail_settings.py").read_text() + (core / "billing_settings.py").read_text()
     settings += "".join(f'"{secret}{SUFFIX}"' for secret in SECRETS)
+    settings += "".join(f'"{limit.name.upper()}"' for limit in fields(AttemptLimits))
     local_only = {"AGENT_TALK_MEMORY_FILE", "AWS_LAMBDA_FUNCTION_NAME", "IS_LOCAL"}
     local_only |= {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}  # the runtime's
     declared = set(CONFIGURATION["provider"]["environment"])
