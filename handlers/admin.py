@@ -151,7 +151,7 @@ async def get_user(_: AdminUser, user_id: str, services: RequestServices, report
 
 @routes.patch("/api/v1/admin/users/{user_id}", responses=errors(*BODY_ERRORS, *ADMIN_ERRORS, NotFound))
 async def change_user(admin: AdminUser, user_id: str, body: ChangeUser, services: RequestServices) -> ChangedUser:
-    """Change a user's plan, role, or both, in force at once."""
+    """Change a user's plan, role, or both, effective immediately."""
     tier, role = _tier(body.tier), _role(body.role)
     if tier is None and role is None:
         raise MissingField("tier")
@@ -161,14 +161,14 @@ async def change_user(admin: AdminUser, user_id: str, body: ChangeUser, services
 
 @routes.delete("/api/v1/admin/users/{user_id}", responses=errors(*ADMIN_ERRORS, NotFound))
 async def delete_user(admin: AdminUser, user_id: str, services: RequestServices) -> Message:
-    """Close an account for good. Its sessions and keys end at once, and its data is erased."""
+    """Close an account permanently. Its sessions and keys end immediately, and its data is erased."""
     await services.administration.close(admin, user_id)
     return Message(success=True, message="Account closed. What it had is being erased")
 
 
 @routes.post("/api/v1/admin/api-keys/{key_id}/revoke", responses=errors(*ADMIN_ERRORS, NotFound))
 async def revoke_key(admin: AdminUser, key_id: str, services: RequestServices) -> Message:
-    """Revoke any owner's API key for good, in force at once. Repeatable."""
+    """Revoke any owner's API key permanently, effective immediately. Repeatable."""
     await services.administration.revoke_key(admin, key_id)
     return Message(success=True, message="API key revoked successfully")
 

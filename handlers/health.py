@@ -61,7 +61,7 @@ class NotPrepared(Answer):
 
 
 class DatabaseCheck(Answer):
-    """`latency` are the milliseconds of one read; null: it failed."""
+    """`latency` is that of one read, in milliseconds; null: it failed."""
 
     status: Condition
     latency: float | None
@@ -97,7 +97,7 @@ async def get_health(request: Request, response: Response) -> Health:
 async def get_liveness(request: Request) -> Alive:
     """Return `alive`, without a check of the store.
 
-    `uptime` are the seconds since this container's first request.
+    `uptime` is the number of seconds since this container's first request.
     """
     uptime = round(time.monotonic() - _function(request).began_at, 3)
     return Alive(status="alive", timestamp=_function(request).clock(), uptime=uptime)

@@ -83,7 +83,7 @@ async def get_key(user: SessionUser, key_id: str, services: RequestServices) -> 
 
 @routes.patch("/api/keys/{key_id}", responses=errors(*BODY_ERRORS, *SESSION_ERRORS, NotFound, TooManyAttempts))
 async def change_key(user: SessionUser, key_id: str, body: ChangeKey, services: RequestServices) -> OneKey:
-    """Rename a key, change its own limits, or both, in force at once."""
+    """Rename a key, change its own limits, or both, effective immediately."""
     limits = {} if body.limits is None else body.limits.given()
     if not body.name and not limits:
         raise MissingField("name" if body.limits is None else "limits")
@@ -115,7 +115,7 @@ async def rotate_key(
 @routes.delete("/api/v1/dashboard/keys/{key_id}", responses=errors(*SESSION_ERRORS, NotFound))
 @routes.post("/api/keys/{key_id}/revoke", responses=errors(*SESSION_ERRORS, NotFound))
 async def revoke_key(user: SessionUser, key_id: str, services: RequestServices) -> Message:
-    """Revoke a key for good, in force at once. Repeatable."""
+    """Revoke a key permanently, effective immediately. Repeatable."""
     await services.api_keys.revoke(user, key_id)
     return Message(success=True, message="API key revoked successfully")
 

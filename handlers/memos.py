@@ -139,7 +139,7 @@ async def retitle_memo(caller: MemoWriter, memo_id: str, body: RetitleMemo, serv
 
 @routes.delete(MEMO, responses=errors(*CALLER_ERRORS, MemoNotFound, AudioStoreFailed))
 async def delete_memo(caller: MemoWriter, memo_id: str, services: RequestServices) -> Message:
-    """Delete a memo and its audio for good. It still counts in limits and usage."""
+    """Delete a memo and its audio permanently. It still counts in limits and usage."""
     await services.memos.delete(caller.user_id, memo_id)
     return Message(success=True, message="Memo deleted successfully")
 

@@ -92,7 +92,7 @@ class File:
         content = await self.read(part.start, part.end)
         if content is None:
             raise NotFound("Audio not found")
-        if part.end - part.start == self.size:
+        if not part.is_range:
             return Response(content, headers=headers, media_type=self.media_type)
         headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{part.total}"
         return Response(content, status_code=206, headers=headers, media_type=self.media_type)

@@ -135,7 +135,7 @@ async def get_limits(caller: UsageReader, services: RequestServices) -> LimitsAn
 
 @routes.get("/api/v1/dashboard/stats", responses=errors(*CALLER_ERRORS))
 async def get_stats(caller: UsageReader, services: RequestServices, reports: Statistics) -> StatsAnswer:
-    """Return the first numbers of a dashboard: calls, keys, memos, limit and plan."""
+    """Return the figures of a dashboard: calls, keys, memos, limit and plan."""
     now = services.clock()
     user, summary, keys, used = await gather_settled(
         _owner(caller, services),

@@ -159,7 +159,10 @@ async def get_errors(
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> ErrorsAnswer:
-    """Return the errors by kind, and their percentage of calls and errors together."""
+    """Return the errors by kind, and the percentage of errors among calls and errors.
+
+    The default is the last 30 days.
+    """
     first, last = _range(start_date, end_date, services.clock())
     report = await reports.errors(caller.user_id, first, last)
     return ErrorsAnswer(
@@ -178,7 +181,7 @@ async def get_errors(
 
 @routes.get("/api/v1/analytics/summary", responses=errors(*CALLER_ERRORS))
 async def get_summary(caller: UsageReader, reports: Statistics) -> SummaryAnswer:
-    """Return the numbers of calls: all, today's, this ISO week's and this month's."""
+    """Return the totals of all time, the most used voice, and the calls of today, this ISO week and this month."""
     summary = await reports.summary(caller.user_id)
     return SummaryAnswer(
         success=True,

@@ -122,7 +122,7 @@ async def me(user: SessionUser) -> Me:
 async def close_account(
     calling: CallingSession, body: CloseAccount, address: ClientAddress, services: RequestServices, response: Response
 ) -> Message:
-    """Close the account for good. All its data is erased; then its address can sign up again."""
+    """Close the account permanently. All its data is erased; then its address can sign up again."""
     await services.accounts.close(calling.user, password=body.password, address=address)
     clear_session(response, production=services.settings.production)
     return Message(success=True, message="Account closed. What it had is being erased")

@@ -1,15 +1,14 @@
 """An owner's whole account as NDJSON, a part at a time."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from handlers.models.base import Answer
 from handlers.models.keys import KeyAnswer
 from handlers.models.logs import LogAnswer
 from handlers.models.memos import MemoAnswer
 from handlers.models.openapi import QUERY_ERRORS, SESSION_ERRORS, errors
-from handlers.models.queries import Cursor
 from handlers.models.users import UserAnswer
 from shared.accounts.export import Exported
 from shared.core.clock import Instant, iso
@@ -25,6 +24,8 @@ from shared.web.auth import RequestServices, SessionUser
 routes = APIRouter(tags=["accounts"])
 
 MEDIA_TYPE = "application/x-ndjson"
+
+NextPart = Annotated[str | None, Query(description="`X-Next-Cursor` of the part before")]
 
 
 class AccountLine(UserAnswer):
@@ -68,7 +69,7 @@ class SubscriptionLine(Answer):
         }
     },
 )
-async def export_account(user: SessionUser, services: RequestServices, cursor: Cursor = None) -> Response:
+async def export_account(user: SessionUser, services: RequestServices, cursor: NextPart = None) -> Response:
     """Return all data of the account, in parts of at most 5 MB. `X-Next-Cursor` is the `cursor` of the next part."""
     scope = (user.id, "account export")
     place = services.cursors.open(scope, cursor or None)

@@ -8,11 +8,13 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The bytes from `start` up to `end`, exclusive, of `total`."""
+    """The bytes from `start` up to `end`, exclusive, of `total`. `is_range`: a valid range requests them, so the answer
+    is 206, even if they are the whole file: players of Apple's refuse 200 then."""
 
     start: int
     end: int
     total: int
+    is_range: bool
 
 
 def requested_part(header: str | None, total: int) -> Part | None:
@@ -20,7 +22,7 @@ def requested_part(header: str | None, total: int) -> Part | None:
 
     None: it cannot be satisfied. Without a header, with several ranges, or with a malformed one, it is the whole file.
     """
-    whole = Part(start=0, end=total, total=total)
+    whole = Part(start=0, end=total, total=total, is_range=False)
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or match.group(1, 2) == ("", "") or max(map(len, match.groups())) > 18:
         return whole
@@ -31,4 +33,4 @@ def requested_part(header: str | None, total: int) -> Part | None:
         start, end = int(first), min(total, int(last) + 1 if last else total)
         if last and int(last) < int(first):
             return whole
-    return Part(start=start, end=end, total=total) if start < end else None
+    return Part(start=start, end=end, total=total, is_range=True) if start < end else None

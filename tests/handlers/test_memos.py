@@ -626,6 +626,15 @@ def test_a_range_is_answered_with_its_part(world: World, asked: str, start: int,
     assert answer.headers["etag"]
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=-99999", "bytes=0-99999"])
+def test_audio_answers_206_for_a_range_of_the_whole_file(world: World, asked: str) -> None:
+    """A range of all bytes is a range too (RFC 9110, 14.2): players that send `bytes=0-` expect 206."""
+    whole = audio(world).body
+    answer = audio(world, range=asked)
+    assert (answer.status, answer.body) == (206, whole)
+    assert answer.headers["content-range"] == f"bytes 0-{len(whole) - 1}/{len(whole)}"
+
+
 @pytest.mark.parametrize("asked", ["bytes=99999-", "bytes=-0"])
 def test_a_range_beyond_the_end_cannot_be_satisfied(world: World, asked: str) -> None:
     answer = audio(world, range=asked)

@@ -149,6 +149,12 @@ def test_answer_models_require_all_fields(name: str) -> None:
         assert [field for field, of in model["properties"].items() if "default" in of] == [], model_name
 
 
+def test_export_documents_its_cursor_as_the_header() -> None:
+    """The parts of an export have no `nextCursor`: the cursor of the next one is a header."""
+    [cursor] = DOCUMENTS["users"]["paths"]["/api/v1/auth/me/export"]["get"]["parameters"]
+    assert cursor["description"] == "`X-Next-Cursor` of the part before"
+
+
 def test_operation_ids_are_unique() -> None:
     """Over all functions, which are served as one API."""
     ids = [operation["operationId"] for document in DOCUMENTS.values() for _, _, operation in operations(document)]

@@ -130,7 +130,7 @@ def test_characters_are_utf_16_code_units(text: str, count: int) -> None:
     ],
 )
 def test_a_range_is_answered_with_its_bytes(header: str, start: int, end: int) -> None:
-    assert requested_part(header, 100) == Part(start=start, end=end, total=100)
+    assert requested_part(header, 100) == Part(start=start, end=end, total=100, is_range=True)
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=999999-"])
@@ -156,7 +156,7 @@ def test_a_range_outside_the_file_cannot_be_satisfied(header: str) -> None:
 )
 def test_range_header_asks_for_the_whole_file_when_not_single(header: str | None) -> None:
     """A header without a single range requests the whole file."""
-    assert requested_part(header, 100) == Part(start=0, end=100, total=100)
+    assert requested_part(header, 100) == Part(start=0, end=100, total=100, is_range=False)
 
 
 @repeatable
