@@ -66,13 +66,10 @@ async def get_series(
     bucket: Annotated[str, one_of(Bucket, description="`1h` or `1d`")] = Bucket.DAY.value,
     group_by: Annotated[str | None, one_of(GroupBy, alias="groupBy", description="`key`, `voice` or `action`")] = None,
 ) -> SeriesAnswer:
-    (
-        """Return calls and errors in whole UTC hours (at most 168) or days (at most 366).
+    """Return calls and errors in whole UTC hours (at most 168) or days (at most 366).
 
     The default is the last 30 days, by the hour the last 168 hours.
     """
-        ""
-    )
     size = Bucket(option("bucket", bucket or Bucket.DAY, [bucket.value for bucket in Bucket]))
     group = GroupBy(option("groupBy", group_by, [grouping.value for grouping in GroupBy])) if group_by else None
     now = services.clock()

@@ -8,8 +8,11 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The bytes from `start` up to `end`, exclusive, of `total`. `is_range`: a valid range requests them, so the answer
-    is 206, even if they are the whole file: players of Apple's refuse 200 then."""
+    """The bytes from `start` up to `end`, exclusive, of `total`.
+
+    `is_range`: a valid range requests them, so the answer is 206, even if they are the whole file (RFC 9110, 14.2):
+    players that send `bytes=0-` expect it.
+    """
 
     start: int
     end: int
