@@ -14,7 +14,7 @@ ARM64 := .local/arm64/python
 SCANNERS := .local/scanners/ready
 MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
 OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
-# Images often forbid bytecode, and then each of the many processes of the tests compiles all that it imports.
+# The tests start many processes. Without bytecode, which many images forbid, each one compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -23,7 +23,7 @@ _HEAD_BYTES: Final = 27
 _WHOLE_SEGMENT: Final = 255
 _SEGMENTS_A_PAGE: Final = 255
 _PACKETS_A_PAGE: Final = 40
-"""Packets of 20 ms in 0.8 s of sound: players seek by pages, and RFC 7845 recommends at most a second in each."""
+"""Packets of 20 ms in 0.8 s of sound. Players seek by pages, so longer pages would make seeking coarser."""
 _PACKET_BYTES: Final = 61_440
 """RFC 7845 (6) lets a reader refuse longer packets. A packet of this size fits into one page."""
 _PRE_SKIP: Final = 312
@@ -108,7 +108,7 @@ def _read(data: bytes) -> _Stream:
 def _pages(data: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
     """Yield each page's body, the sizes of its segments, its flags and its position.
 
-    A page that breaks off has its body as far as it goes, and no segments: it is the last.
+    A truncated page is the last one. It has its body up to the cut, and no segments.
     """
     at = 0
     while data[at : at + 4] == _PAGE and at + _HEAD_BYTES <= len(data):

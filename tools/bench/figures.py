@@ -106,12 +106,16 @@ def _asked(what: str, url: str, owner: str, request_s: float, part: float) -> di
     command = [sys.executable, "-m", "tools.bench.figures", "--request-s", f"{request_s}"]
     command += ["--ask", what, url, owner]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        while part < 1 and process.poll() is None:
-            process.send_signal(signal.SIGSTOP)
-            time.sleep(PERIOD_S * (1 - part))
-            process.send_signal(signal.SIGCONT)
-            time.sleep(PERIOD_S * part)
-        printed, _ = process.communicate()
+        try:
+            while part < 1 and process.poll() is None:
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(PERIOD_S * (1 - part))
+                process.send_signal(signal.SIGCONT)
+                time.sleep(PERIOD_S * part)
+            printed, _ = process.communicate()
+        except BaseException:
+            process.kill()  # a stopped process would outlive an interrupted bench
+            raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     told: dict[str, Any] = json.loads(printed)
