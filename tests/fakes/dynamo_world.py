@@ -17,6 +17,7 @@ from shared.stores.dynamo.client import Dynamo, config, prepared
 from shared.stores.dynamo.provisioning import SCHEMA, TTL
 from shared.stores.dynamo.store import DynamoStore
 from shared.stores.port import Kind, Table
+from tests.fakes.moto_turns import in_turns
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -38,7 +39,7 @@ def engine() -> Iterator["DynamoDBClient"]:
         yield client_of(LIVE_URL)
         return
     with mock_aws():
-        yield client_of(None)
+        yield in_turns(client_of(None))
 
 
 def client_of(url: str | None) -> "DynamoDBClient":
@@ -180,7 +181,7 @@ class Container:
 
 
 class DynamoWorld:
-    """Containers on one table. moto is not thread-safe, so each container has one thread, and they take turns."""
+    """Containers on one table, each with one thread: a verb that is repeated follows the call that was given up."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self.client = client

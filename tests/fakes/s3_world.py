@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from shared.audio.s3 import S3Access, S3Files, config
 from tests.fakes.dynamo_world import FakeTime, Faults, Wire, never
+from tests.fakes.moto_turns import in_turns
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -32,7 +33,7 @@ def engine() -> Iterator["S3Client"]:
         yield s3_client(LIVE_URL)
         return
     with mock_aws():
-        yield s3_client(None)
+        yield in_turns(s3_client(None))
 
 
 def s3_client(url: str | None, *, secret: str = KEY) -> "S3Client":
@@ -58,7 +59,7 @@ def bucket_on(client: "S3Client") -> Iterator[str]:
 
 
 class S3World:
-    """One bucket, an audio place with a fake clock, and the wire between them. One thread: moto is not thread-safe."""
+    """One bucket, an audio place with a fake clock, and the wire between them. One thread: calls keep their order."""
 
     def __init__(
         self, client: "S3Client", bucket: str, *, faults: Faults = never, credentials: Any = CREDENTIALS

@@ -59,7 +59,7 @@ def _dynamodb(pause: Pause, clock: Clock) -> Iterator[Store]:
     """Yield a store on moto, or on the engine that `DYNAMODB_URL` names, without time to live: the tests' dates are
     past, so every item would have expired."""
     with dynamo_world.engine() as client, dynamo_world.table_on(client, expires=False) as table:
-        dynamo = Dynamo(lambda: client, table=table, at_once=8 if dynamo_world.LIVE_URL else 1)
+        dynamo = Dynamo(lambda: client, table=table)
         yield _Paused(_NeverExpiring(dynamo, timeout_s=60, clock=clock), pause)
         asyncio.run(dynamo.aclose())
 

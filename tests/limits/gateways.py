@@ -52,7 +52,7 @@ async def stores(kind: str, count: int, *, seed: int) -> AsyncIterator[list[Stor
         return
     if kind == "dynamodb":
         with dynamo_world.engine() as boto, dynamo_world.table_on(boto, expires=False) as table:
-            dynamo = Dynamo(lambda: boto, table=table, at_once=8 if dynamo_world.LIVE_URL else 1)
+            dynamo = Dynamo(lambda: boto, table=table)
             yield [DynamoStore(dynamo, timeout_s=60, clock=FakeClock()) for _ in range(count)]
             await dynamo.aclose()
         return

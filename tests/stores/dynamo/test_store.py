@@ -60,8 +60,7 @@ class TestDynamoStore(StoreContract):
 
     @pytest.fixture
     async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
-        """Yield a store with one thread: moto is not thread-safe."""
-        dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
+        dynamo = Dynamo(lambda: client, table=table_name)
         store = DynamoStore(dynamo, timeout_s=60)
         await store.verify(CONTRACT_TABLES)
         yield store
@@ -88,7 +87,7 @@ class TestDynamoStoreOnSpreadTables(PagesContract, ContractFixtures):
 
     @pytest.fixture
     async def store(self, client: "DynamoDBClient", table_name: str) -> AsyncIterator[Store]:
-        dynamo = Dynamo(lambda: client, table=table_name, at_once=8 if LIVE_URL else 1)
+        dynamo = Dynamo(lambda: client, table=table_name)
         yield cast("Store", Spread(DynamoStore(dynamo, timeout_s=60)))
         await dynamo.aclose()
 
