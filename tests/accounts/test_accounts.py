@@ -105,7 +105,7 @@ class TestSignUp:
 
     @pytest.mark.parametrize("at", range(SIGN_UP_CALLS))
     async def test_sign_up_fails_or_is_whole_when_a_call_is_refused(self, store: MemoryStore, at: int) -> None:
-        """If any call is refused, a sign-up raises or is complete, and a repeat settles it."""
+        """If any one call fails, a sign-up raises or is complete, and a repeat completes it."""
         returned, raised = await outcomes([signed_up(services_on(FailingStore(store, at=at)))])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])
         services = services_on(store)
@@ -144,7 +144,7 @@ class TestLogIn:
             await services.accounts.log_in("old@example.org", PASSWORD, address=ADDRESS)
 
     async def test_right_password_that_closes_costs_no_attempt(self, services: Services, store: MemoryStore) -> None:
-        """Like a login with the right password it takes no attempt of the account, and the address keeps one place."""
+        """Like a login, closing with the right password counts no attempt of the account, and one of the address."""
         made = await signed_up(services)
         with pytest.raises(WrongPassword):
             await services.accounts.close(made.user, password="wrong", address=ADDRESS)
@@ -308,7 +308,7 @@ class TestPasswords:
             await services.accounts.log_in(EMAIL, PASSWORD, address=ADDRESS)
 
     async def test_change_password_changes_no_account_that_is_closing(self, services: Services) -> None:
-        """A closed account's session has ended, though its request began before: nothing is written."""
+        """If the account is closed after the request's check, SessionExpired is raised and nothing is written."""
         made = await signed_up(services)
         user, claims = await services.accounts.authenticate(made.session.token)
         closed = await services.tables.users.change(user.id, lambda row: row.closed(NOON))
@@ -325,7 +325,7 @@ class TestPasswords:
 
     @pytest.mark.parametrize("at", range(CHANGE_CALLS))
     async def test_change_password_is_done_or_says_so(self, store: MemoryStore, at: int) -> None:
-        """If the store refuses any call permanently, a failed change has changed nothing: the old password is valid."""
+        """If the store fails from any call on, the change succeeds, or it raises and the old password is valid."""
         made = await signed_up(services_on(store))
         returned, _ = await outcomes([_change(services_on(FailingStore(store, at=at, for_good=True)), made)])
         services = services_on(store)
@@ -333,7 +333,7 @@ class TestPasswords:
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_change_password_succeeds_once_when_racing(self, services: Services) -> None:
-        """One of several concurrent changes takes effect; the others find the password changed."""
+        """One of several concurrent changes takes effect; the others raise WrongPassword."""
         made = await signed_up(services)
         returned, raised = await outcomes(_change(services, made, new=f"new password {n}") for n in range(8))
         assert (len(returned), {type(error) for error in raised}) == (1, {WrongPassword})
@@ -354,7 +354,7 @@ class TestKeys:
     async def test_key_is_made_or_a_repeat_makes_one_when_a_call_fails(
         self, store: MemoryStore, at: int, *, lost: bool
     ) -> None:
-        """If any call fails, a key is made or a repeat makes one."""
+        """After one failed call and a repeat the owner has exactly one more key, and a returned key is valid."""
         user = (await signed_up(services_on(store))).user
         returned, raised = await outcomes([_create(services_on(FailingStore(store, at=at, lost=lost)), user)])
         assert [type(error) for error in raised] == ([] if returned else [StoreUnavailable])

@@ -33,7 +33,7 @@ async def closing(services: Services) -> SignedUp:
 
 
 async def test_closing_account_is_gone_for_an_admin(services: Services, admin: User, closing: SignedUp) -> None:
-    """It is in no list, cannot be found by its address, and cannot be read, changed or closed."""
+    """A closing account is in no list, and cannot be found by its address, read, changed or closed."""
     administration, user_id = services.administration, closing.user.id
     assert [listed.user.id for listed in (await administration.users(Window())).rows] == [admin.id]
     assert (await administration.users(Window(), email=closing.user.email)).rows == []
@@ -57,7 +57,7 @@ async def test_admin_may_change_their_own_plan(
 
 
 async def test_admin_keeps_the_role_and_the_account(services: Services, admin: User) -> None:
-    """Another admin has to take them."""
+    """An admin can neither give up their own role nor close their own account."""
     for refused in (
         services.administration.change(admin, admin.id, tier=None, role=Role.USER),
         services.administration.close(admin, admin.id),

@@ -196,8 +196,7 @@ async def close(services: Services, owner: SignedUp) -> None:
 @pytest.mark.parametrize("kind", ALL_STORES)
 @pytest.mark.thorough
 async def test_closed_account_leaves_nothing_on(kind: str, tmp_path: Path) -> None:
-    """On every store: neither the id nor the address is in any table, counter or name of audio, and the address is
-    free. Another owner keeps all they have."""
+    """No table, counter or audio name contains the id or the address, and the address is free. Others' rows stay."""
     clock = FakeClock()
     async with stores(kind, 1, seed=1) as (store,):
         services = built(store, tmp_path, clock=clock)
@@ -222,7 +221,7 @@ async def test_closed_account_leaves_nothing_on(kind: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.thorough
 async def test_closing_killed_at_a_call_is_finished_on(kind: str, stride: int, tmp_path: Path, *, lost: bool) -> None:
-    """If it is killed at any call, the account is unchanged, or the list closes and erases it."""
+    """After a kill at a store call the account is unchanged, or the list closes and erases it."""
     clock, at, killed = FakeClock(), 0, True
     async with stores(kind, 1, seed=1) as (store,):
         services = built(store, tmp_path, clock=clock)
@@ -254,7 +253,7 @@ async def finished(services: Services, ada: SignedUp, clock: FakeClock) -> None:
 @pytest.mark.parametrize("processed", [False, True])
 @pytest.mark.thorough
 async def test_closing_killed_at_a_request_is_finished(tmp_path: Path, *, processed: bool) -> None:
-    """The same holds on HYPR Micro, at each request of the wire, within the verbs too."""
+    """The same holds for a kill at every ninth request to HYPR Micro, also in the middle of a verb."""
     clock, at, killed = FakeClock(), 0, True
     async with micro_store_world() as world:
         good = await world.container()
@@ -288,7 +287,7 @@ class Deaths:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_closing_races_with_all_else(seed: int, tmp_path: Path) -> None:
-    """It races with memos, new keys, logins, a changed password and itself: no row is left, no credential works."""
+    """Closing races with memos, keys, logins, a new password and itself: no row is left, no credential works."""
     clock = FakeClock()
     services = built(racing_store(seed, clock), tmp_path, clock=clock)
     ada = await busy_owner(services)
@@ -380,7 +379,7 @@ async def test_memo_that_is_being_made_is_erased_a_day_later(tmp_path: Path) -> 
 
 
 async def test_account_with_failing_audio_waits_for_the_list(tmp_path: Path) -> None:
-    """The account is still closed; until it is erased its address is taken."""
+    """If audio cannot be listed, the account is still closed; its address is taken until it is erased."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     services = built(store, tmp_path, clock=clock)
@@ -406,7 +405,7 @@ class Unlistable(FolderFiles):
 
 
 async def test_account_that_was_never_closed_leaves_the_list(tmp_path: Path) -> None:
-    """A request that died between the list and the user's row: an hour later the list forgets it, and nothing else."""
+    """If a request dies between the list's row and the user's, the list drops its row an hour later, and no other."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     services = built(store, tmp_path, clock=clock)
@@ -434,7 +433,7 @@ async def test_closing_leaves_the_long_memos_of_others(tmp_path: Path) -> None:
 
 
 async def test_closing_finds_a_key_by_its_uses(tmp_path: Path) -> None:
-    """A key that the ring has dropped: the counter of its uses names it, and its document is erased."""
+    """A key that the ring has dropped is found by the counter of its uses, and its document is erased."""
     services = built(MemoryStore(), tmp_path)
     ada, key_id = await signed_up(services), "d" * 32
     await services.store.add(API_KEYS, Key(key_id), {"user_id": ada.user.id})
@@ -478,7 +477,7 @@ async def calls_until(folder: Path, verb: str) -> int:
 
 @pytest.mark.thorough
 async def test_large_account_is_erased_in_three_runs(tmp_path: Path) -> None:
-    """With 20 ms a request and 8 concurrent ones, 5,000 facts cost one request a row, and some to list."""
+    """With 20 ms a request and 8 concurrent ones, 5,000 facts cost one request a row, and at most 5 % more."""
     clock = FakeClock()
     async with micro_store_world() as world:
         container = await world.container()
@@ -519,7 +518,7 @@ class _InParts(Intercepted):
 
 
 async def test_partitions_that_are_erased_in_parts_are_finished(tmp_path: Path) -> None:
-    """A partition with rows left keeps the account on the list, of every table, also under its keys."""
+    """While a partition of any table has rows left, the account stays on the list."""
     clock = FakeClock()
     services = built(_InParts(MemoryStore()), tmp_path, clock=clock)
     ada = await busy_owner(services)
@@ -533,7 +532,7 @@ def is_before(clock: ManualClock, ends: float) -> bool:
 
 
 def test_every_table_and_counter_is_in_the_list_of_the_owner() -> None:
-    """Every table belongs to an owner in one way, or this test contains the reason why not."""
+    """Each table is in exactly one of the lists by which closing erases or keeps rows."""
     named = [*BY_OWNER, *BY_KEY, *KEPT_A_DAY, *ONE_BY_ONE, *OF_THE_SERVICE]
     assert Counter(named) == Counter(TABLES)
 

@@ -138,7 +138,7 @@ class TestSessions:
 
     @pytest.mark.parametrize("year", [1999, 2999])
     def test_sessions_live_by_the_services_clock(self, year: int) -> None:
-        """The library compares no time with the machine's: HYPR Micro's may be another."""
+        """The service's clock decides about expiry, since HYPR Micro's time may differ from the machine's."""
         sessions = Sessions(SECRET, FakeClock(NOON.replace(year=year)))
         user = a_user()
         assert sessions.read(sessions.begin(user).token).user_id == user.id
@@ -159,7 +159,7 @@ class TestSessions:
     def test_claims_of_another_type_are_no_session(
         self, sessions: Sessions, user: User, claims: dict[str, object]
     ) -> None:
-        """Though they are signed by the right key: a key that leaks into another service signs no session."""
+        """Claims of a wrong type are refused even if the right key has signed them."""
         good = {"sub": user.id, "sid": "s", "ver": 1, "exp": int((NOON + SESSION_LIFE).timestamp())}
         key = derived_key(SECRET, Use.SESSIONS)
         assert sessions.read(jwt.encode(good, key, algorithm="HS256")).version == 1

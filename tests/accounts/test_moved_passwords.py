@@ -59,7 +59,7 @@ async def test_login_replaces_the_predecessors_hash(services: Services, prefix: 
 
 
 async def test_login_takes_what_node_cut_until_the_first_one(services: Services) -> None:
-    """Beyond 72 bytes all passwords were equal. From the first login on, all of its bytes count."""
+    """Node's bcrypt ignored all bytes after the 72nd. From the first login on, every byte counts."""
     user = await moved_in(services, bcrypt_hash(LONG))
     assert await cheap_passwords().verify(user.password_hash, LONG[:72] + "q")
     assert not await cheap_passwords().verify(user.password_hash, LONG[:71])
@@ -70,7 +70,7 @@ async def test_login_takes_what_node_cut_until_the_first_one(services: Services)
 
 
 async def test_login_compares_as_sent_until_the_first_one(services: Services) -> None:
-    """The predecessor compared bytes, so a password in another form of Unicode was another one. Then NFC counts."""
+    """The first login compares bytes, as the predecessor did. Later logins compare the NFC form."""
     sent = unicodedata.normalize("NFD", "édith-piaf")
     await moved_in(services, bcrypt_hash(sent))
     with pytest.raises(WrongPassword):
@@ -81,7 +81,7 @@ async def test_login_compares_as_sent_until_the_first_one(services: Services) ->
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_new_hash_never_overwrites_a_changed_password(seed: int) -> None:
-    """If first logins race with a reset, only the password of the reset is valid."""
+    """If first logins race with a reset, only the reset's password is valid, unless the reset was refused."""
     services = services_with(racing_store(seed))
     user = await moved_in(services, bcrypt_hash("old password"))
     token = services.recovery._tokens.issue(Purpose.RESET, user)
@@ -179,7 +179,7 @@ def imported_by(program: str) -> Sequence[str]:
 
 @pytest.mark.thorough
 def test_bcrypt_is_imported_when_a_hash_is_met() -> None:
-    """No function imports bcrypt at its start; the one that checks passwords imports it at the first bcrypt hash."""
+    """The users function imports bcrypt at the first bcrypt hash, and not at its start."""
     without = "import sys; sys.modules['cryptography'] = None"  # as in the archive: otherwise PyJWT imports it
     start = f"{without}\nimport asyncio, handlers.users\nfrom shared.accounts.passwords import Passwords\n"
     assert "bcrypt" not in imported_by(start)
@@ -206,7 +206,7 @@ async def full() -> None:
 
 @pytest.mark.parametrize("erased", [False, True])
 async def test_login_stands_if_its_hash_cannot_be_replaced(store: MemoryStore, *, erased: bool) -> None:
-    """The queue of hashes is full, or the account is erased meanwhile: the session has begun."""
+    """If the queue of hashes is full, or the account is erased meanwhile, the login succeeds and stores no hash."""
     passwords = Meanwhile()
     services = Services.on(
         store, Settings(session_secret=SECRET, failed_login_ms=0), passwords=passwords, clock=FakeClock()

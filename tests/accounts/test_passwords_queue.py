@@ -66,7 +66,7 @@ async def test_hashing_refuses_at_once_what_cannot_be_served(hasher: _HeldHasher
 
 
 async def test_hashing_asks_to_wait_a_second_when_time_is_up() -> None:
-    """Without a queue the wait is a second, not none: `Retry-After` is at least 1."""
+    """If the request has no time left for a hash, `Retry-After` is 1, not 0."""
     with request_that_has(REST_S), pytest.raises(ServiceUnavailable) as refused:
         await Passwords().hash("too late")
     assert refused.value.headers == {"Retry-After": "1"}

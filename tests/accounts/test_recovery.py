@@ -151,7 +151,7 @@ async def use(services: Services, purpose: Purpose, token: str) -> None:
 async def test_link_changes_nothing_that_has_changed_meanwhile(
     store: MemoryStore, purpose: Purpose, happens: str
 ) -> None:
-    """If another request used it, or closed or erased the account, after its check, it is refused as invalid."""
+    """A link is refused if, after its check, another request uses it, or closes or erases the account."""
     racing = Meanwhile(store)
     services, other = services_on(racing), services_on(store)
     user = (await signed_up(other)).user
@@ -176,7 +176,7 @@ async def test_link_changes_nothing_that_has_changed_meanwhile(
 
 @pytest.mark.anyio
 async def test_reset_revokes_what_an_earlier_one_distrusted(store: MemoryStore) -> None:
-    """A reset that broke off has proven the address; the next one ends the keys that it had not ended yet."""
+    """A reset revokes the keys that an interrupted earlier reset marked and did not revoke."""
     services = services_on(store)
     user = (await signed_up(services)).user
     broke_off = {"email_verified": True, "keys_distrusted_until": NOON}
@@ -187,7 +187,7 @@ async def test_reset_revokes_what_an_earlier_one_distrusted(store: MemoryStore) 
 
 @pytest.mark.anyio
 async def test_mark_of_a_later_reset_stays(store: MemoryStore) -> None:
-    """A login that ends the keys of one reset leaves the keys of a later one to be ended."""
+    """Revoking the keys of one reset keeps the mark that a later reset has written meanwhile."""
     racing = Meanwhile(store)
     services, users = services_on(racing), services_on(store).tables.users
     made = await signed_up(services)

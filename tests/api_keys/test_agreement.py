@@ -66,7 +66,7 @@ async def is_active(services: Services, ada: SignedUp) -> set[bool]:
 async def test_a_revocation_holds_when_the_ring_cannot_be_written(
     store: Store, services: Services, ada: SignedUp, *, lost: bool
 ) -> None:
-    """List, use, verification and the count of active keys agree: revoked is revoked. The ring follows."""
+    """List, use, verification and active-key count agree that it is revoked. A later write corrects the ring."""
     await services_on(_RingFails(store, lost=lost)).api_keys.revoke(ada.user, ada.api_key.key.id)
     assert await is_active(services, ada) == {False}
     with pytest.raises(KeyRevoked):
@@ -117,7 +117,7 @@ async def test_a_key_has_one_name_when_its_renaming_fails(
 async def test_a_key_has_one_name_whichever_call_fails(
     store: Store, services: Services, ada: SignedUp, at: int, *, lost: bool
 ) -> None:
-    """One failure leaves one name everywhere, unless it hides the outcome of the deciding write; a repeat ends it."""
+    """If any one call of a renaming fails, a repeat leaves the new name everywhere."""
     await outcomes([rename(services_on(FailingStore(store, at=at, lost=lost)), ada)])
     await rename(services, ada)
     assert await names(services, ada) == {"new"}

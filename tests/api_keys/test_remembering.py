@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_container_forgets_the_key_checked_longest_ago(store: Store, services: Services) -> None:
-    """The 1,025th key displaces one, which is not the oldest if that was checked again."""
+    """The 1,025th key displaces the key whose last check is the oldest."""
     keys = [new_key("u", name="k", at=NOON) for _ in range(KEYS_REMEMBERED + 1)]
     for made in keys:
         await store.add(API_KEYS, Key(made.key.id), made.key.model_dump(mode="json"))
@@ -28,7 +28,7 @@ async def test_container_forgets_the_key_checked_longest_ago(store: Store, servi
 
 
 async def test_container_forgets_a_key_that_is_refused(store: Store, services: Services, clock: FakeClock) -> None:
-    """Revoked, expired or erased: no later call begins work for its owner."""
+    """A revoked, expired or erased key is forgotten when it is refused: no later call begins work for its owner."""
     revoked, expired, erased = (new_key("u", name="k", at=NOON, expires_at=clock() + HOUR) for _ in range(3))
     for new in (revoked, expired, erased):
         await store.add(API_KEYS, Key(new.key.id), new.key.model_dump(mode="json"))

@@ -183,7 +183,7 @@ async def test_a_rotation_shows_the_end_when_the_ring_fails(store: MemoryStore, 
 
 
 async def test_a_key_that_is_revoked_meanwhile_has_no_successor(store: MemoryStore, services: Services) -> None:
-    """The rotation is refused, and nothing is left of the new key."""
+    """If the key is revoked meanwhile, the rotation is refused and leaves no new key."""
     ada = await signed_up(services)
     keys, old = services.tables.api_keys, ada.api_key.key
     read = await keys.rotatable(ada.user.id, old.id, NOON)
@@ -222,7 +222,7 @@ async def test_keys_in_grace_are_no_more_than_the_plans(services: Services) -> N
 
 
 async def test_a_key_of_an_earlier_version_is_whole(store: MemoryStore, services: Services) -> None:
-    """Rows without scopes, limits and rotation: every scope, no limit, and they can be limited and rotated."""
+    """A row without scopes, limits and rotation has every scope and no limit, and can be limited and rotated."""
     ada = await signed_up(services)
     old = ada.api_key.key
     later = {"scopes", "rotated_to", "rotated_at", *KeyLimit}

@@ -46,7 +46,7 @@ async def test_folder_keeps_no_temporary_file(tmp_path: Path) -> None:
 
 
 async def test_folder_removes_what_dead_writers_left(tmp_path: Path) -> None:
-    """A temporary file of an hour ago has no writer any more; a younger one is left to its writer."""
+    """Temporary files older than LEFT_OVER_S are removed. A younger one may still have a writer."""
     files, wrote = FolderFiles(tmp_path, wall=lambda: NOW_S), tmp_path / "tmp"
     wrote.mkdir()
     for name, age_s in (("dead", LEFT_OVER_S + 1), ("alive", 10.0)):
@@ -66,7 +66,7 @@ async def test_folder_lists_only_names_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_folder_lists_no_name_whose_file_is_gone(tmp_path: Path) -> None:
-    """One that was deleted while the page was made: here a link to nothing."""
+    """A file that is deleted while the page is made is left out. Here a dangling link stands for it."""
     files, file = FolderFiles(tmp_path), new_file("ada")
     await files.put(audio(file), b"x")
     (tmp_path / audio(new_file("ada"))).symlink_to("nothing")
@@ -102,7 +102,7 @@ async def test_delete_parts_deletes_more_than_a_page(tmp_path: Path) -> None:
 
 
 async def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    """It is 502 STORAGE_ERROR with the operation, without the system's text."""
+    """The error is 502 STORAGE_ERROR with the operation, without the system's text."""
     (tmp_path / "blocked").write_bytes(b"a file, where a folder should be")
     with pytest.raises(AudioPlaceFailed) as raised:
         await FolderFiles(tmp_path / "blocked").put(making(new_file("ada")), b"")

@@ -88,7 +88,7 @@ def test_granules_of_no_mp3_are_none() -> None:
 
 @pytest.mark.parametrize(("rate", "size"), [(24_000, 576), (16_000, 384), (48_000, 1_152), (22_050, 529)])
 def test_samples_granules_are_as_long_as_those_of_an_mp3(rate: int, size: int) -> None:
-    """Each counts its own samples; the last one may be shorter. The channel's mean power is its gain."""
+    """A granule's gain is the mean power of its own samples. The last granule may be shorter."""
     loud, quiet = pack("<2h", 16_384, -16_384) * (size // 2), pack("<h", 0) * (size % 2 + size)
     granules, seconds = samples_granules((loud + quiet)[: 2 * 2 * size] + pack("<h", 1_024) * 7, rate)
     assert seconds == size / rate

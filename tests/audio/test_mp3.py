@@ -78,7 +78,7 @@ def test_simulated_audio_has_the_length_of_its_frames() -> None:
 
 @pytest.mark.parametrize("cut", [1, 143, 144, 1_000])
 def test_cut_off_body_is_not_whole(cut: int) -> None:
-    """Bytes that are missing at the end are noticed, be it within a frame or between two."""
+    """A body without its last bytes is not whole, whether the cut is within a frame or between two."""
     mp3 = tone(24_000)
     assert read_mp3(mp3).whole
     assert not read_mp3(mp3[:-cut]).whole
@@ -113,7 +113,7 @@ def test_bytes_without_frames_are_no_mp3(data: bytes) -> None:
 @settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_mp3_or_not(data: bytes) -> None:
-    """For any bytes the walk ends, and there is a length exactly if there is a frame with sound."""
+    """For any bytes the walk ends. A length is read only if there is a frame, and is never negative."""
     with_sound = True
     try:
         samples = read_mp3(data).samples

@@ -36,7 +36,7 @@ def test_frames_of_reads_every_form_of_frame() -> None:
 
 @pytest.mark.parametrize("at", range(4))
 def test_frames_of_skips_headers_of_no_frame(at: int) -> None:
-    """Another layer, a reserved version, bit rate or rate: such bytes are no frame. The frames after them are found."""
+    """Bytes of another layer, or of a reserved version, bit rate or rate, are skipped up to the next frame."""
     sound = frame(Form(version="2"))
     broken = bytearray(sound)
     broken[1 if at < 2 else 2] = {0: 0xF5, 1: 0xEB, 2: 0xF4, 3: 0x3C}[at]
@@ -91,7 +91,7 @@ def test_tag_counts_from_its_own_frame() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 2_097_152])
 def test_title_is_skipped_by_its_size(size: int) -> None:
-    """Its size has seven bits a byte. Its content may look like frames, and is not sound."""
+    """A title's size has seven bits a byte. Frames in its content do not count."""
     form = Form(version="2")
     sound = frame(form)
     like_sound = (sound * (size // len(sound) + 1))[:size]
@@ -124,9 +124,9 @@ def test_one_broken_header_ends_no_file() -> None:
 
 @pytest.mark.parametrize("version", SAMPLES)
 def test_with_length_makes_a_header_of_any_form(version: str) -> None:
-    """Another reader finds it, even where frames of this form are smaller than a header: it has a bit rate of its own.
+    """mutagen reads the header, even if this form's frames are smaller than a header, which has its own bit rate.
 
-    It contains the number of frames and bytes after it, and whether all have one size.
+    The header contains the number of the frames and bytes.
     """
     for bit_rate, mode, has_checksum, is_padded in product(range(1, 15), (0, MONO), (False, True), (False, True)):
         form = Form(version=version, bit_rate=bit_rate, mode=mode, has_checksum=has_checksum, is_padded=is_padded)
@@ -228,7 +228,7 @@ def crc16(data: bytes) -> int:
 
 @pytest.mark.parametrize("version", SAMPLES)
 def test_header_has_the_layout_of_lames(version: str) -> None:
-    """Another reader finds the size and the checksum where LAME puts them, the latter of all bytes before it."""
+    """mutagen reads delay, padding, size and checksum where LAME writes them. All bytes before it are summed."""
     form = Form(version=version, bit_rate=9)
     body = frame(form) * 4
     mp3 = with_length(body, 1_000, lead=576)

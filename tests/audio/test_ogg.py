@@ -72,7 +72,7 @@ def test_silence_is_as_long_as_asked_for(samples: int) -> None:
 
 
 def test_every_page_has_the_checksum_that_readers_ask_for() -> None:
-    """A reader that checks them skips a page with another one: a changed byte makes the sound shorter."""
+    """libsndfile skips a page whose checksum is wrong: one changed byte makes the sound shorter."""
     file = bytearray(silence(10 * RATE))
     whole = soundfile.info(BytesIO(bytes(file))).frames
     file[-2] ^= 1
@@ -99,7 +99,7 @@ def test_nothing_cannot_be_joined() -> None:
 @repeatable
 @given(st.binary(max_size=400), st.integers(0, 700))
 def test_damaged_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
-    """Nothing else is ever raised, whatever a provider answers."""
+    """Damaged bytes raise BadAudio or nothing, whatever a provider answers."""
     file = silence(4_800)
     try:
         read_opus(file[:at] + noise + file[at + len(noise) :])

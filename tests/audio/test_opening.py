@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> Asked:
 
 
 async def test_place_is_opened_and_closed_once(files: Asked) -> None:
-    """It is opened at its first use; a place that was never used is not closed."""
+    """The place is opened at its first use. A place that was never used is not closed."""
     place = AudioPlace(files.open)
     await place.close()
     assert (files.opened, files.closed) == (0, 0)

@@ -74,7 +74,7 @@ async def test_s3_keeps_the_type_and_how_long_to_keep_it(world: S3World, file: s
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_s3_is_asked_again_until_it_answers(world: S3World, file: str, fault: Fault) -> None:
-    """If a failed request took effect or not, the object exists once, complete, and every writer's answer is true."""
+    """Whether or not a failed request took effect, the object exists once, complete, and each answer is true."""
     for call in (1, 2):
         world.wire.faults = nth(len(world.calls) + call, fault)
         await world.files.put(audio(file), b"content")
@@ -89,7 +89,7 @@ async def test_s3_is_asked_again_until_it_answers(world: S3World, file: str, fau
 
 
 async def test_s3_keeps_no_promise_for_a_name_that_was_taken(world: S3World, file: str) -> None:
-    """The object that took the name was deleted before it could be compared: this content is not there."""
+    """If the object with the name was deleted before the comparison, NameTaken is raised: nothing was stored."""
     world.wire.faults = nth(len(world.calls) + 1, Fault(raises=answered("PreconditionFailed", 412)))
     with pytest.raises(NameTaken):
         await world.files.put(audio(file), b"content")
@@ -102,7 +102,7 @@ def test_s3_sdk_repeats_nothing_by_itself() -> None:
 
 
 async def test_s3_gives_up_at_the_deadline(world: S3World, file: str) -> None:
-    """The waits grow, and the last request ends within the call's time. It is 502 with the operation."""
+    """The waits grow to 0.8 s, the last request ends within the call's time, and the error names the operation."""
     world.wire.faults = always(FAULTS["asked to wait"])
     began = world.time.now_s
     with pytest.raises(AudioPlaceFailed) as raised:
@@ -145,7 +145,7 @@ async def test_s3_says_what_to_check_and_asks_once(
 
 
 async def test_s3_says_which_objects_remain(world: S3World, file: str) -> None:
-    """S3 answers 200 to a deletion of which a part failed."""
+    """S3 answers 200 to a deletion that fails in part. The error says how many objects remain."""
     world.wire.answers["delete_objects"] = lambda: {"Errors": [{"Key": audio(file), "Code": "AccessDenied"}]}
     with pytest.raises(AudioPlaceFailed) as raised:
         await world.files.delete([audio(file), making(file)])
@@ -230,7 +230,7 @@ async def test_link_renews_credentials_that_end(client: "S3Client", bucket: str,
 
 
 async def test_link_of_a_process_without_credentials_fails(file: str) -> None:
-    """It raises an error of ours, and returns no unsigned URL."""
+    """AudioPlaceFailed is raised, and no unsigned URL is returned."""
 
     class Nobody:
         def generate_presigned_url(self, *_: Any, **__: Any) -> str:

@@ -77,7 +77,7 @@ MISSING: Final = {"type": "invalid_request_error", "code": "resource_missing", "
 async def test_failure_of_a_request_has_its_meaning(
     handler: Callable[[httpx.Request], httpx.Response], failed: type[StripeFailed]
 ) -> None:
-    """Each answer and each failure of the network is one error, a 503 to the caller; the log has Stripe's words."""
+    """Each answer and network failure raises one error, a 503 to the caller. The log names the call, not the key."""
     with kept_logs() as logs, pytest.raises(StripeFailed) as caught:
         await api(handler).create_portal("cus_1", return_url="https://app.example.org")
     assert type(caught.value) is failed
@@ -87,7 +87,7 @@ async def test_failure_of_a_request_has_its_meaning(
 
 
 async def test_failure_keeps_what_stripe_said() -> None:
-    """Status, words, parameter, the request's id, and whether it was a repeat."""
+    """The error has Stripe's status, text, parameter and request id, and whether the answer was a repeat."""
     handler = answered(400, **MISSING, headers={"idempotent-replayed": "true"})
     with pytest.raises(StripeMissing) as caught:
         await api(handler).create_portal("cus_1", return_url="https://app.example.org")
@@ -98,7 +98,7 @@ async def test_failure_keeps_what_stripe_said() -> None:
 
 
 def test_meaning_knows_every_error_of_the_sdk() -> None:
-    """One that the SDK adds is a failure, too."""
+    """Every error class of the SDK becomes a StripeFailed, also one that a new version adds."""
     kinds = [
         kind for kind in vars(stripe_errors).values() if isinstance(kind, type) and issubclass(kind, stripe.StripeError)
     ]
@@ -110,7 +110,7 @@ def test_meaning_knows_every_error_of_the_sdk() -> None:
 
 
 async def test_request_ends_with_its_time() -> None:
-    """A request that has no time left is not answered in time."""
+    """A call that Stripe does not answer raises StripeSilent before the request's own time ends."""
 
     async def never(_: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
@@ -161,7 +161,7 @@ async def test_every_change_has_an_idempotency_key() -> None:
 
 
 async def test_subscriptions_are_all_that_a_customer_ever_had() -> None:
-    """Over several pages, ended ones too."""
+    """The list spans several pages and includes subscriptions that have ended."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
     customer = fake.objects.make_customer(email="ada@example.org", metadata={})["id"]
     made = [fake.objects.subscribe(customer, PRO, status=status) for status in ["canceled", "active"] * 76]
@@ -170,7 +170,7 @@ async def test_subscriptions_are_all_that_a_customer_ever_had() -> None:
 
 
 async def test_customers_of_a_user_are_the_oldest_first() -> None:
-    """Containers that find two then agree on one. Customers of another user with the same address are left out."""
+    """The order lets containers that see two agree on one. Another user's customer at the address is left out."""
     times = iter(range(1_772_452_800, 1_772_452_900))
     fake = FakeStripe(now=lambda: float(next(times)))
     make = fake.objects.make_customer
@@ -196,7 +196,7 @@ async def test_client_pins_the_version_that_the_fake_speaks() -> None:
 
 
 async def test_requests_are_timed() -> None:
-    """The request's statistics have each, for the metric."""
+    """The request's statistics contain the time of each call, for the metric."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
     with request_stats.collected() as spent:
         await stripe_at(StripeTransport(fake))().customers("u", "ada@example.org")
@@ -215,7 +215,7 @@ def test_failure_keeps_a_bounded_text() -> None:
 
 
 async def test_connection_opens_stripe_once_and_closes_it() -> None:
-    """It opens at its first use; a connection that was never opened is not closed."""
+    """The connection opens at its first use. One that was never opened is not closed."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answered(400)))
     opened: list[StripeApi] = []
 
@@ -232,7 +232,6 @@ async def test_connection_opens_stripe_once_and_closes_it() -> None:
 
 
 async def test_opener_opens_the_stripe_of_its_settings() -> None:
-    """It opens a Stripe with its own HTTP client."""
     opened = stripe_opener(BILLING)()
     assert isinstance(opened, StripeApi)
     await opened.aclose()

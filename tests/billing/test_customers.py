@@ -37,7 +37,7 @@ async def check_one_customer(world: BillingWorld) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_checkouts_at_once_make_one_customer(seed: int) -> None:
-    """Twenty, in twenty containers, with every wait in another order: one customer, and each is answered."""
+    """Twenty concurrent checkouts in twenty containers make one customer, and each returns its own session."""
     world = BillingWorld(racing_store(seed))
     await world.begin()
 
@@ -55,7 +55,7 @@ async def test_checkouts_at_once_make_one_customer(seed: int) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("at", range(CALLS))
 async def test_checkout_makes_one_customer_after_a_crash(at: int, lost: bool) -> None:  # noqa: FBT001
-    """The container dies at each call of the store; the next checkout, a day and a key later, has one customer."""
+    """After a crash at any store call, the next checkout has one customer, though Stripe has forgotten the key."""
     world = BillingWorld()
     await world.begin()
     failing = FailingStore(world.store, at=at, lost=lost, for_good=True)
@@ -68,7 +68,7 @@ async def test_checkout_makes_one_customer_after_a_crash(at: int, lost: bool) ->
 @pytest.mark.parametrize("fault", StripeFault)
 @pytest.mark.parametrize("at", range(4))
 async def test_checkout_makes_one_customer_after_a_fault(at: int, fault: StripeFault) -> None:
-    """Stripe fails at each request, repeats too; the next checkout has one customer."""
+    """If Stripe fails from any request on, three times in a row, the next checkout has one customer."""
     world = BillingWorld()
     await world.begin()
     network = StripeTransport(world.stripe, fault=lambda sent: fault if at <= sent < at + 3 else None)
@@ -79,7 +79,7 @@ async def test_checkout_makes_one_customer_after_a_fault(at: int, fault: StripeF
 
 
 async def test_checkout_replaces_a_deleted_customer() -> None:
-    """Within the day in which Stripe would repeat its answer about the deleted one."""
+    """A deleted customer is replaced even while Stripe would repeat its answer about that customer."""
     world = BillingWorld()
     billing = await world.begin()
     first = await billing.check_out(world.user)
@@ -92,7 +92,7 @@ async def test_checkout_replaces_a_deleted_customer() -> None:
 
 
 async def test_replacements_at_once_make_one_customer() -> None:
-    """Two checkouts that find the customer deleted agree on one."""
+    """Six concurrent checkouts that find the customer deleted agree on one new customer."""
     world = BillingWorld(racing_store(1))
     billing = await world.begin()
     await billing.check_out(world.user)
@@ -103,7 +103,7 @@ async def test_replacements_at_once_make_one_customer() -> None:
 
 
 async def test_checkout_gets_past_a_key_that_is_stuck() -> None:
-    """Stripe failed under the key, and repeats that failure for a day: another key is tried."""
+    """Stripe repeats a failure under its key for a day, so the checkout tries another key."""
     world = BillingWorld()
     billing: Billing = await world.begin()
     once = StripeTransport(world.stripe, fault=lambda sent: StripeFault.FAILED if sent == 1 else None)

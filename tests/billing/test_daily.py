@@ -88,7 +88,7 @@ async def test_nothing_is_asked_while_stripe_is_off() -> None:
 
 
 async def test_run_counts_the_owners_that_failed() -> None:
-    """The list is done: failures are counted, and repeated the next day."""
+    """The run finishes its list, counts the failures, and the next day's run compares those owners again."""
     world = await a_lost_event()
     down = StripeTransport(world.stripe, fault=lambda _: StripeFault.UNREACHED)
     assert await compared(world, network=down) == Worked(failed=1)

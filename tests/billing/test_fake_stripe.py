@@ -96,7 +96,7 @@ def session_for(customer: str, price: str = PRO) -> SessionCreateParams:
 
 
 def test_fake_sells_a_subscription_to_the_sdk() -> None:
-    """Customer, checkout, payment, list, change and end, as objects of the SDK."""
+    """The SDK makes a customer, sells, lists, changes and ends a subscription, and each step has its event."""
 
     async def play(client: StripeClient, fake: FakeStripe) -> None:
         customer = await a_customer(client)
@@ -128,7 +128,7 @@ def test_fake_sells_a_subscription_to_the_sdk() -> None:
 
 
 def test_fake_opens_the_portal_and_expires_sessions() -> None:
-    """An open session can be listed and expired once; the portal needs a customer."""
+    """The portal opens for a customer. An open session is listed, and can be expired once."""
 
     async def play(client: StripeClient, _: FakeStripe) -> None:
         customer = await a_customer(client)
@@ -167,7 +167,7 @@ def test_fake_repeats_what_a_key_was_answered() -> None:
 
 
 def test_fake_lists_by_pages() -> None:
-    """Newest first, at most a hundred, and the next page after an id; the SDK reads all pages."""
+    """A list is newest first, contains at most 100, and continues after an id."""
 
     async def play(client: StripeClient, fake: FakeStripe) -> None:
         customer = await a_customer(client)
@@ -199,7 +199,7 @@ def test_fake_lists_by_pages() -> None:
     ],
 )
 def test_fake_refuses_what_stripe_refuses(asked: Callable[[StripeClient], Awaitable[object]], refusal: str) -> None:
-    """Unknown parameters and endpoints, objects that are not there, and incomplete requests."""
+    """Unknown parameters and endpoints, missing objects and incomplete requests are refused in Stripe's words."""
 
     async def play(client: StripeClient, _: FakeStripe) -> None:
         with pytest.raises(stripe.InvalidRequestError, match=refusal):
@@ -225,7 +225,7 @@ def test_fake_refuses_both_ways_to_end_at_once() -> None:
 
 
 def test_fake_refuses_other_keys_and_versions() -> None:
-    """A wrong key is 401, and another version of the API 400."""
+    """A wrong key and another version of the API are refused, and no call is recorded."""
 
     async def play(client: StripeClient, _: FakeStripe) -> None:
         with pytest.raises((stripe.AuthenticationError, stripe.InvalidRequestError)):
@@ -236,7 +236,7 @@ def test_fake_refuses_other_keys_and_versions() -> None:
 
 
 def test_fake_signs_as_the_sdk_checks() -> None:
-    """One of several secrets suffices; another body does not."""
+    """The SDK accepts a signature under the second of two secrets, and refuses it for a changed body."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
     fake.objects.make_customer(email="é@example.org", metadata={})
     body, header = fake.signed(fake.objects.events[0], secrets=["whsec_old", "whsec_new"])

@@ -52,7 +52,7 @@ async def test_reconcile_makes_plans_what_stripe_says() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_writes_nothing_where_plans_agree() -> None:
-    """A page of the list, two reads and one request to Stripe."""
+    """An owner whose plan agrees costs a page of the list, two reads and one request to Stripe."""
     world = BillingWorld()
     await lost_event(world)
     await world.billing().reconcile(can_go_on=always)
@@ -64,7 +64,7 @@ async def test_reconcile_writes_nothing_where_plans_agree() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_only_says_what_differs_when_told() -> None:
-    """Nothing is written."""
+    """With `writes=False` the difference is returned, and the tier is unchanged."""
     world = BillingWorld()
     await lost_event(world)
     found = await world.billing().reconcile(can_go_on=always, writes=False)
@@ -86,7 +86,7 @@ async def test_reconcile_only_says_what_differs_when_told() -> None:
     ids=["end", "unpaid", "cancel_at", "renewed", "two live", "deleted"],
 )
 async def test_reconcile_finds_every_difference(change: Any) -> None:
-    """Afterwards nothing differs any more."""
+    """One comparison corrects any kind of difference, and the next one returns none."""
     world = BillingWorld()
     one = await lost_event(world)
     await world.billing().reconcile(can_go_on=always)
@@ -97,7 +97,7 @@ async def test_reconcile_finds_every_difference(change: Any) -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_finds_a_tier_without_its_row() -> None:
-    """A crash between row and tier, whose event Stripe gave up."""
+    """If a crash left the row without the tier, and Stripe gave up its event, the comparison sets the tier."""
     world = BillingWorld()
     await lost_event(world)
     await world.billing().reconcile(can_go_on=always)
@@ -120,7 +120,7 @@ async def test_reconcile_works_in_pieces() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_counts_what_fails() -> None:
-    """It counts a failure, and continues with the next owner; a repeat compares the rest."""
+    """A failed request to Stripe is counted, and a repeat sets Stripe's plan."""
     world = BillingWorld()
     await lost_event(world)
     down = StripeTransport(world.stripe, fault=lambda _: StripeFault.UNREACHED)
@@ -132,7 +132,7 @@ async def test_reconcile_counts_what_fails() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_counts_what_the_store_refuses() -> None:
-    """An owner whose row cannot be read is logged and counted, and the next one is compared."""
+    """An owner whose row cannot be read is counted as failed, and the list is finished."""
     world = BillingWorld()
     await lost_event(world)
     found = await world.billing(FailingStore(world.store, at=1)).reconcile(can_go_on=always)
@@ -153,7 +153,7 @@ async def test_reconcile_asks_nothing_of_a_void_claim() -> None:
 
 @pytest.mark.anyio
 async def test_reconcile_leaves_a_plan_that_was_never_bought() -> None:
-    """An owner whom an admin put on Enterprise, and whose checkout was never paid."""
+    """An owner whom an admin put on Enterprise keeps it, though a checkout was never paid."""
     world = BillingWorld()
     await world.begin()
     await world.customer()
@@ -177,7 +177,7 @@ async def test_reconcile_names_what_is_unknown_every_time() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("erased", [False, True])
 async def test_reconcile_cancels_what_a_closed_account_pays_for(*, erased: bool) -> None:
-    """This holds even if the user's row is deleted already; an account without a live subscription agrees."""
+    """The subscription is cancelled even if the user's row is already deleted, and the next comparison agrees."""
     world = BillingWorld()
     one = await lost_event(world)
     await world.billing().reconcile(can_go_on=always)
@@ -220,6 +220,7 @@ def test_sync_stripe_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     status, _ = run_command(tmp_path, "--check")
     assert status == 1
     assert "1 compared, 1 differ, 0 failed" in capsys.readouterr().out
+    assert '\\"tier\\":\\"pro\\"' not in (tmp_path / "rows.json").read_text()
 
 
 def test_sync_stripe_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

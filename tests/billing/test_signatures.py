@@ -66,13 +66,13 @@ def test_signature_is_what_the_sdk_accepts() -> None:
 
 @pytest.mark.parametrize(("by", "accepted"), [(-301, False), (-300, True), (0, True), (300, True), (301, False)])
 def test_signature_is_good_for_five_minutes(by: int, accepted: bool) -> None:  # noqa: FBT001
-    """Before and after its time. The SDK checks the past alone."""
+    """A time up to 300 s before or after now is accepted. The SDK limits the past alone."""
     now = 1_772_452_800
     assert is_signed(BODY.encode(), header(now + by), [SECRET], now=now) is accepted
 
 
 def test_signature_of_any_secret_counts() -> None:
-    """While a secret is replaced there are two on either side; no secret accepts nothing."""
+    """While a secret is replaced, any signature may match any secret. Without a secret none does."""
     now = 1_772_452_800
     text = header(now, secret="whsec_old")
     assert is_signed(BODY.encode(), text, [SECRET, "whsec_old"], now=now)

@@ -77,7 +77,7 @@ def test_period_is_the_items_or_the_subscriptions(*, of_item: bool) -> None:
     ids=["price", "status", "ended"],
 )
 def test_standing_decides_unless_what_is_unknown_may_live(status: str, price: str, *, is_unknown: bool) -> None:
-    """An unknown price or status leaves the plan alone, unless its subscription has ended: that is of no interest."""
+    """An unknown price or status leaves the plan unchanged, unless its subscription has ended."""
     standing = standing_of([bought(1, status, price)], TIERS)
     assert [one.id for one in standing.unknown] == (["sub_1"] if is_unknown else [])
     assert (standing.decides, standing.may_live) == (not is_unknown, is_unknown)

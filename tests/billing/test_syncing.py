@@ -125,18 +125,18 @@ async def test_events_in_any_order_end_alike(history: History, tier: str, status
 
 @pytest.mark.parametrize(("history", "tier", "status"), HISTORIES)
 async def test_events_that_come_as_they_happen_end_alike(history: History, tier: str, status: str) -> None:
-    """Each is delivered when it happened, and all of them again at the end, the newest first."""
+    """Each event is delivered when it happens, and all of them again at the end, the newest first."""
     world, billing, customer = await begun()
-    taken: list[Json] = []
+    loop = asyncio.get_running_loop()
 
     class Delivering(list[Json]):
         def append(self, event: Json) -> None:
             super().append(event)
-            taken.append(event)
+            asyncio.run_coroutine_threadsafe(world.deliver(billing, event), loop).result(timeout=5)
 
-    world.stripe.objects.events = Delivering(world.stripe.objects.events)
-    one = history(world, customer)
-    for event in (*taken, *reversed(taken)):
+    world.stripe.objects.events = happened = Delivering()
+    one = await asyncio.to_thread(history, world, customer)
+    for event in reversed(happened):
         await world.deliver(billing, event)
     assert await world.seen() == Seen(tier=tier, of_row=tier, status=status, subscription=one)
 
@@ -154,7 +154,7 @@ async def test_late_event_of_an_old_subscription_ends_nothing() -> None:
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("at", range(CALLS))
 async def test_store_that_fails_once_is_500_and_right_later(at: int, lost: bool) -> None:  # noqa: FBT001
-    """At each call of the store; the repeat of the event makes it right. A log alone may be missing."""
+    """If any one store call fails, the event is 500, and its repeat sets the plan. A failed log alone is no error."""
     world, _, customer = await begun()
     one = subscribed(world, customer)
     failing = FailingStore(world.store, at=at, lost=lost)
@@ -205,7 +205,7 @@ async def test_second_subscription_is_cancelled_and_logged() -> None:
 
 
 async def test_event_of_a_deleted_customer_ends_the_plan() -> None:
-    """Though the events of its subscriptions were lost."""
+    """This event suffices: those of the subscriptions may be lost."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     await world.deliver(billing, world.events()[-1])
@@ -216,7 +216,7 @@ async def test_event_of_a_deleted_customer_ends_the_plan() -> None:
 
 
 async def test_sync_logs_each_change_of_a_status_once() -> None:
-    """One that keeps the tier too: a payment that failed. The second event of it changes nothing."""
+    """A failed payment keeps the tier and is logged. A second event of it logs nothing."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     await world.deliver(billing, world.events()[-1])
@@ -229,7 +229,7 @@ async def test_sync_logs_each_change_of_a_status_once() -> None:
 
 
 async def test_closing_cancels_what_has_not_ended() -> None:
-    """Closing cancels every subscription of the customer that has not ended."""
+    """If one subscription has ended and one is live, one request cancels the live one."""
     world, billing, customer = await begun()
     world.stripe.objects.end(subscribed(world, customer))
     live = subscribed(world, customer)
@@ -256,7 +256,7 @@ async def test_sync_cancels_nothing_by_an_answer_that_is_outdated() -> None:
 
 
 async def test_sync_writes_no_user_when_the_tier_stays() -> None:
-    """An event that changes nothing of the row's tier costs the user's row a read, and no write."""
+    """An event that keeps the row's tier leaves the user's row unchanged."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     await world.deliver(billing, world.events()[-1])
@@ -282,7 +282,7 @@ async def test_sync_stamps_a_user_when_the_rows_tier_changes() -> None:
 
 
 async def test_better_subscription_stays_of_two() -> None:
-    """One of Enterprise, which sales made in the dashboard, and not the older one of Pro."""
+    """A newer Enterprise subscription, made in the dashboard, stays, and the older one of Pro is cancelled."""
     world, billing, customer = await begun()
     old, new = subscribed(world, customer), world.stripe.objects.subscribe(customer, ENTERPRISE)
     await world.deliver(billing, world.events()[-1])
@@ -312,7 +312,7 @@ async def test_tier_follows_the_price_and_never_metadata() -> None:
     ids=["price", "status"],
 )
 async def test_unknown_price_or_status_changes_nothing(before: str | None, unknown: Any) -> None:
-    """It changes nothing, and is logged as an error with the setting to change."""
+    """The plan stays, and the log has an error that names the setting to change."""
     world, billing, customer = await begun()
     one = world.stripe.objects.subscribe(customer, PRO, announced=False)
     if before is not None:
@@ -348,7 +348,7 @@ async def test_checkout_gives_the_tier_once_it_is_paid() -> None:
 
 
 async def test_period_is_the_items() -> None:
-    """The subscription has none since 2025-03-31; the event's own, of any version, is not read."""
+    """The row has the period of the item at Stripe, and not the one in the event."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     event = world.events()[-1]
@@ -365,7 +365,7 @@ async def test_period_is_the_items() -> None:
     "ends", [{"cancel_at_period_end": True, "cancel_at": 1_800_000_000}, {"cancel_at": 1_800_000_000}]
 )
 async def test_cancellation_in_the_portal_shows(ends: dict[str, Any]) -> None:
-    """It shows by the flag, or by a time with the flag unset, as in flexible billing mode."""
+    """A planned end shows by the flag, or by a time with the flag unset, as in flexible billing mode."""
     world, billing, customer = await begun()
     one = subscribed(world, customer)
     world.stripe.objects.change(one, **ends)
@@ -427,7 +427,6 @@ async def test_event_that_concerns_no_owner_is_taken(event: Json) -> None:
     ],
 )
 async def test_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
-    """400, though the signature is right."""
     world, billing, _ = await begun()
     signature = _signature(world, body)
     with pytest.raises(ValidationFailed, match="not an event"):
@@ -474,7 +473,7 @@ async def test_payment_of_a_closed_account_is_cancelled() -> None:
 
 
 async def test_subscription_of_another_customer_gives_no_plan() -> None:
-    """The subscription of a former customer of the owner: the log names the subscription to cancel or to attach."""
+    """A subscription of the owner's former customer changes nothing, and the log names it, to cancel or attach."""
     world, billing, customer = await begun()
     other = world.stripe.objects.make_customer(email=world.user.email, metadata={})["id"]
     await world.store.claim(STRIPE_IDS, Key(CUSTOMERS, other), {"user_id": world.user.id})

@@ -158,7 +158,7 @@ def test_forms_help_password_managers_and_screen_readers(page: Page) -> None:
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_too_many_attempts_say_when_to_try_again(page: Page, site: Site) -> None:
-    """The eleventh attempt is refused with its time, whatever its password."""
+    """After ten wrong passwords the right one is refused, with the time until the next attempt."""
     site.clock.at = site.clock.at.replace(minute=0, second=0, microsecond=0)
     site.sign_up()
     wrong = {"email": EMAIL, "password": "not the password"}
@@ -170,7 +170,7 @@ def test_too_many_attempts_say_when_to_try_again(page: Page, site: Site) -> None
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> None:
-    """Until the answer arrives, further presses have no effect; input stays."""
+    """Until the answer arrives, further presses send no request."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -194,7 +194,7 @@ def test_button_says_that_it_works_and_sends_once(page: Page, site: Site) -> Non
 
 @pytest.mark.parametrize("site", ["memory"], indirect=True)
 def test_sign_up_with_a_taken_address_says_so_at_it(page: Page, site: Site) -> None:
-    """It shows a remedy; the log in form keeps the address."""
+    """The field's description has a remedy, and the log-in form keeps the address."""
     site.sign_up()
     page.goto("/app")
     page.get_by_role("button", name="Create an account").click()

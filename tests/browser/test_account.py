@@ -78,7 +78,7 @@ def test_password_change_ends_other_sessions_only(page: Page, site: Site, token:
 
 
 def test_export_is_a_file_of_all_parts(page: Page, token: str, tmp_path: Path) -> None:
-    """A line of JSON for the account, its key and its log, without a secret."""
+    """The file has a line of JSON for the account, its key and its log, and no session token."""
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Download my data").click()
     downloading.value.save_as(tmp_path / "export")
@@ -90,7 +90,7 @@ def test_export_is_a_file_of_all_parts(page: Page, token: str, tmp_path: Path) -
 
 
 def test_account_is_closed_with_its_password(page: Page, site: Site, token: str) -> None:
-    """It asks for a confirmation and reports the result; session, keys and account have ended."""
+    """Closing requires the right password. Afterwards both sessions have ended, and the page shows no data."""
     page.get_by_role("button", name="Close the account").click()
     dialog = page.get_by_role("dialog", name="Close your account for good?")
     dialog.get_by_label("Your password", exact=True).fill("not the password")

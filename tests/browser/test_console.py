@@ -83,7 +83,7 @@ def test_own_views_have_no_findings_and_fit_a_phone(page: Page, site: Site) -> N
 
 @on_memory
 def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -> None:
-    """Roles, names and order, as a screen reader has them."""
+    """The accessibility tree has these roles, names and order."""
     logged_in(page, site)
     page.get_by_role("link", name="Keys").click()
     expect(page.locator("body")).to_match_aria_snapshot("""
@@ -130,7 +130,7 @@ def test_keys_and_plan_have_the_tree_that_readers_hear(page: Page, site: Site) -
 
 
 def test_session_that_ended_leads_back_to_the_same_view(page: Page, site: Site) -> None:
-    """A calm sentence, not an error, at the next request and on arrival; after logging in one is where one was."""
+    """A status, not an alert, reports it, at the next request and on arrival. Logging in leads back to the view."""
     logged_in(page, site)
     for arrives in (False, True):
         end_sessions(page, site)
@@ -193,7 +193,7 @@ def test_session_is_known_by_its_cookie_alone(page: Page, site: Site) -> None:
 
 
 def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
-    """On arrival in the place of the page, later in the place of the view; an outage never ends a session."""
+    """An outage shows on arrival instead of the page, later instead of the view, and ends no session."""
     logged_in(page, site)
     page.get_by_role("link", name="Keys").click()
     expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
@@ -210,7 +210,7 @@ def test_outage_is_said_and_can_be_tried_again(page: Page, site: Site) -> None:
 
 @on_memory
 def test_lost_connection_is_said_and_nothing_is_lost(page: Page, site: Site) -> None:
-    """A form keeps its input; a view shows a remedy."""
+    """Without a connection a form keeps its input, and a view offers to try again."""
     logged_in(page, site)
     page.get_by_role("link", name="Keys").click()
     page.get_by_role("button", name="New key").click()
@@ -264,7 +264,7 @@ def test_late_refusal_says_nothing_of_the_next_session(page: Page, site: Site) -
 
 @on_memory
 def test_hostile_address_only_shows(page: Page, site: Site) -> None:
-    """An e-mail address with the signs of markup is a text in every view."""
+    """An e-mail address with characters of markup is a text in every view."""
     logged_in(page, site, HOSTILE_EMAIL)
     for view in VIEWS:
         page.goto(f"/app?view={view}&range=<script>&key=%22%3E&voice=`")
@@ -313,7 +313,7 @@ def test_console_works_below_a_stage(browser: Browser) -> None:
 
 @on_memory
 def test_policy_refuses_what_texts_could_become(browser: Browser, site: Site) -> None:
-    """Markup, code or a script's address from a text, and a policy that would let them through: all are refused."""
+    """The browser refuses markup, code and script addresses from a text, and a policy that would allow them."""
     page = browser.new_page(base_url=site.url)
     page.goto("/app")
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()

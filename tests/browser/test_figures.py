@@ -143,7 +143,7 @@ def test_change_is_against_the_period_before(modules: Page, now: int, before: in
     ],
 )
 def test_failure_is_said_as_what_it_is(modules: Page, failure: dict[str, object], sentence: str) -> None:
-    """A limit's message names its owner, its kind and its reset; other messages are the API's own."""
+    """A limit's message has its reset, an outage's is the page's own, and any other one is the API's."""
     assert re.fullmatch(sentence, call(modules, "texts.js", "m.sentenceOf(...given)", failure))
 
 

@@ -31,7 +31,7 @@ def keys_of(site: Site, token: str) -> list[dict[str, Any]]:
 
 
 def test_key_is_made_with_scopes_limits_and_end(page: Page, site: Site, token: str) -> None:
-    """By keyboard; the API has the chosen values, and the secret is shown once."""
+    """The API has the values chosen in the dialog, and the secret disappears once it is copied."""
     page.get_by_role("button", name="New key").focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="New API key")
@@ -68,7 +68,7 @@ def test_key_is_made_with_scopes_limits_and_end(page: Page, site: Site, token: s
 
 @on_memory
 def test_all_that_is_wrong_with_a_key_is_said(page: Page, token: str) -> None:
-    """Each problem at its field or group, folded ones too; the first one takes the focus."""
+    """Each problem is described at its field or group, also in a folded part; the first one takes the focus."""
     assert token
     page.get_by_role("button", name="New key").click()
     dialog = page.get_by_role("dialog", name="New API key")
@@ -128,7 +128,7 @@ def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) 
 
 @on_memory
 def test_key_past_its_end_is_not_said_to_have_ended(page: Page, site: Site, token: str) -> None:
-    """It may have been revoked earlier: the API does not reveal which, so the page's text fits both."""
+    """A key past its end may have been revoked before. The API does not reveal which, so the text fits both."""
     with site.api(token) as api:
         key = api.post("/api/keys", json={"name": "Short", "expiresAt": "2099-01-01"}).raise_for_status().json()["key"]
         api.post(f"/api/keys/{key['id']}/revoke").raise_for_status()

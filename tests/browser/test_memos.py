@@ -68,7 +68,7 @@ def make(site: Site, key: str, count: int = 1, **memo: Any) -> None:
 
 
 def test_memo_is_said_heard_named_and_deleted(browser: Browser, speaking_site: Site) -> None:
-    """With our own voices, by keyboard, and with a key that the page makes once, for an hour and for memos alone."""
+    """The page makes one key for memos alone, which expires. A memo is renamed and deleted by keyboard."""
     token = speaking_site.sign_up()["token"]
     with watched_page(browser, speaking_site, color_scheme="light") as page:
         opened(page)
@@ -186,7 +186,7 @@ def test_key_with_limits_of_its_own_is_not_the_pages(page: Page, site: Site) -> 
 
 @on_memory
 def test_form_says_what_is_wrong_beside_the_field(page: Page, site: Site) -> None:
-    """No text, too long a text, no key, a wrong one, one at its limit; nothing that was written is lost."""
+    """Each mistake is described at its field, a limit in an alert, and the entered text stays."""
     token = site.sign_up()["token"]
     with site.api(token) as session:
         limited = session.post("/api/keys", json={"name": "Agent", "limits": {"memosPerDay": 1}}).json()["key"]["key"]
@@ -277,7 +277,7 @@ def test_long_memo_appears_once_it_is_made_or_says_why_not(browser: Browser, tmp
 
 @on_memory
 def test_list_goes_on_and_shows_a_voice_alone(page: Page, site: Site, tmp_path: Path) -> None:
-    """Twenty at a time, with the focus on the first older one; one voice alone, kept in the URL; all as a file."""
+    """The list grows by twenty and focuses the first older memo. The voice is in the URL. CSV is a download."""
     key = site.sign_up()["apiKey"]["key"]
     make(site, key, title="The oldest", voice="rachel")
     make(site, key, 24)

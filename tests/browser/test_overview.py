@@ -113,7 +113,7 @@ def test_overview_shows_what_is_left_and_what_was_used(page: Page, site: Site) -
 
 @on_memory
 def test_range_is_in_the_url_and_every_figure_follows(page: Page, site: Site) -> None:
-    """7 days by the hour, two dates, 12 months by week: kept over a reload, and left by going back."""
+    """The range and its unit are in the URL and survive a reload; the back button restores the previous range."""
     used_account(site)
     opened(page)
     expect(tile(page, "Memos")).to_contain_text("Memos5")

@@ -85,7 +85,7 @@ def test_pro_is_bought_cancelled_and_kept(page: Page, site: Site, token: str) ->
 
 
 def test_checkout_that_is_left_changes_nothing(page: Page, site: Site, token: str) -> None:
-    """The return shows a message, by Stripe's link or the browser's back button, and the plan can be bought again."""
+    """Stripe's link back shows a message. After it, and after the back button, the plan can be bought."""
     session = check_out(page, site)
     page.goto(session["cancel_url"])
     expect(page.get_by_text("The checkout was left. Nothing was bought, and nothing is charged.")).to_be_visible()

@@ -133,7 +133,8 @@ def test_sibling_site_makes_no_key(page: Page, sites: Sites) -> None:
 
 
 def test_planted_cookie_takes_over_no_session(page: Page, sites: Sites) -> None:
-    """A second valid session from a parent domain or path is refused, and a stale one does not lock the user out."""
+    """Two valid sessions, one planted for a longer path, are refused. A stale planted one does not lock the user
+    out."""
     signed_in(page, sites)
     page.context.add_cookies([{"name": "auth_token", "value": "stale", "url": f"{sites.api}/api/"}])
     assert VICTIM in who(page, sites)

@@ -10,7 +10,7 @@ from tests.support import BY_SES
 
 
 def test_billing_is_off_by_default() -> None:
-    """Nothing of Stripe is needed, in production neither."""
+    """Stripe's settings are optional, also in production."""
     assert not Settings.from_env({}).billing.is_on
     assert not Settings.from_env(PRODUCTION | BY_SES).billing.is_on
 
@@ -61,7 +61,7 @@ def test_billing_names_the_wrong_variable(name: str, value: str) -> None:
 
 
 def test_billing_warns_of_a_test_key_in_production() -> None:
-    """A stage before the real one may have it; in development it is the usual one."""
+    """A stage before the real one may have a test key. Plain HTTP to Stripe is refused in production."""
     settings = Settings.from_env(PRODUCTION | BY_SES | SELLING)
     assert [warning for warning in settings.warnings if "STRIPE_SECRET_KEY" in warning] != []
     assert Settings.from_env(SELLING).warnings == ()

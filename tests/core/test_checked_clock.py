@@ -57,7 +57,7 @@ def test_clock_behind_takes_the_stores_time(caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize("took", [timedelta(0), timedelta(hours=5)])
 @pytest.mark.parametrize("off", [timedelta(0), TOLERATED, -TOLERATED])
 def test_clock_is_believed_within_tolerance(caplog: pytest.LogCaptureFixture, took: timedelta, off: timedelta) -> None:
-    """Neither a small difference nor a container that was frozen while it waited proves anything."""
+    """A small difference corrects nothing, and neither does an answer that arrives after a freeze."""
     clock = CheckedClock(FakeClock(NOON))
     observed(clock, NOON + off, took=took)
     assert clock() == NOON + took
@@ -65,7 +65,7 @@ def test_clock_is_believed_within_tolerance(caplog: pytest.LogCaptureFixture, to
 
 
 def test_clock_is_believed_when_it_was_frozen_around_the_answer() -> None:
-    """An answer of two hours after the sending and three before the reading fits a clock that is right."""
+    """A date between sending and reading fits a right clock, even hours away from both."""
     clock = CheckedClock(FakeClock(NOON))
     observed(clock, NOON + timedelta(hours=2), took=timedelta(hours=5))
     assert clock() == NOON + timedelta(hours=5)
@@ -73,7 +73,7 @@ def test_clock_is_believed_when_it_was_frozen_around_the_answer() -> None:
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 23 Nov 2020 12:00:00"])
 def test_clock_ignores_what_is_no_date(date: str | None) -> None:
-    """An answer without a date, or with one that has no zone, proves nothing."""
+    """An answer without a date, or with one that has no zone, corrects nothing."""
     clock = CheckedClock(FakeClock(NOON))
     clock.observe(NOON, date)
     assert clock() == NOON
@@ -90,7 +90,7 @@ def test_clock_is_not_corrected_by_a_date_that_was_seen() -> None:
 
 @pytest.mark.parametrize(("off", "said"), [(timedelta(hours=-1), "ahead of"), (timedelta(hours=1), "behind")])
 def test_clock_logs_which_way_it_is_off(caplog: pytest.LogCaptureFixture, off: timedelta, said: str) -> None:
-    """It logs the difference once, and then, once, that the clocks agree again."""
+    """The log has the difference once, and then, once, that the clocks agree again."""
     clock = CheckedClock(FakeClock(NOON))
     observed(clock, NOON + off)
     observed(clock, NOON)

@@ -13,7 +13,6 @@ _TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.j
 
 
 def test_utc_now_is_in_whole_milliseconds() -> None:
-    """The time is in UTC, in whole milliseconds."""
     now = utc_now()
     assert (now.tzinfo, now.microsecond % 1000) == (UTC, 0)
 
@@ -50,7 +49,7 @@ def test_iso_sorts_as_times_do(one: datetime, other: datetime) -> None:
     ],
 )
 def test_next_day_and_month_are_utc_midnights(at: str, day: str, month: str) -> None:
-    """The next day and month begin at midnight UTC, for any offset of the given time."""
+    """The next day and the next month begin at midnight UTC, also after the last day of a month."""
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
     assert next_day(moment) == datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert next_month(moment) == datetime.fromisoformat(month).replace(tzinfo=UTC)
@@ -115,7 +114,7 @@ def test_mint_stays_unique_beyond_its_counter() -> None:
 
 
 def test_derived_id_is_of_its_time_and_name() -> None:
-    """Equal in every version of this code: an event that is recorded again is the same one."""
+    """The id is equal in every version of this code, so an event that is recorded again is the same one."""
     derived = derived_id(NOON, "revoked 1")
     assert derived == "01a20846fe007000a704ef98260af4e4"
     assert (UUID(derived).version, UUID(derived).variant) == (7, "specified in RFC 4122")
@@ -127,7 +126,7 @@ def test_derived_id_is_of_its_time_and_name() -> None:
 @repeatable
 @given(_TIMES)
 def test_first_id_separates_earlier_ids_from_later(at: datetime) -> None:
-    """It is above every earlier id, and below every id of its time."""
+    """first_id is at most any id of its millisecond, and above every id of the one before."""
     whole = at.replace(microsecond=at.microsecond // 1000 * 1000)
     assert first_id(whole) <= Ids().mint(at) < first_id(whole + timedelta(milliseconds=1))
     assert is_id(first_id(at))

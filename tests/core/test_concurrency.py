@@ -46,14 +46,14 @@ async def test_gather_settled_awaits_all_before_it_raises() -> None:
 
 
 async def test_in_batches_awaits_all_in_bounded_batches() -> None:
-    """At most a container's number of connections run concurrently."""
+    """At most AT_ONCE run concurrently, as many as a container has connections."""
     call = Calls()
     await in_batches(call(number) for number in range(2 * AT_ONCE + 1))
     assert (call.ended, call.most) == ([*range(2 * AT_ONCE + 1)], AT_ONCE)
 
 
 async def test_in_batches_begins_no_batch_after_an_error() -> None:
-    """The batch of the error ends."""
+    """The batch with the error is awaited to its end."""
     call = Calls(1)
     with pytest.raises(LookupError):
         await in_batches(call(number) for number in range(2 * AT_ONCE))

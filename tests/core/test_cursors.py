@@ -56,7 +56,7 @@ def test_cursor_opens_in_every_container() -> None:
     ],
 )
 def test_cursor_of_another_list_is_refused(scope: tuple[str | None, ...]) -> None:
-    """Another owner or filter makes another list."""
+    """A cursor is valid only for the table, owner and filter that it was sealed for."""
     with pytest.raises(ValidationFailed):
         CURSORS.open(SCOPE, sealed(scope))
     with pytest.raises(ValidationFailed):
@@ -64,7 +64,7 @@ def test_cursor_of_another_list_is_refused(scope: tuple[str | None, ...]) -> Non
 
 
 def test_cursor_of_another_secret_is_refused() -> None:
-    """A changed secret ends cursors."""
+    """A change of the secret invalidates all cursors."""
     with pytest.raises(ValidationFailed):
         Cursors("another secret").open(SCOPE, sealed())
 

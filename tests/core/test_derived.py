@@ -41,7 +41,7 @@ def test_pseudonym_is_constant_and_needs_the_secret() -> None:
 
 
 def test_pseudonym_has_32_digits_whatever_came_before() -> None:
-    """Also for an empty text, the first one, a repeated one, and one after another."""
+    """This holds for an empty text, a first one, a repeated one, and one after another."""
     pseudonyms = Pseudonyms(SECRET)
     for text in ("", "", "a", "a", "b", "a", ""):
         assert pseudonyms.of(text) == Pseudonyms(SECRET).of(text)

@@ -30,7 +30,7 @@ def test_mail_is_printed_on_a_laptop_that_chooses_none() -> None:
 
 
 def test_mail_settings_are_read() -> None:
-    """The password is in no repr."""
+    """Each variable reaches its field, and the password is in no repr."""
     settings = Settings.from_env(
         SMTP | {"SMTP_PORT": "2525", "SMTP_SECURITY": "tls", "SMTP_USER": "talk", "SMTP_PASSWORD": "canary"}
     )
@@ -53,7 +53,7 @@ def test_smtp_port_follows_from_its_security(security: str, port: int) -> None:
 
 @pytest.mark.parametrize("place", [LAMBDA, PRODUCTION, LAMBDA | PRODUCTION])
 def test_console_is_refused_where_others_read_it(place: dict[str, str]) -> None:
-    """Chosen or left out, in every stage of Lambda and in production."""
+    """MAIL=console, chosen or by default, is refused in Lambda and in production."""
     assert "set MAIL" in problem(place)
     assert "MAIL=console" in problem(place | {"MAIL": "console"})
     assert Settings.from_env(place | BY_SES).mail.choice is MailChoice.SES

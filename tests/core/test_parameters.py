@@ -94,7 +94,7 @@ def test_with_secrets_reads_all_by_one_request(store: Store) -> None:
 
 
 def test_with_secrets_reads_the_slug_of_the_platform(store: Store) -> None:
-    """The slug opens all rows through the platform's proxy, so it may lie where the other secrets do."""
+    """The slug opens all rows through the platform's proxy, so it can be stored like the other secrets."""
     env = ENV | {"AGENT_TALK_STORE": "micro", "HYPR_PLATFORM_URL": "https://platform.example.org"}
     settings = Settings.from_env(with_secrets(env | {"HYPR_APP_SLUG_PARAMETER": "/micro"}, post=store))
     assert settings.hypr_app_slug == "k3y"
@@ -178,7 +178,7 @@ def test_with_secrets_refuses_missing_or_plain_parameters(store: Store) -> None:
     "failure", [OSError("gone"), TimeoutError("late"), (500, b"<html>"), (400, b'{"__type": "ThrottlingException"}')]
 )
 def test_with_secrets_retries_what_passes(store: Store, failure: tuple[int, bytes] | OSError) -> None:
-    """Throttling, failures of the server and lost answers, once."""
+    """Throttling, server failures and lost answers are retried once, and then reported."""
     store.failures, waited = [failure], list[float]()
     assert with_secrets(ENV, post=store, sleep=waited.append)["SESSION_SECRET"] == SECRET
     assert [0 <= wait_s <= PAUSE_S for wait_s in waited] == [True]
@@ -260,7 +260,7 @@ def served(store: Store) -> Iterator[str]:
 
 
 def test_with_secrets_asks_over_http(store: Store, served: str) -> None:
-    """It works with a real server on loopback."""
+    """A signed request and a refusal work over HTTP, with a server on loopback."""
     env = ENV | {"AWS_ENDPOINT_URL": served}
     assert with_secrets(env)["SESSION_SECRET"] == SECRET
     ((_, headers, _),) = store.asked
@@ -298,7 +298,7 @@ def test_with_secrets_retries_a_cut_answer(store: Store, served: str, status: in
 
 
 def test_with_secrets_logs_no_request(store: Store, served: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Logs contain neither names nor values."""
+    """Even at DEBUG nothing is logged, so no log contains a name or a value."""
     caplog.set_level(logging.DEBUG)
     with_secrets(ENV | {"AWS_ENDPOINT_URL": served})
     assert caplog.records == []

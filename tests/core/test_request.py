@@ -9,7 +9,7 @@ from tests.support import request_that_has
 
 
 def test_time_left_is_a_whole_requests_outside_of_one() -> None:
-    """Undoing changes nothing there."""
+    """Outside of a request, time_to_undo sets no deadline."""
     with time_to_undo():
         assert time_left_s() == REQUEST_S
     assert ends_at.get() is None
@@ -25,7 +25,7 @@ def test_time_left_is_up_to_the_deadline() -> None:
 
 @pytest.mark.parametrize("seconds", [-100, 0])
 def test_undoing_has_its_least_time_and_ends(seconds: float) -> None:
-    """Also after the request's deadline, and also if it fails; afterwards the request has its own deadline again."""
+    """Undoing has up to UNDO_S after the deadline. Then, even after an error, the request's deadline applies."""
     with request_that_has(seconds) as ends:
         with suppress(LookupError), time_to_undo():
             assert 0 < time_left_s() <= UNDO_S

@@ -39,7 +39,7 @@ def problem(env: dict[str, str]) -> str:
 
 
 def test_settings_of_an_empty_environment_are_a_laptops() -> None:
-    """Memory, development, and every default."""
+    """An empty environment means memory, development and every default."""
     assert Settings.from_env({}) == Settings(
         store=StoreChoice.MEMORY,
         edge=WebSettings(production=False, cors_origins=(), log_level="INFO", metrics=False),
@@ -54,7 +54,7 @@ def test_settings_of_an_empty_environment_are_a_laptops() -> None:
 
 
 def test_settings_read_every_variable() -> None:
-    """Each reaches its field."""
+    """Each variable reaches its field."""
     read = Settings.from_env(
         {
             "AGENT_TALK_STORE": "memory",
@@ -107,7 +107,7 @@ def test_settings_read_every_variable() -> None:
 
 
 def test_settings_take_empty_variables_as_unset() -> None:
-    """Every variable has its default then."""
+    """Each variable then has its default."""
     names = [
         "AGENT_TALK_STORE",
         "AGENT_TALK_ENV",
@@ -174,7 +174,7 @@ def test_settings_hide_the_key_of_micro() -> None:
 
 
 def test_chosen_store_is_memory_when_unknown() -> None:
-    """Health answers even then."""
+    """The health route answers even if the chosen store is unknown."""
     assert chosen_store({"AGENT_TALK_STORE": "postgres"}) is StoreChoice.MEMORY
 
 
@@ -215,12 +215,11 @@ def test_chosen_store_is_memory_when_unknown() -> None:
     ],
 )
 def test_settings_refuse_wrong_values_by_name(name: str, value: str) -> None:
-    """Every variable with a form."""
+    """Each variable with a fixed form is checked, and the problem names it."""
     assert name in problem({name: value})
 
 
 def test_settings_show_no_password_of_a_url() -> None:
-    """The problem does not contain the URL."""
     assert "secret" not in problem(DIRECT | {"HYPR_URL": "http://someone:secret@micro.example.org"})
 
 
@@ -356,7 +355,7 @@ def test_the_slug_of_the_platform_is_in_no_repr() -> None:
 
 
 def test_dynamodb_table_has_a_default_name() -> None:
-    """Or the one that is set."""
+    """The default is agent-talk, and DYNAMODB_TABLE replaces it."""
     assert Settings.from_env({}).dynamodb_table == "agent-talk"
     assert Settings.from_env({"DYNAMODB_TABLE": "Agent.Talk_2-x"}).dynamodb_table == "Agent.Talk_2-x"
 
@@ -369,14 +368,14 @@ def test_settings_refuse_table_names_dynamodb_refuses(name: str) -> None:
 
 @pytest.mark.parametrize("store", ["micro", "dynamodb"])
 def test_settings_refuse_a_memory_file_with_another_store(store: str) -> None:
-    """Both are named."""
+    """The problem names the file's variable and the store."""
     told = problem({"AGENT_TALK_STORE": store, "AGENT_TALK_MEMORY_FILE": "rows.json"} | DIRECT)
     assert "AGENT_TALK_MEMORY_FILE" in told
     assert store in told
 
 
 def test_settings_report_all_problems_at_once() -> None:
-    """Each in a sentence with its variable."""
+    """One error contains all problems, each with its variable."""
     env = LAMBDA | {
         "AGENT_TALK_ENV": "production",
         "AGENT_TALK_STORE": "postgres",
@@ -395,7 +394,7 @@ def test_settings_report_all_problems_at_once() -> None:
 
 
 def test_settings_hide_the_session_secret() -> None:
-    """Neither their repr nor problems contain it."""
+    """Neither the settings' repr nor a problem contains it."""
     canary = "canary-of-the-secret-in-the-settings"
     assert canary not in repr(Settings.from_env({"SESSION_SECRET": canary}))
     assert "short-canary" not in " ".join(problems({"SESSION_SECRET": "short-canary"}))

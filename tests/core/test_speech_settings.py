@@ -32,7 +32,7 @@ def test_speech_is_simulated_on_a_laptop_that_chooses_none() -> None:
 
 
 def test_speech_settings_are_read() -> None:
-    """Each tier's voices, the keys, and where the providers are."""
+    """The tiers' voices, keys, base URLs and folder reach their fields, and a key is in no repr."""
     settings = Settings.from_env(
         {
             "SPEECH": "local",
@@ -66,7 +66,7 @@ def test_tiers_have_the_default_voices_unless_set() -> None:
 
 
 def test_speech_is_required_in_lambda() -> None:
-    """Nothing is fallen back to where a network reaches the function; the problem names the variable."""
+    """In Lambda speech has no default, and the problem names the variable."""
     (problem,) = problems(LAMBDA)
     assert "set SPEECH" in problem
 
@@ -137,5 +137,5 @@ def test_folder_of_a_container_keeps_no_audio_of_production() -> None:
     ],
 )
 def test_origins_of_a_bucket_are_where_its_links_lead(env: dict[str, str], origins: tuple[str, ...]) -> None:
-    """A page's policy admits them, so that it can play what GET /audio redirects to."""
+    """A page's policy allows them, so that it can play the target of GET /audio's redirect."""
     assert Settings.from_env({"SPEECH": "local", **ON_S3, **env}).audio.origins == origins

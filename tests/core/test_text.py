@@ -15,7 +15,7 @@ def test_characters_are_utf_16_code_units(text: str, length: int) -> None:
 
 @pytest.mark.parametrize("marks", [0, 1, 29, 30, 31, 100])
 def test_runs_of_marks_end_after_30(marks: int) -> None:
-    """Each run by itself: a letter between two begins the next."""
+    """Each run of marks keeps its first 30. A letter between two runs begins a new one."""
     runs = f"a{ACCENT * marks}b{ACCENT * marks}c"
     kept = min(marks, 30)
     assert with_few_marks(runs) == f"a{ACCENT * kept}b{ACCENT * kept}c"

@@ -27,7 +27,7 @@ from shared.core.urls import is_url, normal_origin, origin_of
     ],
 )
 def test_url_is_refused_unless_absolute_and_plain(url: str) -> None:
-    """No other scheme, no credentials, query or fragment, no port or host that is none. It has no origin either."""
+    """Other schemes, credentials, a query, a fragment, and an invalid port or host are refused, without an origin."""
     assert not is_url(url)
     assert origin_of(url) is None
     assert normal_origin(url) is None
@@ -46,7 +46,7 @@ def test_url_is_refused_unless_absolute_and_plain(url: str) -> None:
     ],
 )
 def test_origin_has_one_spelling(url: str, origin: str) -> None:
-    """Lower case, without a default port, with the brackets of IPv6. A URL with a path is no origin itself."""
+    """An origin is in lower case, without a default port, with IPv6's brackets. A URL with a path is none."""
     assert is_url(url)
     assert origin_of(url) == origin
     assert normal_origin(url) == (origin if url.count("/") == 2 else None)

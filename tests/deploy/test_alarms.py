@@ -86,7 +86,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 
 def test_dashboard_shows_exactly_the_functions_metrics(capsys: pytest.CaptureFixture[str]) -> None:
-    """The dashboard shows all that the functions count and nothing else."""
+    """The dashboard shows every metric that the functions write, and no other of their namespace."""
     assert {metric for namespace, metric, _ in shown() if namespace == NAMESPACE} == written(capsys)
 
 
@@ -111,7 +111,7 @@ def test_these_alarms_sum_over_every_function(alarm: str) -> None:
 
 
 def test_what_is_watched_of_awss_own_are_metrics_that_it_has() -> None:
-    """An alarm on a misspelt one is never raised."""
+    """An alarm on a misspelt metric would never be raised."""
     own = {(namespace, metric) for namespace, metric, _ in shown() if namespace != NAMESPACE}
     for resource in RESOURCES.values():
         alarm = resource["Properties"]
@@ -137,7 +137,7 @@ def test_every_alarm_tells_the_topic_if_there_is_one() -> None:
 
 
 def test_alarm_of_mails_watches_every_function_that_sends_some(capsys: pytest.CaptureFixture[str]) -> None:
-    """Any mail that was not sent raises it."""
+    """The alarm is raised by a single mail that was not sent, of any of these functions."""
     alarm = RESOURCES["MailErrorsAlarm"]["Properties"]
     watched = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
     assert {metric["MetricName"] for metric in watched} <= written(capsys)

@@ -55,7 +55,7 @@ def packages(tmp_path: Path) -> Path:
 
 
 def test_archive_contains_packages_and_code_only(source: Path, packages: Path) -> None:
-    """Packages and our own code are packed and nothing that no function needs."""
+    """The archive has the packages and our own code, without caches, stubs, package tests and hidden files."""
     assert {str(name) for name in archive.entries(source, packages)} == set(PACKED + OWN)
 
 

@@ -18,7 +18,7 @@ def entries_of(folder: Path) -> dict[PurePosixPath, Path]:
 
 
 def test_modules_alone_are_compiled_and_never_compared(tmp_path: Path) -> None:
-    """PEP 552's flags: 1 is a hash that is not checked. A page has no bytecode."""
+    """Bytecode has the flag of an unchecked hash, 1 in PEP 552. A page has no bytecode."""
     (name, path), *others = compiled(entries_of(tmp_path), Path(sys.executable), tmp_path / "code").items()
     tag = f"cpython-{THIS.replace('.', '')}"
     assert (str(name), others) == (f"package/__pycache__/module.{tag}.pyc", [])
@@ -36,6 +36,6 @@ def test_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_python_is_found_by_its_version() -> None:
-    """This one has this version, and no Python has 3.99."""
+    """The running Python is found by its version, and none is found for 3.99."""
     assert find_python(THIS) == Path(sys.executable)
     assert find_python("3.99") is None

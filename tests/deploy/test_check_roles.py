@@ -87,7 +87,7 @@ def test_check_role_refuses_a_statement_more(template: dict[str, Any], statement
 
 
 def test_check_role_refuses_a_statement_less(template: dict[str, Any]) -> None:
-    """A role without a needed permission would be 503 in an account, and in no test."""
+    """A missing permission would show as 503 in an AWS account, and in no other test."""
     del rows(template)[2]
     with pytest.raises(TemplateFault, match=r"needs \{'PutItem'\}"):
         check_role(template, "subscriptions", table="rows")

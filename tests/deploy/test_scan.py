@@ -40,7 +40,7 @@ def test_waivers_is_one_for_each_thing_named() -> None:
     ],
 )
 def test_waivers_refuses_one_without_a_reason_or_a_place(text: str) -> None:
-    """Nothing is waived for everything, or for no reason."""
+    """A waiver needs a resource or file, and a reason of at least 20 characters."""
     with pytest.raises(ScanFailed, match="a waiver names a check"):
         waivers(text)
 

@@ -68,7 +68,7 @@ def test_each_declared_handler_imports(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_functions_declare_exactly_their_routes(name: str) -> None:
-    """Each route of a function is declared for it and nothing else is."""
+    """Each route of a function is declared for it, and no other path is."""
     routes = {route.path for route in FUNCTIONS[name].routes.routes if isinstance(route, APIRoute)}
     assert set(declared_paths(name)) - {"*"} == routes
 
@@ -79,7 +79,7 @@ def test_no_path_is_declared_twice() -> None:
 
 
 def test_declared_paths_take_all_methods() -> None:
-    """Every declared path takes all methods so that its function answers wrong ones."""
+    """Every declared path takes all methods, so that its function answers wrong ones."""
     events = [event["httpApi"] for name in FUNCTIONS for event in DECLARED[name]["events"]]
     assert [event for event in events if event != "*" and not event.startswith("ANY /")] == []
 
@@ -102,7 +102,7 @@ def test_every_function_has_a_role_of_its_own() -> None:
     ],
 )
 def test_table_is_made_for_dynamodb_or_on_request(store: str, create_table: str, *, made: bool) -> None:
-    """The table is made for DynamoDB, or on request, or not at all."""
+    """CREATE_TABLE decides whether the stack makes the table. Unset, it is made for DynamoDB alone."""
     assert CONFIGURATION["custom"]["createTable"] == "${env:CREATE_TABLE, ''}"
     table = resources("table.yml", createTable=create_table)
     conditions = table["Conditions"] | resources("roles.yml", store=store)["Conditions"]
@@ -110,14 +110,14 @@ def test_table_is_made_for_dynamodb_or_on_request(store: str, create_table: str,
 
 
 def test_roles_reach_the_table_by_its_name() -> None:
-    """Roles reach the table by its name since the stack need not have made it."""
+    """The table may belong to another stack, so roles name it and do not refer to its resource."""
     roles = json.dumps(resources("roles.yml", store="dynamodb", table="restored"))
     assert '{"Fn::GetAtt": "Table.Arn"}' not in roles
     assert roles.count(json.dumps({"Fn::Sub": f"{DYNAMODB}restored"})) >= len(DECLARED)
 
 
 def test_production_takes_no_micro_key_from_the_deployer() -> None:
-    """The key of HYPR Micro is a parameter in production. The session secret: deploy.check_template."""
+    """In production the key comes from the Parameter Store. deploy.check_template checks the session secret."""
     default, production = CONFIGURATION["params"]["default"], CONFIGURATION["params"]["production"]
     assert default["microKey"] == "${env:HYPERMICRO_API_KEY, ''}"
     assert production["microKey"] == ""
@@ -140,7 +140,7 @@ def test_the_default_route_goes_to_health() -> None:
 
 
 def test_functions_have_memory_and_a_timeout_below_30_s() -> None:
-    """Every function has memory and a timeout below API Gateway's 30 s, but the one that a queue feeds."""
+    """Every function has at least 512 MB, and the default timeout is below API Gateway's 30 s."""
     sizes = {name: function["memorySize"] for name, function in DECLARED.items()}
     assert sizes.pop("mcp") == sizes["memos"]  # it speaks too
     assert sizes.pop("memos") == "${self:custom.chosen.speaking.memorySize}"  # at least 512: deploy.check_template

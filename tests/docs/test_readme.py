@@ -52,7 +52,7 @@ def test_readme_skips_no_block() -> None:
 
 
 def test_readme_can_be_read_in_one_sitting() -> None:
-    """About 150 lines of text and commands: the rest is in docs/."""
+    """The README has at most 180 lines: the rest is in docs/."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 180
 
 

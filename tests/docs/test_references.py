@@ -52,7 +52,7 @@ def paths_in(markdown: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_names_only_paths_that_exist(name: str) -> None:
-    """A file that moves takes its name in the documents along."""
+    """Each path in backticks exists, so a moved file is renamed in the pages."""
     assert [path for path in paths_in(prose(name)) if not exists(path)] == []
 
 
@@ -79,7 +79,7 @@ def test_page_names_only_make_targets_that_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_names_only_modules_that_exist(name: str) -> None:
-    """The same for the modules of commands."""
+    """Each module after `python -m` can be found."""
     modules = [module for module in _MODULE.findall(commands(name)) if module not in _NOT_OURS]
     assert [module for module in modules if not _is_module(module)] == []
 
@@ -92,7 +92,7 @@ def test_paths_are_found_in_prose() -> None:
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
-    """A page that no other links to is not read."""
+    """A page that no other page links to would not be read."""
     linked = {
         str(((ROOT / name).parent / link.partition("#")[0]).resolve().relative_to(ROOT))
         for name in PAGES

@@ -9,7 +9,7 @@ from tests.fakes.dynamo_world import LIVE_URL, engine, table_on
 
 @pytest.mark.skipif(bool(LIVE_URL), reason="a live engine answers several calls at once")
 def test_calls_of_moto_take_turns_after_errors_too() -> None:
-    """Eight threads write and read, half of them tables that do not exist: one call is under way at any time."""
+    """Eight threads write and read, half of the reads in a missing table: one call is in progress at any time."""
     under_way: list[int] = []
     most = 0
 

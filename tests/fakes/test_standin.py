@@ -41,7 +41,6 @@ def client_of(server: StandIn, transport: StandInTransport | None = None) -> htt
 
 
 async def test_standin_answers_recorded_requests_as_the_server_did() -> None:
-    """The stand-in answers every recorded request as the real server did."""
     steps: list[dict[str, Any]] = json.loads(TRANSCRIPT.read_text())
     clock = ManualClock()
     server = StandIn(wall=clock.wall)
@@ -76,7 +75,6 @@ async def test_standin_acknowledges_both_creates_that_checked_first() -> None:
 
 
 async def test_standin_delete_is_undone_by_a_put_that_checked_before() -> None:
-    """An acknowledged delete is undone by a put that had checked before."""
     gate = Gate()
     async with client_of(StandIn(schedule=gate)) as http:
         create = asyncio.create_task(http.post(DOCS, json={"key": "k", "value": {"n": 1}}))

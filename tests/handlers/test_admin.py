@@ -54,7 +54,7 @@ class TestWho:
         ],
     )
     def test_admin_routes_are_for_admins_sessions_alone(self, world: World, method: str, path: str) -> None:
-        """403 for another user's session, also for the one who was an admin; 401 for keys and for nothing."""
+        """403 for a user's session, also a former admin's; 401 for a key and without a credential."""
         ada = world.sign_up()
         body = {"tier": "pro"} if method == "PATCH" else None
         refused = world.send(method, path, token=ada.session, json=body)
@@ -102,7 +102,7 @@ class TestList:
             assert (refused.status, refused.error["code"]) == (400, "VALIDATION_ERROR"), query
 
     def test_cursor_is_bound_to_the_admin_and_each_filter(self, world: World, admin: Account) -> None:
-        """It continues its own list: with a filter added, left out, emptied or changed, or another's, it is 400."""
+        """A cursor is 400 for another admin, and if a filter is added, left out, emptied or changed."""
         other = world.sign_up()
         for account in (admin, other):
             world.put_on(account, Tier.PRO, Role.ADMIN)
@@ -154,7 +154,7 @@ class TestChange:
         assert shown == {"calls": 2, "characters": 7, "callsToday": 1, "callsThisMonth": 1}
 
     def test_plan_and_role_change_at_once_and_are_recorded(self, world: World, admin: Account, logs: Logs) -> None:
-        """The owner sees that an admin did it; the log line names the admin."""
+        """The owner's log has both changes, by an admin, and the log lines name the admin."""
         ada = world.sign_up()
         answer = world.patch(f"{USERS}/{ada.id}", token=admin.session, json={"tier": "pro", "role": "admin"})
         assert (answer.json["user"]["tier"], answer.json["user"]["role"]) == ("pro", "admin")
@@ -189,7 +189,7 @@ class TestChange:
         assert world.patch(f"{USERS}/{'0' * 32}", token=admin.session, json={"tier": "pro"}).status == 404
 
     def test_ones_own_admin_role_stays(self, world: World, admin: Account) -> None:
-        """403, also together with a plan, which stays then; the plan alone changes."""
+        """Giving up one's own role is 403, also with a plan. A plan with the same role is changed."""
         refused = world.patch(f"{USERS}/{admin.id}", token=admin.session, json={"tier": "pro", "role": "user"})
         assert (refused.status, refused.error["code"]) == (403, "FORBIDDEN")
         answer = world.patch(f"{USERS}/{admin.id}", token=admin.session, json={"tier": "pro", "role": "admin"})
@@ -215,11 +215,12 @@ class TestChange:
 
 class TestDelete:
     def test_deleted_user_is_gone_and_gets_a_mail(self, world: World, admin: Account, logs: Logs) -> None:
-        """Session and key end immediately, no list shows the user, and the address is free again."""
+        """Session and key end immediately, a mail says so, no list shows the user, and the address is free again."""
         ada = world.sign_up()
         world.memo(ada.key)
         answer = world.delete(f"{USERS}/{ada.id}", token=admin.session)
         assert (answer.status, set(answer.json)) == (200, {"success", "message"})
+        assert len(world.mails.to(ada.email, "closed")) == 1
         assert world.get("/api/v1/auth/me", token=ada.session).status == 401
         assert world.get("/api/v1/memos", token=ada.key).status in (401, 403)
         assert listed(world, admin) == ["admin@example.org"]
@@ -272,7 +273,7 @@ class TestStats:
 
     @pytest.mark.parametrize(("days", "counted"), [(6, (1, 1)), (7, (0, 1)), (29, (0, 1)), (30, (0, 0))])
     def test_days_count_with_today(self, world: World, admin: Account, days: int, counted: tuple[int, int]) -> None:
-        """The last seven are today and the six before it, and so are thirty, of calls and of new users."""
+        """The last 7 days are today and the six before it, and so for 30, for calls and for new users."""
         ada = world.sign_up()
         world.memo(ada.key)
         run_housekeeping(world)

@@ -136,7 +136,7 @@ def events(draw: st.DrawFn, prepared: Prepared) -> tuple[str, Event]:
 
 
 def test_no_event_makes_a_function_fail(new_world: NewWorld, fuzz: Fuzz) -> None:
-    """Any event of a gateway is answered below 500, and every refusal is the envelope."""
+    """Any event of a gateway is answered with a status from 200 to 499."""
     prepared = Prepared(new_world())
 
     @fuzz(150)

@@ -105,7 +105,7 @@ def test_checkout_returns_to_configured_origins(world: World, ada: Account) -> N
 )
 @pytest.mark.parametrize(("path", "field"), [(CHECKOUT, "successUrl"), (CHECKOUT, "cancelUrl"), (PORTAL, "returnUrl")])
 def test_foreign_return_url_is_400(world: World, payer: tuple[Account, str], url: str, path: str, field: str) -> None:
-    """An open redirect by Stripe's page would begin there."""
+    """Otherwise Stripe's page would be an open redirect."""
     account = payer[0] if path == PORTAL else world.sign_up()
     answer = world.post(path, token=account.session, json={field: url})
     assert answer.refusal == (400, "VALIDATION_ERROR", f"{field} must be of an origin of this service")
@@ -126,7 +126,7 @@ def test_checkout_is_400_on_a_paid_tier(world: World, ada: Account, on: Tier, na
 
 @pytest.mark.parametrize("status", ["active", "trialing", "past_due", "unpaid", "paused"])
 def test_checkout_is_400_with_a_subscription(world: World, ada: Account, status: str) -> None:
-    """A subscription that gives a plan or may do so again; if its event is missing, the plan is updated immediately."""
+    """A subscription that gives a plan, or may do so again, is read at Stripe, even if its event is missing."""
     subscription = bought(world, ada)
     world.stripe.objects.become(subscription, status)
     assert world.post(CHECKOUT, token=ada.session).refusal[:2] == (400, "VALIDATION_ERROR")
@@ -144,7 +144,7 @@ def test_checkout_is_200_after_the_end(world: World, payer: tuple[Account, str])
 
 
 def test_portal_answers_its_address(world: World, payer: tuple[Account, str]) -> None:
-    """It returns to the console, or to the given address."""
+    """The portal returns to the console, or to the given address."""
     answer = world.post(PORTAL, token=payer[0].session)
     assert answer.status == 200
     assert answer.json.keys() == {"success", "portalUrl"}
@@ -155,7 +155,7 @@ def test_portal_answers_its_address(world: World, payer: tuple[Account, str]) ->
 
 
 def test_portal_is_400_without_a_customer(world: World, ada: Account) -> None:
-    """Never bought, or deleted at Stripe."""
+    """The portal is 400 if nothing was ever bought, and if the customer was deleted at Stripe."""
     assert world.post(PORTAL, token=ada.session).refusal == NOTHING
     bought(world, ada)
     (customer,) = world.stripe.objects.customers
@@ -181,7 +181,7 @@ def test_cancel_ends_the_plan_with_its_period(world: World, payer: tuple[Account
     "ends", [{"cancel_at_period_end": True, "cancel_at": 1_775_044_800}, {"cancel_at": 1_800_000_000}]
 )
 def test_reactivate_keeps_what_was_to_end(world: World, payer: tuple[Account, str], ends: dict[str, Any]) -> None:
-    """However it was to end: by the flag, or by a time that the portal set. A repeat is the same."""
+    """A planned end is removed, by the flag or by a time that the portal set. A repeat answers the same."""
     account, subscription = payer
     world.stripe.objects.change(subscription, **ends)
     deliver_all(world)
@@ -198,7 +198,7 @@ def test_reactivate_keeps_what_was_to_end(world: World, payer: tuple[Account, st
 
 @pytest.mark.parametrize("path", [CANCEL, REACTIVATE])
 def test_cancel_and_reactivate_are_400_without_one(world: World, ada: Account, path: str) -> None:
-    """Never bought, or ended."""
+    """Both are 400 if nothing was ever bought, and if the subscription has ended."""
     assert world.post(path, token=ada.session).refusal == NOTHING
     world.stripe.objects.end(bought(world, ada))
     assert world.post(path, token=ada.session).refusal == NOTHING
@@ -242,7 +242,7 @@ def test_upgrade_to_enterprise_leads_to_sales(world: World, ada: Account, on: Ti
     ],
 )
 def test_wrong_direction_is_400(world: World, ada: Account, path: str, on: Tier, to: str) -> None:
-    """The same tier, too; and Enterprise to Pro, which takes an agreement."""
+    """The same tier is 400 too, and so is Enterprise to Pro, which is by agreement."""
     world.put_on(ada, on)
     assert world.post(path, token=ada.session, json={"tier": to}).refusal[:2] == (400, "VALIDATION_ERROR")
     assert world.stripe.calls == []
@@ -258,7 +258,7 @@ def test_unknown_tier_of_a_change_is_400(world: World, ada: Account, path: str) 
 
 
 def test_downgrade_ends_with_the_period(world: World, payer: tuple[Account, str]) -> None:
-    """The answer contains the end."""
+    """The answer contains the end of the period, and the row has the planned end."""
     answer = world.post(DOWNGRADE, token=payer[0].session, json={"tier": "Hobby"})
     assert answer.status == 200
     assert answer.json == {
@@ -305,7 +305,7 @@ def test_options_follow_customer_and_tier(world: World, ada: Account) -> None:
 
 
 def test_payments_are_400_while_stripe_is_off(new_world: NewWorld) -> None:
-    """But for Enterprise, which is by agreement."""
+    """Only an upgrade to Enterprise, which is by agreement, is answered."""
     world = new_world()
     ada = world.sign_up()
     for path in (CHECKOUT, PORTAL, CANCEL, REACTIVATE):
@@ -333,6 +333,7 @@ def test_payments_are_503_while_stripe_is_down(world: World, ada: Account, path:
     world.stripe_network.fault = lambda _: StripeFault.UNREACHED
     answer = world.post(path, token=ada.session)
     assert answer.refusal[:2] == (503, "SERVICE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 def test_closing_cancels_what_is_paid_for(world: World, payer: tuple[Account, str]) -> None:
@@ -358,7 +359,7 @@ def test_closing_ends_the_checkouts_of_who_bought_nothing(world: World, ada: Acc
 
 
 def test_checkout_is_503_if_stripe_has_no_such_price(new_world: NewWorld) -> None:
-    """A setting is wrong, and the customer is not: no other one is made in its place."""
+    """A wrong price setting is 503, and no second customer is made."""
     world = new_world(SELLING | {"STRIPE_PRICE_PRO": "price_gone"})
     ada = world.sign_up()
     assert world.post(CHECKOUT, token=ada.session).refusal[:2] == (503, "SERVICE_UNAVAILABLE")

@@ -45,7 +45,7 @@ async def test_startup_verifies_once_for_a_crowd(world: World) -> None:
 
 @pytest.mark.parametrize("path", [VOICES, "/api/v1/memos", "/nothing"])
 def test_startup_is_503_and_tried_again_after_a_failure(world: World, path: str) -> None:
-    """Each event tries until it succeeds."""
+    """Each event verifies again, until one succeeds."""
     world.is_down = True
     for attempt in (1, 2):
         answer = world.handle("memos", http_event("GET", path))
@@ -68,7 +68,7 @@ async def answers() -> None:
 
 
 def test_startup_is_503_when_the_store_refuses(world: World, logs: Logs) -> None:
-    """A refusal is logged, and tried again."""
+    """A refusal is logged, and the next event verifies again."""
     world.disturb(refuses)
     assert world.get(VOICES).refusal == UNAVAILABLE
     assert "cannot serve: the store does not take this request" in logs.text
@@ -77,7 +77,7 @@ def test_startup_is_503_when_the_store_refuses(world: World, logs: Logs) -> None
 
 
 def test_outage_is_503_on_every_route(world: World) -> None:
-    """Never 401, 404 or a count of 0."""
+    """An outage is never answered as 401, 404 or a count of 0."""
     account = world.sign_up()
     memo = world.memo(account.key)
     for path in (f"/api/v1/memo/{memo['id']}", "/api/v1/memos", "/api/v1/usage", "/api/v1/usage/limits"):
@@ -200,7 +200,7 @@ def test_startup_logs_an_open_store_in_every_stage(logs: Logs) -> None:
 
 
 def test_startup_takes_the_risk_that_a_setting_takes(logs: Logs) -> None:
-    """On a private network no request is sent, and nothing is logged."""
+    """On a private network the store is not checked, and no error is logged."""
     exposure = Exposure(is_open=True)
     assert status(exposure.function(PRODUCTION | {"HYPR_PRIVATE_NETWORK": "1"})) == 200
     assert exposure.asked == 0

@@ -148,7 +148,7 @@ def test_vendored_licences_go_with_the_console(answer: Answer) -> None:
 
 
 def test_console_is_compressed_for_who_takes_gzip(world: World, answer: Answer) -> None:
-    """The same page, below 150 kB. Neither form is kept: the contract names no other caching for it."""
+    """The compressed page is the same, below 150 kB. Browsers may store neither form."""
     compressed = world.get(PAGE, headers={"accept-encoding": "br, gzip;q=0.8"})
     assert compressed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(compressed.body) == answer.body
@@ -187,7 +187,7 @@ def test_old_addresses_lead_to_the_console(world: World, path: str) -> None:
 
 @pytest.mark.parametrize("marked", [False, True])
 def test_console_is_assembled_once(marked: bool) -> None:  # noqa: FBT001 a parameter
-    """Each form at its first request in a container."""
+    """Each form is assembled at its first request in a container, and then reused."""
     assert web_page(marked=marked) is web_page(marked=marked)
 
 

@@ -97,7 +97,7 @@ class TestForeignOrigin:
             assert world.get(ME, cookies=[cookie(account)], headers={"origin": origin}).status == 200
 
     def test_two_origins_are_foreign(self, world: World, ada: Account) -> None:
-        """A request that names two origins is not believed."""
+        """A request with two Origin headers is a foreign one."""
         event = rest_event("GET", ME, cookies=[cookie(ada)])
         event["multiValueHeaders"]["Origin"] = [f"https://{HOST}", "https://evil.example.org"]
         assert world.handle("users", event).status == 401
@@ -126,7 +126,7 @@ class TestSeveralCookies:
         assert whose(me(world, cookie(ada), cookie(ada))) == ada.id
 
     def test_none_of_more_than_four_is_looked_at(self, world: World, ada: Account) -> None:
-        """An attacker cannot make one request read many rows."""
+        """More than four session cookies are all ignored, so that one request cannot read many rows."""
         assert whose(me(world, *["auth_token=x"] * 3, cookie(ada))) == ada.id
         assert me(world, *["auth_token=x"] * 4, cookie(ada)).refusal[:2] == (401, "MISSING_API_KEY")
 
@@ -178,7 +178,7 @@ class TestHostCookie:
 
     @both_kinds
     def test_host_cookie_wins(self, world: World, ada: Account, bob: Account, *, rest: bool) -> None:
-        """A planted `auth_token` takes over nothing."""
+        """A planted `auth_token` does not replace the session of `__Host-auth_token`."""
         assert whose(me(world, cookie(bob), f"__Host-auth_token={ada.session}", rest=rest)) == ada.id
 
     def test_cookie_may_be_quoted(self, world: World, ada: Account) -> None:
@@ -186,7 +186,7 @@ class TestHostCookie:
         assert whose(me(world, f'auth_token="{ada.session}"')) == ada.id
 
     def test_plain_cookie_serves_alone(self, world: World, ada: Account) -> None:
-        """Clients that only use the old name still work."""
+        """A client that sends `auth_token` alone is logged in."""
         assert whose(me(world, cookie(ada))) == ada.id
 
     def test_development_sets_no_host_cookie(self, new_world: NewWorld) -> None:

@@ -38,7 +38,7 @@ def test_event_is_served_when_its_server_is_unreadable(world: World, build: Any,
 
 
 def test_origin_is_own_when_host_is_an_ipv6_address(world: World, ada: Account) -> None:
-    """The host still counts as the service's own origin."""
+    """An IPv6 host counts as the service's own origin."""
     headers = {"host": "[2001:db8::1]", "origin": "https://[2001:db8::1]"}
     answer = world.get(ME, headers=headers, cookies=[f"auth_token={ada.session}"])
     assert answer.status == 200
@@ -93,7 +93,7 @@ def test_http_event_behind_a_base_path_is_served(world: World) -> None:
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_each_route_answers_alike_through_any_gateway(world: World, ada: Account, gateway: str) -> None:
-    """For any prefix of the path. Reads have a session; all other requests are refused, or need none."""
+    """Status, error and location are equal for any prefix of the path. Only GET requests have a session."""
     ids = {
         "memo_id": world.memo(ada.key)["id"],
         "key_id": ada.key_id,
@@ -165,7 +165,7 @@ def test_path_that_no_route_explains_is_unknown(world: World, event: Event) -> N
 @pytest.mark.parametrize("address", [None, 7, ["203.0.113.7"], {}])
 @pytest.mark.parametrize("build", [http_event, rest_event])
 def test_event_is_refused_when_its_source_is_no_text(world: World, build: Any, address: object) -> None:
-    """Attempts are counted by it: an event without one is no request, and never a failure of the function."""
+    """Attempts are counted by source, so an event without one is 400, and no failure of the function."""
     event = build("POST", "/api/v1/demo", body='{"text": "Hi", "voice": "sam"}')
     event["requestContext"].get("http", event["requestContext"].get("identity"))["sourceIp"] = address
     answer = world.handle("memos", event)

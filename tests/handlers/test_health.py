@@ -30,7 +30,7 @@ def test_health_answers_version_mode_and_time(world: World) -> None:
 
 
 def test_health_is_503_with_the_same_fields_in_an_outage(world: World) -> None:
-    """The one 503 without the envelope."""
+    """The body has the fields of health, and not the error envelope."""
     healthy = world.get("/health").json
     world.is_down = True
     world.later(seconds=5)
@@ -59,7 +59,7 @@ def test_health_is_503_when_the_store_refuses(world: World, path: str, *, starte
 
 
 def test_health_recovers_with_the_store(world: World) -> None:
-    """After an outage the next question answers 200."""
+    """After an outage, requests are 200 once the last result is five seconds old."""
     world.is_down = True
     assert world.get("/health").status == 503
     world.is_down = False
@@ -69,7 +69,7 @@ def test_health_recovers_with_the_store(world: World) -> None:
 
 @pytest.mark.parametrize("is_down", [False, True])
 def test_liveness_ignores_the_store(world: World, is_down: bool) -> None:  # noqa: FBT001
-    """The process answers, and since when."""
+    """The process answers 200 with its uptime, also during an outage."""
     world.is_down = is_down
     answer = world.get("/health/live")
     assert answer.status == 200
@@ -117,7 +117,7 @@ def test_details_are_503_in_an_outage(world: World) -> None:
 
 
 def test_health_answers_without_usable_settings(new_world: NewWorld) -> None:
-    """Health is 503, and liveness still 200."""
+    """With unusable settings health is 503, and liveness 200."""
     world = new_world({"AGENT_TALK_STORE": "micro", "SESSION_SECRET": "short"})
     answer = world.get("/health")
     assert (answer.status, answer.json["database"]) == (503, {"status": "error", "mode": "micro"})
@@ -143,7 +143,6 @@ def test_unknown_paths_are_404_in_an_outage(world: World) -> None:
 
 @pytest.mark.parametrize("rest", [False, True])
 def test_health_takes_both_payloads(world: World, rest: bool) -> None:  # noqa: FBT001
-    """Payload 1.0 and 2.0."""
     for path in ("/health", "/health/live", "/health/ready", "/health/detailed"):
         assert world.get(path, rest=rest).status == 200
     assert world.get("/nothing", rest=rest).refusal == NOTHING_HERE
@@ -173,7 +172,7 @@ def test_health_asks_the_store_once_in_five_seconds(world: World, *, is_down: bo
 
 @pytest.mark.anyio
 async def test_health_asks_the_store_once_for_a_crowd(world: World) -> None:
-    """Requests at the same moment share one answer."""
+    """Concurrent requests share one read of the store."""
     calls: list[int] = []
 
     async def count() -> None:

@@ -40,7 +40,7 @@ def metrics(out: str) -> dict[str, Any]:
 
 class TestRun:
     def test_closed_account_is_erased_and_looked_at_again(self, speaking: World, folder: Path) -> None:
-        """Rows that the request could not erase are deleted, and a day later the last one."""
+        """A row that is written during the closing is deleted, and a day later the account leaves the list."""
         ada = speaking.sign_up()
         say(speaking, ada.key, "Hello")
         say(speaking, ada.key, LONG)
@@ -55,7 +55,7 @@ class TestRun:
         assert [name.partition("/")[0] for name in kept(folder)] == ["closed"], "the mark of a closed account"
 
     def test_stopped_long_memo_is_queued_again_and_fails_at_last(self, speaking: World, queue: HeldQueue) -> None:
-        """An hour after it was queued, five times; then it has failed, and its place is given back."""
+        """It is queued again every hour, five times in all. Then it fails, and its place is given back."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         assert run(speaking)["jobs"]["long memos"]["waiting"] == 1
@@ -85,7 +85,7 @@ class TestRun:
         assert (figures.calls, figures.owners, figures.running) == (1, 1, None)
 
     def test_idle_run_costs_three_requests(self, speaking: World, logs: Logs) -> None:
-        """One for each list, whatever is in the store; a log line has the number."""
+        """A run reads each list once, whatever is in the store, and its log line has each job."""
         ada = speaking.sign_up()
         say(speaking, ada.key, "Hello")
         run(speaking)
@@ -119,7 +119,7 @@ class TestRun:
     def test_job_that_fails_does_not_stop_the_others(
         self, speaking: World, logs: Logs, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """The oldest work is not known then: a job that always fails raises the alarm by its missing value."""
+        """The run then has no oldest work, so a job that always fails raises the alarm by the missing value."""
         run(speaking)
         asked = 0
 

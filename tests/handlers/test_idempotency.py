@@ -91,7 +91,7 @@ def test_a_repeat_is_answered_when_the_limit_is_spent(world: World, ada: Account
 
 
 def test_a_repeat_with_a_revoked_key_is_refused(world: World, ada: Account) -> None:
-    """Whether or not the container remembers the key, and for a replay, a conflict and an invalid repeat."""
+    """A replay, a conflict and an invalid repeat are refused alike, whether the key is remembered or not."""
     say(world, ada.key)
     world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
     for name, fields in (("one", {}), ("one", {"text": "Other"}), ("x" * 256, {}), ("new", {}), ("one", {"text": ""})):
@@ -161,7 +161,7 @@ def test_every_visible_character_may_be_in_a_key(world: World, ada: Account) -> 
 
 
 def test_the_same_key_by_another_api_key_is_a_memo_of_its_own(world: World, ada: Account, bob: Account) -> None:
-    """Another key of the same owner, a test key, and another owner's."""
+    """Another key of the owner, a test key, and another owner's key each make their own memo."""
     world.put_on(ada, Tier.PRO)
     other, test = world.new_key(ada)[1], world.new_key(ada, test=True)[1]
     firsts = [say(world, key) for key in (ada.key, other, test, bob.key)]

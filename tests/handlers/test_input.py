@@ -109,7 +109,7 @@ def test_password_is_compared_in_nfc(world: World, first: str, second: str) -> N
 
 
 def test_password_length_is_that_of_its_nfc(world: World) -> None:
-    """Seven composed characters stay too few, however they are typed."""
+    """Seven composed characters are too few, however they are typed."""
     answer = world.post(SIGN_UP, json={"email": "short@example.org", "password": unicodedata.normalize("NFD", "é" * 7)})
     assert (answer.status, answer.error["details"]) == (400, {"field": "password"})
 
@@ -178,7 +178,7 @@ def test_email_that_is_unusual_is_accepted(world: World, email: str) -> None:
 
 
 def test_memo_of_an_unknown_voice_is_listed(world: World, ada: Account) -> None:
-    """A memo whose voice is no longer offered, and whose audio has an absolute URL, is read like any other."""
+    """A memo with an unknown voice and an absolute audio URL is read like any other."""
     memo = world.memo(ada.key)
     row = world.run(Memos(world.store).load(ada.id, memo["id"]))
     old = row.model_copy(update={"id": "f" + row.id[1:], "voice": "nova", "audio_url": "https://cdn.example/a.mp3"})

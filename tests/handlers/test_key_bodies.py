@@ -41,7 +41,7 @@ def test_scopes_are_refused_if_one_is_unknown(given: list[str]) -> None:
     ],
 )
 def test_limits_are_those_of_the_body(body: Any, given: Any, numbers: Any) -> None:
-    """All three, or some; null ends a limit, and one that is not named stays."""
+    """`given` has the limits that the body names, null included, and `numbers` those that are numbers."""
     limits = GivenLimits.model_validate(body)
     assert (dict(limits.given()), dict(limits.numbers())) == (given, numbers)
 
@@ -57,6 +57,6 @@ def test_limits_are_refused_if_one_is_unknown_or_no_number(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [None, "memosPerDay", ["memosPerDay"], 5])
 def test_limits_that_are_no_object_are_refused(body: Any) -> None:
-    """They are refused as a value of the wrong type, without another failure."""
+    """The error names the expected type."""
     with pytest.raises(ValidationError, match="should be a valid dictionary"):
         GivenLimits.model_validate(body)

@@ -55,7 +55,7 @@ def test_a_keys_limit_refuses_and_says_which(
 
 
 def test_limits_are_shown_with_what_is_used(world: World, ada: Account) -> None:
-    """GET, PATCH and lists show them alike; a use without a limit is not counted."""
+    """A single key and the list show them alike. Use without a limit is not counted."""
     key_id, secret = world.new_key(ada, limits={"memosPerDay": 5, "charactersPerMonth": 500})
     world.memo(secret, text="Hello")
     key = shown(world, ada, key_id)
@@ -145,7 +145,7 @@ def test_limits_that_are_no_object_are_refused(world: World, ada: Account, limit
 
 
 def test_all_limits_may_be_given_and_any_of_them_null(world: World, ada: Account) -> None:
-    """Each counts by itself; null is none, also when the key is made."""
+    """PATCH and POST take all limits at once, and null means no limit."""
     every = {"memosPerDay": 3, "charactersPerDay": 300, "charactersPerMonth": 3000}
     assert limit(world, ada, ada.key_id, **every).json["key"]["limits"] == NONE | every
     key_id, _ = world.new_key(ada, limits=every | {"memosPerDay": None})
@@ -161,7 +161,7 @@ def test_a_test_key_has_limits_of_its_own(world: World, ada: Account) -> None:
 
 
 def test_an_invalid_memo_takes_none_of_a_keys_limit(world: World, ada: Account) -> None:
-    """Too long for the plan, or an unknown voice: neither counts."""
+    """A text that is too long and an unknown voice are 400 and count nothing."""
     key_id, secret = world.new_key(ada, limits={"memosPerDay": 1})
     for body in ({"text": "x" * 5001, "voice": "rachel"}, {"text": "Hello", "voice": "nobody"}):
         assert world.post(MEMO, token=secret, json=body).status == 400
@@ -170,7 +170,7 @@ def test_an_invalid_memo_takes_none_of_a_keys_limit(world: World, ada: Account) 
 
 
 def test_verify_says_that_a_keys_limit_is_spent(world: World, ada: Account) -> None:
-    """LIMIT_EXCEEDED for the key, while another key of the owner is VALID."""
+    """The key at its limit is LIMIT_EXCEEDED, while another key of the owner is VALID."""
     _, secret = world.new_key(ada, limits={"memosPerDay": 1})
     codes = []
     for _ in range(2):
@@ -191,7 +191,7 @@ def test_a_change_of_limits_is_a_log_of_the_owner(world: World, ada: Account) ->
 
 
 def test_first_refusal_of_a_keys_window_is_recorded(world: World, ada: Account) -> None:
-    """Once for the key, and once for the owner, who is refused later on the same day. The log names the limit."""
+    """On one day the key's refusals are one log and the owner's another one. The log names the limit."""
     _, secret = world.new_key(ada, limits={"memosPerDay": 1})
     for _ in range(4):
         world.post(MEMO, token=secret, json=SAY)

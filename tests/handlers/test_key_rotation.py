@@ -24,7 +24,7 @@ def use(world: World, key: str) -> int:
 
 @pytest.mark.parametrize("body", [None, "", "{}", '{"graceSeconds": null}', '{"graceSeconds": 0}'])
 def test_a_rotation_replaces_a_key_at_once(world: World, ada: Account, body: str | None) -> None:
-    """It answers as a new key does. The old key has ended, and names the new one."""
+    """The answer has the form of a new key's. The old key has ended and names the new one."""
     answer = world.post(f"/api/keys/{ada.key_id}/rotate", token=ada.session, body=body)
     assert answer.status == 201
     assert answer.json.keys() == {"success", "key", "warning"}
@@ -93,7 +93,7 @@ def test_a_new_keys_expiry_is_kept_given_or_none(
 
 
 def test_a_full_ring_can_rotate(world: World, ada: Account) -> None:
-    """Each of its keys, also with a grace; a key more is refused until the old ones are over."""
+    """Each key can be rotated with a grace, one key more is refused, and the old keys end with their grace."""
     other, _ = world.new_key(ada)
     assert [rotate(world, ada, key, graceSeconds=60).status for key in (ada.key_id, other)] == [201, 201]
     assert world.post("/api/keys", token=ada.session).refusal[2] == "Maximum number of API keys (2) reached"
@@ -114,7 +114,7 @@ def test_a_key_is_rotated_once(world: World, ada: Account) -> None:
 
 
 def test_what_is_over_cannot_be_rotated(world: World, ada: Account) -> None:
-    """Revoked and expired keys are 400, and stay over."""
+    """Rotating a revoked or an expired key is 400, and the key stays invalid."""
     expiring, secret = world.new_key(ada, expiresAt="2026-03-02T13:00:00Z")
     world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
     world.later(hours=1)
@@ -162,7 +162,7 @@ def test_anothers_key_is_rotated_by_its_owner_alone(world: World, ada: Account, 
 
 
 def test_a_rotation_is_a_log_of_the_owner(world: World, ada: Account) -> None:
-    """One, of the old key, which names the new one; repeats add none."""
+    """The log is of the old key and names the new one. A repeat adds none."""
     new = rotate(world, ada, ada.key_id).json["key"]
     rotate(world, ada, ada.key_id)
     logs = world.get("/api/v1/usage", token=ada.session, query={"action": "key_rotated"}).json["logs"]
@@ -170,7 +170,7 @@ def test_a_rotation_is_a_log_of_the_owner(world: World, ada: Account) -> None:
 
 
 def test_rotations_are_changes_of_keys(world: World, ada: Account) -> None:
-    """Sixty changes of keys an hour, rotations among them; a refused one takes none."""
+    """An owner has sixty changes of keys an hour. A rotation takes one, and an invalid one takes none."""
     key_id = ada.key_id
     for _ in range(60):
         assert rotate(world, ada, ada.key_id, graceSeconds=-1).status == 400

@@ -274,7 +274,7 @@ def test_an_unknown_malformed_or_anothers_key_is_not_found(world: World, ada: Ac
 
 
 def test_verify_distinguishes_revoked_expired_and_exhausted_keys(world: World, ada: Account) -> None:
-    """A revoked an expired and an exhausted key get different codes."""
+    """A revoked, an expired and an exhausted key get different codes."""
     _, expiring = world.new_key(ada, expiresAt="2026-03-02T13:00:00Z")
     world.later(hours=1)
     expired = verify(world, ada, expiring)

@@ -150,7 +150,7 @@ def test_revoked_key_counts_in_the_dashboards_total(world: World, ada: Account) 
 
 
 def test_first_refusal_of_a_day_is_recorded_each_day(world: World, ada: Account) -> None:
-    """A refusal is logged once a day, with its code: not once for ever, and not each time."""
+    """Refusals are logged once on each day, with their code."""
     for _ in range(2):
         world.spend(ada, 100)
         for _ in range(3):

@@ -18,7 +18,7 @@ def test_llms_txt_is_twenty_lines_of_text(world: World) -> None:
 
 
 def test_llms_txt_names_what_is_there(world: World) -> None:
-    """Every tool and voice, and only URLs that are answered."""
+    """The text names every tool and voice, and its URLs are answered."""
     text = world.get("/llms.txt").body.decode()
     assert ", ".join(TOOLS) in text
     assert ", ".join(VOICES) in text

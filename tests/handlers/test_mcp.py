@@ -136,7 +136,7 @@ class TestNewest:
         ],
     )
     def test_malformed_calls_are_protocol_errors(self, world: World, ada: Account, params: Any) -> None:
-        """A tool that does not exist, and arguments that are no object."""
+        """An unknown tool is an error of the protocol, and so are arguments that are no object."""
         assert code(newest(world, ada.key, "tools/call", params)) == (400, -32602)
 
     def test_a_cursor_is_refused(self, world: World, ada: Account) -> None:
@@ -172,7 +172,7 @@ class TestOlder:
         assert answer.json["result"]["protocolVersion"] == "2025-11-25"
 
     def test_initialize_without_a_version_is_refused(self, world: World, ada: Account) -> None:
-        """Nothing can be agreed on."""
+        """Without a version there is no revision to agree on."""
         assert code(older(world, ada.key, "initialize", revision=None)) == (400, -32602)
 
     @every_older
@@ -181,7 +181,7 @@ class TestOlder:
         assert older(world, ada.key, "ping", revision=revision).json["result"] == {}
 
     def test_the_oldest_needs_no_header(self, world: World, ada: Account) -> None:
-        """2025-03-26 has none: results have neither structure nor links, and tools no schema of them."""
+        """Without a header the revision is 2025-03-26: no structured results, no links, no output schemas."""
         tools = older(world, ada.key, "tools/list", revision=None).json["result"]["tools"]
         assert all(tool.keys() == {"name", "description", "inputSchema", "annotations"} for tool in tools)
         said = {"name": "create_memo", "arguments": {"text": "Hello", "voice": "sam"}}
@@ -191,7 +191,7 @@ class TestOlder:
 
     @pytest.mark.parametrize("version", ["2024-11-05", "2027-01-01", "x"])
     def test_unknown_headers_are_refused(self, world: World, ada: Account, version: str) -> None:
-        """A version that this server does not speak is 400, and the answer lists those that it does."""
+        """A revision that this server does not support is 400, and the answer lists the supported ones."""
         answer = older(world, ada.key, "tools/list", revision=version)
         assert code(answer) == (400, -32022)
         assert answer.json["error"]["data"]["supported"] == SUPPORTED
@@ -251,9 +251,10 @@ class TestForm:
         ],
     )
     def test_what_is_no_message_is_refused(self, world: World, ada: Account, body: Any) -> None:
-        """The error has no id that could be misread."""
+        """The error has no id, whether or not the body has one."""
         answer = world.post(MCP, token=ada.key, body=json.dumps(body))
         assert code(answer) == (400, -32600)
+        assert "id" not in answer.json
 
     @pytest.mark.parametrize("revision", [None, *SUPPORTED])
     def test_batches_are_refused(self, world: World, ada: Account, revision: str | None) -> None:
@@ -269,7 +270,7 @@ class TestForm:
         assert (answer.status, answer.json["id"]) == (200, message_id)
 
     def test_a_session_id_is_ignored(self, world: World, ada: Account) -> None:
-        """There are none, so none is unknown."""
+        """This server has no sessions, so no session id is unknown."""
         headers = {"mcp-session-id": "1", "last-event-id": "2"}
         assert world.post(MCP, token=ada.key, json=request("ping", {}), headers=headers).json["result"] == {}
 
@@ -277,14 +278,14 @@ class TestForm:
 class TestCallers:
     @pytest.mark.parametrize("body", ["{}", "[]", '{"jsonrpc": "1.0"}'])
     def test_credentials_come_before_the_message(self, world: World, body: str) -> None:
-        """Only an unparsable body is refused before them."""
+        """Only an unparsable body is refused before the credentials are checked."""
         assert world.post(MCP, body=body).status == 401
         assert world.post(MCP, body=body, token="at_live_" + "x" * 43).status == 401
         assert world.post(MCP, body="{").json["error"]["code"] == -32700
 
     @pytest.mark.parametrize("token", [None, "at_live_unknown", "at_live_" + "A" * 43, "a.session.token"])
     def test_unknown_keys_are_401(self, world: World, token: str | None) -> None:
-        """For every message, notifications included, with the required scheme in the answer."""
+        """Every message is 401, a notification too, with the scheme in `WWW-Authenticate`."""
         for body in (request("ping", {}), {"jsonrpc": "2.0", "method": "notifications/initialized"}):
             answer = world.post(MCP, token=token, json=body)
             expected = "MISSING_API_KEY" if token is None else "INVALID_API_KEY"
@@ -344,12 +345,12 @@ class TestCallers:
 class TestOrigins:
     @pytest.mark.parametrize("origin", ["https://evil.example.org", "null", "http://localhost:6274", "x"])
     def test_a_foreign_origin_is_403(self, world: World, ada: Account, origin: str) -> None:
-        """On every stage: a page that resolves its own name to this server's address is one of these."""
+        """A page that resolves its own name to this server's address has such an origin."""
         answer = world.post(MCP, token=ada.key, json=request("ping", {}), headers={"origin": origin})
         assert (answer.status, answer.error["code"]) == (403, "FORBIDDEN")
 
     def test_own_and_configured_origins_may_call(self, new_world: NewWorld) -> None:
-        """The API's own, and those that may call the rest of it."""
+        """The API's own origin may call, and so may the origins of CORS_ORIGINS."""
         world = new_world(PRODUCTION)
         ada = world.sign_up()
         for origin in ("https://api.example.org", "https://app.example.org"):

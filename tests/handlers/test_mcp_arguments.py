@@ -32,7 +32,7 @@ def keys_of(schema: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))
 def test_schemas_have_no_word_that_a_model_pays_for(tool: Any) -> None:
-    """No titles that Pydantic makes of names, and no docstring of ours: only fields have descriptions."""
+    """Schemas have neither Pydantic's titles nor our docstrings: only fields have descriptions."""
     described = tool.described(Revision.OF_JULY_2026)
     for schema in (described["inputSchema"], described["outputSchema"]):
         assert "title" not in set(keys_of(schema))
@@ -53,7 +53,7 @@ def test_unknown_arguments_are_refused_by_name(world: World, ada: Account) -> No
 
 @pytest.mark.parametrize(("wait_s", "waits"), [(1, True), (SOON_S, True), (SOON_S + 1, False)])
 def test_model_is_to_wait_if_the_wait_is_short(wait_s: int, waits: bool) -> None:  # noqa: FBT001 a parameter
-    """For a longer wait the answer names other remedies."""
+    """Only up to SOON_S seconds does the text ask the model to wait."""
     (block,) = failure(ServiceUnavailable(retry_after_s=wait_s)).blocks
     assert isinstance(block, TextBlock)
     assert (f"Wait {wait_s} seconds" in block.text) is waits

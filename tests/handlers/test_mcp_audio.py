@@ -102,7 +102,7 @@ async def test_simulated_audio_is_included_if_it_fits(file: str) -> None:
 
 
 async def test_audio_that_is_not_asked_for_is_only_linked(tmp_path: Path) -> None:
-    """The link has the length of kept and of simulated audio; no bytes are read or follow, and no word about them."""
+    """The link has the length of kept and of simulated audio. No bytes are read, and no block follows."""
     files = UnreadablePlace(tmp_path)
     for memo in (await kept(files, 10), memo_of(f"/audio/{SHORT}")):
         link, second = await told(memo, files, is_included=False)
@@ -116,7 +116,7 @@ async def test_audio_that_is_not_asked_for_is_only_linked(tmp_path: Path) -> Non
     ids=["elsewhere", "of the predecessor", "deleted"],
 )
 async def test_audio_that_is_not_there_has_no_length(tmp_path: Path, audio_url: str) -> None:
-    """Elsewhere, under the predecessor's name, or lost: the link stays, and the answer states the missing bytes."""
+    """For audio elsewhere, of the predecessor, or lost, the link stays, and the answer says that bytes are missing."""
     for files in (FolderFiles(tmp_path), None):
         for is_included in (True, False):
             link, second = await told(memo_of(audio_url), files, is_included=is_included)

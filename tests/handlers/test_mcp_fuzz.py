@@ -81,7 +81,7 @@ def test_no_message_is_answered_5xx(world: World, ada: Account, fuzz: Fuzz) -> N
 
 
 def test_no_call_of_a_tool_is_answered_5xx(world: World, ada: Account, fuzz: Fuzz) -> None:
-    """A call in the right form, with any arguments: a result, or an error that a model can read."""
+    """A well-formed call with any arguments is answered 200 or 400."""
 
     @fuzz(80)
     @given(st.sampled_from(TOOLS), said | arguments, st.sampled_from([NEWEST, *OLDER]))
@@ -98,7 +98,7 @@ def test_no_call_of_a_tool_is_answered_5xx(world: World, ada: Account, fuzz: Fuz
 
 
 def test_no_bytes_are_answered_5xx(world: World, ada: Account, fuzz: Fuzz) -> None:
-    """Bodies that are no JSON, or not even text."""
+    """A body of any bytes is answered 202 or 400."""
 
     @fuzz(40)
     @given(st.binary(max_size=60))

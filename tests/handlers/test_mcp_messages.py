@@ -26,7 +26,7 @@ HEAD = '"jsonrpc": "2.0"'
     ],
 )
 def test_parsed_reads_each_kind_of_message(body: str, message: RpcMessage) -> None:
-    """Requests, notifications, which have no id, and responses, which have no method."""
+    """Messages are requests, notifications, which have no id, and responses, which have no method."""
     assert parsed(body.encode()) == message
 
 
