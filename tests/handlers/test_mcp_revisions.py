@@ -46,7 +46,7 @@ def test_header_repeats_a_name_plainly_or_in_base64(name: str, header: str) -> N
     ],
 )
 def test_header_is_refused_unless_it_repeats_once(headers: list[tuple[str, str]]) -> None:
-    """Absent, another name, given twice, or in base64 that only a lenient reader decodes."""
+    """A header is refused if it is absent, has another name, comes twice, or is in malformed base64."""
     with pytest.raises(RpcError) as refused:
         call_of("list_voices", *headers)
     assert refused.value.code is RpcCode.HEADER_MISMATCH

@@ -178,7 +178,7 @@ def test_get_memo_tells_the_title_if_there_is_one(world: World, ada: Account) ->
 
 
 def test_list_memos_takes_empty_arguments_as_absent(world: World, ada: Account) -> None:
-    """As empty parameters of a query, which models send for omitted ones: a cursor is valid without them."""
+    """Models send empty arguments for omitted ones. A cursor from such a call is valid without them."""
     for _ in range(2):
         world.memo(ada.key)
     empty = {"voice": "", "from": "", "to": ""}

@@ -50,7 +50,7 @@ def token_for(path: str, account: Account) -> str:
 @pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize("body", ["{", "nope", '{"a": 1} x'])
 def test_body_is_400_when_it_is_no_json(world: World, ada: Account, method: str, path: str, body: str) -> None:
-    """On every route that reads a body, without details."""
+    """This holds for every route that reads a body, and the error has no details."""
     answer = world.send(method, path, token=token_for(path, ada), body=body)
     assert answer.refusal == NOT_JSON
     assert "details" not in answer.error
@@ -58,7 +58,7 @@ def test_body_is_400_when_it_is_no_json(world: World, ada: Account, method: str,
 
 @pytest.mark.parametrize("body", ['{"a": }', "{'a': 1}", "\0", "[" * 100_000, '{"a":' * 100_000, "9" * 5000])
 def test_body_is_400_when_no_parser_takes_it(world: World, body: str) -> None:
-    """Deep nesting and huge numbers included."""
+    """Deep nesting and huge numbers are 400 too."""
     assert world.post(SIGN_UP, body=body).refusal == NOT_JSON
 
 
@@ -91,7 +91,7 @@ def test_body_is_400_when_it_is_no_object(
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in BODIES if path != "/api/keys"])
 def test_body_is_400_when_it_is_null(world: World, ada: Account, method: str, path: str) -> None:
-    """Where a body is required."""
+    """Only POST /api/keys takes null, since its body is optional."""
     answer = world.send(method, path, token=token_for(path, ada), body="null")
     assert answer.refusal == (400, "INVALID_INPUT", "Invalid body: expected object")
 
@@ -119,7 +119,7 @@ def test_body_is_400_when_it_is_null(world: World, ada: Account, method: str, pa
 def test_body_fields_refuse_lone_surrogates(
     world: World, ada: Account, method: str, path: str, field: str, surrogate: str
 ) -> None:
-    """Text that is not valid Unicode is 400 and named."""
+    """Text that is not valid Unicode is 400, raw or escaped."""
     fields = {"email": "a@example.org", "password": PASSWORD, "text": "Hello", "voice": "rachel"}
     sent = json.dumps({name: value for name, value in fields.items() if name != field})[:-1]
     answer = world.send(method, path, token=token_for(path, ada), body=f'{sent}, "{field}": "{surrogate}"}}')
@@ -135,7 +135,7 @@ def test_body_fields_take_escaped_surrogate_pairs(world: World) -> None:
 def test_unknown_field_names_may_be_invalid_unicode(world: World) -> None:
     """Unknown fields are ignored, whatever their names are."""
     answer = world.post(DEMO, body='{"text": "Hi", "voice": "rachel", "\\ud800": "\\ud800"}')
-    assert answer.status in {201, 400}
+    assert answer.status == 201
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,6 @@ def test_event_with_raw_surrogates_is_400(world: World, ada: Account, event: dic
 
 
 def test_unknown_fields_are_ignored(world: World) -> None:
-    """Unknown fields have no effect."""
     answer = world.post(DEMO, json={"text": "Hi", "voice": "rachel", "extra": {"deep": [1]}})
     assert answer.status == 201
 
@@ -287,7 +286,7 @@ def test_wrong_method_is_405_with_all_right_ones(world: World, path: str, allowe
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_unknown_route_is_404_in_every_function(world: World, function: str) -> None:
-    """Documents and trailing slashes included."""
+    """The usual paths of documents, and paths with a trailing slash, are unknown too."""
     for path in ("//", "/nothing", "/docs", "/openapi.json", "/redoc", "/api/v1", "/api/keys/", "/api//keys"):
         answer = world.handle(function, http_event("GET", path))
         assert answer.refusal == (404, "NOT_FOUND", "The requested resource was not found")
@@ -326,7 +325,6 @@ def test_request_id_of_the_caller_is_kept(world: World, given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a.b", "<script>", "\xe9", "a\n"])
 def test_request_id_of_another_form_is_replaced(world: World, given: str) -> None:
-    """A malformed request id is replaced by a new one."""
     answer = world.get("/health", headers={"X-Request-Id": given})
     assert answer.headers["x-request-id"] != given
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", answer.headers["x-request-id"])
@@ -370,7 +368,7 @@ def kinds_of_answers(world: World, account: Account) -> list[Answer]:
 
 
 def test_answers_have_the_security_headers(world: World, ada: Account) -> None:
-    """Every kind of answer, without HSTS in development."""
+    """Every kind of answer has them, without HSTS in development."""
     for answer in kinds_of_answers(world, ada):
         assert SECURITY.items() <= answer.headers.items()
         assert "x-request-id" in answer.headers
@@ -390,7 +388,7 @@ def test_answers_are_not_stored_but_for_named_ones(world: World, ada: Account) -
 
 
 def test_answers_have_hsts_in_production(new_world: NewWorld) -> None:
-    """Refused events included."""
+    """Refused events have it too."""
     world = new_world(PRODUCTION)
     answers = [*kinds_of_answers(world, world.sign_up()), world.handle("users", {})]
     for answer in answers:
@@ -445,7 +443,7 @@ def preflight(world: World, path: str, origin: str, method: str) -> Answer:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 def test_preflight_admits_methods_and_headers(world: World, method: str) -> None:
-    """The preflight of every route admits its methods and headers, in development from any origin."""
+    """A preflight admits the API's methods and headers, in development from any origin."""
     for path in (MEMO, "/api/keys", "/api/v1/auth/me"):
         answer = preflight(world, path, "https://any.example.org", method)
         assert answer.status == 200

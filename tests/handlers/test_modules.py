@@ -63,7 +63,7 @@ def test_modules_import_what_is_exported() -> None:
 
 
 def test_modules_use_what_they_import() -> None:
-    """A name that is imported and not used again is left over."""
+    """An imported name occurs in the module again."""
     imports = re.compile(r"^import \{([^}]*)\} from .*\n", re.MULTILINE)
     for module in CONSOLE.glob("*.js"):
         text = module.read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def test_modules_use_what_they_import() -> None:
 
 @pytest.mark.parametrize("module", sorted(CONSOLE.glob("*.js")), ids=lambda module: module.name)
 def test_module_is_short(module: Path) -> None:
-    """One noun each, at most 300 lines."""
+    """A module has at most 300 lines."""
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
 
 

@@ -42,7 +42,7 @@ def reads(world: World, path: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("old", [OLD, "0-A_z.9.wav", "x" * 124 + ".ogg"])
 def test_moved_audio_is_read_by_its_old_name(keeping: World, folder: Path, old: str) -> None:
-    """The predecessor's URL still works; the new name returns the same bytes."""
+    """The predecessor's name and the new one return the same bytes."""
     file = moved_in(keeping, folder, old)
     for name in (old, file):
         answer = keeping.get(f"/audio/{name}")

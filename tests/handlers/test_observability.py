@@ -103,7 +103,7 @@ class TestLogLine:
         assert [line["cold_start"] for line in requests(logs)] == [True, False, False, True]
 
     def test_request_line_has_the_key_id_when_refused(self, world: World, ada: Account, logs: Logs) -> None:
-        """Never the key itself."""
+        """No line contains the key itself."""
         world.get("/api/v1/usage", token=ada.key)
         world.delete(f"/api/keys/{ada.key_id}", token=ada.session)
         world.get("/api/v1/usage", token=ada.key)
@@ -204,7 +204,7 @@ class TestMetrics:
         assert written(capsys) == []
 
     def test_metrics_are_written_in_lambda(self, new_world: NewWorld, capsys: pytest.CaptureFixture[str]) -> None:
-        """Under the function's name."""
+        """The line has the function's name."""
         env = {
             "AWS_LAMBDA_FUNCTION_NAME": "agent-talk-dev-memos",
             "SESSION_SECRET": SECRET,
@@ -306,7 +306,7 @@ class TestMetrics:
         assert told["nowhere"] == {(0, False, "NOT_FOUND")}
 
     def test_metrics_contain_no_secret_and_no_path(self, micro: MicroWorld, capsys: pytest.CaptureFixture[str]) -> None:
-        """Routes are templates."""
+        """A line has the route's template, and not the path."""
         account = micro.sign_up("canary@example.org", "canary-password")
         memo = micro.memo(account.key, "canary text", title="canary")
         micro.get(f"/api/v1/memo/{memo['id']}", token=account.key)
@@ -323,7 +323,7 @@ class TestMetrics:
         assert (line["StoreRequests"], len(line["StoreLatency"])) == ([250], VALUES)
 
     def test_metrics_of_a_run_have_no_oldest_work_as_zero(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """A missing value raises the alarm, so a run that leaves nothing must write one. Its line is bounded too."""
+        """A missing value raises the alarm, so a run that leaves no work writes 0. Its line is bounded too."""
         spent = RequestStats(store_ms=[1.0] * 250)
         emit_run(function="housekeeping", done=0, failed=0, oldest_s=0.0, spent=spent, duration_ms=1.0)
         (line,) = written(capsys)
@@ -383,6 +383,7 @@ class TestTrace:
         answer = micro.get("/api/v1/memos", token=account.key, headers=TRACE | {"tracestate": "a=\xe9"})
         assert answer.status == 200
         assert "tracestate" not in micro.wire.seen[-1]
+        assert TRACE_ID in micro.wire.seen[-1]["traceparent"]
 
 
 def served(spent: RequestStats) -> Served:

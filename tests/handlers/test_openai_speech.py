@@ -134,7 +134,7 @@ class TestRefusals:
     def test_bad_field_is_400_in_openais_envelope(
         self, world: World, fields: dict[str, Any], code: str, param: str
     ) -> None:
-        """It names the field as OpenAI does, and nothing comes of it."""
+        """The error names the field as OpenAI does, and no memo is made or charged."""
         ada = world.sign_up()
         answer = speak(world, ada.key, **fields)
         assert (answer.status, answer.error["code"], answer.error["param"]) == (400, code, param)
@@ -180,7 +180,7 @@ class TestRefusals:
 
 class TestRepeats:
     def test_repeat_answers_the_first_memo(self, world: World) -> None:
-        """The same key, the same body, a count above 0: one memo, one charge."""
+        """A repeat has the same key and body, and a count above 0: one memo, one charge."""
         ada = world.sign_up()
         first = speak(world, ada.key, repeats=0)
         for count in (1, 2):
@@ -189,7 +189,7 @@ class TestRepeats:
         assert (len(memos(world, ada)), used(world, ada)) == (1, 1)
 
     def test_calls_with_one_text_are_two_memos(self, world: World) -> None:
-        """A repeat answers the later."""
+        """A repeat returns the later of the two."""
         ada = world.sign_up()
         first, second = speak(world, ada.key, repeats=0), speak(world, ada.key)
         assert first.headers["x-memo-id"] != second.headers["x-memo-id"]
@@ -294,7 +294,7 @@ class Shop:
 class TestSdk:
     @pytest.mark.parametrize("form", TYPES)
     async def test_sdk_makes_a_memo_in_each_format(self, form: Any) -> None:
-        """OpenAI's own Python client, unmodified."""
+        """OpenAI's own Python client works unmodified."""
         shop = Shop()
         client = await shop.open()
         said = await client.audio.speech.create(model="tts-1", voice="nova", input="Hello", response_format=form)
@@ -320,7 +320,7 @@ class TestSdk:
         assert await shop.made() == (2, 2)
 
     async def test_sdk_raises_its_own_errors_at_once(self) -> None:
-        """Each refusal has the SDK's class, and is not repeated."""
+        """Each refusal raises the SDK's class, and the SDK does not repeat one by a limit."""
         shop = Shop()
         client = await shop.open()
         with pytest.raises(BadRequestError) as refused:
@@ -340,7 +340,7 @@ class TestSdk:
 @pytest.mark.anyio
 @pytest.mark.parametrize("minutes", [0, 11, None])
 async def test_repeats_at_once_make_one_memo(new_world: NewWorld, minutes: int | None) -> None:
-    """After a deletion, too late after it, and where the first call never came (None)."""
+    """This holds right after the memo's deletion, 11 minutes after it, and without a first call (None)."""
     world = new_world(seed=1)
     async with world.http("users") as client:
         made = await client.post("/api/v1/auth/signup", json={"email": "ada@example.org", "password": "long enough"})

@@ -84,7 +84,7 @@ def answer_models(document: dict[str, Any]) -> dict[str, Any]:
 
 @every_document
 def test_documented_errors_are_the_envelope(name: str) -> None:
-    """On every route, except health's own 503. Routes of OpenAI's SDKs have that of OpenAI."""
+    """This holds for every route, except health's own 503. Routes of OpenAI's SDKs have OpenAI's envelope."""
     for path, method, operation in operations(DOCUMENTS[name]):
         errors = {status: answer for status, answer in operation["responses"].items() if status[0] not in "23"}
         assert {"500", "503", "default"} <= errors.keys(), (method, path)
@@ -112,7 +112,7 @@ def test_documents_have_no_fastapi_errors(name: str) -> None:
 
 @every_document
 def test_answers_have_no_free_form_objects(name: str) -> None:
-    """Except a log's metadata, and counts by tier."""
+    """Only a log's metadata and the counts by tier have no fixed fields."""
 
     def free(node: Any, trail: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if isinstance(node, dict):
@@ -156,7 +156,7 @@ def test_export_documents_its_cursor_as_the_header() -> None:
 
 
 def test_operation_ids_are_unique() -> None:
-    """Over all functions, which are served as one API."""
+    """They are unique over all functions, which are served as one API."""
     ids = [operation["operationId"] for document in DOCUMENTS.values() for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
 
@@ -204,7 +204,7 @@ class Prepared:
     ],
 )
 def test_an_operation_keeps_to_its_document(new_world: NewWorld, fuzz: Fuzz, name: str, label: str) -> None:
-    """For any request, documented or not, without a credential, with a session or with a key."""
+    """This holds for any request, valid or not, without a credential, with a session or with a key."""
     prepared = Prepared(new_world())
     method, _, path = label.partition(" ")
     operation = schemathesis.openapi.from_dict(DOCUMENTS[name])[path][method]

@@ -72,7 +72,7 @@ def test_reset_link_works_once(world: World, ada: Account) -> None:
 
 
 def test_reset_ends_the_links_before_it(world: World, ada: Account) -> None:
-    """All links that were mailed before, for a reset and for the address."""
+    """A reset voids all links that were mailed before, for a reset and for the address."""
     first, second = reset_token(world, ada), reset_token(world, ada)
     assert reset(world, second).status == 200
     assert reset(world, first).refusal == BAD_RESET
@@ -101,7 +101,7 @@ def test_verification_link_lives_a_day(world: World, ada: Account, hours: int, s
 
 
 def test_tokens_of_one_purpose_are_none_of_another(world: World, ada: Account, bob: Account) -> None:
-    """Nor is a session a link's token, or a link's token a session; nor is another user's."""
+    """A token is for one purpose and one user. A session is no link's token, and a link's token no session."""
     verification, resetting = world.mails.token(ada.email, "verify"), reset_token(world, ada)
     assert reset(world, verification).refusal == BAD_RESET
     assert verify(world, resetting).refusal == BAD_VERIFICATION
@@ -165,7 +165,7 @@ def test_forgot_refuses_what_is_no_address(world: World) -> None:
 
 @pytest.mark.parametrize("email", ["ada@example.org", "nobody@example.org"])
 def test_forgot_is_429_after_three_for_an_account(world: World, ada: Account, email: str) -> None:
-    """From whatever client address, and whether the account exists or not."""
+    """This holds for any client addresses, and whether or not the account exists."""
     assert ada.email == "ada@example.org"
     assert [forgot(world, email, f"198.51.100.{n}").status for n in range(4)] == [200, 200, 200, 429]
     world.later(hours=1)
@@ -179,7 +179,7 @@ def test_forgot_is_429_after_twenty_from_an_address(world: World) -> None:
 
 
 def test_mailer_that_is_down_fails_no_request(new_world: NewWorld, logs: Logs) -> None:
-    """Sign-up, forgot-password, a changed password and a reset answer as usual; the log names the unsent mail."""
+    """Sign-up, forgot-password and a changed password answer as usual, and the log names each unsent mail."""
     world = new_world({"METRICS": "1"})
     world.mails.is_down = True
     ada = world.sign_up("ada@example.org")
@@ -193,7 +193,7 @@ def test_mailer_that_is_down_fails_no_request(new_world: NewWorld, logs: Logs) -
 
 
 def test_resend_repeats_the_mail(world: World, ada: Account) -> None:
-    """Three times an hour; not once the address is confirmed."""
+    """The mail is sent three times an hour, and not once the address is confirmed."""
     path = "/api/v1/auth/resend-verification"
     assert [world.post(path, token=ada.session).status for _ in range(4)] == [200, 200, 200, 429]
     assert len(world.mails.to(ada.email, "verify")) == 4
@@ -223,7 +223,7 @@ def account_session(world: World, account: Account) -> str:
 
 @pytest.mark.parametrize("reason", ["confirmed", "moved in"])
 def test_reset_leaves_keys_of_a_proven_account(world: World, ada: Account, reason: str) -> None:
-    """The address was confirmed before, or the account came from the predecessor with its keys."""
+    """Keys stay if the address was confirmed before, or if the account moved in with its keys."""
     if reason == "confirmed":
         assert verify(world, world.mails.token(ada.email, "verify")).status == 200
     else:
@@ -271,7 +271,7 @@ def test_two_resets_at_once_are_one(new_world: NewWorld, seed: int) -> None:
 
 
 def test_another_secret_ends_links_alone(new_world: NewWorld) -> None:
-    """Links are void under another SESSION_SECRET; what is stored is as good as before."""
+    """Links are void under another SESSION_SECRET. Passwords and API keys stay valid."""
     world = new_world({"SESSION_SECRET": "the first secret, which is long enough"})
     ada = world.sign_up("ada@example.org")
     token = reset_token(world, ada)

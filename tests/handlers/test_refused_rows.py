@@ -65,7 +65,7 @@ def test_refused_key_is_served_once_a_place_is_free(world: World, ada: Account, 
 
 
 def test_invalid_request_is_told_so_when_the_limit_is_spent(world: World, ada: Account) -> None:
-    """As without an idempotency key, only a valid request takes a place."""
+    """A remembered refusal does not hide that a request is invalid, and so 400."""
     world.spend(ada, 100)
     assert [keyed(world, ada.key, number).status for number in range(2)] == [429, 429]
     assert keyed(world, ada.key, 3, text=UNSAYABLE).status == 400

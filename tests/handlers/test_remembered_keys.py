@@ -48,7 +48,7 @@ def test_a_revoked_key_is_refused_before_anything_else(
 
 
 def test_an_expired_key_is_refused_when_it_is_remembered(world: World, ada: Account) -> None:
-    """The end of a key holds from its moment on, also where it was good a moment before."""
+    """A key is refused from its end on, also in a container that remembers it."""
     _, key = world.new_key(ada, expiresAt="2026-03-02T13:00:00Z")
     world.memo(key)
     world.later(hours=1)

@@ -122,7 +122,7 @@ def test_a_refusal_by_scope_counts_nothing(world: World, ada: Account) -> None:
 
 
 def test_a_keys_scopes_are_shown_in_their_order(world: World, ada: Account) -> None:
-    """Each once, whatever was sent; a key made without any named has all."""
+    """Each scope is shown once. A key made without scopes has all of them."""
     key_id, _ = world.new_key(ada, scopes=["usage:read", "memo:read", "memo:read"])
     shown = {key["id"]: key["scopes"] for key in world.get("/api/keys", token=ada.session).json["keys"]}
     assert shown == {key_id: ["memo:read", "usage:read"], ada.key_id: list(SCOPES)}
@@ -130,7 +130,7 @@ def test_a_keys_scopes_are_shown_in_their_order(world: World, ada: Account) -> N
 
 @pytest.mark.parametrize("scopes", [[], ["memo"], ["memo:read", "MEMO:WRITE"], ["*"]])
 def test_unknown_or_no_scopes_are_refused(world: World, ada: Account, scopes: list[str]) -> None:
-    """The refusal names those that there are."""
+    """The refusal names the valid scopes."""
     answer = world.post("/api/keys", token=ada.session, json={"scopes": scopes})
     assert answer.refusal[:2] == (400, "VALIDATION_ERROR")
     assert answer.error["details"] == {"field": "scopes", "validOptions": list(SCOPES)}

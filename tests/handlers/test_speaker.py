@@ -39,7 +39,7 @@ def get(world: World, key: str, memo: Any) -> Any:
 class TestLongMemo:
     @pytest.mark.thorough
     def test_long_text_is_processing_then_ready(self, speaking: World, queue: HeldQueue) -> None:
-        """201 with the estimate, 503 AUDIO_NOT_READY for its audio; then a file of the whole text and exact length."""
+        """The memo has an estimate, and its audio is 503 AUDIO_NOT_READY. Then its file has the exact length."""
         ada = speaking.sign_up()
         answer = say(speaking, ada.key, LONG)
         memo = answer.json
@@ -92,7 +92,7 @@ class TestLongMemo:
 
     @pytest.mark.thorough
     def test_memo_said_a_day_later_corrects_what_was_summed(self, speaking: World) -> None:
-        """Its day has been summed with the estimate by then: the figures become exact."""
+        """The memo's day was summed with the estimate, and its figures become exact."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         speaking.later(days=1, hours=2)
@@ -109,7 +109,7 @@ class TestLongMemo:
         assert seconds() == pytest.approx(exact, abs=0.0006)
 
     def test_deleting_a_processing_memo_leaves_nothing(self, speaking: World, queue: HeldQueue, folder: Path) -> None:
-        """Its audio is 404, it is no longer spoken, and it stays a call."""
+        """Its audio is 404, its text is not spoken, and it still counts as a call."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         assert speaking.delete(f"{MEMO}/{memo['id']}", token=ada.session).status == 200
@@ -175,7 +175,7 @@ class TestEvents:
         assert "a message was not handled" in logs.text
 
     def test_memo_without_enough_time_comes_again(self, speaking: World) -> None:
-        """A memo for which the function's time is too short is delivered again, and costs one read."""
+        """A memo for which the function's time is too short is delivered again, and is still processing."""
         ada = speaking.sign_up()
         memo = say(speaking, ada.key, LONG).json
         assert handed_over(speaking, memo["id"], remaining_ms=30_000) == [memo["id"]]

@@ -227,7 +227,7 @@ class TestFormats:
 
     @pytest.mark.parametrize(("form", "kind"), [("wav", "audio/wav"), ("opus", "audio/ogg")])
     def test_test_keys_have_each_format(self, world: World, form: str, kind: str) -> None:
-        """Silence has a type and an ending too."""
+        """Simulated audio has the format's media type and the answered duration."""
         ada = world.sign_up()
         key = world.post("/api/keys", token=ada.session, json={"test": True}).json["key"]["key"]
         memo = say(world, key, format=form).json
@@ -274,7 +274,7 @@ class TestHealth:
         assert new_world({"SPEECH": "simulated"}).get("/health").json["ttsMode"] == "simulation"
 
     def test_lambda_without_speech_refuses_and_names_the_variables(self, new_world: NewWorld, logs: Logs) -> None:
-        """A network reaches Lambda, so speech and the place of audio are chosen, never fallen back to."""
+        """In Lambda SPEECH and AUDIO have no defaults: without them every answer is 503."""
         lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "memos", "SESSION_SECRET": "s" * 40, **BY_SES}
         assert new_world(lambdas).get("/api/v1/voices").status == 503
         assert new_world({**lambdas, "SPEECH": "local"}).get("/api/v1/voices").status == 503

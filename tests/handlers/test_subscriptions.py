@@ -83,7 +83,7 @@ def test_unknown_tier_is_400_with_the_options(world: World, ada: Account, name: 
 
 
 def test_subscription_is_the_plan_without_a_payment(world: World, ada: Account) -> None:
-    """Status active, and no ids of Stripe."""
+    """The status is active, and there are no ids of Stripe."""
     answer = world.get(SUBSCRIPTION, token=ada.session)
     created = world.get("/api/v1/auth/me", token=ada.session).json["user"]["createdAt"]
     assert answer.status == 200
@@ -198,7 +198,6 @@ def test_billing_takes_a_session_alone(world: World, ada: Account, path: str) ->
 
 @pytest.mark.parametrize("rest", [False, True])
 def test_billing_takes_both_payloads(world: World, ada: Account, rest: bool) -> None:  # noqa: FBT001
-    """Payload 1.0 and 2.0."""
     assert len(world.get(TIERS, rest=rest).json["tiers"]) == 3
     assert world.get(f"{TIERS}/pro", rest=rest).json["tier"] == PRO
     assert world.get(SUBSCRIPTION, token=ada.session, rest=rest).json["user"]["id"] == ada.id

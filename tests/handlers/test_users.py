@@ -218,7 +218,7 @@ def test_log_in_answers_alike_when_unknown_or_wrong(world: World, ada: Account) 
 
 
 def test_log_in_checks_a_password_when_unknown(world: World, ada: Account) -> None:
-    """An unknown address takes the same work."""
+    """A login for an unknown address checks a hash too."""
     log_in(world, ada.email, "wrong password")
     checks = len(world.hasher.checks)
     log_in(world, "nobody@example.org")
@@ -237,7 +237,7 @@ def test_log_in_is_429_after_ten_failures(world: World, ada: Account) -> None:
 
 
 def test_log_in_window_ends_when_retry_after_says(world: World, ada: Account) -> None:
-    """One second earlier it is still closed."""
+    """One second earlier a login is still 429."""
     for _ in range(10):
         log_in(world, ada.email, "wrong password")
     wait = int(log_in(world, ada.email).headers["retry-after"])
@@ -248,7 +248,7 @@ def test_log_in_window_ends_when_retry_after_says(world: World, ada: Account) ->
 
 
 def test_log_in_failures_close_no_other_address(world: World, ada: Account) -> None:
-    """The owner logs in from elsewhere."""
+    """The owner can log in from another address."""
     for _ in range(11):
         log_in(world, ada.email, "wrong password")
     assert log_in(world, ada.email, source_ip="203.0.113.8").status == 200
@@ -339,7 +339,7 @@ def test_log_out_ends_no_other_session(world: World, ada: Account) -> None:
 
 @pytest.mark.parametrize("token", [None, "garbage", "at_live_" + "a" * 43, "at_live_x"])
 def test_log_out_is_200_without_a_session(world: World, token: str | None) -> None:
-    """Garbage and API keys as credentials included."""
+    """A logout without a credential, with garbage or with an API key is 200."""
     assert world.post(LOG_OUT, token=token).status == 200
 
 
@@ -387,7 +387,7 @@ def test_change_password_leaves_keys_working(world: World, ada: Account) -> None
 
 
 def test_change_password_sets_updated_at(world: World, ada: Account) -> None:
-    """createdAt stays."""
+    """createdAt stays unchanged."""
     world.later(hours=1)
     token = world.post(
         CHANGE, token=ada.session, json={"currentPassword": PASSWORD, "newPassword": "another one"}
@@ -426,7 +426,7 @@ def test_change_password_bounds_the_new_one(world: World, ada: Account) -> None:
     ],
 )
 def test_session_comes_by_header_or_cookie(world: World, ada: Account, headers: dict[str, str]) -> None:
-    """As a bearer in any case, as the bare token, or as one of several cookies."""
+    """A session is a bearer token in any case, the bare token, or one of several cookies."""
     sent = {name: value.format(ada.session) for name, value in headers.items()}
     assert world.get(ME, headers=sent).status == 200
 

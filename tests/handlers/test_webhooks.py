@@ -45,7 +45,7 @@ def tier(world: World, account: Account) -> tuple[str, str]:
 
 
 def test_webhook_puts_the_payer_on_the_tier(world: World, ada: Account) -> None:
-    """The row has customer, subscription and period; limits, keys and speech are the tier's at the next request."""
+    """The row has customer, subscription and period. Limits, text length and keys are the tier's immediately."""
     subscription = bought(world, ada)
     assert tier(world, ada) == ("hobby", "active")
     deliver_all(world)
@@ -116,7 +116,7 @@ def test_webhook_reads_the_raw_body(
     pretty: bool,  # noqa: FBT001
     as_base64: bool,  # noqa: FBT001
 ) -> None:
-    """As text or in base64, indented or not, with letters beyond ASCII, in both payloads: the signed bytes count."""
+    """The signed bytes count: as text or base64, indented or not, with any letters, in both payloads."""
     bought(world, ada)
     event = world.stripe.objects.events[-1]
     event["data"]["object"]["metadata"] = {"name": "Zoë Müller 声"}
@@ -127,7 +127,7 @@ def test_webhook_reads_the_raw_body(
 
 
 def test_webhook_is_500_while_something_is_down(world: World, ada: Account) -> None:
-    """The store or Stripe: 500, so that Stripe sends it again, and nothing has changed."""
+    """If Stripe or the store is down, 500 makes Stripe send the event again, and nothing has changed."""
     bought(world, ada)
     event = world.stripe.objects.events[-1]
     world.stripe_network.fault = lambda _: StripeFault.UNREACHED

@@ -232,7 +232,7 @@ async def test_run_killed_at_any_call_is_finished_by_the_next(clock: FakeClock, 
 async def test_owner_who_fails_is_not_skipped(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The day stays due, since when it has been: figures that leave out an owner are none."""
+    """The run is not done, the day stays due since its grace ended, and the next run counts every owner."""
     for person in people:
         await services.memos.make(person.api_key.key, SAY)
     await work(store, services, clock)
@@ -263,7 +263,7 @@ async def test_long_memo_that_failed_a_day_later_is_no_call(
 async def test_calls_of_today_are_read_once_an_hour(
     store: Store, services: Services, clock: FakeClock, people: list[SignedUp]
 ) -> None:
-    """An hour after the pass before, to the moment."""
+    """They are read again exactly an hour after the last pass."""
     for minutes, expected in ((0, 1), (59, 1), (1, 3)):
         clock.advance(timedelta(minutes=minutes))
         await services.memos.make(people[0].api_key.key, SAY)

@@ -74,7 +74,7 @@ async def test_job_that_fails_is_not_done_and_hides_no_age() -> None:
 
 
 async def test_work_due_by_a_clock_ahead_has_no_age() -> None:
-    """Another container noted the time: an alarm on the age reads 0, and nothing negative."""
+    """If the clock of the container that stored the time is ahead, the age is 0 and not negative."""
     run = await Housekeeping({"a": due_in_a_second}, clock=FakeClock()).run()
     assert run.oldest_s == 0
 

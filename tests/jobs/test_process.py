@@ -55,10 +55,11 @@ async def test_queue_says_few_memos_at_once() -> None:
 
 
 async def test_closed_queue_hands_over_nothing_any_more() -> None:
-    """Work in progress is cancelled: the next start continues it."""
-    begun, works = asyncio.Event(), Works()
+    """Work in progress is cancelled, and a waiting memo is not handed over."""
+    begun, works, handed = asyncio.Event(), Works(), list[str]()
 
-    async def work(_: str, __: int) -> None:
+    async def work(memo_id: str, _: int) -> None:
+        handed.append(memo_id)
         begun.set()
         await asyncio.Event().wait()
 
@@ -68,3 +69,4 @@ async def test_closed_queue_hands_over_nothing_any_more() -> None:
     await begun.wait()
     await queue.close()
     await queue.drained()
+    assert handed == ["a"]

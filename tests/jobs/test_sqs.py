@@ -47,7 +47,7 @@ async def test_memo_is_sent_as_its_id(moto: "SQSClient") -> None:
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "AccessDenied", "ThrottlingException"])
 async def test_refusal_of_sqs_is_queue_failed(code: str) -> None:
-    """The memo is then given up, and its caller gets an error."""
+    """An absent queue, a missing permission and throttling raise it alike."""
     sqs = client()
     with Stubber(sqs) as stubber:
         stubber.add_client_error("send_message", code)
