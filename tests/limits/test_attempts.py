@@ -99,7 +99,7 @@ class TestHourlyAttempts:
     async def test_mails_have_limits_of_their_own(
         self, attempts: Attempts, kind: str, per_address: int, per_account: int
     ) -> None:
-        """Mails of either kind to one account from many addresses, and from one address to many accounts."""
+        """Each kind has a limit of mails to one account, and one of mails from one address."""
         mail = {"reset": attempts.reset, "verification": attempts.verification}[kind]
         to_one, _ = await outcomes(mail(f"1.2.3.{number}", "ada").begin() for number in range(9))
         from_one, _ = await outcomes(mail("5.6.7.8", f"user{number}").begin() for number in range(9))
@@ -140,7 +140,7 @@ class TestPasswordAttempts:
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_guesses_at_once_never_pass_the_limits(self, store: Store, clock: FakeClock) -> None:
-        """In any number of containers at most the address's limit get through, and of one account its own."""
+        """In four containers at most the address's limit is admitted, and for one account its own."""
         containers = [attempts_on(store, clock) for _ in range(4)]
         guesses = [fail(containers[n % 4], "1.2.3.4", f"user{n % 5}@example.org") for n in range(60)]
         returned, _ = await outcomes(guesses)
@@ -188,7 +188,7 @@ class TestPasswordAttempts:
         await fail(attempts, "1.2.3.4", "ada@example.org")
 
     async def test_attempt_stays_counted_when_refused(self, attempts: Attempts, store: Store) -> None:
-        """A failure that the caller is answered counts."""
+        """An attempt that is answered with a refusal counts."""
         with pytest.raises(WrongPassword):
             await _attempt_that_raises(attempts, WrongPassword("no"))
         assert [counter.value for counter in (await store.scan_counters()).rows] == [1, 1]

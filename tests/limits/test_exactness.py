@@ -100,7 +100,7 @@ async def test_day_and_month_are_exact_near_both_ends(kind: str, seed: int, day:
 @seeds
 @pytest.mark.thorough
 async def test_a_refusal_never_tells_more_used_than_the_limit(kind: str, seed: int) -> None:
-    """For any number of concurrent refusals `used` is at most `limit`."""
+    """None of 90 concurrent refusals has a `used` above its `limit`."""
     async with stores(kind, 2, seed=seed) as made:
         both = gateways(made)
         ada = await signed_up(both[0])
@@ -126,7 +126,7 @@ async def test_a_text_too_long_is_invalid_when_the_limit_is_spent(kind: str) -> 
 
 @on_both
 async def test_a_month_far_from_its_limit_is_counted_once(kind: str) -> None:
-    """It is counted concurrently with the writes: it counts every memo, and no refusal."""
+    """The month is counted concurrently with the writes: it counts every memo, and no refusal."""
     async with stores(kind, 1, seed=1) as made:
         (one,) = gateways(made)
         ada = await signed_up(one)
@@ -155,7 +155,7 @@ async def test_a_memo_whose_write_hangs_is_not_charged(kind: str, *, carried_out
 @seeds
 @pytest.mark.thorough
 async def test_as_many_are_used_as_made_when_the_time_is_up(kind: str, seed: int) -> None:
-    """Of two hundred concurrent requests one's write uses up the time of all: exactly the made memos are charged."""
+    """One of 200 concurrent requests uses up the time of all: exactly the made memos are charged."""
     async with stores(kind, 1, seed=seed) as made:
         (one,) = gateways(made)
         ada = await signed_up(one)

@@ -245,7 +245,7 @@ async def test_a_text_that_does_not_fit_costs_one_look(kind: str) -> None:
         counting = CountingStore(store[0])
         with pytest.raises(KeyLimitExceeded):
             await KeyLimits(counting).reserve(Reservation(counting), key, 3, NOON)
-        assert counting.calls == {"reserve": 1} if counting.reserves_at_once else {"reserve": 1, "counters": 1}
+        assert counting.calls == {"reserve": 1} | ({} if counting.reserves_at_once else {"counters": 1})
 
 
 async def test_refuse_spent_refuses_a_text_that_does_not_fit() -> None:

@@ -165,7 +165,7 @@ class TestQuotas:
         assert [await store.increment(counter, 0) for counter in ("c", "d")] == [1, 1]
 
     async def test_reservation_says_what_would_be_given_back(self, store: Store) -> None:
-        """With the windows' ends: a long memo keeps these places until it is known whether it failed."""
+        """`taken` has the windows' ends, since a long memo keeps its places until its outcome is known."""
         reservation, day = Reservation(store), Bound(counter="d", most=1, ends_at=NOON + timedelta(days=1))
         await reservation.take("c", ends_at=day.ends_at)
         await reservation.reserve([day])
@@ -203,7 +203,7 @@ class TestRefusals:
     async def test_refused_key_is_refused_again_while_spent(
         self, store: Store, window: str, used: int, refusal: type[DailyLimitExceeded]
     ) -> None:
-        """By the day's limit as by the month's, and without a place being taken."""
+        """This holds for the day's limit and for the month's, and takes no place."""
         quotas, user = Quotas(store), a_user()
         key, counter = a_key(user.id), f"{user.id}:calls:{NOON:{window}}"
         await store.increment(counter, used)
@@ -214,7 +214,7 @@ class TestRefusals:
         assert await store.increment(counter, 0) == used
 
     async def test_refused_key_costs_nothing_the_next_day(self, store: Store) -> None:
-        """A refusal is of its UTC day: then the key costs no request before it is admitted, as any other."""
+        """A refusal is remembered for its UTC day. On the next one it costs no request."""
         counting = CountingStore(store)
         quotas, user = Quotas(counting), a_user()
         key = a_key(user.id)
@@ -226,14 +226,14 @@ class TestRefusals:
         assert counting.calls == {}
 
     async def test_refusals_are_counted_apart_by_kind_of_key(self, store: Store) -> None:
-        """The first refusal of live keys is the first, though test keys were refused before."""
+        """Refusals of live keys and of test keys have separate counts."""
         quotas, user = Quotas(store), a_user()
         refusal = (await quotas.used(user, NOON)).refusal(NOON)
         keys = (a_key(user.id, prefix="at_test_"), a_key(user.id))
         assert [await quotas.refused(key, NOON, refusal) for key in (*keys, *keys)] == [1, 1, 2, 2]
 
     async def test_refusals_of_a_keys_month_are_counted_by_the_month(self, store: Store) -> None:
-        """The first of a month is the first; one of the next day is not."""
+        """A refusal on another day of the month is the second one, and in the next month the first."""
         quotas, key = Quotas(store), a_key(a_user().id)
         refusal = KeyLimitExceeded(
             limit=1, used=1, unit="characters", is_monthly=True, resets_at="2026-12-01T00:00:00.000Z", headers={}

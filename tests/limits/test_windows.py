@@ -55,5 +55,5 @@ def test_counter_has_ended_an_hour_after_its_window(counter: str, ends_at: datet
     ],
 )
 def test_counter_of_no_window_never_ends(counter: str) -> None:
-    """Nothing is dropped but what is known to have ended."""
+    """A counter is dropped only if its name has a window that has ended."""
     assert not has_ended(counter, datetime(9999, 1, 1, tzinfo=UTC))

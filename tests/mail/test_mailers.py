@@ -148,7 +148,7 @@ async def test_smtp_without_starttls_sends_nothing() -> None:
 
 
 async def test_smtp_says_why_a_mail_was_not_sent(certificate: Path) -> None:
-    """A refused recipient, a wrong password, no server: each by a text without address and password."""
+    """A refused recipient, a wrong password and a missing server have a text, without address and password."""
     with mail_server() as server:
         server.refuses = "550 5.1.1 ada@example.org is unknown"
         assert "refused the recipient" in await failing(smtp(server.port), server)
@@ -161,7 +161,7 @@ async def test_smtp_says_why_a_mail_was_not_sent(certificate: Path) -> None:
 
 
 async def test_ses_says_why_a_mail_was_not_sent() -> None:
-    """An unverified sender, by the code of SES's answer."""
+    """An unverified sender has the code of SES's answer, and an address beyond ASCII is refused."""
     with mock_aws():
         unverified = boto3.session.Session("a", "b", region_name="eu-central-1").client("sesv2")
         mailer = by_ses(unverified)
@@ -207,7 +207,7 @@ def test_ses_failures_are_classified(raised: Exception, said: str) -> None:
     ],
 )
 def test_smtp_failures_are_classified(raised: Exception, said: str) -> None:
-    """With the server's code if there is one, and without its text, which may repeat the address."""
+    """The error has the server's code, if there is one, and not its text, which may repeat the address."""
     assert said in str(smtp_failure(raised))
     assert "ada" not in str(smtp_failure(raised))
 
@@ -273,7 +273,7 @@ async def test_ses_sends_four_mails_at_once_and_none_late() -> None:
 
 
 async def test_console_prints_and_keeps_the_last() -> None:
-    """It keeps the newest first, and at most as many as fit on a page."""
+    """The newest KEPT mails are kept, newest first, and a mail to two recipients is refused."""
     printed: list[str] = []
     mailer = ConsoleMailer(write=printed.append)
     for number in range(KEPT + 5):

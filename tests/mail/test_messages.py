@@ -24,7 +24,7 @@ def wire(mail: Mail) -> bytes:
 
 @pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.kind)
 def test_mail_has_the_headers_of_transactional_mail(mail: Mail) -> None:
-    """One recipient, a date, an id of our domain, no automatic answers, text before HTML; ASCII in short lines."""
+    """A mail has one recipient, a date, an id of our domain, and text before HTML, in short lines of ASCII."""
     raw = wire(mail)
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) < 100

@@ -41,7 +41,7 @@ async def test_sender_counts_what_was_not_sent() -> None:
 
 
 async def test_sender_gives_up_in_time() -> None:
-    """A mailer that never answers holds a request no longer than it was given."""
+    """A mailer that never answers holds a request no longer than the given time."""
     never = CaughtMails(pause=asyncio.Event().wait)
     with kept_logs() as logs, request_stats.collected() as stats:
         assert not await sender(never).try_send(MAIL, within_s=0.01)
@@ -67,7 +67,7 @@ async def test_sender_leaves_a_second_of_the_request_to_its_answer() -> None:
 
 
 async def test_sender_opens_its_mailer_once() -> None:
-    """When it first sends, and closes it once; without a mail there is nothing to open or to close."""
+    """The mailer is opened at the first mail and closed once. Without a mail it is not opened."""
     done: list[str] = []
 
     class Closing(CaughtMails):

@@ -32,7 +32,7 @@ class Slow(SimulatedSpeech):
 def test_check_voices_names_the_bound_that_was_passed(
     text: str, reading: str, *, is_at_once: bool, limit: int, provided: int
 ) -> None:
-    """The bound of an immediate text, of text or reading, or the format's; `provided` is always above it."""
+    """The bound is that of immediate texts, or the format's. `provided` is always above it."""
     draft = Draft(text=text, voice=VOICES["adam"], is_at_once=is_at_once)
     with pytest.raises(ValidationFailed) as refused:
         check_voices(Slow(), draft, reading)
@@ -44,5 +44,5 @@ def test_check_voices_names_the_bound_that_was_passed(
     [("a" * 10, "a" * 10, True), ("a" * 20, "a" * 20, False), ("a" * 20, "a" * 10, True)],
 )
 def test_check_voices_takes_what_its_bounds_say(text: str, reading: str, *, is_at_once: bool) -> None:
-    """A bound is the longest that is taken."""
+    """A text as long as its bound is taken."""
     check_voices(Slow(), Draft(text=text, voice=VOICES["adam"], is_at_once=is_at_once), reading)

@@ -226,7 +226,7 @@ async def test_audio_of_a_failed_run_is_kept_and_used(
 
 @pytest.mark.anyio
 async def test_speech_that_fails_frees_the_key_at_once(store: Store, clock: FakeClock, tmp_path: Path) -> None:
-    """It is given back and not kept, so another body may have the key, and what was made then is what is repeated."""
+    """A failed run is given back and not stored, so another body may have the key, and then it alone."""
     voices = _Voices(SpeechFailed("the provider is down", details={"provider": "tests"}))
     services = speaking(store, clock, tmp_path, voices)
     ada = await signed_up(services)
@@ -279,7 +279,7 @@ async def test_a_frozen_run_wakes_to_another_runs_audio(store: Store, clock: Fak
 
 @pytest.mark.anyio
 async def test_a_memo_without_its_log_gets_it_by_a_repeat(store: Store, clock: FakeClock) -> None:
-    """Its run died between the two. Else the memo would be missing from every figure until it is reconciled."""
+    """If a run died between memo and log, the repeat writes the log. No figure would count the memo otherwise."""
     services = services_on(store, clock)
     ada = await signed_up(services)
     first = await ask(services, ada)
@@ -310,7 +310,7 @@ class _DeletedBetween(Intercepted):
 
 @pytest.mark.anyio
 async def test_memo_deleted_while_a_repeat_looks_stays_deleted(store: Store, clock: FakeClock) -> None:
-    """The log is marked before the memo goes, so it is read again: a run would bring the memo back."""
+    """Deleting marks the log first, so the repeat reads it again: a new run would restore the memo."""
     services = services_on(store, clock)
     ada = await signed_up(services)
     first = await ask(services, ada)
@@ -336,7 +336,7 @@ class _Hanging(_Voices):
 
 @pytest.mark.anyio
 async def test_run_that_took_over_has_a_minute_of_its_own(store: Store, clock: FakeClock, tmp_path: Path) -> None:
-    """A third request waits for it, and does not buy the speech again."""
+    """A third request within that minute raises FirstStillRunning."""
     runs = []
     ada = await signed_up(services_on(store, clock))
     for _ in range(2):
@@ -353,7 +353,7 @@ async def test_run_that_took_over_has_a_minute_of_its_own(store: Store, clock: F
 
 
 def test_a_body_digest_stays_what_it_is() -> None:
-    """It is stored: another spelling would refuse the repeats of requests from before a deployment."""
+    """The digest is stored: another one would refuse repeats of requests from before a deployment."""
     plain = body_digest(Draft(text="Hello", voice=VOICES["adam"]))
     assert plain == "7376057e85d533dea8b7cb981a66d744ecc351e332c36d8e577222463aef0751"
     assert body_digest(Draft(text="Hello", voice=VOICES["adam"], title=None, format="mp3")) == plain

@@ -62,7 +62,7 @@ async def check(process: Services, ada: SignedUp, answers: list[KeyedAnswer], *,
 
 
 async def test_repeats_of_a_long_memo_answer_processing(world: LongMemoWorld, process: Services, ada: SignedUp) -> None:
-    """Before the speech, afterwards, and after a deletion: the first result, with the estimate. It is queued once."""
+    """Repeats before and after the speech, and after a deletion, return the first result. It is queued once."""
     first = await ask(process, ada)
     assert (first.memo.status, first.memo.audio_seconds, first.is_replay) == (AudioStatus.PROCESSING, 7.6, False)
     answers = [first, await ask(world.process(), ada)]
@@ -76,7 +76,7 @@ async def test_repeats_of_a_long_memo_answer_processing(world: LongMemoWorld, pr
 
 
 async def test_a_memo_deleted_while_it_is_said_is_repeated(world: LongMemoWorld, process: Services) -> None:
-    """The repeat gets the first answer, and nothing is spoken."""
+    """The repeat returns the first result, and makes no memo."""
     ada = await signed_up(process)
     first = await ask(process, ada)
     await process.memos.delete(ada.user.id, first.memo.id)

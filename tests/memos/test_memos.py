@@ -145,7 +145,7 @@ async def test_a_memo_is_kept_charged_and_recorded_once(services: Services, ada:
 
 
 async def test_make_takes_six_calls_and_seven_once_a_minute(store: MemoryStore, ada: SignedUp) -> None:
-    """Where day and month are one call; the check of the key is one of them, and so is, once a minute, its last use."""
+    """The key's check is one of the six. The first memo of a day takes one more than the first of a minute."""
     counting = CountingStore(store)
     counted = services_on(counting)
     calls = []
@@ -193,7 +193,7 @@ async def test_memo_is_made_or_costs_nothing_when_a_call_is_refused(
 async def test_failed_memo_keeps_one_count_at_most_when_answer_is_lost(
     store: MemoryStore, services: Services, ada: SignedUp, at: int
 ) -> None:
-    """If any answer is lost, a failed memo leaves no row and at most one count too many."""
+    """If any answer is lost, a failed memo leaves no row, and at most the counts of one call."""
     returned, _ = await outcomes([make(services_on(FailingStore(store, at=at, lost=True)), ada)])
     made = (await services.tables.memos.page(ada.user.id, Window())).rows
     assert [memo.id for memo in made] == [memo.id for memo, _ in returned]
@@ -300,7 +300,7 @@ class _RefusalsUncounted(Intercepted):
 
 
 async def test_refusal_that_cannot_be_counted_is_a_refusal(store: MemoryStore, ada: SignedUp) -> None:
-    """The answer names the limit, and no outage: a repeat would help as little."""
+    """The caller gets the refusal by the limit, and no outage."""
     await spend(store, ada.user, day=100, month=100)
     with pytest.raises(DailyLimitExceeded):
         await make(services_on(_RefusalsUncounted(store)), ada)
@@ -320,7 +320,6 @@ async def test_a_window_of_a_month_has_one_first_refusal(
 async def test_refusals_of_live_and_test_keys_have_separate_windows(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
-    """Refusals of live and of test keys have windows of their own."""
     test = await services.api_keys.create(ada.user, name="Test", test=True, expires_at=None)
     await spend(store, ada.user, day=100, month=100)
     await store.increment(f"{ada.user.id}:testcalls:{NOON:%Y-%m-%d}", 1000)
@@ -364,7 +363,7 @@ class _MemosFailTwice(Intercepted):
 
 
 async def test_failed_memo_is_deleted_though_deletions_fail(store: MemoryStore, ada: SignedUp) -> None:
-    """Its place is given back, so a memo that stayed would be one more than the limit."""
+    """The place is given back, so a memo that stayed would be one more than the limit."""
     with pytest.raises(StoreUnavailable):
         await make(services_on(_MemosFailTwice(store)), ada)
     await assert_made(services_on(store), ada, [])
@@ -425,7 +424,7 @@ async def test_a_demo_keeps_nothing_and_is_limited_by_address(store: MemoryStore
 async def test_verify_spends_nothing_and_answers_as_a_memo_would(
     store: MemoryStore, services: Services, ada: SignedUp
 ) -> None:
-    """Verifying a key spends nothing, and returns a memo's answer."""
+    """A verification spends nothing, and returns whether a memo would be admitted."""
     for _ in range(3):
         assert (await services.api_keys.verify(ada.user, ada.api_key.secret)).state is KeyState.VALID
     await assert_made(services, ada, [])

@@ -48,7 +48,7 @@ async def test_sdk_call_is_refused_by_the_check_of_its_key(store: Store, clock: 
 
 @pytest.mark.parametrize("is_repeat", [False, True])
 async def test_sdk_is_told_to_come_back_in_a_second(store: Store, clock: FakeClock, *, is_repeat: bool) -> None:
-    """SDKs obey `Retry-After` up to a minute: a quick text's memo exists within a second."""
+    """SDKs obey `Retry-After` up to a minute, but a quick text's memo exists within a second."""
     memos = SdkMemos(_Busy(), SpeechCalls(store), clock=clock, ids=IDS)  # type: ignore[arg-type] # it only refuses
     with pytest.raises(FirstStillRunning) as caught:
         await memos.make(a_key("ada"), Draft(text="Hello", voice=VOICES["adam"]), is_repeat=is_repeat)

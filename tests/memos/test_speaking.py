@@ -107,7 +107,7 @@ class TestEnds:
     async def test_long_text_is_ready_after_its_work(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """It is processing with the estimate, and counts; after the speech it has its exact length. Bought once."""
+        """It counts with its estimate, and after the speech with its exact length. Each piece is bought once."""
         memo = await begin(process, ada)
         assert memo.audio_seconds == 7.6
         assert await counted(process, ada) == Counts(1, len(TEXT), 7600)
@@ -180,7 +180,7 @@ class TestEnds:
     async def test_failed_piece_is_bought_by_the_next_try(
         self, world: LongMemoWorld, process: Services, ada: SignedUp
     ) -> None:
-        """Its lease was given back, and the bought pieces are stored."""
+        """The failed piece's lease was given back, and the bought pieces are stored."""
         memo = await begin(process, ada)
         world.voices.fails = lambda text: "Three" in text
         with pytest.raises(SpeechFailed):
@@ -308,7 +308,7 @@ class TestDeletion:
         assert at > 25
 
     async def test_failed_at_each_step_of_its_worker(self, world: LongMemoWorld) -> None:
-        """Whenever another decides that it failed, one end counts: without audio and place, or with one of each."""
+        """Whenever another process decides that it failed, it is failed without audio and place, or ready with both."""
         process, at = world.process(), 0
         ends = endings_of(process)
         while True:
@@ -401,7 +401,7 @@ class TestTwoWorkers:
         assert set(world.voices.bought.values()) == {1}
 
     async def test_fifty_memos_at_once_are_all_ready(self, world: LongMemoWorld) -> None:
-        """Fifty of a hundred places are taken, one for each; ten that fail free theirs."""
+        """Fifty of sixty memos succeed, with a place and a file each. The ten that fail free their places."""
         process = world.process()
         ada = await signed_up(process, "fifty@example.org")
         drafts = [Draft(text=f"{TEXT} {number} {'fails' * (number < 10)}", voice=VOICES["sam"]) for number in range(60)]
@@ -502,7 +502,7 @@ async def micro() -> AsyncIterator[MicroStoreWorld]:
 
 
 async def test_long_memo_costs_few_requests(micro: MicroStoreWorld, clock: FakeClock, tmp_path: Path) -> None:
-    """On HYPR Micro: one request more to make than a quick one, and a dozen to speak, for any number of pieces."""
+    """HYPR Micro gets 7 requests to make one, 4 in sequence, and 16 to speak one, 13 in sequence."""
     container = await micro.container()
     world = LongMemoWorld(container.store, tmp_path / "audio", clock)
     process = world.process()
@@ -631,7 +631,7 @@ class TestKilled:
     async def test_killed_at_each_step_on_hypr_micro(
         self, micro: MicroStoreWorld, clock: FakeClock, tmp_path: Path, *, after: bool, fails: bool
     ) -> None:
-        """The same on the stand-in of HYPR Micro, verb by verb."""
+        """The same holds on the stand-in of HYPR Micro, verb by verb."""
         world = LongMemoWorld((await micro.container()).store, tmp_path / "audio", clock)
         at = 0
         while await self.finished(world, at, after=after, fails=fails):

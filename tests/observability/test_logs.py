@@ -34,7 +34,7 @@ def first_lines() -> Iterator[io.StringIO]:
 
 
 def test_a_line_is_json_with_its_time_and_ids(first_lines: io.StringIO) -> None:
-    """UTC as RFC 3339 writes it; the ids of the request and its trace, or null; any object as its text."""
+    """A line has its time in UTC, the ids of the request and its trace, or null, and any object as its text."""
     token = request_id.set("r-1")
     try:
         with trace.continued([(b"traceparent", f"00-{TRACE_ID}-00f067aa0ba902b7-01".encode())]):

@@ -46,7 +46,7 @@ async def test_plan_is_never_stale_on_any_schedule(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["subscribe and end", "end and subscribe"])
 async def test_plan_is_never_stale_with_two_deviations(name: str) -> None:
-    """On every schedule of two events with at most two deviations from undisturbed handlers."""
+    """This holds on every schedule of two events with at most two deviations from undisturbed handlers."""
     explored = await explored_with(STORIES[name], PlanSync, deviations=2)
     assert explored.complete
     assert explored.schedules > 30

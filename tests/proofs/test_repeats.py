@@ -30,12 +30,12 @@ async def many_at_random(repeats: Repeats, protocol: Protocol, *, schedules: int
 @pytest.mark.parametrize("name", REPEATS)
 @pytest.mark.thorough
 async def test_repeats_make_one_memo_on_any_schedule(name: str) -> None:
-    """One memo and one answer, on schedules at random, with deaths, lost answers and minutes that pass."""
+    """Random schedules with deaths, lost answers and minutes that pass end with one memo and one answer."""
     await many_at_random(REPEATS[name], as_it_is, schedules=SCHEDULES)
 
 
 async def test_two_repeats_make_one_memo_with_a_deviation() -> None:
-    """On every schedule of two repeats with at most one deviation from undisturbed clients."""
+    """This holds on every schedule of two repeats with at most one deviation from undisturbed clients."""
     explored = await explore_runs(
         lambda choose: RepeatSchedule(repeats=REPEATS["two"], choose=choose), deviations=1, ends_at=inf
     )

@@ -147,7 +147,7 @@ def test_any_row_of_digits_and_signs_is_rewritten(text: str) -> None:
 )
 @pytest.mark.thorough
 def test_letters_that_the_model_lacks_lose_their_accents(text: str, said: str) -> None:
-    """Alone they had no sound, and the memo failed after it was charged; words that the dictionary has keep theirs."""
+    """The model has no sound for such a letter alone. Words that the dictionary has keep their accents."""
     assert in_english(text) == said
     assert Model().phonemes(said)
 
