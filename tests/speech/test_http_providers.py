@@ -294,7 +294,7 @@ async def test_speak_asks_a_failing_provider_no_more(world: Spoke) -> None:
 
 
 async def test_spoilt_audio_counts_as_a_failure_of_the_provider(world: Spoke) -> None:
-    """200 with JSON is no health: five of them pause the provider too."""
+    """Answers of 200 with JSON are failures: five of them pause the provider too."""
     world.provider.faults = lambda _: Fault.JSON
     speaker = world.open()
     for _ in range(FAILURES):
@@ -315,7 +315,7 @@ async def test_speak_refuses_audio_of_another_text(kind: Kind, said: str) -> Non
 
 
 async def test_speak_refuses_silence(kind: Kind) -> None:
-    """Frames that code nothing, as long as the text takes."""
+    """Frames without sound, as long as the text would take, are refused."""
     async with spoke(kind, say=lambda _text, _voice: silence(3.0)) as world:
         with pytest.raises(SpoiltAudio):
             await world.open().speak(TEXT, ADA)

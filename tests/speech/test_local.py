@@ -184,7 +184,7 @@ def test_event_loop_runs_while_a_text_is_said() -> None:
 
 
 def test_text_of_a_cancelled_caller_makes_room_for_the_next() -> None:
-    """A cancelled caller frees the voices: of its long text at most the current sentence is finished."""
+    """A cancelled caller frees the voices long before its text would be finished."""
 
     async def after_a_long_one() -> tuple[Spoken, bool]:
         voices = LocalVoices()

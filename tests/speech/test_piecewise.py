@@ -58,7 +58,7 @@ async def test_pieces_come_in_the_order_of_the_text(workers: Workers) -> None:
 
 @pytest.mark.parametrize("byte", [b"\0", b"x", b"\xff"])
 async def test_piece_of_another_text_is_bought_anew(workers: Workers, byte: bytes) -> None:
-    """A version that cut the text elsewhere, or another voice, left it: it is no part of this file."""
+    """A stored piece of another cut, or of another voice, is no part of this file."""
     await workers.files.put(piece(workers.file, 2), byte * 32 + b"something else")
     await workers.said()
     assert workers.voices.bought[TEXTS[2]] == 1
@@ -86,7 +86,7 @@ async def test_worker_that_stops_for_longer_than_its_lease(workers: Workers) -> 
 
 
 async def test_dead_workers_lease_is_waited_for(workers: Workers) -> None:
-    """The next worker waits for its end, and takes the next lease of the piece."""
+    """The next worker waits for the lease's end, and takes the next lease of the piece."""
     until = workers.clock.at.timestamp() + LEASE_S
     await workers.files.put(lease(workers.file, 0, 0), b'{"until": %f, "by": "dead"}' % until)
     began = workers.clock.at
@@ -117,7 +117,7 @@ async def test_lease_that_ended_is_not_given_back(workers: Workers) -> None:
 
 
 async def test_piece_that_another_kept_meanwhile_counts(workers: Workers) -> None:
-    """A file is made of the pieces that are kept, of any worker: all workers make the same one."""
+    """A file consists of the stored pieces, of any worker, so that all workers make the same file."""
     digest = b""
 
     async def outrun() -> None:
@@ -187,7 +187,7 @@ async def test_piece_that_had_all_its_leases_is_not_bought(clock: FakeClock, tmp
 
 
 async def test_file_that_is_not_made_any_more_buys_nothing(workers: Workers) -> None:
-    """Without its mark the memo has an outcome: the taken lease is given back."""
+    """A missing mark means that the memo has an outcome: the taken lease is given back."""
     await workers.files.delete([making(workers.file)])
     with pytest.raises(NotWanted):
         await workers.said()

@@ -30,7 +30,7 @@ def test_unknown_voice_has_no_sample(voice: str) -> None:
 
 
 def test_samples_are_what_the_command_makes(tmp_path: Path) -> None:
-    """The files are of today's voices: as long to the sample, on any processor."""
+    """The stored samples are as long as those of the current voices, to the sample, on any processor."""
     asyncio.run(make(tmp_path))
     for voice in VOICES:
         made, kept = (read_mp3((folder / f"{voice}.mp3").read_bytes()) for folder in (tmp_path, FOLDER))

@@ -68,7 +68,7 @@ def test_implausible_length_is_spoilt(text: str) -> None:
 
 
 def test_steady_noise_is_spoilt() -> None:
-    """A buzz in the place of half the words."""
+    """A buzz in place of half the words is a steady noise."""
     buzz = 0.3 * np.sign(np.sin(np.arange(4 * RATE) * 0.03))
     with pytest.raises(SpeechFailed, match="steady"):
         check_audio(mp3(np.concatenate([clean(), buzz])), PLAIN * 2)

@@ -99,7 +99,7 @@ def test_each_pause_of_the_text_explains_one_hole(pauses: int, holes: int) -> No
     ("gain", "count", "is_steady"), [(9, 126, True), (9, 124, False), (10, 126, False), (0, 126, True)]
 )
 def test_noise_is_steady_within_15_db_for_3_s(gain: int, count: int, *, is_steady: bool) -> None:
-    """Three seconds without a granule that is 15 dB below the loud ones."""
+    """Three seconds without a granule 15 dB below the loud ones are a steady noise."""
     runs = [*SPEECH, (LOUD - gain, count), (LOUD - 12, 5), *SPEECH]
     assert reason(wav(*runs)) == ("The audio is a steady noise" if is_steady else "")
 
@@ -113,5 +113,5 @@ def test_audio_is_clipped_in_its_loudest_quarter(clipped: int, *, is_clipped: bo
 
 @pytest.mark.parametrize(("sounding", "says"), [(39, "The audio is silent"), (40, "The audio has a hole of 8.6 s")])
 def test_audio_is_silent_in_nine_tenths_of_its_time(sounding: int, says: str) -> None:
-    """A click is no speech. If a text breaks off after some words, the rest is a hole."""
+    """Audio with sound in less than a tenth of its time is silent. With more, the rest is a hole."""
     assert reason(wav((LOUD, sounding), (SILENT, 400 - sounding))) == says

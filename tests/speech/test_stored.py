@@ -87,7 +87,7 @@ async def test_pieces_are_bounded_in_utf_16_code_units(tmp_path: Path, most: int
 
 @pytest.mark.parametrize("most", [16, 17, 100])
 async def test_text_that_fits_is_said_as_it_is(tmp_path: Path, most: int) -> None:
-    """Lines and blanks are the voice's to read. One character more than fits, and it is cut at its sentences."""
+    """A text that fits keeps its lines and blanks. A longer one is cut at its sentences."""
     speech = stored(tmp_path, ToneVoices())
     assert list(speech.cut("One two.\nThree. ", most)) == ["One two.\nThree. "]
     assert list(speech.cut("One two.\nThree. ", 15)) == ["One two. Three."]
@@ -96,7 +96,7 @@ async def test_text_that_fits_is_said_as_it_is(tmp_path: Path, most: int) -> Non
 
 @pytest.mark.parametrize("left_s", [-1.0, 0.0, PUT_S])
 async def test_speak_keeps_nothing_when_no_time_is_left(tmp_path: Path, left_s: float) -> None:
-    """Even of voices that answer immediately nothing is stored: no time is left to store it and to write the memo."""
+    """Even if the voices answer immediately, no time is left to store the audio and to write the memo."""
     file = new_file("ada")
     with pytest.raises(SpeechFailed, match="too long"):
         await stored(tmp_path, ToneVoices(), time_left_s=lambda: left_s).speak(TEXT, VOICES["sam"], file=file)
@@ -115,7 +115,7 @@ async def test_file_contains_every_piece(tmp_path: Path, count: int) -> None:
 
 
 async def test_audio_is_not_kept_in_the_time_of_the_memos_row(tmp_path: Path) -> None:
-    """A place that leaves less than a second of the request is given up: the memo could not be written any more."""
+    """If storing leaves less than a second of the request, it fails: the memo could not be written."""
     left_s = iter([9.0, 0.9])
     speech = stored(tmp_path, ToneVoices(formats={"mp3"}), time_left_s=lambda: next(left_s))
     with pytest.raises(AudioPlaceFailed):

@@ -108,7 +108,7 @@ def dynamo_on(client: Any, time: FakeTime | None = None, **how: Any) -> Dynamo:
 
 
 async def test_call_that_is_slow_blocks_no_other() -> None:
-    """A slow call does not block the event loop, nor other calls."""
+    """A slow call does not block the event loop."""
     answers = threading.Event()
     client = Client(lambda: {} if answers.wait(10) else None)
     dynamo = dynamo_on(client)
@@ -145,7 +145,7 @@ async def test_calls_are_no_more_than_connections() -> None:
 
 
 async def test_client_is_opened_once_by_the_first_call() -> None:
-    """The client is opened by the first call and once."""
+    """The client is opened by the first call, and once for all calls."""
     opened = Opened(Client())
     dynamo = Dynamo(opened, table="agent-talk")
     assert opened.times == 0
@@ -363,7 +363,7 @@ async def test_call_is_not_resent_when_twice_would_harm(error: Exception) -> Non
 
 @pytest.mark.parametrize("error", [unreached(), answered("ProvisionedThroughputExceededException")()])
 async def test_call_is_resent_when_it_was_refused(error: Exception) -> None:
-    """A call that was refused for lack of capacity is sent again, also one that must not take effect twice."""
+    """A call that did not arrive, or found no capacity, is sent again, even if it must not take effect twice."""
     client = Client(raising(error, then={"Attributes": {"n": {"N": "1"}}}))
     dynamo = dynamo_on(client)
     counted = await dynamo.update(KEY, "ADD n :by", values={}, repeatable=False, deadline=dynamo.deadline(5))

@@ -236,7 +236,7 @@ async def test_increment_counts_once_over_a_fault(container: Container, reader: 
 
 @pytest.mark.parametrize("name", FAULTS)
 async def test_decrement_is_not_resent_when_unanswered(container: Container, reader: DynamoStore, name: str) -> None:
-    """A counter that something is taken from is exact, or too high by it if the answer was lost; never too low."""
+    """After a lost answer a decremented counter is exact or too high, and never too low."""
     fault = FAULTS[name]
     await container.store.increment("c", 5)
     container.wire.calls.clear()

@@ -56,7 +56,7 @@ async def test_an_extension_stands_over_one_by_a_clock_ahead(containers: tuple[C
 
 
 async def test_an_extension_of_an_absent_row_changes_nothing(containers: tuple[Container, Container]) -> None:
-    """It neither makes a row nor waits for one."""
+    """The extension makes no row."""
     ahead, _ = containers
     await ahead.store.extend(FACTS, Key("p", "absent"), "title", "nobody's")
     assert await ahead.store.get(FACTS, Key("p", "absent")) is None

@@ -100,7 +100,7 @@ def dropped(_: Document | None) -> None:
 async def test_update_is_done_once_when_its_answer_is_lost(
     store: DynamoStore, table: _Table, lost: Callable[[_Table, Any], None]
 ) -> None:
-    """It is sent again. If the row has its token, it is done; nothing is changed twice."""
+    """The write is sent again, and takes effect once: a row with its token proves that it did."""
     table.lost = lost
     await store.update(CHANGING, ROW, raised)
     assert (await store.get(CHANGING, ROW), table.calls[:3]) == ({"n": 2}, ["get", "put", "put"])
@@ -110,7 +110,7 @@ async def test_update_is_done_once_when_its_answer_is_lost(
 async def test_deletion_is_done_when_its_answer_is_lost(
     store: DynamoStore, table: _Table, lost: Callable[[_Table, Any], None]
 ) -> None:
-    """A row that is absent then is deleted, by this request or another one: that is no outage."""
+    """If the row is absent afterwards, this request or another one deleted it: that is no outage."""
     table.lost = lost
     await store.update(CHANGING, ROW, dropped)
     assert await store.get(CHANGING, ROW) is None
@@ -128,7 +128,7 @@ async def test_write_that_may_be_overwritten_is_no_success(
 
 
 async def test_update_begins_anew_on_a_row_that_would_remember_it(store: DynamoStore, table: _Table) -> None:
-    """Another writer's change keeps the earlier tokens. Without that of the lost write among them, it had no effect."""
+    """Another writer's change keeps earlier tokens. A lost write whose token is missing had no effect."""
     table.lost = changed_by_another
     await store.update(CHANGING, ROW, raised)
     assert await store.get(CHANGING, ROW) == {"n": 11}

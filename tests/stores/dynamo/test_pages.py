@@ -58,7 +58,7 @@ async def test_page_asks_for_little_more_than_it_shows(table: Table, limit: int,
 
 @pytest.mark.parametrize(("limit", "asked"), [(1, SCANNED), (SCANNED, SCANNED), (1000, 1000)])
 async def test_scan_asks_for_a_hundred_items_at_least(limit: int, asked: int) -> None:
-    """Most items may be of other tables: by ones the scan would never end."""
+    """Most items may be of other tables: one item a request would be too many requests."""
     dynamo = dynamo_on(client := _Asked())
     late = dynamo.deadline(9)
     assert await scan_rows(dynamo, FACTS, after=None, limit=limit, deadline=late, enough=late) == ([], None)

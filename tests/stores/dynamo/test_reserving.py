@@ -75,7 +75,7 @@ async def test_giving_back_counts_once_when_delivered_twice(container: Container
 
 
 async def test_refused_reserve_names_what_absent_counters_hold(container: Container) -> None:
-    """They are 0: the first reservation of a month is refused if the bound is 0, and makes no counter."""
+    """Absent counters are 0: a month's first reservation is refused if the bound is 0, and makes no counter."""
     reserved = await container.store.reserve(places(most=0))
     assert (reserved.refused, reserved.values) == ((DAY, MONTH), {DAY: 0, MONTH: 0})
     assert await container.store.counters("u:") == {}

@@ -217,7 +217,7 @@ LARGEST: Final[Mapping[str, Callable[[Random], str]]] = {
 
 @pytest.mark.parametrize("of", LARGEST)
 async def test_add_takes_a_memo_of_the_longest_text(container: Container, of: str) -> None:
-    """A memo of the longest text fits. 100,000 UTF-16 units, in no order that could be compressed."""
+    """A memo of 100,000 UTF-16 units fits into an item, even if its text cannot be compressed."""
     text = LARGEST[of](seeded(1))
     assert len(text.encode("utf-16-le")) == 200_000
     document = {"text": text, "title": text[:200], "more": "x" * 1000}
@@ -247,7 +247,7 @@ def _value_bytes(value: dict[str, Any]) -> int:
 
 
 async def test_add_refuses_a_row_that_is_too_big(container: Container) -> None:
-    """A row that is too big is refused and nothing is written."""
+    """A row that is too big is refused, and nothing is written."""
     random = seeded(4)
     text = "".join(chr(random.randrange(0x10000, 0x10FFFF)) for _ in range(200_000))
     with pytest.raises(StoreError):
@@ -317,10 +317,7 @@ def once_at(container: Container, operation: str, act: Callable[[], object]) -> 
 
 
 async def test_row_keeps_its_first_and_last_eight_tokens(container: Container) -> None:
-    """A row remembers the write that made it and the last eight.
-
-    Of both sorts: extensions, and those that replace it.
-    """
+    """A row has the token of the write that made it, and the last eight, of extensions and replacements alike."""
 
     async def remembered() -> tuple[str, ...]:
         where = row_key(CHANGING, C)
@@ -341,10 +338,7 @@ async def test_row_keeps_its_first_and_last_eight_tokens(container: Container) -
 
 
 async def test_extend_works_on_a_row_of_an_earlier_version(container: Container) -> None:
-    """A row with fewer tokens, which an earlier version of the code wrote, can be extended.
-
-    So an earlier version wrote them.
-    """
+    """A row with fewer tokens, which an earlier version of the code wrote, can be extended."""
     where, deadline = row_key(FACTS, F), container.dynamo.deadline(5)
     await container.store.add(FACTS, F, {"a": 1})
     item = await container.dynamo.get(where, deadline=deadline)
@@ -573,7 +567,7 @@ async def test_verify_waits_for_a_table_that_is_created(world: DynamoWorld, stat
 async def test_verify_ends_with_its_time_when_a_table_does_not_come(
     world: DynamoWorld, status: str | None, said: str
 ) -> None:
-    """Another container creates it, or was about to: the outage's text distinguishes the two."""
+    """The outage's text distinguishes a table that is still being created from one that is absent."""
     container = world.container(creates_table=True)
     seen = described_as(world, ["CREATING"])
 
@@ -615,7 +609,6 @@ def described_as(world: DynamoWorld, statuses: Sequence[str]) -> Callable[[], An
 async def test_verify_refuses_a_table_with_other_keys(
     client: "DynamoDBClient", keys: tuple[str, str | None], *, creates: bool
 ) -> None:
-    """Verify refuses a table with other keys."""
     world = DynamoWorld(client, "agent-talk-foreign")
     names = [name for name in keys if name]
     client.create_table(

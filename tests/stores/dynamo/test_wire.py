@@ -166,7 +166,7 @@ def cuts(body: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.thorough
 async def test_cut_answer_is_repeated(name: str, witness: str, mode: str) -> None:
-    """An answer that is cut anywhere in its body is not believed: the call is sent again, and its answer counts."""
+    """If an answer is cut anywhere in its body, the call is sent again, and the whole answer counts."""
     verb, body, expected = READS[name]
     torn = [whole(body, witness=witness, sent=sent) for sent in cuts(body)]
     with Endpoint(*torn, whole(body, witness=witness)) as endpoint:
@@ -209,7 +209,7 @@ async def test_answer_is_not_believed_without_proof(unbelievable: bytes) -> None
 
 @pytest.mark.parametrize("mode", one_quickly(*MODES))
 async def test_cut_error_answer_is_repeated(mode: str) -> None:
-    """An error answer that is cut is not believed either: neither as a refusal, nor as one that no row fits."""
+    """A cut error answer is taken neither for a refusal nor for an unknown error: the call is sent again."""
     failed = document(__type="com.amazonaws#ConditionalCheckFailedException", message="no", Item=ITEM)
     torn = [whole(failed, "400 Bad Request", sent=sent) for sent in cuts(failed)]
     with Endpoint(*torn, whole(failed, "400 Bad Request")) as endpoint:

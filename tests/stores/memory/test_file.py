@@ -151,7 +151,6 @@ async def test_file_change_is_noticed_when_its_stat_is_equal(path: Path) -> None
 
 
 async def test_file_loses_no_update_of_two_stores(path: Path) -> None:
-    """Two stores racing on one file lose no update."""
     stores = [MemoryStore(rows=shared_rows(path), pause=seeded_pause(seed)) for seed in range(2)]
     _, raised = await outcomes(stores[number % 2].update(CHANGING, Key("p"), appending(number)) for number in range(20))
     assert raised == []
@@ -194,7 +193,6 @@ async def test_file_loses_nothing_among_processes(path: Path) -> None:
 
 
 async def test_verify_creates_the_file_and_its_directory(tmp_path: Path) -> None:
-    """Verifying creates the file and its directory."""
     path = tmp_path / "new" / "and deep" / "rows.json"
     await opened(path).verify(TABLES)
     assert path.exists()
@@ -243,7 +241,6 @@ async def test_file_is_read_again_after_it_was_repaired(path: Path) -> None:
 
 
 async def test_file_that_was_removed_is_an_empty_store(path: Path) -> None:
-    """A file that was removed is an empty store."""
     store = opened(path)
     await store.increment("c")
     path.unlink()
@@ -252,7 +249,7 @@ async def test_file_that_was_removed_is_an_empty_store(path: Path) -> None:
 
 
 async def test_file_that_cannot_be_read_is_unavailable(path: Path) -> None:
-    """A file that cannot be read is unavailable."""
+    """It raises StoreUnavailable, with the system's error as its cause."""
     path.mkdir()
     with pytest.raises(StoreUnavailable) as caught:
         await opened(path).get(FACTS, Key("p"))
