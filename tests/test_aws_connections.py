@@ -56,7 +56,7 @@ async def test_no_client_is_opened_before_the_first_call(opened: Opened) -> None
 
 
 async def test_idle_connections_are_not_used_again(opened: Opened) -> None:
-    """A container may have been frozen meanwhile, and the server may have closed."""
+    """A container may have been frozen meanwhile, and the server may have closed them."""
     await opened.calls.run(lambda _: None, left_s=1)
     opened.now_s += IDLE_S
     await opened.calls.run(lambda _: None, left_s=1)
@@ -97,7 +97,7 @@ async def test_close_lets_no_waiting_work_begin(opened: Opened) -> None:
 
 
 async def test_connections_are_dropped_after_no_answer(opened: Opened) -> None:
-    """A refusal is an answer, and leaves them; a time out leaves the next call new ones."""
+    """A refusal is an answer and keeps the connections. After a timeout the next call gets new ones."""
     refused: Any = {"Error": {"Code": "AccessDenied"}}
 
     def raises(exc: Exception) -> None:

@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 
 
 def test_pass_counts_calls_and_the_owners_who_made_them() -> None:
-    """An owner whose calls were all taken back is none."""
+    """An owner whose calls were all taken back is not counted."""
     first = DayPass(began_at=NOON).plus([3, 0, 1], after="b")
     assert (first.calls, first.owners, first.after) == (4, 2, "b")
     second = first.plus([5], after="d")
@@ -33,7 +33,7 @@ def test_sweep_goes_on_or_begins_a_day_later() -> None:
 
 
 async def test_days_are_read_from_one_to_another(store: Store) -> None:
-    """Both ends included, oldest first, without days that have no row, and without rows of sweeps."""
+    """Both ends are included, oldest first, without days that have no row, and without rows of sweeps."""
     rows, days = HousekeepingRows(store), [date(2026, 3, n) for n in range(1, 6)]
     await rows.note_sweep(Sweep(began_at=NOON, after="k"))
     for day in days:
@@ -43,7 +43,7 @@ async def test_days_are_read_from_one_to_another(store: Store) -> None:
 
 
 async def test_unfinished_has_days_and_both_sweeps(store: Store) -> None:
-    """Each under its own name; days oldest first."""
+    """Each sweep has its own name, and the days are oldest first."""
     rows, sweep, plans = HousekeepingRows(store), Sweep(began_at=NOON, after="k"), Sweep(began_at=NOON, after=None)
     empty = await rows.unfinished()
     assert (empty.sweep, empty.plans, empty.days) == (None, None, [])

@@ -43,7 +43,7 @@ async def test_run_takes_over_only_the_run_that_was_read(store: Store) -> None:
 async def test_key_is_free_if_no_run_can_have_written(
     store: Store, failure: Failure | None, *, is_bound: bool, is_free: bool
 ) -> None:
-    """Then neither this run, which failed before its writes, nor an earlier one, whose names it would share, wrote."""
+    """A key is free if its run failed before its writes, and is not bound to an earlier run's names."""
     keys, run = IdempotencyKeys(store), a_run(is_bound=is_bound)
     await keys.begin("k", "d", run, after=None)
     if failure is not None:

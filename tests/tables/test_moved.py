@@ -21,7 +21,7 @@ async def test_unknown_old_ids_lead_nowhere(store: Store) -> None:
 
 
 async def test_old_ids_lead_to_what_moved_in(store: Store) -> None:
-    """The old id of a memo is known to its owner alone; the old name of its audio to all, as its URL was."""
+    """The old id of a memo is valid for its owner alone, the old name of its audio for all, as its URL was."""
     moved = MovedIds(store)
     await moved.add_user("user_1", ADA)
     await moved.add_memo(ADA, "memo_1", MEMO, old_file="memo_1.mp3")
@@ -85,7 +85,7 @@ async def test_memo_mapped_again_without_audio_keeps_what_it_had(store: Store) -
 
 
 async def test_forgetting_an_owners_rows_frees_every_old_name(store: Store) -> None:
-    """The old ids of a user, of memos and of audio lead nowhere afterwards; another owner's lead on."""
+    """The old ids of a user, of memos and of audio are then unknown. Another owner's stay."""
     moved = MovedIds(store)
     for owner, user in ((ADA, "ada"), (BOB, "bob")):
         await moved.add_user(user, owner)

@@ -318,7 +318,7 @@ class TestUsers:
         assert await Users(store).by_email("other@example.org") is None
 
     async def test_users_from_before_the_days_are_counted(self, store: Store) -> None:
-        """A counter without a day has those who signed up before there were days, and they are on Hobby."""
+        """A counter without a day counts users who signed up before there were days, all on Hobby."""
         await store.increment("users", 3)
         await Users(store).counted(a_user())
         counts = await Users(store).counts(NOON.date())
@@ -755,7 +755,7 @@ class TestSubscriptions:
         assert (await Subscriptions(store).by_customer("cus_1")) is not None
 
     async def test_attach_makes_a_row_with_its_customer(self, store: Store) -> None:
-        """It makes one row; an existing row keeps another customer, unless that one is replaced."""
+        """One row is made. An existing row keeps its customer, unless that customer is the replaced one."""
         new = a_subscription(self.USER, customer="cus_1", subscription=None)
         assert await Subscriptions(store).attach(new, instead_of=None) == "cus_1"
         second = a_subscription(self.USER, customer="cus_2", subscription=None)
@@ -823,7 +823,7 @@ class TestPutOn:
         assert await store.counters(tier_counter(Tier.PRO)) == {tier_counter(Tier.PRO): 1}, "counted once"
 
     async def test_put_on_leaves_closed_and_absent_users(self, store: Store) -> None:
-        """An account that is being erased gets no tier any more."""
+        """An account that is being erased gets no tier, and an absent one is not made."""
         user = a_user()
         users = Users(store)
         assert await users.put_on(user.id, Tier.PRO, number=1, stamps=True) == (None, None)

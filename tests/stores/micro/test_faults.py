@@ -151,7 +151,7 @@ async def survives(verb: Verb, fault: Fault, number: int, expected: object) -> N
 @pytest.mark.parametrize("name", VERBS)
 @pytest.mark.thorough
 async def test_verb_survives_a_fault_at_any_request(name: str, fault: Fault) -> None:
-    """A verb survives a fault at any of its requests."""
+    """With a fault at any request a verb is right, or raises StoreUnavailable and can be repeated."""
     verb = VERBS[name]
     requests, expected = await requests_of(verb)
     for number in range(1, requests + 1):
@@ -178,7 +178,7 @@ async def test_verb_succeeds_when_one_answer_is_lost(name: str) -> None:
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
 async def test_increment_is_exact_or_one_too_high(fault: Fault) -> None:
-    """A counter is exact or one too high."""
+    """An answered increment is exact. One without an answer counts once or not at all."""
     async with micro_store_world() as world:
         container = await world.container()
         container.network.faults = nth(1, fault)

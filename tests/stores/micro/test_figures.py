@@ -35,7 +35,7 @@ SAMPLE: Final = 6
 
 @pytest.mark.parametrize("name", CHANGING)
 async def test_figures_agree_after_a_fault_and_its_repeat(name: str) -> None:
-    """After any failure of any request, list, logs, key list, verify, figures and limits agree after a repeat."""
+    """After a fault and a repeat, lists, logs, verification, figures and limits agree with one another."""
     findings = Findings()
     async with scene(OPERATIONS[name]) as played:
         for number, kind in _sampled(name, played.requests):

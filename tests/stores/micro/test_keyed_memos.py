@@ -81,7 +81,7 @@ async def one_is_done(played: Scene, trial: Trial) -> None:
 
 @pytest.mark.parametrize("fate", FATES)
 async def test_a_take_over_that_dies_is_taken_over(fate: Fate) -> None:
-    """If a first run and the run that took over die anywhere, with any late requests: one memo, and one answer."""
+    """If a run and the run that took over die anywhere, even with late requests, there is one memo and one answer."""
     findings, morgue, died = Findings(), Morgue(), Counter[int]()
     async with scene(MAKE_KEYED_MEMO, morgue) as played:
         taker = await played.world.container()

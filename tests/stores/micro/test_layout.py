@@ -10,7 +10,7 @@ def extension(stamp: str, name: str, text: str) -> StoredDocument:
 
 
 def test_size_counts_a_row_and_its_extensions() -> None:
-    """A page ends by it: it is never less than the bytes of the row's JSON."""
+    """Pages end by the size, so it is never less than the bytes of the row's JSON."""
     fact = StoredDocument(key="memos!p!x!r", value={"final": True, "doc": '{"text":"' + "ÿ" * 500 + '"}'})
     titled = [fact, extension("1", "title", '"' + "t" * 300 + '"')]
     alone, both = sized_row(Key("p", "x"), [fact]), sized_row(Key("p", "x"), titled)

@@ -73,7 +73,7 @@ def sorts(rows: Sequence[Row]) -> list[int]:
     ],
 )
 async def test_page_asks_for_little_more_than_its_rows(limit: int, asked: int) -> None:
-    """A quarter and some documents more; a bulk page as many documents as rows, up to the server's maximum."""
+    """A page requests a quarter more documents, and SLACK; a bulk page one for each row, up to the server's maximum."""
     server = documents()
     assert await read(server, limit=limit) == ([], False)
     assert server.limits == [asked]

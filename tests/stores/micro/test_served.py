@@ -59,7 +59,7 @@ def container(function: Function, url: str, key: str = KEY) -> Iterator[Function
 
 
 def test_function_uses_one_connection_for_two_events(served: tuple[Served, str]) -> None:
-    """Two events use one connection."""
+    """Three events in a row open one connection."""
     there, url = served
     unknown_key = {"authorization": "Bearer at_live_" + "a" * 42 + "A"}
     with container(memos.handler, url) as function:

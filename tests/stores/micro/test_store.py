@@ -166,7 +166,7 @@ BUDGETS: Final[Mapping[str, Case]] = {
 
 @pytest.mark.parametrize("name", BUDGETS)
 async def test_verb_makes_the_requests_of_its_budget(name: str) -> None:
-    """A verb makes exactly the requests of its budget, with the budgeted number in a row."""
+    """A verb makes exactly the requests of its budget, with the budgeted number in sequence."""
     case = BUDGETS[name]
     async with micro_store_world() as world:
         container = await world.container()
@@ -180,7 +180,7 @@ async def test_verb_makes_the_requests_of_its_budget(name: str) -> None:
 
 
 async def test_page_costs_the_same_at_any_table_size() -> None:
-    """A page costs the same in a small table and a large one."""
+    """A page of 20 rows is one request, in a table of 30 rows and of 600."""
     costs = []
     for size in (30, 600):
         async with micro_store_world() as world:
@@ -219,7 +219,7 @@ async def test_page_shows_rows_of_many_documents_once(*, newest_first: bool) -> 
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.thorough
 async def test_page_passes_over_tombstones_and_drafts(*, newest_first: bool) -> None:
-    """A page passes over tombstones and drafts."""
+    """Deleted rows take no place on a page, and a row's draft does not hide the row."""
     async with micro_store_world() as world:
         container = await world.container()
         for number in range(40):
@@ -366,7 +366,6 @@ async def test_erase_of_over_a_thousand_documents_leaves_none() -> None:
 @pytest.mark.parametrize("documents", [1, 5, 70])
 @pytest.mark.thorough
 async def test_trail_keeps_64_ballots(documents: int) -> None:
-    """A version's trail has the last 64 ballots."""
     async with micro_store_world() as world:
         container = await world.container()
         for _ in range(documents):
@@ -385,7 +384,7 @@ async def test_verify_creates_databases_also_when_raced() -> None:
 
 @pytest.mark.parametrize("lost", [None, LOST, FAILED_AFTER])
 async def test_verify_accepts_databases_made_since_it_looked(lost: Fault | None) -> None:
-    """Another container creates them between the list and the creation; its own answer may be lost besides."""
+    """Another container creates them between the list and the creation, whose answer may be lost too."""
     async with micro_store_world() as world:
         faster, slower = await world.container(), await world.container()
         await faster.store.verify(TABLES)
@@ -420,7 +419,7 @@ async def test_verify_says_what_is_wrong(fault: Fault, error: type[StoreUnavaila
 
 
 async def test_verify_says_when_no_database_fits() -> None:
-    """Verify raises an error that states it if no database fits."""
+    """Verify raises StoreNotReady with the reason if there is no room for a database."""
     async with micro_store_world() as world:
         container = await world.container()
         for number in range(7):
