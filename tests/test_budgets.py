@@ -140,7 +140,7 @@ async def test_a_page_of_usage_logs_is_at_most_three_requests(api: Api, owner: O
 
 
 async def test_a_memo_is_seven_requests_two_deep(api: Api, owner: Owner) -> None:
-    """Three deep for a key that is not remembered; once a minute one more, and once a day the month is read."""
+    """Once a minute it is one more, and the first memo of a day is at most 11 requests, three deep."""
     requests, depth = await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key)
     assert (requests <= 12, depth <= 5) == (True, True), "two registers get their first values, and the month is read"
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (7, 2)
@@ -177,7 +177,7 @@ async def test_a_keyed_memo_is_13_requests_six_deep(api: Api, owner: Owner) -> N
 
 
 async def test_a_replay_is_six_requests_two_deep(api: Api, owner: Owner) -> None:
-    """Also if the memo was deleted: its log is read concurrently. A key not remembered is checked first: three deep."""
+    """This holds even if the memo was deleted, since its log is read concurrently."""
     first = await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key | named("one"))
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key | named("one")) == (6, 2)
     await api.http.delete(f"/api/v1/memo/{first.json()['id']}", headers=owner.key)
@@ -193,7 +193,7 @@ async def test_a_memo_of_a_long_text_is_one_deeper(api: Api, owner: Owner) -> No
 
 
 async def test_a_memo_near_the_months_limit_is_one_deeper(api: Api, owner: Owner) -> None:
-    """There day and month are taken one after the other, before any speech is bought."""
+    """Near the limit the month is taken after the day, before any speech is bought."""
     await api.store.increment(f"{owner.id}:calls:{api.clock.at:%Y-%m}", 2900)
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
     assert await api.cost("POST", "/api/v1/memo", json=MEMO, headers=owner.key) == (7, 3)
@@ -203,7 +203,7 @@ async def test_a_memo_near_the_months_limit_is_one_deeper(api: Api, owner: Owner
     "limits", [{"memosPerDay": 9}, {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}]
 )
 async def test_a_keys_limit_is_one_request_each(api: Api, owner: Owner, limits: dict[str, int]) -> None:
-    """They are counted one after the other, before the owner's: no limit counts a request that another refuses."""
+    """Limits are counted one after the other, before the owner's: none counts a request that another refuses."""
     await api.http.patch(f"/api/keys/{owner.key_id}", json={"limits": limits}, headers=owner.session)
     for _ in range(2):
         await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
@@ -253,7 +253,7 @@ async def test_a_refused_rotation_is_four_requests_or_one(api: Api, owner: Owner
 
 
 async def test_a_list_of_keys_is_four_requests_two_deep(api: Api, owner: Owner) -> None:
-    """It includes limits and their used parts, whose counters are in the range of the uses."""
+    """The list includes limits and their used parts, whose counters are in the range of the uses."""
     limits = {"memosPerDay": 9, "charactersPerDay": 900, "charactersPerMonth": 900}
     await api.http.patch(f"/api/keys/{owner.key_id}", json={"limits": limits}, headers=owner.session)
     await api.http.post("/api/v1/memo", json=MEMO, headers=owner.key)
@@ -347,7 +347,7 @@ async def test_webhook_costs_9_requests_or_16(api: Api, owner: Owner) -> None:
 
 
 async def test_a_forged_event_costs_no_request(api: Api) -> None:
-    """It costs no request to the store, and none to Stripe."""
+    """Neither the store nor Stripe gets a request."""
     with api.world.recorder.measure() as cost:
         answer = await api.http.post("/api/webhooks/stripe", content=b"{}", headers={"stripe-signature": "t=1,v1=2"})
     assert (answer.status_code, cost.requests, api.stripe.calls) == (400, 0, [])

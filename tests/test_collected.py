@@ -13,7 +13,7 @@ def classes() -> Iterator[ast.ClassDef]:
 
 
 def test_every_class_of_tests_is_collected() -> None:
-    """It is collected by its name, or as a base of another: a contract that is no adapter's base would never run."""
+    """A class is collected by its name, or as another one's base: a contract without an adapter would never run."""
     bases = {base.id for each in classes() for base in each.bases if isinstance(base, ast.Name)}
     of_tests = {
         each.name for each in classes() if any(getattr(part, "name", "").startswith("test_") for part in each.body)
@@ -23,7 +23,7 @@ def test_every_class_of_tests_is_collected() -> None:
 
 
 def test_every_file_of_tests_is_collected() -> None:
-    """It is collected by its name, or named by a target of the Makefile or by a test that starts an engine."""
+    """A file is collected by its name, or is named by the Makefile or by a test that starts an engine."""
     starters = [TESTS.parent / "Makefile", *(TESTS / "engines").glob("*.py")]
     targets = "".join(file.read_text("utf-8") for file in starters)
     left = {

@@ -69,7 +69,6 @@ class Pools:
 
 
 async def test_pool_is_shared_by_requests_in_a_row() -> None:
-    """Requests in a row use one pool."""
     pool = Pool()
     pools = Pools(pool)
     async with pools.http as http:
@@ -154,7 +153,7 @@ async def test_pool_finishes_its_requests_before_it_is_closed() -> None:
 
 
 async def test_pools_are_closed_once() -> None:
-    """One that is in use, and one that was dropped with a request in flight: neither serves a later request."""
+    """The pool in use is closed, and one that was dropped with a request in flight: neither serves a later request."""
     hold = asyncio.Event()
     old, new, later = Pool(hold=hold), Pool(), Pool()
     pools = Pools(old, new, later)

@@ -23,6 +23,6 @@ def pins(name: str) -> set[str]:
     ],
 )
 def test_lock_has_all_that_it_extends(lock: str, extended: str) -> None:
-    """It has the same versions. A lock that was not renewed lacks newer imports of the tests."""
+    """A lock has the versions of the one that it extends. If it was not renewed, newer imports are missing."""
     assert len(pins(extended)) > 10
     assert pins(extended) - pins(lock) == set()

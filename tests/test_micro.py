@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_micro_creates_reads_replaces_and_deletes_documents() -> None:
-    """Documents are created read replaced and deleted."""
+    """Creating an existing document, and replacing or deleting an absent one, raise."""
     async with world() as w:
         await w.client.create("users", "u1", {"n": 1})
         assert await w.client.get("users", "u1") == {"n": 1}
@@ -72,7 +72,7 @@ async def test_query_in_reverse_includes_start_and_excludes_end() -> None:
 
 
 async def test_micro_increments_reads_lists_and_deletes_counters() -> None:
-    """Counters are incremented read listed and deleted."""
+    """A counter is None before its first increment. A deletion returns whether there was one."""
     async with world() as w:
         assert await w.client.get_counter("users:x") is None
         assert await w.client.increment("users:x", 5) == 5
@@ -85,7 +85,7 @@ async def test_micro_increments_reads_lists_and_deletes_counters() -> None:
 
 
 async def test_create_database_raises_when_it_exists_or_none_fits() -> None:
-    """Databases are created once and fill up."""
+    """An existing database raises DatabaseExists, and one more than fit DatabasesFull."""
     async with world() as w:
         for number in range(6):
             await w.client.create_database(f"d{number}")
@@ -98,7 +98,6 @@ async def test_create_database_raises_when_it_exists_or_none_fits() -> None:
 
 
 async def test_health_returns_the_version() -> None:
-    """Health returns the server's version."""
     async with world() as w:
         assert await w.client.health() == "1.0.0"
 
@@ -150,7 +149,7 @@ async def test_value_that_json_cannot_contain_is_never_sent(value: dict[str, obj
 
 
 async def test_micro_sends_the_key_or_the_platforms_slug() -> None:
-    """Direct mode sends the key and platform mode the slug under the proxy's path."""
+    """Direct mode sends the key, and platform mode the slug, under the proxy's path."""
     sent: list[httpx.Request] = []
 
     def note(request: httpx.Request) -> httpx.Response:
@@ -170,7 +169,7 @@ async def test_micro_sends_the_key_or_the_platforms_slug() -> None:
 
 
 async def test_micro_says_that_a_body_is_json() -> None:
-    """A request without a body claims none."""
+    """A request without a body has no content type."""
     sent: list[httpx.Request] = []
 
     def note(request: httpx.Request) -> httpx.Response:
@@ -187,7 +186,7 @@ async def test_micro_says_that_a_body_is_json() -> None:
 
 
 async def test_micro_shows_its_key_nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """The key stays out of logs reprs and errors."""
+    """The key stays out of logs, reprs and errors."""
     caplog.set_level(logging.DEBUG, logger="agent_talk.micro")
     async with world() as w:
         w.strike(always(answer(500, json.dumps({"error": f"you sent Authorization: Bearer {KEY}"}))))

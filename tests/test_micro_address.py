@@ -27,7 +27,6 @@ def test_address_takes_a_url_with_a_final_slash(ending: str) -> None:
     "url", ["", "micro:7070", "ftp://micro", "http://", "http://user:pw@micro", "http://micro?x=1", "http://micro#x"]
 )
 def test_address_refuses_a_url_that_cannot_be_right(url: str) -> None:
-    """An address that cannot be right is refused."""
     with pytest.raises(ValueError, match="URL"):
         Direct(url=url, api_key=KEY)
     with pytest.raises(ValueError, match="URL"):

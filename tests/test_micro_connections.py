@@ -73,7 +73,7 @@ async def test_answer_has_status_headers_and_content() -> None:
 
 
 async def test_connection_is_shared_by_requests_in_a_row() -> None:
-    """Successive requests use one connection, unless it is idle for 2 s."""
+    """Successive requests use one connection while it is idle for less than 2 s."""
     async with connected() as at:
         for _ in range(3):
             await at.ask()
@@ -202,7 +202,7 @@ async def test_at_most_so_many_connections_are_opened() -> None:
 
 
 async def test_request_is_certainly_not_sent_without_connection() -> None:
-    """A refused connection, an invalid name and an invalid port raise an error that nothing was sent."""
+    """A refused connection, an invalid name and an invalid port raise Unreachable: nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     for url in (f"http://127.0.0.1:{port}", "http://a..b", f"http://{'x' * 64}.example", "http://h:99999", "http://"):

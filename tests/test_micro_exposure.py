@@ -24,7 +24,7 @@ def fails(request: httpx.Request) -> httpx.Response:
 
 @pytest.mark.parametrize("is_open", [False, True])
 async def test_mints_keys_for_all_is_what_the_server_does(*, is_open: bool) -> None:
-    """The question carries no credentials: with them a closed server would answer too."""
+    """The request has no credentials: with them a closed server would answer too."""
     clock = ManualClock()
     network = StandInTransport(StandIn(wall=clock.wall, mints_keys_for_all=is_open), clock=clock)
     address = Direct(url="http://micro", api_key=KEY)

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.anyio
 
 @every_read
 async def test_call_raises_wrong_key(read: Call) -> None:
-    """A wrong API key raises WrongKey."""
+    """Only health needs no key."""
     async with world(api_key="wrong") as w:
         if read is READS["health"]:
             assert await w.client.health() == "1.0.0"
@@ -78,7 +78,6 @@ async def test_read_is_sent_once_more_when_unanswered(read: Call, fault: Fault) 
 
 @every_read
 async def test_read_is_not_sent_a_third_time(read: Call) -> None:
-    """A read is not sent a third time."""
     async with world() as w:
         w.strike(always(CLOSED))
         with w.recorder.measure() as cost, pytest.raises(NoAnswer) as caught:
@@ -141,7 +140,6 @@ async def test_call_is_sent_four_times_when_always_asked_to_wait() -> None:
 
 
 async def test_call_is_not_resent_after_503_without_retry_after() -> None:
-    """503 without retry after is not sent again."""
     async with world() as w:
         w.strike(nth(1, UNAVAILABLE))
         with pytest.raises(ServerFailed):
@@ -150,7 +148,7 @@ async def test_call_is_not_resent_after_503_without_retry_after() -> None:
 
 @every_read
 async def test_call_ends_within_its_budget(read: Call) -> None:
-    """A call ends within its budget."""
+    """A read that hangs takes all of the budget and one request."""
     async with world(timeout_s=8.0) as w:
         w.strike(always(HANGS))
         began = w.clock.monotonic()
@@ -160,7 +158,7 @@ async def test_call_ends_within_its_budget(read: Call) -> None:
 
 
 async def test_calls_share_a_deadline() -> None:
-    """Calls can share a deadline."""
+    """Calls with one deadline share its time. A call after it sends nothing."""
     async with world(timeout_s=8.0) as w:
         w.strike(always(slow(2.0)))
         deadline = w.client.deadline(5.0)
@@ -187,7 +185,7 @@ async def test_call_ends_by_the_event_loops_clock_too() -> None:
 
 @pytest.mark.parametrize("fault", EVERY_FAULT.values(), ids=EVERY_FAULT)
 async def test_call_returns_or_raises_the_right_micro_error(fault: Fault) -> None:
-    """A call under random faults returns the result or raises a MicroError whose outcome is true."""
+    """Under each fault a call returns the result, or raises a MicroError whose outcome is true."""
     async with world() as w:
         w.strike(nth(1, fault))
         try:

@@ -43,7 +43,7 @@ async def test_tls_is_spoken_with_the_right_certificate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["another authority", "another host", "expired", "the world's authorities"])
 async def test_key_is_not_sent_with_a_wrong_certificate(tmp_path: Path, wrong: str) -> None:
-    """A server whose certificate is for another host or expired gets no request, which is certain."""
+    """A server whose certificate has expired, or is of another host or authority, gets no request."""
     host = "elsewhere.example" if wrong == "another host" else "localhost"
     ends_in = timedelta(minutes=-1 if wrong == "expired" else 60)
     certificate = self_signed(tmp_path, host=host, ends_in=ends_in)

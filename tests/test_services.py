@@ -48,7 +48,7 @@ class Closings(list[str]):
 
 
 async def test_services_close_all_that_they_have_opened() -> None:
-    """Each once: the queue, whose memos are being spoken, before the voices and the audio; the store last."""
+    """The queue, whose memos are being spoken, is closed before voices and audio, and the store last."""
     closed = Closings()
     audio = closed.audio()
     services = Services.on(
