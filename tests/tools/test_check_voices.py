@@ -50,7 +50,7 @@ def test_check_voices_lists_all_that_are_there(kind: Kind, capsys: pytest.Captur
 
 
 def test_check_voices_names_the_missing_one(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
-    """A provider that retired a voice is found before a customer finds it."""
+    """A voice that the provider has retired is printed with the provider's name for it."""
     left = [theirs for ours, theirs in kind.voices.items() if ours != "freya"]
     with provider(kind, left) as environ:
         assert main([kind.name], environ=environ) == MISSING
@@ -67,7 +67,7 @@ def test_check_voices_reads_the_settings_file(kind: Kind, tmp_path: Path, capsys
 
 
 def test_check_voices_says_why_it_cannot_ask(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong key is no list of missing voices."""
+    """A wrong key is reported as such, and not as a list of missing voices."""
     with provider(kind, []) as environ:
         assert main([kind.name], environ={**environ, f"{kind.name.upper()}_API_KEY": "wrong"}) == UNASKED
     assert "refuses the key" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_a_second_invocation_sees_what_the_first_wrote(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_invocation_says_a_long_text_before_it_ends(tmp_path: Path) -> None:
-    """It answers `processing`; the next invocation, in another process, finds the memo ready."""
+    """The invocation answers `processing`. The next one, in another process, finds the memo ready."""
     rows, env = tmp_path / "rows.json", {"AUDIO_DIR": str(tmp_path / "audio")}
     signed_up = answer(invoke("users", str(EVENTS / "signup.json"), memory_file=rows))
     key = {"authorization": f"Bearer {json.loads(signed_up['body'])['apiKey']['key']}"}
@@ -295,7 +295,7 @@ def test_run_refuses_what_is_no_port() -> None:
 
 
 def test_run_stops_quietly_when_interrupted() -> None:
-    """Ctrl-C is how one stops it: no traceback, and no failure."""
+    """Ctrl-C ends the server with exit status 0 and without a traceback."""
     command = [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + RUN]
     with subprocess.Popen(command, cwd=ROOT, env={}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ours:  # noqa: S603
         assert ours.stdout is not None

@@ -91,7 +91,7 @@ async def test_rebuild_mends_today_what_a_clock_ahead_summed(
     [(2 * HOUR, ["2026-11-23.12"]), (2 * DAY, ["2026-11-24"]), (40 * DAY, ["2026-11", "2026-12"])],
 )
 async def test_rebuild_without_repair_mends_nothing(store: MemoryStore, ahead: timedelta, wrong: list[str]) -> None:
-    """It names an hour's wrong sums, and those of times that have not ended, and changes none."""
+    """The rebuild names an hour's wrong sums, and those of times that have not ended, and changes none."""
     owner = Owner(store, FakeClock(NOON))
     await log_memos(owner, 3)
     await history_on(store, FakeClock(NOON + ahead), hourly_from=2).hours(owner.id, NOON, NOON + HOUR)
@@ -134,7 +134,7 @@ async def test_rebuild_deletes_early_sums_the_newest_first() -> None:
 
 
 async def test_rebuild_checks_every_hour_of_today(store: MemoryStore) -> None:
-    """Up to the last one that has sums, those without activity too."""
+    """Hours are checked up to the last one that has sums, those without activity too."""
     owner = Owner(store, FakeClock(NOON))
     for later in (0, 1, 3):
         owner.clock.at = NOON + later * HOUR

@@ -219,7 +219,7 @@ async def test_history_counts_unsummed_days_before_summed_hours(unsummed: date, 
 
 @pytest.mark.anyio
 async def test_history_ignores_hours_that_are_being_deleted() -> None:
-    """Hours of a day that has a document are not complete any more: another container deletes them."""
+    """Hours of a day that has a document may be incomplete: another container deletes them."""
     clock = FakeClock(BORN)
     owner = Owner(MemoryStore(), clock, hourly_from=3)
     clock.at = datetime(2025, 11, 29, 12, tzinfo=UTC)
@@ -350,7 +350,7 @@ async def test_history_sums_hours_beyond_a_thousand_logs(logs: int, summed: list
 
 @pytest.mark.anyio
 async def test_history_reads_a_busy_day_once_its_hours_are_summed() -> None:
-    """After that an answer costs a page of days and one of logs, though the page of logs is not the last."""
+    """Then an answer costs a page of days and one of logs, though the page of logs is not the last."""
     store = CountingStore(MemoryStore())
     owner = Owner(store, FakeClock(datetime(2025, 12, 3, 7, 59, tzinfo=UTC)), hourly_from=10)
     for _ in range(11):
@@ -497,7 +497,7 @@ async def test_history_costs_three_requests_more_once_a_day() -> None:
 
 @pytest.mark.anyio
 async def test_a_year_of_a_busy_account_is_read_in_half_a_megabyte() -> None:
-    """137 memos a day, which are 100,000 in two years, in every voice and with three keys."""
+    """The account has 137 memos a day, in every voice and with three keys. Its year takes four requests."""
     async with micro_store_world() as world:
         store = (await world.container()).store
         await store.verify(TABLES)

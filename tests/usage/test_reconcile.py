@@ -84,7 +84,7 @@ async def test_differences_are_named_and_repaired_if_asked(*, repair: bool) -> N
 
 
 async def test_memo_that_its_owner_deleted_keeps_its_log() -> None:
-    """The call was made: it counts."""
+    """The call was made, so it counts."""
     world, memo = World(repair=True), a_memo()
     await world.tables.usage_logs.add(log_of_memo(memo, None))
     await world.tables.usage_logs.mark_memo_deleted(OWNER, memo.id, memo.audio_url, is_long=False)
@@ -94,7 +94,7 @@ async def test_memo_that_its_owner_deleted_keeps_its_log() -> None:
 
 @pytest.mark.parametrize("is_known", [True, False])
 async def test_repaired_log_names_its_key_and_how_the_memo_ended(*, is_known: bool) -> None:
-    """It equals the log that a crash lost: an unknown key is left out, and exact seconds count."""
+    """The log equals the one that a crash lost. An unknown key is left out, and exact seconds count."""
     world, key = World(repair=True), a_key(OWNER)
     if is_known:
         await world.tables.api_keys.create(key, max_active=1)

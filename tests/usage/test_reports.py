@@ -98,7 +98,7 @@ def test_buckets_contain_the_time_asked_for(bucket: Bucket) -> None:
 
 @pytest.mark.anyio
 async def test_day_of_failures_only_has_errors_and_no_period() -> None:
-    """It is in the report of errors, and in no day, week or month of usage, before and after it is summed."""
+    """The day is in the report of errors, and in no day, week or month of usage, before and after it is summed."""
     owner = Owner(MemoryStore(), FakeClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))
     reports, day = UsageReports(owner.history, owner.clock), date(2026, 3, 2)
     await owner.log(ERROR)
@@ -112,7 +112,7 @@ async def test_day_of_failures_only_has_errors_and_no_period() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("logged", [("zed", "alan", "sam", "rachel"), ("rachel", "sam", "alan", "zed")])
 async def test_voices_of_equal_counts_are_in_their_order(logged: Sequence[str]) -> None:
-    """The service's voices in theirs, then those of the predecessor by name, whatever was logged first."""
+    """The service's voices are in its order, then the predecessor's by name, whatever was logged first."""
     owner = Owner(MemoryStore(), FakeClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))
     reports = UsageReports(owner.history, owner.clock)
     for voice in logged:

@@ -53,7 +53,7 @@ def test_nothing_is_answered_before_the_check_ends() -> None:
 
 @pytest.mark.parametrize("query", ["", "&limit=0", "&limit=10"], ids=["good", "a defect", "bad input"])
 def test_what_a_check_raises_comes_before_all_else(query: str) -> None:
-    """It comes before a route's failure too, whose error stays hidden, since it repeats the input."""
+    """The check's error precedes a route's failure too, whose error stays hidden, since it repeats the input."""
     with serving(RouteWithChecks) as client, pytest.raises(Refused) as raised:
         client.get(f"/?refuses=true{query}")
     assert raised.value.__suppress_context__

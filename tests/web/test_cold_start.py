@@ -141,14 +141,15 @@ def test_first_event_imports_nothing_on_memory(handler: str) -> None:
 @pytest.mark.parametrize("handler", ["handlers.subscriptions", "handlers.users"])
 @pytest.mark.thorough
 def test_stripe_is_imported_when_it_is_first_asked(handler: str) -> None:
-    """It takes up to a second, so neither a start nor an event without payments imports it, even if plans are sold."""
+    """The import takes up to a second, so neither a start nor an event without payments does it, even if plans are
+    sold."""
     started = container(handler, IN_LAMBDA | MEMORY | SELLING, "/api/v1/billing/tiers")
     assert not {"stripe", "shared.billing.client"} & (started.imported | started.later)
 
 
 @pytest.mark.thorough
 def test_mailer_is_imported_ahead_where_mail_is_sent() -> None:
-    """Only the users function in Lambda imports it: otherwise a first mail could time out waiting for boto3."""
+    """Otherwise a first mail could time out waiting for boto3. A function that sends no mail imports none."""
     assert "shared.mail.ses" in container("handlers.users", IN_LAMBDA | MEMORY).imported
     by_smtp = {"MAIL": "smtp", "SMTP_HOST": "smtp.example.org"}
     assert "shared.mail.smtp" in container("handlers.users", IN_LAMBDA | MEMORY | by_smtp).imported
@@ -179,7 +180,7 @@ def test_first_event_compiles_no_pattern() -> None:
 
 @pytest.mark.parametrize("handler", ["handlers.health", "handlers.memos"])
 def test_first_event_imports_nothing_on_micro(handler: str) -> None:
-    """The client is imported ahead."""
+    """The store's client is imported before the first event."""
     started = container(handler, IN_LAMBDA | MICRO)
     assert started.heavy >= {"h11", "shared.micro"}
     assert not started.heavy & {

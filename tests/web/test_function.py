@@ -32,7 +32,7 @@ def function() -> Iterator[Function]:
 
 
 def test_answer_that_breaks_off_is_500(function: Function) -> None:
-    """Nothing of the answer that had begun is sent, and the caller is not blamed for it."""
+    """Nothing of the answer that had begun is sent."""
     answer = function(http_event("GET", "/broken"), LambdaContext())
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "INTERNAL_ERROR")
 
@@ -58,7 +58,7 @@ def test_first_event_that_is_refused_is_logged(function: Function) -> None:
 
 
 def test_functions_that_send_mail_are_two() -> None:
-    """These are mails of accounts, and of an admin to a user. Every other function would only start slower."""
+    """Accounts send mails, and admins do. Any other function would only start more slowly."""
     assert {name for name, function in FUNCTIONS.items() if function.sends_mail} == {"users", "admin"}
 
 

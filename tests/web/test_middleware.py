@@ -82,7 +82,7 @@ async def test_body_is_413_when_its_third_message_is_too_much(last: int, status:
 
 
 async def test_body_that_breaks_off_does_nothing() -> None:
-    """The client hung up before the end: nothing may be done in its name, and there is no one to answer."""
+    """If the client disconnects before the end, the app is not called and nothing is answered."""
     echo = Echo()
     assert await exchanged(AdmissionMiddleware(echo, ready=ready), parts(b"{}", last=False)) == []
     assert echo.requests == 0

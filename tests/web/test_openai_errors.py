@@ -69,7 +69,7 @@ async def test_error_has_openais_type_and_says_whether_to_retry(status: int, kin
 
 @pytest.mark.parametrize("root", [None, "", "/prod"])
 async def test_error_is_rewritten_behind_a_stage(root: str | None) -> None:
-    """The path counts without the part that a gateway puts in front."""
+    """The path counts without the prefix of a gateway's stage."""
     _, body = await answered(400, path=f"{root or ''}/v1/models", root=root)
     assert json.loads(body)["error"]["type"] == "invalid_request_error"
 
@@ -96,6 +96,6 @@ async def test_error_without_a_body_stays_without_one() -> None:
 
 @pytest.mark.parametrize(("status", "path"), [(200, SPEECH), (302, SPEECH), (400, "/v1/audio"), (503, "/api/v1/memos")])
 async def test_other_answers_pass_unchanged(status: int, path: str) -> None:
-    """No error, or no path of theirs: not a byte differs."""
+    """An answer that is no error, or is of another path, is passed on byte for byte."""
     headers, body = await answered(status, path=path, parts=[b"a", b"b"])
     assert (headers, body) == ({"content-length": "2", "x-kept": "1"}, b"ab")

@@ -100,7 +100,7 @@ def test_queue_function_takes_events_of_sqs_alone(function: QueueFunction, event
 
 
 def test_queue_function_that_is_closed_has_closed_its_services(work: _Work) -> None:
-    """Nothing that it opened stays open."""
+    """The services stay open after an event, and are closed with the function."""
     closed: list[str] = []
 
     async def close() -> None:

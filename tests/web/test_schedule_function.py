@@ -36,7 +36,7 @@ def ran(function: ScheduleFunction, environ: Mapping[str, str], capsys: pytest.C
 
 
 def test_schedule_function_answers_with_the_line_of_the_run(function: ScheduleFunction) -> None:
-    """Jobs, the age of the oldest work, milliseconds and requests: of a store without rows, nothing waits."""
+    """The line has jobs, the age of the oldest work, milliseconds and requests. In an empty store nothing waits."""
     line = function(schedule_event(), LambdaContext())
     assert [(job["waiting"], job["failed"], job["is_done"]) for job in line["jobs"].values()] == [(0, 0, True)] * 3
     assert (line["oldest_s"], line["duration_ms"]) == (0, 250.0)
@@ -53,7 +53,7 @@ def test_schedule_function_answers_with_the_line_of_the_run(function: ScheduleFu
 def test_schedule_function_writes_metrics_under_its_name(
     function: ScheduleFunction, environ: Mapping[str, str], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The alarms watch the name that Lambda gave it; elsewhere it is `housekeeping`."""
+    """The alarms watch the name that Lambda gives the function. Elsewhere the name is `housekeeping`."""
     written = ran(function, environ, capsys)
     assert (written["function"], written["Duration"]) == (name, [250.0])
 
@@ -61,7 +61,7 @@ def test_schedule_function_writes_metrics_under_its_name(
 def test_schedule_function_writes_no_metrics_where_none_are_read(
     function: ScheduleFunction, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """METRICS=0, as by default on a developer's machine."""
+    """METRICS=0 is the default on a developer's machine."""
     assert ran(function, {}, capsys) is None
 
 

@@ -52,7 +52,7 @@ def deployment(tmp_path: Path) -> Deployment:
 
 
 def test_verify_keys_says_whose_they_are(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints valid keys, keys with an end, and texts that are no key; it revokes none, and prints no secret."""
+    """The command prints the owner and the end of each key. It revokes no key, and prints no secret."""
     ada, ending = deployment.ada, deployment.ending
     assert deployment.command("verify-keys", ada.api_key.secret, "", ending.secret, "not a key") == 1
     printed = capsys.readouterr().out
@@ -90,7 +90,7 @@ def test_revoke_keys_revokes_by_the_key(deployment: Deployment, capsys: pytest.C
 
 
 def test_revoke_keys_goes_on_after_an_unknown_key(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit status shows that one was no key of this service; all the others are revoked."""
+    """The exit status shows that one was no key of this service. The key after it is revoked."""
     assert deployment.command("revoke-keys", UNKNOWN, deployment.ending.secret) == 1
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "line 1: no key of this service"

@@ -86,7 +86,7 @@ def test_sweep_command_refuses_a_store_of_this_process(capsys: pytest.CaptureFix
     ],
 )
 async def test_sweep_drops_what_keys_used_of_ended_limits(window: str, *, ended: bool) -> None:
-    """A key's limits of yesterday and of last month go an hour after their end; the key's uses stay."""
+    """A key's limits of yesterday and of last month are deleted an hour after their end. The key's uses stay."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
     uses = f"{'0' * 32}:uses:{'1' * 32}"
@@ -99,7 +99,7 @@ async def test_sweep_drops_what_keys_used_of_ended_limits(window: str, *, ended:
 @pytest.mark.parametrize("kind", ["calls", "testcalls", "refused:live", f"refused:{'1' * 32}"])
 @pytest.mark.parametrize(("window", "ends"), [("2026-11-30", "2026-12-01"), ("2026-12", "2027-01-01")])
 def test_an_owners_window_is_kept_for_an_hour(kind: str, window: str, ends: str) -> None:
-    """Counters of an owner's days and months are kept too: of memos, of test keys' memos, and of refusals."""
+    """This holds for days and months, and for the counters of memos, of test keys' memos and of refusals."""
     end = datetime.fromisoformat(f"{ends}T01:00:00+00:00")
     assert windows.has_ended(f"{'0' * 32}:{kind}:{window}", end)
     assert not windows.has_ended(f"{'0' * 32}:{kind}:{window}", end - timedelta(milliseconds=1))
@@ -107,7 +107,7 @@ def test_an_owners_window_is_kept_for_an_hour(kind: str, window: str, ends: str)
 
 @pytest.mark.parametrize(("window", "ends"), [("2026-11-30:memos", "2026-12-01"), ("2026-12:characters", "2027-01-01")])
 def test_a_keys_window_is_kept_for_an_hour(window: str, ends: str) -> None:
-    """Slow clocks may count in it for that long: of days and of months."""
+    """Slow clocks may count in the window of a day or a month for that long."""
     end = datetime.fromisoformat(f"{ends}T01:00:00+00:00")
     counter = f"{'0' * 32}:uses:{'1' * 32}:{window}"
     assert windows.has_ended(counter, end)

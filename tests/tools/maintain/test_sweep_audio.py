@@ -54,7 +54,7 @@ async def test_sweep_deletes_what_no_memo_names(store: MemoryStore, clock: FakeC
 
 
 async def test_parts_of_an_ended_memo_are_left_behind(store: MemoryStore, clock: FakeClock, tmp_path: Path) -> None:
-    """They are deleted even though a memo names their file."""
+    """The parts are deleted even though a memo names their file."""
     world = LongMemoWorld(store, tmp_path, clock)
     process = world.process()
     ada = await signed_up(process)

@@ -128,7 +128,7 @@ def test_seed_s_key_is_shown_by_what_is_known_of_it() -> None:
     ],
 )
 def test_key_that_was_off_comes_revoked(is_active: Any, more: dict[str, Any], revoked: str) -> None:
-    """It is revoked at its last change, else at its last use, else at its creation."""
+    """The key is revoked at its last change, else at its last use, else at its creation."""
     owner, _ = one(user_row(), api_keys=[key_row(LIVE, is_active=is_active, **more)])
     revoked_at = key(owner).key.revoked_at
     assert revoked_at is not None
@@ -157,7 +157,7 @@ def subscription(row_id: str, **fields: Any) -> Document:
 
 
 def test_subscription_that_stripe_knows_is_kept() -> None:
-    """Preferred are one with a subscription's id, then an active one, then the newest; placeholders do not count."""
+    """Of two with Stripe's id the active one is kept. Placeholders do not count."""
     rows = [
         subscription("a"),
         subscription("b", stripe_subscription_id="sub_b", status="canceled"),

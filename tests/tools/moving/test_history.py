@@ -125,7 +125,7 @@ def test_memo_keeps_a_url_that_leads_somewhere(url: str | None, kept: bool) -> N
 
 
 def test_log_with_broken_metadata_counts_without_characters() -> None:
-    """It stays a call, as SQL counts it, and does not count as a failed memo."""
+    """The log stays a call, as SQL counts it, and does not count as a failed memo."""
     (row,), whys = history(logs=[log_row(metadata="{not json")])
     assert row.document["metadata"] | {"memoId": ""} == {
         "memoId": "",

@@ -150,7 +150,7 @@ def said(capsys: Capture, tmp_path: Path, source: str, *options: str, **environ:
 
 
 def test_command_refuses_what_is_no_source(capsys: Capture, tmp_path: Path) -> None:
-    """A missing file, a file of other content, a foreign database, and an empty one: one sentence each."""
+    """A missing file, a file of other content, a foreign database and an empty one are each refused in one sentence."""
     assert said(capsys, tmp_path, f"sqlite:{tmp_path}/absent") == f"there is no file {tmp_path}/absent"
     (tmp_path / "text").write_text("no database at all, but long enough to be looked at as one\n" * 20)
     assert said(capsys, tmp_path, f"sqlite:{tmp_path}/text").endswith(
@@ -167,7 +167,7 @@ def test_command_refuses_what_is_no_source(capsys: Capture, tmp_path: Path) -> N
 
 
 def test_command_refuses_a_server_that_does_not_answer(capsys: Capture, tmp_path: Path) -> None:
-    """An unreachable HYPR Micro, and one that refuses the key: one sentence each."""
+    """An unreachable HYPR Micro, and one that refuses the key, are each reported in one sentence."""
     unreachable = said(capsys, tmp_path, "micro:http://127.0.0.1:9", HYPERMICRO_API_KEY="k")
     assert unreachable.startswith("HYPR Micro cannot be read: ")
     assert "MOVING_HYPERMICRO_API_KEY" in said(capsys, tmp_path, "micro:http://127.0.0.1:9")
@@ -178,7 +178,7 @@ def test_command_refuses_a_server_that_does_not_answer(capsys: Capture, tmp_path
 
 
 def test_command_says_when_the_target_is_full(capsys: Capture, tmp_path: Path) -> None:
-    """A server with seven other names has no room for ours: one sentence, and nothing of the source is changed."""
+    """A server with seven other databases has no room for ours, which is reported in one sentence."""
     source = sqlite_file(tmp_path)
     with stand_in(KEY) as url:
         asyncio.run(fill(url))

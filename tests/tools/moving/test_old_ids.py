@@ -64,7 +64,7 @@ def moved(world: World, files: FolderFiles, folder: Path, rows: Any = None) -> l
 
 
 def test_old_memo_id_leads_to_the_memo(world: World, files: FolderFiles, old_audio: Path) -> None:
-    """GET, PATCH and DELETE take it; another owner gets the same answer as for an id that never was."""
+    """GET, PATCH and DELETE take the old id. Another owner gets the same answer as for an unknown id."""
     moved(world, files, old_audio)
     memo = world.get("/api/v1/memo/memo_1", token=LIVE).json
     assert (memo["text"], memo["voice"]["id"], memo["createdAt"]) == ("Hello", "sam", "2026-11-28T09:10:11.000Z")
@@ -109,7 +109,8 @@ def test_audio_that_is_not_copied_keeps_its_url(world: World, files: FolderFiles
 
 
 def test_closing_a_moved_account_leaves_nothing(world: World, files: FolderFiles, old_audio: Path) -> None:
-    """The rows that map its old ids and audio names go with it, and so does the audio; another account's stay."""
+    """The rows that map its old ids and audio names are deleted with it, and so is the audio. Another account's rows
+    stay."""
     moved(world, files, old_audio)
     user = world.run(Tables.on(world.store).moved.user("user_1"))
     assert user is not None

@@ -58,7 +58,7 @@ async def moved_user(store: Store, old_id: str = "user_1") -> User:
 
 @pytest.mark.parametrize("lost", [False, True])
 async def test_move_killed_at_any_call_and_rerun_is_as_once(*, lost: bool) -> None:
-    """Killed before or after any call of the store, and run again: every row and counter is as after one move."""
+    """If a move is killed before or after a store call, and run again, all rows and counters are as after one move."""
     once = CountingStore(racing_store(0))
     await move(GivenSource(small()), once)
     whole, calls = await content(once), once.calls.total()
@@ -72,7 +72,7 @@ async def test_move_killed_at_any_call_and_rerun_is_as_once(*, lost: bool) -> No
 
 @pytest.mark.parametrize("fault", [CLOSED, LOST], ids=["before", "after"])
 async def test_move_killed_at_any_request_and_rerun_is_as_once(fault: Fault) -> None:
-    """The same at every request to HYPR Micro, with the first row of each table."""
+    """The same holds at every request to HYPR Micro, with the first row of each table."""
     rows = {table: some[:1] for table, some in small().items()}
     sent: list[Seen] = []
     server = StandIn()
@@ -232,7 +232,7 @@ async def test_key_of_another_account_is_left_out() -> None:
 
 
 async def test_memo_that_comes_after_its_log_counts_once() -> None:
-    """A log was read before its memo was written: the next move joins both, and the call is one."""
+    """If a log was read before its memo was written, the next move joins both to one call."""
     store = racing_store(0)
     await move(GivenSource({"users": [user_row()], "usage_logs": [log_row()]}), store)
     await move(GivenSource({"users": [user_row()], "usage_logs": [log_row()], "memos": [memo_row()]}), store)
