@@ -62,7 +62,10 @@ def test_speech_settings_are_read() -> None:
 
 
 def test_tiers_have_the_default_voices_unless_set() -> None:
-    assert Settings.from_env({"SPEECH": "polly"}).speech.choices == {SpeechChoice.POLLY}
+    unset = Settings.from_env({"SPEECH": "polly"}).speech
+    assert (unset.default, unset.pro, unset.enterprise) == (SpeechChoice.POLLY,) * 3
+    pro = Settings.from_env({"SPEECH": "polly", "SPEECH_PRO": "simulated"}).speech
+    assert (pro.default, pro.pro, pro.enterprise) == (SpeechChoice.POLLY, SpeechChoice.SIMULATED, SpeechChoice.POLLY)
 
 
 def test_speech_is_required_in_lambda() -> None:

@@ -100,3 +100,4 @@ def test_export_cursor_is_its_owners(world: World, ada: Account, bob: Account) -
 def test_export_takes_a_session(world: World, ada: Account) -> None:
     assert world.get(EXPORT).error["code"] == "MISSING_API_KEY"
     assert world.get(EXPORT, token=ada.key).error["code"] == "INVALID_API_KEY"
+    assert world.get(EXPORT, token=ada.session).status == 200

@@ -164,6 +164,7 @@ ALL: Final = Asks(ago=0, days=400, errors=True)
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.thorough
 async def test_a_crash_at_any_call_leaves_figures_that_are_right(*, lost: bool) -> None:
+    """The store fails at every third call, before or after the call has its effect."""
     calls = 0
     while True:
         store, clock = MemoryStore(), FakeClock(BORN)

@@ -7,14 +7,24 @@ from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from shared.web.checks_beside import RouteWithChecks, check_beside
 
 
 class Refused(Exception):
     """The refusal of a check."""
+
+
+class Noted(JSONResponse):
+    """Notes when it begins to be sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"].state.done.append("sent")
+        await super().__call__(scope, receive, send)
 
 
 async def checked(request: Request, refuses: bool = False) -> None:  # noqa: FBT001, FBT002 a parameter of the query
@@ -30,7 +40,7 @@ async def checked(request: Request, refuses: bool = False) -> None:  # noqa: FBT
 
 @contextmanager
 def serving(route_class: type[APIRoute]) -> Iterator[TestClient]:
-    app, routes = FastAPI(), APIRouter(route_class=route_class)
+    app, routes = FastAPI(), APIRouter(route_class=route_class, default_response_class=Noted)
     app.state.done = []
 
     @routes.get("/", dependencies=[Depends(checked)])
@@ -48,7 +58,7 @@ def serving(route_class: type[APIRoute]) -> Iterator[TestClient]:
 def test_nothing_is_answered_before_the_check_ends() -> None:
     with serving(RouteWithChecks) as client:
         assert client.get("/").status_code == 200
-        assert client.app.state.done == ["answer", "check"]  # type: ignore[attr-defined] # TestClient has an ASGI app
+        assert client.app.state.done == ["answer", "check", "sent"]  # type: ignore[attr-defined] # an ASGI app
 
 
 @pytest.mark.parametrize("query", ["", "&limit=0", "&limit=10"], ids=["good", "a defect", "bad input"])

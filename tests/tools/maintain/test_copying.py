@@ -240,6 +240,7 @@ async def test_a_row_that_the_target_does_not_take_is_named() -> None:
 
 @pytest.mark.anyio
 async def test_a_copy_that_is_interrupted_anywhere_can_be_done_again() -> None:
+    """The store fails at every third call, in turn before and after the call has its effect."""
     world = World()
     await asyncio.to_thread(lived_in, world)
     await asyncio.to_thread(world.close)
