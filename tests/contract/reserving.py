@@ -56,7 +56,7 @@ class ReserveContract:
 
     @PLAIN_RACE
     async def test_reserve_lets_exactly_the_bound_through(self, store: Store, prefix: str, seed: int) -> None:
-        """Of concurrent reservations exactly as many succeed as the tightest bound has room for, whichever it is."""
+        """Exactly as many concurrent reservations succeed as the tightest bound has room for, whichever it is."""
         for name, (day, month, room) in {"d": (5, 20, 5), "m": (20, 5, 5), "b": (5, 5, 5)}.items():
             owner = f"{prefix}{name}"
             racers = [store.reserve(bounds(owner, day=day, month=month)) for _ in range(40)]

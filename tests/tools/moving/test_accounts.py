@@ -157,7 +157,7 @@ def subscription(row_id: str, **fields: Any) -> Document:
 
 
 def test_subscription_that_stripe_knows_is_kept() -> None:
-    """Of two with Stripe's id the active one is kept. Placeholders do not count."""
+    """The active one of two with Stripe's id is kept. Placeholders do not count."""
     rows = [
         subscription("a"),
         subscription("b", stripe_subscription_id="sub_b", status="canceled"),
