@@ -235,7 +235,7 @@ class AudioFilesContract:
         assert [held.name for held in page.held] == [piece(file, number) for number in (0, 9, 10, 100)]
 
     async def test_erase_owner_leaves_nothing_but_the_mark(self, files: AudioFiles, owner: str) -> None:
-        """All areas of this owner are empty afterwards; another owner's are unchanged; it can be repeated."""
+        """All areas of this owner are empty, and another owner's are unchanged. The erasure can be repeated."""
         foreign = new_file(f"{owner} another")
         mine = [new_file(owner) for _ in range(3)]
         for name in [*map(audio, mine), making(mine[0]), piece(mine[1], 0), lease(mine[1], 0, 0), audio(foreign)]:

@@ -35,7 +35,6 @@ class ChangesContract:
         assert await store.get(CHANGING, Key(prefix)) == {"n": 1, "more": 1}
 
     async def test_update_drops_extensions_that_it_leaves_out(self, store: Store, prefix: str) -> None:
-        """A change drops the extensions that it leaves out."""
         await store.add(CHANGING, Key(prefix), {"n": 0})
         await store.extend(CHANGING, Key(prefix), "more", 1)
         assert (await store.update(CHANGING, Key(prefix), lambda _: {"n": 1})).after == {"n": 1}
@@ -55,7 +54,7 @@ class ChangesContract:
 
     @PLAIN_RACE
     async def test_claim_has_one_winner_when_raced(self, store: Store, prefix: str, seed: int) -> None:
-        """A claim raced by many has one winner."""
+        """All other claims raise AlreadyExists, and the row is the winner's."""
 
         async def claim(by: int) -> int:
             await store.claim(CHANGING, Key(prefix), {"by": by})
@@ -69,21 +68,19 @@ class ChangesContract:
     async def test_claim_refuses_a_taken_key(
         self, store: Store, prefix: str, first: Document, second: Document
     ) -> None:
-        """A claim of a taken key is refused."""
+        """The first document stays. A second one that equals it is refused too."""
         await store.claim(CHANGING, Key(prefix), first)
         with pytest.raises(AlreadyExists):
             await store.claim(CHANGING, Key(prefix), second)
         assert await store.get(CHANGING, Key(prefix)) == first
 
     async def test_claim_succeeds_after_a_delete(self, store: Store, prefix: str) -> None:
-        """A deleted row can be claimed again."""
         for by in range(3):
             await store.claim(CHANGING, Key(prefix), {"by": by})
             assert await store.get(CHANGING, Key(prefix)) == {"by": by}
             await store.delete(CHANGING, Key(prefix))
 
     async def test_claim_succeeds_after_an_update_deleted_the_row(self, store: Store, prefix: str) -> None:
-        """A row that a change deleted can be claimed again."""
         await store.claim(CHANGING, Key(prefix), {"by": 1})
         await store.update(CHANGING, Key(prefix), gone)
         await store.claim(CHANGING, Key(prefix), {"by": 2})
@@ -109,7 +106,6 @@ class ChangesContract:
 
     @PLAIN_RACE
     async def test_update_loses_no_change_when_raced(self, store: Store, prefix: str, seed: int) -> None:
-        """Updates raced by many lose none."""
         await race(seed, *(store.update(CHANGING, Key(prefix), appending(number)) for number in range(RACERS)))
         row = await store.get(CHANGING, Key(prefix))
         assert row is not None
@@ -127,7 +123,7 @@ class ChangesContract:
             assert (updated.before or {"n": 0})["n"] == updated.after["n"] - 1
 
     async def test_update_creates_an_absent_row(self, store: Store, prefix: str) -> None:
-        """An update creates a row."""
+        """The change gets None."""
         seen: list[Document | None] = []
 
         def change(document: Document | None) -> Document:
@@ -139,14 +135,14 @@ class ChangesContract:
         assert set(map(repr, seen)) == {"None"}
 
     async def test_update_deletes_a_row(self, store: Store, prefix: str) -> None:
-        """An update deletes a row."""
+        """A change that returns None deletes the row."""
         await store.claim(CHANGING, Key(prefix, "x"), {"a": 1})
         assert (await store.update(CHANGING, Key(prefix, "x"), gone)).after is None
         assert await store.get(CHANGING, Key(prefix, "x")) is None
         assert (await store.page(CHANGING, prefix)).rows == []
 
     async def test_update_writes_nothing_when_the_change_raises(self, store: Store, prefix: str) -> None:
-        """A change that refuses writes nothing."""
+        """An existing row is unchanged, and an absent one stays absent."""
         await store.claim(CHANGING, Key(prefix, "x"), {"a": 1})
         with pytest.raises(Refused):
             await store.update(CHANGING, Key(prefix, "x"), refuse)
@@ -155,7 +151,7 @@ class ChangesContract:
         assert [row.document for row in (await store.page(CHANGING, prefix)).rows] == [{"a": 1}]
 
     async def test_update_writes_nothing_when_refused_after_tampering(self, store: Store, prefix: str) -> None:
-        """A refusal after tampering writes nothing."""
+        """A change that alters its document and then raises leaves the row unchanged."""
         await store.claim(CHANGING, Key(prefix), {"a": [1]})
 
         def change(document: Document | None) -> Document | None:
@@ -168,7 +164,7 @@ class ChangesContract:
         assert await store.get(CHANGING, Key(prefix)) == {"a": [1]}
 
     async def test_update_leaves_a_row_that_the_change_returned(self, store: Store, prefix: str) -> None:
-        """An update whose change returns an equal row leaves the row unchanged."""
+        """A change that returns its argument leaves the row unchanged, and an absent row absent."""
         await store.claim(CHANGING, Key(prefix, "x"), {"a": 1})
         await store.extend(CHANGING, Key(prefix, "x"), "b", 2)
         assert (await store.update(CHANGING, Key(prefix, "x"), unchanged)).after == {"a": 1, "b": 2}
@@ -191,7 +187,6 @@ class ChangesContract:
         assert await store.get(CHANGING, Key(prefix)) == {"n": 7}
 
     async def test_update_keeps_rows_apart_when_raced(self, store: Store, prefix: str) -> None:
-        """Updates of different rows do not mix."""
         await race(0, *(store.update(CHANGING, Key(prefix, f"r{n % 5}"), counting) for n in range(RACERS)))
         page = await store.page(CHANGING, prefix)
         assert [row.document for row in page.rows] == [{"n": RACERS // 5}] * 5
@@ -206,14 +201,12 @@ class ChangesContract:
 
     @pytest.mark.parametrize("table", TABLES)
     async def test_delete_of_an_absent_row_changes_nothing(self, store: Store, prefix: str, table: Table) -> None:
-        """Deleting an absent row changes nothing."""
         await (store.put if table is REGISTERS else store.add)(table, Key(prefix, "x"), {"a": 1})
         await store.delete(table, Key(prefix, "y"))
         await store.delete(table, Key(prefix))
         assert [row.document for row in (await store.page(table, prefix)).rows] == [{"a": 1}]
 
     async def test_delete_can_be_repeated(self, store: Store, prefix: str) -> None:
-        """Deleting a row twice raises nothing."""
         await store.add(FACTS, Key(prefix, "x"), {"a": 1})
         await store.delete(FACTS, Key(prefix, "x"))
         await store.delete(FACTS, Key(prefix, "x"))

@@ -28,14 +28,13 @@ class CountersContract:
 
     @pytest.mark.parametrize("name", ["", ".", "..", ".a", "a/b", "a b", "a\n", "é", "a!", ":a", "x" * 257])
     async def test_increment_refuses_a_name_of_another_form(self, store: Store, name: str) -> None:
-        """A counter's name of another form raises InvalidKey."""
+        """`increment` and `counters` raise InvalidKey."""
         with pytest.raises(InvalidKey):
             await store.increment(name)
         with pytest.raises(InvalidKey):
             await store.counters(name)
 
     async def test_increment_returns_the_value(self, store: Store, prefix: str) -> None:
-        """An increment returns the counter's value."""
         assert [await store.increment(f"{prefix}:c", by) for by in (1, 5, -2, 0, -10)] == [1, 6, 4, 4, -6]
         assert await store.increment(f"{prefix}:c") == -5
 
@@ -57,7 +56,6 @@ class CountersContract:
         assert await store.counters(f"{prefix}:c") == {f"{prefix}:c": 200}
 
     async def test_counters_are_in_the_order_of_their_names(self, store: Store, prefix: str) -> None:
-        """Counters are in the order of their names."""
         names = [f"{prefix}:{name}" for name in ("b", "a", "c", "aa", "a-", "a:", "B", "0")]
         for number, name in enumerate(names):
             await store.increment(name, number)
@@ -82,14 +80,12 @@ class CountersContract:
         }
 
     async def test_counters_returns_more_than_one_read_finds(self, store: Store, prefix: str) -> None:
-        """All of more counters than one read returns are returned."""
         names = [f"{prefix}:{number:04}" for number in range(self.counters_of_several_reads)]
         for start in range(0, len(names), RACERS):
             await asyncio.gather(*(store.increment(name) for name in names[start : start + RACERS]))
         assert await store.counters(f"{prefix}:") == dict.fromkeys(names, 1)
 
     async def test_counters_are_apart_from_rows_of_the_same_name(self, store: Store, prefix: str) -> None:
-        """A counter and a row of the same name do not affect one another."""
         await store.increment(prefix)
         assert await store.get(FACTS, Key(prefix)) is None
         await store.claim(CHANGING, Key(prefix), {"a": 1})

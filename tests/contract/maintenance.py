@@ -22,7 +22,7 @@ from tests.contract.cases import (
 @pytest.mark.anyio
 class MaintenanceContract:
     async def test_scan_visits_every_row_once(self, store: Store, prefix: str) -> None:
-        """A scan visits every row once."""
+        """This holds for pages of any size."""
         keys = [Key(f"{prefix}{partition}", sort) for partition in ("a", "a.b", "b") for sort in ("", "x", "y", "x.y")]
         for key in keys:
             await store.add(FACTS, key, {"key": [key.partition, key.sort]})
@@ -34,7 +34,7 @@ class MaintenanceContract:
             assert all(document == {"key": [key.partition, key.sort]} for key, document in found)
 
     async def test_scan_returns_rows_as_they_are_now(self, store: Store, prefix: str) -> None:
-        """A scan returns the current state of changing rows."""
+        """The scan returns a changed row as it is after the change, and no deleted row."""
         for name in ("kept", "changed", "deleted"):
             await store.claim(CHANGING, Key(prefix, name), {"n": 0})
         await store.update(CHANGING, Key(prefix, "changed"), counting)
@@ -49,7 +49,7 @@ class MaintenanceContract:
             await store.scan(FACTS, after=after)
 
     async def test_scan_ends_pages_early_when_rows_are_big(self, store: Store, prefix: str) -> None:
-        """A scan of big rows ends its pages early."""
+        """No page exceeds its bound, as `scanned` checks, and no row is missed."""
         for name in ("a", "b", "c", "d"):
             await store.add(FACTS, Key(prefix, name), {"text": name * 290_000})
         assert [key.sort for key, _ in sorted(await scanned(store, FACTS, prefix), key=lambda row: row[0].sort)] == [
@@ -60,7 +60,7 @@ class MaintenanceContract:
         ]
 
     async def test_scan_counters_visits_every_counter_once(self, store: Store, prefix: str) -> None:
-        """A scan of counters visits every one once."""
+        """This holds for pages of any size, and no row is among the counters."""
         await store.claim(CHANGING, Key(prefix), {"a": 1})
         for number, name in enumerate(("a", "a:b", "b", "c:d")):
             await store.increment(f"{prefix}:{name}", number)
@@ -80,7 +80,7 @@ class MaintenanceContract:
             ]
 
     async def test_verify_can_be_repeated(self, store: Store, prefix: str) -> None:
-        """Verifying again changes nothing."""
+        """Rows and counters stay."""
         await store.add(FACTS, Key(prefix), {"a": 1})
         await store.increment(f"{prefix}:c")
         await store.verify(TABLES)

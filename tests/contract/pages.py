@@ -28,13 +28,12 @@ from tests.support import outcomes, seeded
 @pytest.mark.anyio
 class PagesContract:
     async def test_page_is_in_the_order_of_sort_parts(self, store: Store, prefix: str) -> None:
-        """A page is in the order of sort parts."""
+        """The order is the reverse if the newest are first."""
         names = await add_numbered(store, prefix, 12)
         assert sorts(await store.page(FACTS, prefix)) == names
         assert sorts(await store.page(FACTS, prefix, newest_first=True)) == names[::-1]
 
     async def test_page_orders_by_character_code(self, store: Store, prefix: str) -> None:
-        """Rows are in the order of their sort parts' character codes."""
         names = sorted(["a", "a-", "a.", "a0", "aA", "a_", "aa", "B", "-", "_", "0", "b"])
         for name in reversed(names):
             await store.add(FACTS, Key(prefix, name), {})
@@ -43,7 +42,6 @@ class PagesContract:
         assert [name for name, _ in await walk(store, FACTS, prefix, limit=1, newest_first=True)] == names[::-1]
 
     async def test_page_returns_keys_and_documents(self, store: Store, prefix: str) -> None:
-        """A row of a page has its key and document."""
         await store.add(FACTS, Key(prefix, "x"), {"a": 1})
         assert (await store.page(FACTS, prefix)).rows == [Row(key=Key(prefix, "x"), document={"a": 1})]
 
@@ -51,7 +49,6 @@ class PagesContract:
     async def test_page_between_includes_low_and_excludes_high(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """Between includes its low end and excludes its high end."""
         await add_numbered(store, prefix, 10)
         page = await store.page(FACTS, prefix, between=("r003", "r007"), newest_first=newest_first)
         assert sorted(sorts(page)) == ["r003", "r004", "r005", "r006"]
@@ -61,7 +58,6 @@ class PagesContract:
     async def test_page_between_takes_ends_that_do_not_exist(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """Between ends need not exist."""
         await add_numbered(store, prefix, 10)
         page = await store.page(FACTS, prefix, between=("r0025", "r0055"), newest_first=newest_first)
         assert sorted(sorts(page)) == ["r003", "r004", "r005"]
@@ -109,7 +105,6 @@ class PagesContract:
         assert sorts(page) == expected
 
     async def test_page_has_at_most_limit_rows(self, store: Store, prefix: str) -> None:
-        """A page has at most its limit of rows."""
         names = await add_numbered(store, prefix, 10)
         assert sorts(await store.page(FACTS, prefix, limit=4)) == names[:4]
         assert sorts(await store.page(FACTS, prefix, limit=4, newest_first=True)) == names[:-5:-1]
@@ -119,7 +114,6 @@ class PagesContract:
     async def test_page_has_no_cursor_when_it_is_full_and_last(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """The last page has no cursor even if it is full."""
         await add_numbered(store, prefix, 4)
         first = await store.page(FACTS, prefix, limit=2, newest_first=newest_first)
         second = await store.page(FACTS, prefix, limit=2, newest_first=newest_first, after=first.after)
@@ -130,7 +124,7 @@ class PagesContract:
     async def test_page_by_page_visits_every_row_once_in_order(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """Walking by pages visits every row once in order."""
+        """This holds for pages of any size."""
         names = await add_numbered(store, prefix, 23)
         for limit in (1, 5, 22, 23, 24, 1000):
             walked = await walk(store, FACTS, prefix, limit=limit, newest_first=newest_first)
@@ -195,26 +189,24 @@ class PagesContract:
     async def test_page_continues_after_a_row_that_never_existed(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """A page continues after a sort part that never existed."""
         await add_numbered(store, prefix, 6)
         page = await store.page(FACTS, prefix, after="r002x", newest_first=newest_first)
         assert sorts(page) == (["r002", "r001", "r000"] if newest_first else ["r003", "r004", "r005"])
 
     @pytest.mark.parametrize("newest_first", [False, True])
     async def test_page_is_empty_after_the_last_row(self, store: Store, prefix: str, *, newest_first: bool) -> None:
-        """The page after the last row is empty, and the last."""
+        """The empty page has no cursor."""
         await add_numbered(store, prefix, 3)
         page = await store.page(FACTS, prefix, after="r000" if newest_first else "r002", newest_first=newest_first)
         assert (page.rows, page.after) == ([], None)
 
     async def test_page_of_an_empty_partition_is_empty(self, store: Store, prefix: str) -> None:
-        """An empty partition has one empty page."""
+        """The empty page has no cursor."""
         for newest_first in (False, True):
             page = await store.page(FACTS, prefix, newest_first=newest_first)
             assert (page.rows, page.after) == ([], None)
 
     async def test_page_has_no_row_of_a_similar_partition(self, store: Store, prefix: str) -> None:
-        """A page has no row of a partition with a similar name."""
         names = ["a", "a.b", "a-b", "ab", "a_b", "a.", "a-", "A", "a.b.c", "a0"]
         for name in names:
             for sort in ("", "b", "c", "b.c"):
@@ -231,7 +223,7 @@ class PagesContract:
     async def test_page_ends_before_its_documents_are_too_big(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """A page ends before its documents are too big."""
+        """The documents of a page have at most PAGE_BYTES as JSON, and no row is missed."""
         random, sizes = seeded(1), {}
         for number in range(12):
             name, size = f"r{number:03}", random.choice([10, 50_000, 290_000])
@@ -253,7 +245,7 @@ class PagesContract:
     async def test_page_has_at_least_one_row_when_rows_are_big(
         self, store: Store, prefix: str, *, newest_first: bool
     ) -> None:
-        """A page has at least one row, however big the rows are."""
+        """The page ends early, and the next one has all other rows."""
         for name in ("a", "b", "c", "d"):
             await store.add(FACTS, Key(prefix, name), {"text": name * 299_000})
         page = await store.page(FACTS, prefix, limit=4, newest_first=newest_first)

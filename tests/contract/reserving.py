@@ -77,13 +77,13 @@ class ReserveContract:
         assert await counts(store, prefix) == [1, 1]
 
     async def test_reserve_adds_nothing_when_a_bound_raises(self, store: Store, prefix: str) -> None:
-        """An exception of an awaited bound propagates, and no counter stays raised."""
+        """The exception of an awaited bound propagates, and neither counter stays raised."""
 
         async def refusing() -> int | None:
             raise Refused
 
         with pytest.raises(Refused):
-            await store.reserve([Bound(counter=f"{prefix}:{DAY}", most=refusing())])
+            await store.reserve([Bound(counter=f"{prefix}:{DAY}", most=refusing()), Bound(counter=f"{prefix}:{MONTH}")])
         assert await counts(store, prefix) == [0, 0]
 
     async def test_reserve_gives_places_back(self, store: Store, prefix: str) -> None:

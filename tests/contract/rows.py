@@ -32,11 +32,9 @@ from tests.contract.cases import (
 @pytest.mark.anyio
 class RowsContract:
     async def test_get_returns_none_when_the_row_is_absent(self, store: Store, prefix: str) -> None:
-        """Get of an absent row is none."""
         assert [await store.get(table, Key(prefix, "x")) for table in TABLES] == [None, None, None]
 
     async def test_get_returns_the_added_document(self, store: Store, prefix: str) -> None:
-        """An added row is read unchanged."""
         await store.add(FACTS, Key(prefix, "x"), {"a": 1})
         assert await store.get(FACTS, Key(prefix, "x")) == {"a": 1}
 
@@ -49,7 +47,6 @@ class RowsContract:
         assert await store.get(FACTS, Key(prefix, "x")) == {"a": inner}
 
     async def test_add_takes_a_key_without_sort_part(self, store: Store, prefix: str) -> None:
-        """A row needs no sort part."""
         await store.add(FACTS, Key(prefix), {"a": 1})
         assert await store.get(FACTS, Key(prefix)) == {"a": 1}
         assert sorts(await store.page(FACTS, prefix)) == [""]
@@ -70,7 +67,6 @@ class RowsContract:
         assert [await store.get(table, key) for table in TABLES] == [None, None, None]
 
     async def test_get_does_not_find_a_row_of_another_table(self, store: Store, prefix: str) -> None:
-        """A row of one table is not in another."""
         await store.add(CHANGING, Key(prefix, "x"), {"a": 1})
         assert await store.get(FACTS, Key(prefix, "x")) is None
 
@@ -99,7 +95,7 @@ class RowsContract:
     async def test_add_refuses_a_taken_key(
         self, store: Store, prefix: str, table: Table, first: Document, second: Document
     ) -> None:
-        """Adding under a taken key is refused."""
+        """The first document stays. A second one that equals it is refused too."""
         await store.add(table, Key(prefix, "x"), first)
         with pytest.raises(AlreadyExists):
             await store.add(table, Key(prefix, "x"), second)
@@ -107,7 +103,7 @@ class RowsContract:
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
     async def test_extend_sets_one_field(self, store: Store, prefix: str, table: Table) -> None:
-        """An extension sets one field."""
+        """The field may be a new one or one of the document. The other fields stay."""
         await store.add(table, Key(prefix, "x"), {"a": 1, "b": 2})
         await store.extend(table, Key(prefix, "x"), "b", {"c": [3]})
         await store.extend(table, Key(prefix, "x"), "d", None)
@@ -115,7 +111,6 @@ class RowsContract:
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
     async def test_extend_replaces_an_earlier_extension(self, store: Store, prefix: str, table: Table) -> None:
-        """The later of two extensions of a field counts."""
         await store.add(table, Key(prefix, "x"), {"a": 1})
         await store.extend(table, Key(prefix, "x"), "b", "early")
         await store.extend(table, Key(prefix, "x"), "b", "late")
@@ -123,14 +118,12 @@ class RowsContract:
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
     async def test_extend_leaves_an_absent_row_absent(self, store: Store, prefix: str, table: Table) -> None:
-        """Extending an absent row has no effect."""
         await store.extend(table, Key(prefix, "x"), "a", 1)
         assert await store.get(table, Key(prefix, "x")) is None
         assert (await store.page(table, prefix)).rows == []
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
     async def test_extend_shows_in_a_page(self, store: Store, prefix: str, table: Table) -> None:
-        """A page shows extensions."""
         for name in ("x", "y", "z"):
             await store.add(table, Key(prefix, name), {"name": name})
         await store.extend(table, Key(prefix, "y"), "more", 1)
@@ -139,7 +132,6 @@ class RowsContract:
         assert page.after is None
 
     async def test_extend_shows_in_a_scan(self, store: Store, prefix: str) -> None:
-        """A scan shows extensions."""
         await store.add(FACTS, Key(prefix, "x"), {"a": 1})
         await store.extend(FACTS, Key(prefix, "x"), "b", 2)
         assert await scanned(store, FACTS, prefix) == [(Key(prefix, "x"), {"a": 1, "b": 2})]
@@ -153,14 +145,14 @@ class RowsContract:
         assert await store.get(CHANGING, Key(prefix)) == {"a": 2}
 
     async def test_put_replaces_the_last_value(self, store: Store, prefix: str) -> None:
-        """A register contains the last value that was put."""
+        """No field of the last value stays."""
         await store.put(REGISTERS, Key(prefix, "x"), {"a": 1, "b": 1})
         await store.put(REGISTERS, Key(prefix, "x"), {"a": 2})
         assert await store.get(REGISTERS, Key(prefix, "x")) == {"a": 2}
 
     @PLAIN_RACE
     async def test_put_leaves_one_of_the_values_when_raced(self, store: Store, prefix: str, seed: int) -> None:
-        """After concurrent puts a register contains one of their values."""
+        """The register contains one value whole, and no mixture of several."""
         await race(seed, *(store.put(REGISTERS, Key(prefix, "x"), {"a": n, "b": n}) for n in range(RACERS)))
         row = await store.get(REGISTERS, Key(prefix, "x"))
         assert row in [{"a": n, "b": n} for n in range(RACERS)]
@@ -178,7 +170,7 @@ class RowsContract:
         assert await store.get(table, Key(prefix, "gone")) == {"is": "again"}
 
     async def test_get_returns_a_document_of_300_kb(self, store: Store, prefix: str) -> None:
-        """A document of 300 kB is read unchanged."""
+        """Facts and changing rows of this size are read unchanged, also after an update."""
         document = {"text": 'é\n"x' * 60_000}
         await store.add(FACTS, Key(prefix, "fact"), document)
         await store.claim(CHANGING, Key(prefix, "row"), document)
@@ -201,7 +193,6 @@ class RowsContract:
         assert list(await store.counters(f"{prefix}:")) == sorted(f"{prefix}:{part}" for part in parts)
 
     async def test_add_tells_keys_apart_by_case(self, store: Store, prefix: str) -> None:
-        """Keys that differ in case only are two."""
         await store.add(FACTS, Key(prefix, "a"), {"is": "a"})
         await store.add(FACTS, Key(prefix, "A"), {"is": "A"})
         assert await store.get(FACTS, Key(prefix, "a")) == {"is": "a"}
@@ -209,7 +200,6 @@ class RowsContract:
 
     @pytest.mark.parametrize("table", [FACTS, CHANGING])
     async def test_add_takes_key_parts_of_128_characters(self, store: Store, prefix: str, table: Table) -> None:
-        """Key parts of 128 characters work."""
         key = Key(prefix.ljust(128, "x"), prefix.rjust(128, "x"))
         await store.add(table, key, {"a": 1})
         await store.extend(table, key, "b", 2)
@@ -231,7 +221,6 @@ class RowsContract:
             await store.page(FACTS, prefix, after=part)
 
     async def test_extend_takes_every_character_of_fields(self, store: Store, prefix: str) -> None:
-        """Every character of the alphabet can be in a field."""
         fields = [*(c for c in ALPHABET if c != "."), "a..b.", "a".ljust(128, "x"), ALPHABET.replace(".", "") + "."]
         await store.add(FACTS, Key(prefix), {})
         for field in fields:
@@ -248,7 +237,7 @@ class RowsContract:
         assert await store.get(FACTS, Key(prefix)) == {"a": 1}
 
     async def test_key_refuses_an_empty_partition(self, store: Store) -> None:
-        """An empty partition name is refused."""
+        """`Key` and `page` raise InvalidKey."""
         with pytest.raises(InvalidKey):
             Key("")
         with pytest.raises(InvalidKey):
@@ -256,7 +245,7 @@ class RowsContract:
 
     @pytest.mark.parametrize("name", ODD_VALUES)
     async def test_get_returns_odd_values_unchanged(self, store: Store, prefix: str, name: str) -> None:
-        """Odd values are read unchanged."""
+        """This holds for rows of every kind, for extensions and for pages."""
         document = {name: ODD_VALUES[name]}
         await store.add(FACTS, Key(prefix, "fact"), document)
         await store.claim(CHANGING, Key(prefix, "claimed"), document)
