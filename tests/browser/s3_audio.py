@@ -15,7 +15,7 @@ pytestmark = needs_chromium
 
 
 def test_memo_is_heard_from_the_bucket(browser: Browser) -> None:
-    """Said by our own voices, kept in the bucket, played after a redirect to it; its policy names that host alone."""
+    """The memo is said by our own voices and played after a redirect to the bucket. The page contacts no third host."""
     with bucket_on(s3_client(LIVE_URL)) as bucket:
         files = S3Files(bucket, open_access=lambda: S3Access(client=s3_client(LIVE_URL), credentials=CREDENTIALS))
         place = {"SPEECH": "local", "AUDIO": "s3", "AUDIO_BUCKET": bucket, "AWS_ENDPOINT_URL": LIVE_URL}

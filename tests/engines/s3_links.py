@@ -95,7 +95,7 @@ async def test_a_link_for_head_answers_head_alone(files: S3Files, http: httpx.As
 
 
 async def test_a_link_to_something_else_is_refused(files: S3Files, http: httpx.AsyncClient, file: str) -> None:
-    """Another object, another end, another method, and another signature."""
+    """A link altered to another object, end, method or signature is 403. The link itself still serves."""
     other = new_file("ada")
     await files.put(audio(other), b"other")
     url = await linked(files, file)
@@ -133,7 +133,7 @@ async def test_a_link_of_a_wrong_secret_is_refused(bucket: str, http: httpx.Asyn
 
 
 async def test_a_place_that_is_gone_fails_in_time(bucket: str, file: str) -> None:
-    """An outage is 502 STORAGE_ERROR, within the call's time, and never an absent object."""
+    """An outage raises AudioPlaceFailed within the call's time, and is no absent object."""
     files = S3Files(
         bucket,
         open_access=lambda: S3Access(client=s3_client("http://127.0.0.1:1"), credentials=CREDENTIALS),

@@ -114,10 +114,10 @@ def emulated(tmp_path: Path) -> Iterator[Emulated]:
 
 
 def test_arm64_archive_signs_up_and_makes_a_memo(emulated: Emulated) -> None:
-    """Every handler of serverless.yml imports on Lambda's processor and Python and answers whole events.
+    """Every handler of serverless.yml imports on Lambda's processor and Python, and six of them answer whole events.
 
-    An account is made, its key makes a memo, the memo is fetched by its id, and each other function answers for the
-    account. One test, because an emulated start takes most of its time.
+    An account is made, its key makes a memo, and the memo is fetched by its id. The functions of the account, its keys,
+    usage and subscription answer for it, and health does. One test, because an emulated start takes most of its time.
     """
     assert emulated.found == {"machine": DEPLOYED.machine, "python": DEPLOYED.python}
     credentials = json.dumps({"email": "ada@example.org", "password": "correct horse"})

@@ -285,7 +285,6 @@ def test_official_clients_drive_the_tools_over_warm_calls(api: RuntimeApi, twin:
 
 
 def test_handler_is_an_initialisation_error_when_not_importable(api: RuntimeApi, twin: Path, own: Path) -> None:
-    """A handler that cannot be imported is an initialisation error."""
     with runtime(api, twin, own, "nothing") as one, pytest.raises(FailedToStart) as caught:
         one.ready()
     assert caught.value.report["errorType"] == "Runtime.ImportModuleError"
@@ -313,7 +312,7 @@ def test_wrong_settings_answer_503_and_are_logged(api: RuntimeApi, twin: Path, o
 def test_event_is_answered_and_the_next_served_when_not_http(
     api: RuntimeApi, twin: Path, own: Path, function: str, event: Any
 ) -> None:
-    """An event that is not HTTP is answered and the next one served."""
+    """The event's answer is 400, and a line is logged."""
     with runtime(api, twin, own, function) as one:
         one.ready()
         answer = api.invoke(event)

@@ -70,7 +70,7 @@ def test_ffmpeg_plays_the_exact_length(voice: str, all_voices: dict[str, Spoken]
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_meter_finds_each_voice_as_loud(voice: str, all_voices: dict[str, Spoken]) -> None:
-    """-19 LUFS within 1.5, and no peak above -1 dBFS, after decoding."""
+    """After decoding a voice has -19 LUFS within 1.5, and no peak above -1 dBFS."""
     sound = played(all_voices[voice].audio)
     lufs = pyloudnorm.Meter(RATE).integrated_loudness(sound)
     print(voice, round(lufs, 2), "LUFS, peak", round(float(np.abs(sound).max()), 3))
