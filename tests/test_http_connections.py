@@ -137,7 +137,6 @@ async def test_pool_is_kept_when_it_is_full() -> None:
 
 
 async def test_pool_finishes_its_requests_before_it_is_closed() -> None:
-    """A dropped pool finishes its requests before it is closed."""
     hold = asyncio.Event()
     old, new = Pool(hold=hold), Pool()
     pools = Pools(old, new)

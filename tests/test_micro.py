@@ -219,7 +219,6 @@ async def test_micro_logs_each_request_once(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_micro_passes_a_cancellation_on() -> None:
-    """A cancelled call passes the cancellation on."""
     gate = Gate()
     wire = HttpxWire(StandInTransport(StandIn(schedule=gate)))
     write = asyncio.create_task(MicroClient(wire, Direct(url="http://micro", api_key=KEY)).increment("c"))

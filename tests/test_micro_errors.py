@@ -55,7 +55,6 @@ def test_refusal_classifies_by_status_and_text(status: int, text: str, error: ty
 
 
 def test_answers_table_is_tested_row_by_row() -> None:
-    """Every row of the answers has a test."""
     assert [(status, error) for status, _, error in ROWS] == [(status, error) for status, _, error in ANSWERS]
 
 

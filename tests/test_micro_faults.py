@@ -56,7 +56,6 @@ async def test_call_raises_wrong_key(read: Call) -> None:
 @every_read
 @pytest.mark.parametrize("body", ["<html>", "[]", "null", "{}", '{"ok": true}', '{"value": "x", "found": 1}'])
 async def test_call_raises_foreign_server_on_an_unexpected_shape(read: Call, body: str) -> None:
-    """An answer of unexpected shape is a foreign server."""
     async with world() as w:
         w.strike(always(answer(200, body)))
         with pytest.raises(ForeignServer) as caught:
@@ -68,7 +67,6 @@ async def test_call_raises_foreign_server_on_an_unexpected_shape(read: Call, bod
 @every_read
 @pytest.mark.parametrize("fault", [REFUSED, CLOSED, LOST, CUT], ids=["refused", "closed", "lost", "cut"])
 async def test_read_is_sent_once_more_when_unanswered(read: Call, fault: Fault) -> None:
-    """A read without an answer is sent once more."""
     async with world() as w:
         w.strike(nth(1, fault))
         with w.recorder.measure() as cost:
@@ -99,7 +97,7 @@ async def test_write_is_not_resent_when_unanswered(write: Call, fault: Fault) ->
 
 @every_write
 async def test_write_is_sent_once_more_when_unconnected(write: Call) -> None:
-    """A write that found no connection is sent once more."""
+    """A second attempt without a connection raises Unreachable."""
     async with world() as w:
         w.strike(nth(1, REFUSED))
         with w.recorder.measure() as cost:

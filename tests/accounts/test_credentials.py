@@ -99,7 +99,6 @@ class TestPasswords:
         assert not await passwords.verify(password_hash, password + "x")
 
     async def test_hash_is_salted_argon2id_without_the_password(self) -> None:
-        """A hash is salted Argon2id and does not show the password."""
         passwords = cheap_passwords()
         one, other = await passwords.hash("canary"), await passwords.hash("canary")
         assert one != other

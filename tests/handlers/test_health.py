@@ -136,7 +136,6 @@ def test_unknown_paths_are_404_in_the_envelope(world: World, method: str, path: 
 
 
 def test_unknown_paths_are_404_in_an_outage(world: World) -> None:
-    """Unknown paths are 404 without the store."""
     world.is_down = True
     assert world.get("/nothing").refusal == NOTHING_HERE
 

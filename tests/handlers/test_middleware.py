@@ -484,7 +484,6 @@ def test_preflight_admits_what_is_read_in_production(new_world: NewWorld, path: 
 
 
 def test_preflight_is_answered_in_an_outage(world: World) -> None:
-    """A preflight is answered without the store."""
     world.is_down = True
     assert preflight(world, MEMO, "https://any.example.org", "POST").status == 200
 

@@ -188,7 +188,6 @@ class TestPasswordAttempts:
         await fail(attempts, "1.2.3.4", "ada@example.org")
 
     async def test_attempt_stays_counted_when_refused(self, attempts: Attempts, store: Store) -> None:
-        """An attempt that is answered with a refusal counts."""
         with pytest.raises(WrongPassword):
             await _attempt_that_raises(attempts, WrongPassword("no"))
         assert [counter.value for counter in (await store.scan_counters()).rows] == [1, 1]

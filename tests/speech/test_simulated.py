@@ -155,7 +155,6 @@ def test_a_range_outside_the_file_cannot_be_satisfied(header: str) -> None:
     ],
 )
 def test_range_header_asks_for_the_whole_file_when_not_single(header: str | None) -> None:
-    """A header without a single range requests the whole file."""
     assert requested_part(header, 100) == Part(start=0, end=100, total=100, is_range=False)
 
 

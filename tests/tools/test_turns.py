@@ -132,7 +132,6 @@ async def test_turn_ends_with_failures_and_cancellations() -> None:
 
 
 async def test_other_protocols_take_no_turn() -> None:
-    """Other protocols pass through."""
     seen: list[str] = []
 
     async def app(scope: Scope, _: Receive, __: Send) -> None:

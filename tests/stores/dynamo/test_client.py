@@ -145,7 +145,6 @@ async def test_calls_are_no_more_than_connections() -> None:
 
 
 async def test_client_is_opened_once_by_the_first_call() -> None:
-    """The client is opened by the first call, and once for all calls."""
     opened = Opened(Client())
     dynamo = Dynamo(opened, table="agent-talk")
     assert opened.times == 0
@@ -264,7 +263,6 @@ class SlowServer:
 
 
 async def test_call_ends_by_its_deadline_when_no_answer_comes() -> None:
-    """A call without an answer raises at its deadline."""
     answers = threading.Event()
     dynamo = Dynamo(lambda: Client(lambda: answers.wait(10)), table="agent-talk")  # type: ignore[arg-type,return-value]
     store = DynamoStore(dynamo, timeout_s=0.05)
@@ -277,7 +275,6 @@ async def test_call_ends_by_its_deadline_when_no_answer_comes() -> None:
 
 
 async def test_verb_ends_within_the_requests_time() -> None:
-    """A verb ends within the time that the request has left."""
     client, time = Client(raising(*(answered("ThrottlingException")() for _ in range(99)))), FakeTime()
     dynamo = dynamo_on(client, time)
     with pytest.raises(StoreUnavailable, match="no capacity"):
@@ -618,7 +615,6 @@ for environ in json.loads(sys.stdin.read()):
 
 
 def test_boto3_is_not_imported_for_other_stores() -> None:
-    """A process on another store does not import boto3."""
     modules = [
         f"handlers.{name}" for name in ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
     ]

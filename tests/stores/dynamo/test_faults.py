@@ -423,7 +423,6 @@ async def test_update_is_not_repeated_when_the_row_was_deleted(world: DynamoWorl
 
 
 async def test_delete_spares_a_later_row_when_it_arrives_late(world: DynamoWorld) -> None:
-    """A delete that arrives late does not delete a row that was created since."""
     one, other = world.container(), world.container()
     await row(one.store)
     await one.store.delete(CHANGING, ROW)

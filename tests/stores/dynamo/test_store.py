@@ -156,7 +156,6 @@ async def test_verb_makes_the_calls_of_its_budget(container: Container, name: st
 
 @pytest.mark.parametrize("read", ["get_item", "query", "scan"])
 async def test_reads_are_consistent(container: Container, read: str) -> None:
-    """Every read is strongly consistent."""
     await container.store.get(FACTS, F)
     await container.store.page(FACTS, "p")
     await container.store.counters("c")
@@ -167,7 +166,6 @@ async def test_reads_are_consistent(container: Container, read: str) -> None:
 
 
 async def test_page_reads_one_row_beyond_itself_at_most(container: Container) -> None:
-    """A page reads at most one row beyond itself."""
     for number in range(40):
         await container.store.add(FACTS, Key("p", f"{number:02}"), {})
     container.wire.calls.clear()
@@ -428,7 +426,6 @@ async def test_increment_sets_the_time_to_live(container: Container) -> None:
 
 
 async def test_counters_of_one_owner_share_a_partition(container: Container) -> None:
-    """The counters of an owner are in one partition."""
     for name in ("u", "u:calls:2026-11-23", "u:uses:k"):
         await container.store.increment(name)
     assert {params["Key"]["pk"]["S"] for _, params in container.wire.calls} == {"counter#u"}

@@ -258,7 +258,6 @@ async def test_file_that_cannot_be_read_is_unavailable(path: Path) -> None:
 
 
 async def test_file_below_another_file_is_unavailable(tmp_path: Path) -> None:
-    """A path below a file is unavailable."""
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     store = opened(tmp_path / "file" / "rows.json")
     with pytest.raises(StoreUnavailable):
@@ -268,7 +267,6 @@ async def test_file_below_another_file_is_unavailable(tmp_path: Path) -> None:
 
 
 async def test_file_keeps_the_old_rows_when_a_write_fails(path: Path) -> None:
-    """A write that fails leaves the old rows."""
     store, other = opened(path), opened(path)
     await store.increment("c")
     await store.add(FACTS, Key("p", "old"), {"a": 1})
@@ -294,7 +292,6 @@ async def test_file_replaces_what_a_crash_left_half_written(path: Path) -> None:
 
 
 async def test_file_is_not_written_when_a_change_refuses(path: Path) -> None:
-    """A refused change leaves the file unchanged."""
     store = opened(path)
     await store.claim(CHANGING, Key("p"), {"a": 1})
     before = path.stat()
@@ -304,7 +301,6 @@ async def test_file_is_not_written_when_a_change_refuses(path: Path) -> None:
 
 
 async def test_file_is_not_written_by_reads(path: Path) -> None:
-    """Reads leave the file unchanged."""
     store = opened(path)
     await store.add(FACTS, Key("p"), {"a": 1})
     before = path.stat().st_mtime_ns

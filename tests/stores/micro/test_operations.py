@@ -877,7 +877,6 @@ seeds = pytest.mark.parametrize("seed", [1, 2, 3])
 
 @seeds
 async def test_memos_on_two_containers_stay_within_the_limit(seed: int) -> None:
-    """Concurrent memos on two containers stay within the limit."""
     async with race(seed) as raced:
         store, left = raced.containers[0].store, 8
         day = (await raced.load("/api/v1/usage/limits"))["daily"]["resetAt"]
@@ -949,7 +948,6 @@ async def test_a_keys_limit_on_two_containers_is_exact(seed: int) -> None:
 
 @seeds
 async def test_revocation_holds_on_another_container(seed: int) -> None:
-    """A revocation on one container is in force on the other."""
     async with race(seed) as raced:
         owner, (one, other) = raced.owner, raced.containers
         random, acknowledged, late = seeded(seed), False, Counter[int]()

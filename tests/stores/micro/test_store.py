@@ -196,7 +196,6 @@ async def test_page_costs_the_same_at_any_table_size() -> None:
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_page_shows_rows_of_many_documents_once(*, newest_first: bool) -> None:
-    """A page over rows of many documents shows each once."""
     async with micro_store_world() as world:
         container = await world.container()
         store = container.store
@@ -298,7 +297,6 @@ async def test_delete_hides_a_fact_that_arrives_later() -> None:
 
 
 async def test_get_finishes_a_draft_of_a_dead_writer() -> None:
-    """A draft left by its writer is finished by a reader."""
     async with micro_store_world() as world:
         container = await world.container()
         assert await container.client.increment("b!rows!p!row") == 1
