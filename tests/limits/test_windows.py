@@ -32,7 +32,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
     ],
 )
 def test_counter_has_ended_an_hour_after_its_window(counter: str, ends_at: datetime) -> None:
-    """An hour later, to the millisecond: a container whose clock is behind by less still counts with it."""
+    """The hour is exact to the millisecond: a container whose clock is behind by less still counts with the counter."""
     kept_until = ends_at + timedelta(hours=1)
     assert not has_ended(counter, kept_until - MILLISECOND)
     assert has_ended(counter, kept_until)
