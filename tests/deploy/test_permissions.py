@@ -79,6 +79,7 @@ def sent(wire: Wire) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.thorough
 def test_permitted_store_asks_for_what_is_sent(world: DynamoWorld, verb: str) -> None:
     """Each verb needs exactly the actions that the DynamoDB store sends for it, on items of the same table."""
     container = world.container()

@@ -10,7 +10,7 @@ import pytest
 from shared.billing.syncing import PlanSync
 from tests.proofs.plans import STORIES, NeverStamps, NumberedLate, PlanSchedule, Story
 from tests.proofs.prove import Explored, explore_runs, wandering
-from tests.support import seeded
+from tests.support import one_quickly, seeded
 
 pytestmark = pytest.mark.anyio
 
@@ -38,13 +38,14 @@ async def explored_with(story: Story, protocol: type[PlanSync], *, deviations: i
     )
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", one_quickly(*STORIES))
 async def test_plan_is_never_stale_on_any_schedule(name: str) -> None:
     """Row and tier are Stripe's at the end, on schedules at random, with deaths and lost answers."""
     await many_at_random(STORIES[name], PlanSync, schedules=SCHEDULES)
 
 
 @pytest.mark.parametrize("name", ["subscribe and end", "end and subscribe"])
+@pytest.mark.thorough
 async def test_plan_is_never_stale_with_two_deviations(name: str) -> None:
     """This holds on every schedule of two events with at most two deviations from undisturbed handlers."""
     explored = await explored_with(STORIES[name], PlanSync, deviations=2)

@@ -276,6 +276,7 @@ def run_refused(port: int, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.thorough
 def test_run_announces_nothing_when_the_port_is_taken() -> None:
     """`answers on` is printed once the port accepts connections, never before."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -288,12 +289,14 @@ def test_run_announces_nothing_when_the_port_is_taken() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_run_refuses_what_is_no_port() -> None:
     done = run_refused(99_999)
     assert (done.returncode, done.stdout) == (2, "")
     assert "a port is a number from 0 to 65535" in done.stderr
 
 
+@pytest.mark.thorough
 def test_run_stops_quietly_when_interrupted() -> None:
     """Ctrl-C ends the server with exit status 0 and without a traceback."""
     command = [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + RUN]

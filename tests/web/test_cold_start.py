@@ -12,7 +12,7 @@ import pytest
 
 from tests.events import http_event
 from tests.fakes.stripe_world import SELLING
-from tests.support import BY_SES
+from tests.support import BY_SES, one_quickly
 from tools.local import FUNCTIONS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -156,6 +156,7 @@ def test_mailer_is_imported_ahead_where_mail_is_sent() -> None:
     assert not {"shared.mail.ses", "email.headerregistry"} & container("handlers.keys", IN_LAMBDA | MEMORY).imported
 
 
+@pytest.mark.thorough
 def test_models_of_documents_are_built_outside_lambda_alone() -> None:
     """Lambda serves no OpenAPI document, and FastAPI's own models of one take a fifth of an initialisation."""
     outside = container("handlers.memos", {})
@@ -164,7 +165,7 @@ def test_models_of_documents_are_built_outside_lambda_alone() -> None:
     assert (in_lambda.documented, in_lambda.built_of_openapi) == (0, 0)
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize("handler", one_quickly(*HANDLERS))
 def test_start_imports_few_modules(handler: str) -> None:
     """The imports of a start are counted, without the SDK's modules, so one more package fails this test."""
     imported = container(handler, IN_LAMBDA | MICRO).imported
@@ -172,6 +173,7 @@ def test_start_imports_few_modules(handler: str) -> None:
     assert len(imported - of_the_sdk) <= MOST_MODULES
 
 
+@pytest.mark.thorough
 def test_first_event_compiles_no_pattern() -> None:
     """All patterns were compiled when the function was built."""
     started = container("handlers.memos", IN_LAMBDA | MEMORY, "/api/v1/voices")
@@ -179,6 +181,7 @@ def test_first_event_compiles_no_pattern() -> None:
 
 
 @pytest.mark.parametrize("handler", ["handlers.health", "handlers.memos"])
+@pytest.mark.thorough
 def test_first_event_imports_nothing_on_micro(handler: str) -> None:
     """The store's client is imported before the first event."""
     started = container(handler, IN_LAMBDA | MICRO)
@@ -201,6 +204,7 @@ def test_first_event_imports_nothing_on_micro(handler: str) -> None:
     [MICRO | {"HYPR_URL": "https://[::1"}, MICRO | {"HYPR_URL": "https://localhost:9", "SSL_CERT_FILE": "/absent"}],
     ids=["URL", "certificates"],
 )
+@pytest.mark.thorough
 def test_first_event_reports_a_wrong_server(env: dict[str, str]) -> None:
     """Preparation fails no import: the first event is 503."""
     assert container("handlers.memos", IN_LAMBDA | env).status == 503

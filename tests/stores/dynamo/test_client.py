@@ -579,6 +579,7 @@ async def test_failure_keeps_the_cause_when_no_row_fits() -> None:
     await dynamo.aclose()
 
 
+@pytest.mark.thorough
 def test_function_logs_what_the_environment_lacks() -> None:
     """A function that lacks credentials or a region answers 503 and logs what to set.
 
@@ -614,6 +615,7 @@ for environ in json.loads(sys.stdin.read()):
         assert name in line
 
 
+@pytest.mark.thorough
 def test_boto3_is_not_imported_for_other_stores() -> None:
     modules = [
         f"handlers.{name}" for name in ("users", "keys", "memos", "mcp", "usage", "subscriptions", "admin", "health")
@@ -637,6 +639,7 @@ def test_open_store_says_that_boto3_is_missing() -> None:
     assert "SettingsError: AGENT_TALK_STORE=dynamodb needs boto3" in ran.stderr
 
 
+@pytest.mark.thorough
 def test_engines_program_fails_when_an_engine_is_missing() -> None:
     """The engines' program fails with the reason if an engine cannot be fetched."""
     ran = subprocess.run(

@@ -373,6 +373,7 @@ def test_remembered_by_tells_whether_a_token_would_be_there(
 # spread tables
 
 
+@pytest.mark.thorough
 async def test_page_of_a_spread_table_is_in_order(container: Container) -> None:
     """Pages of a spread table are the same as of one that is not."""
     store, names = container.store, [f"r{number:03}" for number in range(30)]

@@ -159,6 +159,7 @@ async def test_file_loses_no_update_of_two_stores(path: Path) -> None:
     assert sorted(row["seen"]) == list(range(20))
 
 
+@pytest.mark.thorough
 async def test_file_loses_nothing_among_processes(path: Path) -> None:
     """Racing processes lose nothing and share no claim."""
     root = Path(__file__).parents[3]

@@ -27,6 +27,7 @@ async def test_ballots_keep_every_change_once_in_all_schedules(name: str, chunk:
 
 
 @pytest.mark.parametrize("name", ["two claims", "two appends", "append and read", "append and delete"])
+@pytest.mark.thorough
 async def test_ballots_hold_in_all_schedules_with_two_deviations(name: str) -> None:
     """The promises hold in all schedules with two deviations."""
     explored = await explore(SCENARIOS[name], deviations=2, ends_at=time.monotonic() + 60)
@@ -39,6 +40,7 @@ async def test_search_finds_a_fault_without_the_counter_check() -> None:
         await explore(SCENARIOS["two claims"], deviations=4, ends_at=time.monotonic() + 60, ballots=NoCheck)
 
 
+@pytest.mark.thorough
 async def test_random_finds_a_fault_without_the_counter_check() -> None:
     """Without the counter check random schedules find a broken promise too."""
     random: Random = seeded(0)
