@@ -38,8 +38,9 @@ SMOOTHING: Final = 0.2
 BCRYPT_MOST: Final = 72
 """Bytes of a password that bcrypt hashes. The predecessor's library ignored further bytes; ours refuses them."""
 
-_BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
-"""Hashes of accounts that moved in. A cost of 15 takes some three seconds; a higher one would outlast the request."""
+_BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-5])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+"""Hashes of accounts that moved in. A cost of 15 takes some three seconds; a higher one would outlast the request. The
+last of a salt's 22 characters has 2 bits: the library raises ValueError for another one."""
 
 T = TypeVar("T")
 

@@ -40,7 +40,7 @@ class CheckoutStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """A subscription that was set to end with its period, or kept. `at` is the end of its period; None: unknown."""
+    """A subscription that was set to end with its period, or kept. `at` is when it ends or would; None: unknown."""
 
     tier: Tier
     at: datetime | None
@@ -243,7 +243,7 @@ class Billing:
 
     async def _followed(self, user: User, customer: str, live: Bought) -> Ending:
         await self._plans.sync(user.id, customer)
-        return Ending(tier=live.tier, at=live.period_end)
+        return Ending(tier=live.tier, at=live.ends_at)
 
 
 def origins_of(urls: Sequence[str]) -> frozenset[str]:

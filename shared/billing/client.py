@@ -29,6 +29,7 @@ from shared.observability import request_stats
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionListParams  # a hundred modules, which are not packed
+    from stripe.params.checkout import SessionListParams
 
 VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API whose answers `standing` reads. Events have the version of their endpoint."""
@@ -168,15 +169,21 @@ class StripeApi:
 
     async def expire_checkouts(self, customer: str) -> None:
         """Expire all open checkout sessions of a customer, so that none can be paid."""
-        try:
-            page = await self._request(
-                "list checkout sessions",
-                self._client.v1.checkout.sessions.list_async({"customer": customer, "status": "open", "limit": PAGE}),
-            )
-        except StripeMissing:
-            return
-        for session in page.data:
-            await self._request("expire a checkout session", self._client.v1.checkout.sessions.expire_async(session.id))
+        sessions: list[str] = []
+        asked: SessionListParams = {"customer": customer, "status": "open", "limit": PAGE}
+        while True:
+            try:
+                page = await self._request(
+                    "list checkout sessions", self._client.v1.checkout.sessions.list_async(asked)
+                )
+            except StripeMissing:
+                return
+            sessions += [session.id for session in page.data]
+            if not page.has_more:
+                break
+            asked["starting_after"] = sessions[-1]
+        for session in sessions:
+            await self._request("expire a checkout session", self._client.v1.checkout.sessions.expire_async(session))
 
     async def create_portal(self, customer: str, *, return_url: str) -> str:
         made = await self._request(
@@ -186,8 +193,8 @@ class StripeApi:
         return made.url
 
     async def end_with_period(self, subscription: StripeSubscription) -> None:
-        """Let a subscription end with its paid period."""
-        if not subscription.cancels:
+        """Let a subscription end with its paid period, unless it ends by then already."""
+        if not subscription.ends_with_period:
             await self._update(subscription, {"cancel_at_period_end": True})
 
     async def keep(self, subscription: StripeSubscription) -> None:

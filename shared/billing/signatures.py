@@ -21,7 +21,7 @@ def is_signed(body: bytes, header: str, secrets: Sequence[str], *, now: float) -
         at = int(times[0])
     except (IndexError, ValueError):
         return False
-    if abs(now - at) > TOLERANCE_S:
+    if not now - TOLERANCE_S <= at <= now + TOLERANCE_S:  # a difference would overflow for a number of 400 digits
         return False
     given = [field[1].encode() for field in fields if field[0] == "v1" and len(field) > 1]
     made = [hmac.digest(secret.encode(), b"%d.%s" % (at, body), "sha256").hex().encode() for secret in secrets]

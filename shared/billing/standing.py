@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Final, Self
 
 from shared.plans import PLANS, Tier
@@ -64,9 +65,13 @@ class StripeSubscription:
         )
 
     @property
-    def cancels(self) -> bool:
-        """True if it is to end. Stripe's portal may set a time instead of the flag."""
-        return self.cancel_at_period_end or self.cancel_at is not None
+    def ends_with_period(self) -> bool:
+        """True if it is to end with its period, or before. Stripe's portal may set a time instead of the flag.
+
+        A later time is none of these: the next period would be paid for.
+        """
+        ends = [item.period_end for item in self.items if item.period_end is not None]
+        return self.cancel_at_period_end or (self.cancel_at is not None and self.cancel_at <= max(ends, default=inf))
 
     @property
     def has_ended(self) -> bool:
@@ -90,6 +95,12 @@ class Bought:
     def period_end(self) -> datetime | None:
         return _instant(self.item.period_end)
 
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends if it is to end with its period: then, or at an earlier time that was set. None: unknown."""
+        times = (self.item.period_end, self.subscription.cancel_at)
+        return _instant(min((time for time in times if time is not None), default=None))
+
     def on(self, row: Subscription, at: datetime) -> Subscription:
         """Return the row with this subscription's tier, status and period."""
         return row.model_copy(
@@ -99,7 +110,9 @@ class Bought:
                 "status": self.status,
                 "current_period_start": _instant(self.item.period_start),
                 "current_period_end": self.period_end,
-                "cancel_at_period_end": self.subscription.cancels and self.status is not SubscriptionStatus.CANCELED,
+                "cancel_at_period_end": (
+                    self.subscription.ends_with_period and self.status is not SubscriptionStatus.CANCELED
+                ),
                 "updated_at": at,
             }
         )

@@ -46,7 +46,7 @@ class CheckedClock:
         try:
             server = parsedate_to_datetime(date)
             ahead, behind = sent_at - server, server - self.system()
-        except (ValueError, TypeError):  # not a date, or one without a zone: it proves nothing
+        except (ValueError, TypeError, OverflowError):  # not a date, or one without a zone: it proves nothing
             return
         self._correct(max(behind, timedelta(0)) - max(ahead, timedelta(0)))
 

@@ -94,7 +94,11 @@ async def test_new_hash_never_overwrites_a_changed_password(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "unknown", ["!", "", "35c975626aab67385195d908e15780e7", "$2b$31$" + 53 * "a", "$2b$12$short", "$argon2id$v=19$x"]
+    "unknown",
+    [
+        *("!", "", "35c975626aab67385195d908e15780e7", "$2b$31$" + 53 * "a", "$2b$12$short", "$argon2id$v=19$x"),
+        "$2b$04$" + 53 * "a",  # the salt's last character has bits that a salt of 16 bytes has not
+    ],
 )
 async def test_hash_of_no_known_form_fits_nothing(services: Services, unknown: str) -> None:
     """A login with it is refused as a wrong password, costs as much as an unknown account, and a reset replaces it."""

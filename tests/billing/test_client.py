@@ -9,8 +9,8 @@ import pytest
 import stripe
 from stripe import _error as stripe_errors
 
+from shared.billing.client import PAGE, StripeApi, meaning
 from shared.billing.client import VERSION as PINNED
-from shared.billing.client import StripeApi, meaning
 from shared.billing.opening import StripeConnection, stripe_opener
 from shared.billing.stripe_errors import (
     StripeBroke,
@@ -160,6 +160,16 @@ async def test_every_change_has_an_idempotency_key() -> None:
     assert len(set(keys)) == 3
 
 
+async def test_all_open_checkouts_of_a_customer_are_expired() -> None:
+    """The list spans several pages. A session that stayed open could be paid after its account was closed."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    customer = fake.objects.make_customer(email="ada@example.org", metadata={})["id"]
+    for _ in range(PAGE + 1):
+        fake.objects.make_session({"customer": customer, "success_url": "", "line_items": {"0": {"price": PRO}}})
+    await stripe_at(StripeTransport(fake))().expire_checkouts(customer)
+    assert {session["status"] for session in fake.objects.sessions.values()} == {"expired"}
+
+
 async def test_subscriptions_are_all_that_a_customer_ever_had() -> None:
     """The list spans several pages and includes subscriptions that have ended."""
     fake = FakeStripe(now=lambda: 1_772_452_800.0)
@@ -188,6 +198,18 @@ async def test_subscription_that_ends_already_is_left_alone(ends: dict[str, Any]
     (subscription,) = await asking.subscriptions(customer)
     await asking.end_with_period(subscription)
     assert len(fake.calls) == 1
+
+
+async def test_subscription_that_ends_later_ends_with_its_period() -> None:
+    """A time after the period's end, as an operator sets, does not suffice: the next period would be paid for."""
+    fake = FakeStripe(now=lambda: 1_772_452_800.0)
+    customer = fake.objects.make_customer(email="ada@example.org", metadata={})["id"]
+    one = fake.objects.subscribe(customer, PRO)
+    fake.objects.change(one, cancel_at=1_800_000_000)
+    asking = stripe_at(StripeTransport(fake))()
+    (subscription,) = await asking.subscriptions(customer)
+    await asking.end_with_period(subscription)
+    assert fake.objects.subscription(one)["cancel_at_period_end"] is True
 
 
 async def test_client_pins_the_version_that_the_fake_speaks() -> None:

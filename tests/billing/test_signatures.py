@@ -71,6 +71,12 @@ def test_signature_is_good_for_five_minutes(by: int, accepted: bool) -> None:  #
     assert is_signed(BODY.encode(), header(now + by), [SECRET], now=now) is accepted
 
 
+@pytest.mark.parametrize("at", [10**400, -(10**400)], ids=["future", "past"])
+def test_signature_of_any_whole_time_is_judged(at: int) -> None:
+    """A time that no float can express is refused like every other wrong one, and raises nothing."""
+    assert not is_signed(BODY.encode(), header(at), [SECRET], now=1_772_452_800.5)
+
+
 def test_signature_of_any_secret_counts() -> None:
     """While a secret is replaced, any signature may match any secret. Without a secret none does."""
     now = 1_772_452_800

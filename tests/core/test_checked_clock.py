@@ -71,9 +71,11 @@ def test_clock_is_believed_when_it_was_frozen_around_the_answer() -> None:
     assert clock() == NOON + timedelta(hours=5)
 
 
-@pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 23 Nov 2020 12:00:00"])
+@pytest.mark.parametrize(
+    "date", [None, "", "yesterday", "Mon, 23 Nov 2020 12:00:00", "Mon, 23 Nov 2020 12:00:00 +99999999999999"]
+)
 def test_clock_ignores_what_is_no_date(date: str | None) -> None:
-    """An answer without a date, or with one that has no zone, corrects nothing."""
+    """An answer without a date, or with one that has no zone or an impossible one, corrects nothing."""
     clock = CheckedClock(FakeClock(NOON))
     clock.observe(NOON, date)
     assert clock() == NOON

@@ -177,6 +177,21 @@ def test_cancel_ends_the_plan_with_its_period(world: World, payer: tuple[Account
     assert tier(world, account) == ("hobby", "canceled")
 
 
+@pytest.mark.parametrize(("cancel_at", "says"), [(1_773_000_000, "2026-03-08"), (1_800_000_000, "2026-04-01")])
+def test_cancel_says_when_the_plan_ends(world: World, payer: tuple[Account, str], cancel_at: int, says: str) -> None:
+    """An end within the period stays, and the message has its date. A later end becomes the period's."""
+    account, subscription = payer
+    world.stripe.objects.change(subscription, cancel_at=cancel_at)
+    deliver_all(world)
+    ends_by_then = world.get(SUBSCRIPTION, token=account.session).json["subscription"]["cancelAtPeriodEnd"]
+    assert ends_by_then is (cancel_at < 1_775_044_800)
+    answer = world.post(CANCEL, token=account.session)
+    assert answer.json["message"] == ENDS.replace("2026-04-01", says)
+    assert world.get(SUBSCRIPTION, token=account.session).json["subscription"]["cancelAtPeriodEnd"] is True
+    world.stripe.objects.renew(subscription)
+    assert world.stripe.objects.subscription(subscription)["status"] == "canceled"
+
+
 @pytest.mark.parametrize(
     "ends", [{"cancel_at_period_end": True, "cancel_at": 1_775_044_800}, {"cancel_at": 1_800_000_000}]
 )
