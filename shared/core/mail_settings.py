@@ -8,7 +8,10 @@ from typing import Final
 
 from shared.core.speech_settings import Reader
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+"""A dot-atom (RFC 5322) without the beginning of an encoded word: no header can be made of another local part."""
+
 _HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
@@ -81,6 +84,8 @@ def _smtp_problems(settings: MailSettings, *, production: bool) -> list[str]:
         problems.append("MAIL=smtp needs SMTP_HOST, the name of a mail server")
     if bool(settings.smtp_user) != bool(settings.smtp_password):
         problems.append("SMTP_USER and SMTP_PASSWORD belong together")
+    if not (settings.smtp_user.isascii() and settings.smtp_password.isascii()):
+        problems.append("SMTP_USER and SMTP_PASSWORD must be ASCII: the SMTP client can log in with no other")
     if settings.smtp_security is SmtpSecurity.NONE and (production or settings.smtp_user):
         problems.append("SMTP_SECURITY=none would send links and passwords unencrypted: use starttls or tls")
     return problems

@@ -29,6 +29,7 @@ RAISED: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((ssl.SSLError,), "the mail server's certificate or protocol is not good: check SMTP_HOST and SMTP_SECURITY"),
     ((TimeoutError,), "the mail server did not answer"),
     ((OSError,), "the mail server cannot be reached: check SMTP_HOST and SMTP_PORT"),
+    ((UnicodeError,), "SMTP_HOST, SMTP_USER or SMTP_PASSWORD cannot be sent: check for empty labels and for non-ASCII"),
 )
 """The failure by the exception that the client raises. The first row that fits counts."""
 
@@ -70,7 +71,7 @@ class SmtpMailer:
                 if self._settings.smtp_user:
                     server.login(self._settings.smtp_user, self._settings.smtp_password)
                 server.sendmail(self._settings.sender, [to], content, mail_options=options)
-        except OSError as exc:  # SMTPException is one
+        except (OSError, UnicodeError) as exc:  # SMTPException is an OSError
             raise failure(exc) from None  # its text may repeat the address or the password
 
     def _connected(self, wait_s: float) -> smtplib.SMTP:

@@ -56,7 +56,8 @@ _ADDRESS = re.compile(
     r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?",
     re.IGNORECASE,
 )
-_EMPHASIS = re.compile(r"(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
+_EMPHASIS = re.compile(r"(?:(?<!\d)(?<!\d\*)|(?!\*{1,3}\d))(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
+"""Stars between digits are no markup: `2*3*4` would be read as 234."""
 _UNDERLINED = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^\n_]{1,2000}?)(?<=[^\s_])\1(?!\w)")
 _CODE = re.compile(r"(`{1,3})(?!`)([^`\n]{1,2000})(?<!`)\1")
 _BARS = re.compile(r"[ ]*\|[ ]*")

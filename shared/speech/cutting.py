@@ -49,14 +49,20 @@ def sentences(text: str, most: int) -> Iterator[str]:
 
 
 def pieces(text: str, most: int) -> Iterator[str]:
-    """Yield pieces of at most `most` characters in order. Each has as many whole sentences as fit."""
+    """Yield pieces of at most `most` characters in order. Each has as many whole sentences as fit.
+
+    A line's end within a piece stays, since a voice pauses there: a title has no full stop.
+    """
     piece = ""
-    for sentence in sentences(text, most):
-        if piece and len(piece) + 1 + len(sentence) > most:
-            yield piece
-            piece = sentence
-        else:
-            piece = f"{piece} {sentence}" if piece else sentence
+    for line in text.split("\n"):
+        between = "\n"
+        for sentence in sentences(line, most):
+            if piece and len(piece) + 1 + len(sentence) > most:
+                yield piece
+                piece = sentence
+            else:
+                piece = f"{piece}{between}{sentence}" if piece else sentence
+            between = " "
     if piece:
         yield piece
 

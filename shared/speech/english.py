@@ -34,6 +34,8 @@ _LETTERS: Final = {
     "ħ": "h",
     "ŋ": "ng",
 }
+_POWER: Final = re.compile(r"(?<=\d|\b[A-Za-z])(?![²³](?![⁰¹²³⁴-⁹]))([⁺⁻]?)([⁰¹²³⁴-⁹]+)")
+"""A power beyond the square and the cube, for which the library has words: 10⁴ would be read as 104."""
 _UNITS: Final = {
     "h": "hour",
     "s": "second",
@@ -54,7 +56,7 @@ def in_english(text: str) -> str:
     Empty: they can say nothing of it. It consists of Latin letters, digits, and signs that have a word. Words of other
     scripts are left out: an English voice would spell some and skip others.
     """
-    said = "".join(_latin(character) for character in text)
+    said = "".join(map(_latin, _POWER.sub(_to_the_power, text)))
     for pattern, rewrite in _RULES:
         said = pattern.sub(rewrite, said)
     said = re.sub(r"[^\S\n]+", " ", said).strip()
@@ -62,7 +64,7 @@ def in_english(text: str) -> str:
 
 
 def _latin(character: str) -> str:
-    if character < "\x7f" or character in "°½¼¾²³±×÷¢§µ—–€£¥₹₩":
+    if character < "\x7f" or character in "°½¼¾²³±×÷¢§µ—–€£¥₹₩" or "⅐" <= character <= "⅞":
         return character
     if (word := _SIGNS.get(character)) is not None:
         return f" {word} " if word[:1].isalpha() else word
@@ -118,6 +120,21 @@ def _range_of_money(match: re.Match[str]) -> str:
     return f"{match[2]} to {match[3]} {match[4] + ' ' if match[4] else ''}{_CURRENCIES[match[1]]}"
 
 
+def _thousands(match: re.Match[str]) -> str:
+    return match[0].replace(" ", ",")
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """Return ⅔ as `2/3`."""
+    return f" {unicodedata.normalize('NFKC', match[0]).replace('⁄', '/')} "
+
+
+def _to_the_power(match: re.Match[str]) -> str:
+    """Return the `⁻⁶` of `10⁻⁶` in words."""
+    digits = "".join(str(unicodedata.digit(digit)) for digit in match[2])
+    return f" to the power of {'minus ' if match[1] == '⁻' else ''}{digits} "
+
+
 def _power(match: re.Match[str]) -> str:
     return f"{match[1]} times 10 to the power of {'minus ' if match[2] == '-' else ''}{match[3]}"
 
@@ -142,6 +159,7 @@ def _rule(pattern: str, rewrite: Rewrite | str) -> tuple[re.Pattern[str], Rewrit
 
 _RULES: Final = (
     _rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", _day_and_time),
+    _rule(r"(?<![\w+.,/-])[1-9]\d{0,2}(?: 000){1,4}(?!\w|[ .,/-]\d)", _thousands),
     _rule(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.\d)", partial(_dotted, word="dot")),
     _rule(r"\b[vV]\d{1,6}(?:\.\d{1,6}){1,3}\b|\b\d{1,6}(?:\.\d{1,6}){2,3}\b", partial(_dotted, word="point")),
     _rule(r"(?<![\w.,/-])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ ]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),
@@ -151,13 +169,13 @@ _RULES: Final = (
         r"(?<![\w.,/-])\d{2,4}(?:-\d{2,4}){2,4}(?![\w-])(?<!\d{4}-\d\d-\d\d)",
         _alone,
     ),
-    _rule(r"(?<![\d.,:/$€£¥-])0\d+(?![\d.,:/-]*\d)|(?<![\d.,$€£¥])\d{10,}(?![.,]?\d)", _alone),
+    _rule(r"(?<![\d.,:/$€£¥-])0\d++(?![\d.,:/-]*\d)|(?<![\d.,$€£¥])\d{10,}(?![.,]?\d)", _alone),
     _rule(r"\d{16,}", _alone),
     _rule(r"(?<![\w.,])-[ ]?([$€£¥₹₩])(?=\d)", r"minus \1"),
     _rule(rf"([$€£])({_NUMBER})[ ]?[-–][ ]?\1?({_NUMBER})(?![\d%])(?: (million|billion|thousand))?", _range_of_money),
     _rule(rf"(?<![\w.,$€£])({_NUMBER})[ ]?(€|£|\$|USD|EUR|GBP)(?!\w)", _sum_behind),
     _rule(rf"([$€£]{_NUMBER})/(month|year|week|day|hour|user|seat|mo|yr)\b", _per),
-    _rule(rf"({_NUMBER})[ ]?[-–][ ]?({_NUMBER}) ?%", r"\1 to \2%"),
+    _rule(rf"(?<!\d)(?<!\d[.,])({_NUMBER})[ ]?[-–][ ]?({_NUMBER}) ?%", r"\1 to \2%"),
     _rule(r"(?<!\d)(\d{1,2}:\d\d) ?[-–] ?(\d{1,2}:\d\d)(?!\d)", r"\1 to \2"),
     _rule(r"(?<![\d:])(1[3-9]|2[0-3]):00(?![\d:])", r"\1 hundred"),
     _rule(r"(?<![\d:])(\d{1,2}):(\d)(?![\d:])", r"\1 to \2"),
@@ -166,7 +184,8 @@ _RULES: Final = (
     _rule(r"(?<![\w.,])(\d+)'(\d{1,2})\"", r"\1 feet \2 inches"),
     _rule(r"(?<![\w.,])(\d+(?:\.\d+)?)[eE]([+-]?)(\d{1,3})\b", _power),
     _rule(r"(?<![\w.,])(\d+(?:\.\d+)?)x\b(?!\d)", r"\1 times"),
-    _rule(r"(\d)([½¼¾])", r"\1 and \2"),
+    _rule(r"(\d)[ ]?([½¼¾⅐-⅞])", r"\1 and \2"),
+    _rule(r"[⅐-⅞]", _fraction),
     _rule(r"\b24/7\b", "24 7"),
     _rule(r"\b50[/-]50\b", "fifty fifty"),
     _rule(r"(?<=\d) ?\* ?(?=\d)", " times "),

@@ -160,6 +160,16 @@ async def test_smtp_says_why_a_mail_was_not_sent(certificate: Path) -> None:
     assert "cannot be reached" in await failing(smtp(server.port))
 
 
+async def test_smtp_fails_when_settings_cannot_be_sent(certificate: Path) -> None:
+    """A host with an empty label and a password beyond ASCII fail as a mail, so no request is answered 500."""
+    settings = MailSettings(choice=MailChoice.SMTP, sender=SENDER, smtp_host="mail..example.org")
+    said = "SMTP_HOST, SMTP_USER or SMTP_PASSWORD"
+    assert said in await failing(SmtpMailer(settings, clock=FakeClock(NOON)))
+    with mail_server(starttls=serving(certificate), password=PASSWORD) as server:
+        foreign = smtp(server.port, security=SmtpSecurity.STARTTLS, certificate=certificate, password="Paßwort")
+        assert said in await failing(foreign, server)
+
+
 async def test_ses_says_why_a_mail_was_not_sent() -> None:
     """An unverified sender has the code of SES's answer, and an address beyond ASCII is refused."""
     with mock_aws():

@@ -24,6 +24,7 @@ CLEANED = (
     ("<https://user:secret@a.example:8080/x> now", "a.example now"),
     ("mail ann@example.com", "mail ann@example.com"),
     ("5 * 3 * 2, snake_case_name, a < b & c > d", "5 * 3 * 2, snake_case_name, a < b & c > d"),
+    ("2*3*4, 2**3**4 and 5**th**", "2*3*4, 2**3**4 and 5th"),
     ("<speak>Hi</speak>", "<speak>Hi</speak>"),
     ("Nice 👍🏽 work 🎉, 👩‍👩‍👧!", "Nice work , !"),
     ("1️⃣ first", "1 first"),
@@ -104,6 +105,7 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
         "-",
         "# ",
         "((",
+        "1*",
     ],
 )
 def test_long_text_is_cleaned_in_linear_time(part: str) -> None:

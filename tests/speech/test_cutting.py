@@ -57,6 +57,12 @@ def test_piece_is_filled_to_its_last_character() -> None:
     assert list(pieces("Aaa. Bbb.", 8)) == ["Aaa.", "Bbb."]
 
 
+def test_lines_of_a_piece_stay_lines() -> None:
+    """A title, which has no full stop, does not run into its text; sentences of one line stay on it."""
+    assert list(pieces("Title\nOne. Two.\nEnd", 60)) == ["Title\nOne. Two.\nEnd"]
+    assert list(pieces("Title\nOne. Two.\nEnd", 10)) == ["Title\nOne.", "Two.\nEnd"]
+
+
 def test_long_sentence_is_cut_at_a_clause_then_a_word() -> None:
     """Without a clause that fits it is cut between words, and within a word only if that is too long itself."""
     assert list(sentences("one two, three four five", 12)) == ["one two,", "three four", "five"]

@@ -90,7 +90,7 @@ async def test_text_that_fits_is_said_as_it_is(tmp_path: Path, most: int) -> Non
     """A text that fits keeps its lines and blanks. A longer one is cut at its sentences."""
     speech = stored(tmp_path, ToneVoices())
     assert list(speech.cut("One two.\nThree. ", most)) == ["One two.\nThree. "]
-    assert list(speech.cut("One two.\nThree. ", 15)) == ["One two. Three."]
+    assert list(speech.cut("One two.\nThree. ", 15)) == ["One two.\nThree."]
     assert list(speech.cut("One two.\n... !\nThree.", 8)) == ["One two.", "Three."]
 
 
