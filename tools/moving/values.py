@@ -84,3 +84,9 @@ def mapping(value: Any) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
+
+
+def levels(value: Any) -> int:
+    """Return how deep a JSON value is nested: 0 for a text or a number, 1 for `{}`, 2 for `{"a": [1]}`."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if parts is None else 1 + max(map(levels, parts), default=0)

@@ -11,9 +11,20 @@ import pytest
 from shared.api_keys.minting import digest
 from shared.core.clock import DAY
 from shared.core.ids import minted_at
+from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Document
 from shared.tables.usage_logs import MEMO_DELETED
-from tests.tools.moving.predecessor import LIVE, MOVED_AT, TEST, GivenSource, key_row, log_row, memo_row, user_row
+from tests.tools.moving.predecessor import (
+    LIVE,
+    MOVED_AT,
+    TEST,
+    GivenSource,
+    key_row,
+    log_row,
+    memo_row,
+    move,
+    user_row,
+)
 from tools.moving.findings import Findings
 from tools.moving.history import Moved
 from tools.moving.planning import MovedOwner, Planner
@@ -148,6 +159,27 @@ def test_other_logs_come_with_the_new_ids_of_keys() -> None:
     assert row.document["metadata"] == {"keyId": digest(LIVE)[:32]}
     assert (row.document["api_key_id"], row.document["api_key_name"]) == (digest(LIVE)[:32], "build")
     assert whys == ["its action is not logged here: key_used"]
+
+
+@pytest.mark.parametrize("voice", [{"id": "sam"}, ["sam"], 5, True])
+def test_error_comes_without_a_voice_that_is_no_name(voice: object) -> None:
+    """Figures group errors by their voices, so such a voice is left out, and reported."""
+    logs = [log_row("1", action="error_tts", metadata={"voice": voice}), log_row("2", action="error_tts")]
+    moved, whys = history(logs=logs)
+    assert [row.document["metadata"] for row in moved] == [
+        {},
+        {"voice": "sam", "characterCount": 5, "duration": 0.4},
+    ]
+    assert whys == ["the voice in its metadata is no name: it is left out"]
+    asyncio.run(move(GivenSource({"users": [user_row()], "usage_logs": logs}), MemoryStore()))
+
+
+def test_log_comes_without_metadata_that_nest_too_deep() -> None:
+    """A store would write them, and could not read them again."""
+    deep = f'{{"a": {"[" * 250}{"]" * 250}}}'
+    (row,), whys = history(logs=[log_row(action="user_login", metadata=deep)])
+    assert row.document["metadata"] == {}
+    assert whys == ["its metadata are too long, or nested too deep: they are left out"]
 
 
 def test_figures_of_a_user_begin_with_the_first_row() -> None:
