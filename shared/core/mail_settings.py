@@ -81,6 +81,8 @@ def _smtp_problems(settings: MailSettings, *, production: bool) -> list[str]:
         problems.append("MAIL=smtp needs SMTP_HOST, the name of a mail server")
     if bool(settings.smtp_user) != bool(settings.smtp_password):
         problems.append("SMTP_USER and SMTP_PASSWORD belong together")
+    if not f"{settings.smtp_user}{settings.smtp_password}".isascii():
+        problems.append("SMTP_USER and SMTP_PASSWORD must be ASCII: smtplib sends no other characters")
     if settings.smtp_security is SmtpSecurity.NONE and (production or settings.smtp_user):
         problems.append("SMTP_SECURITY=none would send links and passwords unencrypted: use starttls or tls")
     return problems

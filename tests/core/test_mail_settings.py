@@ -72,6 +72,7 @@ def test_console_is_refused_where_others_read_it(place: dict[str, str]) -> None:
         (SMTP | {"SMTP_PORT": "x"}, "SMTP_PORT"),
         (SMTP | {"SMTP_SECURITY": "ssl"}, "SMTP_SECURITY"),
         (SMTP | {"SMTP_USER": "talk"}, "belong together"),
+        (SMTP | {"SMTP_USER": "talk", "SMTP_PASSWORD": "gehëim"}, "must be ASCII"),
         (SMTP | {"SMTP_SECURITY": "none", "SMTP_USER": "talk", "SMTP_PASSWORD": "x"}, "unencrypted"),
         (PRODUCTION | SMTP | {"SMTP_SECURITY": "none"}, "unencrypted"),
         ({"APP_URL": "javascript:alert(1)"}, "APP_URL"),
