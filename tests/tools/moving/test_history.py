@@ -28,6 +28,7 @@ from tests.tools.moving.predecessor import (
 from tools.moving.findings import Findings
 from tools.moving.history import Moved
 from tools.moving.planning import MovedOwner, Planner
+from tools.moving.values import MOST
 from tools.moving.working_copy import working_copy
 
 
@@ -207,6 +208,18 @@ def test_counts_are_those_of_the_predecessor_or_of_memos() -> None:
         "testcalls:2026-11-28": 4,
     }
     assert max(target.ends_at for target in owner.counts if target.ends_at) == MOVED_AT.replace(month=12, day=1, hour=0)
+
+
+def test_counts_are_at_most_what_a_counter_takes() -> None:
+    """Each absurd count of the predecessor is a number that a store takes; their sums are not."""
+    key = key_row(LIVE)["id"]
+    days = ("2026-11-01", "2026-11-28", "2026-11-28")
+    rows = [
+        {"id": str(at), "user_id": "user_1", "api_key_id": key, "date": day, "count": MOST}
+        for at, day in enumerate(days)
+    ]
+    owner, _, _ = asyncio.run(planned({"rate_limits": rows}))
+    assert [target.value for target in owner.counts] == [MOST, MOST]
 
 
 def test_row_dated_in_the_future_gets_its_owners_date() -> None:
