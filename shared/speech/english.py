@@ -13,7 +13,9 @@ from typing import Final
 
 __all__ = ["in_english"]
 
-_NUMBER: Final = r"\d{1,15}(?:,\d{3})*(?:\.\d{1,15})?"
+_NUMBER: Final = r"\d{1,15}(?:,\d{3}){0,8}(?:\.\d{1,15})?"
+"""A number of at most eight groups of thousands. Without that bound a rule tries each group of a longer row as a start,
+and reads on to the end of the row: 20,000 characters of `,111` took six seconds."""
 _CURRENCIES: Final = {"€": "euros", "£": "pounds", "$": "dollars"}
 _CODES: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _SIGNS: Final = {

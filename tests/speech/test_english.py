@@ -1,6 +1,7 @@
 """Numbers and signs: the network gets the same phonemes for them as for the words."""
 
 import re
+import time
 from collections import Counter
 from functools import cache
 
@@ -139,6 +140,14 @@ def test_any_row_of_digits_and_signs_is_rewritten(text: str) -> None:
     assume("50" not in text)  # 50/50 is written in words
     said = in_english(text)
     assert Counter(re.findall("[1-9]", text)) <= Counter(re.findall("[1-9]", said))
+
+
+@pytest.mark.parametrize("part", [",111", "1,111 ", "1-", "1.1", "$1-", "1 ", "(123) ", "2026-01-01T", "0e0", "a."])
+def test_long_text_is_rewritten_in_linear_time(part: str) -> None:
+    """Any 100,000 characters take about a second: a row of `,111` took minutes, and with it the whole process."""
+    began = time.process_time()
+    assert in_english((part * 100_000)[:100_000])
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
