@@ -324,6 +324,13 @@ def test_hostile_texts_and_titles_only_show(page: Page, site: Site) -> None:
 
 
 @on_memory
+def test_beginning_of_a_text_ends_with_a_whole_emoji(page: Page, site: Site) -> None:
+    make(site, site.sign_up()["apiKey"]["key"], text="x" * 279 + "\N{GRINNING FACE}" * 2)
+    opened(page)
+    expect(memos(page)).to_contain_text("x\N{GRINNING FACE}…")
+
+
+@on_memory
 def test_outages_leave_memos_and_words_where_they_are(page: Page, site: Site) -> None:
     """503 and a lost connection show a message; input stays; an ended session leads to the log in."""
     key = site.sign_up()["apiKey"]["key"]
