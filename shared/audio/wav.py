@@ -88,6 +88,8 @@ def _read(data: bytes) -> tuple[bytes, int, int]:
         with wave.open(BytesIO(data), "rb") as file:
             if (file.getnchannels(), file.getsampwidth()) != (1, _WIDTH):
                 raise NotWav(f"{file.getnchannels()} channels of {file.getsampwidth()} bytes")
+            if not file.getframerate():
+                raise NotWav("a rate of 0")
             announced = file.getnframes()
             return file.readframes(announced), file.getframerate(), announced
     except (wave.Error, EOFError, ValueError, RuntimeError) as exc:  # all of them from the standard reader

@@ -37,6 +37,14 @@ def test_parts_of_several_rates_are_refused(rates: tuple[int, ...]) -> None:
         joined(with_header(SAMPLES, rate) for rate in rates)
 
 
+def test_rate_of_zero_is_no_wav() -> None:
+    """Its length would be a division by zero."""
+    file = bytearray(with_header(SAMPLES, 24_000))
+    file[24:28] = bytes(4)
+    with pytest.raises(NotWav):
+        read_wav(bytes(file))
+
+
 def tone(hertz: int, rate: int) -> "array[int]":
     """Return a tenth of a second of a tone at half scale."""
     return array("h", (round(16_000 * sin(2 * pi * hertz * number / rate)) for number in range(rate // 10)))
