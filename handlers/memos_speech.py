@@ -1,5 +1,6 @@
 """The routes of OpenAI's speech API: the answer is a text's audio. Each request makes a memo, as on other routes."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Response
@@ -10,7 +11,7 @@ from handlers.models.base import Answer, Body, example
 from handlers.models.fields import RequiredText, among, at_most, voice_named
 from handlers.models.openapi import BODY_ERRORS, KEY_ERRORS, errors_of_openai
 from shared.audio.files import DEFAULT_FORMAT, MEDIA_TYPES, audio
-from shared.audio.wav import samples_of
+from shared.audio.wav import at_rate, samples_of
 from shared.core.errors import (
     AudioStoreFailed,
     Conflict,
@@ -22,6 +23,7 @@ from shared.core.errors import (
 )
 from shared.memos.memos import MAX_CHARACTERS
 from shared.memos.requests import Draft
+from shared.speech.encoding import RATE
 from shared.speech.simulated import simulated_audio
 from shared.speech.voice_map import OPENAI
 from shared.speech.voices import VOICES
@@ -36,7 +38,7 @@ MODEL_SINCE: Final = 1_767_225_600
 
 SPEECH_TYPES: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm", "opus": "audio/ogg"}
 """Media types by `response_format`. `pcm` are the samples of a WAV without its header: 16-bit, little-endian, of one
-channel."""
+channel, and always 24 kHz, which OpenAI's clients assume since no header could tell them."""
 
 MOST_BYTES: Final = 4_000_000
 """Bytes of an answer: Lambda's 6 MB less a quarter for base64, and room for headers."""
@@ -142,12 +144,13 @@ async def create_speech(
         content = await files.read(audio(file))
     if content is None:
         raise MemoNotFound(made.memo.id)  # deleted meanwhile
-    if len(content) > MOST_BYTES:
+    samples, rate = samples_of(content) if asked == "pcm" else (content, RATE)
+    if len(samples) * RATE // rate > MOST_BYTES:
         link = None if files is None else await files.link(audio(file))
         if link is not None:
             return Response(status_code=303, headers=headers | {"location": link.url})
     if asked == "pcm":
-        content, _ = samples_of(content)
+        content = await asyncio.to_thread(at_rate, samples, rate, RATE)
     return Response(content, headers=headers, media_type=SPEECH_TYPES[asked])
 
 

@@ -239,6 +239,18 @@ async def test_reconciliation_writes_the_log_that_was_lost(deployment: Deploymen
     assert await deployment.services.tables.usage_logs.get(ada.user.id, memo.id) == before
 
 
+async def test_reconciliation_says_which_days_it_cannot_compare(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Housekeeping erases a day's list of owners: that memos and logs agree would then be no finding."""
+    ada = await signed_up(deployment.services)
+    await lose_log(deployment.services, await made(deployment.services, ada))
+    deployment.clock.advance(3 * DAY)
+    assert await deployment.services.tables.active_owners.erase(NOON.date())
+    assert await deployment.reconcile("--from", f"{NOON - DAY:%Y-%m-%d}") == 0
+    assert "3 days were not compared" in capsys.readouterr().out
+
+
 async def test_reconciliation_leaves_requests_under_way_alone(deployment: Deployment) -> None:
     """A memo of the last ten minutes may still get its log."""
     ada = await signed_up(deployment.services)

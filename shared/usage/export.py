@@ -84,8 +84,9 @@ class Exports:
                 yield memo
             if page.after is None:
                 return
-            # A page of the store ends at PAGE_BYTES: memos that are read beyond it are read again.
-            size = sum(memo.character_count + 500 for memo in page.rows) // len(page.rows)
+            # A page of the store ends at PAGE_BYTES: memos that are read beyond it are read again. A text's own length
+            # counts, since a memo that moved in has the predecessor's count, which may be any number.
+            size = sum(len(memo.text) + 500 for memo in page.rows) // len(page.rows)
             limit = min(LARGEST_PAGE, PAGE_BYTES // size)
             window = Window(limit=limit, since=window.since, after=page.after)
 

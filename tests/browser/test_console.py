@@ -169,6 +169,33 @@ def test_back_after_logout_shows_nothing(page: Page, site: Site) -> None:
 
 
 @on_memory
+def test_next_user_sees_no_secret_of_the_last(page: Page, site: Site) -> None:
+    """Another tab logs in from the link of a mail, so no log-out tells this one; its new key is not copied yet."""
+    site.sign_up("bob@example.org")
+    logged_in(page, site)
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="New key").click()
+    page.get_by_role("dialog").get_by_role("button", name="Make the key").click()
+    expect(page.get_by_text("at_live_").first).to_be_visible()
+    other = page.context.new_page()
+    other.goto(f"{site.url}/app#reset=over")
+    other.get_by_label("New password", exact=True).fill("another battery staple")
+    other.keyboard.press("Enter")
+    other.get_by_role("button", name="Ask for a new link").click()
+    other.get_by_role("button", name="Back to log in").click()
+    other.get_by_label("E-mail address").fill("bob@example.org")
+    other.get_by_label("Password", exact=True).fill("correct horse battery")
+    other.keyboard.press("Enter")
+    expect(other.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_text("bob@example.org").first).to_be_visible()
+    page.get_by_role("link", name="Keys").click()
+    expect(page.get_by_role("heading", name="Default Key")).to_be_visible()
+    expect(page.get_by_role("button", name="I have copied the key")).to_have_count(0)
+
+
+@on_memory
 def test_page_from_the_browsers_cache_asks_anew(page: Page, site: Site) -> None:
     """Browsers that cache whole pages may show one from before a logout: its content disappears immediately.
 

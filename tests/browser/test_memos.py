@@ -197,6 +197,11 @@ def test_form_says_what_is_wrong_beside_the_field(page: Page, site: Site) -> Non
     for field, value, said in [
         (text, "", "Enter what is to be said."),
         (text, "a" * 5001, "A memo on your plan has at most 5,000\u00a0characters; this one has 5,001."),
+        (
+            text,
+            "\N{GRINNING FACE}" * 5001,
+            "A memo on your plan has at most 5,000\u00a0characters; this one has 5,001.",
+        ),
         (pasted, "", "Enter an API key."),
         (pasted, "at_live_x", "An API key begins with at_live_ or at_test_ and has 51 characters."),
         (pasted, "at_live_" + "a" * 42 + "A", "This key does not work any more. Choose another one."),
@@ -316,6 +321,13 @@ def test_hostile_texts_and_titles_only_show(page: Page, site: Site) -> None:
     expect(page.get_by_role("dialog")).to_contain_text(HOSTILE)
     page.set_viewport_size({"width": 320, "height": 800})
     assert not scrolls_sideways(page)
+
+
+@on_memory
+def test_beginning_of_a_text_ends_with_a_whole_emoji(page: Page, site: Site) -> None:
+    make(site, site.sign_up()["apiKey"]["key"], text="x" * 279 + "\N{GRINNING FACE}" * 2)
+    opened(page)
+    expect(memos(page)).to_contain_text("x\N{GRINNING FACE}…")
 
 
 @on_memory

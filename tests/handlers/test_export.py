@@ -17,7 +17,7 @@ from shared.core.text import characters
 from shared.stores.memory.store import MemoryStore
 from shared.tables import Memos
 from shared.tables.memos import Memo
-from shared.usage.export import ANSWER_BYTES, Exports
+from shared.usage.export import ANSWER_BYTES, FIRST_PAGE, Exports
 from tests.events import LambdaContext, http_event
 from tests.handlers.world import NOON, PUBLIC_URL, Account, Answer, World
 from tests.support import FakeClock, services_on
@@ -138,6 +138,18 @@ def test_export_names_a_range_that_fits_when_too_large(world: World, ada: Accoun
     assert 3_000_000 < len(json.dumps(answer)) < LAMBDA_BYTES
     one_more = world.get(EXPORT, token=ada.key, query=query | {"days": str(int(fits[1]) + 1)})
     assert one_more.status == 413
+
+
+def test_export_pages_on_after_memos_with_absurd_counts(world: World, ada: Account) -> None:
+    """Memos that moved in keep the predecessor's counts of characters, which need not be their texts' lengths."""
+
+    async def keep() -> None:
+        for number in range(FIRST_PAGE + 2):
+            memo = a_memo(ada.id, NOON - timedelta(minutes=number))
+            await Memos(world.store).add(memo.model_copy(update={"character_count": 2**50}))
+
+    world.run(keep())
+    assert len(sections(export(world, ada))[0]) == FIRST_PAGE + 2
 
 
 def test_a_single_day_that_is_too_large_is_to_be_paged(world: World, ada: Account) -> None:

@@ -15,6 +15,7 @@ from shared.audio.files import Link
 from shared.audio.folder import FolderFiles
 from shared.audio.formats import FORMATS
 from shared.audio.opening import AudioPlace, nothing_to_close
+from shared.audio.wav import with_header
 from shared.core.settings import Settings
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
@@ -73,6 +74,24 @@ def test_audio_beyond_4_mb_is_a_redirect(new_world: NewWorld, tmp_path: Path) ->
     assert {"x-memo-id", "x-ratelimit-remaining"} <= answer.headers.keys()
     (kept,) = (tmp_path / "audio").iterdir()
     assert answer.headers["location"] == f"https://place.example.org/audio/{kept.name}"
+
+
+class SlowSamples(FolderFiles):
+    """A folder whose audio is a tenth of a second at 16 kHz, as Polly's is."""
+
+    async def read(self, name: str, *, start: int = 0, end: int | None = None) -> bytes | None:
+        slow = with_header(bytes(3_200), 16_000)
+        return slow if name.startswith("audio/") else await super().read(name, start=start, end=end)
+
+
+def test_pcm_has_24_khz_whatever_the_voices_have(new_world: NewWorld, tmp_path: Path) -> None:
+    """No header could tell a client another rate: it would play the samples too fast."""
+    files = SlowSamples(tmp_path)
+    env = {"SPEECH": "local", "AUDIO": "folder", "AUDIO_DIR": str(tmp_path)}
+    world = new_world(env, audio=AudioPlace(lambda: (files, nothing_to_close)))
+    key = world.sign_up().key
+    assert speak(world, key, response_format="pcm").body == bytes(4_800)
+    assert speak(world, key, response_format="wav").body == with_header(bytes(3_200), 16_000)
 
 
 class TestSpeaking:

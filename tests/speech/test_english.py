@@ -115,6 +115,10 @@ READ = (
     ("in 2007", "in two thousand seven"),
     ("the 90s", "the nineties"),
     ("room 0", "room zero"),
+    ("10,11,12 and 1990,1991", "ten, eleven, twelve and nineteen ninety, nineteen ninety one"),
+    ("1,50 €", "one, fifty euros"),
+    ("1'000'000", "one million"),
+    ("12,34,567", "one million two hundred thirty four thousand five hundred sixty seven"),
 )
 
 
@@ -160,6 +164,42 @@ def test_long_number_is_read_in_linear_time(text: str) -> None:
     began = time.process_time()
     assert in_english(text)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "part", [",111", "1,111 ", "1-", "1.1", "$1-", "1 ", "(123) ", "2026-01-01T", "0e0", "a.", "1,", "1'", "x-"]
+)
+def test_long_text_is_rewritten_in_linear_time(part: str) -> None:
+    """Any 100,000 characters take about a second: a row of `,111` took minutes, and with it the whole process."""
+    began = time.process_time()
+    assert in_english((part * 100_000)[:100_000])
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("text", ["1" + ",111" * 12, "1,11" * 50, "004," * 50, "12'" * 50, "'8" * 50])
+def test_no_row_of_numbers_is_beyond_all_names(text: str) -> None:
+    """hibari took such a row for one number, of more than its decillions, and failed: the memo answered 500."""
+    assert model().phonemes(in_english(cleaned(text)))
+
+
+@pytest.mark.parametrize("part", ["x-", "k,.", "a1", "aA", "0&"])
+def test_word_of_many_parts_has_its_phonemes_soon(part: str) -> None:
+    """200 characters without a space took 3 seconds, a text of them minutes, and all memos waited behind it."""
+    said = in_english(cleaned((part * 200)[:200]))
+    began = time.process_time()
+    assert model().phonemes(said)
+    assert time.process_time() - began < 1
+
+
+def test_word_as_people_write_it_stays_whole() -> None:
+    for word in (
+        "state-of-the-art-ish",
+        "Donaudampfschifffahrtsgesellschaft",
+        "1,000,000,000,000,000",
+        "rock-'n'-roll",
+    ):
+        assert in_english(word) == word
+    assert in_english("x-" * 10) == "x-x-x-x-x-x-x-x- x-x-"
 
 
 @pytest.mark.parametrize(

@@ -36,25 +36,29 @@ async def run(_: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -
         if not settings.speech.queue_url:
             del jobs["long memos"]  # this process speaks none; `make run` queues its own when it starts
         try:
-            failed = [await _finished(name, job) for name, job in jobs.items()]
+            failed = [await finished(name, job) for name, job in jobs.items()]
         finally:
             await services.close()
     return 1 if any(failed) else 0
 
 
-async def _finished(name: str, job: Job) -> int:
-    """Run a job until its list is done. Returns the number of failures."""
-    console, done = Console(), 0
+async def finished(name: str, job: Job, *, run_s: float = RUN_S) -> int:
+    """Run a job, `run_s` seconds at a time, until its list is done. Returns the number of failures.
+
+    It ends early if a run stops with time left, and without any work done: the next one would do no more.
+    """
+    console, done, failed = Console(), 0, 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=None)
         while True:
-            worked = await job(partial(_is_before, time.monotonic() + RUN_S), lambda _: progress.advance(task))
-            done += worked.done
-            if worked.is_done or not worked.done:
+            can_go_on = partial(_is_before, time.monotonic() + run_s)
+            worked = await job(can_go_on, lambda _: progress.advance(task))
+            done, failed = done + worked.done, failed + worked.failed
+            if worked.is_done or (not worked.done and can_go_on()):
                 break
-    console.print(f"{name}: {done} done, {worked.waiting} wait for their time, {worked.failed} failed")
-    return worked.failed + (0 if worked.is_done else 1)
+    console.print(f"{name}: {done} done, {worked.waiting} wait for their time, {failed} failed")
+    return failed + (0 if worked.is_done else 1)
 
 
 def _is_before(ends: float) -> bool:

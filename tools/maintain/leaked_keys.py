@@ -17,6 +17,7 @@ from shared.activity import UsageRecorder
 from shared.api_keys.minting import find
 from shared.api_keys.revocation import revoke
 from shared.core.clock import Clock, iso
+from shared.core.errors import NotFound
 from shared.core.ids import Ids
 from shared.stores.port import Store
 from shared.tables import Tables
@@ -63,10 +64,13 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 
 
 async def revoke_found(store: Store, key: IssuedKey, at: datetime) -> IssuedKey:
-    """Revoke a key as its owner would, with a log."""
+    """Revoke a key as its owner would, with a log. A key that its owner's ring has dropped stays as it is."""
     tables = Tables.on(store)
     recorder = UsageRecorder(tables.usage_logs, tables.active_owners, Ids())
-    return await revoke(tables.api_keys, recorder, key.user_id, key.id, at)
+    try:
+        return await revoke(tables.api_keys, recorder, key.user_id, key.id, at)
+    except NotFound:  # a full ring drops only keys that are revoked or expired: the keys after this one must be revoked
+        return key
 
 
 def _state(key: IssuedKey, at: datetime) -> str:

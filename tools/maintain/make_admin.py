@@ -10,7 +10,8 @@ from shared.core.ids import Ids
 from shared.tables import Tables
 from shared.tables.usage_logs import Action
 from shared.tables.users import Role
-from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
+from tools.maintain.accounts import account
+from tools.maintain.opened import maintenance_settings, opened_existing
 
 
 def add_to(commands: Any) -> None:
@@ -28,10 +29,7 @@ def add_to(commands: Any) -> None:
 async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
     async with opened_existing(maintenance_settings(environ), writes=True, clock=clock) as opened:
         tables = Tables.on(opened.store)
-        user = await tables.users.by_email(options.email.strip().lower())
-        if user is None or user.is_closing:
-            raise Impossible(f"there is no account {options.email}")
-        at = opened.clock()
+        user, at = await account(tables.users, options.email), opened.clock()
         before, after = await tables.users.change_from(
             user.id, lambda row: row.model_copy(update={"role": Role.ADMIN, "updated_at": at})
         )

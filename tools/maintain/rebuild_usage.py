@@ -12,6 +12,7 @@ from shared.core.clock import Clock
 from shared.tables import UsageLogs, Users, Window
 from shared.usage.rebuilding import UsageRebuild
 from shared.usage.rollups import Rollups
+from tools.maintain.accounts import account
 from tools.maintain.opened import Impossible, maintenance_settings, opened_existing
 
 PAGE = 100
@@ -61,9 +62,7 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
 async def _accounts(users: Users, email: str | None) -> AsyncIterator[tuple[str, str]]:
     """Yield the ids and addresses of accounts. Raises Impossible if no account has this address."""
     if email is not None:
-        user = await users.by_email(email.strip().lower())
-        if user is None:
-            raise Impossible(f"there is no account {email}")
+        user = await account(users, email)
         yield user.id, user.email
         return
     window = Window(limit=PAGE)

@@ -33,13 +33,24 @@ async def run(options: argparse.Namespace, environ: Mapping[str, str], clock: Cl
     first = options.first or last - DAY
     if first > last:
         raise Impossible("--from must not be after --to")
-    differing = 0
+    differing = unlisted = 0
     settings = maintenance_settings(environ)
     async with opened_existing(settings, writes=not options.check, clock=clock) as opened:
         for day in (first + number * DAY for number in range((last - first).days + 1)):
             differing += await _reconcile(opened.store, day, opened.clock, repair=not options.check)
+            unlisted += day < opened.clock().date() - DAY and not await _is_listed(opened.store, day)
+    if unlisted:
+        print(
+            f"{unlisted} days were not compared: no owner is on their lists, which housekeeping erases after two days"
+        )
     print(f"{differing} memos differ from their logs" if differing else "memos and logs agree")
     return 1 if differing else 0
+
+
+async def _is_listed(store: Store, day: date) -> bool:
+    """Return whether the list of a day's owners has one."""
+    owners, _ = await Tables.on(store).active_owners.page(day, after=None)
+    return bool(owners)
 
 
 async def _reconcile(store: Store, day: date, clock: Clock, *, repair: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 from shared.core.clock import DAY, midnight, next_day, next_month
 from shared.tables.issued_keys import IssuedKey
 from tools.moving.findings import Findings
-from tools.moving.values import count, text
+from tools.moving.values import MOST, count, text
 from tools.moving.working_copy import OldKind, WorkingCopy
 
 ENDED: Final = "its month has ended: it limits nothing any more"
@@ -42,8 +42,8 @@ def planned_counts(
         else:
             counted[key is not None and key.is_test, day] += number
     made = _made(copy, owner, keys, now)
-    days = {slot: max(counted[slot], made[slot]) for slot in {*counted, *made}}
-    month = sum(number for (is_test, _), number in days.items() if not is_test)
+    days = {slot: min(MOST, max(counted[slot], made[slot])) for slot in {*counted, *made}}  # no counter takes more
+    month = min(MOST, sum(number for (is_test, _), number in days.items() if not is_test))
     today, ends_at = now.date(), next_day(now)
     targets = (
         CounterTarget(name=f"{user_id}:calls:{now:%Y-%m-%d}", value=days.get((False, today), 0), ends_at=ends_at),

@@ -22,7 +22,7 @@ from shared.tables.issued_keys import IssuedKey
 from shared.tables.memos import Memo
 from shared.tables.usage_logs import MEMO_DELETED, Action, UsageLog
 from tools.moving.findings import Findings
-from tools.moving.values import count, mapping, seconds, text
+from tools.moving.values import count, levels, mapping, seconds, text
 from tools.moving.working_copy import Old, OldKind, WorkingCopy
 
 APART: Final = timedelta(seconds=2)
@@ -33,6 +33,10 @@ TITLE_MOST: Final = 200
 TEXT_MOST: Final = 100_000
 METADATA_MOST: Final = 4000
 """The maximum characters of a log's metadata: some ten times the predecessor's longest."""
+
+METADATA_LEVELS: Final = 50
+"""The maximum levels of nesting in a log's metadata. A store writes deeper ones than it reads back: 200, its own
+included."""
 
 LONE: Final[Document] = {"audio_url": "", "is_long": False}
 """The mark of a log whose memo the predecessor no longer had: a deleted memo's mark, but without its audio."""
@@ -155,10 +159,13 @@ class OldHistory:
         metadata = mapping(old.values.get("metadata"))
         if metadata is None and old.values.get("metadata") not in (None, ""):
             self._note(old, "its metadata cannot be read: they are left out")
-        if len(str(metadata)) > METADATA_MOST:
-            self._note(old, "its metadata are too long: they are left out")
+        if levels(metadata) > METADATA_LEVELS or len(str(metadata)) > METADATA_MOST:
+            self._note(old, "its metadata are too long, or nested too deep: they are left out")
             metadata = None
         metadata = dict(metadata or {})
+        if not isinstance(metadata.get("voice"), str | None):  # figures group the errors by their voices
+            self._note(old, "the voice in its metadata is no name: it is left out")
+            del metadata["voice"]
         about = self._key(metadata.get("keyId"))
         if about is not None:
             metadata["keyId"] = about.id

@@ -84,3 +84,12 @@ def mapping(value: Any) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
+
+
+def levels(value: Any) -> int:
+    """Return how deep a JSON value is nested: 0 for a text or a number, 1 for `{}`, 2 for `{"a": [1]}`."""
+    depth, parts = 0, [value]
+    while parts := [each for each in parts if isinstance(each, dict | list)]:
+        depth += 1
+        parts = [part for each in parts for part in (each.values() if isinstance(each, dict) else each)]
+    return depth

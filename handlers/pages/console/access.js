@@ -1,6 +1,7 @@
 // The forms without a session: sign up, log in, a new password, and the targets of links in mails. Opening a link
 // changes nothing, since scanners open links too: each form sends on a press.
 
+import { charactersIn } from "./formats.js";
 import { keepSecret, keepUncopied } from "./keyring.js";
 import { ApiInBrief, Button, Copy, Field, Form, Heading, Notice } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
@@ -13,7 +14,7 @@ const MOST = 128;
 /** The problem with a new password, or "". */
 export function passwordProblem(password) {
   if (!password) return ACCESS.noNewPassword;
-  const length = password.normalize("NFC").length;
+  const length = charactersIn(password.normalize("NFC"));
   if (length < LEAST) return ACCESS.shortPassword;
   return length > MOST ? ACCESS.longPassword : "";
 }

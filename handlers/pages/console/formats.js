@@ -17,6 +17,9 @@ const UNITS = [
 /** `12,345`. Other values than numbers, such as "unlimited", stay unchanged. */
 export const number = (value) => (typeof value === "number" ? NUMBER.format(value) : String(value));
 
+/** The characters of a text as the API counts them: an emoji is one, where `length` has two. */
+export const charactersIn = (text) => [...text].length;
+
 /** `1 memo`, `2 memos`: with a space that does not break. */
 export const counted = (count, one, many = `${one}s`) => `${number(count)}\u00a0${count === 1 ? one : many}`;
 

@@ -48,6 +48,7 @@ function useSession(mayAsk) {
   const user = useRef(null);
 
   function enter(found, apiKey = null) {
+    if (user.current && user.current.id !== found.id) forgetSecrets(); // of a user who did not log out
     user.current = found;
     noteSession(found);
     setNow({ state: "in", user: found, apiKey, note: "" });

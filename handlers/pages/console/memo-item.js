@@ -59,8 +59,9 @@ function MemoFacts({ memo, keyName }) {
 
 function MemoText({ text }) {
   const [whole, setWhole] = useState(false);
-  const isLong = text.length > SHOWN_CHARACTERS;
-  const shown = isLong && !whole ? `${[...text.slice(0, SHOWN_CHARACTERS)].join("").trimEnd()}…` : text;
+  const characters = [...text]; // an emoji is one, and is not cut in half
+  const isLong = characters.length > SHOWN_CHARACTERS;
+  const shown = isLong && !whole ? `${characters.slice(0, SHOWN_CHARACTERS).join("").trimEnd()}…` : text;
   return html`<p class="memo-text">${shown}</p>
     ${isLong &&
     html`<${Button} kind="link" aria-expanded=${String(whole)} onClick=${() => setWhole(!whole)}>

@@ -2,6 +2,7 @@
 
 import { idempotencyKey } from "./api.js";
 import { formerPageKey, isPageKey, keyFailure, makePageKey, secretOf, usableKeys } from "./console-key.js";
+import { charactersIn } from "./formats.js";
 import { Field, Form } from "./parts.js";
 import { html, useRef, useState } from "./preact.js";
 import { SampleButton } from "./player.js";
@@ -31,7 +32,7 @@ export function Say({ api, voices, limits, keys, made }) {
 
   const check = (values) => ({
     ...(values.text.trim() === "" && { text: MEMO_SAID.noText }),
-    ...(values.text.length > most && { text: MEMO_SAID.longText(most, values.text.length) }),
+    ...(charactersIn(values.text) > most && { text: MEMO_SAID.longText(most, charactersIn(values.text)) }),
     ...(keyId === PASTED && pastedProblem(values.pasted)),
   });
 
@@ -68,7 +69,7 @@ export function Say({ api, voices, limits, keys, made }) {
 
   return html`<${Form} class="say" send=${send} check=${check} label=${MEMO_SAID.say} working=${MEMO_SAID.saying}
       aside=${html`<p class="hint">${costOf(limits, keys, keyId, pasted)} ${keyHint(keyId, keys)}</p>`}>
-    <${Field} as="textarea" name="text" label=${MEMO_SAID.text} rows="4" required hint=${MEMO_SAID.textLeft(most - text.length)}
+    <${Field} as="textarea" name="text" label=${MEMO_SAID.text} rows="4" required hint=${MEMO_SAID.textLeft(most - charactersIn(text))}
       value=${text} onInput=${(event) => setText(event.target.value)} />
     <div class="say-row">
       <${Field} as="select" name="voice" label=${MEMO_SAID.voice} value=${voiceId} onChange=${(event) => setVoice(event.target.value)}>

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from shared.core.settings import Settings
+from shared.jobs.worked import CanGoOn, Progress, Worked
 from shared.services import Services
 from shared.stores.memory.store import MemoryStore
 from shared.stores.opening import open_store
 from tests.fakes.mails import CaughtMails
 from tests.support import NOON, PASSWORD, FakeClock, cheap_passwords, signed_up
 from tools.maintain.__main__ import main
+from tools.maintain.housekeeping import finished
 
 
 def closed_account(environ: dict[str, str], clock: FakeClock) -> str:
@@ -45,3 +47,31 @@ def test_housekeeping_erases_closed_accounts(tmp_path: Path, capsys: pytest.Capt
     assert "closed accounts: 1 done, 0 wait for their time, 0 failed" in capsys.readouterr().out
     assert owner not in file.read_text()
     assert "bob@example.org" in file.read_text()
+
+
+class PiecesOfWork:
+    """A job that answers each run with the next of these."""
+
+    def __init__(self, *runs: Worked) -> None:
+        self.left = list(runs)
+
+    async def __call__(self, _: CanGoOn, __: Progress) -> Worked:
+        return self.left.pop(0)
+
+
+def test_housekeeping_goes_on_while_runs_use_their_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run of owners whose plans agree, or a part of a long day, does no piece to its end, and is no reason to stop.
+
+    Here a run's time is up at once. The failures of all runs count.
+    """
+    job = PiecesOfWork(Worked(failed=2, is_done=False), Worked(is_done=False), Worked(done=1))
+    assert asyncio.run(finished("days", job, run_s=0.0)) == 2
+    assert "days: 1 done, 0 wait for their time, 2 failed" in capsys.readouterr().out
+    assert job.left == []
+
+
+def test_housekeeping_stops_when_a_run_does_nothing() -> None:
+    """A run that stops with time left and without any work is a failure, which no further run would mend."""
+    job = PiecesOfWork(Worked(is_done=False), Worked())
+    assert asyncio.run(finished("days", job, run_s=60)) == 1
+    assert len(job.left) == 1

@@ -14,8 +14,9 @@ from shared.services import Services
 from shared.stores.memory.file import shared_rows
 from shared.stores.memory.store import MemoryStore
 from shared.tables import Window
+from shared.tables.key_rings import RING, KeyRings, entry_of, kept
 from shared.tables.usage_logs import Action
-from tests.support import EMAIL, NOON, FakeClock, services_on, signed_up
+from tests.support import EMAIL, NOON, FakeClock, a_key, services_on, signed_up
 from tools.maintain.__main__ import main
 
 UNKNOWN = f"at_live_{'a' * 42}A"
@@ -95,3 +96,20 @@ def test_revoke_keys_goes_on_after_an_unknown_key(deployment: Deployment, capsys
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "line 1: no key of this service"
     assert "revoked at" in told[1]
+
+
+def test_revoke_keys_goes_on_after_a_dropped_key(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    """A full ring drops keys that are over. The command prints such a key's state, and revokes all the others."""
+    services, ada, dropped = deployment.services, deployment.ada, deployment.ending
+
+    async def drop() -> None:
+        await services.api_keys.revoke(ada.user, dropped.key.id)
+        later = [a_key(ada.user.id).model_copy(update={"revoked_at": NOON}) for _ in range(RING)]
+        await KeyRings(services.store).change(
+            ada.user.id, lambda entries: kept([*entries, *map(entry_of, later)], NOON)
+        )
+        assert dropped.key.id not in {key.id for key in await services.tables.api_keys.ring(ada.user.id)}
+
+    asyncio.run(drop())
+    assert deployment.command("revoke-keys", dropped.secret, ada.api_key.secret) == 0
+    assert ["revoked at" in line for line in capsys.readouterr().out.splitlines()] == [True, True]

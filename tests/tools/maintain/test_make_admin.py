@@ -41,3 +41,14 @@ def test_make_admin_gives_the_role_and_records_it_once(tmp_path: Path, capsys: p
     assert asyncio.run(seen()) == (Role.ADMIN, [changed])
     assert main(["make-admin", "nobody@example.org"], environ=environ, clock=clock) == 2
     assert "there is no account nobody@example.org" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["zoë@exämple.org", "Zoe\u0308@xn--exmple-cua.org"])
+def test_make_admin_takes_any_spelling_of_an_address(
+    typed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An address is found as a login finds it: in NFC, with its domain in the `xn--` form."""
+    environ, clock = {"AGENT_TALK_MEMORY_FILE": str(tmp_path / "rows.json")}, FakeClock(NOON)
+    asyncio.run(signed_up(services_on_file(environ, clock), "zoë@xn--exmple-cua.org"))
+    assert main(["make-admin", typed], environ=environ, clock=clock) == 0
+    assert "zoë@xn--exmple-cua.org is an admin now" in capsys.readouterr().out

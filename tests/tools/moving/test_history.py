@@ -11,12 +11,24 @@ import pytest
 from shared.api_keys.minting import digest
 from shared.core.clock import DAY
 from shared.core.ids import minted_at
+from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Document
 from shared.tables.usage_logs import MEMO_DELETED
-from tests.tools.moving.predecessor import LIVE, MOVED_AT, TEST, GivenSource, key_row, log_row, memo_row, user_row
+from tests.tools.moving.predecessor import (
+    LIVE,
+    MOVED_AT,
+    TEST,
+    GivenSource,
+    key_row,
+    log_row,
+    memo_row,
+    move,
+    user_row,
+)
 from tools.moving.findings import Findings
 from tools.moving.history import Moved
 from tools.moving.planning import MovedOwner, Planner
+from tools.moving.values import MOST
 from tools.moving.working_copy import working_copy
 
 
@@ -150,6 +162,27 @@ def test_other_logs_come_with_the_new_ids_of_keys() -> None:
     assert whys == ["its action is not logged here: key_used"]
 
 
+@pytest.mark.parametrize("voice", [{"id": "sam"}, ["sam"], 5, True])
+def test_error_comes_without_a_voice_that_is_no_name(voice: object) -> None:
+    """Figures group errors by their voices, so such a voice is left out, and reported."""
+    logs = [log_row("1", action="error_tts", metadata={"voice": voice}), log_row("2", action="error_tts")]
+    moved, whys = history(logs=logs)
+    assert [row.document["metadata"] for row in moved] == [
+        {},
+        {"voice": "sam", "characterCount": 5, "duration": 0.4},
+    ]
+    assert whys == ["the voice in its metadata is no name: it is left out"]
+    asyncio.run(move(GivenSource({"users": [user_row()], "usage_logs": logs}), MemoryStore()))
+
+
+def test_log_comes_without_metadata_that_nest_too_deep() -> None:
+    """A store would write them, and could not read them again."""
+    deep = f'{{"a": {"[" * 250}{"]" * 250}}}'
+    (row,), whys = history(logs=[log_row(action="user_login", metadata=deep)])
+    assert row.document["metadata"] == {}
+    assert whys == ["its metadata are too long, or nested too deep: they are left out"]
+
+
 def test_figures_of_a_user_begin_with_the_first_row() -> None:
     """A user whose sign-up is later than the first memo, which the predecessor's dates allow, loses no figures."""
     first = "2026-08-01T00:00:00.000Z"
@@ -175,6 +208,18 @@ def test_counts_are_those_of_the_predecessor_or_of_memos() -> None:
         "testcalls:2026-11-28": 4,
     }
     assert max(target.ends_at for target in owner.counts if target.ends_at) == MOVED_AT.replace(month=12, day=1, hour=0)
+
+
+def test_counts_are_at_most_what_a_counter_takes() -> None:
+    """Each absurd count of the predecessor is a number that a store takes; their sums are not."""
+    key = key_row(LIVE)["id"]
+    days = ("2026-11-01", "2026-11-28", "2026-11-28")
+    rows = [
+        {"id": str(at), "user_id": "user_1", "api_key_id": key, "date": day, "count": MOST}
+        for at, day in enumerate(days)
+    ]
+    owner, _, _ = asyncio.run(planned({"rate_limits": rows}))
+    assert [target.value for target in owner.counts] == [MOST, MOST]
 
 
 def test_row_dated_in_the_future_gets_its_owners_date() -> None:
