@@ -56,7 +56,7 @@ _ADDRESS = re.compile(
     r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?",
     re.IGNORECASE,
 )
-_EMPHASIS = re.compile(r"(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
+_EMPHASIS = re.compile(r"(?:(?<![\d*])|(?!\*{1,3}\d))(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
 _UNDERLINED = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^\n_]{1,2000}?)(?<=[^\s_])\1(?!\w)")
 _CODE = re.compile(r"(`{1,3})(?!`)([^`\n]{1,2000})(?<!`)\1")
 _BARS = re.compile(r"[ ]*\|[ ]*")
@@ -95,7 +95,7 @@ def _character(character: str) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """Return the text without Markdown. Signs that are no markup stay: 5 * 3, snake_case, a < b."""
+    """Return the text without Markdown. Signs that are no markup stay: 5 * 3, 2*3*4, snake_case, a < b."""
     text = _FENCE.sub("", text)
     text = _RULE.sub("", text)
     text = _ITEM.sub("\n\n", text)

@@ -206,6 +206,7 @@ _RULES: Final = (
     _rule(r"(?<![\w.,/-])(\d{1,3}) (?=[1-9]/[2-9](?![\w/.,]\w|\w))", r"\1 and "),
     _rule(r"\b24/7\b", "24 7"),
     _rule(r"\b50[/-]50\b", "fifty fifty"),
+    _rule(r"(?<=\d) ?\*\* ?(?=\d)", " to the power of "),
     _rule(r"(?<=\d) ?\* ?(?=\d)", " times "),
     _rule(r"\bCO2\b", "C O 2"),
     _rule(r"\be\.g\.", "for example"),

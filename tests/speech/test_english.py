@@ -78,6 +78,8 @@ READ = (
     ("≥ 5", "at least five"),
     ("5 × 3", "five times three"),
     ("5 * 3", "five times three"),
+    ("2*3*4", "two times three times four"),
+    ("2**3", "two to the power of three"),
     ("CO2", "C O two"),
     ("e.g. this", "for example this"),
     ("ann@example.com", "ann at example dot com"),
