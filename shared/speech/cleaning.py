@@ -96,7 +96,7 @@ def _character(character: str) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """Return the text without Markdown. Signs that are no markup stay: 5 * 3, snake_case, a < b."""
+    """Return the text without Markdown. Signs that are no markup stay: 5 * 3, 2*3*4, snake_case, a < b."""
     text = _FENCE.sub("", text)
     text = _RULE.sub("", text)
     text = _ITEM.sub("\n\n", text)

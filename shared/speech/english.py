@@ -28,6 +28,7 @@ _SIGNS: Final = {
     "℃": "°C", "℉": "°F", "№": "No. ", "©": "copyright", "®": "", "™": "", "⁄": "/", "•": ",", "·": " ", "→": "to",
     "…": "...",
 }  # fmt: skip
+_SCALES: Final = {"mn": "million", "bn": "billion", "tn": "trillion"}
 _LETTERS: Final = {
     "ß": "ss",
     "æ": "ae",
@@ -158,8 +159,12 @@ def _per(match: re.Match[str]) -> str:
 
 
 def _thousands(match: re.Match[str]) -> str:
-    """Return `1'000` and `10 000` as `1,000` and `10,000`."""
+    """Return `1'000'000` and `1 000 000` as `1,000,000`."""
     return re.sub("[' ]", ",", match[0])
+
+
+def _scaled(match: re.Match[str]) -> str:
+    return f"{match[1]} {_SCALES[match[2]]}"
 
 
 def _list(match: re.Match[str]) -> str:
@@ -179,9 +184,12 @@ def _rule(pattern: str, rewrite: Rewrite | str) -> tuple[re.Pattern[str], Rewrit
 
 _RULES: Final = (
     _rule(r"(?<![\w.,'])\d{1,3}(?:'\d{3})+(?![\d'])", _thousands),
+    _rule(r"(?<![\w.,'+/-])(?<!\d )[1-9]\d{0,2}(?: 000){1,4}(?![\w-]|[ .,/]\d)", _thousands),
     _rule(r"(?<!\d)\d+(?:,\d+)+", _list),
+    _rule(rf"(?<![\w.,])([$€£]?{_NUMBER}) ?(bn|mn|tn)\b", _scaled),
+    _rule(r"\bUS\$(?=\d)", "$"),
+    _rule(r"(?<=\d) ?([ap])\.?m\.? ?[-–—] ?(?=\d)", r" \1.m. to "),
     _rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", _day_and_time),
-    _rule(r"(?<![\w+.,/-])[1-9]\d{0,2}(?: 000){1,4}(?!\w|[ .,/-]\d)", _thousands),
     _rule(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.\d)", partial(_dotted, word="dot")),
     _rule(r"\b[vV]\d{1,6}(?:\.\d{1,6}){1,3}\b|\b\d{1,6}(?:\.\d{1,6}){2,3}\b", partial(_dotted, word="point")),
     _rule(r"(?<![\w.,/-])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ ]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),
@@ -209,8 +217,10 @@ _RULES: Final = (
     _rule(r"(?<![\w.,])(\d+(?:\.\d+)?)x\b(?!\d)", r"\1 times"),
     _rule(r"(\d)[ ]?([½¼¾⅐-⅞])", r"\1 and \2"),
     _rule(r"[⅐-⅞]", _fraction),
+    _rule(r"(?<![\w.,/-])(\d{1,3}) (?=[1-9]/[2-9](?![\w/.,]\w|\w))", r"\1 and "),
     _rule(r"\b24/7\b", "24 7"),
     _rule(r"\b50[/-]50\b", "fifty fifty"),
+    _rule(r"(?<=\d) ?\*\* ?(?=\d)", " to the power of "),
     _rule(r"(?<=\d) ?\* ?(?=\d)", " times "),
     _rule(r"\bCO2\b", "C O 2"),
     _rule(r"\be\.g\.", "for example"),

@@ -25,6 +25,8 @@ CLEANED = (
     ("mail ann@example.com", "mail ann@example.com"),
     ("5 * 3 * 2, snake_case_name, a < b & c > d", "5 * 3 * 2, snake_case_name, a < b & c > d"),
     ("2*3*4, 2**3**4 and 5**th**", "2*3*4, 2**3**4 and 5th"),
+    ("10*5, 3*2, and 2**3 + 4**2", "10*5, 3*2, and 2**3 + 4**2"),
+    ("**1** of *2*", "1 of 2"),
     ("<speak>Hi</speak>", "<speak>Hi</speak>"),
     ("Nice 👍🏽 work 🎉, 👩‍👩‍👧!", "Nice work , !"),
     ("1️⃣ first", "1 first"),
