@@ -68,6 +68,16 @@ def test_first_view_takes_one_round_and_few_bytes(page: Page, site: Site) -> Non
 
 
 @on_memory
+def test_address_with_names_of_objects_shows_the_overview(page: Page, site: Site) -> None:
+    """A view or figure that is named as a part of every object is unknown, and the page shows the first ones."""
+    with site.api(logged_in(page, site)["apiKey"]["key"]) as api:
+        api.post("/api/v1/memo", json={"text": "Hello", "voice": "adam"}).raise_for_status()
+    page.goto("/app?view=constructor&measure=constructor")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    expect(page.get_by_role("button", name="Memos 1")).to_have_attribute("aria-pressed", "true")
+
+
+@on_memory
 def test_own_views_have_no_findings_and_fit_a_phone(page: Page, site: Site) -> None:
     """axe-core finds nothing in keys, plan and account, dark at 320 pixels and light at 1280; none scrolls sideways."""
     logged_in(page, site)
