@@ -122,7 +122,7 @@ class Users:
         """Return the user. Raises NotFound if there is none with this id."""
         user = await self.get(user_id)
         if user is None:
-            raise NotFound("User not found")
+            raise _not_found()
         return user
 
     async def by_email(self, email: str) -> User | None:
@@ -192,10 +192,12 @@ class Users:
 
     async def change_from(self, user_id: str, change: Callable[[User], User]) -> tuple[User, User]:
         """Change a user as `change` does. Returns the user before and after."""
+        if not is_id(user_id):  # a store could not address it
+            raise _not_found()
 
         def changed(document: Document | None) -> Document:
             if document is None:
-                raise NotFound("User not found")
+                raise _not_found()
             before, after = User.read(document), change(User.read(document))
             kept = {field: value for field, value in document.items() if field.startswith(ENDED)}
             return after.document() | (kept if after.session_version == before.session_version else {})
@@ -275,6 +277,10 @@ def tier_counter(tier: Tier) -> str:
 
 def _of(document: Document, fields: Mapping[str, object]) -> Document:
     return {field: document[field] for field in fields}
+
+
+def _not_found() -> NotFound:
+    return NotFound("User not found")
 
 
 def _user_key(user_id: str) -> Key:

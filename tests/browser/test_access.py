@@ -207,3 +207,42 @@ def test_sign_up_with_a_taken_address_says_so_at_it(page: Page, site: Site) -> N
     expect(page.get_by_label("E-mail address")).to_be_focused()
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_label("E-mail address")).to_have_value(EMAIL)
+
+
+@pytest.mark.parametrize("site", ["memory"], indirect=True)
+def test_new_link_in_the_same_tab_is_a_new_form(page: Page, site: Site) -> None:
+    """A link that follows another one without a new page shows its own form, of the other kind too."""
+    site.sign_up()
+    with site.api() as api:
+        api.post("/api/v1/auth/forgot-password", json={"email": EMAIL}).raise_for_status()
+    page.goto("/app#verify=an.old.link")
+    page.get_by_role("button", name="Confirm the address").click()
+    expect(page.get_by_role("heading", name="This link does not work any more")).to_be_visible()
+    page.goto(site.link("verify"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your e-mail address")
+    page.goto(site.link("reset"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Choose a new password")
+
+
+@pytest.mark.parametrize("site", ["memory"], indirect=True)
+def test_login_of_another_tab_shows_no_key_of_the_first(page: Page, site: Site) -> None:
+    """A tab whose browser has become another user's shows nothing of the first one, also not a key to be copied."""
+    site.sign_up()
+    site.sign_up("bob@example.org")
+    with site.api() as api:
+        api.post("/api/v1/auth/forgot-password", json={"email": "bob@example.org"}).raise_for_status()
+    log_in(page)
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="New key").click()
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("heading", name="Copy your new key now")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(site.link("reset", "bob@example.org"))
+    other.get_by_label("New password", exact=True).fill(NEW)
+    other.get_by_role("button", name="Set the password").click()
+    other.get_by_label("E-mail address").fill("bob@example.org")
+    other.get_by_label("Password", exact=True).fill(NEW)
+    other.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("bob@example.org")).to_be_visible()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    expect(page.get_by_role("heading", name="Copy your new key now")).to_have_count(0)

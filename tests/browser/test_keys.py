@@ -1,5 +1,6 @@
 """API keys in the console: made, changed, rotated and revoked, and a secret that is shown once."""
 
+import re
 from typing import Any
 
 import pytest
@@ -124,6 +125,29 @@ def test_key_is_changed_rotated_and_revoked(page: Page, site: Site, token: str) 
     assert [key["isActive"] for key in keys_of(site, token)] == [False, True]
     page.get_by_text("1\u00a0key that has ended").click()
     expect(page.get_by_text("Revoked", exact=True)).to_be_visible()
+
+
+@on_memory
+def test_change_of_a_key_is_what_was_changed(page: Page, site: Site, token: str) -> None:
+    """A new name leaves limits that another tab set, is no log of limits, and is possible beside the largest limit."""
+    path = f"/api/keys/{keys_of(site, token)[0]['id']}"
+    with site.api(token) as api:
+        for name, limit in (("Laptop", 5), ("Desk", 2**53)):
+            page.get_by_role("button", name=re.compile("^Change")).click()
+            api.patch(path, json={"limits": {"memosPerDay": limit}}).raise_for_status()
+            page.get_by_label("Name", exact=True).fill(name)
+            page.get_by_role("button", name="Save").click()
+            expect(page.get_by_role("heading", name=name)).to_be_visible()
+            assert keys_of(site, token)[0]["limits"]["memosPerDay"] == limit
+        page.get_by_role("button", name="Change Desk").click()
+        page.get_by_label("Name", exact=True).fill("Shelf")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("heading", name="Shelf")).to_be_visible()
+        page.get_by_role("button", name="Change Shelf").click()
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        logs = api.get("/api/v1/usage", params={"action": "key_limited"}).json()["logs"]
+    assert len(logs) == 2
 
 
 @on_memory

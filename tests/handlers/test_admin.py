@@ -186,7 +186,9 @@ class TestChange:
             ({}, "MISSING_FIELD"),
         ):
             assert world.patch(f"{USERS}/{ada.id}", token=admin.session, json=body).error["code"] == code
-        assert world.patch(f"{USERS}/{'0' * 32}", token=admin.session, json={"tier": "pro"}).status == 404
+        for unknown in ("some-id", "0" * 32, "x..y", "%21", "..", "é"):
+            answer = world.patch(f"{USERS}/{unknown}", token=admin.session, json={"tier": "pro"})
+            assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND")
 
     def test_ones_own_admin_role_stays(self, world: World, admin: Account) -> None:
         """Giving up one's own role is 403, also with a plan. A plan with the same role is changed."""

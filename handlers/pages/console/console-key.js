@@ -28,10 +28,11 @@ export function isPageKey({ name, scopes, isActive, rotatedTo }) {
   return isActive && rotatedTo === null && name === PAGE_KEY_NAME && String(scopes) === String(PAGE_KEY_SCOPES);
 }
 
-/** Make the page's key, and keep its secret in this tab. Raises ApiFailure, at the field "key" if no place is free. */
-export async function makePageKey(api, keys, mostKeys) {
+/** Make the page's key, and keep its secret in this tab. Raises ApiFailure, at the field "key" if no place is free.
+    The keys are requested anew: another tab, or a try without an answer, may have made one since the view was loaded. */
+export async function makePageKey(api, mostKeys) {
   const expiresAt = new Date(Date.now() + PAGE_KEY_MS).toISOString();
-  const former = formerPageKey(keys);
+  const former = formerPageKey((await api.get("/api/keys")).keys);
   try {
     const { key } = former
       ? await api.post(`/api/keys/${former.id}/rotate`, { graceSeconds: 0, expiresAt })

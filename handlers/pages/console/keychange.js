@@ -5,7 +5,7 @@ import { html, useState } from "./preact.js";
 import { SAID } from "./texts.js";
 import { GRACES, KEYS, LIMITS, SCOPES } from "./texts-keys.js";
 
-const HIGHEST = 1_000_000_000;
+const HIGHEST = 2 ** 53; // the API's bound
 
 /** The limits of a form's fields for the API: a number, or null for no limit. */
 function limitsOf(values) {
@@ -71,9 +71,21 @@ export function NewKey({ api, close, done }) {
   <//>`;
 }
 
+/** What a form changes of a key, and no more: else it would undo another tab's change, and be recorded as one of limits. */
+function changesOfKey(apiKey, values) {
+  const name = values.name.trim();
+  const limits = Object.entries(limitsOf(values)).filter(([limit, most]) => most !== apiKey.limits[limit]);
+  return {
+    ...(name !== "" && name !== apiKey.name && { name }),
+    ...(limits.length > 0 && { limits: Object.fromEntries(limits) }),
+  };
+}
+
 export function ChangeKey({ api, apiKey, close, done }) {
   async function send(values) {
-    done((await api.patch(`/api/keys/${apiKey.id}`, { name: values.name || apiKey.name, limits: limitsOf(values) })).key);
+    const changes = changesOfKey(apiKey, values);
+    if (Object.keys(changes).length === 0) return close();
+    done((await api.patch(`/api/keys/${apiKey.id}`, changes)).key);
   }
   return html`<${Dialog} title=${KEYS.changeTitle} close=${close}>
     <${Form} send=${send} check=${limitProblems} label=${KEYS.save} working=${KEYS.saving} aside=${cancel(close)}>

@@ -33,7 +33,7 @@ const api = openApi(() => sessionEnded());
 
 function nameOf(route) {
   if (route.billing && SHOWN.plan) return "plan";
-  return SHOWN[route.view] ? route.view : Object.keys(SHOWN)[0];
+  return Object.hasOwn(SHOWN, route.view) ? route.view : Object.keys(SHOWN)[0];
 }
 
 /** Request the session, and at the same time the data of the first view. */
@@ -47,8 +47,13 @@ function useSession(mayAsk) {
   const [now, setNow] = useState({ state: mayAsk ? "asking" : "out", user: null, apiKey: null, note: "" });
   const user = useRef(null);
 
+  function drop() {
+    forgetSecrets();
+    api.forget();
+  }
+
   function enter(found, apiKey = null) {
-    if (user.current && user.current.id !== found.id) forgetSecrets(); // of a user who did not log out
+    if (user.current && user.current.id !== found.id) drop(); // another tab logged in as another user
     user.current = found;
     noteSession(found);
     setNow({ state: "in", user: found, apiKey, note: "" });
@@ -57,8 +62,7 @@ function useSession(mayAsk) {
   function leave(note) {
     user.current = null;
     forgetSession();
-    forgetSecrets();
-    api.forget();
+    drop();
     setNow({ state: "out", user: null, apiKey: null, note });
   }
 
@@ -174,7 +178,7 @@ function Console() {
 
   function content() {
     if (route.mail || state === "out") {
-      return html`<${AccessView} key=${`${Boolean(route.mail)}${note}`} api=${api} mail=${route.mail} note=${note} enter=${enter} mailIsRead=${mailIsRead} />`;
+      return html`<${AccessView} key=${route.mail ? route.mail.token : note} api=${api} mail=${route.mail} note=${note} enter=${enter} mailIsRead=${mailIsRead} />`;
     }
     if (state === "asking") return html`<p class="wait" role="status">${SAID.loading}</p>`;
     if (state === "failed") return html`<${Unreachable} failure=${session.failure} again=${session.ask} />`;

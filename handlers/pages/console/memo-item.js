@@ -9,6 +9,9 @@ import { MEMO_SAID, nameOfMemo } from "./texts-memos.js";
 /** Characters of a text that are shown before a press shows the rest. */
 const SHOWN_CHARACTERS = 280;
 
+/** The first half of a character of two UTF-16 units, at a text's end. */
+const HALF_CHARACTER = /[\uD800-\uDBFF]$/;
+
 /** `change(memo)` replaces it in the list, `remove(memo)` deletes it; with `focus` it takes the focus at once. */
 export function MemoItem({ memo, keyName, focus, change, remove, tell, api }) {
   const [renaming, setRenaming] = useState(false);
@@ -59,9 +62,8 @@ function MemoFacts({ memo, keyName }) {
 
 function MemoText({ text }) {
   const [whole, setWhole] = useState(false);
-  const characters = [...text]; // an emoji is one, and is not cut in half
-  const isLong = characters.length > SHOWN_CHARACTERS;
-  const shown = isLong && !whole ? `${characters.slice(0, SHOWN_CHARACTERS).join("").trimEnd()}…` : text;
+  const isLong = text.length > SHOWN_CHARACTERS;
+  const shown = isLong && !whole ? `${text.slice(0, SHOWN_CHARACTERS).replace(HALF_CHARACTER, "").trimEnd()}…` : text;
   return html`<p class="memo-text">${shown}</p>
     ${isLong &&
     html`<${Button} kind="link" aria-expanded=${String(whole)} onClick=${() => setWhole(!whole)}>

@@ -156,10 +156,11 @@ function useMemoList(api, voice) {
   return {
     ...state,
     loaded,
-    hasMore: state.cursor !== null,
+    hasMore: state.cursor !== null && !loaded.loading, // while another voice is loaded, the cursor is the old one's
     async more() {
-      const page = await loadMemos(api, voice, state.cursor);
-      setState((before) => append(before, page));
+      const after = state.cursor;
+      const page = await loadMemos(api, voice, after);
+      setState((before) => (before.cursor === after ? append(before, page) : before)); // else the list is another one now
     },
     add(memo, keyName) {
       if (voice !== "" && voice !== memo.voice.id) return;

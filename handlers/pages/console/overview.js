@@ -65,7 +65,7 @@ function FirstMemo() {
 /** The figures of a range, filtered by a key or a voice if the route has one. */
 function FiguresOf({ figures, limits, keys, route, go }) {
   const { range, byKey, byVoice, actions, refusals } = figures;
-  const measure = MEASURES[route.measure] ?? MEASURES.calls;
+  const measure = MEASURES[nameOfMeasure(route)];
   const filter = filterOf(route, keys);
   const { bars: slots, before } = filter.of === "voice" ? byVoice : byKey;
   const names = slots.map((slot) => barName(slot, range.by));
@@ -96,9 +96,11 @@ function FiguresOf({ figures, limits, keys, route, go }) {
   `;
 }
 
+const nameOfMeasure = ({ measure }) => (Object.hasOwn(MEASURES, measure) ? measure : "calls");
+
 /** Each figure with its change against the period before. A press shows it in the charts. */
 function MeasureTiles({ slots, before, only, range, route, go }) {
-  const chosen = route.measure in MEASURES ? route.measure : "calls";
+  const chosen = nameOfMeasure(route);
   return html`<ul class="tiles">
     ${Object.entries(MEASURES).map(([name, { label, of, plain }]) => {
       const [now, then] = [slots, before].map((some) => of(totalOf(some, only)));

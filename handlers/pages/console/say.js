@@ -22,7 +22,7 @@ export function Say({ api, voices, limits, keys, made }) {
   const usable = usableKeys(keys);
   const canMakeKey = formerPageKey(keys) !== null || keys.filter(({ isActive }) => isActive).length < limits.maxApiKeys;
   const [chosen, setChosen] = useState(null);
-  const best = usable.find(isPageKey) ?? usable.find(hasNoLimit);
+  const best = usable.find(isPageKey) ?? usable.find((key) => hasNoLimit(key) && !isTest(key.prefix));
   const keyId = chosen ?? best?.id ?? (canMakeKey ? PAGE : (usable[0]?.id ?? PASTED));
   const [pasted, setPasted] = useState("");
   const [turn, setTurn] = useState(0);
@@ -62,7 +62,7 @@ export function Say({ api, voices, limits, keys, made }) {
   async function keyFor(values) {
     if (keyId === PASTED) return { id: null, name: null, secret: values.pasted.trim() };
     if (keyId !== PAGE) return { ...usable.find(({ id }) => id === keyId), secret: secretOf(keyId) };
-    const key = await makePageKey(api, keys, limits.maxApiKeys);
+    const key = await makePageKey(api, limits.maxApiKeys);
     setChosen(key.id);
     return { ...key, secret: key.key };
   }
@@ -98,6 +98,8 @@ export function Say({ api, voices, limits, keys, made }) {
   <//>`;
 }
 
+const isTest = (secret) => secret.startsWith("at_test_");
+
 /** A key with its own limits is meant for another program: the page uses one only if it has no other key. */
 function hasNoLimit({ limits }) {
   return Object.values(limits).every((limit) => limit === null);
@@ -115,10 +117,10 @@ function keyHint(keyId, keys) {
 
 /** The sentence on a memo's cost, by the nearest limit: the month's, the day's, or the key's own. */
 function costOf({ daily, monthly }, keys, keyId, pasted) {
-  if (keyId === PASTED && pasted.startsWith("at_test_")) return MEMO_SAID.testCost;
+  const key = keys.find(({ id }) => id === keyId);
+  if (isTest(keyId === PASTED ? pasted.trim() : (key?.prefix ?? ""))) return MEMO_SAID.testCost;
   if (monthly.remaining === 0) return MEMO_SAID.noneLeftMonth(monthly);
   if (daily.remaining === 0) return MEMO_SAID.noneLeft(daily);
-  const key = keys.find(({ id }) => id === keyId);
   if (!key || key.limits.memosPerDay === null) return MEMO_SAID.cost(daily);
   const left = key.limits.memosPerDay - key.used.memosToday;
   return left > 0 ? `${MEMO_SAID.cost(daily)} ${MEMO_SAID.keyCost(left)}` : MEMO_SAID.keySpent(key.name);
