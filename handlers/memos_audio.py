@@ -68,6 +68,7 @@ async def asked(
 ) -> Asked:
     """Return the headers of a request. `async` so that FastAPI calls it in the event loop, not in a thread."""
     method: str = request.scope.get("client_method", request.method)
+    part = part if method == "GET" else None  # RFC 9110 14.2: other methods have no ranges
     return Asked(method=method, part=part, known=known, unless_changed=unless_changed)
 
 
