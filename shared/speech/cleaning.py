@@ -52,8 +52,13 @@ _LINK = re.compile(
     r"!?\[([^\[\]\n]{0,1000})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,2000})?\)|\[[^\[\]\n]{0,200}\])"
 )
 _ANGLED = re.compile(r"<((?:https?://|mailto:)[^<>\s]{1,2000})>")
+_UNSPACED: Final = "—…\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Characters that end an address: dashes, and scripts whose writers put no space after it. Without them the rest of a
+Chinese paragraph would count as its path."""
+
 _ADDRESS = re.compile(
-    r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?",
+    r"(?<![A-Za-z0-9_])(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?"
+    rf"(?:[/?#][^\s<>\"{_UNSPACED}]*)?",
     re.IGNORECASE,
 )
 _EMPHASIS = re.compile(r"(?:(?<!\d)(?<!\d\*)|(?!\*{1,3}\d))(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
