@@ -36,6 +36,18 @@ _LETTERS: Final = {
 }
 _POWER: Final = re.compile(r"(?<=\d|\b[A-Za-z])(?![²³](?![⁰¹²³⁴-⁹]))([⁺⁻]?)([⁰¹²³⁴-⁹]+)")
 """A power beyond the square and the cube, for which the library has words: 10⁴ would be read as 104."""
+_SHORT: Final = {
+    "mo": "month",
+    "yr": "year",
+    "wk": "week",
+    "hr": "hour",
+    "h": "hour",
+    "min": "minute",
+    "kg": "kilogram",
+    "lb": "pound",
+    "GB": "gigabyte",
+    "TB": "terabyte",
+}
 _UNITS: Final = {
     "h": "hour",
     "s": "second",
@@ -144,7 +156,7 @@ def _unit(match: re.Match[str]) -> str:
 
 
 def _per(match: re.Match[str]) -> str:
-    return f"{match[1]} per {match[2]}"
+    return f"{match[1]} per {_SHORT.get(match[2], match[2])}"
 
 
 def _area(match: re.Match[str]) -> str:
@@ -158,6 +170,8 @@ def _rule(pattern: str, rewrite: Rewrite | str) -> tuple[re.Pattern[str], Rewrit
 
 
 _RULES: Final = (
+    _rule(r"(\d)[ ]?h[ ]?0?(\d{1,2})[ ]?m(?:in)?(?![^\W\d]|[/²³])", r"\1 h \2 min "),
+    _rule(r"(\d)(?:m| min)[ ]{0,2}0?(\d{1,2})s(?![\w/²³])", r"\1 min \2 s"),
     _rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", _day_and_time),
     _rule(r"(?<![\w+.,/-])[1-9]\d{0,2}(?: 000){1,4}(?!\w|[ .,/-]\d)", _thousands),
     _rule(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.\d)", partial(_dotted, word="dot")),
@@ -174,7 +188,8 @@ _RULES: Final = (
     _rule(r"(?<![\w.,])-[ ]?([$€£¥₹₩])(?=\d)", r"minus \1"),
     _rule(rf"([$€£])({_NUMBER})[ ]?[-–][ ]?\1?({_NUMBER})(?![\d%])(?: (million|billion|thousand))?", _range_of_money),
     _rule(rf"(?<![\w.,$€£])({_NUMBER})[ ]?(€|£|\$|USD|EUR|GBP)(?!\w)", _sum_behind),
-    _rule(rf"([$€£]{_NUMBER})/(month|year|week|day|hour|user|seat|mo|yr)\b", _per),
+    _rule(rf"([$€£]{_NUMBER}[kKmMbB]?)/([A-Za-z]+)\b", _per),
+    _rule(r"(?<=\d) - (?=\d[\d., +*/-]{0,60}=)", " minus "),
     _rule(rf"(?<!\d)(?<!\d[.,])({_NUMBER})[ ]?[-–][ ]?({_NUMBER}) ?%", r"\1 to \2%"),
     _rule(r"(?<!\d)(\d{1,2}:\d\d) ?[-–] ?(\d{1,2}:\d\d)(?!\d)", r"\1 to \2"),
     _rule(r"(?<![\d:])(1[3-9]|2[0-3]):00(?![\d:])", r"\1 hundred"),
