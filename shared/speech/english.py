@@ -14,7 +14,10 @@ from typing import Final
 __all__ = ["in_english"]
 
 _NUMBER: Final = r"\d{1,15}(?:,\d{3})*(?:\.\d{1,15})?"
+_ALONE: Final = r"(?!,?\d|[ ]?(?:hundred|thousand|[a-z]{1,4}illion|[kKmMbB])\b)"
+"""No further digit or magnitude follows a sum: the library reads `$1.5 million` itself."""
 _CURRENCIES: Final = {"€": "euros", "£": "pounds", "$": "dollars"}
+_LARGE: Final = {"bn": "billion", "mn": "million", "tn": "trillion", "trn": "trillion"}
 _CODES: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _SIGNS: Final = {
     "≥": "at least", "≤": "at most", "≈": "about", "≠": "is not", "∞": "infinity", "√": "the root of", "‰": "per mille",
@@ -127,6 +130,20 @@ def _sum_behind(match: re.Match[str]) -> str:
     return f"{_CODES.get(match[2], match[2])}{match[1]}"
 
 
+def _continental(match: re.Match[str]) -> str:
+    """Return `1.234,56` as `1234.56`."""
+    return f"{match[1].replace('.', '')}.{match[2]}"
+
+
+def _large(match: re.Match[str]) -> str:
+    return f" {_LARGE[match[1]]}"
+
+
+def _fine_sum(match: re.Match[str]) -> str:
+    """Return `$3.459` as `3.459 dollars`: the library would leave the currency out."""
+    return f"{match[2]} {_CURRENCIES[match[1]]}"
+
+
 def _range_of_money(match: re.Match[str]) -> str:
     """Return `$5-10 million` as `5 to 10 million dollars`."""
     return f"{match[2]} to {match[3]} {match[4] + ' ' if match[4] else ''}{_CURRENCIES[match[1]]}"
@@ -170,6 +187,10 @@ def _rule(pattern: str, rewrite: Rewrite | str) -> tuple[re.Pattern[str], Rewrit
 
 
 _RULES: Final = (
+    _rule(r"(?<![\w.,])(\d{1,3}(?:\.\d{3}){1,4}),(\d\d)(?![\d.,]\d|\d)", _continental),
+    _rule(r"([$€£]\d{1,15}),(\d\d)(?!\d|,\d)", r"\1.\2"),
+    _rule(r"(?<![\w.,$€£])(\d{1,15}),(\d\d)(?=[ ]?(?:€|£|\$|USD|EUR|GBP)(?!\w))", r"\1.\2"),
+    _rule(r"(?<=[A-Za-z0-9)])\*\*(?=[A-Za-z0-9(])", "^"),
     _rule(r"(\d)[ ]?h[ ]?0?(\d{1,2})[ ]?m(?:in)?(?![^\W\d]|[/²³])", r"\1 h \2 min "),
     _rule(r"(\d)(?:m| min)[ ]{0,2}0?(\d{1,2})s(?![\w/²³])", r"\1 min \2 s"),
     _rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", _day_and_time),
@@ -185,10 +206,13 @@ _RULES: Final = (
     ),
     _rule(r"(?<![\d.,:/$€£¥-])0\d++(?![\d.,:/-]*\d)|(?<![\d.,$€£¥])\d{10,}(?![.,]?\d)", _alone),
     _rule(r"\d{16,}", _alone),
-    _rule(r"(?<![\w.,])-[ ]?([$€£¥₹₩])(?=\d)", r"minus \1"),
+    _rule(r"(?<![\w.,])(?:-[ ]?([$€£¥₹₩])|([$€£¥₹₩])-)(?=\d)", r"minus \1\2"),
+    _rule(r"(?<=\d)[ ]?(bn|mn|trn|tn)\b", _large),
+    _rule(rf"([$€£]\d{{1,15}}(?:,\d{{3}})*\.\d){_ALONE}", r"\g<1>0"),
     _rule(rf"([$€£])({_NUMBER})[ ]?[-–][ ]?\1?({_NUMBER})(?![\d%])(?: (million|billion|thousand))?", _range_of_money),
     _rule(rf"(?<![\w.,$€£])({_NUMBER})[ ]?(€|£|\$|USD|EUR|GBP)(?!\w)", _sum_behind),
     _rule(rf"([$€£]{_NUMBER}[kKmMbB]?)/([A-Za-z]+)\b", _per),
+    _rule(rf"([$€£])(\d{{1,15}}(?:,\d{{3}})*\.\d{{3,15}}){_ALONE}", _fine_sum),
     _rule(r"(?<=\d) - (?=\d[\d., +*/-]{0,60}=)", " minus "),
     _rule(rf"(?<!\d)(?<!\d[.,])({_NUMBER})[ ]?[-–][ ]?({_NUMBER}) ?%", r"\1 to \2%"),
     _rule(r"(?<!\d)(\d{1,2}:\d\d) ?[-–] ?(\d{1,2}:\d\d)(?!\d)", r"\1 to \2"),
