@@ -86,7 +86,8 @@ class File:
         """Return the file, the requested part, or 304. Raises RangeNotSatisfiable, NotFound."""
         headers = {"etag": self.etag, "accept-ranges": "bytes", "cache-control": self.cache_control}
         if is_known(self.etag, asked.known):
-            return Response(status_code=304, headers=headers)
+            # with the type: Lambda's answer would have application/json instead, and caches would take it over
+            return Response(status_code=304, headers=headers, media_type=self.media_type)
         part = requested_part(asked.part if asked.unless_changed in (None, self.etag) else None, self.size)
         if part is None:
             raise RangeNotSatisfiable(length=self.size)

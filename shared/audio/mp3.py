@@ -210,7 +210,7 @@ def _form(head: bytes) -> tuple[int, int, int, int] | None:
 def _tag(data: bytes, frame: Frame) -> _Tag | None:
     """Parse the Info or Xing mark of a first frame. None: it has no mark, so it is a frame of sound."""
     at = frame.start + frame.side
-    if data[at : at + 4] not in _MARKS:
+    if data[at : at + 4] not in _MARKS or len(data) < at + 8:  # cut off before the flags: not whole in either reading
         return None
     flags, at = data[at + 7], at + 8
     numbers: list[int | None] = []

@@ -48,12 +48,17 @@ _FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]?[\w+#.-]{0,30}[ ]*$", re.MULTI
 _RULE = re.compile(r"^[-*_=|: ]+$", re.MULTILINE)
 _LINE_START = re.compile(r"^[ ]{0,3}(?:>[ ]?)*(?:#{1,6}[ ]+|[-*+•‣◦][ ]+)?(?:\[[ xX]\][ ]+)?", re.MULTILINE)
 _ITEM = re.compile(r"\n[ ]{0,3}(?=(?:>|#{1,6} |[-*+•‣◦] |\d{1,3}[.)] |\|))")
-_LINK = re.compile(
-    r"!?\[([^\[\]\n]{0,1000})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,2000})?\)|\[[^\[\]\n]{0,200}\])"
-)
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,1000})\]\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,2000})?\)")
+_REFERENCE = re.compile(r"(?<![A-Za-z0-9_\]])!?\[([^\[\]\n]{0,1000})\]\[[^\[\]\n]{0,200}\]")
+"""A link by a name: `[label][name]`. After a letter or digit it is no link: `grid[0][1]` would lose an index."""
 _ANGLED = re.compile(r"<((?:https?://|mailto:)[^<>\s]{1,2000})>")
+_UNSPACED: Final = "—…\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Characters that end an address: dashes, and scripts whose writers put no space after it. Without them the rest of a
+Chinese paragraph would count as its path."""
+
 _ADDRESS = re.compile(
-    r"\b(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?(?:[/?#][^\s<>\"]*)?",
+    r"(?<![A-Za-z0-9_])(?:https?|ftp)://(?:[^\s/@<>\"]{1,200}@)?([^\s/?#:<>\"()]{1,255})(?::\d{1,5})?"
+    rf"(?:[/?#][^\s<>\"{_UNSPACED}]*)?",
     re.IGNORECASE,
 )
 _EMPHASIS = re.compile(r"(?:(?<!\d)(?<!\d\*)|(?!\*{1,3}\d))(\*{1,3}|~~)(?=\S)([^\n*~]{1,2000}?)(?<=\S)\1")
@@ -104,7 +109,7 @@ def _without_markup(text: str) -> str:
     text = _LINE_START.sub("", text)
     text = _ANGLED.sub(r"\1", text)
     for _ in range(2):  # an image inside a link
-        text = _LINK.sub(r"\1", text)
+        text = _REFERENCE.sub(r"\1", _LINK.sub(r"\1", text))
     text = _ADDRESS.sub(_host, text)
     for _ in range(2):  # bold inside italics
         text = _EMPHASIS.sub(r"\2", text)

@@ -21,14 +21,16 @@ _GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3}){1,10}|[1-9]\d?(?:,\d\d){1,
 _PART: Final = re.compile(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+(?:[.,]\d+)*|[\W_]")
 _MOST_PARTS: Final = 16
 """Parts of a word without a space. hibari's time grows with their cube: 6 ms for 16, and 3.5 s for 200."""
+_ALONE: Final = r"(?!,?\d|[ ]?(?:hundred|thousand|[a-z]{1,4}illion|[kKmMbB])\b)"
+"""No further digit or magnitude follows a sum: the library reads `$1.5 million` itself."""
 _CURRENCIES: Final = {"€": "euros", "£": "pounds", "$": "dollars"}
+_LARGE: Final = {"bn": "billion", "mn": "million", "tn": "trillion", "trn": "trillion"}
 _CODES: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _SIGNS: Final = {
     "≥": "at least", "≤": "at most", "≈": "about", "≠": "is not", "∞": "infinity", "√": "the root of", "‰": "per mille",
     "℃": "°C", "℉": "°F", "№": "No. ", "©": "copyright", "®": "", "™": "", "⁄": "/", "•": ",", "·": " ", "→": "to",
     "…": "...",
 }  # fmt: skip
-_SCALES: Final = {"mn": "million", "bn": "billion", "tn": "trillion"}
 _LETTERS: Final = {
     "ß": "ss",
     "æ": "ae",
@@ -44,6 +46,18 @@ _LETTERS: Final = {
 }
 _POWER: Final = re.compile(r"(?<=\d|\b[A-Za-z])(?![²³](?![⁰¹²³⁴-⁹]))([⁺⁻]?)([⁰¹²³⁴-⁹]+)")
 """A power beyond the square and the cube, for which the library has words: 10⁴ would be read as 104."""
+_SHORT: Final = {
+    "mo": "month",
+    "yr": "year",
+    "wk": "week",
+    "hr": "hour",
+    "h": "hour",
+    "min": "minute",
+    "kg": "kilogram",
+    "lb": "pound",
+    "GB": "gigabyte",
+    "TB": "terabyte",
+}
 _UNITS: Final = {
     "h": "hour",
     "s": "second",
@@ -130,6 +144,20 @@ def _sum_behind(match: re.Match[str]) -> str:
     return f"{_CODES.get(match[2], match[2])}{match[1]}"
 
 
+def _continental(match: re.Match[str]) -> str:
+    """Return `1.234,56` as `1234.56`."""
+    return f"{match[1].replace('.', '')}.{match[2]}"
+
+
+def _large(match: re.Match[str]) -> str:
+    return f" {_LARGE[match[1]]}"
+
+
+def _fine_sum(match: re.Match[str]) -> str:
+    """Return `$3.459` as `3.459 dollars`: the library would leave the currency out."""
+    return f"{match[2]} {_CURRENCIES[match[1]]}"
+
+
 def _range_of_money(match: re.Match[str]) -> str:
     """Return `$5-10 million` as `5 to 10 million dollars`."""
     return f"{match[2]} to {match[3]} {match[4] + ' ' if match[4] else ''}{_CURRENCIES[match[1]]}"
@@ -155,16 +183,12 @@ def _unit(match: re.Match[str]) -> str:
 
 
 def _per(match: re.Match[str]) -> str:
-    return f"{match[1]} per {match[2]}"
+    return f"{match[1]} per {_SHORT.get(match[2], match[2])}"
 
 
 def _thousands(match: re.Match[str]) -> str:
     """Return `1'000'000` and `1 000 000` as `1,000,000`."""
     return re.sub("[' ]", ",", match[0])
-
-
-def _scaled(match: re.Match[str]) -> str:
-    return f"{match[1]} {_SCALES[match[2]]}"
 
 
 def _list(match: re.Match[str]) -> str:
@@ -183,10 +207,15 @@ def _rule(pattern: str, rewrite: Rewrite | str) -> tuple[re.Pattern[str], Rewrit
 
 
 _RULES: Final = (
+    _rule(r"(?<![\w.,])(\d{1,3}(?:\.\d{3}){1,4}),(\d\d)(?![\d.,]\d|\d)", _continental),
+    _rule(r"([$€£]\d{1,15}),(\d\d)(?!\d|,\d)", r"\1.\2"),
+    _rule(r"(?<![\w.,$€£])(\d{1,15}),(\d\d)(?=[ ]?(?:€|£|\$|USD|EUR|GBP)(?!\w))", r"\1.\2"),
+    _rule(r"(?<=[A-Za-z0-9)])\*\*(?=[A-Za-z0-9(])", "^"),
+    _rule(r"(\d)[ ]?h[ ]?0?(\d{1,2})[ ]?m(?:in)?(?![^\W\d]|[/²³])", r"\1 h \2 min "),
+    _rule(r"(\d)(?:m| min)[ ]{0,2}0?(\d{1,2})s(?![\w/²³])", r"\1 min \2 s"),
     _rule(r"(?<![\w.,'])\d{1,3}(?:'\d{3})+(?![\d'])", _thousands),
     _rule(r"(?<![\w.,'+/-])(?<!\d )[1-9]\d{0,2}(?: 000){1,4}(?![\w-]|[ .,/]\d)", _thousands),
     _rule(r"(?<!\d)\d+(?:,\d+)+", _list),
-    _rule(rf"(?<![\w.,])([$€£]?{_NUMBER}) ?(bn|mn|tn)\b", _scaled),
     _rule(r"\bUS\$(?=\d)", "$"),
     _rule(r"(?<=\d) ?([ap])\.?m\.? ?[-–—] ?(?=\d)", r" \1.m. to "),
     _rule(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", _day_and_time),
@@ -201,10 +230,14 @@ _RULES: Final = (
     ),
     _rule(r"(?<![\d.,:/$€£¥-])0\d++(?![\d.,:/-]*\d)|(?<![\d.,$€£¥])\d{10,}(?![.,]?\d)", _alone),
     _rule(r"\d{16,}", _alone),
-    _rule(r"(?<![\w.,])-[ ]?([$€£¥₹₩])(?=\d)", r"minus \1"),
+    _rule(r"(?<![\w.,])(?:-[ ]?([$€£¥₹₩])|([$€£¥₹₩])-)(?=\d)", r"minus \1\2"),
+    _rule(r"(?<=\d)[ ]?(bn|mn|trn|tn)\b", _large),
+    _rule(rf"([$€£]\d{{1,15}}(?:,\d{{3}})*\.\d){_ALONE}", r"\g<1>0"),
     _rule(rf"([$€£])({_NUMBER})[ ]?[-–][ ]?\1?({_NUMBER})(?![\d%])(?: (million|billion|thousand))?", _range_of_money),
     _rule(rf"(?<![\w.,$€£])({_NUMBER})[ ]?(€|£|\$|USD|EUR|GBP)(?!\w)", _sum_behind),
-    _rule(rf"([$€£]{_NUMBER})/(month|year|week|day|hour|user|seat|mo|yr)\b", _per),
+    _rule(rf"([$€£]{_NUMBER}[kKmMbB]?)/([A-Za-z]+)\b", _per),
+    _rule(rf"([$€£])(\d{{1,15}}(?:,\d{{3}})*\.\d{{3,15}}){_ALONE}", _fine_sum),
+    _rule(r"(?<=\d) - (?=\d[\d., +*/-]{0,60}=)", " minus "),
     _rule(rf"(?<!\d)(?<!\d[.,])({_NUMBER})[ ]?[-–][ ]?({_NUMBER}) ?%", r"\1 to \2%"),
     _rule(r"(?<!\d)(\d{1,2}:\d\d) ?[-–] ?(\d{1,2}:\d\d)(?!\d)", r"\1 to \2"),
     _rule(r"(?<![\d:])(1[3-9]|2[0-3]):00(?![\d:])", r"\1 hundred"),
@@ -220,7 +253,6 @@ _RULES: Final = (
     _rule(r"(?<![\w.,/-])(\d{1,3}) (?=[1-9]/[2-9](?![\w/.,]\w|\w))", r"\1 and "),
     _rule(r"\b24/7\b", "24 7"),
     _rule(r"\b50[/-]50\b", "fifty fifty"),
-    _rule(r"(?<=\d) ?\*\* ?(?=\d)", " to the power of "),
     _rule(r"(?<=\d) ?\* ?(?=\d)", " times "),
     _rule(r"\bCO2\b", "C O 2"),
     _rule(r"\be\.g\.", "for example"),

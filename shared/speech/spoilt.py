@@ -27,7 +27,9 @@ _SLACK_S: Final = 1.0
 _WORD_CHARACTERS: Final = 20
 """Characters of a word that certainly take time: a voice babbles 1,000 letters in a row in some seconds."""
 _SIGN_CHARACTERS: Final = 12
-"""Characters that a digit or a sign may stand for: % is "percent"."""
+"""Characters that a digit, a sign or a line's end may stand for: % is "percent", and a voice pauses between lines."""
+_CAPITAL_CHARACTERS: Final = 3
+"""Characters that a capital letter may stand for: WWW is "double u double u double u"."""
 _HOLE_S: Final = 1.5
 _QUIET_STEPS: Final = 18
 """Steps of 1.5 dB below the loud granules, hence 27 dB: less than any sound of speech, more than a studio's noise."""
@@ -85,11 +87,18 @@ def _check_loudness(granules: Sequence[Granule], granule_s: float, text: str) ->
 
 def _plausible_s(text: str) -> tuple[float, float]:
     """Return the least and the most seconds that a text may take."""
-    words = text.split()
+    words = [word for word in text.split() if any(map(str.isalnum, word))]  # a voice may pass over signs alone
     certain = sum(min(len(word), _WORD_CHARACTERS) + 1 for word in words)
-    possible = sum(_SIGN_CHARACTERS if not (character.isalpha() or character.isspace()) else 1 for character in text)
+    possible = sum(map(_most_characters, text))
     least_s = _LEAST * _SECONDS_A_CHARACTER * certain - _SLACK_S
     return least_s, _MOST * _SECONDS_A_CHARACTER * max(possible, certain) + _SLACK_S
+
+
+def _most_characters(character: str) -> int:
+    """Return the most characters that one may stand for when it is read."""
+    if character.isupper():
+        return _CAPITAL_CHARACTERS
+    return 1 if character.isalpha() or character == " " else _SIGN_CHARACTERS
 
 
 def _steady_s(gains: list[int], granule_s: float, loud: int) -> float:

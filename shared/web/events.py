@@ -81,7 +81,7 @@ def complete(scope: Scope) -> None:
     if not isinstance(event, dict):
         return
     if HOST_FIELD in event:
-        scope["headers"] = [*scope["headers"], [b"host", event[HOST_FIELD].encode()]]
+        scope["headers"] = [*scope["headers"], [b"host", event[HOST_FIELD].encode(errors="replace")]]
     root = _root_of(event, scope["path"])
     if root is not None:
         scope["root_path"] = root

@@ -84,6 +84,12 @@ def test_cut_off_body_is_not_whole(cut: int) -> None:
     assert not read_mp3(mp3[:-cut]).whole
 
 
+@pytest.mark.parametrize("left", [4, 13, 16, 17, 20])
+def test_file_that_is_cut_in_its_header_is_not_whole(left: int) -> None:
+    """The first frame breaks off before the mark's flags, which are the bytes 17 to 20: a provider may send so few."""
+    assert not read_mp3(tone(24_000)[:left]).whole
+
+
 @pytest.mark.parametrize(
     ("more_frames", "more_bytes", "whole"),
     [

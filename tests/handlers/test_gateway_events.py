@@ -24,6 +24,7 @@ UNREAD = [
     {"host": "[2001:db8::1]:8443"},
     {"host": "a:b:c"},
     {"host": ""},
+    {"host": "\ud800.example.org"},
     {"host": "api.example.org:", "x-forwarded-port": "x"},
     {"x-forwarded-proto": "https, http"},
     {"x-forwarded-proto": ""},

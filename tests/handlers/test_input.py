@@ -56,6 +56,7 @@ def test_whole_number_is_plain_digits(world: World, ada: Account, path: str, day
         "2026-03-02T10:00:00",
         "2026-03-02T10:00",
         "2026-03-02T25:00:00Z",
+        "2026-03-02T10:00:00+01:60",
         "10:00:00Z",
         "٢٠٢٦-03-02",
         "1772409600",

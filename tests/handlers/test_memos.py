@@ -607,6 +607,7 @@ def test_known_audio_is_not_sent_again(world: World) -> None:
         answer = audio(world, if_none_match=known)
         assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", etag)
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["content-type"] == "audio/mpeg"
     assert audio(world, if_none_match='"other"').status == 200
 
 

@@ -51,13 +51,18 @@ def reason(audio: bytes, text: str = TEXT, form: str = "wav") -> str:
         ("a" * 19 + " b", 0.0, 6.28),
         (f"{'a' * 20} {'b' * 30} {'c' * 200}", 1.016, 61.48),
         ("100%", 0.0, 12.52),
-        ("7 + 7 = 14 " * 10, 2.52, 185.8),
+        ("7 + 7 = 14 " * 10, 1.24, 185.8),
+        (f"prologue {'. ' * 30}", 0.0, 96.76),
+        ("- - - - " * 10 + "one " * 20, 1.56, 145.0),
+        ("WWW", 0.0, 3.16),
+        ("no\n" * 10, 0.0, 34.6),
     ],
 )
 def test_length_is_bounded_by_the_text(text: str, least_s: float, most_s: float) -> None:
     """The bounds are 0.4 and 3 times 0.08 s a character, and a second of silence more or less.
 
-    A word counts up to 20 characters at least, and a sign up to 12 at most. Opus has no other check.
+    A word counts up to 20 characters at least, and a word of signs none. A sign or a line's end counts up to 12 at
+    most, and a capital 3. Opus has no other check.
     """
     for seconds, fits in (
         (least_s - 0.01, False),
