@@ -147,6 +147,20 @@ def test_failure_is_said_as_what_it_is(modules: Page, failure: dict[str, object]
     assert re.fullmatch(sentence, call(modules, "texts.js", "m.sentenceOf(...given)", failure))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (1, "in 1\u00a0second"),
+        (3601, "in 2\u00a0hours"),
+        (86_400, "in 1\u00a0day"),
+        (31 * 86_400 - 60, "in 31\u00a0days"),
+    ],
+)
+def test_wait_is_never_said_in_months(modules: Page, seconds: int, said: str) -> None:
+    """A wait is rounded up. On the first day of a month of 31 days, the next one is not two months away."""
+    assert call(modules, "formats.js", "m.wait(...given)", seconds) == said
+
+
 def test_csv_makes_formulas_harmless(modules: Page) -> None:
     """Quotes and line ends are kept; numbers are never touched."""
     rows = [["=1+1", "+1", "-1", "@a", "\ta", 'say "hi", twice', "two\nlines", -1.5, "plain"]]

@@ -340,6 +340,38 @@ def test_late_page_of_one_voice_is_not_in_anothers_list(page: Page, site: Site) 
     expect(page.get_by_role("button", name="Show older memos")).to_have_count(0)
     held[1].continue_()
     expect(memos(page)).to_have_count(1)
+    voice.select_option("All voices")
+    page.route(older, lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="Show older memos").click()
+    problem = page.get_by_role("alert").filter(has_text="The service cannot be reached.")
+    expect(problem).to_be_visible()
+    voice.select_option("Rachel")
+    expect(memos(page)).to_have_count(1)
+    expect(problem).to_have_count(0)
+
+
+@on_memory
+def test_next_text_stays_when_the_limits_cannot_be_read(page: Page, site: Site) -> None:
+    """After a memo the limits are read again; if that fails, the form stays with what was entered meanwhile."""
+    site.sign_up()
+    opened(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/usage/limits", hold, times=1)
+    fill_in(page, "Hello")
+    with page.expect_request("**/api/v1/usage/limits"):
+        page.get_by_role("button", name="Say it").click()
+    expect(memos(page)).to_have_count(1)
+    page.get_by_label("Text").fill("The next one")
+    with page.expect_event("requestfailed"):
+        held[0].abort()
+    page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(page.get_by_label("Text")).to_have_value("The next one")
+    page.get_by_role("button", name="Say it").click()
+    expect(memos(page)).to_have_count(2)
 
 
 @on_memory

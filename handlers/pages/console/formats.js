@@ -6,10 +6,11 @@ const UTC_DATE = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: 
 const DATE_TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 const CLOCK = new Intl.DateTimeFormat("en", { timeStyle: "short" });
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const DAY_S = 86_400;
 const UNITS = [
   ["year", 31_536_000],
   ["month", 2_592_000],
-  ["day", 86_400],
+  ["day", DAY_S],
   ["hour", 3_600],
   ["minute", 60],
 ];
@@ -42,8 +43,9 @@ export function ago(iso, now = Date.now()) {
   return unit ? RELATIVE.format(Math.round(seconds / size), unit) : "just now";
 }
 
-/** `in 5 minutes`, `in 40 seconds`: the wait that a refusal asks for. */
+/** `in 5 minutes`, `in 40 seconds`: the wait that a refusal asks for. It is rounded up, so a day is the largest unit:
+    the last 31 days of a month would be two of the months above. */
 export function wait(seconds) {
-  const [unit, size] = UNITS.find(([, length]) => seconds >= length) || ["second", 1];
+  const [unit, size] = UNITS.find(([, length]) => length <= DAY_S && seconds >= length) || ["second", 1];
   return `in ${counted(Math.max(1, Math.ceil(seconds / size)), unit)}`;
 }

@@ -51,7 +51,7 @@ export function MemosView({ route, go, api, tell }) {
     <div class="sections">
       <section class="section" aria-labelledby="say-title">
         <h2 id="say-title">${MEMO_SAID.sayTitle}</h2>
-        <${Loaded} of=${making}>
+        <${Loaded} of=${making} keep>
           ${({ voices, limits, keys }) => html`<${Say} api=${api} voices=${voices} limits=${limits} keys=${keys} made=${made} />`}
         <//>
       </section>
@@ -63,7 +63,7 @@ export function MemosView({ route, go, api, tell }) {
             <${Download} api=${api} tell=${tell} />`}
         </div>
         <${Loaded} of=${list.loaded}>
-          ${() => html`<${MemoList} list=${list} actions=${actions} voices=${making.value?.voices ?? []} voice=${route.voice} />`}
+          ${() => html`<${MemoList} key=${route.voice} list=${list} actions=${actions} voices=${making.value?.voices ?? []} voice=${route.voice} />`}
         <//>
       </section>
     </div>

@@ -164,9 +164,10 @@ export function useLoaded(load, depends) {
   return { ...state, reload: () => setTurn((number) => number + 1) };
 }
 
-/** The state of `useLoaded`: its value by `children(value)`, a wait, or a failure with a button to try again. */
-export function Loaded({ of, children, wait = SAID.loading }) {
-  if (of.failure && of.failure.kind !== "ended") {
+/** The state of `useLoaded`: its value by `children(value)`, a wait, or a failure with a button to try again. With `keep`
+    a value stays when it cannot be loaded again: what was entered in a form would be lost with it. */
+export function Loaded({ of, children, keep = false, wait = SAID.loading }) {
+  if (of.failure && of.failure.kind !== "ended" && !(keep && of.value !== null)) {
     return html`<${Notice} kind="problem" title=${SAID.notShown}>
       <p>${sentenceOf(of.failure)}</p>
       <${Button} onClick=${of.reload}>${SAID.again}<//>
