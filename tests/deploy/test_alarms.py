@@ -136,13 +136,14 @@ def test_every_alarm_tells_the_topic_if_there_is_one() -> None:
     assert re.search(r"env:ALARM_TOPIC", TEXT)
 
 
-def test_alarm_of_mails_watches_every_function_that_sends_some(capsys: pytest.CaptureFixture[str]) -> None:
-    """The alarm is raised by a single mail that was not sent, of any of these functions."""
+def test_mails_are_watched_and_shown_of_all_that_send_some(capsys: pytest.CaptureFixture[str]) -> None:
+    """The alarm is raised by a single mail that was not sent, of any of these functions; the dashboard shows it."""
     alarm = RESOURCES["MailErrorsAlarm"]["Properties"]
     watched = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
     assert {metric["MetricName"] for metric in watched} <= written(capsys)
     mailing = {f"${{self:service}}-${{sls:stage}}-{name}" for name in MAILERS}
     assert {metric["Dimensions"][0]["Value"] for metric in watched} == mailing
+    assert {name for _, metric, name in shown() if metric == "MailErrors"} == mailing
     assert alarm["Threshold"] == 0
 
 
