@@ -13,7 +13,7 @@ READY := $(VENV)/ready
 ARM64 := .local/arm64/python
 SCANNERS := .local/scanners/ready
 MEMORY_FILE := $(or $(AGENT_TALK_MEMORY_FILE),$(CURDIR)/.local/memory.json)
-OSLS := VIRTUAL_ENV=$(abspath $(VENV)) IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE=$(MEMORY_FILE)) node_modules/.bin/osls
+OSLS := VIRTUAL_ENV="$(abspath $(VENV))" IS_LOCAL=true $(if $(AGENT_TALK_STORE)$(HYPR_URL),,AGENT_TALK_STORE=memory AGENT_TALK_MEMORY_FILE="$(MEMORY_FILE)") node_modules/.bin/osls
 # The tests start many processes. Without bytecode, which many images forbid, each one compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: bench bundle-speech bench-cold bench-console bench-dynamodb bench-figures bench-load bench-micro bench-moving bench-speech bench-usage bundle check check-bundle check-deployment check-python clean dynamodb format fuzz hear help invoke invoke-osls lock micro mutants offline picture prove rehearse run samples scan test test-arm64 test-clients test-dynamodb test-micro test-runtime test-s3 test-sdk test-stores test-thorough
 
 help: ## Show the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): requirements-dev.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }

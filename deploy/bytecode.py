@@ -17,6 +17,10 @@ from deploy.archive import Entries
 UNPACKED_IN: Final = "/var/task"
 """The folder of an archive's files in Lambda, as tracebacks name it."""
 
+_COMPILING: Final = {"PYTHONHASHSEED": "0", "PYTHONPYCACHEPREFIX": "", "PYTHONOPTIMIZE": ""}
+"""Variables of the Python that compiles. With a developer's values of the last two the archive would have no bytecode:
+it would be in another folder, or under names that Lambda's Python does not read."""
+
 
 def find_python(version: str) -> Path | None:
     """Return a Python of a version such as "3.13": this one, or one on PATH, of pyenv or of uv. None: there is none."""
@@ -35,7 +39,7 @@ def compiled(chosen: Entries, python: Path, folder: Path) -> Entries:
             shutil.copyfile(path, copy)
     command: list[str | Path] = [python, "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", folder, "-p", UNPACKED_IN, folder]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "0"})
+    subprocess.run(command, check=True, env={**os.environ, **_COMPILING})
     return {PurePosixPath(path.relative_to(folder).as_posix()): path for path in folder.rglob("*.pyc")}
 
 

@@ -120,7 +120,7 @@ def _objects(bucket: Any, below: Sequence[str]) -> Any:
 
 def _check_mail(function: str, statements: list[dict[str, Any]], *, mails_as: str) -> None:
     condition = {"StringEquals": {"ses:FromAddress": mails_as}}
-    needs = [_allowed(["ses:SendEmail"], {"Fn::Sub": SES}) | {"Condition": condition}]
+    needs = [_allowed(["ses:SendEmail", "ses:SendRawEmail"], {"Fn::Sub": SES}) | {"Condition": condition}]
     if statements != (needs if mails_as and function in MAILERS else []):
         raise TemplateFault(f"{function} may do {statements} with mail")
 

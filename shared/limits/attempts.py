@@ -171,13 +171,19 @@ class Attempt:
         raise TooManyAttempts(retry_after_s=whole_seconds(self._window_ends_at - at))
 
 
-def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this counts attempts in a window that ended KEPT_FOR or more before `at`."""
+def ends_at(counter: str) -> datetime | None:
+    """Return the end of the window whose attempts this counts. None: it counts no attempts."""
     named = _WINDOWED.match(counter)
     if named is None:
-        return False
+        return None
     length = PASSWORD_WINDOW if named["kind"] == "login" else HOUR
-    return datetime.strptime(f"{named['start']}+0000", f"{_START}%z") + length + KEPT_FOR <= at
+    return datetime.strptime(f"{named['start']}+0000", f"{_START}%z") + length
+
+
+def has_ended(counter: str, at: datetime) -> bool:
+    """Return whether this counts attempts in a window that ended KEPT_FOR or more before `at`."""
+    end = ends_at(counter)
+    return end is not None and end + KEPT_FOR <= at
 
 
 class Attempts:

@@ -4,7 +4,7 @@ import re
 from datetime import date, datetime
 from typing import Final
 
-from shared.core.clock import HOUR, midnight, month_after, next_day
+from shared.core.clock import HOUR, midnight, next_day, next_month
 
 KEPT_FOR: Final = HOUR
 """How long an ended window's counters are kept: longer than any container's clock is behind, since a counter that is
@@ -15,11 +15,16 @@ _WINDOWED: Final = re.compile(
 )
 
 
-def has_ended(counter: str, at: datetime) -> bool:
-    """Return whether this counts an owner's day or month that ended KEPT_FOR or more before `at`."""
+def ends_at(counter: str) -> datetime | None:
+    """Return the end of the owner's day or month that this counts. None: it counts neither."""
     window = _WINDOWED.fullmatch(counter)
     if window is None:
-        return False
+        return None
     first = midnight(date.fromisoformat(window["month"] + (window["day"] or "-01")))
-    ends_at = next_day(first) if window["day"] else midnight(month_after(first.date()))
-    return ends_at + KEPT_FOR <= at
+    return next_day(first) if window["day"] else next_month(first)
+
+
+def has_ended(counter: str, at: datetime) -> bool:
+    """Return whether this counts an owner's day or month that ended KEPT_FOR or more before `at`."""
+    end = ends_at(counter)
+    return end is not None and end + KEPT_FOR <= at

@@ -1,4 +1,7 @@
-"""Mails by Amazon SES, raw, so that they equal those of SMTP. The function's role gives the right to send: no key.
+"""Mails by Amazon SES, raw, so that they equal those of SMTP.
+
+No key is needed: the function's role gives the right to send. SES authorises `SendEmail` with a raw mail as
+`ses:SendRawEmail`.
 
 Import this module only if SES was chosen: boto3 takes some tenths of a second.
 """
@@ -33,7 +36,7 @@ ANSWERED: Final[dict[str, str]] = {
     "SendingPausedException": "SES refused the mail: sending is paused",
     "LimitExceededException": "SES refused the mail: the day's quota is used up",
     **dict.fromkeys(aws.BUSY_CODES, "SES is asked too often"),
-    **dict.fromkeys(aws.DENIED_CODES, "SES does not allow this to the role: check its right to ses:SendEmail"),
+    **dict.fromkeys(aws.DENIED_CODES, "SES does not allow this to the role: check its right to ses:SendRawEmail"),
     **dict.fromkeys(aws.UNKNOWN_CREDENTIAL_CODES, "SES does not know these credentials"),
 }
 """The failure by the code of SES's answer."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from shared.core.clock import Instant
 from shared.core.errors import Conflict, NotFound
@@ -42,8 +42,18 @@ class Subscription(RowModel):
     synced: int = 0
     """The number of the synchronisation that wrote this row: drawn before Stripe was asked. A lower one is older."""
 
+    former_customers: tuple[str, ...] = ()
+    """Further customers that the owner has claimed: replaced ones, and those of a request that came second. `erase`
+    deletes their claims. Until then an event of one of them is logged as this owner's."""
+
     created_at: Instant
     updated_at: Instant
+
+    def beside(self, customer: str | None) -> Self:
+        """Return the row with this customer among the former ones, unless it is its own, or among them already."""
+        if customer in (None, self.stripe_customer_id, *self.former_customers):
+            return self
+        return self.model_copy(update={"former_customers": (*self.former_customers, customer)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +117,9 @@ class Subscriptions:
         def change(document: Document | None) -> Document:
             row = new if document is None else Subscription.read(document)
             if row.stripe_customer_id not in (None, instead_of):
-                return row.document()
-            return row.model_copy(update={"stripe_customer_id": new.stripe_customer_id}).document()
+                return row.beside(new.stripe_customer_id).document()
+            attached = row.model_copy(update={"stripe_customer_id": new.stripe_customer_id})
+            return attached.beside(row.stripe_customer_id).document()
 
         await self._claim(new)
         updated = await self._store.update(SUBSCRIPTIONS, Key(new.user_id), change)
@@ -164,16 +175,16 @@ class Subscriptions:
             await self._store.increment("subscriptions", -1)
 
     async def erase(self, user_id: str) -> None:
-        """Delete a subscription and the claim on its customer, which `delete` leaves. Repeatable."""
+        """Delete a subscription and the claims on its customers, which `delete` leaves. Repeatable."""
 
         def claim_of_another(claim: Document | None) -> Document | None:
             return claim if claim and claim["user_id"] != user_id else None
 
         subscription = await self.of(user_id)
         if subscription is not None:
-            if subscription.stripe_customer_id is not None:
-                key = Key(CUSTOMERS, subscription.stripe_customer_id)
-                await self._store.update(STRIPE_IDS, key, claim_of_another)
+            for customer in (subscription.stripe_customer_id, *subscription.former_customers):
+                if customer is not None:
+                    await self._store.update(STRIPE_IDS, Key(CUSTOMERS, customer), claim_of_another)
             await self.delete(user_id)
 
     async def _claim(self, subscription: Subscription) -> None:

@@ -13,9 +13,7 @@ from typing import Final
 
 from shared.activity import log_of_memo
 from shared.core.clock import DAY, Clock, midnight
-from shared.stores.port import Document
 from shared.tables import ActiveOwners, ApiKeys, LogKind, Memos, UsageLogs, Window
-from shared.tables.memos import Memo
 from shared.tables.usage_logs import MEMO_DELETED
 from shared.usage.periods import GRACE
 from shared.usage.recount import LOGS_READ
@@ -85,38 +83,41 @@ class MemoReconciliation:
         memos = await self._memos_between(user_id, midnight(day), until)
         logs = await self._logs_between(user_id, midnight(day), until)
         without_log = [memo_id for memo_id in memos if memo_id not in logs]
-        without_memo = [
-            memo_id for memo_id, log in logs.items() if memo_id not in memos and not log.get(MEMO_DELETED, False)
-        ]
+        without_memo = [memo_id for memo_id, is_deleted in logs.items() if memo_id not in memos and not is_deleted]
         if self._repair:
             for memo_id in without_log:
-                await self._add_log(memos[memo_id])
+                await self._add_log(user_id, memo_id)
             for memo_id in without_memo:
                 await self._logs.delete_memo(user_id, memo_id)
         return Mismatch(user_id=user_id, day=day, without_log=without_log, without_memo=without_memo)
 
-    async def _add_log(self, memo: Memo) -> None:
+    async def _add_log(self, user_id: str, memo_id: str) -> None:
+        memo = await self._memos.get(user_id, memo_id)
+        if memo is None:  # its owner deleted it meanwhile
+            return
         key = None if memo.api_key_id is None else await self._keys.get_issued(memo.api_key_id)
         await self._logs.add(log_of_memo(memo, key))
         if memo.ended is not None:
             await self._logs.end_memo(memo.user_id, memo.id, memo.ended)
 
-    async def _memos_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, Memo]:
-        memos: dict[str, Memo] = {}
+    async def _memos_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, None]:
+        """Return the ids of memos, newest first. A day of them with their texts could fill the container's memory."""
+        memos: dict[str, None] = {}
         window = Window(limit=MEMOS_READ, since=since, until=until)
         while True:
             page = await self._memos.page(user_id, window)
-            memos |= {memo.id: memo for memo in page.rows}
+            memos |= dict.fromkeys(memo.id for memo in page.rows)
             if page.after is None:
                 return memos
             window = replace(window, after=page.after)
 
-    async def _logs_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, Document]:
-        logs: dict[str, Document] = {}
+    async def _logs_between(self, user_id: str, since: datetime, until: datetime) -> dict[str, bool]:
+        """Return by the ids of logs whether the owner has deleted the memo."""
+        logs: dict[str, bool] = {}
         window = Window(limit=LOGS_READ, since=since, until=until)
         while True:
             page = await self._logs.rows(user_id, LogKind.MEMOS, window)
-            logs |= {row.key.sort: row.document for row in page.rows}
+            logs |= {row.key.sort: MEMO_DELETED in row.document for row in page.rows}
             if page.after is None:
                 return logs
             window = replace(window, after=page.after)

@@ -1,5 +1,6 @@
 """Closing an account: after any kill, race or repeat no row of its owner is left."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -525,6 +526,33 @@ async def test_partitions_that_are_erased_in_parts_are_finished(tmp_path: Path) 
     await close(services, ada)
     await housekeeping(services, clock)
     assert await traces(services, ada) == []
+
+
+class _Slow(Intercepted):
+    """Takes 20 ms for each erasing; several at the same time take no longer."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        super().__init__(store)
+        self._clock = clock
+        self._ends = 0.0
+
+    async def erase(self, table: Table, partition: str) -> bool:
+        self._ends = max(self._ends, self._clock.monotonic() + 0.02)
+        await asyncio.sleep(0)
+        self._clock.advance(max(0.0, self._ends - self._clock.monotonic()))
+        return await super().erase(table, partition)
+
+
+async def test_owner_of_many_keys_is_erased_within_a_run(tmp_path: Path) -> None:
+    """A key for each day of a year, at 20 ms a request: each run begins with the first key, and has 12 s."""
+    clock, time = FakeClock(), ManualClock()
+    services = built(_Slow(MemoryStore(clock=clock), time), tmp_path, clock=clock)
+    ada = await signed_up(services)
+    for number in range(365):
+        await services.store.increment(f"{ada.user.id}:uses:{number:032x}")
+    await services.tables.closing.put(ClosingAccount(user_id=ada.user.id, since=NOON))
+    await services.tables.users.change(ada.user.id, lambda row: row.closed(NOON))
+    assert await services.closing.work(partial(is_before, time, time.monotonic() + 12), silent) == Worked(done=1)
 
 
 def is_before(clock: ManualClock, ends: float) -> bool:

@@ -1,8 +1,12 @@
 """The bytecode beside an archive's sources."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+import pytest
 
 from deploy.bytecode import compiled, find_python
 
@@ -33,6 +37,27 @@ def test_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     )
     assert first == second
     assert b"/var/task/package/module.py" in first[0]
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PYTHONPYCACHEPREFIX", "elsewhere"), ("PYTHONOPTIMIZE", "2")])
+def test_compiled_ignores_a_developers_variables(tmp_path: Path, variable: str, value: str) -> None:
+    """Bytecode is beside its source and has the name that an import reads, whatever a developer's Python is set to."""
+    (tmp_path / "module.py").write_text(SOURCE)
+    program = """
+import sys
+from pathlib import Path, PurePosixPath
+from deploy.bytecode import compiled
+folder = Path(sys.argv[1])
+print(*compiled({PurePosixPath("module.py"): folder / "module.py"}, Path(sys.executable), folder / "code"))
+"""
+    ran = subprocess.run(  # noqa: S603 our own text
+        [sys.executable, "-c", program, tmp_path],
+        env={**os.environ, variable: str(tmp_path / value) if value == "elsewhere" else value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == f"__pycache__/module.cpython-{THIS.replace('.', '')}.pyc"
 
 
 def test_python_is_found_by_its_version() -> None:

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from deploy.bundle import DEPLOYED
 from deploy.check_roles import DYNAMODB
+from deploy.permissions import MAILERS
 from deploy.template import holds
 from shared.core.parameters import SECRETS, SUFFIX
 from shared.core.settings import DEVELOPMENT_SECRET, AttemptLimits
@@ -114,6 +115,16 @@ def test_roles_reach_the_table_by_its_name() -> None:
     roles = json.dumps(resources("roles.yml", store="dynamodb", table="restored"))
     assert '{"Fn::GetAtt": "Table.Arn"}' not in roles
     assert roles.count(json.dumps({"Fn::Sub": f"{DYNAMODB}restored"})) >= len(DECLARED)
+
+
+@pytest.mark.parametrize("name", sorted(MAILERS))
+def test_roles_of_mailers_may_send_raw_mails(name: str) -> None:
+    """SES authorises `SendEmail` with a raw mail as `ses:SendRawEmail`: with the other right alone every mail fails."""
+    role = resources("roles.yml")["Resources"][f"{name.capitalize()}Role"]["Properties"]
+    conditional = [policy["Fn::If"] for policy in role["Policies"] if "Fn::If" in policy]
+    (mail,) = [policy for condition, policy, _ in conditional if condition == "MailsBySes"]
+    (statement,) = mail["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["ses:SendEmail", "ses:SendRawEmail"]
 
 
 def test_production_takes_no_micro_key_from_the_deployer() -> None:

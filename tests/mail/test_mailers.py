@@ -191,7 +191,7 @@ async def test_ses_says_why_a_mail_was_not_sent() -> None:
         (botocore.ReadTimeoutError(endpoint_url="x"), "did not answer"),
         (botocore.ParamValidationError(report="ada@example.org"), "asked wrongly"),
         (botocore.ClientError({"Error": {"Code": "ThrottlingException"}}, "SendEmail"), "too often"),
-        (botocore.ClientError({"Error": {"Code": "AccessDeniedException"}}, "SendEmail"), "ses:SendEmail"),
+        (botocore.ClientError({"Error": {"Code": "AccessDeniedException"}}, "SendEmail"), "ses:SendRawEmail"),
         (botocore.ClientError({"Error": {"Code": "Strange", "Message": "ada@example.org"}}, "SendEmail"), "Strange"),
     ],
 )

@@ -765,6 +765,16 @@ class TestSubscriptions:
         assert await Subscriptions(store).by_customer("cus_2") is not None
         assert await Subscriptions(store).count() == 1
 
+    async def test_erase_deletes_the_claims_of_former_customers(self, store: Store) -> None:
+        """A customer that was replaced, or came second, is the owner's too: nothing of a closed account stays."""
+        tables = Subscriptions(store)
+        for customer, instead_of in (("cus_1", None), ("cus_2", None), ("cus_3", "cus_1"), ("cus_3", "cus_1")):
+            await tables.attach(a_subscription(self.USER, customer=customer), instead_of=instead_of)
+        await tables.attach(a_subscription(self.OTHER, customer="cus_4"), instead_of=None)
+        assert [customer.id for customer in (await tables.customers()).rows] == ["cus_1", "cus_2", "cus_3", "cus_4"]
+        await tables.erase(self.USER)
+        assert [customer.id for customer in (await tables.customers()).rows] == ["cus_4"]
+
     async def test_attach_refuses_anothers_customer(self, store: Store) -> None:
         """A customer's events lead to the owner who claimed it."""
         await Subscriptions(store).create(a_subscription(self.OTHER))

@@ -1,5 +1,6 @@
 """Memos and their logs are compared and corrected: over pages, with unknown keys, and with outcomes of long memos."""
 
+import tracemalloc
 from datetime import date, timedelta
 from typing import Final
 
@@ -69,6 +70,22 @@ async def test_days_of_several_pages_agree() -> None:
         await world.tables.memos.add(memo)
         await world.tables.usage_logs.add(log_of_memo(memo, None).model_copy(update={"api_key_name": LONG}))
     assert await world.of() == ([], [])
+
+
+async def test_long_day_needs_little_memory() -> None:
+    """Ids are kept, and no texts and no logs: an owner may make 100,000 memos in a day, of any length."""
+    world, memos, text = World(repair=True), 600, "x" * 20_000
+    for number in range(memos):
+        memo = a_memo(ago=timedelta(seconds=number), text=text)
+        await world.tables.memos.add(memo)
+        await world.tables.usage_logs.add(log_of_memo(memo, None))
+    tracemalloc.start()
+    try:
+        assert await world.of() == ([], [])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < memos * len(text) / 2
 
 
 @pytest.mark.parametrize("repair", [False, True])

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.core.clock import Clock
+from shared.limits import attempts, windows
 from shared.stores.port import Counter, Page, Row, Store, Table
 
 PAGE = 500
@@ -68,7 +69,10 @@ async def has_rows(store: Store, table: Table) -> bool:
 
 
 async def counter_pages(store: Store, clock: Clock, after: str | None = None) -> AsyncIterator[Page[Counter]]:
-    """Yield the pages of counters, from `after` on. An ended counter is 0, since only some stores keep it."""
+    """Yield the pages of counters, from `after` on. An ended counter is 0, since only some stores keep it.
+
+    HYPR Micro keeps no ends: they are read from the names. Without its end a copy would stay in DynamoDB for good.
+    """
     while True:
         page = await store.scan_counters(after=after, limit=PAGE)
         now, after = clock(), page.after
@@ -78,5 +82,6 @@ async def counter_pages(store: Store, clock: Clock, after: str | None = None) ->
 
 
 def _at(counter: Counter, now: datetime) -> Counter:
-    has_ended = counter.ends_at is not None and counter.ends_at <= now
-    return replace(counter, value=0) if has_ended else counter
+    ends_at = counter.ends_at or attempts.ends_at(counter.name) or windows.ends_at(counter.name)
+    has_ended = ends_at is not None and ends_at <= now
+    return replace(counter, value=0 if has_ended else counter.value, ends_at=ends_at)

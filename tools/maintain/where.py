@@ -1,17 +1,22 @@
 """The place of a store, described for a person and without any secret."""
 
+import hashlib
 from urllib.parse import urlsplit
 
 from shared.core.settings import Settings, StoreChoice
 
 
 def where(settings: Settings) -> str:
-    """Describe the store that the settings choose. Raises StoreError if DynamoDB's client cannot be made."""
+    """Describe the store that the settings choose. Raises StoreError if DynamoDB's client cannot be made.
+
+    The slug of a platform's app is a secret: eight digits of its SHA-256 stand for it.
+    """
     match settings.store:
         case StoreChoice.MEMORY:
             return f"memory, file {settings.memory_file.resolve() if settings.memory_file else 'none'}"
         case StoreChoice.MICRO if settings.hypr_platform_url:
-            return f"HYPR Micro, app {settings.hypr_app_slug} at {settings.hypr_platform_url}"
+            app = hashlib.sha256(settings.hypr_app_slug.encode()).hexdigest()[:8]
+            return f"HYPR Micro, app {app} at {settings.hypr_platform_url}"
         case StoreChoice.MICRO:
             return f"HYPR Micro at {settings.hypr_url}"
         case StoreChoice.DYNAMODB:

@@ -227,13 +227,12 @@ class RowState:
 
 
 def sized_row(key: Key, documents: Sequence[micro.StoredDocument]) -> tuple[Row, int] | None:
-    """Return the row of these documents, and the size of its JSON. None: it is absent.
+    """Return the row of these documents, which may be none, and the size of its JSON. None: it is absent.
 
     The size is in bytes, or a little more. Nearly every fact is one document: building its RowState would take longer
     than the rest of the read.
     """
-    value = documents[0].value
-    if len(documents) == 1 and value.get("final") and value["doc"] is not None:
+    if len(documents) == 1 and (value := documents[0].value).get("final") and value["doc"] is not None:
         text = value["doc"]
         return Row(key=key, document=parsed(text)), len(text.encode()) + EXTRA
     state = row_state(documents)

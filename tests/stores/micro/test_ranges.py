@@ -130,3 +130,21 @@ async def test_documents_of_no_row_are_passed_over(*, newest_first: bool) -> Non
     server = _Documents([*a_row(1), *foreign, *a_row(400)])
     rows, more = await read(server, limit=5, newest_first=newest_first)
     assert (sorts(rows), more) == ([400, 1] if newest_first else [1, 400], False)
+
+
+class _Erased(_Documents):
+    """A server on which another caller erases the only row after the first answer."""
+
+    async def query(
+        self, database: str, *, start: str, end: str, limit: int, reverse: bool = False, deadline: float
+    ) -> list[StoredDocument]:
+        answer = await super().query(database, start=start, end=end, limit=limit, reverse=reverse, deadline=deadline)
+        self._documents, self._keys = [], []
+        return answer
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_row_that_is_erased_during_its_read_is_absent(*, newest_first: bool) -> None:
+    """A row that fills a whole answer is read again alone. If it was erased in between, the page is without it."""
+    server = _Erased(a_row(1, extensions=60))
+    assert await read(server, limit=1, newest_first=newest_first) == ([], False)

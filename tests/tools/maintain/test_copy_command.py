@@ -275,11 +275,11 @@ def test_copy_stops_first_when_its_state_cannot_be_written(micro: Ends) -> None:
     assert "the position of the copy cannot be written" in said
 
 
-def test_where_a_server_is_is_told_without_its_key() -> None:
+def test_where_names_a_server_without_its_key_or_slug() -> None:
     own = {"HYPR_URL": "https://micro.example.org/", "HYPERMICRO_API_KEY": "k3y"}
     platform = {"AGENT_TALK_STORE": "micro", "HYPR_PLATFORM_URL": "https://example.org", "HYPR_APP_SLUG": "mine"}
     assert where(Settings.from_env(own)) == "HYPR Micro at https://micro.example.org"
-    assert where(Settings.from_env(platform)) == "HYPR Micro, app mine at https://example.org"
+    assert where(Settings.from_env(platform)) == "HYPR Micro, app 3fd30542 at https://example.org"
 
 
 def test_without_a_region_it_is_told_what_is_missing(dynamodb: Ends, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.clock import Clock
+from shared.core.clock import Clock, next_day, next_month
 from shared.plans import Tier
 from shared.stores.memory.store import MemoryStore
 from shared.stores.port import Document, Key, Kind, Store, StoreError, StoreUnavailable, Table
@@ -206,6 +206,29 @@ def test_a_counter_that_has_ended_counts_nothing(target: World) -> None:
 
     target.clock.at = NOON - timedelta(minutes=1)
     target.run(copy())
+
+
+WINDOWS = {
+    f"ada:calls:{NOON:%Y-%m}": next_month(NOON),
+    f"ada:uses:k:{NOON:%Y-%m-%d}:memos": next_day(NOON),
+    "ada:uses:k": None,
+    f"login.{NOON:%Y%m%dT%H%M}.a:b": NOON + timedelta(minutes=15),
+}
+
+
+def test_a_counter_from_hypr_micro_ends_in_the_target() -> None:
+    """HYPR Micro does not keep the ends of counters. The copy has them all the same: the target deletes its own."""
+    source, target = World(store="micro"), MemoryStore(clock=lambda: NOON)
+
+    async def copy() -> None:
+        for counter, ends_at in WINDOWS.items():
+            await source.store.increment(counter, ends_at=ends_at)
+        assert await copied(source.store, target) == []
+        counters = (await target.scan_counters()).rows
+        assert {counter.name: counter.ends_at for counter in counters} == WINDOWS
+
+    source.run(copy())
+    source.close()
 
 
 @pytest.mark.anyio
