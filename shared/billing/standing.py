@@ -65,11 +65,13 @@ class StripeSubscription:
         )
 
     @property
-    def ends_with_period(self) -> bool:
-        """True if it is to end with its period, or before. Stripe's portal may set a time instead of the flag.
+    def cancels(self) -> bool:
+        """True if it is to end. Stripe's portal may set a time instead of the flag."""
+        return self.cancel_at_period_end or self.cancel_at is not None
 
-        A later time is none of these: the next period would be paid for.
-        """
+    @property
+    def ends_with_period(self) -> bool:
+        """True if it is to end with its period, or before. With a later time the next period would be paid for."""
         ends = [item.period_end for item in self.items if item.period_end is not None]
         return self.cancel_at_period_end or (self.cancel_at is not None and self.cancel_at <= max(ends, default=inf))
 
@@ -110,9 +112,7 @@ class Bought:
                 "status": self.status,
                 "current_period_start": _instant(self.item.period_start),
                 "current_period_end": self.period_end,
-                "cancel_at_period_end": (
-                    self.subscription.ends_with_period and self.status is not SubscriptionStatus.CANCELED
-                ),
+                "cancel_at_period_end": self.subscription.cancels and self.status is not SubscriptionStatus.CANCELED,
                 "updated_at": at,
             }
         )

@@ -78,7 +78,7 @@ async def test_reconcile_only_says_what_differs_when_told() -> None:
     [
         lambda objects, _, one: objects.end(one),
         lambda objects, _, one: objects.become(one, "unpaid"),
-        lambda objects, _, one: objects.change(one, cancel_at=1_796_000_000),
+        lambda objects, _, one: objects.change(one, cancel_at=1_800_000_000),
         lambda objects, _, one: objects.renew(one),
         lambda objects, customer, _: objects.subscribe(customer, PRO),
         lambda objects, customer, _: objects.delete_customer(customer),

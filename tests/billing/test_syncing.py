@@ -362,7 +362,7 @@ async def test_period_is_the_items() -> None:
 
 
 @pytest.mark.parametrize(
-    "ends", [{"cancel_at_period_end": True, "cancel_at": 1_796_000_000}, {"cancel_at": 1_796_000_000}]
+    "ends", [{"cancel_at_period_end": True, "cancel_at": 1_800_000_000}, {"cancel_at": 1_800_000_000}]
 )
 async def test_cancellation_in_the_portal_shows(ends: dict[str, Any]) -> None:
     """A planned end shows by the flag, or by a time with the flag unset, as in flexible billing mode."""
