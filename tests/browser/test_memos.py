@@ -162,14 +162,19 @@ def test_repeat_after_a_lost_answer_makes_one_memo(page: Page, site: Site) -> No
         assert session.get("/api/v1/usage/limits").json()["daily"]["used"] == 1
 
 
-@on_memory
-def test_key_with_limits_of_its_own_is_not_the_pages(page: Page, site: Site) -> None:
-    """Such a key was made for a program: the page uses it only if it can make no key itself."""
+def opened_without_a_key(page: Page, site: Site) -> None:
+    """Log in as a new user, and revoke the key of the sign-up, in the view of the keys."""
     site.sign_up()
     log_in(page)
     page.get_by_role("link", name="Keys").click()
     page.get_by_role("button", name="Revoke Default Key").click()
     page.get_by_role("button", name="Revoke the key").click()
+
+
+@on_memory
+def test_key_with_limits_of_its_own_is_not_the_pages(page: Page, site: Site) -> None:
+    """Such a key was made for a program: the page uses it only if it can make no key itself."""
+    opened_without_a_key(page, site)
     for number, chosen in ((1, re.compile("page")), (2, re.compile("^(?!page)"))):
         page.get_by_role("link", name="Keys").click()
         page.get_by_role("button", name="New key").click()
@@ -377,11 +382,7 @@ def test_next_text_stays_when_the_limits_cannot_be_read(page: Page, site: Site) 
 @on_memory
 def test_test_key_is_not_the_pages(page: Page, site: Site) -> None:
     """A test key that was made in this tab makes silence: the page uses it only if it is chosen, and states so."""
-    site.sign_up()
-    log_in(page)
-    page.get_by_role("link", name="Keys").click()
-    page.get_by_role("button", name="Revoke Default Key").click()
-    page.get_by_role("button", name="Revoke the key").click()
+    opened_without_a_key(page, site)
     page.get_by_role("button", name="New key").click()
     page.get_by_role("dialog").get_by_label("Test").check()
     page.get_by_role("button", name="Make the key").click()
