@@ -48,8 +48,8 @@ def samples_of(data: bytes) -> tuple[bytes, int]:
 def at_rate(samples: bytes, rate: int, wanted: int) -> bytes:
     """Return samples of `rate` as samples of the rate `wanted`, on the straight lines between them.
 
-    Speech at 16 kHz loses a part of its hiss by it, and no word. The last sample is held to the end. A minute takes half a
-    second of CPU.
+    Speech at 16 kHz loses a part of its hiss by it, and no word. The last sample is held to the end. A minute takes
+    half a second of CPU.
     """
     if rate == wanted or not samples:
         return samples
